@@ -1,0 +1,1 @@
+"""Text: the byte tokenizer, tokens against characters, corpora, gold segmentations and token classes."""

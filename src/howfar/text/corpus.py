@@ -1,0 +1,195 @@
+"""A corpus on disk: documents as tokens, in a training part and a held-out part.
+
+A corpus is a folder with, for each split (`train`, `held_out`):
+
+- `SPLIT.bin`: the tokens, little-endian uint16: an end of document, then every document followed by one.
+- `SPLIT.offsets.npy`: uint64 `[documents + 1]`: where each document begins in `SPLIT.bin`; the last is its length.
+- `SPLIT.sources.npy`: uint16 `[documents]`: the number of the source that each document came from.
+- `SPLIT.bytes.npy`: uint64 `[documents]`: the bytes of each document's UTF-8 text.
+
+and `corpus.json`, written last: the tokenizer, where the documents came from, counts, and each file's SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from howfar.errors import CorpusError
+
+FORMAT = "howfar-corpus"
+FORMAT_VERSION = 1
+MANIFEST = "corpus.json"
+TOKEN_DTYPE = np.dtype("<u2")
+SplitName = Literal["train", "held_out"]
+SPLITS: tuple[SplitName, ...] = ("train", "held_out")
+
+
+def split_files(split: str) -> tuple[str, str, str, str]:
+    """Name the files of a split: tokens, document offsets, document sources, document bytes."""
+    return f"{split}.bin", f"{split}.offsets.npy", f"{split}.sources.npy", f"{split}.bytes.npy"
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a corpus, mapped from disk rather than read into memory.
+
+    Attributes:
+        name: `train` or `held_out`.
+        tokens: uint16 `[token]`: an end of document, then every document followed by an end of document.
+        offsets: uint64 `[documents + 1]`: where each document begins in `tokens`; the last entry is `len(tokens)`.
+        sources: uint16 `[documents]`: each document's index into `source_names`.
+        num_bytes: uint64 `[documents]`: the bytes of each document's UTF-8 text.
+        source_names: The corpus's sources, in the order in which they were given.
+    """
+
+    name: str
+    tokens: NDArray[np.uint16]
+    offsets: NDArray[np.uint64]
+    sources: NDArray[np.uint16]
+    num_bytes: NDArray[np.uint64]
+    source_names: tuple[str, ...]
+
+    @property
+    def num_documents(self) -> int:
+        """Count the documents."""
+        return len(self.sources)
+
+    def document(self, index: int) -> NDArray[np.uint16]:
+        """Give a document's tokens, without the end of document; negative indices count from the end."""
+        index = range(self.num_documents)[index]
+        return self.tokens[int(self.offsets[index]) : int(self.offsets[index + 1]) - 1]
+
+    def source_of(self, index: int) -> str:
+        """Name the source that a document came from."""
+        return self.source_names[int(self.sources[index])]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """An opened corpus.
+
+    Attributes:
+        folder: Where it lies.
+        manifest: What `corpus.json` says.
+        train: The documents to train on; may have none.
+        held_out: The documents kept from training; may have none.
+    """
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    train: Split
+    held_out: Split
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """Open a corpus. Only the files' sizes are checked; `verify` checks their contents.
+
+        Raises:
+            CorpusError: The folder is missing, is not a finished corpus, or has a missing, truncated or foreign file.
+        """
+        folder = Path(folder)
+        manifest = _read_manifest(folder)
+        train, held_out = (_open_split(folder, split, manifest) for split in SPLITS)
+        return cls(folder, manifest, train, held_out)
+
+    @property
+    def hash(self) -> str:
+        """A SHA-256 over the content: equal for equal tokens, documents and sources, wherever they came from."""
+        return str(self.manifest["hash"])
+
+    @property
+    def tokenizer_name(self) -> str:
+        """The tokenizer that the tokens belong to: `bytes`, or a Transformers name or path."""
+        return str(self.manifest["tokenizer"]["name"])
+
+    @property
+    def end_of_document(self) -> int:
+        """The token id that parts documents."""
+        return int(self.manifest["tokenizer"]["end_of_document"])
+
+    @cached_property
+    def source_names(self) -> tuple[str, ...]:
+        """The names of the sources, in the order in which they were given."""
+        return tuple(source["name"] for source in self.manifest["sources"])
+
+    def verify(self) -> None:
+        """Read every file and compare it with its SHA-256.
+
+        Raises:
+            CorpusError: A file is not what was written when the corpus was built.
+        """
+        for name, expected in self.manifest["files"].items():
+            if sha256_of(self.folder / name) != expected["sha256"]:
+                raise CorpusError(
+                    f"{self.folder / name} is damaged: its SHA-256 differs from {MANIFEST}; build the corpus again"
+                )
+        if content_hash(self.manifest["files"]) != self.hash:
+            raise CorpusError(f"{self.folder / MANIFEST} was altered: its hash does not match its files' hashes")
+
+
+def sha256_of(path: Path) -> str:
+    """Give the SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_hash(files: Mapping[str, Mapping[str, Any]]) -> str:
+    """Give the SHA-256 over the names and SHA-256s of a corpus's files."""
+    lines = "".join(f"{name} {files[name]['sha256']}\n" for name in sorted(files))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if not folder.is_dir():
+            raise CorpusError(
+                f"no corpus at {folder}: the folder does not exist; make one: howfar corpus build"
+            ) from None
+        raise CorpusError(
+            f"{folder} is not a finished corpus: it has no {MANIFEST}; build it, or name the folder that has one"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise CorpusError(f"{path} cannot be read ({error}); build the corpus again") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise CorpusError(f"{path} does not describe a {FORMAT}; name a folder that `howfar corpus build` made")
+    if manifest.get("format_version") != FORMAT_VERSION:
+        raise CorpusError(
+            f"{path} has format version {manifest.get('format_version')}, this howfar reads {FORMAT_VERSION}; "
+            "build the corpus again or change the version of howfar"
+        )
+    missing = {"tokenizer", "sources", "files", "hash"} - manifest.keys()
+    if missing:
+        raise CorpusError(f"{path} lacks {', '.join(sorted(missing))}; build the corpus again")
+    return manifest
+
+
+def _open_split(folder: Path, split: SplitName, manifest: Mapping[str, Any]) -> Split:
+    names = split_files(split)
+    for name in names:
+        path, expected = folder / name, manifest["files"].get(name, {}).get("bytes")
+        if not path.is_file():
+            raise CorpusError(f"the corpus in {folder} lacks {name}; build it again")
+        if path.stat().st_size != expected:
+            raise CorpusError(
+                f"{path} has {path.stat().st_size} bytes where {MANIFEST} says {expected}; copy or build it again"
+            )
+    tokens = np.memmap(folder / names[0], dtype=TOKEN_DTYPE, mode="r")
+    try:
+        offsets, sources, num_bytes = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in names[1:])
+    except (OSError, ValueError) as error:
+        raise CorpusError(f"a document table of {folder} cannot be read ({error}); build the corpus again") from None
+    if not (len(offsets) == len(sources) + 1 == len(num_bytes) + 1 and int(offsets[-1]) == len(tokens)):
+        raise CorpusError(f"the document tables of {folder} do not fit {names[0]}; build the corpus again")
+    return Split(split, tokens, offsets, sources, num_bytes, tuple(source["name"] for source in manifest["sources"]))

@@ -1,0 +1,182 @@
+"""Which bytes and characters of a text each token stands for, for any tokenizer.
+
+Tokens and characters do not line up: a Chinese character may be three byte tokens, and one subword token may be eight
+letters and a space. Both are spans of the text's UTF-8 bytes, so bytes are what they are compared in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from howfar.errors import TextError
+from howfar.text.tokenizer import BYTE_ALPHABET, utf8_bytes
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_BYTE_FALLBACK = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+_SPACE_MARKER = "\u2581"  # SentencePiece writes a space as "▁"
+
+
+@dataclass(frozen=True)
+class TokenSpans:
+    """A tokenized text and what its tokens stand for.
+
+    Attributes:
+        token_ids: int64 `[token]`, with whatever special tokens the tokenizer was asked to add.
+        byte_spans: int64 `[token, 2]`: first byte and the byte past the last. The spans run in order and do not
+            overlap; a token that stands for no text (a special token) has an empty span. Bytes that the tokenizer
+            drops belong to no span.
+    """
+
+    token_ids: NDArray[np.int64]
+    byte_spans: NDArray[np.int64]
+
+
+def character_of_byte(text: str) -> NDArray[np.int64]:
+    """Give the index of the character that each byte of the text's UTF-8 belongs to: int64 `[byte]`.
+
+    Raises:
+        TextError: The text holds a lone surrogate.
+    """
+    return np.cumsum(~_is_continuation(utf8_bytes(text)), dtype=np.int64) - 1
+
+
+def character_of_token(text: str, byte_spans: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give the character that holds each token's first byte: int64 `[token]`; -1 where a token stands for no text."""
+    characters = character_of_byte(text)
+    starts, ends = byte_spans[:, 0], byte_spans[:, 1]
+    stands_for_text = ends > starts
+    found = np.full(len(byte_spans), -1, dtype=np.int64)
+    found[stands_for_text] = characters[starts[stands_for_text]]
+    return found
+
+
+def sum_by_character(values: NDArray[Any], text: str, byte_spans: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Sum the tokens' values over the characters that they begin in: a character's gap from its tokens' increments.
+
+    A token that spans several characters counts whole for the first one, for its increment is the step that leads to
+    it; the characters that it goes on to have no step of their own and get 0.
+
+    Args:
+        values: `[..., token]`, such as increments `[layer, head, token]`.
+        text: The text that was tokenized.
+        byte_spans: int64 `[token, 2]`.
+
+    Returns:
+        float64 `[..., character]`.
+    """
+    characters = character_of_token(text, byte_spans)
+    kept = characters >= 0
+    sums = np.zeros((*values.shape[:-1], len(text)), dtype=np.float64)
+    np.add.at(sums, (..., characters[kept]), values[..., kept].astype(np.float64))
+    return sums
+
+
+def byte_spans_of_tokens(
+    tokenizer: PreTrainedTokenizerBase, text: str, *, add_special_tokens: bool = False
+) -> TokenSpans:
+    """Tokenize a text and find the bytes that each token stands for.
+
+    Where the tokens' own bytes spell the text (byte-level and byte-fallback vocabularies, SentencePiece), the spans are
+    exact to the byte. Otherwise (a tokenizer that folds case or normalises) they come from the tokenizer's character
+    offsets, and tokens that share a character divide its bytes evenly.
+
+    Args:
+        tokenizer: Any Transformers tokenizer.
+        text: The text.
+        add_special_tokens: Whether to let the tokenizer add its special tokens.
+
+    Raises:
+        TextError: The text holds a lone surrogate, or the tokenizer's tokens cannot be matched with the text.
+    """
+    data = utf8_bytes(text)
+    with_offsets = bool(getattr(tokenizer, "is_fast", False))
+    encoding = tokenizer(text, add_special_tokens=add_special_tokens, return_offsets_mapping=with_offsets)
+    token_ids = list(encoding["input_ids"])
+    spans = _spans_from_spelling(token_bytes(tokenizer, token_ids), data)
+    if spans is None and with_offsets:
+        spans = _spans_from_offsets(encoding["offset_mapping"], text)
+    if spans is None:
+        raise TextError(
+            f"the tokens of {type(tokenizer).__name__} do not spell the text and it gives no character offsets; "
+            "use a fast tokenizer (AutoTokenizer's default)"
+        )
+    return TokenSpans(np.asarray(token_ids, dtype=np.int64), np.asarray(spans, dtype=np.int64).reshape(-1, 2))
+
+
+def token_bytes(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int]) -> list[bytes]:
+    """Give the bytes that each token is written with; a special token is written with none.
+
+    Byte-level vocabularies (GPT-2, Llama 3, the byte tokenizer), SentencePiece's space marker and byte-fallback pieces
+    (`<0xE4>`) are understood; any other token is its own UTF-8.
+    """
+    byte_level = _is_byte_level(tokenizer)
+    special = set(tokenizer.all_special_ids)
+    spelled: dict[int, bytes] = {}
+    for token_id in set(token_ids):
+        token = tokenizer.convert_ids_to_tokens(token_id)
+        spelled[token_id] = b"" if token_id in special or token is None else _spell(token, byte_level)
+    return [spelled[token_id] for token_id in token_ids]
+
+
+def _spell(token: str, byte_level: bool) -> bytes:
+    if byte_level:
+        if all(character in BYTE_ALPHABET for character in token):
+            return bytes(BYTE_ALPHABET[character] for character in token)
+        return token.encode()
+    if fallback := _BYTE_FALLBACK.fullmatch(token):
+        return bytes([int(fallback[1], 16)])
+    return token.replace(_SPACE_MARKER, " ").encode()
+
+
+def _is_byte_level(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Say whether the vocabulary is written in the byte-level alphabet, where a space is `Ġ` (or a token begins so)."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        return "ByteLevel" in repr(backend.decoder)
+    return hasattr(tokenizer, "byte_decoder")
+
+
+def _spans_from_spelling(pieces: Sequence[bytes], data: bytes) -> list[tuple[int, int]] | None:
+    """Lay the tokens' bytes along the text; None where they do not spell it."""
+    spans: list[tuple[int, int]] = []
+    position = 0
+    for piece in pieces:
+        if position == 0 and piece[:1] == b" " and not data.startswith(piece):
+            piece = piece[1:]  # the space that SentencePiece puts before a text
+        if not data.startswith(piece, position):
+            return None
+        spans.append((position, position + len(piece)))
+        position += len(piece)
+    return spans if position == len(data) else None
+
+
+def _spans_from_offsets(offsets: Sequence[tuple[int, int]], text: str) -> list[tuple[int, int]]:
+    """Turn character offsets into byte spans that run in order; tokens of one character divide its bytes evenly."""
+    starts = np.flatnonzero(~_is_continuation(text.encode()))
+    byte_of_character = [*starts.tolist(), len(text.encode())]
+    spans: list[tuple[int, int]] = []
+    index = position = 0
+    while index < len(offsets):
+        first, last = offsets[index]
+        end_of_group = index + 1
+        while end_of_group < len(offsets) and tuple(offsets[end_of_group]) == (first, last) and last > first:
+            end_of_group += 1
+        begin = max(position, byte_of_character[first]) if last > first else position
+        end = max(begin, byte_of_character[last]) if last > first else position
+        edges = np.linspace(begin, end, end_of_group - index + 1).astype(int).tolist()
+        spans.extend(pairwise(edges))
+        index, position = end_of_group, end
+    return spans
+
+
+def _is_continuation(data: bytes) -> NDArray[np.bool_]:
+    return (np.frombuffer(data, dtype=np.uint8) & 0xC0) == 0x80

@@ -1,0 +1,120 @@
+"""Windows of tokens: random ones to train on, covering ones to evaluate on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from howfar.errors import ConfigError, CorpusError
+from howfar.text.corpus import Split
+
+_STARTS_PER_BLOCK = 1024
+
+
+class Windows:
+    """Windows that begin at random places of a split, each a pure function of (seed, index).
+
+    Nothing is remembered between reads, so every worker, rank and resumed run that asks for an index gets the same
+    window, and disjoint indices are independent draws. A map-style dataset, in the PyTorch sense.
+
+    Args:
+        split: The documents to draw from.
+        length: Tokens in a window.
+        seed: Any non-negative integer.
+        num_windows: The dataset's length, usually steps x batch size. The first windows do not depend on it.
+
+    Raises:
+        ConfigError: `length`, `seed` or `num_windows` is out of range.
+        CorpusError: The split is shorter than one window.
+    """
+
+    def __init__(self, split: Split, length: int, seed: int, num_windows: int) -> None:
+        if length < 2 or num_windows < 1 or seed < 0:
+            raise ConfigError(
+                f"windows need length >= 2, num_windows >= 1 and seed >= 0, got {length}, {num_windows} and {seed}"
+            )
+        if len(split.tokens) < length:
+            raise CorpusError(
+                f"the {split.name} split has {len(split.tokens)} tokens, one window needs {length}; "
+                "give more text or shorten the context"
+            )
+        self.split, self.length, self.seed, self.num_windows = split, length, seed, num_windows
+        self._cached_block: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return self.num_windows
+
+    def __getitem__(self, index: int) -> NDArray[np.int64]:
+        """Give the tokens of a window: int64 `[length]`."""
+        start = self.start_of(range(self.num_windows)[index])
+        return self.split.tokens[start : start + self.length].astype(np.int64)
+
+    def start_of(self, index: int) -> int:
+        """Give where in the split's tokens a window begins."""
+        block, place = divmod(index, _STARTS_PER_BLOCK)
+        cached, starts = self._cached_block
+        if cached != block:
+            starts = self._draw_block(block)
+            self._cached_block = (block, starts)
+        return int(starts[place])
+
+    def starts(self) -> NDArray[np.int64]:
+        """Give where every window begins: int64 `[num_windows]`, for gathering windows on a device."""
+        num_blocks = -(-self.num_windows // _STARTS_PER_BLOCK)
+        return np.concatenate([self._draw_block(block) for block in range(num_blocks)])[: self.num_windows]
+
+    def _draw_block(self, block: int) -> NDArray[np.int64]:
+        # The block is a high word of the counter, so that no block's stream runs into another's.
+        generator = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, block, 0]))
+        return generator.integers(0, len(self.split.tokens) - self.length + 1, size=_STARTS_PER_BLOCK)
+
+
+@dataclass(frozen=True)
+class DocumentWindow:
+    """A window inside one document, preceded by its document mark, for evaluation.
+
+    Attributes:
+        document: The document's index in its split.
+        start: Where the window begins in the split's tokens.
+        tokens: int64 `[up to length]`. The last window of a document may be shorter than the others.
+        scored: The part of `tokens` to score. It never includes the first token, which nothing precedes.
+    """
+
+    document: int
+    start: int
+    tokens: NDArray[np.int64]
+    scored: slice
+
+
+def documents_in_windows(split: Split, length: int, overlap: int = 0) -> Iterator[DocumentWindow]:
+    """Cover every document with windows so that each of its tokens is scored exactly once.
+
+    A document's first window begins with the end of document before it, so its first token is scored too; the end of
+    document after it is not. A later window begins with the token before its first scored one, and with `overlap`
+    tokens more before that, which are context only.
+
+    Args:
+        split: The documents to cover.
+        length: The most tokens in a window.
+        overlap: Extra tokens of context from the window before, 0 to `length - 2`.
+
+    Yields:
+        The windows, in the order of the documents.
+
+    Raises:
+        ConfigError: `length` or `overlap` is out of range.
+    """
+    if length < 2 or not 0 <= overlap <= length - 2:
+        raise ConfigError(f"covering windows need length >= 2 and 0 <= overlap <= length - 2, got {length}, {overlap}")
+    for document in range(split.num_documents):
+        first, end = int(split.offsets[document]), int(split.offsets[document + 1]) - 1
+        scored_from = first
+        while scored_from < end:
+            start = max(first - 1, scored_from - 1 - overlap)
+            stop = min(start + length, end)
+            tokens = split.tokens[start:stop].astype(np.int64)
+            yield DocumentWindow(document, start, tokens, slice(scored_from - start, stop - start))
+            scored_from = stop
