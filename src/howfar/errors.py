@@ -1,0 +1,56 @@
+"""Every exception that `howfar` raises on purpose.
+
+Each message says what was got, what was needed and what to do next. All of them derive from `HowFarError`, which the
+command line prints as one line before it exits with code 2; each is also a `ValueError` or a `RuntimeError`, so code
+that does not know this module can still catch it.
+"""
+
+from __future__ import annotations
+
+
+class HowFarError(Exception):
+    """Base of every error that a user can meet."""
+
+
+class ConfigError(HowFarError, ValueError):
+    """A configuration or recipe asks for something impossible or misspells a key."""
+
+
+class UnsupportedModelError(HowFarError, ValueError):
+    """The model has no rotary positions that increments could replace."""
+
+
+class NoIncrementsError(HowFarError, ValueError):
+    """The model has no increments, where increments are what was asked about."""
+
+
+class AlreadyAttachedError(HowFarError, ValueError):
+    """The model has increments already."""
+
+
+class ModelNotFoundError(HowFarError, ValueError):
+    """No bundled model, folder or Hub repository of this name can be read."""
+
+
+class CheckpointError(HowFarError, ValueError):
+    """A checkpoint is truncated, pickled, or does not fit the model that it is loaded into."""
+
+
+class TextError(HowFarError, ValueError):
+    """A text is empty, is not valid UTF-8 or cannot be encoded."""
+
+
+class CorpusError(HowFarError, ValueError):
+    """A corpus or a source of documents is missing, damaged or too small."""
+
+
+class NotMeasurableError(HowFarError, ValueError):
+    """A measure has too little or the wrong data to give a number."""
+
+
+class MissingExtraError(HowFarError, ImportError):
+    """An optional dependency is not installed."""
+
+
+class OutputError(HowFarError, RuntimeError):
+    """A file could not be written; what stood there before is untouched."""

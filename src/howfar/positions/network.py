@@ -1,0 +1,91 @@
+"""The network that predicts increments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from howfar.positions.config import IncrementConfig
+from howfar.positions.shapes import Float
+
+SOFTPLUS_OF_ONE = math.log(math.e - 1)  # softplus(x) = 1 here
+LARGEST_LOGIT = 30.0  # beyond this a sigmoid is flat in float32, and exp would overflow on the way back
+
+
+class IncrementNetwork(nn.Module):
+    """[RMSNorm] -> Linear -> GELU -> Linear -> bound, one increment per token and head.
+
+    Zero weights in the last layer mean increments of exactly 1, on any device: each bound is written so that its value
+    at 0 is 1 without rounding. All parameters and arithmetic are float32 whatever the model's own type, because
+    bfloat16 cannot tell neighbouring integers above 256 apart.
+
+    Args:
+        input_size: Width of the vectors that it reads.
+        num_heads: Increments per token.
+        config: Range and start of the increments.
+        normalise: Whether the input is normalised first (residual streams grow from layer to layer).
+        device: Where the parameters live.
+        init_std: Standard deviation of the random weights.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        num_heads: int,
+        config: IncrementConfig,
+        *,
+        normalise: bool,
+        device: torch.device | None = None,
+        init_std: float = 0.02,
+    ) -> None:
+        super().__init__()
+        hidden_size = config.hidden_size or max(1, input_size // 4)
+        placement: dict[str, Any] = {"device": device, "dtype": torch.float32}
+        self.bound, self.max_increment, self.start = config.bound, config.max_increment, config.start
+        self.init_std = init_std
+        self.norm = nn.RMSNorm(input_size, eps=1e-6, **placement) if normalise else nn.Identity()
+        self.hidden = nn.Linear(input_size, hidden_size, **placement)
+        self.output = nn.Linear(hidden_size, num_heads, **placement)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew: normal, zero biases, and a zero last layer for `start="identity"`."""
+        if isinstance(self.norm, nn.RMSNorm):
+            nn.init.ones_(self.norm.weight)
+        nn.init.normal_(self.hidden.weight, std=self.init_std)
+        nn.init.zeros_(self.hidden.bias)
+        if self.start == "identity":
+            nn.init.zeros_(self.output.weight)
+        else:
+            nn.init.normal_(self.output.weight, std=self.init_std)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, hidden_states: Float[Tensor, "batch token width"]) -> Float[Tensor, "batch head token"]:
+        """Predict the increments of each token, in positions."""
+        with torch.autocast(hidden_states.device.type, enabled=False):
+            logits = self.output(F.gelu(self.hidden(self.norm(hidden_states.float()))))
+            return self._bounded(logits).transpose(1, 2)
+
+    def _bounded(self, logits: Tensor) -> Tensor:
+        if self.bound == "signed":
+            return 1 + logits
+        if self.bound == "sigmoid":
+            # max * sigmoid(logit - log(max - 1)), in the form that is max / max = 1 at 0.
+            logits = logits.clamp(-LARGEST_LOGIT, LARGEST_LOGIT)
+            return self.max_increment / (1 + (self.max_increment - 1) * torch.exp(-logits))
+        # A float32 softplus may miss 1 by an ulp at SOFTPLUS_OF_ONE; divided by itself it cannot.
+        start = torch.zeros_like(logits)
+        return F.softplus(logits + SOFTPLUS_OF_ONE) / F.softplus(start + SOFTPLUS_OF_ONE)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # `model.half()` or `.to(torch.bfloat16)` moves the network and leaves its precision alone.
+        def move_only(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
+
+        return super()._apply(move_only, recurse)

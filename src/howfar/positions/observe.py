@@ -1,0 +1,56 @@
+"""Watch a model's increments, or replace them, for as long as a `with` block lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+from howfar.positions.attach import increments_of
+from howfar.positions.increments import IncrementFunction, Recording
+
+
+@contextmanager
+def record(model: nn.Module) -> Iterator[Recording]:
+    """Keep what each layer uses.
+
+    Args:
+        model: A model with increments.
+
+    Yields:
+        A `Recording` that holds, after each forward pass, that pass's increments and positions by layer. They are part
+        of the autograd graph unless gradients are off.
+
+    Raises:
+        NoIncrementsError: The model has no increments.
+    """
+    increments, recording = increments_of(model), Recording()
+    increments.recordings.append(recording)
+    try:
+        yield recording
+    finally:
+        increments.recordings = [other for other in increments.recordings if other is not recording]
+
+
+@contextmanager
+def override(model: nn.Module, fn: IncrementFunction) -> Iterator[None]:
+    """Replace a model's increments: what interventions are built on.
+
+    Overrides nest; inner ones see what outer ones return. With shared increments each layer can still be given
+    positions of its own. Padding keeps an increment of 0.
+
+    Args:
+        model: A model with increments.
+        fn: `fn(layer, increments)` returns the increments to use instead; `[batch, head, token]`, in positions, or
+            anything that broadcasts to it.
+
+    Raises:
+        NoIncrementsError: The model has no increments.
+    """
+    increments = increments_of(model)
+    increments.overrides.append(fn)
+    try:
+        yield
+    finally:
+        increments.overrides.remove(fn)

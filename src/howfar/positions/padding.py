@@ -1,0 +1,46 @@
+"""Which tokens are padding, read from whatever attention mask a decoder was given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from howfar.errors import UnsupportedModelError
+from howfar.positions.shapes import Bool
+
+
+def real_tokens(
+    attention_mask: Any, num_tokens: int, num_past_tokens: int | Tensor = 0
+) -> Bool[Tensor, "batch token"] | None:
+    """Which of the new tokens are text rather than padding.
+
+    Args:
+        attention_mask: None (no padding), a `[batch, all_tokens]` mask, or one that Transformers prepared for static
+            caches: `[batch, 1, token, key]` (boolean, or additive), or a dict of such by layer type.
+        num_tokens: New tokens, the last ones of the mask.
+        num_past_tokens: Tokens in the cache before them.
+
+    Raises:
+        UnsupportedModelError: The mask is of another kind, so padding cannot be told from text.
+    """
+    if isinstance(attention_mask, dict):
+        masks = [attention_mask.get("full_attention"), *attention_mask.values()]
+        attention_mask = next((mask for mask in masks if mask is not None), None)
+    if attention_mask is None:
+        return None
+    if not isinstance(attention_mask, Tensor) or attention_mask.ndim not in (2, 4):
+        raise UnsupportedModelError(
+            f"an attention mask of type {type(attention_mask).__name__} hides which tokens are padding; "
+            "pass a [batch, token] mask"
+        )
+    if attention_mask.ndim == 2:
+        return attention_mask[:, -num_tokens:].bool()
+    # A token that may not attend to itself is padding.
+    own_key = num_past_tokens + torch.arange(num_tokens, device=attention_mask.device)
+    # Sliding windows have dropped the oldest keys: the new tokens then stand at the end.
+    own_key = own_key.clamp(max=attention_mask.shape[-1] - num_tokens + torch.arange(num_tokens, device=own_key.device))
+    index = own_key[None, :, None].expand(attention_mask.shape[0], -1, 1)
+    own = attention_mask[:, 0].gather(-1, index)[..., 0]
+    return own if own.dtype == torch.bool else own == 0

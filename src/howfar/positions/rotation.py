@@ -1,0 +1,104 @@
+"""From positions to the (cos, sin) that a model's attention rotates queries and keys by."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from howfar.errors import UnsupportedModelError
+from howfar.positions.shapes import Float
+
+Layout = Literal["halves", "interleaved", "single"]
+"""How a model lays its angles out along the head: twice in a row (Llama), each twice (Cohere), or once (GPT-OSS)."""
+
+
+def spread(values: Float[Tensor, "... frequency"], layout: Layout) -> Float[Tensor, "... rotary"]:
+    """Lay one value for each frequency out along the rotated part of a head."""
+    if layout == "halves":
+        return torch.cat((values, values), dim=-1)
+    if layout == "interleaved":
+        return torch.repeat_interleave(values, 2, dim=-1)
+    return values
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """One set of rotary frequencies of a model, applied to any positions.
+
+    The frequencies are read from the model's own rotary module at every call, so scaled and dynamic RoPE stay as they
+    are; only its integer positions are replaced. (The module itself cannot be called: it runs without gradients.)
+
+    Args:
+        module: The model's rotary embedding.
+        prefix: Which of its sets: `""`, or the layer type where the model has several (Gemma 3).
+        layout: Order of the angles along the head.
+        angles: `"float32"` as Transformers computes them, or `"float64"`, wrapped before the cast.
+    """
+
+    module: nn.Module
+    prefix: str
+    layout: Layout
+    angles: Literal["float32", "float64"] = "float32"
+
+    @property
+    def size(self) -> int:
+        """Length of the rotated part of a head, as the model's layout counts it."""
+        num_frequencies = getattr(self.module, f"{self.prefix}inv_freq").shape[-1]
+        return num_frequencies if self.layout == "single" else 2 * num_frequencies
+
+    def __call__(
+        self, positions: Float[Tensor, "batch head token"], dtype: torch.dtype
+    ) -> tuple[Float[Tensor, "batch head token rotary"], Float[Tensor, "batch head token rotary"]]:
+        """Cosine and sine of each position's angles, in the model's `dtype`."""
+        frequencies: Tensor = getattr(self.module, f"{self.prefix}inv_freq").to(positions.device)
+        scaling: float = getattr(self.module, f"{self.prefix}attention_scaling")
+        if self.angles == "float64":
+            angles = torch.remainder(positions.double()[..., None] * frequencies.double(), 2 * math.pi).float()
+        else:
+            angles = positions.float()[..., None] * frequencies.float()
+        cos, sin = angles.cos() * scaling, angles.sin() * scaling
+        return spread(cos.to(dtype), self.layout), spread(sin.to(dtype), self.layout)
+
+
+def rotation_of(rotary: nn.Module, layer_type: str | None, angles: Literal["float32", "float64"]) -> Rotation:
+    """Learn from a model's rotary module how it rotates.
+
+    A copy of the module is built on the CPU and asked for its cosines at a few positions; the layout is the one that
+    reproduces them bit for bit. Nothing is assumed about an architecture by its name.
+
+    Args:
+        rotary: The model's rotary embedding module (its own weights and device do not matter).
+        layer_type: The layer's entry of `config.layer_types`, or None.
+        angles: Passed on to the `Rotation`.
+
+    Raises:
+        UnsupportedModelError: The module does not rotate by position times frequency.
+    """
+    name = type(rotary).__name__
+    try:
+        with torch.device("cpu"):
+            copy = type(rotary)(rotary.config)
+            arguments: dict[str, Any] = {"position_ids": torch.arange(8)[None]}
+            if "layer_type" in inspect.signature(copy.forward).parameters:
+                arguments["layer_type"] = layer_type
+            expected_cos, expected_sin = copy(torch.zeros(1), **arguments)
+        prefix = f"{layer_type}_" if hasattr(copy, f"{layer_type}_inv_freq") else ""
+        for layout in ("halves", "interleaved", "single"):
+            candidate = Rotation(copy, prefix, layout)
+            cos, sin = candidate(torch.arange(8.0)[None, None], torch.float32)
+            if torch.equal(cos[0], expected_cos.float()) and torch.equal(sin[0], expected_sin.float()):
+                return Rotation(rotary, prefix, layout, angles)
+    except (TypeError, ValueError, AttributeError, KeyError, RuntimeError) as error:
+        raise UnsupportedModelError(
+            f"{name} gives its rotary angles in a form that increments cannot replace ({error}); "
+            "use a model whose rotary module maps position ids to (cos, sin)"
+        ) from error
+    raise UnsupportedModelError(
+        f"{name} does not rotate by position times frequency; "
+        "use a model whose rotary module maps position ids to (cos, sin)"
+    )

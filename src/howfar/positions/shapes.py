@@ -1,0 +1,17 @@
+"""Array shapes in types: `Float[Tensor, "batch head token"]`.
+
+The annotations are strings at run time, so `jaxtyping` is only needed by type checkers and by the tests, which install
+its import hook (and thereby load it) before anything here. Users pay nothing and need not have it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING or "jaxtyping" in sys.modules:
+    from jaxtyping import Bool, Float, Int
+else:
+    Bool = Float = Int = None
+
+__all__ = ["Bool", "Float", "Int"]
