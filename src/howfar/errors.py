@@ -44,6 +44,10 @@ class CorpusError(HowFarError, ValueError):
     """A corpus or a source of documents is missing, damaged or too small."""
 
 
+class SourceInterruptedError(CorpusError):
+    """A remote source of documents stopped answering; what was read so far is kept to go on from."""
+
+
 class NotMeasurableError(HowFarError, ValueError):
     """A measure has too little or the wrong data to give a number."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from howfar.errors import TextError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 END_OF_DOCUMENT = 256
 END_OF_DOCUMENT_TEXT = "<|endofdocument|>"
@@ -62,6 +62,11 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
         clean_up_tokenization_spaces=False,
         model_input_names=["input_ids", "attention_mask"],
     )
+
+
+def is_byte_tokenizer(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Say whether a tokenizer gives every text its byte values and ends documents with 256, as ours does."""
+    return tokenizer.get_vocab() == {**BYTE_ALPHABET, END_OF_DOCUMENT_TEXT: END_OF_DOCUMENT}
 
 
 def utf8_bytes(text: str) -> bytes:

@@ -1,0 +1,139 @@
+"""Building a corpus from sources of documents.
+
+Documents are read once, in a fixed order, and written as they come; memory grows only by the documents' digests. The
+work lies in a hidden folder beside the corpus until it is whole, and a build that was killed goes on where it stopped
+when it is started again with the same arguments: its result is the same to the byte.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from howfar.errors import CorpusError, HowFarError, OutputError, SourceInterruptedError
+from howfar.text.corpus import Corpus
+from howfar.text.encoding import DocumentEncoder
+from howfar.text.journal import Journal
+from howfar.text.manifest import finish_corpus
+from howfar.text.selection import BuildOptions, Selection
+from howfar.text.sources import LocalFiles, Source, check_sources
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+    from transformers import PreTrainedTokenizerBase
+
+_PLAN = "plan.json"
+
+
+def build_corpus(
+    out: str | Path,
+    sources: Sequence[Source],
+    options: BuildOptions | None = None,
+    *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    progress: bool = True,
+) -> Corpus:
+    """Build a corpus.
+
+    A document whose text occurred before in its split is dropped, and so is a training document whose text is held out;
+    `corpus.json` counts both.
+
+    Args:
+        out: The folder to make; it must not exist yet, or be empty.
+        sources: Where the documents come from.
+        options: How they are chosen.
+        tokenizer: A Transformers tokenizer of at most 65,536 ids; None is the byte tokenizer.
+        progress: Whether to draw a progress bar on standard error.
+
+    Returns:
+        The corpus, opened.
+
+    Raises:
+        ConfigError: An option or the tokenizer will not do.
+        CorpusError: A source cannot be read, or an unfinished build with other arguments is in the way.
+        OutputError: `out` exists already or cannot be written.
+        MissingExtraError: A package that a source needs is not installed.
+    """
+    out, options = Path(out), options or BuildOptions()
+    check_sources(sources)
+    encoder = DocumentEncoder(tokenizer)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"{out} exists already; name another folder, or remove this one first")
+    description = {
+        "tokenizer": encoder.provenance(),
+        "options": vars(options),
+        "sources": [source.provenance() for source in sources],
+    }
+    partial = out.parent / f".{out.name}.partial"
+    _check_plan(partial, description)
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        (partial / _PLAN).write_text(json.dumps(description), encoding="utf-8")
+        with Journal(partial, encoder.end_of_document) as journal:
+            _run(Selection(sources, options, encoder, journal), _expected_bytes(sources, options), progress)
+            journal.flush()
+            finish_corpus(partial, journal.records(), description)
+        journal.remove()
+        (partial / _PLAN).unlink()
+        partial.replace(out)
+    except SourceInterruptedError:
+        raise  # what was read so far is kept, to go on from
+    except HowFarError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise OutputError(f"{out} cannot be written ({error.strerror or error}); nothing was left there") from None
+    return Corpus.open(out)
+
+
+def _check_plan(partial: Path, description: dict[str, Any]) -> None:
+    """Refuse to go on with a build of other sources or options."""
+    try:
+        plan = json.loads((partial / _PLAN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        shutil.rmtree(partial, ignore_errors=True)  # killed before anything was read
+        return
+    if plan != json.loads(json.dumps(description)):
+        raise CorpusError(
+            f"{partial} holds an unfinished build with other sources or options; repeat that build's command to finish "
+            "it, or remove the folder to begin anew"
+        )
+
+
+def _run(selection: Selection, expected_bytes: int | None, progress: bool) -> None:
+    with _progress_bar(progress) as bar:
+        task = bar.add_task("Reading documents", total=expected_bytes, completed=selection.num_bytes)
+        for record in selection.run():
+            if record.num_tokens:
+                bar.advance(task, record.num_bytes)
+        bar.update(task, total=selection.num_bytes, completed=selection.num_bytes)
+
+
+def _progress_bar(visible: bool) -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not visible,
+    )
+
+
+def _expected_bytes(sources: Sequence[Source], options: BuildOptions) -> int | None:
+    """Guess from file sizes how much will be kept, for the progress bar; None where a source does not say."""
+    sizes = []
+    for source in sources:
+        if not isinstance(source.location, LocalFiles):
+            return None
+        size = sum(file.stat().st_size for file in source.location.files())
+        sizes.append(size if options.max_bytes_per_source is None else min(size, options.max_bytes_per_source))
+    return min(sizes) * len(sizes) if options.balance == "bytes" else sum(sizes)

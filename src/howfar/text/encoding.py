@@ -1,0 +1,69 @@
+"""Documents to the tokens of a corpus, with the byte tokenizer or any other of at most 65,536 ids."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from howfar.errors import ConfigError
+from howfar.text.corpus import TOKEN_DTYPE
+from howfar.text.tokenizer import END_OF_DOCUMENT, VOCABULARY_SIZE, is_byte_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_MAX_VOCABULARY = 2**16  # corpora are stored as uint16
+
+
+class DocumentEncoder:
+    """Encodes documents and ends each with an end of document.
+
+    Args:
+        tokenizer: A Transformers tokenizer, or None for the byte tokenizer (which needs no tokenizer object and is as
+            fast as copying).
+
+    Raises:
+        ConfigError: The tokenizer has too many ids for a corpus, or no end-of-sequence token to part documents.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
+        self._tokenizer = None if tokenizer is None or is_byte_tokenizer(tokenizer) else tokenizer
+        self.end_of_document = END_OF_DOCUMENT
+        if self._tokenizer is None:
+            return
+        if len(self._tokenizer) > _MAX_VOCABULARY:
+            raise ConfigError(
+                f"the tokenizer has {len(self._tokenizer):,} ids, a corpus holds at most {_MAX_VOCABULARY:,}; "
+                "use a model with a smaller vocabulary"
+            )
+        if self._tokenizer.eos_token_id is None:
+            raise ConfigError("the tokenizer has no end-of-sequence token to part documents; set its eos_token")
+        self.end_of_document = int(self._tokenizer.eos_token_id)
+
+    def encode(self, document: bytes) -> NDArray[np.uint16]:
+        """Encode a document of valid UTF-8; text that looks like a special token is encoded as plain text."""
+        if self._tokenizer is None:
+            token_ids: Any = np.frombuffer(document, dtype=np.uint8)
+        else:
+            text = document.decode("utf-8")
+            encoding = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)
+            token_ids = encoding["input_ids"]
+        tokens = np.empty(len(token_ids) + 1, dtype=TOKEN_DTYPE)
+        tokens[:-1] = token_ids
+        tokens[-1] = self.end_of_document
+        return tokens
+
+    def provenance(self) -> dict[str, Any]:
+        """Describe the tokenizer for a corpus's manifest."""
+        if self._tokenizer is None:
+            return {"name": "bytes", "vocabulary_size": VOCABULARY_SIZE, "end_of_document": END_OF_DOCUMENT}
+        vocabulary = "".join(f"{token}\t{number}\n" for token, number in sorted(self._tokenizer.get_vocab().items()))
+        return {
+            "name": self._tokenizer.name_or_path or type(self._tokenizer).__name__,
+            "vocabulary_size": len(self._tokenizer),
+            "end_of_document": self.end_of_document,
+            "vocabulary_sha256": hashlib.sha256(vocabulary.encode(errors="surrogatepass")).hexdigest(),
+        }

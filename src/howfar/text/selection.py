@@ -1,0 +1,154 @@
+"""Which document comes next, and which split it goes to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Literal, get_args
+
+from howfar.errors import ConfigError
+from howfar.text.encoding import DocumentEncoder
+from howfar.text.journal import KEPT, DigestSet, Journal, Outcome, Record
+from howfar.text.readers import read_documents
+from howfar.text.sources import Source
+
+Balance = Literal["bytes", "documents", "none"]
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How documents are chosen from the sources.
+
+    Attributes:
+        held_out_fraction: The share of documents to hold out, 0 to 1, chosen by their text and `seed`. Of a source that
+            names its own held-out documents, those are held out and no others.
+        held_out_documents: If given, hold out each source's first so many documents instead of a share.
+        balance: `bytes`: the next document comes from the source that gave the fewest bytes so far. `documents`: from
+            the one that gave the fewest documents. Both stop when the source whose turn it is has no more. `none`: as
+            `documents`, until all sources have given everything.
+        max_bytes_per_source: A source that gave this much counts as finished.
+        max_documents_per_source: A source that gave so many documents counts as finished.
+        seed: Chooses which documents are held out.
+
+    Raises:
+        ConfigError: A value is out of range.
+    """
+
+    held_out_fraction: float = 0.01
+    held_out_documents: int | None = None
+    balance: Balance = "bytes"
+    max_bytes_per_source: int | None = None
+    max_documents_per_source: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.held_out_fraction <= 1:
+            raise ConfigError(f"held_out_fraction must lie between 0 and 1, got {self.held_out_fraction}")
+        if self.balance not in get_args(Balance):
+            raise ConfigError(f"balance must be one of {', '.join(get_args(Balance))}, got {self.balance!r}")
+        for name in ("held_out_documents", "max_bytes_per_source", "max_documents_per_source", "seed"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 2**63:
+                raise ConfigError(f"{name} must lie between 0 and 2**63, got {value}")
+
+
+class Selection:
+    """Takes documents from sources until the options say to stop, into a journal.
+
+    Everything it decides by is counted from the journal, so a new one over the same journal goes on where the last one
+    stopped. Streams are numbered: source `i` is stream `i`, its own held-out documents are stream `len(sources) + i`.
+
+    Args:
+        sources: The sources.
+        options: How to choose.
+        encoder: Makes tokens of a document.
+        journal: Where documents go; what it holds already is continued.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], options: BuildOptions, encoder: DocumentEncoder, journal: Journal
+    ) -> None:
+        self._sources, self._options, self._encoder, self._journal = sources, options, encoder, journal
+        self._seen = {"train": DigestSet(), "held_out": DigestSet()}
+        num_streams = 2 * len(sources)
+        self._num_read = [0] * num_streams
+        self._num_held_out = [0] * num_streams
+        self._num_kept = [0] * num_streams
+        self._num_bytes = [0] * num_streams
+        for record in journal:
+            self._count(record)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of documents kept so far."""
+        return sum(self._num_bytes)
+
+    def run(self) -> Iterator[Record]:
+        """Take documents: first what is held out beforehand, then the sources in turn.
+
+        Yields:
+            What became of each document, after it was written.
+        """
+        readers = [read_documents(source.location, self._num_read[i]) for i, source in enumerate(self._sources)]
+        for index, source in enumerate(self._sources):
+            stream = len(self._sources) + index
+            if source.held_out:
+                for document in read_documents(source.held_out, self._num_read[stream]):
+                    yield self._take(stream, document, hold_out=True)
+            elif self._options.held_out_documents is not None:
+                while self._num_held_out[index] < self._options.held_out_documents:
+                    if (next_document := next(readers[index], None)) is None:
+                        break
+                    yield self._take(index, next_document, hold_out=True)
+        yield from self._take_in_turn(readers)
+
+    def _take_in_turn(self, readers: Sequence[Iterator[bytes]]) -> Iterator[Record]:
+        by_share = [source.held_out is None and self._options.held_out_documents is None for source in self._sources]
+        given = self._num_bytes if self._options.balance == "bytes" else self._num_kept
+        active = list(range(len(self._sources)))
+        while active:
+            source = min(active, key=given.__getitem__)
+            document = None if self._has_given_enough(source) else next(readers[source], None)
+            if document is not None:
+                yield self._take(source, document, hold_out=None if by_share[source] else False)
+            elif self._options.balance == "none":
+                active.remove(source)
+            else:
+                return
+
+    def _has_given_enough(self, source: int) -> bool:
+        max_bytes, max_documents = self._options.max_bytes_per_source, self._options.max_documents_per_source
+        return (max_bytes is not None and self._num_bytes[source] >= max_bytes) or (
+            max_documents is not None and self._num_kept[source] >= max_documents
+        )
+
+    def _take(self, stream: int, document: bytes, hold_out: bool | None) -> Record:
+        """Decide on a document and write it; `hold_out=None` leaves the split to the document's text."""
+        # Eight bytes: among ten million documents, two different ones share a digest with a chance of 3 in a million.
+        digest = int.from_bytes(blake2b(document, digest_size=8, key=self._options.seed.to_bytes(8, "big")).digest())
+        if hold_out is None:
+            hold_out = digest < self._options.held_out_fraction * 2**64
+        outcome = self._outcome(document, digest, hold_out)
+        tokens = self._encoder.encode(document) if outcome in KEPT else None
+        record = Record(stream, outcome, digest, len(document), 0 if tokens is None else len(tokens))
+        self._journal.append(record, tokens)
+        self._count(record)
+        return record
+
+    def _outcome(self, document: bytes, digest: int, hold_out: bool) -> Outcome:
+        if not document.strip():
+            return Outcome.EMPTY
+        if digest in self._seen["held_out"]:
+            return Outcome.DUPLICATE if hold_out else Outcome.IN_HELD_OUT
+        if digest in self._seen["train"]:
+            return Outcome.DUPLICATE
+        return Outcome.HELD_OUT if hold_out else Outcome.TRAIN
+
+    def _count(self, record: Record) -> None:
+        self._num_read[record.stream] += 1
+        if record.outcome in KEPT:
+            self._seen[KEPT[record.outcome]].add(record.digest)
+            self._num_kept[record.stream] += 1
+            self._num_bytes[record.stream] += record.num_bytes
+            self._num_held_out[record.stream] += record.outcome is Outcome.HELD_OUT

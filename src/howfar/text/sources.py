@@ -1,0 +1,182 @@
+"""Where a corpus's documents come from, and how a command line names them.
+
+A source is written `[NAME=]LOCATION[,held_out=LOCATION]`. A location is one of
+
+- `path/to/articles.txt`: UTF-8 text, documents parted by empty lines (any suffix but the two below)
+- `files:src/**/*.py`: one document per file, kept to the last byte
+- `path/to/articles.jsonl[:FIELD]`: one JSON object a line; the field is `text` unless named
+- `path/to/articles.parquet[:COLUMN]`: the column is `text` unless named
+- `hub:OWNER/NAME[:CONFIG[:SPLIT[:COLUMN]]]`: a Hugging Face dataset, streamed (split `train`, column `text`)
+
+A path may be a file, a folder (all files in it, hidden ones left out) or a glob; files are read in the order of their
+names, each by its suffix. The name, by default the last part of the location without its suffix, is how the corpus
+calls the source; the held-out location gives whole documents that are kept from training.
+
+Examples:
+    `en=articles/en_train.txt,held_out=articles/en_dev.txt`, `zh=zh.jsonl:body`, `hub:wikimedia/wikipedia:20231101.en`
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from howfar.errors import ConfigError, CorpusError
+
+WIKIPEDIA = ("en=hub:wikimedia/wikipedia:20231101.en", "zh=hub:wikimedia/wikipedia:20231101.zh")
+"""The default recipe: English and Chinese Wikipedia of November 2023."""
+
+TABLE_SUFFIXES = (".jsonl", ".parquet")
+_HELD_OUT = ",held_out="
+_NAME = re.compile(r"([\w.-]+)=(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class LocalFiles:
+    """Documents in local files.
+
+    Attributes:
+        path: A file, a folder or a glob.
+        column: The field of JSONL files and the column of Parquet files that holds the text.
+        whole_files: Whether each file is one document.
+    """
+
+    path: str
+    column: str = "text"
+    whole_files: bool = False
+
+    def files(self) -> list[Path]:
+        """List the files in the order in which they are read.
+
+        Raises:
+            CorpusError: There is none.
+        """
+        path = Path(self.path)
+        if path.is_file():
+            return [path]
+        if path.is_dir():
+            base, found = path, path.rglob("*")
+        else:
+            parts = path.parts
+            first_pattern = next((i for i, part in enumerate(parts) if re.search(r"[*?\[]", part)), len(parts) - 1)
+            base = Path(*parts[:first_pattern])
+            found = base.glob(str(Path(*parts[first_pattern:])))
+        visible = (file for file in found if not any(part.startswith(".") for part in file.relative_to(base).parts))
+        files = sorted(file for file in visible if file.is_file())
+        if not files:
+            raise CorpusError(f"no file matches {self.path}; give the path of a file, a folder or a glob")
+        return files
+
+    def provenance(self) -> dict[str, Any]:
+        """Describe the location for a corpus's manifest and for recognising it when a build is resumed."""
+        files = [{"name": str(file), "bytes": file.stat().st_size} for file in self.files()]
+        return {
+            "kind": "files",
+            "path": self.path,
+            "column": self.column,
+            "whole_files": self.whole_files,
+            "files": files,
+        }
+
+
+@dataclass(frozen=True)
+class HubDataset:
+    """Documents of a dataset on the Hugging Face Hub.
+
+    Attributes:
+        repository: `OWNER/NAME`.
+        config: The dataset's configuration, or None for its only one.
+        split: The dataset's split.
+        column: The column that holds the text.
+    """
+
+    repository: str
+    config: str | None = None
+    split: str = "train"
+    column: str = "text"
+
+    def provenance(self) -> dict[str, Any]:
+        """Describe the location for a corpus's manifest and for recognising it when a build is resumed."""
+        return {"kind": "hub", **vars(self)}
+
+
+Location = LocalFiles | HubDataset
+
+
+@dataclass(frozen=True)
+class Source:
+    """A named stream of documents.
+
+    Attributes:
+        name: How the corpus calls it.
+        location: Where the documents are.
+        held_out: Where its held-out documents are, or None to hold out some of `location`'s.
+    """
+
+    name: str
+    location: Location
+    held_out: Location | None = None
+
+    def provenance(self) -> dict[str, Any]:
+        """Describe the source for a corpus's manifest."""
+        held_out = self.held_out.provenance() if self.held_out else None
+        return {"name": self.name, "location": self.location.provenance(), "held_out_location": held_out}
+
+
+def parse_source(text: str) -> Source:
+    """Read a source from its written form (see the module's description).
+
+    Raises:
+        ConfigError: It is not of that form.
+    """
+    location_text, _, held_out_text = text.partition(_HELD_OUT)
+    named = _NAME.fullmatch(location_text)
+    if named:
+        location_text = named[2]
+    if not location_text or (_HELD_OUT in text and not held_out_text):
+        raise ConfigError(f"source {text!r} names no location; write it as [NAME=]LOCATION[,held_out=LOCATION]")
+    location = _parse_location(location_text)
+    held_out = _parse_location(held_out_text) if held_out_text else None
+    return Source(named[1] if named else _default_name(location), location, held_out)
+
+
+def check_sources(sources: Sequence[Source]) -> None:
+    """Refuse no sources and two of one name.
+
+    Raises:
+        ConfigError: So it is.
+    """
+    names = [source.name for source in sources]
+    if not names:
+        raise ConfigError("a corpus needs at least one source; give one, such as en=articles.txt")
+    repeated = {name for name in names if names.count(name) > 1}
+    if repeated:
+        raise ConfigError(f"two sources are named {repeated.pop()!r}; name them apart, such as en=... and zh=...")
+
+
+def _parse_location(text: str) -> Location:
+    if text.startswith("hub:"):
+        return _parse_hub(text)
+    if text.startswith("files:"):
+        return LocalFiles(text.removeprefix("files:"), whole_files=True)
+    path, colon, column = text.rpartition(":")
+    if colon and path.endswith(TABLE_SUFFIXES):
+        return LocalFiles(path, column)
+    return LocalFiles(text)
+
+
+def _parse_hub(text: str) -> HubDataset:
+    repository, *options = text.removeprefix("hub:").split(":")
+    if repository.count("/") > 1 or not repository or len(options) > 3:
+        raise ConfigError(f"Hub source {text!r} is not hub:OWNER/NAME[:CONFIG[:SPLIT[:COLUMN]]]")
+    config, split, column = (*options, *[""] * (3 - len(options)))
+    return HubDataset(repository, config or None, split or "train", column or "text")
+
+
+def _default_name(location: Location) -> str:
+    if isinstance(location, HubDataset):
+        return location.config or location.repository.rpartition("/")[2]
+    return Path(location.path).stem
