@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from howfar.errors import TextError
-from howfar.text.tokenizer import BYTE_ALPHABET, utf8_bytes
+from howfar.text.tokenizer import BYTE_ALPHABET, is_byte_tokenizer, utf8_bytes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -75,9 +75,9 @@ def sum_by_character(values: NDArray[Any], text: str, byte_spans: NDArray[np.int
     """
     characters = character_of_token(text, byte_spans)
     kept = characters >= 0
-    sums = np.zeros((*values.shape[:-1], len(text)), dtype=np.float64)
-    np.add.at(sums, (..., characters[kept]), values[..., kept].astype(np.float64))
-    return sums
+    sums = np.zeros((len(text), *values.shape[:-1]), dtype=np.float64)
+    np.add.at(sums, characters[kept], np.moveaxis(values, -1, 0)[kept].astype(np.float64))
+    return np.moveaxis(sums, 0, -1)
 
 
 def byte_spans_of_tokens(
@@ -98,6 +98,9 @@ def byte_spans_of_tokens(
         TextError: The text holds a lone surrogate, or the tokenizer's tokens cannot be matched with the text.
     """
     data = utf8_bytes(text)
+    if is_byte_tokenizer(tokenizer):  # the same as below, for long texts at no cost
+        starts = np.arange(len(data))
+        return TokenSpans(np.frombuffer(data, np.uint8).astype(np.int64), np.stack([starts, starts + 1], axis=1))
     with_offsets = bool(getattr(tokenizer, "is_fast", False))
     encoding = tokenizer(text, add_special_tokens=add_special_tokens, return_offsets_mapping=with_offsets)
     token_ids = list(encoding["input_ids"])
