@@ -137,7 +137,7 @@ def clock_of(cache: Cache, num_layers: int) -> GrowingClock | StaticClock:
         return layers[-1]
     if any(int(layer.get_seq_length()) > 0 for layer in layers if getattr(layer, "keys", None) is not None):
         raise UnsupportedModelError(
-            "the cache was filled before the increments were attached, so its positions are unknown; start with a new one"
+            "the cache was filled without increments, so its positions are unknown; start with a new one"
         )
     static = cache.is_compileable and cache.get_max_length() > 0
     clock = StaticClock(cache.get_max_length()) if static else GrowingClock()

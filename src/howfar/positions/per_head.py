@@ -116,6 +116,6 @@ def check_supported(layer: nn.Module, rotary_size: int) -> None:
         rotatable = False
     if not (takes_more and rotatable):
         raise UnsupportedModelError(
-            f"{name} cannot be given positions per head: it would have to take further arguments and rotate whole heads; "
+            f"{name} cannot be given positions per head: it must take further arguments and rotate whole heads; "
             "use per_head=False for this model"
         )

@@ -154,9 +154,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if not folder.is_dir():
-            raise CorpusError(
-                f"no corpus at {folder}: the folder does not exist; make one: howfar corpus build"
-            ) from None
+            raise CorpusError(f"there is no folder {folder}; make a corpus with `howfar corpus build {folder}`") from None
         raise CorpusError(
             f"{folder} is not a finished corpus: it has no {MANIFEST}; build it, or name the folder that has one"
         ) from None

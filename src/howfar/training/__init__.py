@@ -1,0 +1,1 @@
+"""Training: recipe -> corpus -> Transformers' Trainer -> checkpoint."""

@@ -1,0 +1,27 @@
+"""`python -m howfar.training RECIPE [OUTPUT]`: training without the command line's dependencies, as under `torchrun`."""
+
+from __future__ import annotations
+
+import sys
+
+from howfar.errors import HowFarError
+from howfar.training.recipe import load_recipe
+from howfar.training.run import train
+
+
+def main(arguments: list[str]) -> int:
+    """Train from a recipe; returns the exit code."""
+    if not 1 <= len(arguments) <= 2:
+        print("usage: python -m howfar.training RECIPE [OUTPUT]", file=sys.stderr)
+        return 2
+    try:
+        recipe = load_recipe(arguments[0])
+        train(recipe, arguments[1] if len(arguments) > 1 else f"runs/{recipe.name}")
+    except HowFarError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,275 @@
+import errno
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from howfar.errors import ConfigError, CorpusError, OutputError, SourceInterruptedError
+from howfar.text import selection
+from howfar.text.build import build_corpus
+from howfar.text.corpus import Corpus
+from howfar.text.selection import BuildOptions
+from howfar.text.sources import parse_source
+from howfar.text.tokenizer import byte_tokenizer, decode_bytes
+
+
+def write(path: Path, documents: list[str]) -> str:
+    path.write_text("".join(json.dumps({"text": document}) + "\n" for document in documents))
+    return str(path)
+
+
+def build(out: Path, *sources: str, **options) -> Corpus:
+    return build_corpus(out, [parse_source(text) for text in sources], BuildOptions(**options), progress=False)
+
+
+def texts(split) -> list[str]:
+    return [decode_bytes(split.document(index)).decode() for index in range(split.num_documents)]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def hidden_leftovers(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_balance_by_bytes_takes_from_the_source_that_gave_least(tmp_path: Path):
+    long = write(tmp_path / "long.jsonl", [letter * 10 for letter in "ABCD"])
+    short = write(tmp_path / "short.jsonl", [letter * 4 for letter in "abcdefgh"])
+    corpus = build(tmp_path / "out", f"long={long}", f"short={short}", held_out_fraction=0)
+    # 10:0, 10:4, 10:8, 10:12, 20:12, 20:16, 20:20, 30:20, 30:24, 30:28, 30:32, 40:32; then `short` has no more.
+    assert "".join(text[0] for text in texts(corpus.train)) == "AabcBdeCfghD"
+    assert corpus.held_out.num_documents == 0
+
+
+def test_balance_by_documents_stops_with_the_first_to_end_and_none_goes_on(tmp_path: Path):
+    first = write(tmp_path / "1.jsonl", list("ABCD"))
+    second = write(tmp_path / "2.jsonl", list("ab"))
+    by_documents = build(tmp_path / "a", first, second, held_out_fraction=0, balance="documents")
+    assert "".join(texts(by_documents.train)) == "AaBbC"
+    all_of_it = build(tmp_path / "b", first, second, held_out_fraction=0, balance="none")
+    assert "".join(texts(all_of_it.train)) == "AaBbCD"
+
+
+def test_limits_end_a_source(tmp_path: Path):
+    source = write(tmp_path / "a.jsonl", ["aaaa", "bbbb", "cccc", "dddd"])
+    assert texts(build(tmp_path / "1", source, held_out_fraction=0, max_documents_per_source=2).train) == [
+        "aaaa",
+        "bbbb",
+    ]
+    assert len(texts(build(tmp_path / "2", source, held_out_fraction=0, max_bytes_per_source=9).train)) == 3
+
+
+def test_documents_in_both_splits_and_duplicates_are_dropped_and_counted(tmp_path: Path):
+    train = write(tmp_path / "train.jsonl", ["new", "held", "new", " \n", "", "other", "held"])
+    held_out = write(tmp_path / "dev.jsonl", ["held", "held", "kept"])
+    corpus = build(tmp_path / "out", f"a={train},held_out={held_out}")
+    assert texts(corpus.train) == ["new", "other"]
+    assert texts(corpus.held_out) == ["held", "kept"]
+    assert corpus.manifest["sources"][0]["dropped"] == {"duplicate": 2, "in_held_out": 2, "empty": 2}
+
+
+def test_a_document_held_out_of_one_source_is_dropped_from_the_others(tmp_path: Path):
+    first = write(tmp_path / "1.jsonl", ["shared", "a"])
+    dev = write(tmp_path / "dev.jsonl", ["mine"])
+    second = write(tmp_path / "2.jsonl", ["b", "shared", "mine"])
+    corpus = build(tmp_path / "out", first, f"x={second},held_out={dev}", held_out_documents=1, balance="none")
+    assert sorted(texts(corpus.held_out)) == ["mine", "shared"]
+    assert sorted(texts(corpus.train)) == ["a", "b"]
+
+
+def test_held_out_documents_are_each_sources_first(tmp_path: Path):
+    sources = [write(tmp_path / f"{n}.jsonl", [f"{n}{i}" for i in range(5)]) for n in "xy"]
+    corpus = build(tmp_path / "out", *sources, held_out_documents=2)
+    assert texts(corpus.held_out) == ["x0", "x1", "y0", "y1"]
+    assert set(texts(corpus.train)) == {"x2", "x3", "x4", "y2", "y3", "y4"}
+    assert [corpus.held_out.source_of(index) for index in range(4)] == ["x", "x", "y", "y"]
+
+
+def test_a_share_is_held_out_by_text_and_seed(tmp_path: Path):
+    documents = [f"document {number}" for number in range(2000)]
+    source = write(tmp_path / "a.jsonl", documents)
+    turned = write(tmp_path / "b.jsonl", documents[::-1])
+    held_out = texts(build(tmp_path / "1", source, held_out_fraction=0.1).held_out)
+    assert 150 < len(held_out) < 250  # 200 expected, standard deviation 13
+    assert set(texts(build(tmp_path / "2", turned, held_out_fraction=0.1).held_out)) == set(held_out)
+    assert set(texts(build(tmp_path / "3", source, held_out_fraction=0.1, seed=1).held_out)) != set(held_out)
+    everything = build(tmp_path / "4", source, held_out_fraction=1)
+    assert everything.train.num_documents == 0
+    assert everything.held_out.num_documents == 2000
+
+
+def test_the_hash_is_of_the_content_not_of_where_it_came_from(tmp_path: Path):
+    one = write(tmp_path / "one.jsonl", ["a", "b"])
+    same = write(tmp_path / "same.jsonl", ["a", "b"])
+    other = write(tmp_path / "other.jsonl", ["a", "c"])
+    hashes = [build(tmp_path / f"out{i}", f"x={s}", held_out_fraction=0).hash for i, s in enumerate((one, same, other))]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def subword_tokenizer(**options) -> PreTrainedTokenizerFast:
+    backend = Tokenizer(models.WordLevel({"<unk>": 0, "</s>": 1, "one": 2, "two": 3, "<": 4}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=backend, **options)
+
+
+def test_other_tokenizers_end_documents_with_their_end_of_sequence(tmp_path: Path):
+    source = parse_source(write(tmp_path / "a.jsonl", ["one two", "two </s>"]))
+    tokenizer = subword_tokenizer(eos_token="</s>", unk_token="<unk>")
+    corpus = build_corpus(
+        tmp_path / "out", [source], BuildOptions(held_out_fraction=0), tokenizer=tokenizer, progress=False
+    )
+    assert corpus.end_of_document == 1
+    assert (corpus.train.tokens == 1).sum() == 3  # the one in the text is not the token
+    assert corpus.train.tokens[:4].tolist() == [1, 2, 3, 1]
+    assert corpus.train.num_bytes.tolist() == [7, 8]
+
+
+def test_the_byte_tokenizer_as_an_object_gives_the_same_corpus(tmp_path: Path):
+    source = parse_source(write(tmp_path / "a.jsonl", ["one 中", "two"]))
+    corpora = [
+        build_corpus(tmp_path / name, [source], tokenizer=tokenizer, progress=False)
+        for name, tokenizer in (("1", None), ("2", byte_tokenizer()))
+    ]
+    assert contents(corpora[0].folder) == contents(corpora[1].folder)
+
+
+def test_tokenizers_that_will_not_do_are_refused(tmp_path: Path):
+    source = parse_source(write(tmp_path / "a.jsonl", ["one"]))
+    with pytest.raises(ConfigError, match="no end-of-sequence token to part documents; set its eos_token"):
+        build_corpus(tmp_path / "out", [source], tokenizer=subword_tokenizer(unk_token="<unk>"))
+    large = Tokenizer(models.WordLevel({f"w{i}": i for i in range(65537)}, unk_token="w0"))
+    with pytest.raises(ConfigError, match="has 65,537 ids, a corpus holds at most 65,536"):
+        build_corpus(tmp_path / "out", [source], tokenizer=PreTrainedTokenizerFast(tokenizer_object=large))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"held_out_fraction": 1.5}, r"held_out_fraction must lie between 0 and 1, got 1\.5"),
+        ({"balance": "tokens"}, "balance must be one of bytes, documents, none, got 'tokens'"),
+        ({"held_out_documents": -1}, "held_out_documents must lie between 0 and"),
+        ({"seed": 2**64}, "seed must lie between 0 and"),
+    ],
+)
+def test_impossible_options_are_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        BuildOptions(**options)
+
+
+def test_what_stands_at_the_output_is_left_alone(tmp_path: Path):
+    source = write(tmp_path / "a.jsonl", ["one"])
+    out = tmp_path / "out"
+    out.mkdir()
+    build(out, source, held_out_fraction=0)
+    before = contents(out)
+    with pytest.raises(OutputError, match="out exists already; name another folder"):
+        build(out, source)
+    assert contents(out) == before
+    with pytest.raises(OutputError, match="exists already"):
+        build(tmp_path / "a.jsonl", source)
+
+
+def test_bad_input_leaves_nothing_behind(tmp_path: Path):
+    (tmp_path / "bad.txt").write_bytes(b"good\n\n\xff")
+    with pytest.raises(CorpusError, match=r"bad\.txt is not UTF-8"):
+        build(tmp_path / "out", str(tmp_path / "bad.txt"))
+    with pytest.raises(CorpusError, match="no file matches"):
+        build(tmp_path / "out", str(tmp_path / "none.txt"))
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.txt"]
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch):
+    source = write(tmp_path / "a.jsonl", ["one", "two"])
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("howfar.text.journal.Journal.append", full)
+    with pytest.raises(OutputError, match=r"out cannot be written \(No space left on device\); nothing was left there"):
+        build(tmp_path / "out", source)
+    assert not hidden_leftovers(tmp_path)
+
+
+def interrupted_reader(real, after: int, error: BaseException):
+    def read(location, skip=0):
+        for number, document in enumerate(real(location, skip), start=skip):
+            if number == after:
+                raise error
+            yield document
+
+    return read
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SourceInterruptedError("no answer")])
+def test_an_interrupted_build_is_no_corpus_and_goes_on_when_repeated(tmp_path: Path, monkeypatch, error):
+    source = write(tmp_path / "a.jsonl", [f"document {number % 70}" for number in range(100)])
+    whole = build(tmp_path / "whole", source, held_out_fraction=0.2)
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr(selection, "read_documents", interrupted_reader(selection.read_documents, 60, error))
+        build(tmp_path / "out", source, held_out_fraction=0.2)
+    with pytest.raises(CorpusError, match="there is no folder"):
+        Corpus.open(tmp_path / "out")
+    with pytest.raises(CorpusError, match="is not a finished corpus"):
+        Corpus.open(tmp_path / ".out.partial")
+    with pytest.raises(CorpusError, match="holds an unfinished build with other sources or options; repeat that build"):
+        build(tmp_path / "out", source, held_out_fraction=0.3)
+    resumed = build(tmp_path / "out", source, held_out_fraction=0.2)
+    assert contents(resumed.folder) == contents(whole.folder)
+    assert not hidden_leftovers(tmp_path)
+
+
+KILLED_BUILD = """
+import os, signal, sys
+from howfar.text import journal
+from howfar.text.build import build_corpus
+from howfar.text.selection import BuildOptions
+from howfar.text.sources import parse_source
+
+journal._BYTES_BETWEEN_FLUSHES = 1000
+append, count = journal.Journal.append, 0
+
+def append_and_die(self, *args):
+    global count
+    append(self, *args)
+    count += 1
+    if count == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+journal.Journal.append = append_and_die
+build_corpus(sys.argv[1], [parse_source(text) for text in sys.argv[3:]], BuildOptions(), progress=False)
+"""
+
+
+def test_a_build_killed_again_and_again_gives_the_same_bytes(tmp_path: Path):
+    english = write(tmp_path / "en.jsonl", [f"document {number % 300} " * (number % 7) for number in range(500)])
+    chinese = write(tmp_path / "zh.jsonl", [f"文章{number} " * (number % 5 + 1) for number in range(500)])
+    dev = write(tmp_path / "dev.jsonl", [f"document {number} " for number in range(40)])
+    sources = [f"en={english},held_out={dev}", f"zh={chinese}"]
+    whole = build(tmp_path / "whole", *sources)
+    for kill_after in (1, 30, 200, 333):
+        command = [sys.executable, "-c", KILLED_BUILD, str(tmp_path / "out"), str(kill_after), *sources]
+        assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+        assert not (tmp_path / "out").exists()
+    assert contents(build(tmp_path / "out", *sources).folder) == contents(whole.folder)
+
+
+def test_a_folder_killed_before_its_plan_was_written_is_begun_anew(tmp_path: Path):
+    source = write(tmp_path / "a.jsonl", ["one", "two"])
+    (tmp_path / ".out.partial").mkdir()
+    (tmp_path / ".out.partial" / "plan.json").write_text('{"tok')
+    assert len(texts(build(tmp_path / "out", source, held_out_fraction=0).train)) == 2
+
+
+def test_progress_is_drawn_on_standard_error(tmp_path: Path, capfd):
+    source = parse_source(write(tmp_path / "a.jsonl", ["one", "two"]))
+    build_corpus(tmp_path / "out", [source])
+    output = capfd.readouterr()
+    assert output.out == ""
+    assert "Reading documents" in output.err

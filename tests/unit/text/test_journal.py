@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import numpy as np
+
+from howfar.text.journal import DigestSet, Journal, Outcome, Record
+
+
+def test_a_digest_set_holds_what_was_added_through_growth():
+    generator = np.random.default_rng(0)
+    digests = [int(digest) for digest in generator.integers(0, 2**64, size=5000, dtype=np.uint64)]
+    crowded = [0, *(number << 32 for number in range(1, 3000))]  # all in one slot of a small table
+    for members in (digests, crowded):
+        seen = DigestSet()
+        assert not any(digest in seen for digest in members)
+        for digest in members + members:
+            seen.add(digest)
+        assert all(digest in seen for digest in members)
+        assert not any(digest + 3 in seen for digest in crowded[2:]) or members is digests
+
+
+def test_a_journal_cut_inside_a_record_goes_back_to_the_one_before(tmp_path: Path):
+    records = [
+        Record(0, Outcome.TRAIN, 7, 2, 3),
+        Record(1, Outcome.EMPTY, 8, 0, 0),
+        Record(0, Outcome.HELD_OUT, 9, 1, 2),
+    ]
+    with Journal(tmp_path, end_of_document=256) as journal:
+        for record in records:
+            journal.append(record, np.zeros(record.num_tokens, np.uint16) if record.num_tokens else None)
+    path = tmp_path / "journal"
+    path.write_bytes(path.read_bytes()[:-1])
+    with Journal(tmp_path, end_of_document=256) as journal:
+        assert list(journal) == records[:2]
+    assert (tmp_path / "train.bin").stat().st_size == 2 * (1 + 3)
+    assert (tmp_path / "held_out.bin").stat().st_size == 2
+
+
+def test_tokens_cut_short_take_their_record_and_all_later_ones_along(tmp_path: Path):
+    with Journal(tmp_path, end_of_document=256) as journal:
+        for number in range(4):
+            outcome = Outcome.TRAIN if number % 2 else Outcome.HELD_OUT
+            journal.append(Record(0, outcome, number, 1, 2), np.full(2, number, np.uint16))
+    path = tmp_path / "train.bin"
+    path.write_bytes(path.read_bytes()[:-3])
+    with Journal(tmp_path, end_of_document=256) as journal:
+        assert [record.digest for record in journal] == [0, 1, 2]
+    assert np.fromfile(path, "<u2").tolist() == [256, 1, 1]

@@ -1,0 +1,145 @@
+import builtins
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from howfar.errors import CorpusError, MissingExtraError, SourceInterruptedError
+from howfar.text.readers import read_documents
+from howfar.text.sources import HubDataset, LocalFiles
+
+
+def read(path: Path, **options) -> list[bytes]:
+    return list(read_documents(LocalFiles(str(path), **options)))
+
+
+def test_text_documents_are_parted_by_empty_lines(tmp_path: Path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"\xef\xbb\xbf\n\nTitle\nline one\n\n\n  second \r\nx\r\n\r\nthird")
+    assert read(path) == [b"Title\nline one", b"  second \r\nx", b"third"]
+    path.write_bytes(b"")
+    assert read(path) == []
+
+
+def test_odd_text_is_kept_as_it_is(tmp_path: Path):
+    path = tmp_path / "a.txt"
+    document = "a\x00b \u202e e\u0301 😀 " + "x" * 1_000_000
+    path.write_text(document, encoding="utf-8")
+    assert read(path) == [document.encode()]
+
+
+def test_whole_files_are_kept_to_the_last_byte(tmp_path: Path):
+    (tmp_path / "a.py").write_bytes(b"def f():\n\n    pass\n\n")
+    (tmp_path / "b.py").write_bytes(b"1\r\n")
+    assert read(tmp_path, whole_files=True) == [b"def f():\n\n    pass\n\n", b"1\r\n"]
+
+
+def test_jsonl(tmp_path: Path):
+    path = tmp_path / "a.jsonl"
+    rows = [{"text": "a\n\nb"}, {"text": None}, {"text": ""}, {"text": "中"}]
+    path.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n")
+    assert read(path) == [b"a\n\nb", b"", b"", "中".encode()]
+
+
+def test_parquet_in_order_over_many_batches(tmp_path: Path):
+    texts = [f"document {number} 中" for number in range(5000)] + [None, ""]
+    pl.DataFrame({"other": range(5002), "body": texts}).write_parquet(tmp_path / "a.parquet", row_group_size=700)
+    documents = read(tmp_path / "a.parquet", column="body")
+    assert documents == [(text or "").encode() for text in texts]
+
+
+def test_files_of_several_kinds_are_one_source(tmp_path: Path):
+    (tmp_path / "a.jsonl").write_text('{"text": "1"}')
+    (tmp_path / "b.txt").write_text("2\n\n3")
+    pl.DataFrame({"text": ["4"]}).write_parquet(tmp_path / "c.parquet")
+    assert read(tmp_path) == [b"1", b"2", b"3", b"4"]
+    assert list(read_documents(LocalFiles(str(tmp_path)), skip=3)) == [b"4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", b"one\n\ntwo\nbad \xff", r"a\.txt is not UTF-8: byte 0xff in line 4; convert it \(iconv"),
+        ("a.jsonl", b'{"text": "a"}\n{', r"line 2 of .*a\.jsonl is not JSON"),
+        ("a.jsonl", b'\n{"body": "a"}', r"line 2 of .* has no field 'text' \(has: body\); name it: .*:FIELD"),
+        ("a.jsonl", b"[1]", r"line 1 of .* has no field 'text' \(has: list\)"),
+        ("a.jsonl", b'{"text": 3}', r"line 1 of .* holds int where text was needed"),
+        ("a.jsonl", b'{"text": "\\ud800"}', r"line 1 of .*: the text has a lone surrogate \(U\+D800\) at character 0"),
+        ("a.jsonl", b'{"text": "\xff"}', r"line 1 of .* is not JSON"),
+        ("a.parquet", b"not parquet at all", r"a\.parquet cannot be read as Parquet"),
+    ],
+)
+def test_bad_files_are_refused_by_name_and_line(tmp_path: Path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CorpusError, match=message):
+        read(tmp_path / name)
+
+
+def test_parquet_without_the_column_is_refused(tmp_path: Path):
+    pl.DataFrame({"body": ["a"]}).write_parquet(tmp_path / "a.parquet")
+    with pytest.raises(CorpusError, match=r"has no column 'text' \(has: body\); name it: .*a\.parquet:COLUMN"):
+        read(tmp_path / "a.parquet")
+
+
+def test_parquet_of_numbers_is_refused(tmp_path: Path):
+    pl.DataFrame({"text": [1]}).write_parquet(tmp_path / "a.parquet")
+    with pytest.raises(CorpusError, match="row 1 of .* holds int where text was needed"):
+        read(tmp_path / "a.parquet")
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """A Hub with one dataset, which stops answering at the row whose text is 'stop'."""
+    datasets = pytest.importorskip("datasets")
+
+    def rows():
+        for text in ("a", None, "b", "stop"):
+            if text == "stop":
+                raise ConnectionError("no route to host\nand more")
+            yield {"text": text}
+
+    def load_dataset(repository, config, *, split, streaming):
+        assert (repository, config, split, streaming) == ("o/n", "c", "train", True)
+        return datasets.IterableDataset.from_generator(rows)
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+
+
+def test_hub_rows_are_streamed_and_skipped(hub):
+    documents = read_documents(HubDataset("o/n", "c"))
+    assert [next(documents) for _ in range(3)] == [b"a", b"", b"b"]
+    assert next(read_documents(HubDataset("o/n", "c"), skip=2)) == b"b"
+
+
+def test_a_hub_that_stops_answering_is_told_from_bad_data(hub):
+    with pytest.raises(SourceInterruptedError, match=r"Hub dataset o/n \(c, train\) cannot be read: no route to host$"):
+        list(read_documents(HubDataset("o/n", "c")))
+
+
+def test_hub_dataset_without_the_column_is_refused(hub):
+    with pytest.raises(CorpusError, match=r"has no column 'body' \(has: text\); name it: hub:OWNER/NAME") as caught:
+        list(read_documents(HubDataset("o/n", "c", column="body")))
+    assert not isinstance(caught.value, SourceInterruptedError)
+
+
+@pytest.mark.parametrize(
+    ("package", "location", "message"),
+    [
+        ("datasets", HubDataset("o/n"), r"pip install 'howfar\[hub\]'"),
+        ("polars", LocalFiles("a.parquet"), "reading Parquet needs polars"),
+    ],
+)
+def test_a_missing_package_is_named(tmp_path: Path, monkeypatch, package, location, message):
+    monkeypatch.chdir(tmp_path)
+    Path("a.parquet").write_bytes(b"")
+    real_import = builtins.__import__
+
+    def without_package(name, *args, **options):
+        if name == package:
+            raise ImportError(name)
+        return real_import(name, *args, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without_package)
+    with pytest.raises(MissingExtraError, match=message):
+        list(read_documents(location))

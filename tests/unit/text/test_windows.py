@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from howfar.errors import ConfigError, CorpusError
+from howfar.text.windows import Windows, documents_in_windows
+
+
+def test_a_window_is_a_function_of_seed_and_index_alone(corpus):
+    windows = Windows(corpus.train, length=6, seed=3, num_windows=3000)
+    expected = [windows[index].tolist() for index in range(3000)]
+    fresh = Windows(corpus.train, length=6, seed=3, num_windows=3000)
+    for index in (2999, 0, 1024, 1023, 5):  # any order, across blocks
+        assert fresh[index].tolist() == expected[index]
+    assert Windows(corpus.train, length=6, seed=3, num_windows=10)[9].tolist() == expected[9]
+    other = Windows(corpus.train, length=6, seed=4, num_windows=3000)
+    assert [other[index].tolist() for index in range(20)] != expected[:20]
+
+
+def test_windows_are_runs_of_the_split(corpus):
+    windows = Windows(corpus.train, length=6, seed=0, num_windows=2000)
+    starts = windows.starts()
+    assert len(windows) == len(starts) == 2000
+    assert windows[7].dtype == np.int64
+    for index in (0, 1500):
+        start = windows.start_of(index)
+        assert starts[index] == start
+        assert windows[index].tolist() == corpus.train.tokens[start : start + 6].tolist()
+
+
+def test_every_place_is_drawn_about_equally_often(corpus):
+    num_places = len(corpus.train.tokens) - 6 + 1
+    counts = np.bincount(Windows(corpus.train, 6, seed=1, num_windows=100 * num_places).starts(), minlength=num_places)
+    assert len(counts) == num_places
+    # Chi-square with 74 degrees of freedom: 130 is beyond the 0.9999 quantile.
+    assert ((counts - 100) ** 2 / 100).sum() < 130
+
+
+def test_index_out_of_range_ends_iteration(corpus):
+    windows = Windows(corpus.train, 6, seed=0, num_windows=3)
+    assert windows[-1].tolist() == windows[2].tolist()
+    assert len(list(windows)) == 3
+
+
+@pytest.mark.parametrize("change", [{"length": 1}, {"seed": -1}, {"num_windows": 0}])
+def test_windows_out_of_range_are_refused(corpus, change):
+    with pytest.raises(ConfigError, match="windows need length >= 2, num_windows >= 1 and seed >= 0"):
+        Windows(corpus.train, **{"length": 4, "seed": 0, "num_windows": 1, **change})
+
+
+def test_a_split_shorter_than_a_window_is_refused(corpus):
+    with pytest.raises(CorpusError, match="the held_out split has 83 tokens, one window needs 84; give more text"):
+        Windows(corpus.held_out, length=84, seed=0, num_windows=1)
+
+
+@pytest.mark.parametrize(("length", "overlap"), [(2, 0), (7, 0), (7, 5), (16, 4), (500, 0)])
+def test_covering_windows_score_every_token_of_every_document_once(corpus, length, overlap):
+    split = corpus.held_out
+    scored = np.zeros(len(split.tokens), dtype=int)
+    for window in documents_in_windows(split, length, overlap):
+        assert 2 <= len(window.tokens) <= length
+        assert window.tokens.tolist() == split.tokens[window.start : window.start + len(window.tokens)].tolist()
+        first, end = split.offsets[window.document], split.offsets[window.document + 1] - 1
+        assert first - 1 <= window.start
+        assert window.start + len(window.tokens) <= end
+        new = np.arange(len(window.tokens))[window.scored] + window.start
+        assert new[0] - window.start == min(1 + overlap, new[0] - (first - 1))  # as much context as was asked for
+        scored[new] += 1
+    is_document = split.tokens != 256
+    assert (scored == is_document).all()
+
+
+@pytest.mark.parametrize(("length", "overlap"), [(1, 0), (8, 7), (8, -1)])
+def test_covering_windows_out_of_range_are_refused(corpus, length, overlap):
+    with pytest.raises(ConfigError, match="0 <= overlap <= length - 2"):
+        list(documents_in_windows(corpus.held_out, length, overlap))
