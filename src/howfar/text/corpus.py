@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,12 @@ class Split:
     def source_of(self, index: int) -> str:
         """Name the source that a document came from."""
         return self.source_names[int(self.sources[index])]
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        # To a worker process goes where the tokens lie, not a copy of them.
+        if isinstance(self.tokens, np.memmap) and self.tokens.filename is not None:
+            return _reopen_split, (Path(self.tokens.filename).parent, self.name)
+        return super().__reduce_ex__(protocol)
 
 
 @dataclass(frozen=True)
@@ -154,7 +160,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if not folder.is_dir():
-            raise CorpusError(f"there is no folder {folder}; make a corpus with `howfar corpus build {folder}`") from None
+            raise CorpusError(
+                f"there is no folder {folder}; make a corpus with `howfar corpus build {folder}`"
+            ) from None
         raise CorpusError(
             f"{folder} is not a finished corpus: it has no {MANIFEST}; build it, or name the folder that has one"
         ) from None
@@ -171,6 +179,10 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if missing:
         raise CorpusError(f"{path} lacks {', '.join(sorted(missing))}; build the corpus again")
     return manifest
+
+
+def _reopen_split(folder: Path, split: SplitName) -> Split:
+    return _open_split(folder, split, _read_manifest(folder))
 
 
 def _open_split(folder: Path, split: SplitName, manifest: Mapping[str, Any]) -> Split:

@@ -200,9 +200,7 @@ def _conllu_sentence(block: Sequence[tuple[int, str]], path: Path) -> Segmentati
         columns = line.split("\t")
         identifier = re.fullmatch(r"(\d+)(?:-(\d+)|(\.\d+))?", columns[0])
         if len(columns) != 10 or not identifier:
-            raise CorpusError(
-                f"line {number} of {path} is not CoNLL-U: it needs ten columns parted by tabs, an ID first"
-            )
+            raise CorpusError(f"line {number} of {path} is not CoNLL-U: ten columns parted by tabs, an ID first")
         if identifier[3] or (identifier[2] is None and int(identifier[1]) <= range_end):
             continue
         range_end = int(identifier[2] or range_end)

@@ -50,7 +50,7 @@ class Windows:
     def __getitem__(self, index: int) -> NDArray[np.int64]:
         """Give the tokens of a window: int64 `[length]`."""
         start = self.start_of(range(self.num_windows)[index])
-        return self.split.tokens[start : start + self.length].astype(np.int64)
+        return np.array(self.split.tokens[start : start + self.length], dtype=np.int64)
 
     def start_of(self, index: int) -> int:
         """Give where in the split's tokens a window begins."""
@@ -115,6 +115,6 @@ def documents_in_windows(split: Split, length: int, overlap: int = 0) -> Iterato
         while scored_from < end:
             start = max(first - 1, scored_from - 1 - overlap)
             stop = min(start + length, end)
-            tokens = split.tokens[start:stop].astype(np.int64)
+            tokens = np.array(split.tokens[start:stop], dtype=np.int64)
             yield DocumentWindow(document, start, tokens, slice(scored_from - start, stop - start))
             scored_from = stop

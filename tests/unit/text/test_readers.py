@@ -84,7 +84,7 @@ def test_parquet_without_the_column_is_refused(tmp_path: Path):
 
 def test_parquet_of_numbers_is_refused(tmp_path: Path):
     pl.DataFrame({"text": [1]}).write_parquet(tmp_path / "a.parquet")
-    with pytest.raises(CorpusError, match="row 1 of .* holds int where text was needed"):
+    with pytest.raises(CorpusError, match=r"row 1 of .* holds int where text was needed"):
         read(tmp_path / "a.parquet")
 
 

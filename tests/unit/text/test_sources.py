@@ -75,5 +75,5 @@ def test_files_of_folders_and_globs_are_sorted_and_not_hidden(tmp_path: Path, mo
 
 @pytest.mark.parametrize("name", ["none.txt", "*.none", ""])
 def test_a_location_without_files_is_refused(tmp_path: Path, name):
-    with pytest.raises(CorpusError, match="no file matches .*; give the path of a file, a folder or a glob"):
+    with pytest.raises(CorpusError, match=r"no file matches .*; give the path of a file, a folder or a glob"):
         LocalFiles(str(tmp_path / name)).files()

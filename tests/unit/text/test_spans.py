@@ -71,8 +71,8 @@ def test_the_spans_of_a_lossless_tokenizer_cover_the_text_in_order(make, text):
 
 def test_byte_level_tokens_that_split_a_character_are_exact_to_the_byte():
     tokenizer = gpt2_like()
-    pieces = pieces_of(tokenizer, "time 中丰")
-    assert pieces == token_bytes(tokenizer, tokenizer("time 中丰")["input_ids"])
+    pieces = pieces_of(tokenizer, "and 中丰")
+    assert pieces == token_bytes(tokenizer, tokenizer("and 中丰")["input_ids"])
     assert any(len(piece) > 1 and piece.isascii() for piece in pieces)
     assert any(not _is_text(piece) for piece in pieces)
 

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 
@@ -25,6 +27,15 @@ def test_windows_are_runs_of_the_split(corpus):
         start = windows.start_of(index)
         assert starts[index] == start
         assert windows[index].tolist() == corpus.train.tokens[start : start + 6].tolist()
+
+
+def test_a_worker_process_gets_the_place_of_the_tokens_not_a_copy(corpus):
+    windows = Windows(corpus.train, length=6, seed=0, num_windows=100)
+    assert not isinstance(windows[0], np.memmap)
+    pickled = pickle.dumps(windows)
+    assert b"train" in pickled
+    assert corpus.train.tokens[:40].tobytes() not in pickled
+    assert [window.tolist() for window in pickle.loads(pickled)] == [window.tolist() for window in windows]
 
 
 def test_every_place_is_drawn_about_equally_often(corpus):
