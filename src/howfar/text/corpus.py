@@ -104,8 +104,13 @@ class Corpus:
         """
         folder = Path(folder)
         manifest = _read_manifest(folder)
-        train, held_out = (_open_split(folder, split, manifest) for split in SPLITS)
-        return cls(folder, manifest, train, held_out)
+        try:
+            train, held_out = (_open_split(folder, split, manifest) for split in SPLITS)
+            corpus = cls(folder, manifest, train, held_out)
+            corpus.tokenizer_name, corpus.end_of_document  # noqa: B018 - read here so that it cannot fail later
+        except (AttributeError, KeyError, TypeError):
+            raise CorpusError(f"{folder / MANIFEST} is malformed; build the corpus again") from None
+        return corpus
 
     @property
     def hash(self) -> str:

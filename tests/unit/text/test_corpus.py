@@ -76,6 +76,13 @@ def test_manifest_without_a_part(corpus):
         Corpus.open(corpus.folder)
 
 
+@pytest.mark.parametrize("changes", [{"files": []}, {"sources": [1]}, {"tokenizer": {"name": "bytes"}}])
+def test_malformed_manifest(corpus, changes):
+    edit_manifest(corpus, **changes)
+    with pytest.raises(CorpusError, match=r"corpus\.json is malformed; build the corpus again"):
+        Corpus.open(corpus.folder)
+
+
 def test_missing_file(corpus):
     (corpus.folder / "train.offsets.npy").unlink()
     with pytest.raises(CorpusError, match=r"lacks train\.offsets\.npy"):

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
@@ -67,6 +69,15 @@ def pieces_of(tokenizer, text, **options):
 @pytest.mark.parametrize("text", TEXTS)
 def test_the_spans_of_a_lossless_tokenizer_cover_the_text_in_order(make, text):
     assert b"".join(pieces_of(make(), text)) == text.encode()
+
+
+LOSSLESS = {make.__name__: make() for make in (byte_tokenizer, gpt2_like, sentencepiece_like)}
+
+
+@settings(deadline=None)
+@given(st.sampled_from(sorted(LOSSLESS)), st.text("and \u2581中丰é😀\n\u0301\u2028", max_size=20))
+def test_any_text_is_covered_in_order(name, text):
+    assert b"".join(pieces_of(LOSSLESS[name], text)) == text.encode()
 
 
 def test_byte_level_tokens_that_split_a_character_are_exact_to_the_byte():
