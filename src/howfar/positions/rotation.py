@@ -86,11 +86,11 @@ def rotation_of(rotary: nn.Module, layer_type: str | None, angles: Literal["floa
             arguments: dict[str, Any] = {"position_ids": torch.arange(8)[None]}
             if "layer_type" in inspect.signature(copy.forward).parameters:
                 arguments["layer_type"] = layer_type
-            expected_cos, expected_sin = copy(torch.zeros(1), **arguments)
+            expected_cos, expected_sin = copy(torch.zeros(1, dtype=torch.float32), **arguments)
         prefix = f"{layer_type}_" if hasattr(copy, f"{layer_type}_inv_freq") else ""
         for layout in ("halves", "interleaved", "single"):
             candidate = Rotation(copy, prefix, layout)
-            cos, sin = candidate(torch.arange(8.0)[None, None], torch.float32)
+            cos, sin = candidate(torch.arange(8, device="cpu")[None, None], torch.float32)
             if torch.equal(cos[0], expected_cos.float()) and torch.equal(sin[0], expected_sin.float()):
                 return Rotation(rotary, prefix, layout, angles)
     except (TypeError, ValueError, AttributeError, KeyError, RuntimeError) as error:
