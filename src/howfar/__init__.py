@@ -1,1 +1,66 @@
-"""x"""
+"""How far apart does a language model think its tokens are?
+
+Models whose positions advance by learned increments, and what one can see in them:
+
+    import howfar
+
+    model = howfar.load()
+    trace = howfar.trace(model, "Marie Curie, a Polish-born physicist, won two Nobel Prizes.")
+    howfar.spacing(trace).save("curie.html")
+
+Importing this imports nothing heavy: each name below is fetched from its module when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from howfar.charts.spacing import spacing
+    from howfar.models.bundled import bundled_models
+    from howfar.models.configuration import HowFarConfig
+    from howfar.models.loading import load, save, tokenizer_of
+    from howfar.models.modeling import HowFarForCausalLM
+    from howfar.positions import IncrementConfig, attach, detach, increments_of, override, record
+    from howfar.tracing import Trace, trace, trace_many
+
+__all__ = [
+    "HowFarConfig",
+    "HowFarForCausalLM",
+    "IncrementConfig",
+    "Trace",
+    "attach",
+    "bundled_models",
+    "detach",
+    "increments_of",
+    "load",
+    "override",
+    "record",
+    "save",
+    "spacing",
+    "tokenizer_of",
+    "trace",
+    "trace_many",
+]
+
+_MODULES = {
+    "howfar.charts.spacing": ("spacing",),
+    "howfar.models.bundled": ("bundled_models",),
+    "howfar.models.configuration": ("HowFarConfig",),
+    "howfar.models.loading": ("load", "save", "tokenizer_of"),
+    "howfar.models.modeling": ("HowFarForCausalLM",),
+    "howfar.positions": ("IncrementConfig", "attach", "detach", "increments_of", "override", "record"),
+    "howfar.tracing": ("Trace", "trace", "trace_many"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'howfar' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,0 +1,93 @@
+"""The models that ship with the package.
+
+Each is a folder `bundled/NAME` with `config.json`, `model.safetensors`, `training.json` and a model card, `card.md`.
+They are found by listing, so a better one takes an old one's place without a change here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).with_name("bundled")
+DEFAULT_NAME = "bilingual-per-layer"
+
+
+@dataclass(frozen=True)
+class BundledModel:
+    """What there is to know about a bundled model before it is loaded.
+
+    Attributes:
+        name: What `howfar.load` takes.
+        description: One line from its model card.
+        folder: Where it lies.
+        num_parameters: Tied weights counted once.
+        num_bytes: Size of its weights on disk.
+        data: What it was trained on.
+        held_out_nats_per_byte: Its loss on whole documents that it was not trained on, in nats per byte.
+        licence: Licence of the weights, as in its model card.
+    """
+
+    name: str
+    description: str
+    folder: Path
+    num_parameters: int
+    num_bytes: int
+    data: str
+    held_out_nats_per_byte: float | None
+    licence: str
+
+
+def bundled_models() -> list[BundledModel]:
+    """The models that ship with the package, the default one first, then by name."""
+    models = [_describe(path.parent) for path in FOLDER.glob("*/config.json")]
+    return sorted(models, key=lambda model: (model.name != DEFAULT_NAME, model.name))
+
+
+def _describe(folder: Path) -> BundledModel:
+    training = _read_json(folder / "training.json")
+    weights = folder / "model.safetensors"
+    card, description = _read_card(folder / "card.md")
+    return BundledModel(
+        name=folder.name,
+        description=description,
+        folder=folder,
+        num_parameters=_num_parameters(weights),
+        num_bytes=weights.stat().st_size,
+        data=_data_of(card, training),
+        held_out_nats_per_byte=training.get("held_out", {}).get("nats_per_byte"),
+        licence=str(card.get("license", "not stated")),
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def _read_card(path: Path) -> tuple[dict[str, Any], str]:
+    """A model card's metadata, and its first paragraph below the title."""
+    if not path.is_file():
+        return {}, ""
+    from huggingface_hub import ModelCard
+
+    card = ModelCard(path.read_text(encoding="utf-8"))
+    paragraphs = (" ".join(block.split()) for block in card.text.split("\n\n"))
+    return card.data.to_dict(), next((text for text in paragraphs if text and not text.startswith("#")), "")
+
+
+def _data_of(card: dict[str, Any], training: dict[str, Any]) -> str:
+    stated = card.get("datasets") or training.get("corpus", {}).get("sources", [])
+    names = [stated] if isinstance(stated, str) else stated
+    return ", ".join(name if isinstance(name, str) else name["name"] for name in names)
+
+
+def _num_parameters(weights: Path) -> int:
+    """Counted in the file's header, so that listing models does not load them."""
+    with weights.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")

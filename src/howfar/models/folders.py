@@ -1,0 +1,122 @@
+"""From a model's name to a folder with its files, and what can be wrong with such a folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from howfar.errors import CheckpointError, ModelNotFoundError
+from howfar.models.bundled import DEFAULT_NAME, FOLDER, bundled_models
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+_HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt"]  # no pickles, no code
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+def find_folder(name_or_path: str | Path | None = None) -> Path:
+    """Find a model's folder; download it if it is on the Hub and not yet in its cache.
+
+    Args:
+        name_or_path: None for the default model, the name of a bundled one, a folder, or a Hub id.
+
+    Raises:
+        ModelNotFoundError: There is no such model, or the Hub cannot be asked.
+    """
+    name = DEFAULT_NAME if name_or_path is None else str(name_or_path)
+    if name and not isinstance(name_or_path, Path) and (FOLDER / name / "config.json").is_file():
+        return FOLDER / name
+    path = Path(name).expanduser()
+    if name and path.is_dir():
+        return path
+    if path.is_file():
+        raise ModelNotFoundError(f"{name} is a file, a model is a folder with config.json and model.safetensors")
+    if isinstance(name_or_path, Path) or not _HUB_ID.fullmatch(name):
+        raise ModelNotFoundError(f"there is no folder {name!r}; {_what_there_is()}")
+    return _download(name)
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    bars_were_off = are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        return Path(snapshot_download(name, allow_patterns=_HUB_FILES, ignore_patterns=["*/*", "consolidated*"]))
+    except GatedRepoError:
+        raise ModelNotFoundError(
+            f"the Hub gives {name!r} only to those who accepted its terms; accept them there, then `hf auth login`"
+        ) from None
+    except RepositoryNotFoundError:
+        raise ModelNotFoundError(
+            f"{name!r} is no bundled model, no folder here and no public model on the Hub; {_what_there_is()}"
+        ) from None
+    except Exception as error:  # the Hub's client lets errors of several HTTP libraries through
+        raise ModelNotFoundError(
+            f"{name!r} is no bundled model and no folder here, and the Hub cannot be reached "
+            f"({type(error).__name__}); {_what_there_is()}"
+        ) from error
+    finally:
+        if not bars_were_off:
+            enable_progress_bars()
+
+
+def _what_there_is() -> str:
+    names = ", ".join(model.name for model in bundled_models()) or "none"
+    return f"give a bundled model ({names}), the path of a model's folder, or a Hub id such as owner/model"
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read a folder's `config.json`.
+
+    Raises:
+        CheckpointError: There is none, or it is no JSON object.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        newest = max(folder.glob("*/config.json"), key=lambda inside: inside.stat().st_mtime, default=None)
+        hint = f"name a model in it, such as {newest.parent}" if newest else "name a folder that a model is in"
+        raise CheckpointError(f"{folder} has no config.json; {hint}")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is not JSON ({error}); save or download the model again") from None
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path} holds a JSON {type(config).__name__}, a model's configuration is an object")
+    return config
+
+
+def check_weights(folder: Path) -> None:
+    """Check that a folder's weights are whole safetensors.
+
+    Raises:
+        CheckpointError: They are missing, pickled or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLED)
+        if pickled:
+            raise CheckpointError(
+                f"the weights in {folder} are pickled ({pickled[0]}), and unpickling can run any code, so it is never "
+                "done; save the model again as safetensors"
+            )
+        raise CheckpointError(f"{folder} has no model.safetensors; save or download the model again")
+    for path in files:
+        try:
+            with safe_open(path, framework="pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(
+                f"{path} is damaged or cut short ({error}); save or download the model again"
+            ) from None
+
+
+def first_line(error: Exception) -> str:
+    """What an error of another library says, in one line."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
