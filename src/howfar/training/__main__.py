@@ -1,11 +1,11 @@
-"""`python -m howfar.training RECIPE [OUTPUT]`: training without the command line's dependencies, as under `torchrun`."""
+"""`python -m howfar.training RECIPE [OUTPUT]`: `howfar train` with nothing but training's own dependencies."""
 
 from __future__ import annotations
 
 import sys
 
 from howfar.errors import HowFarError
-from howfar.training.recipe import load_recipe
+from howfar.training.recipe import Recipe
 from howfar.training.run import train
 
 
@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m howfar.training RECIPE [OUTPUT]", file=sys.stderr)
         return 2
     try:
-        recipe = load_recipe(arguments[0])
+        recipe = Recipe.load(arguments[0])
         train(recipe, arguments[1] if len(arguments) > 1 else f"runs/{recipe.name}")
     except HowFarError as error:
         print(f"error: {error}", file=sys.stderr)

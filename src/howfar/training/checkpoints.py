@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import re
 from collections.abc import Mapping
@@ -13,18 +12,22 @@ from typing import Any
 
 from howfar.errors import CheckpointError
 from howfar.text.corpus import Corpus
-from howfar.training.recipe import Recipe
+from howfar.training.recipe import BaseRecipe
 
 RECORD = "training.json"
 """Written last into each checkpoint, so that its presence says that all else is there."""
 
 PACKAGES = ("howfar", "torch", "transformers", "accelerate", "numpy", "safetensors", "tokenizers", "peft")
-LASTING = ("seed", "model", "increments")
-"""Parts of a recipe that a run cannot change on the way."""
 
 
-def training_record(recipe: Recipe, corpus: Corpus, **results: Any) -> dict[str, Any]:
-    """All that is needed to say later how a model came about."""
+def training_record(recipe: BaseRecipe, corpus: Corpus, *, windows_per_step: int) -> dict[str, Any]:
+    """All that is needed to say later how a model came about, and to go on with its training.
+
+    Args:
+        recipe: What was asked for.
+        corpus: What it is trained on.
+        windows_per_step: Over all devices and accumulated gradients.
+    """
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -36,14 +39,19 @@ def training_record(recipe: Recipe, corpus: Corpus, **results: Any) -> dict[str,
         "tokenizer": corpus.tokenizer_name,
         "sources": list(corpus.manifest["sources"]),
     }
-    return {"recipe": recipe.to_dict(), "corpus": corpus_facts, "versions": versions, **results}
+    return {
+        "recipe": recipe.to_dict(),
+        "corpus": corpus_facts,
+        "windows_per_step": windows_per_step,
+        "versions": versions,
+    }
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Write the record into a folder, whole or not at all."""
     temporary = folder / f".{RECORD}.partial"
     temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / RECORD)
+    temporary.replace(folder / RECORD)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -54,11 +62,13 @@ def read_record(folder: Path) -> dict[str, Any]:
     """
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        if not isinstance(record, dict) or not {"recipe", "corpus"} <= record.keys():
+            raise ValueError("it lacks the recipe or the corpus")
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{folder} has no readable {RECORD} ({error}); name a folder that training wrote"
         ) from None
-    return dict(record)
+    return record
 
 
 def last_complete_checkpoint(folder: Path) -> Path | None:
@@ -71,18 +81,30 @@ def last_complete_checkpoint(folder: Path) -> Path | None:
     return max(numbered)[1] if numbered else None
 
 
-def check_same_run(checkpoint: Path, recipe: Recipe, corpus: Corpus) -> None:
-    """Refuse to carry on a run with another model, seed or corpus.
+def check_same_run(folder: Path, recipe: BaseRecipe, now: Mapping[str, Any]) -> None:
+    """Refuse to carry on, or to overwrite, a run of another kind.
+
+    Args:
+        folder: A checkpoint or a finished run.
+        recipe: The recipe to go on with.
+        now: Its `training_record`.
 
     Raises:
-        CheckpointError: The checkpoint belongs to another run.
+        CheckpointError: The folder belongs to another run.
     """
-    record, now = read_record(checkpoint), recipe.to_dict()
-    changed = [name for name in LASTING if record["recipe"].get(name) != now[name]]
-    if record["corpus"]["hash"] != corpus.hash:
+    before = read_record(folder)
+    run = folder.parent if folder.name.startswith("checkpoint-") else folder
+    changed = [name for name in recipe.LASTING if before["recipe"].get(name) != now["recipe"][name]]
+    if before["corpus"].get("hash") != now["corpus"]["hash"]:
         changed.append("corpus")
     if changed:
         raise CheckpointError(
-            f"{checkpoint.parent} holds a run with another {' and '.join(changed)}; "
-            "choose another output folder, or the recipe and corpus that it was begun with"
+            f"{run} holds a run with another {' and '.join(changed)}; choose another output folder, or the recipe and "
+            "corpus that it was begun with"
+        )
+    windows = before.get("windows_per_step", now["windows_per_step"])
+    if windows != now["windows_per_step"]:
+        raise CheckpointError(
+            f"{run} holds a run with {windows} windows per step, this one has {now['windows_per_step']}; choose "
+            "per_device_train_batch_size x gradient_accumulation_steps x processes as before, or another output folder"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -20,17 +20,17 @@ from howfar.text.windows import DocumentWindow, documents_in_windows
 
 @dataclass(frozen=True)
 class DocumentLosses:
-    """Loss of a model on each document of a split.
+    """Loss of a model on each document of a split that it was scored on.
 
     Args:
-        nats: Sum over the document's tokens, in nats; `[document]`.
-        num_bytes: Length of the document's UTF-8 text; `[document]`.
+        nats: Sum over the document's scored tokens, in nats; `[document]`.
+        num_bytes: UTF-8 bytes of the scored tokens; `[document]`.
         sources: Which source each document came from; `[document]`, indices into `source_names`.
         source_names: The corpus's sources.
     """
 
     nats: NDArray[np.float64]
-    num_bytes: NDArray[np.int64]
+    num_bytes: NDArray[np.float64]
     sources: NDArray[np.int64]
     source_names: tuple[str, ...]
 
@@ -44,6 +44,13 @@ class DocumentLosses:
         """Over all documents together."""
         return self.nats_per_byte / math.log(2)
 
+    def nats_per_byte_by_source(self) -> dict[str, float]:
+        """Over all documents of each source that has some."""
+        chosen = {name: self.sources == index for index, name in enumerate(self.source_names)}
+        return {
+            name: float(self.nats[own].sum() / self.num_bytes[own].sum()) for name, own in chosen.items() if own.any()
+        }
+
 
 def document_losses(
     model: nn.Module, split: Split, *, length: int, batch_size: int = 16, max_windows: int | None = None
@@ -55,24 +62,29 @@ def document_losses(
         split: The documents, usually a corpus's `held_out`.
         length: Tokens in a window; later windows of a document begin with half a window of context.
         batch_size: Windows at a time.
-        max_windows: Stop after as many windows (for a glance during training); None for all.
+        max_windows: For a glance: at most so many windows, evenly spread over all documents. None for all.
 
     Raises:
         CorpusError: There is nothing to evaluate on.
     """
     nats = np.zeros(split.num_documents)
-    seen = np.zeros(split.num_documents, dtype=bool)
-    windows = islice(documents_in_windows(split, length, overlap=length // 2), max_windows)
-    for batch in _batches(windows, batch_size):
+    num_scored = np.zeros(split.num_documents, dtype=np.int64)
+    windows: Iterable[DocumentWindow] = documents_in_windows(split, length, overlap=length // 2)
+    if max_windows is not None:
+        total = sum(1 for _ in documents_in_windows(split, length, overlap=length // 2))
+        windows = islice(windows, 0, None, max(1, -(-total // max_windows)))
+    for batch in _batches(iter(windows), batch_size):
         for window, loss in zip(batch, token_losses(model, [w.tokens for w in batch]), strict=True):
-            nats[window.document] += float(loss[window.scored.start - 1 : window.scored.stop - 1].double().sum())
-            seen[window.document] = True
+            scored = loss[window.scored.start - 1 : window.scored.stop - 1]
+            nats[window.document] += float(scored.double().sum())
+            num_scored[window.document] += len(scored)
+    seen = num_scored > 0
     if not seen.any():
         raise CorpusError("the corpus has no held-out documents to evaluate on; build it with some held out")
-    num_bytes, sources = np.asarray(split.num_bytes, dtype=np.int64), np.asarray(split.sources, dtype=np.int64)
-    if max_windows is not None:  # the last document may be cut short
-        seen[np.flatnonzero(seen)[-1]] = seen.sum() == 1
-    return DocumentLosses(nats[seen], num_bytes[seen], sources[seen], split.source_names)
+    # Of a document that is scored in part, as many bytes count as its tokens have on average.
+    num_tokens = np.diff(np.asarray(split.offsets, dtype=np.int64)) - 1
+    num_bytes = split.num_bytes[seen] * num_scored[seen] / num_tokens[seen]
+    return DocumentLosses(nats[seen], num_bytes, np.asarray(split.sources, dtype=np.int64)[seen], split.source_names)
 
 
 @torch.no_grad()

@@ -9,60 +9,141 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from howfar.errors import ConfigError
 from howfar.positions import IncrementConfig
 
 RECIPES = resources.files("howfar.training") / "recipes"
 
+NOT_THE_TRAINERS = (
+    # The data and the folder are settled elsewhere ...
+    "seed", "data_seed", "train_sampling_strategy", "output_dir", "auto_find_batch_size",
+    # ... and a run that was killed must be able to go on exactly where it stopped.
+    "ignore_data_skip", "save_only_model",
+)  # fmt: skip
+"""Options of `TrainingArguments` that a recipe cannot set."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """What to train, on what, and how.
+class BaseRecipe:
+    """What any training run needs to be told: on what, and how.
 
     Args:
         name: Names the run and the folder that it is written to.
         corpus: Folder of a corpus made by `howfar corpus build`.
         seed: Decides the initial weights and, with the step, which windows of the corpus are seen.
-        model: Options of `HowFarConfig`; `max_position_embeddings` is the number of tokens in a window.
-        increments: Options of `IncrementConfig`; None for plain rotary positions.
         trainer: Options of `transformers.TrainingArguments`, by their own names.
 
     Raises:
         ConfigError: A key is unknown or a value impossible.
     """
 
+    LASTING: ClassVar[tuple[str, ...]] = ("seed",)
+    """What a run cannot change when it is carried on."""
+
     name: str
     corpus: str
     seed: int = 0
-    model: dict[str, Any] = field(default_factory=dict)
-    increments: dict[str, Any] | None = None
     trainer: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         from transformers import TrainingArguments
 
-        from howfar.models.configuration import HowFarConfig
-
-        for name, kind in (("name", str), ("corpus", str), ("seed", int), ("model", dict), ("trainer", dict)):
-            if not isinstance(getattr(self, name), kind):
-                raise ConfigError(f"recipe: {name} is {getattr(self, name)!r}; it must be a {kind.__name__}")
-        check_keys("[model]", self.model, [f.name for f in dataclasses.fields(HowFarConfig)])
-        if "increments" in self.model:
-            raise ConfigError("recipe: [model] has `increments`; give them a table of their own, [increments]")
+        for name, kind in (("name", str), ("corpus", str), ("seed", int), ("trainer", dict)):
+            self.check_kind(name, kind)
+        if self.seed < 0:
+            raise ConfigError(f"recipe: seed is {self.seed}; it must be 0 or more")
         check_keys("[trainer]", self.trainer, [f.name for f in dataclasses.fields(TrainingArguments)])
-        for name in ("seed", "data_seed", "train_sampling_strategy", "output_dir"):
+        for name in NOT_THE_TRAINERS:
             if name in self.trainer:
                 raise ConfigError(
                     f"recipe: [trainer] sets {name}, which is not the trainer's to choose: data order follows from the "
-                    "recipe's `seed` and the step, the folder is given to the command"
+                    "recipe's `seed` and the step, runs resume exactly, and the command is given the folder; remove it"
                 )
-        if not isinstance(self.trainer.get("max_steps"), int) or self.trainer["max_steps"] < 1:
+        steps = self.trainer.get("max_steps")
+        if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
             raise ConfigError(
-                f"recipe: [trainer] max_steps is {self.trainer.get('max_steps')!r}; it must be a positive number of "
-                "steps, since windows are drawn without end"
+                f"recipe: [trainer] max_steps is {steps!r}; it must be a positive number of steps, since windows are "
+                "drawn without end"
             )
+
+    def check_kind(self, name: str, kind: type) -> None:
+        """Refuse a value of another kind than a key takes.
+
+        Raises:
+            ConfigError: So it is.
+        """
+        value = getattr(self, name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            needed = {dict: "a table", str: "a string", int: "a whole number"}[kind]
+            raise ConfigError(f"recipe: {name} is {value!r}; it must be {needed}")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Make a recipe from the values of its TOML file.
+
+        Raises:
+            ConfigError: A key is unknown, missing or impossible.
+        """
+        check_keys("the file", values, [f.name for f in dataclasses.fields(cls)])
+        for f in dataclasses.fields(cls):
+            if f.name not in values and f.default is f.default_factory is dataclasses.MISSING:
+                raise ConfigError(f"recipe: {f.name!r} is missing; needed are at least a name and a corpus")
+        return cls(**values)
+
+    @classmethod
+    def load(cls, name_or_path: str | Path, *, overrides: Mapping[str, Any] | None = None) -> Self:
+        """Read a recipe: a TOML file, or the name of one that comes with the package.
+
+        Args:
+            name_or_path: `recipe.toml` or a name from `bundled_recipes()`.
+            overrides: Top-level values to replace; tables are merged.
+
+        Raises:
+            ConfigError: There is no such recipe, it is not TOML, or it asks for something impossible.
+        """
+        values = _read(name_or_path)
+        for key, value in (overrides or {}).items():
+            values[key] = {**values.get(key, {}), **value} if isinstance(value, Mapping) else value
+        return cls.from_dict(values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(BaseRecipe):
+    """How to train a model from scratch.
+
+    Args:
+        name: Names the run and the folder that it is written to.
+        corpus: Folder of a corpus made by `howfar corpus build`.
+        seed: Decides the initial weights and, with the step, which windows of the corpus are seen.
+        trainer: Options of `transformers.TrainingArguments`, by their own names.
+        model: Options of `HowFarConfig`; `max_position_embeddings` is the number of tokens in a window.
+        increments: Options of `IncrementConfig`; None for plain rotary positions.
+
+    Raises:
+        ConfigError: A key is unknown or a value impossible.
+    """
+
+    LASTING: ClassVar[tuple[str, ...]] = ("seed", "model", "increments")
+
+    model: dict[str, Any] = field(default_factory=dict)
+    increments: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        from howfar.models.configuration import HowFarConfig
+
+        super().__post_init__()
+        self.check_kind("model", dict)
+        if self.increments is not None:
+            self.check_kind("increments", dict)
+        check_keys("[model]", self.model, [f.name for f in dataclasses.fields(HowFarConfig)])
+        if "increments" in self.model:
+            raise ConfigError("recipe: [model] has `increments`; give them a table of their own, [increments]")
         self.model_config()
 
     @property
@@ -94,10 +175,6 @@ class Recipe:
             )
         return config
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return dataclasses.asdict(self)
-
 
 def check_keys(where: str, got: Iterable[str], known: list[str]) -> None:
     """Refuse an unknown key and name the nearest known one.
@@ -112,48 +189,21 @@ def check_keys(where: str, got: Iterable[str], known: list[str]) -> None:
             raise ConfigError(f"recipe: {where} has no option {key!r}; {hint}")
 
 
-def parse_recipe(values: Mapping[str, Any]) -> Recipe:
-    """Make a recipe from the values of its TOML file.
-
-    Raises:
-        ConfigError: A key is unknown, missing or impossible.
-    """
-    known = [f.name for f in dataclasses.fields(Recipe)]
-    check_keys("the file", values, known)
-    for name in ("name", "corpus"):
-        if name not in values:
-            raise ConfigError(f"recipe: {name!r} is missing; needed are a name, a corpus and [trainer] max_steps")
-    return Recipe(**values)
-
-
 def bundled_recipes() -> list[str]:
     """Names of the recipes that come with the package."""
     return sorted(path.name.removesuffix(".toml") for path in RECIPES.iterdir() if path.name.endswith(".toml"))
 
 
-def load_recipe(name_or_path: str | Path, *, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """Read a recipe: a TOML file, or the name of one that comes with the package.
-
-    Args:
-        name_or_path: `recipe.toml` or a name from `bundled_recipes()`.
-        overrides: Top-level values to replace; tables are merged.
-
-    Raises:
-        ConfigError: There is no such recipe, it is not TOML, or it asks for something impossible.
-    """
-    path = Path(name_or_path)
+def _read(name_or_path: str | Path) -> dict[str, Any]:
     try:
         if str(name_or_path) in bundled_recipes():
             text = (RECIPES / f"{name_or_path}.toml").read_text(encoding="utf-8")
         else:
-            text = path.read_text(encoding="utf-8")
-        values = tomllib.loads(text)
+            text = Path(name_or_path).read_text(encoding="utf-8")
+        return tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigError(
             f"there is no recipe {str(name_or_path)!r}; give a TOML file or one of {', '.join(bundled_recipes())}"
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"the recipe {path} cannot be read: {error}") from error
-    for key, value in (overrides or {}).items():
-        values[key] = {**values.get(key, {}), **value} if isinstance(value, Mapping) else value
-    return parse_recipe(values)
+        raise ConfigError(f"the recipe {name_or_path} cannot be read: {error}; give a TOML file in UTF-8") from error

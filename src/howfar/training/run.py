@@ -1,33 +1,36 @@
-"""Train a model from a recipe."""
+"""Train a model: the one loop, and a model from scratch on top of it."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from transformers import TrainingArguments, set_seed
+from transformers import PrinterCallback, ProgressCallback, TrainingArguments, set_seed
 
-from howfar.errors import ConfigError, CorpusError
+from howfar.errors import ConfigError, CorpusError, OutputError
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.text.corpus import Corpus
 from howfar.text.tokenizer import byte_tokenizer
-from howfar.training.checkpoints import check_same_run, last_complete_checkpoint, training_record, write_record
+from howfar.training.checkpoints import RECORD, check_same_run, last_complete_checkpoint, training_record, write_record
+from howfar.training.console import Console
 from howfar.training.data import TrainingWindows
 from howfar.training.evaluation import document_losses
-from howfar.training.recipe import Recipe
-from howfar.training.trainer import IncrementTrainer, RecordCallback
+from howfar.training.recipe import BaseRecipe, Recipe
+from howfar.training.trainer import IncrementTrainer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-def train(recipe: Recipe, output: str | Path) -> HowFarForCausalLM:
-    """Train a model, or carry on a run that was interrupted.
-
-    A run that is killed at any moment resumes from its newest whole checkpoint, and ends bit for bit as if it had not
-    been interrupted (on the same hardware and thread count).
+def train(recipe: Recipe, output: str | Path, *, progress: bool = True) -> HowFarForCausalLM:
+    """Train a model from scratch, or carry on a run that was interrupted.
 
     Args:
         recipe: What to train, on what, and how.
         output: Folder of the run: checkpoints on the way, the model at the end.
+        progress: Whether to say on standard error how it goes.
 
     Returns:
         The trained model, in eval mode.
@@ -35,48 +38,109 @@ def train(recipe: Recipe, output: str | Path) -> HowFarForCausalLM:
     Raises:
         CheckpointError: The folder holds another run.
         ConfigError: The trainer's options cannot be had here.
-        CorpusError: The corpus is missing, damaged, or tokenized otherwise.
+        CorpusError: The corpus is missing, damaged, tokenized otherwise, or shorter than a window.
+        OutputError: The folder cannot be written.
     """
-    output = Path(output)
     corpus = Corpus.open(recipe.corpus)
     if corpus.tokenizer_name != "bytes":
         raise CorpusError(
-            f"the corpus in {recipe.corpus} is tokenized by {corpus.tokenizer_name!r}, a model from scratch reads bytes; "
-            "build the corpus without --tokenizer"
+            f"the corpus in {recipe.corpus} is tokenized by {corpus.tokenizer_name!r}, a model from scratch reads "
+            "bytes; build the corpus without --tokenizer"
         )
-    checkpoint = last_complete_checkpoint(output)
-    if checkpoint is not None:
-        check_same_run(checkpoint, recipe, corpus)
-    arguments = training_arguments(recipe, output)
     set_seed(recipe.seed)
     model = HowFarForCausalLM(recipe.model_config())
-    facts = training_record(recipe, corpus)
-    length = model.config.max_position_embeddings
+    fit(
+        model,
+        byte_tokenizer(),
+        corpus,
+        recipe,
+        output,
+        length=model.config.max_position_embeddings,
+        progress=progress,
+    )
+    return model.eval()
+
+
+def fit(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    corpus: Corpus,
+    recipe: BaseRecipe,
+    output: str | Path,
+    *,
+    length: int,
+    trainer_class: type[IncrementTrainer] = IncrementTrainer,
+    max_held_out_windows: int | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Train any model on a corpus, in place, or carry on a run that was interrupted.
+
+    A run that is killed at any moment resumes from its newest whole checkpoint, and ends bit for bit as if it had not
+    been interrupted (on the same hardware and thread count). It can be carried on beyond its end with a larger
+    `max_steps`.
+
+    Args:
+        model: With increments or without. The caller seeds whatever was random in making it.
+        tokenizer: The corpus's, written beside the model.
+        corpus: What to train on; its held-out documents are scored at the end.
+        recipe: How.
+        output: Folder of the run: checkpoints on the way, the model at the end.
+        length: Tokens in a window.
+        trainer_class: Says how checkpoints are saved and loaded where that is not Transformers' way.
+        max_held_out_windows: Score no more than so many held-out windows at the end.
+        progress: Whether to say on standard error how it goes.
+
+    Returns:
+        What `training.json` says of the run.
+
+    Raises:
+        CheckpointError: The folder holds another run.
+        ConfigError: The trainer's options cannot be had here.
+        CorpusError: The corpus is shorter than a window.
+        OutputError: The folder cannot be written.
+    """
+    output = Path(output)
+    arguments = training_arguments(recipe, output)
     windows_per_step = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
-    trainer = IncrementTrainer(
+    facts = training_record(recipe, corpus, windows_per_step=windows_per_step)
+    checkpoint = last_complete_checkpoint(output)
+    if checkpoint is not None or (output / RECORD).exists():
+        check_same_run(checkpoint or output, recipe, facts)
+    trainer = trainer_class(
         model=model,
         args=arguments,
         corpus=corpus,
         length=length,
+        facts=facts,
         train_dataset=TrainingWindows(corpus.train, length, recipe.seed, arguments.max_steps * windows_per_step),
-        processing_class=byte_tokenizer(),
-        callbacks=[RecordCallback(facts)],
+        processing_class=tokenizer,
+        callbacks=[Console(recipe.name)] if progress else [],
     )
+    trainer.remove_callback(ProgressCallback if not arguments.disable_tqdm else PrinterCallback)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    trainer.save_model(str(output))
-    if trainer.is_world_process_zero():
-        write_record(output, {**facts, "step": trainer.state.global_step, "held_out": _held_out(model, corpus, length)})
-        (output / "log.json").write_text(json.dumps(trainer.state.log_history, indent=1) + "\n", encoding="utf-8")
-    return model.eval()
+    # As it will be loaded: without the wrappers of mixed precision and compilation.
+    trainer.accelerator.unwrap_model(trainer.model_wrapped, keep_fp32_wrapper=False, keep_torch_compile=False)
+    facts["step"] = trainer.state.global_step
+    if trainer.is_world_process_zero() and corpus.held_out.num_documents:
+        losses = document_losses(model, corpus.held_out, length=length, max_windows=max_held_out_windows)
+        facts["held_out"] = {
+            "documents": len(losses.nats),
+            "bytes": round(losses.num_bytes.sum()),
+            "nats_per_byte": losses.nats_per_byte,
+            "nats_per_byte_by_source": losses.nats_per_byte_by_source(),
+        }
+    _write_result(trainer, output, facts)
+    return facts
 
 
-def training_arguments(recipe: Recipe, output: Path) -> TrainingArguments:
+def training_arguments(recipe: BaseRecipe, output: Path) -> TrainingArguments:
     """The trainer's options; data order is the recipe's.
 
     Raises:
         ConfigError: Transformers refuses one of them.
     """
-    options: dict[str, Any] = {"include_num_input_tokens_seen": "all", **recipe.trainer}
+    # Looking at every loss for a NaN would make a GPU wait at every step.
+    options: dict[str, Any] = {"logging_nan_inf_filter": False, **recipe.trainer}
     try:
         return TrainingArguments(
             **options,
@@ -88,18 +152,22 @@ def training_arguments(recipe: Recipe, output: Path) -> TrainingArguments:
         raise ConfigError(f"recipe: [trainer] cannot be had: {' '.join(str(error).split())}") from error
 
 
-def _held_out(model: HowFarForCausalLM, corpus: Corpus, length: int) -> dict[str, Any]:
-    if not corpus.held_out.num_documents:
-        return {}
-    losses = document_losses(model, corpus.held_out, length=length)
-    by_source = {}
-    for index, name in enumerate(losses.source_names):
-        chosen = losses.sources == index
-        if chosen.any():
-            by_source[name] = float(losses.nats[chosen].sum() / losses.num_bytes[chosen].sum())
-    return {
-        "documents": len(losses.nats),
-        "bytes": int(losses.num_bytes.sum()),
-        "nats_per_byte": losses.nats_per_byte,
-        "nats_per_byte_by_source": by_source,
-    }
+def _write_result(trainer: IncrementTrainer, output: Path, facts: dict[str, Any]) -> None:
+    """Put the trained model, its log and its record into the run's folder, file by file and the record last."""
+    partial = output / ".partial"
+    try:
+        trainer.save_model(str(partial))
+        if not trainer.is_world_process_zero():
+            return
+        log = json.dumps(trainer.state.log_history, indent=1)
+        (partial / "log.json").write_text(log + "\n", encoding="utf-8")
+        (output / RECORD).unlink(missing_ok=True)
+        for file in partial.iterdir():
+            file.replace(output / file.name)
+        partial.rmdir()
+        write_record(output, facts)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise OutputError(
+            f"{output} could not be written ({error}); make room and start the same command again"
+        ) from error

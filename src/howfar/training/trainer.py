@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
+import shutil
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import rotate_checkpoints
 
-from howfar.errors import NoIncrementsError
+from howfar.errors import NoIncrementsError, OutputError
 from howfar.positions import increments_of, record
 from howfar.text.corpus import Corpus
 from howfar.training.checkpoints import write_record
 from howfar.training.evaluation import document_losses
 
 GLANCE_WINDOWS = 256  # held-out windows in an evaluation during training
+PROBE_WINDOWS = 4  # training windows on which the increments are looked at
 SATURATED = 0.01  # an increment within 1% of its bound counts as saturated
 
 
@@ -26,27 +32,44 @@ class IncrementTrainer(Trainer):
     Args:
         corpus: Evaluated on its held-out documents.
         length: Tokens in a window.
+        facts: Written into each checkpoint, last of all, which marks it as whole.
         **kwargs: Those of `transformers.Trainer`.
     """
 
-    def __init__(self, *, corpus: Corpus, length: int, **kwargs: Any) -> None:
+    def __init__(self, *, corpus: Corpus, length: int, facts: Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(eval_dataset=[], **kwargs)
-        self.corpus, self.length = corpus, length
+        self.add_callback(Flow(self))
+        self.corpus, self.length, self.facts = corpus, length, facts
         split = corpus.train
         self.tokens_per_byte = len(split.tokens) / max(1, int(split.num_bytes.sum()))
-        self.probe = [self.train_dataset[index]["input_ids"] for index in range(min(4, len(self.train_dataset)))]
+        num_probes = min(PROBE_WINDOWS, len(self.train_dataset))
+        self.probe = torch.stack([self.train_dataset[index]["input_ids"] for index in range(num_probes)])
+        self.restart_clock()
+
+    def restart_clock(self) -> None:
+        """Count tokens per second from here: evaluations and checkpoints are left out."""
+        self._clock = (self.state.global_step, time.perf_counter())
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add nats and bits per byte and the increments' statistics to the training loss."""
+        """Add nats and bits per byte, tokens per second and the increments' statistics to the training loss."""
         if "loss" in logs:
             nats = logs["loss"] * self.tokens_per_byte
-            logs = {**logs, "nats_per_byte": nats, "bits_per_byte": nats / math.log(2)}
-            model = getattr(self.model_wrapped, "_orig_mod", self.model_wrapped)
-            logs.update(increment_statistics(model, torch.stack(self.probe).to(self.args.device)))
+            step, seconds = self._clock
+            model: Any = self.model_wrapped
+            tokens = (self.state.global_step - step) * self.facts["windows_per_step"] * self.length
+            logs = {
+                **logs,
+                "nats_per_byte": nats,
+                "bits_per_byte": nats / math.log(2),
+                "tokens_per_second": tokens / (time.perf_counter() - seconds),
+                # Uncompiled, because watching a compiled model would compile it anew.
+                **increment_statistics(getattr(model, "_orig_mod", model), self.probe.to(self.args.device)),
+            }
         super().log(logs, start_time)
+        self.restart_clock()
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
-        """Score the first held-out windows, whole documents at a time."""
+        """Glance at the held-out documents: windows evenly spread over them."""
         if not self.corpus.held_out.num_documents:
             return {}
         losses = document_losses(
@@ -62,8 +85,44 @@ class IncrementTrainer(Trainer):
             f"{metric_key_prefix}_bits_per_byte": losses.bits_per_byte,
         }
         self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Write a checkpoint, then the record that marks it as whole, and only then let older ones go."""
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+            if self.is_world_process_zero():
+                write_record(folder, {**self.facts, "step": self.state.global_step})
+        except (OSError, SafetensorError, RuntimeError) as error:  # torch.save reports a full disk as a RuntimeError
+            shutil.rmtree(folder, ignore_errors=True)
+            raise OutputError(
+                f"{folder} could not be written ({' '.join(str(error).split())}); make room and start the same command "
+                "again, which goes on from the checkpoint before"
+            ) from error
+        finally:
+            self.args.save_total_limit = limit
+        if self.args.should_save:
+            rotate_checkpoints(
+                self.args.output_dir, limit, best_model_checkpoint=self.state.best_model_checkpoint, use_mtime=True
+            )
+        self.restart_clock()
+
+
+class Flow(TrainerCallback):
+    """Logs before each checkpoint, so that the log of a resumed run equals that of an uninterrupted one."""
+
+    def __init__(self, trainer: IncrementTrainer) -> None:
+        self.trainer = trainer
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: D102
+        self.trainer.restart_clock()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: D102
+        control.should_log |= control.should_save
 
 
 @torch.no_grad()
@@ -93,15 +152,3 @@ def increment_statistics(model: nn.Module, input_ids: Tensor) -> dict[str, float
         if config.scope == "shared":
             break
     return statistics
-
-
-class RecordCallback(TrainerCallback):
-    """Completes each checkpoint with the record that marks it as whole."""
-
-    def __init__(self, training_record: dict[str, Any]) -> None:
-        self.record = training_record
-
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: D102
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        if state.is_world_process_zero and folder.is_dir():
-            write_record(folder, {**self.record, "step": state.global_step})

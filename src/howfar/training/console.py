@@ -1,0 +1,79 @@
+"""What a person sees while a model trains: one line for each log, and a bar where there is a terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import rich.console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+MOST_LAYERS = 12  # more increments than this would not fit a line
+
+
+class Console(TrainerCallback):
+    """Writes a run's progress to standard error.
+
+    Args:
+        name: The run's name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.console = rich.console.Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+
+    def on_train_begin(  # noqa: D102
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **objects: Any
+    ) -> None:
+        if not state.is_world_process_zero:
+            return
+        num_parameters = sum(parameter.numel() for parameter in objects["model"].parameters())
+        begun = f", from step {state.global_step:,}" if state.global_step else ""
+        self.console.print(
+            f"{self.name}: {num_parameters:,} parameters, {state.max_steps:,} steps on {args.device}{begun}",
+            markup=False,
+        )
+        self.task = self.progress.add_task(self.name, total=state.max_steps, completed=state.global_step)
+        self.progress.start()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: D102
+        if state.is_world_process_zero:
+            self.progress.update(self.task, completed=state.global_step)
+
+    def on_log(  # noqa: D102
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any
+    ) -> None:
+        line = log_line(logs)
+        if line and state.is_world_process_zero:
+            self.console.print(f"step {state.global_step:>7,}  {line}", markup=False)
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: D102
+        if state.is_world_process_zero:
+            self.progress.stop()
+
+
+def log_line(logs: dict[str, float]) -> str:
+    """One line of what a log says, or an empty one where it says nothing of interest."""
+    if "eval_nats_per_byte" in logs:
+        return f"{logs['eval_nats_per_byte']:.4f} nats/byte  {logs['eval_bits_per_byte']:.4f} bits/byte  held out"
+    if "nats_per_byte" not in logs:
+        return ""
+    parts = [
+        f"{logs['nats_per_byte']:.4f} nats/byte",
+        f"{logs['bits_per_byte']:.4f} bits/byte",
+        f"{logs['tokens_per_second']:,.0f} tokens/s",
+    ]
+    means = [value for key, value in logs.items() if key.startswith("increment_mean/")]
+    if 0 < len(means) <= MOST_LAYERS:
+        parts.append("increments " + " ".join(f"{mean:.2f}" for mean in means))
+    return "  ".join(parts)
