@@ -1,0 +1,326 @@
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+from howfar.errors import NotMeasurableError
+from howfar.measures import statistics
+from howfar.measures.statistics import (
+    MIN_DOCUMENTS,
+    bootstrap,
+    correlation,
+    equivalence_of_estimate,
+    equivalence_of_pairs,
+    held_out_scores,
+    holm,
+    mean,
+    ratio,
+    roc_auc,
+    wilcoxon,
+)
+
+RNG = np.random.default_rng
+
+
+def clustered_scores(seed: int, num_documents: int = 40, per_document: int = 25, separation: float = 0.0):
+    """Scores with a shift of each document's own, so that items of a document are alike."""
+    rng = RNG(seed)
+    documents = np.repeat(np.arange(num_documents), per_document)
+    labels = rng.random(len(documents)) < 0.4
+    scores = rng.normal(size=len(documents)) + separation * labels + rng.normal(size=num_documents)[documents]
+    return scores, labels, documents
+
+
+class TestBootstrap:
+    def test_agrees_with_scipy(self):
+        values = RNG(0).exponential(size=60)
+        ours = ratio(values, np.ones(60), num_resamples=4000)
+        theirs = stats.bootstrap((values,), np.mean, n_resamples=4000, method="percentile", rng=1).confidence_interval
+        assert ours.value == pytest.approx(values.mean())
+        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.02)
+
+    def test_covers_the_truth_about_as_often_as_it_says(self):
+        # 200 samples of 50 documents whose items share a shift: an interval over items would cover far too rarely.
+        covered = 0
+        for seed in range(200):
+            scores, _, documents = clustered_scores(seed, num_documents=50)
+            estimate = mean(scores, documents, num_resamples=400)
+            covered += bool(estimate.low <= 0 <= estimate.high)
+        assert 0.89 <= covered / 200 <= 0.985
+
+    def test_ratio_weights_documents_by_their_size(self):
+        nats, num_bytes = np.r_[np.full(19, 1.0), 190.0], np.r_[np.full(19, 1.0), 19.0]
+        assert ratio(nats, num_bytes).value == pytest.approx((19 + 190) / (19 + 19))
+
+    def test_mean_keeps_leading_axes(self):
+        values = RNG(0).normal(size=(3, 2, 100))
+        estimate = mean(values, np.arange(100) // 5)
+        assert estimate.value.shape == (3, 2)
+        assert np.allclose(estimate.value, values.mean(-1))
+        assert ((estimate.low < estimate.value) & (estimate.value < estimate.high)).all()
+
+    def test_differences_are_paired(self):
+        documents = RNG(0).normal(size=30) * 100
+        a, b = ratio(documents + 1.0, np.ones(30)), ratio(documents, np.ones(30))
+        difference = a - b
+        assert difference.low == pytest.approx(1)
+        assert difference.high == pytest.approx(1)
+
+    def test_refuses_to_subtract_what_is_of_other_documents(self):
+        with pytest.raises(ValueError, match="same documents"):
+            ratio(np.ones(12), np.ones(12)) - ratio(np.ones(13), np.ones(13))
+
+    def test_refuses_an_interval_of_few_documents(self):
+        few = MIN_DOCUMENTS - 1
+        with pytest.raises(NotMeasurableError, match=f"{few} documents give no interval"):
+            ratio(np.ones(few), np.ones(few))
+
+    def test_resamples_without_a_value_are_left_out(self):
+        # One document in ten has the class; a third of the resamples never draw it.
+        estimate = ratio(np.r_[2.0, np.zeros(9)], np.r_[1.0, np.zeros(9)])
+        assert np.isnan(estimate.replicates).any()
+        assert estimate.low == estimate.high == 2
+
+    def test_all_values_missing_gives_no_interval(self):
+        estimate = ratio(np.zeros((2, 10)), np.stack([np.zeros(10), np.ones(10)]))
+        assert np.isnan(estimate.low[0])
+        assert estimate.low[1] == 0
+
+    def test_is_reproducible_and_seeded(self):
+        values = RNG(0).normal(size=20)
+        assert (ratio(values, np.ones(20)).replicates == ratio(values, np.ones(20)).replicates).all()
+        assert (ratio(values, np.ones(20), seed=1).replicates != ratio(values, np.ones(20)).replicates).any()
+
+    def test_batches_do_not_change_the_result(self, monkeypatch):
+        values = RNG(0).normal(size=20)
+        whole = ratio(values, np.ones(20)).replicates
+        monkeypatch.setattr(statistics, "_BATCH_ELEMENTS", 20 * 7)
+        assert np.allclose(ratio(values, np.ones(20)).replicates, whole)
+
+
+class TestRocAuc:
+    def test_equals_scikit_learn(self):
+        scores, labels, documents = clustered_scores(0, separation=0.7)
+        scores = np.round(scores, 1)  # with ties
+        assert roc_auc(scores, labels, documents).value == pytest.approx(roc_auc_score(labels, scores))
+
+    def test_each_resample_equals_scikit_learn_with_weights(self):
+        scores, labels, documents = clustered_scores(1)
+        scores = np.round(scores, 1)
+        weights = bootstrap(lambda weights: weights.T, 40, num_resamples=20).replicates
+        estimate = roc_auc(scores, labels, documents, num_resamples=20)
+        for resample in range(20):
+            expected = roc_auc_score(labels, scores, sample_weight=weights[documents, resample])
+            assert estimate.replicates[resample] == pytest.approx(expected)
+
+    @pytest.mark.parametrize("auc", [0.25, 0.5, 0.75, 0.9])
+    def test_recovers_a_known_auc(self, auc):
+        # Normal scores a distance d apart have AUC = Phi(d / sqrt 2).
+        rng, num = RNG(2), 4000
+        labels = rng.random(num) < 0.5
+        scores = rng.normal(size=num) + labels * np.sqrt(2) * stats.norm.ppf(auc)
+        estimate = roc_auc(scores, labels, np.arange(num) // 20)
+        assert estimate.low <= auc <= estimate.high
+        assert estimate.high - estimate.low < 0.06
+
+    def test_order_reversed_is_reported_below_a_half(self):
+        labels = np.arange(40) % 2 == 0
+        assert roc_auc(-labels.astype(float), labels, np.arange(40)).value == 0
+
+    def test_a_constant_score_is_worth_a_half(self):
+        labels = np.arange(40) % 2 == 0
+        estimate = roc_auc(np.ones(40), labels, np.arange(40) // 4)
+        assert (estimate.value, estimate.low, estimate.high) == (0.5, 0.5, 0.5)
+
+    @pytest.mark.parametrize("labels", [np.ones(40), np.zeros(40)])
+    def test_refuses_one_class(self, labels):
+        with pytest.raises(NotMeasurableError, match="all 40 items are"):
+            roc_auc(np.arange(40.0), labels, np.arange(40))
+
+    def test_refuses_no_items(self):
+        with pytest.raises(NotMeasurableError, match="there are no items"):
+            roc_auc(np.zeros(0), np.zeros(0), np.zeros(0))
+
+    def test_refuses_scores_that_cannot_be_ranked(self):
+        with pytest.raises(NotMeasurableError, match="not a number"):
+            roc_auc(np.r_[np.nan, np.arange(39.0)], np.arange(40) % 2, np.arange(40))
+
+
+class TestSimultaneous:
+    def test_is_wider_than_each_interval_alone(self):
+        scores = np.stack([clustered_scores(seed)[0] for seed in range(6)])
+        _, labels, documents = clustered_scores(0)
+        estimate = roc_auc(scores, labels, documents)
+        together = estimate.simultaneous(0.5)
+        assert (together.high - together.low > estimate.high - estimate.low).all()
+
+    def test_best_of_many_null_layers_is_rarely_called_real(self):
+        # The best of 12 scores without any signal: uncorrected, about 46% of the time one interval excludes 0.5.
+        corrected = uncorrected = 0
+        for seed in range(60):
+            rng = RNG(seed)
+            documents, labels = np.arange(600) // 15, rng.random(600) < 0.5
+            estimate = roc_auc(rng.normal(size=(12, 600)), labels, documents, num_resamples=300)
+            uncorrected += bool(((estimate.low > 0.5) | (estimate.high < 0.5)).any())
+            corrected += bool((estimate.simultaneous(0.5).p_value < 0.05).any())
+        assert uncorrected / 60 > 0.3
+        assert corrected / 60 < 0.15
+
+    def test_finds_a_planted_layer(self):
+        rng = RNG(0)
+        documents, labels = np.arange(600) // 15, rng.random(600) < 0.5
+        scores = rng.normal(size=(6, 600))
+        scores[3] += labels
+        p_values = roc_auc(scores, labels, documents).simultaneous(0.5).p_value
+        assert p_values[3] < 0.01
+        assert (np.delete(p_values, 3) > 0.05).all()
+
+    def test_a_constant_has_no_evidence(self):
+        together = roc_auc(np.ones((1, 40)), np.arange(40) % 2, np.arange(40)).simultaneous(0.5)
+        assert together.p_value[0] == 1
+        assert together.low[0] == together.high[0] == 0.5
+
+
+class TestHeldOut:
+    def test_a_feature_that_only_bends_another_adds_nothing(self):
+        rng = RNG(0)
+        documents, base = np.arange(3000) // 30, rng.normal(size=3000)
+        labels = rng.random(3000) < 1 / (1 + np.exp(-2 * np.abs(base)))
+        bent = np.exp(base)
+        scores = [held_out_scores(np.stack(columns, 1), labels, documents) for columns in ([base], [base, bent])]
+        without, with_bent = (
+            roc_auc(np.stack(scores), labels, documents)[0],
+            roc_auc(np.stack(scores), labels, documents)[1],
+        )
+        gain = with_bent - without
+        assert without.value > 0.65
+        assert abs(gain.value) < 0.01
+
+    def test_finds_what_a_feature_adds(self):
+        rng = RNG(0)
+        documents, features = np.arange(3000) // 30, rng.normal(size=(3000, 2))
+        labels = features.sum(axis=1) + rng.normal(size=3000) > 0
+        scores = np.stack([held_out_scores(features[:, :columns], labels, documents) for columns in (1, 2)])
+        auc = roc_auc(scores, labels, documents)
+        assert (auc[1] - auc[0]).low > 0.05
+
+    def test_noise_does_not_pay(self):
+        # In sample, 50 columns of noise would look predictive; held out they are worth nothing.
+        rng = RNG(0)
+        documents, labels = np.arange(400) // 10, rng.random(400) < 0.5
+        scores = held_out_scores(rng.normal(size=(400, 50)), labels, documents, probe=True)
+        estimate = roc_auc(scores, labels, documents)
+        assert estimate.low < 0.5 < estimate.high
+
+    def test_documents_are_not_split(self):
+        # Each document's items share a label and a fingerprint: only a leak could tell the labels.
+        rng = RNG(0)
+        documents = np.repeat(np.arange(60), 20)
+        labels = (rng.random(60) < 0.5)[documents]
+        fingerprint = rng.normal(size=(60, 59))[documents]
+        scores = held_out_scores(fingerprint, labels, documents, probe=True)
+        assert 0.2 < roc_auc_score(labels, scores) < 0.8
+
+    def test_refuses_few_documents(self):
+        with pytest.raises(NotMeasurableError, match="too few to hold some out"):
+            held_out_scores(np.zeros((40, 1)), np.arange(40) % 2, np.arange(40) // 8)
+
+
+class TestWilcoxon:
+    def test_equals_scipy(self):
+        differences = RNG(0).normal(0.3, 1, size=50)
+        assert wilcoxon(differences).p_value == pytest.approx(stats.wilcoxon(differences).pvalue)
+
+    def test_effect_size_is_favourable_minus_unfavourable_ranks(self):
+        differences = np.r_[np.arange(1.0, 11.0), -np.arange(0.5, 4.5)]
+        ranks = stats.rankdata(np.abs(differences))
+        expected = (ranks[differences > 0].sum() - ranks[differences < 0].sum()) / ranks.sum()
+        assert wilcoxon(differences).effect_size == pytest.approx(expected)
+
+    @pytest.mark.parametrize(("sign", "effect"), [(1, 1.0), (-1, -1.0)])
+    def test_all_on_one_side(self, sign, effect):
+        result = wilcoxon(sign * np.arange(1.0, 21.0))
+        assert result.effect_size == pytest.approx(effect)
+        assert result.p_value < 1e-4
+
+    def test_equal_pairs_differ_in_nothing(self):
+        result = wilcoxon(np.zeros(20))
+        assert (result.num_different, result.effect_size, result.p_value) == (0, 0.0, 1.0)
+
+    def test_zeros_are_counted_as_pairs_and_not_ranked(self):
+        result = wilcoxon(np.r_[np.zeros(5), np.arange(1.0, 16.0)])
+        assert (result.num_pairs, result.num_different, result.share_positive) == (20, 15, 0.75)
+
+    def test_refuses_few_pairs(self):
+        with pytest.raises(NotMeasurableError, match="give at least"):
+            wilcoxon([1.0, 2.0])
+
+
+def test_holm_multiplies_by_the_number_of_tests_left():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+
+
+def test_holm_passes_over_what_was_not_tested():
+    corrected = holm([0.01, np.nan, 0.04])
+    assert corrected[[0, 2]] == pytest.approx([0.02, 0.04])
+    assert np.isnan(corrected[1])
+
+
+class TestEquivalence:
+    def test_pairs_that_hardly_differ_are_equivalent(self):
+        result = equivalence_of_pairs([0.001, -0.001, 0.0005, -0.0002], margin=0.005)
+        assert result.equivalent
+        assert result.p_value < 0.05
+        assert result.smallest_margin < 0.005
+
+    def test_a_real_difference_is_not(self):
+        result = equivalence_of_pairs([0.010, 0.011, 0.0105, 0.0095], margin=0.005)
+        assert not result.equivalent
+        assert result.low > 0.005
+
+    def test_too_few_to_tell_is_not_equivalent_either(self):
+        result = equivalence_of_pairs([0.004, -0.004], margin=0.005)
+        assert not result.equivalent
+        assert result.low < -0.005 < 0.005 < result.high
+        assert "not shown equivalent" in str(result)
+
+    @pytest.mark.parametrize("differences", [[0.1], [0.1, 0.1, 0.1]])
+    def test_refuses_what_has_no_spread(self, differences):
+        with pytest.raises(NotMeasurableError, match="without spread"):
+            equivalence_of_pairs(differences, margin=1)
+
+    def test_agrees_with_the_interval(self):
+        differences = RNG(0).normal(0.002, 0.003, size=8)
+        result = equivalence_of_pairs(differences, margin=0.005)
+        assert result.equivalent == (result.smallest_margin < 0.005)
+
+    @pytest.mark.parametrize(("shift", "equivalent"), [(0.0, True), (0.5, False), (2.0, False)])
+    def test_over_documents(self, shift, equivalent):
+        differences = RNG(0).normal(shift, 1, size=400)
+        result = equivalence_of_estimate(ratio(differences, np.ones(400)), margin=0.2)
+        assert result.equivalent is equivalent
+        assert (result.p_value < 0.05) is equivalent
+
+
+class TestCorrelation:
+    @pytest.mark.parametrize("rank", [False, True])
+    def test_covers_a_known_correlation(self, rank):
+        rng = RNG(0)
+        x = rng.normal(size=200)
+        result = correlation(x, -0.6 * x + 0.8 * rng.normal(size=200), rank=rank)
+        assert result.low < -0.58 < result.high
+        assert result.p_value < 1e-6
+
+    def test_ranks_ignore_scale(self):
+        x = RNG(0).normal(size=50)
+        assert correlation(x, np.exp(5 * x), rank=True).value == pytest.approx(1)
+
+    def test_equals_scipy_with_ties(self):
+        rng = RNG(0)
+        x, y = rng.integers(0, 5, 60), rng.integers(0, 5, 60)
+        assert correlation(x, y, rank=True).value == pytest.approx(stats.spearmanr(x, y).statistic)
+
+    @pytest.mark.parametrize("y", [np.zeros(20), np.arange(20.0)])
+    def test_refuses_what_does_not_vary(self, y):
+        with pytest.raises(NotMeasurableError, match="cannot be correlated"):
+            correlation(np.ones(20), y)
