@@ -4,7 +4,6 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from howfar.errors import NotMeasurableError
-from howfar.measures import statistics
 from howfar.measures.statistics import (
     MIN_DOCUMENTS,
     bootstrap,
@@ -15,6 +14,7 @@ from howfar.measures.statistics import (
     holm,
     mean,
     ratio,
+    resampling,
     roc_auc,
     wilcoxon,
 )
@@ -94,7 +94,7 @@ class TestBootstrap:
     def test_batches_do_not_change_the_result(self, monkeypatch):
         values = RNG(0).normal(size=20)
         whole = ratio(values, np.ones(20)).replicates
-        monkeypatch.setattr(statistics, "_BATCH_ELEMENTS", 20 * 7)
+        monkeypatch.setattr(resampling, "_BATCH_ELEMENTS", 20 * 7)
         assert np.allclose(ratio(values, np.ones(20)).replicates, whole)
 
 

@@ -1,0 +1,42 @@
+"""All statistics of the measures: intervals that resample documents, and tests that a sceptic accepts.
+
+Tokens of one document are not independent, so every interval here resamples whole documents. A resample is a row of
+weights, how often it drew each document, so that a statistic of sums is one matrix product for all resamples at once.
+Two statistics computed on the same documents share their resamples: their difference is paired.
+"""
+
+from __future__ import annotations
+
+from howfar.measures.statistics.discrimination import check_labels, held_out_scores, roc_auc
+from howfar.measures.statistics.inference import (
+    Correlation,
+    Equivalence,
+    PairedTest,
+    correlation,
+    equivalence_of_estimate,
+    equivalence_of_pairs,
+    holm,
+    wilcoxon,
+)
+from howfar.measures.statistics.resampling import LEVEL, MIN_DOCUMENTS, Estimate, Simultaneous, bootstrap, mean, ratio
+
+__all__ = [
+    "LEVEL",
+    "MIN_DOCUMENTS",
+    "Correlation",
+    "Equivalence",
+    "Estimate",
+    "PairedTest",
+    "Simultaneous",
+    "bootstrap",
+    "check_labels",
+    "correlation",
+    "equivalence_of_estimate",
+    "equivalence_of_pairs",
+    "held_out_scores",
+    "holm",
+    "mean",
+    "ratio",
+    "roc_auc",
+    "wilcoxon",
+]
