@@ -28,6 +28,10 @@ class AlreadyAttachedError(HowFarError, ValueError):
     """The model has increments already."""
 
 
+class OverrideError(HowFarError, ValueError):
+    """An override returned something that cannot stand for increments."""
+
+
 class ModelNotFoundError(HowFarError, ValueError):
     """No bundled model, folder or Hub repository of this name can be read."""
 
@@ -38,6 +42,10 @@ class CheckpointError(HowFarError, ValueError):
 
 class TextError(HowFarError, ValueError):
     """A text is empty, is not valid UTF-8 or cannot be encoded."""
+
+
+class TraceFileError(HowFarError, ValueError):
+    """A saved trace is missing, damaged, or no trace."""
 
 
 class CorpusError(HowFarError, ValueError):

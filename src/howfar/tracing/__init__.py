@@ -1,0 +1,10 @@
+"""Traces: what a model did with a text, token by token.
+
+Reads in this order: `result` (what a trace holds), `windows` (how a long text is cut), `reading` (one
+forward pass, watched), `run` (how a trace is made), `files`.
+"""
+
+from howfar.tracing.result import Trace, Unit
+from howfar.tracing.run import trace, trace_many
+
+__all__ = ["Trace", "Unit", "trace", "trace_many"]

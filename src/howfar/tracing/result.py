@@ -1,0 +1,189 @@
+"""What a trace holds, and how it is read: by token, by unit of text, as a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from howfar.positions import IncrementConfig
+from howfar.text.spans import character_of_byte
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A smallest piece of text that begins and ends both at a character and at a token.
+
+    With a byte model, a character; with a subword model, a token, or the tokens that make up one emoji.
+    """
+
+    text: str
+    start_char: int
+    end_char: int
+    start_token: int
+    end_token: int
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What a model did with a text. The document mark before the text is not among the tokens.
+
+    Attributes:
+        text: The text.
+        token_ids: int64 `[token]`.
+        token_bytes: int64 `[token, 2]`: first byte and the byte past the last of each token, in the text's UTF-8.
+        layers: The decoder layers that have rotary positions.
+        increments: float32 `[layer, head, token]`, in positions: how far each token advances them. One head unless the
+            model has increments per head. Ones where the model has no increments.
+        mark_increments: float32 `[layer, head]`: the increment of the document mark.
+        surprisal_nats: float32 `[token]`: of each token given all before it, that is, -ln of its probability.
+        entropy_nats: float32 `[token]`: of the model's prediction of the next token, after reading this one.
+        config: The kind of increments; None for plain rotary positions.
+        model_name: As given to `howfar.load`.
+        context: Tokens in a window. Texts longer than that were read in overlapping windows.
+        overlap: The least left context of a token, but for those of the first window.
+        attention: float32 `[layer, head, query, key]` where it was asked for: the share of each key in what a query
+            reads. Index 0 of both is the document mark, the text's tokens follow.
+    """
+
+    text: str
+    token_ids: NDArray[np.int64]
+    token_bytes: NDArray[np.int64]
+    layers: tuple[int, ...]
+    increments: NDArray[np.float32]
+    mark_increments: NDArray[np.float32]
+    surprisal_nats: NDArray[np.float32]
+    entropy_nats: NDArray[np.float32]
+    config: IncrementConfig | None
+    model_name: str
+    context: int
+    overlap: int
+    attention: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+    def __repr__(self) -> str:
+        layers, heads, tokens = self.increments.shape
+        start = self.text if len(self.text) <= 40 else f"{self.text[:39]}…"
+        return f"Trace({start!r}, {tokens} tokens, {layers} layers, {heads} heads, model {self.model_name!r})"
+
+    @cached_property
+    def positions(self) -> NDArray[np.float64]:
+        """Where each token stands, `[layer, head, token]`; the document mark stands at 0.
+
+        Summed over the whole text, windows notwithstanding. Without accumulation the increments are the positions
+        themselves, and have no such origin.
+        """
+        if self.config is not None and not self.config.accumulate:
+            return self.increments.astype(np.float64)
+        steps = self.increments
+        if self.config is not None and self.config.advance == "after":
+            steps = np.concatenate([self.mark_increments[..., None], steps[..., :-1]], axis=-1)
+        return steps.cumsum(axis=-1, dtype=np.float64)
+
+    @cached_property
+    def _unit_edges(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """First token and first character of each unit, and the ends of the last one."""
+        characters = character_of_byte(self.text)
+        starts, ends = self.token_bytes.T
+        begins = np.append(True, np.diff(characters) > 0)  # whether a byte begins a character
+        first_tokens = np.flatnonzero((ends > starts) & begins[np.minimum(starts, len(begins) - 1)])
+        first_characters = characters[starts[first_tokens]]
+        if len(first_tokens):  # what no token stands for goes with the unit before it; at the start, with the first
+            first_tokens[0] = first_characters[0] = 0
+        return np.append(first_tokens, len(self)), np.append(first_characters, len(self.text))
+
+    @cached_property
+    def units(self) -> list[Unit]:
+        """The smallest pieces of text that begin and end both at a character and at a token, in order."""
+        tokens, characters = (edges.tolist() for edges in self._unit_edges)
+        return [
+            Unit(self.text[start_char:end_char], start_char, end_char, start_token, end_token)
+            for start_char, end_char, start_token, end_token in zip(
+                characters[:-1], characters[1:], tokens[:-1], tokens[1:], strict=True
+            )
+        ]
+
+    def unit_gaps(self) -> NDArray[np.float64]:
+        """How far each unit advances the positions, `[layer, head, unit]`: the sum over its tokens."""
+        return self._sum_by_unit(self.increments)
+
+    def unit_positions(self) -> NDArray[np.float64]:
+        """Where each unit stands, `[layer, head, unit]`: the position of its last token."""
+        return self.positions[..., self._unit_edges[0][1:] - 1]
+
+    def unit_surprisal_nats(self) -> NDArray[np.float64]:
+        """Surprisal of each unit given the text before it, `[unit]`: the sum over its tokens."""
+        return self._sum_by_unit(self.surprisal_nats)
+
+    def unit_entropy_nats(self) -> NDArray[np.float32]:
+        """Entropy of the prediction of the next token after reading each unit, `[unit]`."""
+        return self.entropy_nats[self._unit_edges[0][1:] - 1]
+
+    def _sum_by_unit(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        return np.add.reduceat(values, self._unit_edges[0][:-1], axis=-1, dtype=np.float64)
+
+    def table(self) -> pl.DataFrame:
+        """One row for each layer, head and token.
+
+        Columns: `layer`, `head`, `token`, `token_id`, `bytes` (the token's own), `characters` (of its unit: those that
+        the token is a part of), `increment` and `position` (in positions), `surprisal_nats`, `entropy_nats`.
+        """
+        import polars as pl
+
+        _, num_heads, num_tokens = self.increments.shape
+        data = self.text.encode()
+        unit_of_token = np.repeat(np.arange(len(self.units)), np.diff(self._unit_edges[0]))
+        tokens = pl.DataFrame(
+            {
+                "token": np.arange(num_tokens),
+                "token_id": self.token_ids,
+                "bytes": [data[start:end] for start, end in self.token_bytes.tolist()],
+                "characters": pl.Series([unit.text for unit in self.units], dtype=pl.String).gather(unit_of_token),
+                "surprisal_nats": self.surprisal_nats,
+                "entropy_nats": self.entropy_nats,
+            }
+        )
+        frames = [
+            tokens.with_columns(
+                pl.lit(layer, pl.Int64).alias("layer"),
+                pl.lit(head, pl.Int64).alias("head"),
+                pl.Series("increment", self.increments[index, head]),
+                pl.Series("position", self.positions[index, head]),
+            )
+            for index, layer in enumerate(self.layers)
+            for head in range(num_heads)
+        ]
+        return pl.concat(frames).select(
+            *("layer", "head", "token", "token_id", "bytes", "characters", "increment", "position"),
+            *("surprisal_nats", "entropy_nats"),
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the trace to a Parquet file, without attention; whole or not at all.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        from howfar.tracing.files import save
+
+        save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Trace:
+        """Read a trace that `save` wrote.
+
+        Raises:
+            TraceFileError: There is no such file, or it is damaged or no trace.
+        """
+        from howfar.tracing.files import load
+
+        return load(Path(path))
