@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
-from howfar.errors import AlreadyAttachedError, NoIncrementsError
+from howfar.errors import AlreadyAttachedError, NoIncrementsError, UnsupportedModelError
 from howfar.positions import per_head
 from howfar.positions.config import IncrementConfig
-from howfar.positions.decoder import find_decoder
-from howfar.positions.increments import Increments, LayerHook, PassBeginHook, PassEndHook
+from howfar.positions.decoder import Decoder, Probe, find_decoder, no_rotary_positions, probe
+from howfar.positions.increments import Increments
 from howfar.positions.network import IncrementNetwork
 
 HANDLE = "learned_positions"  # attribute of the decoder that holds the `Increments`
@@ -20,6 +21,9 @@ def attach(model: nn.Module, config: IncrementConfig | None = None) -> Increment
     The networks become submodules named `increments`: of the decoder if shared, of each decoder layer otherwise. The
     layers receive the new positions through forward pre-hooks; the model's code is untouched, so training, generation,
     checkpointing, compilation and adapters work as before. Attach before `torch.compile` and before a model is sharded.
+
+    A few tokens are run through the model before and after, to see which layers rotate and to make sure that increments
+    of 1 change nothing.
 
     Args:
         model: A Transformers causal language model whose decoder layers take `position_embeddings`.
@@ -41,27 +45,26 @@ def attach(model: nn.Module, config: IncrementConfig | None = None) -> Increment
             f"this {type(model).__name__} has increments already; call howfar.detach(model) first to replace them"
         )
     decoder = find_decoder(model)
-    increments = Increments(config, decoder.module, decoder.layers, decoder.rotations(config.angles))
-    num_heads = 1
+    before = probe(decoder)
+    if not before.rotating_layers:
+        raise no_rotary_positions(model)
+    rotations = decoder.rotations(before.rotating_layers, config.angles)
+    increments = Increments(config, decoder.module, decoder.layers, rotations)
+    _add_networks(increments, decoder)
     if config.per_head:
-        num_heads = decoder.num_key_value_heads
-        for index, rotation in increments.rotations.items():
-            per_head.check_supported(decoder.layers[index], rotation.size)
-        _use_attention(model, per_head.register(model.config._attn_implementation))
-    owners = (
-        [decoder.module] if config.scope == "shared" else [decoder.layers[index] for index in increments.layer_indices]
-    )
-    for owner in owners:
-        owner.increments = IncrementNetwork(
-            decoder.hidden_size,
-            num_heads,
-            config,
-            normalise=config.scope == "per_layer",
-            device=next(owner.parameters()).device,
-            init_std=getattr(decoder.module.config, "initializer_range", None) or 0.02,
-        ).train(owner.training)
-    _hook(increments)
+        decoder.module.set_attn_implementation(per_head.register(decoder.module.config._attn_implementation))
+    increments.add_hooks()
     setattr(decoder.module, HANDLE, increments)
+    try:
+        _check_identity(increments, decoder, before)
+    except Exception as error:  # whatever an architecture raises that takes its positions in another way
+        detach(model)
+        advice = "use per_head=False for this model" if config.per_head else "use another rotary model"
+        reason = str(error).strip().partition("\n")[0]
+        raise UnsupportedModelError(
+            f"{type(model).__name__} does not rotate as increments need{' for each head' if config.per_head else ''}: "
+            f"with increments of 1 it should give what it gives without ({reason}); {advice}"
+        ) from error
     return increments
 
 
@@ -72,14 +75,13 @@ def detach(model: nn.Module) -> None:
         NoIncrementsError: The model has none.
     """
     increments = increments_of(model)
-    for handle in increments.hooks:
-        handle.remove()
-    for network_owner in [increments.decoder, *increments.layers]:
-        network_owner._modules.pop("increments", None)
+    increments.remove_hooks()
+    for owner in increments.owners:
+        del owner.increments
     delattr(increments.decoder, HANDLE)
-    implementation = model.config._attn_implementation
     if increments.config.per_head:
-        _use_attention(model, implementation.removeprefix(per_head.PREFIX))
+        implementation = increments.decoder.config._attn_implementation
+        increments.decoder.set_attn_implementation(implementation.removeprefix(per_head.PREFIX))
 
 
 def increments_of(model: nn.Module) -> Increments:
@@ -101,20 +103,23 @@ def _find(model: nn.Module) -> Increments | None:
     return next((vars(module)[HANDLE] for module in model.modules() if HANDLE in vars(module)), None)
 
 
-def _hook(increments: Increments) -> None:
-    decoder = increments.decoder
-    increments.hooks = [
-        decoder.register_forward_pre_hook(PassBeginHook(increments), with_kwargs=True),
-        decoder.register_forward_hook(PassEndHook(increments)),
-    ]
-    increments.hooks += [
-        increments.layers[index].register_forward_pre_hook(LayerHook(increments, index), with_kwargs=True)
-        for index in increments.layer_indices
-    ]
+def _add_networks(increments: Increments, decoder: Decoder) -> None:
+    config = increments.config
+    for owner in increments.owners:
+        owner.increments = IncrementNetwork(
+            decoder.hidden_size,
+            decoder.num_key_value_heads if config.per_head else 1,
+            config,
+            normalise=config.scope == "per_layer",
+            device=next(owner.parameters()).device,
+            init_std=getattr(decoder.module.config, "initializer_range", None) or 0.02,
+        ).train(owner.training)
 
 
-def _use_attention(model: nn.Module, implementation: str) -> None:
-    if isinstance(model.config._attn_implementation, str) and model.config._attn_implementation != implementation:
-        model.set_attn_implementation(implementation)
-    if model.config._attn_implementation != implementation:
-        raise RuntimeError(f"Transformers did not accept the attention function {implementation!r}")
+def _check_identity(increments: Increments, decoder: Decoder, before: Probe) -> None:
+    """Compare a probe with increments of 1 to one without any."""
+    increments.overrides = [lambda layer, predicted: torch.ones_like(predicted)]
+    after = probe(decoder)
+    increments.overrides = []
+    if before.output is not None:
+        torch.testing.assert_close(after.output, before.output, equal_nan=True, msg="its output differs")

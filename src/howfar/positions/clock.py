@@ -22,41 +22,46 @@ def running_sum(increments: Float[Tensor, "batch head token"]) -> Float[Tensor, 
 
 
 class GrowingClock(DummyLayer):
-    """Clocks beside a dynamic cache: the whole history of each layer, so that it can be cropped anywhere."""
+    """Clocks beside a dynamic cache: each layer's at every token so far, so that it can be cropped anywhere."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.history: dict[int, Tensor] = {}
+        self.sums: dict[int, Tensor] = {}
 
-    def advance(
-        self, layer: int, sums: Float[Tensor, "batch head token"]
-    ) -> tuple[Float[Tensor, "batch head token"], Float[Tensor, "batch head all_tokens"]]:
-        """Continue a layer's clock by the running sum of new tokens.
+    def advance(self, layer: int, sums: Float[Tensor, "batch head token"]) -> Float[Tensor, "batch head token"]:
+        """Continue a layer's clock.
 
         Args:
             layer: The decoder layer's index.
             sums: Running sum of the new tokens' increments alone.
 
         Returns:
-            The clock at the new tokens, and at all tokens so far.
+            The clock at the new tokens.
         """
-        past = self.history.get(layer)
-        if past is not None and past.shape[-1]:
-            sums = sums + past[..., -1:]
-            past = torch.cat((past, sums), dim=-1)
+        past = self.sums.get(layer)
+        if past is None or not past.shape[-1]:
+            self.sums[layer] = sums
         else:
-            past = sums
-        self.history[layer] = past
-        return sums, past
+            sums = sums + past[..., -1:]
+            self.sums[layer] = torch.cat((past, sums), dim=-1)
+        return sums
+
+    def history(self, layer: int) -> Float[Tensor, "batch head all_tokens"]:
+        """A layer's clock at all tokens so far."""
+        return self.sums[layer]
+
+    def num_tokens(self, layer: int) -> int:
+        """Tokens so far."""
+        return self.sums[layer].shape[-1]
 
     def reset(self) -> None:
         """Forget all tokens."""
-        self.history.clear()
+        self.sums.clear()
 
     def crop(self, tokens_to_remove: int) -> None:
         """Forget the last `-tokens_to_remove` tokens (Transformers counts them downwards)."""
         if tokens_to_remove:
-            self.history = {layer: past[..., : -abs(tokens_to_remove)] for layer, past in self.history.items()}
+            self.sums = {layer: past[..., :tokens_to_remove] for layer, past in self.sums.items()}
 
     def reorder_cache(self, beam_idx: Int[Tensor, " batch"]) -> None:
         """Follow the beams."""
@@ -64,11 +69,11 @@ class GrowingClock(DummyLayer):
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Repeat each sequence."""
-        self.history = {layer: past.repeat_interleave(repeats, dim=0) for layer, past in self.history.items()}
+        self.sums = {layer: past.repeat_interleave(repeats, dim=0) for layer, past in self.sums.items()}
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keep these sequences."""
-        self.history = {layer: past[indices.to(past.device)] for layer, past in self.history.items()}
+        self.sums = {layer: past[indices.to(past.device)] for layer, past in self.sums.items()}
 
 
 class StaticClock(DummyLayer):
@@ -86,10 +91,8 @@ class StaticClock(DummyLayer):
         self.buffers: dict[int, Tensor] = {}
         self.lengths: dict[int, Tensor] = {}
 
-    def advance(
-        self, layer: int, sums: Float[Tensor, "batch head token"]
-    ) -> tuple[Float[Tensor, "batch head token"], Float[Tensor, "batch head all_tokens"]]:
-        """As `GrowingClock.advance`; slots that no token has reached yet hold zeros."""
+    def advance(self, layer: int, sums: Float[Tensor, "batch head token"]) -> Float[Tensor, "batch head token"]:
+        """As `GrowingClock.advance`."""
         if layer not in self.buffers:
             self.buffers[layer] = sums.new_zeros((*sums.shape[:-1], 1 + self.max_length))
             self.lengths[layer] = torch.zeros(1, dtype=torch.long, device=sums.device)
@@ -102,7 +105,15 @@ class StaticClock(DummyLayer):
         slots = length + 1 + torch.arange(sums.shape[-1], device=sums.device)
         buffer.index_copy_(-1, slots.clamp(max=self.max_length), sums)
         length.add_(sums.shape[-1])
-        return sums, buffer[..., 1:]
+        return sums
+
+    def history(self, layer: int) -> Float[Tensor, "batch head slot"]:
+        """A layer's clock at all tokens so far; slots that no token has reached yet hold zeros."""
+        return self.buffers[layer][..., 1:]
+
+    def num_tokens(self, layer: int) -> Int[Tensor, "1"]:
+        """Tokens so far."""
+        return self.lengths[layer]
 
     def reset(self) -> None:
         """Forget all tokens, keep the buffers."""
@@ -116,11 +127,12 @@ class StaticClock(DummyLayer):
             buffer.copy_(buffer.index_select(0, beam_idx.to(buffer.device)))
 
 
-def clock_of(cache: Cache, num_layers: int) -> GrowingClock | StaticClock:
+def clock_of(cache: Cache, layer: int, num_layers: int) -> GrowingClock | StaticClock:
     """The clock that rides along in a cache; added at its first use.
 
     Args:
         cache: The cache that a decoder layer was given.
+        layer: The index of that layer, which has not written to the cache in this pass.
         num_layers: Decoder layers of the model. A cache that makes its layers when they are first written gets them
             now, so that the clock stands behind them.
 
@@ -135,7 +147,7 @@ def clock_of(cache: Cache, num_layers: int) -> GrowingClock | StaticClock:
         )
     if layers and isinstance(layers[-1], GrowingClock | StaticClock):
         return layers[-1]
-    if any(int(layer.get_seq_length()) > 0 for layer in layers if getattr(layer, "keys", None) is not None):
+    if layer < len(layers) and layers[layer].is_initialized and int(cache.get_seq_length(layer)) > 0:
         raise UnsupportedModelError(
             "the cache was filled without increments, so its positions are unknown; start with a new one"
         )

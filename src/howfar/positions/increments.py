@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
-from transformers.cache_utils import Cache
+from transformers import PreTrainedModel
 
+from howfar.errors import OverrideError
+from howfar.positions.checkpointing import is_reentrant, lead_gradients_through
 from howfar.positions.clock import clock_of, running_sum
 from howfar.positions.config import IncrementConfig
 from howfar.positions.padding import real_tokens
+from howfar.positions.per_head import PerHeadRotation, check_attention
 from howfar.positions.rotation import Rotation
 from howfar.positions.shapes import Float
 
-IncrementFunction = Callable[[int, Tensor], Tensor]
-"""`fn(layer, increments)` gives increments; both are `[batch, head, token]`."""
+IncrementFunction = Callable[[int, Tensor], Any]
+"""`fn(layer, increments)` gives increments, or what broadcasts to them; they are `[batch, head, token]`."""
 
 
 @dataclass
@@ -35,7 +39,7 @@ class _Pass:
 
     attention_mask: Any = None
     num_past_tokens: int | Tensor = 0
-    increments: Tensor | None = None
+    shared_increments: Tensor | None = None
     rotations: dict[Any, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
 
@@ -43,7 +47,8 @@ class Increments:
     """The learned positions of one model; made by `attach`, found again by `increments_of`.
 
     It owns no parameters: the networks are submodules of the model, all named `increments`. It is a plain object rather
-    than a module, so that the model keeps the structure that Transformers, PEFT and FSDP expect.
+    than a module, so that the model keeps the structure that Transformers, PEFT and FSDP expect. What the layers of a
+    forward pass share is kept here while the pass lasts, so threads must take turns in running one model.
 
     Args:
         config: The kind of increments.
@@ -53,7 +58,7 @@ class Increments:
     """
 
     def __init__(
-        self, config: IncrementConfig, decoder: nn.Module, layers: nn.ModuleList, rotations: dict[int, Rotation]
+        self, config: IncrementConfig, decoder: PreTrainedModel, layers: nn.ModuleList, rotations: dict[int, Rotation]
     ) -> None:
         self.config = config
         self.decoder = decoder
@@ -61,7 +66,7 @@ class Increments:
         self.rotations = rotations
         self.overrides: list[IncrementFunction] = []
         self.recordings: list[Recording] = []
-        self.hooks: list[RemovableHandle] = []
+        self._hooks: list[RemovableHandle] = []
         self._pass = _Pass()
 
     @property
@@ -70,114 +75,122 @@ class Increments:
         return tuple(self.rotations)
 
     @property
+    def owners(self) -> tuple[nn.Module, ...]:
+        """The modules that have a network: the decoder if shared, else each of `layer_indices`."""
+        return (self.decoder,) if self.config.scope == "shared" else tuple(self.layers[i] for i in self.layer_indices)
+
+    @property
     def networks(self) -> tuple[nn.Module, ...]:
-        """The networks: one if shared, else one for each of `layer_indices`."""
-        if self.config.scope == "shared":
-            return (self.decoder.get_submodule("increments"),)
-        return tuple(self.layers[index].get_submodule("increments") for index in self.layer_indices)
+        """The networks, in the order of `owners`."""
+        return tuple(owner.get_submodule("increments") for owner in self.owners)
 
     def parameters(self) -> list[nn.Parameter]:
         """All parameters of the networks."""
         return [parameter for network in self.networks for parameter in network.parameters()]
 
-    def begin_pass(self, attention_mask: Any, cache: Cache | None) -> None:
-        """Note what the layers of a new forward pass need to know."""
-        self._pass = _Pass(attention_mask, 0 if cache is None else cache.get_seq_length())
+    def add_hooks(self) -> None:
+        """Take over the positions of the model."""
+        self._hooks = [
+            self.decoder.register_forward_pre_hook(self._begin_pass, with_kwargs=True),
+            self.decoder.register_forward_hook(self._end_pass, always_call=True),
+        ]
+        self._hooks += [
+            self.layers[index].register_forward_pre_hook(partial(self._move_layer, index), with_kwargs=True)
+            for index in self.layer_indices
+        ]
 
-    def end_pass(self) -> None:
-        """Let go of the pass's tensors."""
+    def remove_hooks(self) -> None:
+        """Leave the positions to the model again."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def _begin_pass(self, decoder: PreTrainedModel, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Forward pre-hook of the decoder: note what its layers need to know."""
+        if self.config.per_head:
+            check_attention(decoder)
+        cache = kwargs.get("past_key_values")
+        num_past_tokens = 0 if cache is None else cache.get_seq_length()
+        if isinstance(num_past_tokens, Tensor):
+            num_past_tokens = num_past_tokens.clone()  # the first layer advances the cache's own
+        self._pass = _Pass(kwargs.get("attention_mask", args[1] if len(args) > 1 else None), num_past_tokens)
+
+    def _end_pass(self, decoder: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        """Forward hook of the decoder: let go of the pass's tensors, also when it failed."""
         self._pass = _Pass()
 
-    def layer_arguments(
-        self, index: int, hidden_states: Float[Tensor, "batch token width"], cache: Cache | None, dtype: torch.dtype
-    ) -> dict[str, Any]:
-        """The keyword arguments that move a decoder layer to its learned positions.
-
-        Args:
-            index: The decoder layer.
-            hidden_states: The residual stream entering it.
-            cache: The key-value cache of the pass.
-            dtype: Type of the cosines and sines that the layer expects.
-        """
+    def _move_layer(
+        self, index: int, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Forward pre-hook of a decoder layer: replace its positions by learned ones."""
+        hidden_states = args[0]
         increments = self._increments(index, hidden_states)
-        positions, all_positions = self._positions(index, increments, cache)
+        sums, clock = running_sum(increments), None
+        cache = kwargs.get("past_key_values", kwargs.get("layer_past"))
+        if cache is not None:
+            clock = clock_of(cache, index, len(self.layers))
+            sums = clock.advance(index, sums)
+        positions = self._place(sums, increments)
         for recording in self.recordings:
             recording.increments[index], recording.positions[index] = increments, positions
+
         # Layers at the same positions share their cosines.
-        shared = self.config.scope == "shared" and not self.overrides
-        key = self.rotations[index].prefix if shared else index
-        if key not in self._pass.rotations:
-            self._pass.rotations[key] = self.rotations[index](positions, dtype)
-        cos, sin = self._pass.rotations[key]
+        same_positions = self.config.scope == "shared" and not self.overrides
+        key = self.rotations[index].prefix if same_positions else index
+        rotation = self._pass.rotations.get(key)
+        if rotation is None:
+            rotation = self.rotations[index](positions, kwargs["position_embeddings"][0].dtype)
+            if is_reentrant(layer):
+                hidden_states, rotation = lead_gradients_through(hidden_states, rotation)
+            self._pass.rotations[key] = rotation
+        cos, sin = rotation
+        args = (hidden_states, *args[1:])
         if not self.config.per_head:
-            return {"position_embeddings": (cos.squeeze(1), sin.squeeze(1))}
-        keys = (cos, sin) if all_positions is positions else self.rotations[index](all_positions, dtype)
+            return args, {**kwargs, "position_embeddings": (cos.squeeze(1), sin.squeeze(1))}
+
+        keys: tuple[Tensor, Tensor] = rotation
+        num_tokens: int | Tensor = positions.shape[-1]
+        if clock is not None:
+            history = clock.history(index)
+            past = self._place(history, history.diff(dim=-1, prepend=torch.zeros_like(history[..., :1])))
+            keys, num_tokens = self.rotations[index](past, cos.dtype), clock.num_tokens(index)
         # The layer itself then rotates by nothing; the attention function rotates each head.
         still = torch.ones_like(cos[:1, 0]), torch.zeros_like(sin[:1, 0])
-        return {"position_embeddings": still, "per_head_rotation": ((cos, sin), keys)}
+        per_head_rotation = PerHeadRotation(self.rotations[index].width, rotation, keys, num_tokens)
+        return args, {**kwargs, "position_embeddings": still, "per_head_rotation": per_head_rotation}
 
-    def _increments(self, index: int, hidden_states: Tensor) -> Float[Tensor, "batch head token"]:
+    def _increments(
+        self, index: int, hidden_states: Float[Tensor, "batch token width"]
+    ) -> Float[Tensor, "batch head token"]:
+        """The increments of a layer's tokens, overridden, and 0 for padding."""
         if self.config.scope == "per_layer":
-            increments = self.layers[index].increments(hidden_states)
-        elif self._pass.increments is not None and index != self.layer_indices[0]:
-            increments = self._pass.increments
+            increments = self.layers[index].get_submodule("increments")(hidden_states)
         else:
-            increments = self._pass.increments = self.decoder.increments(hidden_states)
+            if self._pass.shared_increments is None:
+                self._pass.shared_increments = self.decoder.get_submodule("increments")(hidden_states)
+            increments = self._pass.shared_increments
         for function in self.overrides:
-            increments = function(index, increments).to(torch.float32).expand_as(increments)
+            increments = _like(increments, function(index, increments), index)
         real = real_tokens(self._pass.attention_mask, increments.shape[-1], self._pass.num_past_tokens)
         return increments if real is None else increments.masked_fill(~real[:, None].to(increments.device), 0)
 
-    def _positions(self, index: int, increments: Tensor, cache: Cache | None) -> tuple[Tensor, Tensor]:
-        """Positions of the new tokens, and of all tokens that the layer's keys hold.
-
-        The origin is arbitrary; it is where unit increments give 0, 1, 2, ... as in the base model.
-        """
-        if cache is None or not (self.config.accumulate or self.config.per_head):
-            positions = self._placed(running_sum(increments), increments)
-            return positions, positions
-        clock, past = clock_of(cache, len(self.layers)).advance(index, running_sum(increments))
-        return self._placed(clock, increments), self._placed(
-            past, past.diff(dim=-1, prepend=torch.zeros_like(past[..., :1]))
-        )
-
-    def _placed(self, clock: Tensor, increments: Tensor) -> Tensor:
+    def _place(
+        self, sums: Float[Tensor, "batch head token"], increments: Float[Tensor, "batch head token"]
+    ) -> Float[Tensor, "batch head token"]:
+        """The positions of tokens. The origin is where unit increments give 0, 1, 2, ... as in the base model."""
         if not self.config.accumulate:
             return increments
-        positions = clock - 1 if self.config.advance == "before" else clock - increments
+        positions = sums - 1 if self.config.advance == "before" else sums - increments
         return positions if self.config.angles == "float64" else positions.float()
 
 
-@dataclass
-class LayerHook:
-    """Forward pre-hook of a decoder layer: replaces its `position_embeddings`."""
-
-    increments: Increments
-    index: int
-
-    def __call__(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:  # noqa: D102
-        hidden_states = args[0] if args else kwargs["hidden_states"]
-        cache = kwargs.get("past_key_values", kwargs.get("layer_past"))
-        dtype = kwargs["position_embeddings"][0].dtype
-        return args, {**kwargs, **self.increments.layer_arguments(self.index, hidden_states, cache, dtype)}
-
-
-@dataclass
-class PassBeginHook:
-    """Forward pre-hook of the decoder: a new pass begins."""
-
-    increments: Increments
-
-    def __call__(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: D102
-        mask = kwargs.get("attention_mask", args[1] if len(args) > 1 else None)
-        self.increments.begin_pass(mask, kwargs.get("past_key_values"))
-
-
-@dataclass
-class PassEndHook:
-    """Forward hook of the decoder: the pass is over."""
-
-    increments: Increments
-
-    def __call__(self, decoder: nn.Module, args: tuple[Any, ...], output: Any) -> None:  # noqa: D102
-        self.increments.end_pass()
+def _like(increments: Tensor, replacement: Any, index: int) -> Tensor:
+    """An override's result in the shape and type of the increments that it replaces."""
+    try:
+        replacement = torch.as_tensor(replacement, dtype=torch.float32, device=increments.device)
+        return replacement.expand_as(increments)
+    except (RuntimeError, TypeError, ValueError) as error:
+        got = f"shape {tuple(replacement.shape)}" if isinstance(replacement, Tensor) else type(replacement).__name__
+        raise OverrideError(
+            f"an override returned {got} for layer {index}; it must return increments [batch, head, token] = "
+            f"{tuple(increments.shape)}, or what broadcasts to them"
+        ) from error

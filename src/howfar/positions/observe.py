@@ -26,11 +26,12 @@ def record(model: nn.Module) -> Iterator[Recording]:
         NoIncrementsError: The model has no increments.
     """
     increments, recording = increments_of(model), Recording()
-    increments.recordings.append(recording)
+    others = increments.recordings
+    increments.recordings = [*others, recording]
     try:
         yield recording
     finally:
-        increments.recordings = [other for other in increments.recordings if other is not recording]
+        increments.recordings = others
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def override(model: nn.Module, fn: IncrementFunction) -> Iterator[None]:
     """Replace a model's increments: what interventions are built on.
 
     Overrides nest; inner ones see what outer ones return. With shared increments each layer can still be given
-    positions of its own. Padding keeps an increment of 0.
+    positions of its own. Padding keeps an increment of 0. While decoding with a cache, `fn` sees the new tokens only.
 
     Args:
         model: A model with increments.
@@ -47,10 +48,12 @@ def override(model: nn.Module, fn: IncrementFunction) -> Iterator[None]:
 
     Raises:
         NoIncrementsError: The model has no increments.
+        OverrideError: In a forward pass, if what `fn` returns does not broadcast to the increments.
     """
     increments = increments_of(model)
-    increments.overrides.append(fn)
+    outer = increments.overrides
+    increments.overrides = [*outer, fn]
     try:
         yield
     finally:
-        increments.overrides.remove(fn)
+        increments.overrides = outer

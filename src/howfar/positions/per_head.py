@@ -2,20 +2,19 @@
 
 A decoder layer rotates all heads alike. Where each key-value head has its own positions, the layer is told to rotate by
 nothing and the attention function, which sees queries and keys head by head, rotates them: with the model's own
-`apply_rotary_pos_emb`, so that layouts and partial rotation stay what they are.
+`apply_rotary_pos_emb`, so that every layout of angles stays what it is.
 """
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -24,25 +23,53 @@ from howfar.positions.shapes import Float
 
 PREFIX = "howfar_"
 
-Angles = tuple[Tensor, Tensor]
+CosSin = tuple[Tensor, Tensor]
 """Cosines and sines, `[batch, head, token, rotary]`."""
 
 
+class PerHeadRotation(NamedTuple):
+    """How an attention function rotates each head.
+
+    Args:
+        width: Length of the part of a head that is rotated.
+        queries: Cosines and sines of the new tokens.
+        keys: Cosines and sines of all tokens so far; a static cache's further slots may hold anything.
+        num_tokens: All tokens so far.
+    """
+
+    width: int
+    queries: CosSin
+    keys: CosSin
+    num_tokens: int | Tensor
+
+    def of_keys(self, num_keys: int) -> CosSin:
+        """Cosines and sines of the keys that a layer attends to; with a sliding window, the latest ones."""
+        cos, sin = self.keys
+        if isinstance(self.num_tokens, int):
+            return cos[..., -num_keys:, :], sin[..., -num_keys:, :]
+        slots = (self.num_tokens - num_keys).clamp(min=0) + torch.arange(num_keys, device=cos.device)
+        return cos.index_select(-2, slots), sin.index_select(-2, slots)
+
+
 def rotate_heads(
-    states: Float[Tensor, "batch head token width"], angles: Angles, apply: Callable[..., tuple[Tensor, Tensor]]
+    states: Float[Tensor, "batch head token width"],
+    rotation: CosSin,
+    width: int,
+    apply: Callable[..., tuple[Tensor, Tensor]],
 ) -> Float[Tensor, "batch head token width"]:
     """Rotate each head by its own angles.
 
     Args:
         states: Queries or keys.
-        angles: For each head, or for each group of as many neighbouring heads as fit.
+        rotation: For each head, or for each group of as many neighbouring heads as fit.
+        width: Length of the part of a head that is rotated, from its start.
         apply: The model's `apply_rotary_pos_emb`; it rotates all heads of a batch entry alike, so each head is handed
             to it as a batch entry of its own.
     """
-    cos, sin = (part.repeat_interleave(states.shape[1] // part.shape[1], dim=1).flatten(0, 1) for part in angles)
+    cos, sin = (part.repeat_interleave(states.shape[1] // part.shape[1], dim=1).flatten(0, 1) for part in rotation)
     flat = states.flatten(0, 1).unsqueeze(1)
-    rotated, _ = apply(flat, flat[:, :0], cos, sin)
-    return rotated.view_as(states)
+    rotated, _ = apply(flat[..., :width], flat[:, :0, :, :width], cos, sin)
+    return torch.cat((rotated, flat[..., width:]), dim=-1).view_as(states)
 
 
 def attention(
@@ -53,7 +80,7 @@ def attention(
     attention_mask: Any,
     *,
     implementation: str,
-    per_head_rotation: tuple[Angles, Angles] | None = None,
+    per_head_rotation: PerHeadRotation | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """Rotate each head, then attend by another of Transformers' attention functions.
@@ -65,16 +92,14 @@ def attention(
         value: As `key`.
         attention_mask: Passed on.
         implementation: Name of the attention function that does the rest (`"sdpa"`, `"eager"`, ...).
-        per_head_rotation: Angles of the queries and of the keys, from the layer's increments.
+        per_head_rotation: From the layer's increments; None in a layer without rotary positions.
         **kwargs: Passed on.
     """
     source = sys.modules[type(module).__module__]
     if per_head_rotation is not None:
-        for_queries, for_keys = per_head_rotation
-        num_keys = key.shape[-2]  # sliding-window caches keep the latest keys only
-        for_keys = tuple(part[..., -num_keys:, :] for part in for_keys)
-        query = rotate_heads(query, for_queries, source.apply_rotary_pos_emb)
-        key = rotate_heads(key, for_keys, source.apply_rotary_pos_emb)
+        width, apply = per_head_rotation.width, source.apply_rotary_pos_emb
+        query = rotate_heads(query, per_head_rotation.queries, width, apply)
+        key = rotate_heads(key, per_head_rotation.of_keys(key.shape[-2]), width, apply)
     attend = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, getattr(source, "eager_attention_forward", None))
     return attend(module, query, key, value, attention_mask, **kwargs)
 
@@ -91,31 +116,15 @@ for _implementation in ("eager", "sdpa"):  # so that a model can be switched to 
     register(_implementation)
 
 
-def check_supported(layer: nn.Module, rotary_size: int) -> None:
-    """Refuse attention modules whose heads cannot be rotated one by one.
-
-    Args:
-        layer: A decoder layer.
-        rotary_size: Length of the cosines that the layer receives.
+def check_attention(decoder: PreTrainedModel) -> None:
+    """Make sure that a decoder uses a per-head attention function; with another its heads would not be rotated.
 
     Raises:
-        UnsupportedModelError: The attention module takes no further arguments, or rotates only a part of each head by
-            itself, before the attention function.
+        UnsupportedModelError: It was switched to another one.
     """
-    attention_module = getattr(layer, "self_attn", None) or getattr(layer, "attention", None)
-    apply = getattr(sys.modules[type(attention_module).__module__], "apply_rotary_pos_emb", None)
-    name = type(attention_module).__name__
-    parameters = inspect.signature(attention_module.forward).parameters.values() if attention_module else ()
-    takes_more = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
-    try:
-        with torch.device("cpu"):
-            heads = torch.zeros(1, 1, 2, attention_module.head_dim if attention_module is not None else 0)
-            angles = torch.ones(1, 1, 2, rotary_size)
-            rotatable = apply is not None and rotate_heads(heads, (angles, angles), apply).shape == heads.shape
-    except (RuntimeError, AttributeError, TypeError):
-        rotatable = False
-    if not (takes_more and rotatable):
+    implementation = decoder.config._attn_implementation
+    if not implementation.startswith(PREFIX):
         raise UnsupportedModelError(
-            f"{name} cannot be given positions per head: it must take further arguments and rotate whole heads; "
-            "use per_head=False for this model"
+            f"{type(decoder).__name__} has positions per head but uses attention {implementation!r}; "
+            f"call model.set_attn_implementation({PREFIX + implementation!r})"
         )

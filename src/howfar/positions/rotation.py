@@ -46,10 +46,9 @@ class Rotation:
     angles: Literal["float32", "float64"] = "float32"
 
     @property
-    def size(self) -> int:
-        """Length of the rotated part of a head, as the model's layout counts it."""
-        num_frequencies = getattr(self.module, f"{self.prefix}inv_freq").shape[-1]
-        return num_frequencies if self.layout == "single" else 2 * num_frequencies
+    def width(self) -> int:
+        """Length of the rotated part of a head: two numbers for each frequency."""
+        return 2 * int(getattr(self.module, f"{self.prefix}inv_freq").shape[-1])
 
     def __call__(
         self, positions: Float[Tensor, "batch head token"], dtype: torch.dtype

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from howfar.errors import NoIncrementsError
 from howfar.positions import IncrementConfig, increments_of, record
-from howfar.positions.decoder import find_decoder
+from howfar.positions.decoder import find_decoder, probe
 from howfar.positions.per_head import PREFIX
 from howfar.positions.shapes import Float, Int
 
@@ -63,7 +63,7 @@ class Reader:
         try:
             increments = increments_of(model)
         except NoIncrementsError:
-            return cls(model, None, tuple(find_decoder(model).rotations("float32")), 1)
+            return cls(model, None, tuple(probe(find_decoder(model)).rotating_layers), 1)
         return cls(model, increments.config, increments.layer_indices, increments.networks[0].output.out_features)
 
     @property

@@ -1,0 +1,48 @@
+"""Gradients of positions under reentrant gradient checkpointing.
+
+Reentrant checkpointing runs a layer without a graph, runs it again during the backward pass, and leads gradients back
+through the layer's positional arguments only; cosines and sines are keyword arguments. So the layer gets copies of them
+that are cut off from the graph, and what gathers in the copies returns to the graph where the backward pass leaves the
+layer through its positional argument. (Without `use_reentrant`, Transformers' default, none of this is needed.)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def is_reentrant(layer: nn.Module) -> bool:
+    """Whether a decoder layer is about to run under reentrant gradient checkpointing."""
+    if not (getattr(layer, "gradient_checkpointing", False) and layer.training and torch.is_grad_enabled()):
+        return False
+    return bool(getattr(layer._gradient_checkpointing_func, "keywords", {}).get("use_reentrant"))
+
+
+def lead_gradients_through(
+    hidden_states: Tensor, rotation: tuple[Tensor, Tensor]
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Let the gradients of a rotation return through the hidden states.
+
+    Args:
+        hidden_states: The positional argument of the first layer that uses the rotation.
+        rotation: Cosines and sines.
+
+    Returns:
+        Both, to be handed to the layer; the rotation may be handed to later layers as well.
+    """
+    cos, sin = (part.detach().requires_grad_() for part in rotation)
+    return _Return.apply(hidden_states, (cos, sin), *rotation), (cos, sin)
+
+
+class _Return(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden_states: Tensor, copies: tuple[Tensor, ...], *originals: Tensor) -> Tensor:
+        ctx.copies = copies
+        return hidden_states.view_as(hidden_states)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return gradient, None, *(copy.grad for copy in ctx.copies)
