@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM
-from transformers import initialization as init
 
 from howfar.models.configuration import HowFarConfig
-from howfar.positions import IncrementNetwork, attach
+from howfar.positions import attach
 
 
 class HowFarForCausalLM(LlamaForCausalLM):
@@ -25,14 +22,12 @@ class HowFarForCausalLM(LlamaForCausalLM):
     def __init__(self, config: HowFarConfig) -> None:
         super().__init__(config)
         if config.increment_config is not None:
-            attach(self, config.increment_config)
+            increments = attach(self, config.increment_config)
             self.post_init()
-
-    def _init_weights(self, module: nn.Module) -> Any:
-        super()._init_weights(module)
-        # The parent has drawn the networks' linear layers like all others, which is what `start="random"` means.
-        if isinstance(module, IncrementNetwork) and module.start == "identity":
-            init.zeros_(module.output.weight)
+            # It has drawn the networks' linear layers like all others, which is what `start="random"` means.
+            if config.increment_config.start == "identity":
+                for network in increments.networks:
+                    nn.init.zeros_(network.get_parameter("output.weight"))
 
 
 AutoConfig.register(HowFarConfig.model_type, HowFarConfig)

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Self
 
 import rich.console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.utils import logging as transformers_logging
 
 MOST_LAYERS = 12  # more increments than this would not fit a line
 
 
 class Console(TrainerCallback):
-    """Writes a run's progress to standard error.
+    """Writes a run's progress to standard error; a context manager that leaves the terminal as it was.
 
     Args:
         name: The run's name.
+        visible: Whether to write anything.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, visible: bool = True) -> None:
         self.name = name
-        self.console = rich.console.Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        self.console = rich.console.Console(file=sys.stderr, highlight=False, soft_wrap=True, quiet=not visible)
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -29,8 +31,19 @@ class Console(TrainerCallback):
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=self.console,
-            disable=not self.console.is_terminal,
+            disable=not (visible and self.console.is_terminal),
         )
+        self.task = self.progress.add_task(name)
+
+    def __enter__(self) -> Self:
+        self.had_bars = transformers_logging.is_progress_bar_enabled()
+        transformers_logging.disable_progress_bar()  # one for every checkpoint's file
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+        if self.had_bars:
+            transformers_logging.enable_progress_bar()
 
     def on_train_begin(  # noqa: D102
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **objects: Any
@@ -39,27 +52,22 @@ class Console(TrainerCallback):
             return
         num_parameters = sum(parameter.numel() for parameter in objects["model"].parameters())
         begun = f", from step {state.global_step:,}" if state.global_step else ""
-        self.console.print(
-            f"{self.name}: {num_parameters:,} parameters, {state.max_steps:,} steps on {args.device}{begun}",
-            markup=False,
-        )
-        self.task = self.progress.add_task(self.name, total=state.max_steps, completed=state.global_step)
+        self._print(f"{self.name}: {num_parameters:,} parameters, {state.max_steps:,} steps on {args.device}{begun}")
+        self.progress.update(self.task, total=state.max_steps, completed=state.global_step)
         self.progress.start()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: D102
-        if state.is_world_process_zero:
-            self.progress.update(self.task, completed=state.global_step)
+        self.progress.update(self.task, completed=state.global_step)
 
     def on_log(  # noqa: D102
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any
     ) -> None:
         line = log_line(logs)
         if line and state.is_world_process_zero:
-            self.console.print(f"step {state.global_step:>7,}  {line}", markup=False)
+            self._print(f"step {state.global_step:>7,}  {line}")
 
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: D102
-        if state.is_world_process_zero:
-            self.progress.stop()
+    def _print(self, line: str) -> None:
+        self.console.print(line, markup=False)
 
 
 def log_line(logs: dict[str, float]) -> str:

@@ -82,7 +82,8 @@ def document_losses(
     if not seen.any():
         raise CorpusError("the corpus has no held-out documents to evaluate on; build it with some held out")
     # Of a document that is scored in part, as many bytes count as its tokens have on average.
-    num_tokens = np.diff(np.asarray(split.offsets, dtype=np.int64)) - 1
+    starts = np.asarray(split.offsets, dtype=np.int64)
+    num_tokens = starts[1:] - starts[:-1] - 1
     num_bytes = split.num_bytes[seen] * num_scored[seen] / num_tokens[seen]
     return DocumentLosses(nats[seen], num_bytes, np.asarray(split.sources, dtype=np.int64)[seen], split.source_names)
 

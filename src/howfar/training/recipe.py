@@ -24,6 +24,12 @@ NOT_THE_TRAINERS = (
 )  # fmt: skip
 """Options of `TrainingArguments` that a recipe cannot set."""
 
+SIZES = (
+    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+    "head_dim", "max_position_embeddings",
+)  # fmt: skip
+"""Options of a model that are at least 1."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BaseRecipe:
@@ -159,15 +165,20 @@ class Recipe(BaseRecipe):
         """
         from howfar.models.configuration import HowFarConfig
 
+        for name in SIZES:
+            size = self.model.get(name, 1)
+            if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+                raise ConfigError(f"recipe: [model] {name} is {size!r}; it must be a whole number of at least 1")
         increments = None if self.increment_config is None else self.increment_config.to_dict()
         try:
             config = HowFarConfig(**self.model, increments=increments)
         except Exception as error:  # huggingface_hub's validation errors share no public base
             raise ConfigError(f"recipe: [model] is impossible: {' '.join(str(error).split())}") from error
-        sizes = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-        for name in (*sizes, "max_position_embeddings"):
-            if getattr(config, name) < 1:
-                raise ConfigError(f"recipe: [model] {name} is {getattr(config, name)}; it must be at least 1")
+        if config.num_attention_heads % config.num_key_value_heads:
+            raise ConfigError(
+                f"recipe: [model] has {config.num_attention_heads} attention heads and {config.num_key_value_heads} "
+                "key-value heads; the first must be a multiple of the second"
+            )
         if config.head_dim % 2:
             raise ConfigError(
                 f"recipe: [model] gives each head {config.head_dim} dimensions; rotary positions need an even number: "

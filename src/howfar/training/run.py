@@ -7,7 +7,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
 from transformers import PrinterCallback, ProgressCallback, TrainingArguments, set_seed
+from transformers.trainer import TRAINING_ARGS_NAME
 
 from howfar.errors import ConfigError, CorpusError, OutputError
 from howfar.models.modeling import HowFarForCausalLM
@@ -100,37 +102,32 @@ def fit(
         OutputError: The folder cannot be written.
     """
     output = Path(output)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{output} cannot be made a folder ({error.strerror}); name another one") from None
     arguments = training_arguments(recipe, output)
     windows_per_step = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
     facts = training_record(recipe, corpus, windows_per_step=windows_per_step)
     checkpoint = last_complete_checkpoint(output)
     if checkpoint is not None or (output / RECORD).exists():
         check_same_run(checkpoint or output, recipe, facts)
-    trainer = trainer_class(
-        model=model,
-        args=arguments,
-        corpus=corpus,
-        length=length,
-        facts=facts,
-        train_dataset=TrainingWindows(corpus.train, length, recipe.seed, arguments.max_steps * windows_per_step),
-        processing_class=tokenizer,
-        callbacks=[Console(recipe.name)] if progress else [],
-    )
-    trainer.remove_callback(ProgressCallback if not arguments.disable_tqdm else PrinterCallback)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    # As it will be loaded: without the wrappers of mixed precision and compilation.
-    trainer.accelerator.unwrap_model(trainer.model_wrapped, keep_fp32_wrapper=False, keep_torch_compile=False)
-    facts["step"] = trainer.state.global_step
-    if trainer.is_world_process_zero() and corpus.held_out.num_documents:
-        losses = document_losses(model, corpus.held_out, length=length, max_windows=max_held_out_windows)
-        facts["held_out"] = {
-            "documents": len(losses.nats),
-            "bytes": round(losses.num_bytes.sum()),
-            "nats_per_byte": losses.nats_per_byte,
-            "nats_per_byte_by_source": losses.nats_per_byte_by_source(),
-        }
-    _write_result(trainer, output, facts)
-    return facts
+    windows = TrainingWindows(corpus.train, length, recipe.seed, arguments.max_steps * windows_per_step)
+    with Console(recipe.name, visible=progress) as console:
+        trainer = trainer_class(
+            model=model,
+            args=arguments,
+            corpus=corpus,
+            length=length,
+            facts=facts,
+            train_dataset=windows,
+            processing_class=tokenizer,
+            callbacks=[console],
+        )
+        trainer.remove_callback(PrinterCallback if arguments.disable_tqdm else ProgressCallback)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        _finish(trainer, output, max_held_out_windows)
+    return trainer.facts
 
 
 def training_arguments(recipe: BaseRecipe, output: Path) -> TrainingArguments:
@@ -152,22 +149,40 @@ def training_arguments(recipe: BaseRecipe, output: Path) -> TrainingArguments:
         raise ConfigError(f"recipe: [trainer] cannot be had: {' '.join(str(error).split())}") from error
 
 
-def _write_result(trainer: IncrementTrainer, output: Path, facts: dict[str, Any]) -> None:
-    """Put the trained model, its log and its record into the run's folder, file by file and the record last."""
+def _finish(trainer: IncrementTrainer, output: Path, max_held_out_windows: int | None) -> None:
+    """Score the trained model and write it."""
+    # As it will be loaded: without the wrappers of mixed precision and compilation.
+    model = trainer.accelerator.unwrap_model(trainer.model_wrapped, keep_fp32_wrapper=False, keep_torch_compile=False)
+    trainer.facts["step"] = trainer.state.global_step
+    if trainer.is_world_process_zero() and trainer.corpus.held_out.num_documents:
+        losses = document_losses(
+            model, trainer.corpus.held_out, length=trainer.length, max_windows=max_held_out_windows
+        )
+        trainer.facts["held_out"] = {
+            "documents": len(losses.nats),
+            "bytes": round(losses.num_bytes.sum()),
+            "nats_per_byte": losses.nats_per_byte,
+            "nats_per_byte_by_source": losses.nats_per_byte_by_source(),
+        }
     partial = output / ".partial"
     try:
         trainer.save_model(str(partial))
-        if not trainer.is_world_process_zero():
-            return
-        log = json.dumps(trainer.state.log_history, indent=1)
-        (partial / "log.json").write_text(log + "\n", encoding="utf-8")
-        (output / RECORD).unlink(missing_ok=True)
-        for file in partial.iterdir():
-            file.replace(output / file.name)
-        partial.rmdir()
-        write_record(output, facts)
-    except OSError as error:
+        if trainer.is_world_process_zero():
+            _publish(trainer, partial, output)
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise OutputError(
             f"{output} could not be written ({error}); make room and start the same command again"
         ) from error
+
+
+def _publish(trainer: IncrementTrainer, partial: Path, output: Path) -> None:
+    """Move the finished model's files into the run's folder, file by file, and write the record last."""
+    log = json.dumps(trainer.state.log_history, indent=1)
+    (partial / "log.json").write_text(log + "\n", encoding="utf-8")
+    (partial / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle, which the record makes needless
+    (output / RECORD).unlink(missing_ok=True)
+    for file in partial.iterdir():
+        file.replace(output / file.name)
+    partial.rmdir()
+    write_record(output, trainer.facts)

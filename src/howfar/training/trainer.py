@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ class IncrementTrainer(Trainer):
         **kwargs: Those of `transformers.Trainer`.
     """
 
-    def __init__(self, *, corpus: Corpus, length: int, facts: Mapping[str, Any], **kwargs: Any) -> None:
+    def __init__(self, *, corpus: Corpus, length: int, facts: dict[str, Any], **kwargs: Any) -> None:
         super().__init__(eval_dataset=[], **kwargs)
         self.add_callback(Flow(self))
         self.corpus, self.length, self.facts = corpus, length, facts
