@@ -15,11 +15,43 @@ _HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt"]  # no pickles, no c
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
-def find_folder(name_or_path: str | Path | None = None) -> Path:
+def find_model(name_or_path: str | Path | None = None, *, revision: str | None = None) -> Path:
+    """Find a model's folder or GGUF file; download it if it is on the Hub and not yet in its cache.
+
+    Args:
+        name_or_path: As for `find_folder`; or a GGUF file, here (`models/x.gguf`) or on the Hub (`owner/model/x.gguf`).
+        revision: Branch, tag or commit on the Hub; the newest where None.
+
+    Raises:
+        ModelNotFoundError: There is no such model, or the Hub cannot be asked.
+    """
+    name = str(name_or_path)
+    if name_or_path is None or not name.endswith(".gguf"):
+        return find_folder(name_or_path, revision=revision)
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    repository, _, file = name.rpartition("/")
+    if isinstance(name_or_path, Path) or "/" not in repository or not _HUB_ID.fullmatch(repository):
+        raise ModelNotFoundError(f"there is no file {name!r}; give the path of a GGUF file, or owner/model/FILE.gguf")
+    path = _download(repository, revision, [file]) / file
+    if not path.is_file():
+        raise ModelNotFoundError(f"{repository!r} on the Hub has no file {file!r}; look there for its GGUF files")
+    return path
+
+
+def revision_of(path: Path) -> str | None:
+    """The commit that a model from the Hub was downloaded at; None for one that lies elsewhere."""
+    folder = path.parent if path.is_file() else path
+    return folder.name if folder.parent.name == "snapshots" else None
+
+
+def find_folder(name_or_path: str | Path | None = None, *, revision: str | None = None) -> Path:
     """Find a model's folder; download it if it is on the Hub and not yet in its cache.
 
     Args:
         name_or_path: None for the default model, the name of a bundled one, a folder, or a Hub id.
+        revision: Branch, tag or commit on the Hub; the newest where None.
 
     Raises:
         ModelNotFoundError: There is no such model, or the Hub cannot be asked.
@@ -34,18 +66,20 @@ def find_folder(name_or_path: str | Path | None = None) -> Path:
         raise ModelNotFoundError(f"{name} is a file, a model is a folder with config.json and model.safetensors")
     if isinstance(name_or_path, Path) or not _HUB_ID.fullmatch(name):
         raise ModelNotFoundError(f"there is no folder {name!r}; {_what_there_is()}")
-    return _download(name)
+    return _download(name, revision, _HUB_FILES)
 
 
-def _download(name: str) -> Path:
+def _download(name: str, revision: str | None, files: list[str]) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     bars_were_off = are_progress_bars_disabled()
     disable_progress_bars()
     try:
-        return Path(snapshot_download(name, allow_patterns=_HUB_FILES, ignore_patterns=["*/*", "consolidated*"]))
+        return Path(
+            snapshot_download(name, revision=revision, allow_patterns=files, ignore_patterns=["*/*", "consolidated*"])
+        )
     except GatedRepoError:
         raise ModelNotFoundError(
             f"the Hub gives {name!r} only to those who accepted its terms; accept them there, then `hf auth login`"
@@ -53,6 +87,10 @@ def _download(name: str) -> Path:
     except RepositoryNotFoundError:
         raise ModelNotFoundError(
             f"{name!r} is no bundled model, no folder here and no public model on the Hub; {_what_there_is()}"
+        ) from None
+    except RevisionNotFoundError:
+        raise ModelNotFoundError(
+            f"{name!r} on the Hub has no revision {revision!r}; look there for its commits"
         ) from None
     except Exception as error:  # the Hub's client lets errors of several HTTP libraries through
         raise ModelNotFoundError(

@@ -1,0 +1,105 @@
+"""The model card of a graft: what it is, how to use it, and the numbers of its training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+CARD = "README.md"
+LABELS = {
+    "base": "base model",
+    "baseline": "trained alike, plain positions",
+    "graft": "with learned increments",
+}
+"""Rows of the table of losses, by the names under which `training.json` has them."""
+
+
+def write_card(folder: Path, description: Mapping[str, Any], training: Mapping[str, Any] | None = None) -> None:
+    """Write a graft's model card.
+
+    Args:
+        folder: The graft's folder.
+        description: What its `howfar.json` says.
+        training: What its `training.json` says, if it has one.
+    """
+    from huggingface_hub import ModelCardData
+
+    base = description["base"]
+    on_hub = base["revision"] is not None
+    data = ModelCardData(
+        base_model=base["name"] if on_hub else None,
+        library_name="howfar",
+        tags=["howfar", "learned-positions", "interpretability"],
+    )
+    name = base["name"] if on_hub else Path(base["name"]).name
+    revision = f" at `{base['revision'][:12]}`" if on_hub else ""
+    lines = [
+        "---",
+        data.to_yaml(),
+        "---",
+        "",
+        f"# {name} with learned position increments",
+        "",
+        _what_it_is(description, name),
+        "",
+        "```python",
+        "import howfar",
+        "",
+        'model = howfar.load("THIS FOLDER OR HUB ID")',
+        "```",
+        "",
+        "| | |",
+        "| --- | --- |",
+        f"| base | `{name}`{revision}, fingerprint `{base['fingerprint'][:12]}` |",
+        *_increments(description["increments"]),
+        *(_training(training) if training else ()),
+        "",
+        *(_losses(training) if training else ()),
+    ]
+    (folder / CARD).write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+
+
+def _what_it_is(description: Mapping[str, Any], name: str) -> str:
+    stored = "all its weights are here" if description["whole"] else "the base's own weights lie elsewhere"
+    if description["increments"] is None:
+        return f"A baseline: `{name}` trained alike with plain rotary positions; {stored}."
+    return (
+        f"`{name}` whose positions advance by a learned increment at each token instead of by +1; {stored}. "
+        "It began as exactly the base model."
+    )
+
+
+def _increments(increments: Mapping[str, Any] | None) -> list[str]:
+    if increments is None:
+        return []
+    options = ", ".join(f"{name} = {json.dumps(value)}" for name, value in increments.items() if value is not None)
+    return [f"| increments | {options} |"]
+
+
+def _training(training: Mapping[str, Any]) -> list[str]:
+    recipe, corpus = training["recipe"], training["corpus"]
+    tokens = training.get("step", 0) * training["windows_per_step"] * recipe["context"]
+    sources = ", ".join(source["name"] for source in corpus["sources"])
+    return [
+        f"| trained | {recipe['train']}, {training.get('step', 0):,} steps, {tokens:,} tokens, seed {recipe['seed']} |",
+        f"| corpus | {sources}, hash `{corpus['hash'][:12]}` |",
+    ]
+
+
+def _losses(training: Mapping[str, Any]) -> list[str]:
+    losses = training.get("losses") or {}
+    if not losses:
+        return []
+    first = next(iter(losses.values()))
+    rows = [f"| {LABELS[name]} | {loss['nats_per_byte']:.5f} |" for name, loss in losses.items()]
+    return [
+        f"Loss on {first['documents']:,} held-out documents ({first['bytes']:,} bytes):",
+        "",
+        "| | nats per byte |",
+        "| --- | ---: |",
+        *rows,
+        "",
+        "Differences this small mean little without an interval: `howfar measure neutrality` gives one.",
+    ]

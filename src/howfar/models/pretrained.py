@@ -1,0 +1,128 @@
+"""Build a whole model from its files: a folder with safetensors, or a GGUF file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformers import AutoModelForCausalLM
+
+from howfar.errors import CheckpointError, HowFarError, MissingExtraError
+from howfar.models.folders import check_weights, first_line, read_config
+from howfar.models.modeling import HowFarConfig  # with its model registered for the Auto classes
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def load_pretrained(path: Path, **options: Any) -> PreTrainedModel:
+    """Load a model of which all is in one place.
+
+    Args:
+        path: A folder with `config.json` and safetensors, or a GGUF file.
+        **options: Those of Transformers' `from_pretrained`.
+
+    Raises:
+        CheckpointError: The files are damaged or pickled, need code of their own, or have tensors missing or left over.
+        MissingExtraError: The package that reads GGUF files is not installed.
+    """
+    if is_gguf(path):
+        return _load_gguf(path, **options)
+    model_type = read_config(path).get("model_type")
+    check_weights(path)
+    with quiet_transformers():
+        try:
+            model, report = AutoModelForCausalLM.from_pretrained(
+                str(path), **options, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            )
+        except HowFarError:
+            raise
+        except Exception as error:  # whatever Transformers makes of a damaged or foreign configuration
+            raise CheckpointError(
+                f"Transformers cannot build the model in {path} (model_type {model_type!r}): {first_line(error)}"
+            ) from error
+    _check_complete(path, model, report)
+    return model
+
+
+def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    """Load the tokenizer that lies with a model.
+
+    Raises:
+        CheckpointError: There is none, or it cannot be read.
+        MissingExtraError: The package that reads GGUF files is not installed.
+    """
+    from transformers import AutoTokenizer
+
+    where = (str(path.parent), {"gguf_file": path.name}) if is_gguf(path) else (str(path), {})
+    with quiet_transformers():
+        try:
+            return AutoTokenizer.from_pretrained(where[0], trust_remote_code=False, **where[1])
+        except Exception as error:  # whatever Transformers makes of damaged or missing files
+            raise CheckpointError(f"there is no tokenizer to be had with {path} ({first_line(error)})") from error
+
+
+def is_gguf(path: Path) -> bool:
+    """Whether a path names a GGUF file."""
+    return path.suffix == ".gguf"
+
+
+def _load_gguf(path: Path, **options: Any) -> PreTrainedModel:
+    """Read a GGUF file by Transformers' own reader."""
+    try:
+        import gguf  # noqa: F401
+    except ImportError:
+        raise MissingExtraError(
+            "reading GGUF files needs the package gguf; install it with `pip install 'howfar[gguf]'`"
+        ) from None
+    from transformers import GgufConfig
+
+    # Unpacked, it is a model as any other, to train and to save. The reader's bar heeds no switch of Transformers.
+    with quiet_transformers(), redirect_stderr(io.StringIO()):
+        try:
+            return AutoModelForCausalLM.from_pretrained(
+                str(path.parent), gguf_file=path.name, quantization_config=GgufConfig(dequantize=True), **options
+            )
+        except Exception as error:  # the reader lets errors of struct, numpy and others through
+            raise CheckpointError(
+                f"{path} cannot be read as a GGUF model ({first_line(error)}); download it again, or use the model's "
+                "safetensors"
+            ) from error
+
+
+def _check_complete(folder: Path, model: PreTrainedModel, report: dict[str, Any]) -> None:
+    """Transformers draws missing tensors at random and drops those left over; neither may pass unnoticed."""
+    missing = sorted(report["missing_keys"])
+    # Checkpoints of others may hold parts that a causal language model has no use for; increments are never such.
+    left_over = sorted(
+        key
+        for key in report["unexpected_keys"]
+        if model.config.model_type == HowFarConfig.model_type or ".increments." in key
+    )
+    wrong = [*(f"{name} is missing" for name in missing), *(f"{name} is left over" for name in left_over)]
+    wrong += [f"{key[0] if isinstance(key, tuple) else key} has another shape" for key in report["mismatched_keys"]]
+    if wrong:
+        others = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise CheckpointError(
+            f"the weights in {folder} do not fit its config.json: {wrong[0]}{others}; "
+            "use the config.json that the weights were saved with"
+        )
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Neither progress bars nor load reports: what they would say is checked here and raised."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
