@@ -32,6 +32,10 @@ class OverrideError(HowFarError, ValueError):
     """An override returned something that cannot stand for increments."""
 
 
+class IdentityError(HowFarError, RuntimeError):
+    """A model with fresh increments does not compute what it did without them."""
+
+
 class ModelNotFoundError(HowFarError, ValueError):
     """No bundled model, folder or Hub repository of this name can be read."""
 
@@ -66,3 +70,7 @@ class MissingExtraError(HowFarError, ImportError):
 
 class OutputError(HowFarError, RuntimeError):
     """A file could not be written; what stood there before is untouched."""
+
+
+class BusyError(HowFarError, RuntimeError):
+    """More people ask a shared model than it can answer soon."""

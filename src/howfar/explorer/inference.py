@@ -1,0 +1,227 @@
+"""One queue to the models for all visitors.
+
+A model is loaded once and used by one thread, one request at a time: PyTorch already spreads a request over the cores,
+and `howfar.override` edits a model that all share. Requests are not merged into batches, because a sum in another order
+differs in its last digit, and a page must show what the command line prints. Equal requests are answered once.
+
+A visitor's page waits for its answer, and marimo keeps only the latest of what was typed meanwhile, so nobody has more
+than one request in the queue; beyond `MAX_WAITING` visitors are asked to try again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from howfar.errors import BusyError, ModelNotFoundError, TextError
+from howfar.explorer.alternatives import Alternatives, read_alternatives
+from howfar.explorer.passages import Attention, Passage, Reading, attend, read
+from howfar.explorer.what_if import Edit, WhatIf
+from howfar.models.loading import load, tokenizer_of
+from howfar.tracing import Trace, trace
+from howfar.tracing.run import document_mark
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+MAX_WAITING = 64  # requests in the queue
+MAX_CHARACTERS = 50_000  # of a text
+MAX_REMEMBERED = 1_000_000  # characters of the texts whose answers are kept
+COST_OF_AN_ANSWER = 2_000  # in the same unit, for small ones
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    mark: int
+
+
+class Inference:
+    """The models of one process and the queue to them.
+
+    Args:
+        models: What `howfar.load` takes, by the name that visitors see. Nothing else can be asked for.
+        max_waiting: Requests that may wait.
+    """
+
+    def __init__(self, models: dict[str, str | None], max_waiting: int = MAX_WAITING) -> None:
+        self._sources = dict(models)
+        self._loaded: dict[str, _Loaded] = {}
+        self._answers: OrderedDict[Hashable, tuple[Future[Any], int]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._places = threading.Semaphore(max_waiting)
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="howfar-inference")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The models that there are."""
+        return tuple(self._sources)
+
+    def load_all(self) -> None:
+        """Load every model now rather than at its first request.
+
+        Raises:
+            HowFarError: One cannot be loaded.
+        """
+        for name in self.names:
+            self._worker.submit(self._model, name).result()
+
+    def tokenizer(self, name: str) -> PreTrainedTokenizerBase:
+        """A model's tokenizer."""
+        return self._worker.submit(self._model, name).result().tokenizer
+
+    def trace(self, name: str, text: str) -> Trace:
+        """What `howfar.trace` gives.
+
+        Raises:
+            TextError: The text is empty, too long or cannot be encoded.
+            BusyError: Too many requests wait.
+        """
+        check_text(text)
+        return self._answer(("trace", name, text), len(text), lambda loaded: trace(loaded.model, text, loaded.tokenizer))
+
+    def what_if(self, name: str, text: str, edit: Edit) -> WhatIf:
+        """Read the passage around an edit without it and with it.
+
+        Raises:
+            NoIncrementsError: The model has no increments to edit.
+            BusyError: Too many requests wait.
+        """
+        unedited = Edit(edit.tokens)
+        before = self._reading(name, text, unedited)
+        return WhatIf(before, before if edit.is_none else self._reading(name, text, edit), edit)
+
+    def attention(self, name: str, text: str, token: int) -> Attention:
+        """Which earlier tokens a token reads.
+
+        Raises:
+            BusyError: Too many requests wait.
+        """
+        document = self.trace(name, text)
+
+        def ask(loaded: _Loaded) -> Attention:
+            return attend(loaded.model, Passage.around(document, token, loaded.mark), token)
+
+        return self._answer(("attention", name, text, token), 0, ask)
+
+    def alternatives(self, name: str, text: str, token: int) -> Alternatives:
+        """The increments that other tokens would have in a token's place.
+
+        Raises:
+            NoIncrementsError: The model has no increments.
+            BusyError: Too many requests wait.
+        """
+        document = self.trace(name, text)
+
+        def ask(loaded: _Loaded) -> Alternatives:
+            return read_alternatives(loaded.model, Passage.around(document, token, loaded.mark), token)
+
+        return self._answer(("alternatives", name, text, token), 0, ask)
+
+    def _reading(self, name: str, text: str, edit: Edit) -> Reading:
+        document = self.trace(name, text)
+
+        def ask(loaded: _Loaded) -> Reading:
+            last = edit.tokens[1] - 1
+            passage = Passage.around(document, last, loaded.mark)
+
+            def change(layer: int, increments: Any) -> Any:
+                return edit.in_passage(passage, layer, increments)
+
+            return read(loaded.model, passage, last, None if edit.is_none else change)
+
+        return self._answer(("reading", name, text, edit), 0, ask)
+
+    def _answer(self, key: Hashable, size: int, ask: Callable[[_Loaded], Any]) -> Any:
+        """Answer a request, or wait for the answer to an equal one."""
+        with self._lock:
+            if key in self._answers:
+                self._answers.move_to_end(key)
+                future = self._answers[key][0]
+            else:
+                future = self._submit(key, ask)
+                self._answers[key] = (future, COST_OF_AN_ANSWER + size)
+                self._forget_oldest()
+        try:
+            return future.result()
+        except BaseException:
+            with self._lock:
+                self._answers.pop(key, None)
+            raise
+
+    def _submit(self, key: Any, ask: Callable[[_Loaded], Any]) -> Future[Any]:
+        if not self._places.acquire(blocking=False):
+            raise BusyError("too many texts are waiting for the model; type on in a moment")
+        future = self._worker.submit(lambda: ask(self._model(key[1])))
+        future.add_done_callback(lambda _: self._places.release())
+        return future
+
+    def _forget_oldest(self) -> None:
+        in_all = sum(cost for _, cost in self._answers.values())
+        while in_all > MAX_REMEMBERED and len(self._answers) > 1:
+            _, (_, cost) = self._answers.popitem(last=False)
+            in_all -= cost
+
+    def _model(self, name: str) -> _Loaded:
+        if name not in self._sources:
+            raise ModelNotFoundError(f"this page has no model {name!r}; it has {', '.join(self.names)}")
+        if name not in self._loaded:
+            model = load(self._sources[name])
+            tokenizer = tokenizer_of(model)
+            self._loaded[name] = _Loaded(model, tokenizer, document_mark(tokenizer))
+        return self._loaded[name]
+
+
+def check_text(text: str) -> None:
+    """Refuse texts that are too long to look at.
+
+    Raises:
+        TextError: It is.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise TextError(
+            f"the text has {len(text):,} characters, the explorer takes at most {MAX_CHARACTERS:,}; shorten it, or "
+            "trace it with `howfar show`"
+        )
+
+
+_shared: Inference | None = None
+_shared_lock = threading.Lock()
+
+
+def shared_inference(models: Sequence[str] = ()) -> Inference:
+    """The process's `Inference`: made by the first call, the same for every visitor.
+
+    Args:
+        models: What `howfar.load` takes; all bundled models where there are none. Only the first call's count.
+    """
+    global _shared
+    with _shared_lock:
+        if _shared is None:
+            _shared = Inference(named_models(models))
+        return _shared
+
+
+def named_models(models: Sequence[str]) -> dict[str, str | None]:
+    """Give models the names that visitors see: a folder's last part, numbered where two are alike.
+
+    Raises:
+        ModelNotFoundError: None is named and none is bundled.
+    """
+    from howfar.models.bundled import bundled_models
+
+    names: dict[str, str | None] = {}
+    for source in models or [model.name for model in bundled_models()]:
+        name = short = source.rstrip("/").rsplit("/", 1)[-1] or source
+        number = 2
+        while name in names:
+            name, number = f"{short} ({number})", number + 1
+        names[name] = source
+    if not names:
+        raise ModelNotFoundError("no model is bundled with this package; name a model's folder or Hub id")
+    return names

@@ -1,0 +1,121 @@
+"""What if a gap were wider, or a layer counted plain +1? One edit of the increments, and all that it changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from howfar.explorer.passages import Passage, Reading
+from howfar.text.spans import token_bytes
+
+if TYPE_CHECKING:
+    import polars as pl
+    from transformers import PreTrainedTokenizerBase
+
+    from howfar.charts.rows import Cells
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change of increments.
+
+    Attributes:
+        tokens: First token and token past the last of the gap that is widened or closed.
+        factor: What its increments are multiplied by, 0 or more; 1 leaves them as they are.
+        layer: The layer that is edited; all where None.
+        plain: Let every token of the layer advance by exactly 1 instead; the factor then counts for nothing.
+    """
+
+    tokens: tuple[int, int]
+    factor: float = 1.0
+    layer: int | None = None
+    plain: bool = False
+
+    @property
+    def is_none(self) -> bool:
+        """Whether it changes nothing."""
+        return self.factor == 1.0 and not self.plain
+
+    def in_passage(self, passage: Passage, layer: int, increments: Tensor) -> Tensor:
+        """The edited increments of a layer, `[batch, head, token]`."""
+        if self.layer is not None and layer != self.layer:
+            return increments
+        edited = increments.clone()
+        if self.plain:
+            return edited.fill_(1.0)
+        first, stop = (passage.index_of(token) for token in self.tokens)
+        edited[..., first:stop] *= self.factor
+        return edited
+
+
+@dataclass(frozen=True, eq=False)
+class WhatIf:
+    """A passage read twice, before and after an edit."""
+
+    before: Reading
+    after: Reading
+    edit: Edit
+
+    def predictions(self, tokenizer: PreTrainedTokenizerBase, count: int = 8) -> pl.DataFrame:
+        """The likeliest next tokens before or after: `token_id`, `bytes`, `before`, `after` (probabilities)."""
+        import polars as pl
+
+        before, after = self.before.next_probability, self.after.next_probability
+        best = np.argsort(-np.maximum(before, after), kind="stable")[:count]
+        return pl.DataFrame(
+            {
+                "token_id": best,
+                "bytes": token_bytes(tokenizer, best.tolist()),
+                "before": before[best],
+                "after": after[best],
+            },
+            schema_overrides={"bytes": pl.Binary},
+        )
+
+    def losses(self, cells: Cells) -> pl.DataFrame:
+        """Surprisal of each token after the gap: `token`, `bytes`, `cell`, `before`, `after`, `change`, in nats."""
+        import polars as pl
+
+        passage, trace = self.before.passage, cells.trace
+        tokens = np.arange(self.edit.tokens[1], passage.stop)
+        before, after = (side.surprisal_nats[passage.index_of(tokens)] for side in (self.before, self.after))
+        data = trace.text.encode()
+        return pl.DataFrame(
+            {
+                "token": tokens,
+                "bytes": [data[start:end] for start, end in trace.token_bytes[tokens].tolist()],
+                "cell": np.searchsorted(cells.end_tokens, tokens, side="right"),
+                "before": before,
+                "after": after,
+                "change": after.astype(np.float64) - before,
+            },
+            schema_overrides={"bytes": pl.Binary},
+        )
+
+    def gaps(self, cells: Cells) -> pl.DataFrame:
+        """Gap of each cell in the passage, summed over its tokens: `layer`, `head`, `cell`, `before`, `after`, `change`."""
+        import polars as pl
+
+        passage, ends = self.before.passage, cells.end_tokens
+        starts = ends - cells.num_tokens
+        inside = np.flatnonzero((starts > passage.first) & (ends <= passage.stop))
+        before, after = (
+            np.add.reduceat(
+                side.increments[..., 1:].astype(np.float64), starts[inside] - passage.first - 1, axis=-1
+            )
+            for side in (self.before, self.after)
+        )
+        layer, head, cell = np.meshgrid(self.before.layers, np.arange(before.shape[1]), inside, indexing="ij")
+        return pl.DataFrame(
+            {
+                "layer": layer.ravel(),
+                "head": head.ravel(),
+                "cell": cell.ravel(),
+                "before": before.ravel(),
+                "after": after.ravel(),
+                "change": (after - before).ravel(),
+            }
+        )
