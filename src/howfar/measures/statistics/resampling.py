@@ -85,7 +85,7 @@ class Estimate:
         return Simultaneous(self.value - half_width, self.value + half_width, (exceeded + 1) / (len(worst) + 1))
 
     def _quantile(self, probability: float) -> Array:
-        known = ~np.isnan(self.replicates).all(axis=-1)
+        known = np.asarray(~np.isnan(self.replicates).all(axis=-1))
         filled = np.where(known[..., np.newaxis], self.replicates, 0.0)
         return np.where(known, np.nanquantile(filled, probability, axis=-1), np.nan)
 

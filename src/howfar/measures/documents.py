@@ -1,0 +1,123 @@
+"""Documents to measure on: from a corpus or from texts at hand, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from howfar.errors import NotMeasurableError
+from howfar.text.corpus import Corpus, SplitName
+from howfar.text.spans import token_bytes
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+BETWEEN_DOCUMENTS = "\0"
+"""Stands between the documents of a block."""
+
+Decoder = Callable[[NDArray[Any]], str]
+"""From a corpus's tokens to their text, with `BETWEEN_DOCUMENTS` for an end of document."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document and where it came from: the name of its source, and its number there or in its corpus."""
+
+    text: str
+    source: str
+    number: int
+
+
+def documents_of(
+    texts: Corpus | Iterable[str],
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    *,
+    split: SplitName = "held_out",
+    source: str | None = None,
+) -> Iterator[Document]:
+    """Read documents one at a time.
+
+    Args:
+        texts: A corpus or texts.
+        tokenizer: The corpus's tokenizer, where that is not the byte tokenizer.
+        split: The part of the corpus to read.
+        source: Read only the documents of this source of the corpus.
+
+    Raises:
+        NotMeasurableError: The corpus has no such documents, or is of another tokenizer.
+    """
+    if not isinstance(texts, Corpus):
+        for number, text in enumerate(texts):
+            yield Document(text, "text", number)
+        return
+    if source is not None and source not in texts.source_names:
+        raise NotMeasurableError(
+            f"the corpus in {texts.folder} has no source {source!r}; it has {', '.join(texts.source_names)}"
+        )
+    decode, part = decoder_of(texts, tokenizer), getattr(texts, split)
+    numbers = np.arange(part.num_documents)
+    if source is not None:
+        numbers = np.flatnonzero(np.asarray(part.sources) == texts.source_names.index(source))
+    if not len(numbers):
+        raise NotMeasurableError(
+            f"the {split} part of {texts.folder} has no documents{f' of {source}' if source else ''}; "
+            "build a corpus that has some"
+        )
+    for number in numbers.tolist():
+        yield Document(decode(part.document(number)), part.source_of(number), number)
+
+
+def sample_blocks(
+    corpus: Corpus, tokenizer: PreTrainedTokenizerBase | None = None, *, num_tokens: int, num_blocks: int = 64
+) -> Iterator[str]:
+    """Read a bounded sample of a corpus's training part: blocks of whole documents, spread evenly over it.
+
+    Args:
+        corpus: The corpus.
+        tokenizer: Its tokenizer, where that is not the byte tokenizer.
+        num_tokens: About how much to read; all of it where it has no more.
+        num_blocks: Into how many stretches the sample is divided.
+
+    Yields:
+        Blocks of text, their documents parted by `BETWEEN_DOCUMENTS`.
+
+    Raises:
+        NotMeasurableError: The corpus has no training documents, or is of another tokenizer.
+    """
+    decode, offsets = decoder_of(corpus, tokenizer), np.asarray(corpus.train.offsets, dtype=np.int64)
+    if not corpus.train.num_documents:
+        raise NotMeasurableError(f"{corpus.folder} has no training documents to count in; name the training corpus")
+    in_all = len(corpus.train.tokens)
+    starts = np.linspace(0, in_all, num_blocks, endpoint=False)
+    length = min(num_tokens, in_all) / num_blocks
+    edges = np.searchsorted(offsets, np.stack([starts, starts + length], axis=1))
+    for first, last in np.minimum(edges, len(offsets) - 1).tolist():
+        if last > first:
+            yield decode(corpus.train.tokens[offsets[first] : offsets[last]])
+
+
+def decoder_of(corpus: Corpus, tokenizer: PreTrainedTokenizerBase | None = None) -> Decoder:
+    """How to read a corpus's tokens.
+
+    Args:
+        corpus: The corpus.
+        tokenizer: The tokenizer that it was built with, where that is not the byte tokenizer.
+
+    Raises:
+        NotMeasurableError: It was built with another tokenizer.
+    """
+    if corpus.tokenizer_name == "bytes":
+        # An end of document, 256, is a zero byte when it is cut to eight bits.
+        return lambda tokens: np.asarray(tokens).astype(np.uint8).tobytes().decode("utf-8")
+    if tokenizer is None or len(tokenizer) != corpus.manifest["tokenizer"]["vocabulary_size"]:
+        raise NotMeasurableError(
+            f"the corpus in {corpus.folder} is tokenized by {corpus.tokenizer_name!r}, not by this model's tokenizer; "
+            "name a corpus of bytes, which every model can read"
+        )
+    pieces = token_bytes(tokenizer, range(len(tokenizer)))
+    pieces[corpus.end_of_document] = BETWEEN_DOCUMENTS.encode()
+    return lambda tokens: b"".join(pieces[token] for token in tokens.tolist()).decode("utf-8", errors="replace")

@@ -1,0 +1,152 @@
+"""What a corpus says about neighbouring characters and words: baselines and controls that know nothing of a model."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Keys = NDArray[np.uint64]
+"""n-grams of up to three characters, 21 bits each, the last character lowest."""
+
+_BITS = np.uint64(21)  # code points end at 0x10FFFF
+_NUM_CODE_POINTS = 0x110000
+_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*|[\d_]+|[^\w\s]+|\n")  # words, and what stands between words
+
+
+@dataclass(frozen=True)
+class GapStatistics:
+    """Corpus statistics of gaps between characters, in nats; each `[gap]`.
+
+    Attributes:
+        pmi: Pointwise mutual information of the characters on either side, with 1 added to their count.
+        entropy_after: Entropy of the next character given the two before the gap; given one where the two never occur.
+        entropy_before: Entropy of the character before, given the two after the gap; likewise.
+        num_characters: Characters read.
+    """
+
+    pmi: Array
+    entropy_after: Array
+    entropy_before: Array
+    num_characters: int
+
+    @property
+    def branching_entropy(self) -> Array:
+        """How open the text is on both sides of the gap.
+
+        Source:
+            Jin & Tanaka-Ishii 2006, "Unsupervised segmentation of Chinese text by use of branching entropy".
+        """
+        return self.entropy_after + self.entropy_before
+
+
+def gap_statistics(blocks: Iterable[str], gaps: NDArray[np.uint32]) -> GapStatistics:
+    """Count a corpus, and look some gaps up.
+
+    Args:
+        blocks: The corpus, or a sample of it; held in memory as far as it shares characters with the gaps.
+        gaps: `[gap, 4]`, code points of the two characters before each gap and the two after it; 0 beyond the text.
+    """
+    asked = np.zeros(_NUM_CODE_POINTS, dtype=bool)
+    asked[gaps[:, 1:3]] = True
+    pieces, singles = [], np.zeros(_NUM_CODE_POINTS, dtype=np.int64)
+    for block in blocks:
+        text = np.frombuffer(f"\0{block}\0".encode("utf-32-le"), dtype=np.uint32)
+        singles += np.bincount(text, minlength=_NUM_CODE_POINTS)
+        windows = np.lib.stride_tricks.sliding_window_view(text, 3)
+        pieces.append(windows[asked[windows[:, 1]]].astype(np.uint64))
+    three = np.concatenate(pieces) if pieces else np.zeros((0, 3), np.uint64)
+    num_characters = int(singles[1:].sum())
+    pairs, num_pairs = np.unique(_keys(three[:, 1:]), return_counts=True)
+    together = _look_up(pairs, num_pairs, _keys(gaps[:, 1:3]), default=0)
+    expected = (singles[gaps[:, 1]] + 1.0) * (singles[gaps[:, 2]] + 1.0) / max(num_characters, 1)
+    return GapStatistics(
+        pmi=np.log((together + 1) / expected),
+        entropy_after=_continuation_entropy(three, gaps[:, :2]),
+        entropy_before=_continuation_entropy(three[:, ::-1], gaps[:, :1:-1]),
+        num_characters=num_characters,
+    )
+
+
+def _continuation_entropy(three: NDArray[np.uint64], contexts: NDArray[np.uint32]) -> Array:
+    """Entropy of the third of three characters given the two before it, for contexts `[gap, 2]`."""
+    given_one = _entropies(_keys(three[:, 1:]), _keys(contexts[:, 1:]), default=0.0)
+    return _entropies(_keys(three), _keys(contexts), default=given_one)
+
+
+def _entropies(ngrams: Keys, contexts: Keys, default: float | Array) -> Array:
+    """Entropy of the n-grams' last character given the others, in nats; `default` for a context that never occurs."""
+    keys, counts = np.unique(ngrams, return_counts=True)
+    of_context = keys >> _BITS
+    starts = np.flatnonzero(np.diff(of_context, prepend=np.uint64(2**63)))
+    if not len(starts):
+        return np.broadcast_to(np.asarray(default, np.float64), contexts.shape).copy()
+    totals = np.add.reduceat(counts, starts)
+    entropies = np.log(totals) - np.add.reduceat(counts * np.log(counts), starts) / totals
+    return _look_up(of_context[starts], entropies, contexts, default)
+
+
+def _look_up(keys: Keys, values: NDArray[np.generic], wanted: Keys, default: float | Array) -> Array:
+    """The values of wanted keys among sorted ones."""
+    if not len(keys):
+        return np.broadcast_to(np.asarray(default, np.float64), wanted.shape).copy()
+    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[places] == wanted, values[places], default).astype(np.float64)
+
+
+def _keys(characters: NDArray[np.uint32] | NDArray[np.uint64]) -> Keys:
+    """Pack n-grams `[gram, character]` into one number each."""
+    packed = np.zeros(len(characters), dtype=np.uint64)
+    for column in characters.T:
+        packed = packed << _BITS | column.astype(np.uint64)
+    return packed
+
+
+@dataclass(frozen=True)
+class WordCounts:
+    """How often words and pairs of neighbouring words occur in a sample of a corpus, upper and lower case kept.
+
+    Attributes:
+        words: Count of each word.
+        pairs: Count of each pair of words with nothing but blanks between them.
+        num_words: Words counted.
+    """
+
+    words: Counter[str]
+    pairs: Counter[tuple[str, str]]
+    num_words: int
+
+    @classmethod
+    def of(cls, blocks: Iterable[str], first_words: Iterable[str] | None = None) -> WordCounts:
+        """Count words that are parted by blanks, as in English.
+
+        Args:
+            blocks: The corpus, or a sample of it.
+            first_words: Count only pairs that begin with one of these; None for all pairs.
+        """
+        words: Counter[str] = Counter()
+        pairs: Counter[tuple[str, str]] = Counter()
+        wanted = None if first_words is None else frozenset(first_words)
+        for block in blocks:
+            found = _WORD.findall(block)
+            words.update(found)
+            neighbours = pairwise(found)
+            pairs.update(neighbours if wanted is None else (pair for pair in neighbours if pair[0] in wanted))
+        for counts in (words, pairs):
+            for key in [key for key in counts if not all(part[0].isalpha() for part in _parts(key))]:
+                del counts[key]
+        return cls(words, pairs, words.total())
+
+    def continuation_probability(self, first: str, second: str) -> float:
+        """How likely `second` follows once `first` was read; 0 where `first` does not occur."""
+        return self.pairs[first, second] / self.words[first] if self.words[first] else 0.0
+
+
+def _parts(key: str | tuple[str, str]) -> Sequence[str]:
+    return (key,) if isinstance(key, str) else key

@@ -1,0 +1,51 @@
+import pytest
+
+from howfar.errors import NotMeasurableError
+from howfar.measures.documents import Document, documents_of, sample_blocks
+
+
+@pytest.fixture
+def corpus(make_corpus):
+    train = [f"第{i}篇文章。" + "字" * (50 + i) for i in range(40)]
+    return make_corpus(zh=(train, ["甲乙", "丙丁"]), en=(["one two"], ["three"]))
+
+
+def test_texts_are_numbered():
+    assert list(documents_of(["a", "b"])) == [Document("a", "text", 0), Document("b", "text", 1)]
+
+
+def test_held_out_documents_of_a_corpus(corpus):
+    assert {(document.text, document.source) for document in documents_of(corpus)} == {
+        ("甲乙", "zh"),
+        ("丙丁", "zh"),
+        ("three", "en"),
+    }
+
+
+def test_one_source_only(corpus):
+    documents = list(documents_of(corpus, source="zh"))
+    assert [document.text for document in documents] == ["甲乙", "丙丁"]
+    assert all(corpus.held_out.source_of(document.number) == "zh" for document in documents)
+
+
+def test_an_unknown_source_is_refused(corpus):
+    with pytest.raises(NotMeasurableError, match="no source 'fr'; it has zh, en"):
+        list(documents_of(corpus, source="fr"))
+
+
+def test_a_whole_corpus_is_sampled_whole(corpus):
+    text = "".join(sample_blocks(corpus, num_tokens=10**9, num_blocks=7))
+    assert sorted(text.strip("\0").split("\0")) == sorted(d.text for d in documents_of(corpus, split="train"))
+
+
+def test_a_sample_is_bounded_and_spread(corpus):
+    blocks = list(sample_blocks(corpus, num_tokens=2000, num_blocks=4))
+    assert sum(len(block.encode()) for block in blocks) < 3500
+    assert "第0篇" not in blocks[-1]
+    assert all(block.endswith("\0") for block in blocks)
+
+
+def test_a_corpus_without_the_part_is_refused(make_corpus):
+    corpus = make_corpus(en=(["only training"], []))
+    with pytest.raises(NotMeasurableError, match="has no documents"):
+        list(documents_of(corpus))
