@@ -38,7 +38,7 @@ class HowFarConfig(LlamaConfig):
     tie_word_embeddings: bool = True
     bos_token_id: int | None = 256
     eos_token_id: int | list[int] | None = 256
-    pad_token_id: int | None = 256
+    pad_token_id: int | None = None  # a padding token's embedding would stay zero; the end of a document is learned
     increments: dict[str, Any] | None = None
 
     @property

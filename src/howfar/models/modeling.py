@@ -21,6 +21,9 @@ class HowFarForCausalLM(LlamaForCausalLM):
 
     def __init__(self, config: HowFarConfig) -> None:
         super().__init__(config)
+        # The end of a document also pads, in generated batches and by the Trainer's wish, and yet it is to be learned.
+        self.model.embed_tokens.padding_idx = None
+        self.generation_config.pad_token_id = config.bos_token_id
         if config.increment_config is not None:
             increments = attach(self, config.increment_config)
             self.post_init()
