@@ -39,6 +39,7 @@ class BaseRecipe:
         name: Names the run and the folder that it is written to.
         corpus: Folder of a corpus made by `howfar corpus build`.
         seed: Decides the initial weights and, with the step, which windows of the corpus are seen.
+        increment_learning_rate: Peak learning rate of the increment networks, where it differs from the trainer's.
         trainer: Options of `transformers.TrainingArguments`, by their own names.
 
     Raises:
@@ -51,6 +52,7 @@ class BaseRecipe:
     name: str
     corpus: str
     seed: int = 0
+    increment_learning_rate: float | None = None
     trainer: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -60,6 +62,9 @@ class BaseRecipe:
             self.check_kind(name, kind)
         if self.seed < 0:
             raise ConfigError(f"recipe: seed is {self.seed}; it must be 0 or more")
+        rate = self.increment_learning_rate
+        if rate is not None and (not isinstance(rate, int | float) or isinstance(rate, bool) or not rate >= 0):
+            raise ConfigError(f"recipe: increment_learning_rate is {rate!r}; it must be a number, 0 or more")
         check_keys("[trainer]", self.trainer, [f.name for f in dataclasses.fields(TrainingArguments)])
         for name in NOT_THE_TRAINERS:
             if name in self.trainer:
@@ -127,6 +132,7 @@ class Recipe(BaseRecipe):
         name: Names the run and the folder that it is written to.
         corpus: Folder of a corpus made by `howfar corpus build`.
         seed: Decides the initial weights and, with the step, which windows of the corpus are seen.
+        increment_learning_rate: Peak learning rate of the increment networks, where it differs from the trainer's.
         trainer: Options of `transformers.TrainingArguments`, by their own names.
         model: Options of `HowFarConfig`; `max_position_embeddings` is the number of tokens in a window.
         increments: Options of `IncrementConfig`; None for plain rotary positions.
@@ -200,21 +206,23 @@ def check_keys(where: str, got: Iterable[str], known: list[str]) -> None:
             raise ConfigError(f"recipe: {where} has no option {key!r}; {hint}")
 
 
-def bundled_recipes() -> list[str]:
-    """Names of the recipes that come with the package."""
-    return sorted(path.name.removesuffix(".toml") for path in RECIPES.iterdir() if path.name.endswith(".toml"))
+def bundled_recipes(*, grafts: bool = False) -> list[str]:
+    """Names of the recipes that come with the package: for models from scratch, or for grafts."""
+    names = (path.name.removesuffix(".toml") for path in RECIPES.iterdir() if path.name.endswith(".toml"))
+    return sorted(name for name in names if name.startswith("graft-") == grafts)
 
 
 def _read(name_or_path: str | Path) -> dict[str, Any]:
+    bundled = [*bundled_recipes(), *bundled_recipes(grafts=True)]
     try:
-        if str(name_or_path) in bundled_recipes():
+        if str(name_or_path) in bundled:
             text = (RECIPES / f"{name_or_path}.toml").read_text(encoding="utf-8")
         else:
             text = Path(name_or_path).read_text(encoding="utf-8")
         return tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigError(
-            f"there is no recipe {str(name_or_path)!r}; give a TOML file or one of {', '.join(bundled_recipes())}"
+            f"there is no recipe {str(name_or_path)!r}; give a TOML file or one of {', '.join(bundled)}"
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"the recipe {name_or_path} cannot be read: {error}; give a TOML file in UTF-8") from error

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import rotate_checkpoints
 
-from howfar.errors import NoIncrementsError, OutputError
+from howfar.errors import CheckpointError, NoIncrementsError, OutputError
 from howfar.positions import increments_of, record
 from howfar.text.corpus import Corpus
 from howfar.training.checkpoints import write_record
@@ -48,6 +48,15 @@ class IncrementTrainer(Trainer):
     def restart_clock(self) -> None:
         """Count tokens per second from here: evaluations and checkpoints are left out."""
         self._clock = (self.state.global_step, time.perf_counter())
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Make the optimiser; the increment networks get the recipe's rate where it names one for them."""
+        is_new = self.optimizer is None
+        optimizer = super().create_optimizer(model)
+        rate = self.facts["recipe"].get("increment_learning_rate")
+        if is_new and rate is not None:
+            give_increments_their_rate(optimizer, model or self.model, rate)
+        return optimizer
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add nats and bits per byte, tokens per second and the increments' statistics to the training loss."""
@@ -105,10 +114,19 @@ class IncrementTrainer(Trainer):
         finally:
             self.args.save_total_limit = limit
         if self.args.should_save:
-            rotate_checkpoints(
-                self.args.output_dir, limit, best_model_checkpoint=self.state.best_model_checkpoint, use_mtime=True
-            )
+            rotate_checkpoints(self.args.output_dir, limit, best_model_checkpoint=self.state.best_model_checkpoint)
         self.restart_clock()
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        """Refuse a checkpoint that does not fit. Tied weights are in it once, and need not be twice."""
+        tied = getattr(self.model, "all_tied_weights_keys", {})
+        missing = [name for name in load_result.missing_keys if name not in tied]
+        for kind, names in (("lacks", missing), ("has a foreign", load_result.unexpected_keys)):
+            if names:
+                raise CheckpointError(
+                    f"the newest checkpoint in {self.args.output_dir} {kind} {names[0]}; remove that checkpoint to go "
+                    "on from the one before, or choose another output folder"
+                )
 
 
 class Flow(TrainerCallback):
@@ -122,6 +140,22 @@ class Flow(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: D102
         control.should_log |= control.should_save
+
+
+def give_increments_their_rate(optimizer: torch.optim.Optimizer, model: nn.Module, learning_rate: float) -> None:
+    """Move the increment networks' parameters into groups of their own; the schedule scales every group alike.
+
+    Args:
+        optimizer: Holds all parameters of the model.
+        model: With increments or without.
+        learning_rate: Peak rate of the networks.
+    """
+    networks = {id(p) for name, p in model.named_parameters() if "increments" in name.split(".")}
+    for group in list(optimizer.param_groups):
+        theirs = [p for p in group["params"] if id(p) in networks]
+        if theirs:
+            group["params"] = [p for p in group["params"] if id(p) not in networks]
+            optimizer.add_param_group({**group, "params": theirs, "lr": learning_rate})
 
 
 @torch.no_grad()
