@@ -117,8 +117,10 @@ def _add_networks(increments: Increments, decoder: Decoder) -> None:
 
 
 def _check_identity(increments: Increments, decoder: Decoder, before: Probe) -> None:
-    """Compare a probe with increments of 1 to one without any."""
-    increments.overrides = [lambda layer, predicted: torch.ones_like(predicted)]
+    """Compare a probe at positions 0, 1, 2, ... to one without increments."""
+    one = [lambda layer, predicted: torch.ones_like(predicted)]
+    placed = [lambda layer, predicted: torch.arange(predicted.shape[-1], device=predicted.device)]
+    increments.overrides = one if increments.config.accumulate else placed
     after = probe(decoder)
     increments.overrides = []
     if before.output is not None:
