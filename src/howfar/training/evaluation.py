@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,6 +44,15 @@ class DocumentLosses:
     def bits_per_byte(self) -> float:
         """Over all documents together."""
         return self.nats_per_byte / math.log(2)
+
+    def summary(self) -> dict[str, Any]:
+        """Plain values, for a record of training."""
+        return {
+            "documents": len(self.nats),
+            "bytes": round(self.num_bytes.sum()),
+            "nats_per_byte": self.nats_per_byte,
+            "nats_per_byte_by_source": self.nats_per_byte_by_source(),
+        }
 
     def nats_per_byte_by_source(self) -> dict[str, float]:
         """Over all documents of each source that has some."""

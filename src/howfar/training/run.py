@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
-from transformers import PrinterCallback, ProgressCallback, TrainingArguments, set_seed
+from transformers import PrinterCallback, ProgressCallback, TrainingArguments, default_data_collator, set_seed
 from transformers.trainer import TRAINING_ARGS_NAME
 
 from howfar.errors import ConfigError, CorpusError, OutputError
@@ -122,6 +122,7 @@ def fit(
             facts=facts,
             train_dataset=windows,
             processing_class=tokenizer,
+            data_collator=default_data_collator,  # windows are of one length, so there is nothing to pad
             callbacks=[console],
         )
         trainer.remove_callback(PrinterCallback if arguments.disable_tqdm else ProgressCallback)
@@ -158,12 +159,7 @@ def _finish(trainer: IncrementTrainer, output: Path, max_held_out_windows: int |
         losses = document_losses(
             model, trainer.corpus.held_out, length=trainer.length, max_windows=max_held_out_windows
         )
-        trainer.facts["held_out"] = {
-            "documents": len(losses.nats),
-            "bytes": round(losses.num_bytes.sum()),
-            "nats_per_byte": losses.nats_per_byte,
-            "nats_per_byte_by_source": losses.nats_per_byte_by_source(),
-        }
+        trainer.facts["held_out"] = losses.summary()
     partial = output / ".partial"
     try:
         trainer.save_model(str(partial))

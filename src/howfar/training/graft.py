@@ -1,0 +1,163 @@
+"""Graft learned positions onto a pretrained model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from transformers import set_seed
+
+from howfar.errors import ConfigError, CorpusError
+from howfar.models.folders import find_model
+from howfar.models.graft_card import write_card
+from howfar.models.grafts import GRAFT_FILE, read_description, remember_base
+from howfar.models.lora import add_lora
+from howfar.models.pretrained import load_pretrained, load_tokenizer
+from howfar.positions import attach
+from howfar.text.build import build_corpus
+from howfar.text.corpus import MANIFEST, Corpus
+from howfar.text.encoding import DocumentEncoder
+from howfar.text.selection import BuildOptions
+from howfar.text.sources import parse_source
+from howfar.text.windows import Windows
+from howfar.training.checkpoints import read_record, write_record
+from howfar.training.evaluation import document_losses
+from howfar.training.graft_recipe import GraftRecipe
+from howfar.training.graft_trainer import GraftTrainer
+from howfar.training.identity import Reading, check_identical
+from howfar.training.run import fit, training_arguments
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+CHECKED_WINDOWS = 2
+HELD_OUT_SHARE = 0.05
+
+
+def graft(recipe: GraftRecipe, output: str | Path, *, progress: bool = True) -> PreTrainedModel:
+    """Give a pretrained model learned positions and train them; or carry on a run that was interrupted.
+
+    The run starts as the base model, bit for bit, or it does not start.
+
+    Args:
+        recipe: Which model, what of it is trained, on what, and how.
+        output: Folder of the run: checkpoints on the way, the graft at the end, the baseline in `baseline`.
+        progress: Whether to say on standard error how it goes.
+
+    Returns:
+        The grafted model, in eval mode. `training.json` in `output` has the losses of the base, the graft and the
+        baseline on the same held-out documents.
+
+    Raises:
+        CheckpointError: The folder holds another run, or a file of the base model is damaged.
+        ConfigError: The recipe asks for what the model or the trainer cannot do.
+        CorpusError: The corpus is missing, damaged, tokenized otherwise, or shorter than a window.
+        IdentityError: The model with fresh increments differs from its base.
+        MissingExtraError: PEFT or the reader of GGUF files is needed and not installed.
+        ModelNotFoundError: There is no such base model.
+        OutputError: The folder cannot be written.
+        UnsupportedModelError: The base model has no rotary positions.
+    """
+    output, corpus = Path(output), Corpus.open(recipe.corpus)
+    losses: dict[str, Any] = {}
+    if recipe.baseline and recipe.train != "increments":  # else the baseline is the base itself
+        plain = dataclasses.replace(recipe, name=f"{recipe.name}-baseline", increments=None, baseline=False)
+        losses["baseline"] = _run(plain, corpus, output / "baseline", progress)[1]["graft"]
+    model, own = _run(recipe, corpus, output, progress)
+    losses = {"base": own["base"], **losses, "graft": own["graft"]}
+    if torch.distributed.is_initialized() and torch.distributed.get_rank():
+        return model
+    training = {**read_record(output), "losses": {name: loss for name, loss in losses.items() if loss}}
+    write_record(output, training)
+    write_card(output, read_description(output), training)
+    return model
+
+
+def corpus_from_text(sources: Sequence[str], base: str, folder: Path, *, revision: str | None = None) -> Corpus:
+    """Build a corpus for a base model straight from text, or find the one that was built before.
+
+    Args:
+        sources: Written as for `howfar corpus build`: files, folders, globs, `name=path`.
+        base: The pretrained model, for its tokenizer.
+        folder: Where the corpus goes.
+        revision: The model's branch, tag or commit on the Hub.
+
+    Raises:
+        ConfigError: The tokenizer cannot part documents, or a source is written wrong.
+        CorpusError: A source cannot be read.
+        OutputError: The folder holds another corpus, or cannot be written.
+    """
+    parsed = [parse_source(source) for source in sources]
+    if (folder / MANIFEST).is_file():
+        corpus = Corpus.open(folder)
+        wanted = [json.loads(json.dumps(source.provenance())) for source in parsed]
+        if [{key: source.get(key) for key in wanted[0]} for source in corpus.manifest["sources"]] == wanted:
+            return corpus
+    tokenizer = load_tokenizer(find_model(base, revision=revision))
+    options = BuildOptions(held_out_fraction=HELD_OUT_SHARE, balance="none")
+    return build_corpus(folder, parsed, options, tokenizer=tokenizer, progress=False)
+
+
+def _run(recipe: GraftRecipe, corpus: Corpus, output: Path, progress: bool) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """Train once; returns the model and the held-out losses of its base and of itself."""
+    arguments = training_arguments(recipe, output)
+    model, tokenizer = _load_base(recipe, corpus)
+    model.to(arguments.device)
+    windows = Windows(corpus.train, recipe.context, recipe.seed, CHECKED_WINDOWS)
+    before = Reading.of(model, checked := torch.from_numpy(np.stack(list(windows))).to(arguments.device))
+    base_loss = None
+    if corpus.held_out.num_documents and recipe.increments is not None:
+        losses = document_losses(model, corpus.held_out, length=recipe.context, max_windows=recipe.held_out_windows)
+        base_loss = losses.summary()
+    set_seed(recipe.seed)
+    _make_trainable(model, recipe)
+    check_identical(before, Reading.of(model, checked))
+    facts = fit(
+        model,
+        tokenizer,
+        corpus,
+        recipe,
+        output,
+        length=recipe.context,
+        trainer_class=GraftTrainer,
+        max_held_out_windows=recipe.held_out_windows,
+        progress=progress,
+    )
+    return model.eval(), {"base": base_loss, "graft": facts.get("held_out")}
+
+
+def _load_base(recipe: GraftRecipe, corpus: Corpus) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    path = find_model(recipe.base, revision=recipe.revision)
+    if (path / GRAFT_FILE).is_file():
+        raise ConfigError(
+            f"{recipe.base} is a graft already; name its base model, or carry on its run in its own folder"
+        )
+    tokenizer = load_tokenizer(path)
+    wanted, found = DocumentEncoder(tokenizer).provenance(), corpus.manifest["tokenizer"]
+    if found.get("vocabulary_sha256") != wanted.get("vocabulary_sha256"):
+        raise CorpusError(
+            f"the corpus in {recipe.corpus} is tokenized by {corpus.tokenizer_name!r}, the model reads other tokens; "
+            f"build it with --tokenizer {recipe.base}, or give the text itself"
+        )
+    model = load_pretrained(path, dtype=recipe.torch_dtype)
+    remember_base(model, recipe.base, path)
+    if found["vocabulary_size"] > model.config.vocab_size:
+        raise CorpusError(
+            f"the tokenizer of {recipe.base} has {found['vocabulary_size']:,} ids, its model only "
+            f"{model.config.vocab_size:,}; use a tokenizer that fits the model"
+        )
+    return model, tokenizer
+
+
+def _make_trainable(model: PreTrainedModel, recipe: GraftRecipe) -> None:
+    if recipe.train == "lora":
+        add_lora(model, recipe.lora)
+    elif recipe.train == "increments":
+        model.requires_grad_(False)
+    if recipe.increment_config is not None:
+        attach(model, recipe.increment_config)

@@ -1,0 +1,92 @@
+"""A recipe for a graft: which pretrained model, what of it is trained, on what, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, get_args
+
+import torch
+
+from howfar.errors import ConfigError
+from howfar.positions import IncrementConfig
+from howfar.training.recipe import BaseRecipe
+
+Trained = Literal["increments", "lora", "full"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraftRecipe(BaseRecipe):
+    """How to give a pretrained model learned positions.
+
+    Args:
+        name: Names the run and the folder that it is written to.
+        corpus: Folder of a corpus built with the model's tokenizer (`howfar corpus build --tokenizer`).
+        seed: Decides the networks' and the adapter's initial weights and, with the step, which windows are seen.
+        trainer: Options of `transformers.TrainingArguments`; `learning_rate` is that of all but the increments.
+        base: The pretrained model: a Hub id, a folder or a GGUF file.
+        revision: Its branch, tag or commit on the Hub.
+        dtype: Type of its weights, `"float32"` or `"bfloat16"`. Increments and LoRA adapters are float32 always.
+        train: What is trained beside the increments: nothing, a LoRA adapter, or everything.
+        context: Tokens in a window.
+        increments: Options of `IncrementConfig`; None leaves plain positions, as in a baseline.
+        increments_learning_rate: Peak learning rate of the increments.
+        lora: Options of `peft.LoraConfig`.
+        baseline: Whether to train the same with plain positions too, on the same windows in the same order.
+        held_out_windows: Score at most so many windows, evenly spread over the held-out documents; None for all.
+
+    Raises:
+        ConfigError: A key is unknown or a value impossible.
+    """
+
+    LASTING: ClassVar[tuple[str, ...]] = (
+        "seed", "base", "revision", "dtype", "train", "context", "increments", "lora", "increments_learning_rate",
+    )  # fmt: skip
+
+    base: str
+    revision: str | None = None
+    dtype: str = "float32"
+    train: Trained = "increments"
+    context: int = 512
+    increments: dict[str, Any] | None = field(default_factory=dict)
+    increments_learning_rate: float = 3e-3
+    lora: dict[str, Any] = field(default_factory=dict)
+    baseline: bool = False
+    held_out_windows: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, kind in (("base", str), ("context", int), ("lora", dict)):
+            self.check_kind(name, kind)
+        if self.train not in get_args(Trained):
+            raise ConfigError(
+                f"recipe: train is {self.train!r}; it must be {' or '.join(map(repr, get_args(Trained)))}"
+            )
+        if self.dtype not in ("float32", "bfloat16"):
+            raise ConfigError(f"recipe: dtype is {self.dtype!r}; it must be 'float32' or 'bfloat16'")
+        if self.context < 2:
+            raise ConfigError(f"recipe: context is {self.context}; a window needs at least 2 tokens")
+        if self.held_out_windows is not None and self.held_out_windows < 1:
+            raise ConfigError(f"recipe: held_out_windows is {self.held_out_windows}; it must be at least 1")
+        if not self.increments_learning_rate > 0:
+            raise ConfigError(
+                f"recipe: increments_learning_rate is {self.increments_learning_rate}; it must be greater than 0"
+            )
+        if self.lora and self.train != "lora":
+            raise ConfigError(f"recipe: [lora] is given, but train is {self.train!r}; set train = 'lora' or remove it")
+        if self.increment_config is None and self.train == "increments":
+            raise ConfigError("recipe: without [increments] there is nothing to train; set train = 'lora' or 'full'")
+        if self.increment_config is not None and self.increment_config.start != "identity":
+            raise ConfigError(
+                f"recipe: increments start as {self.increment_config.start!r}; a graft must start as the base model: "
+                "remove start, or set it to 'identity'"
+            )
+
+    @property
+    def increment_config(self) -> IncrementConfig | None:
+        """The increments, or None for plain rotary positions."""
+        return None if self.increments is None else IncrementConfig.from_dict(self.increments)
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """Type of the base's weights."""
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[self.dtype]

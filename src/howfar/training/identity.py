@@ -1,0 +1,57 @@
+"""Check that a model with fresh increments computes exactly what it did without them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from howfar.errors import IdentityError
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a model makes of some windows.
+
+    Attributes:
+        loss: Mean over tokens, in nats.
+        hidden_states: The embeddings, then what leaves each decoder layer; each `[window, token, width]`.
+    """
+
+    loss: float
+    hidden_states: tuple[Tensor, ...]
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, model: PreTrainedModel, input_ids: Tensor) -> Reading:
+        """Run a model, in eval mode.
+
+        Args:
+            model: Any causal language model.
+            input_ids: `[window, token]`.
+        """
+        output = model.eval()(input_ids=input_ids, labels=input_ids, output_hidden_states=True, use_cache=False)
+        return cls(output.loss.item(), output.hidden_states)
+
+
+def check_identical(before: Reading, after: Reading) -> None:
+    """Compare a model's readings of the same windows, bit for bit.
+
+    Raises:
+        IdentityError: They differ; the message names the first layer that does.
+    """
+    for index, (old, new) in enumerate(zip(before.hidden_states, after.hidden_states, strict=True)):
+        if not torch.equal(old, new):
+            where = "the embedding" if index == 0 else f"decoder layer {index - 1}"
+            raise IdentityError(
+                f"the model with fresh increments is not its base: {where} is the first that differs (by up to "
+                f"{(old - new).abs().max().item():.1e}; loss {after.loss:.6f} instead of {before.loss:.6f}); "
+                "use increments with angles = 'float32', or another architecture"
+            )
+    if before.loss != after.loss:
+        raise IdentityError(
+            f"the model with fresh increments is not its base: loss {after.loss:.9f} instead of {before.loss:.9f}, "
+            "though all layers agree; run it again on one device"
+        )

@@ -1,0 +1,90 @@
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from howfar.text.build import build_corpus
+from howfar.text.corpus import Corpus
+from howfar.text.selection import BuildOptions
+from howfar.text.sources import parse_source
+from howfar.training.recipe import Recipe
+
+WORDS = [
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "a",
+    "mat",
+    "and",
+    "looked",
+    "at",
+    "birds",
+    "near",
+    "old",
+    "trees",
+    "猫",
+    "坐",
+    "树",
+]
+
+MODEL = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 32,
+}
+INCREMENTS = {"scope": "per_layer", "start": "random"}
+TRAINER = {
+    "max_steps": 6,
+    "per_device_train_batch_size": 4,
+    "learning_rate": 1e-2,
+    "use_cpu": True,
+    "logging_steps": 2,
+    "save_steps": 3,
+}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Tiny models are faster so, and sums have one order."""
+    torch.set_num_threads(1)
+
+
+def make_corpus(folder: Path, seed: int = 0) -> Corpus:
+    generator = random.Random(seed)
+
+    def documents(count: int) -> str:
+        return "\n\n".join(" ".join(generator.choices(WORDS, k=30)) for _ in range(count))
+
+    folder.mkdir(parents=True)
+    (folder / "train.txt").write_text(documents(20), encoding="utf-8")
+    (folder / "dev.txt").write_text(documents(4), encoding="utf-8")
+    source = parse_source(f"en={folder / 'train.txt'},held_out={folder / 'dev.txt'}")
+    return build_corpus(folder / "corpus", [source], BuildOptions(), progress=False)
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """Twenty documents of random words, and four held out."""
+    return make_corpus(tmp_path_factory.mktemp("text") / "first")
+
+
+@pytest.fixture(scope="session")
+def other_corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return make_corpus(tmp_path_factory.mktemp("text") / "second", seed=1)
+
+
+@pytest.fixture
+def recipe(corpus: Corpus) -> Callable[..., Recipe]:
+    """Make the recipe of a tiny run; `trainer` options are added to the usual ones, other values replace them."""
+
+    def make(*, trainer: dict[str, Any] | None = None, **values: Any) -> Recipe:
+        usual = {"name": "tiny", "corpus": str(corpus.folder), "model": MODEL, "increments": INCREMENTS}
+        return Recipe(**{**usual, **values}, trainer={**TRAINER, **(trainer or {})})
+
+    return make

@@ -1,0 +1,148 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from howfar.errors import ConfigError
+from howfar.models.modeling import HowFarForCausalLM
+from howfar.training.recipe import NOT_THE_TRAINERS, Recipe, bundled_recipes
+
+MINIMAL = {"name": "a", "corpus": "corpora/b", "trainer": {"max_steps": 10}}
+
+
+def test_a_minimal_recipe_has_the_published_sizes() -> None:
+    config = Recipe.from_dict(MINIMAL).model_config()
+    assert (config.hidden_size, config.num_hidden_layers, config.num_attention_heads) == (256, 6, 8)
+    assert (config.vocab_size, config.max_position_embeddings, config.increments) == (257, 512, None)
+
+
+def test_to_dict_makes_the_same_recipe_again() -> None:
+    recipe = Recipe.load("small-per-layer")
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+
+
+def test_overrides_merge_tables_and_replace_values() -> None:
+    recipe = Recipe.load("small-shared", overrides={"seed": 7, "trainer": {"max_steps": 3}})
+    assert recipe.seed == 7
+    assert recipe.trainer == {**Recipe.load("small-shared").trainer, "max_steps": 3}
+
+
+@pytest.mark.parametrize("name", bundled_recipes())
+def test_bundled_recipes_load_under_their_own_names(name: str) -> None:
+    assert Recipe.load(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("variant", "increments"),
+    [
+        ("rope", None),
+        ("shared", {"scope": "shared", "bound": "softplus", "start": "random"}),
+        ("per-layer", {"scope": "per_layer", "bound": "sigmoid", "max_increment": 10.0, "start": "random"}),
+    ],
+)
+def test_published_recipes_have_the_published_setup(variant: str, increments: dict[str, object] | None) -> None:
+    recipe = Recipe.load(f"bilingual-{variant}")
+    assert recipe.increments == increments
+    published = {
+        "hidden_size": 256,
+        "num_attention_heads": 8,
+        "num_hidden_layers": 6,
+        "intermediate_size": 1024,
+        "vocab_size": 257,
+        "eos_token_id": 256,
+        "max_position_embeddings": 512,
+        "tie_word_embeddings": True,
+        "initializer_range": 0.02,
+        "hidden_act": "silu",
+    }
+    config = recipe.model_config()
+    assert {name: getattr(config, name) for name in published} == published
+    assert config.rope_parameters["rope_theta"] == 10000.0
+    optimiser = {
+        "max_steps": 50_000,
+        "per_device_train_batch_size": 64,
+        "learning_rate": 1e-3,
+        "weight_decay": 0.01,
+        "warmup_steps": 500,
+        "lr_scheduler_type": "cosine",
+        "max_grad_norm": 1.0,
+        "bf16": True,
+    }
+    assert {name: recipe.trainer[name] for name in optimiser} == optimiser
+    num_parameters = sum(parameter.numel() for parameter in HowFarForCausalLM(config).parameters())
+    assert round(num_parameters / 1e6, 1) in (6.4, 6.5)  # published as 6.4; six networks add 0.1 million
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"nmae": "a"}, r"the file has no option 'nmae'; did you mean 'name'\?"),
+        ({"model": {"hiden_size": 8}}, r"\[model\] has no option 'hiden_size'; did you mean 'hidden_size'\?"),
+        ({"model": {"zzz": 8}}, r"\[model\] has no option 'zzz'; known are .* and others"),
+        ({"increments": {"scpoe": "shared"}}, r"increments: there is no option 'scpoe'; did you mean 'scope'\?"),
+        ({"increments": {"scope": "global"}}, "scope is 'global'; it must be 'shared' or 'per_layer'"),
+        ({"trainer": {"max_step": 1}}, r"\[trainer\] has no option 'max_step'; did you mean 'max_steps'\?"),
+        ({"model": {"increments": {}}}, r"give them a table of their own, \[increments\]"),
+        ({"trainer": {}}, "max_steps is None; it must be a positive number of steps"),
+        ({"trainer": {"max_steps": 0}}, "max_steps is 0; it must be a positive number"),
+        ({"trainer": {"max_steps": 1.5}}, "max_steps is 1.5; it must be a positive number"),
+        ({"trainer": {"max_steps": True}}, "max_steps is True; it must be a positive number"),
+        ({"name": 3}, "name is 3; it must be a string"),
+        ({"seed": "0"}, "seed is '0'; it must be a whole number"),
+        ({"seed": True}, "seed is True; it must be a whole number"),
+        ({"seed": -1}, "seed is -1; it must be 0 or more"),
+        ({"model": 3}, "model is 3; it must be a table"),
+        ({"increments": "shared"}, "increments is 'shared'; it must be a table"),
+        ({"trainer": []}, "trainer is .*; it must be a table"),
+        ({"model": {"hidden_size": 0}}, "hidden_size is 0; it must be a whole number of at least 1"),
+        ({"model": {"num_hidden_layers": -1}}, "num_hidden_layers is -1; it must be a whole number of at least 1"),
+        (
+            {"model": {"max_position_embeddings": 0}},
+            "max_position_embeddings is 0; it must be a whole number",
+        ),
+        ({"model": {"hidden_size": 24}}, "gives each head 3 dimensions; rotary positions need an even number"),
+        ({"model": {"hidden_size": 100}}, r"\[model\] is impossible: .*hidden size"),
+        ({"model": {"hidden_size": "wide"}}, "hidden_size is 'wide'; it must be a whole number"),
+        ({"model": {"num_key_value_heads": 3}}, "has 8 attention heads and 3 key-value heads; the first must be a mul"),
+        ({"model": {"rms_norm_eps": "small"}}, r"\[model\] is impossible: .*rms_norm_eps"),
+    ],
+)
+def test_impossible_recipes_are_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Recipe.from_dict({**MINIMAL, **change})
+
+
+@pytest.mark.parametrize("name", ["name", "corpus"])
+def test_missing_keys_are_named(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{name}' is missing; needed are at least a name and a corpus"):
+        Recipe.from_dict({key: value for key, value in MINIMAL.items() if key != name})
+
+
+@pytest.mark.parametrize("name", NOT_THE_TRAINERS)
+def test_what_is_not_the_trainers_to_choose_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"\[trainer\] sets {name}, which is not the trainer's to choose"):
+        Recipe.from_dict({**MINIMAL, "trainer": {"max_steps": 1, name: 1}})
+
+
+def test_an_unknown_recipe_is_refused_and_the_bundled_ones_named() -> None:
+    with pytest.raises(ConfigError, match=r"there is no recipe 'biligual'; give a TOML file or one of bilingual-"):
+        Recipe.load("biligual")
+
+
+@pytest.mark.parametrize("content", [b"name = ", b"\xff\xfe"])
+def test_an_unreadable_recipe_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"broken\.toml cannot be read: .*; give a TOML file in UTF-8"):
+        Recipe.load(path)
+
+
+def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        Recipe.load(tmp_path)
+
+
+def test_a_recipe_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('name = "mine"\ncorpus = "c"\n[trainer]\nmax_steps = 2\n')
+    assert Recipe.load(path) == Recipe.from_dict(tomllib.loads(path.read_text()))

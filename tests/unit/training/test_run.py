@@ -1,0 +1,314 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from accelerate.data_loader import prepare_data_loader
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from howfar.errors import CheckpointError, ConfigError, CorpusError, OutputError
+from howfar.models.modeling import HowFarForCausalLM
+from howfar.text.corpus import Corpus
+from howfar.text.windows import Windows
+from howfar.training.__main__ import main
+from howfar.training.checkpoints import RECORD, last_complete_checkpoint, read_record
+from howfar.training.data import TrainingWindows
+from howfar.training.recipe import Recipe
+from howfar.training.run import fit, train
+
+MakeRecipe = Callable[..., Recipe]
+
+
+def weights(model: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def assert_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
+    assert first.keys() == second.keys()
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+
+
+def curve(folder: Path) -> list[dict[str, Any]]:
+    """The log without what depends on the clock."""
+    timed = {"tokens_per_second", "train_runtime", "train_samples_per_second", "train_steps_per_second"}
+    summary = {"train_loss", "total_flos"}  # of this process's part of the run
+    entries = json.loads((folder / "log.json").read_text())
+    return [{key: value for key, value in entry.items() if key not in timed | summary} for entry in entries]
+
+
+def test_a_run_leaves_a_model_that_loads_the_same(recipe: MakeRecipe, tmp_path: Path) -> None:
+    model = train(recipe(), tmp_path / "run")
+    assert not model.training
+    loaded = HowFarForCausalLM.from_pretrained(tmp_path / "run")
+    assert_same(weights(model), weights(loaded))
+
+
+def test_a_run_leaves_its_log_and_its_record(recipe: MakeRecipe, corpus: Corpus, tmp_path: Path) -> None:
+    plan = recipe(trainer={"eval_strategy": "steps", "eval_steps": 4})
+    train(plan, tmp_path)
+    record = read_record(tmp_path)
+    assert record["recipe"] == plan.to_dict()
+    assert record["corpus"]["hash"] == corpus.hash
+    assert record["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert record["step"] == 6
+    assert record["windows_per_step"] == 4
+    assert record["held_out"]["documents"] == 4
+    assert record["held_out"]["bytes"] == corpus.held_out.num_bytes.sum()
+    assert record["held_out"]["nats_per_byte_by_source"] == {"en": record["held_out"]["nats_per_byte"]}
+    log = curve(tmp_path)
+    losses = [entry for entry in log if "loss" in entry]
+    assert [entry["step"] for entry in losses] == [2, 3, 4, 6]  # every second step and each checkpoint
+    assert losses[-1]["loss"] < losses[0]["loss"]
+    assert {"increment_mean/layer_0", "increment_std/layer_1", "increment_saturated/layer_1"} <= losses[0].keys()
+    assert [entry["step"] for entry in log if "eval_nats_per_byte" in entry] == [4, 6]
+
+
+def test_a_run_leaves_nothing_else(recipe: MakeRecipe, tmp_path: Path) -> None:
+    train(recipe(), tmp_path)
+    model_files = {
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+    checkpoints = {"checkpoint-3", "checkpoint-6"}
+    assert {path.name for path in tmp_path.iterdir()} == model_files | checkpoints | {RECORD, "log.json"}
+
+
+def test_the_same_recipe_gives_the_same_model_and_another_seed_another(recipe: MakeRecipe, tmp_path: Path) -> None:
+    first = weights(train(recipe(), tmp_path / "a"))
+    assert_same(first, weights(train(recipe(), tmp_path / "b")))
+    assert not torch.equal(
+        first["model.norm.weight"], weights(train(recipe(seed=1), tmp_path / "c"))["model.norm.weight"]
+    )
+
+
+def test_any_model_can_be_fitted(recipe: MakeRecipe, corpus: Corpus, tmp_path: Path) -> None:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from howfar.text.tokenizer import byte_tokenizer
+
+    model = LlamaForCausalLM(LlamaConfig(**recipe().model, vocab_size=257))
+    before = weights(model)
+    facts = fit(model, byte_tokenizer(), corpus, recipe(), tmp_path, length=16, max_held_out_windows=2)
+    assert facts == read_record(tmp_path)
+    assert facts["held_out"]["bytes"] < corpus.held_out.num_bytes.sum()
+    assert not torch.equal(before["lm_head.weight"], model.lm_head.weight)
+
+
+# What the trainer's options do to the result
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"torch_compile": True, "torch_compile_backend": "eager"},
+        {"activation_checkpointing": True},
+        {"dataloader_num_workers": 1},
+        {"disable_tqdm": True},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_options_that_change_nothing_change_nothing(
+    recipe: MakeRecipe, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    plain = train(recipe(trainer={"save_strategy": "no"}), tmp_path / "plain")
+    other = train(recipe(trainer={"save_strategy": "no", **options}), tmp_path / "other")
+    for name, tensor in plain.state_dict().items():
+        torch.testing.assert_close(other.state_dict()[name], tensor, rtol=1e-4, atol=1e-6)
+
+
+def test_mixed_precision_is_used_in_training_and_left_behind(recipe: MakeRecipe, tmp_path: Path) -> None:
+    plain = train(recipe(), tmp_path / "plain")
+    mixed = train(recipe(trainer={"bf16": True}), tmp_path / "mixed")
+    assert not torch.equal(mixed.model.norm.weight, plain.model.norm.weight)
+    assert {parameter.dtype for parameter in mixed.parameters()} == {torch.float32}
+    tokens = torch.arange(20)[None]
+    loaded = HowFarForCausalLM.from_pretrained(tmp_path / "mixed")
+    assert torch.equal(mixed(tokens).logits, loaded(tokens).logits)
+
+
+def test_accumulated_gradients_equal_a_larger_batch(recipe: MakeRecipe, tmp_path: Path) -> None:
+    accumulated = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 4}
+    whole = train(recipe(), tmp_path / "whole")
+    parts = train(recipe(trainer=accumulated), tmp_path / "parts")
+    for name, tensor in whole.state_dict().items():
+        torch.testing.assert_close(parts.state_dict()[name], tensor, rtol=1e-3, atol=1e-4)
+    losses = [[entry["loss"] for entry in curve(tmp_path / name) if "loss" in entry] for name in ("whole", "parts")]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+@pytest.mark.parametrize("num_ranks", [1, 2, 4])
+def test_the_windows_of_a_step_do_not_depend_on_the_number_of_ranks(corpus: Corpus, num_ranks: int) -> None:
+    per_step, num_steps = 8, 3
+    dataset = TrainingWindows(corpus.train, 16, 5, per_step * num_steps)
+    seen: list[list[Tensor]] = [[] for _ in range(num_steps)]
+    for rank in range(num_ranks):
+        loader = prepare_data_loader(
+            DataLoader(dataset, batch_size=per_step // num_ranks), num_processes=num_ranks, process_index=rank
+        )
+        for step, batch in enumerate(loader.batch_sampler):
+            seen[step] += [dataset[index]["input_ids"] for index in batch]
+    expected = Windows(corpus.train, 16, 5, per_step * num_steps)
+    for step, windows in enumerate(seen):
+        for place, window in enumerate(windows):
+            assert window.tolist() == expected[step * per_step + place].tolist()
+
+
+# Resuming
+
+
+@pytest.mark.parametrize("steps", [[3], [4, 6]])
+def test_a_run_can_be_carried_on_beyond_its_end(recipe: MakeRecipe, tmp_path: Path, steps: list[int]) -> None:
+    constant = {"lr_scheduler_type": "constant", "logging_steps": 1}
+    whole = train(recipe(trainer={**constant, "max_steps": 8}), tmp_path / "whole")
+    for max_steps in [*steps, 8]:
+        parts = train(recipe(trainer={**constant, "max_steps": max_steps}), tmp_path / "parts")
+    assert_same(weights(whole), weights(parts))
+    losses = [
+        {entry["step"]: entry["loss"] for entry in curve(tmp_path / name) if "loss" in entry}
+        for name in ("whole", "parts")
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_a_finished_run_is_not_trained_again(recipe: MakeRecipe, tmp_path: Path) -> None:
+    first = weights(train(recipe(), tmp_path))
+    assert_same(first, weights(train(recipe(), tmp_path)))
+    assert read_record(tmp_path)["step"] == 6
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_another_run_in_the_folder_is_refused(
+    recipe: MakeRecipe, other_corpus: Corpus, tmp_path: Path, finished: bool
+) -> None:
+    train(recipe(trainer={"save_strategy": "no"} if finished else {}), tmp_path)
+    before = weights(HowFarForCausalLM.from_pretrained(tmp_path))
+    changes: dict[str, dict[str, Any]] = {
+        "seed": {"seed": 1},
+        "model": {"model": {**recipe().model, "hidden_size": 32}},
+        "increments": {"increments": None},
+        "corpus": {"corpus": str(other_corpus.folder)},
+        "seed and corpus": {"seed": 1, "corpus": str(other_corpus.folder)},
+    }
+    for changed, values in changes.items():
+        with pytest.raises(CheckpointError, match=f"holds a run with another {changed}; choose another output folder"):
+            train(recipe(**values), tmp_path)
+    with pytest.raises(CheckpointError, match="holds a run with 4 windows per step, this one has 8; choose"):
+        train(recipe(trainer={"per_device_train_batch_size": 8}), tmp_path)
+    assert_same(before, weights(HowFarForCausalLM.from_pretrained(tmp_path)))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
+def test_an_unreadable_record_is_refused(recipe: MakeRecipe, tmp_path: Path, content: str) -> None:
+    (tmp_path / RECORD).write_text(content)
+    with pytest.raises(CheckpointError, match=f"has no readable {RECORD} .*; name a folder that training wrote"):
+        train(recipe(), tmp_path)
+
+
+def test_only_whole_checkpoints_are_gone_on_from(tmp_path: Path) -> None:
+    assert last_complete_checkpoint(tmp_path) is None
+    for name in ("checkpoint-9", "checkpoint-10", "checkpoint-best"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / RECORD).touch()
+    (tmp_path / "checkpoint-11").mkdir()
+    assert last_complete_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+
+
+def test_older_checkpoints_are_let_go(recipe: MakeRecipe, tmp_path: Path) -> None:
+    train(recipe(trainer={"save_steps": 1, "save_total_limit": 2}), tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-5", "checkpoint-6"]
+    assert json.loads((tmp_path / "checkpoint-6" / "trainer_state.json").read_text())["global_step"] == 6
+
+
+# Bad input
+
+
+def test_a_checkpoint_that_cannot_be_written_is_an_error_of_one_line(
+    recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("howfar.training.trainer.write_record", full)
+    with pytest.raises(OutputError, match=r"checkpoint-3 could not be written .*No space left.*; make room and start"):
+        train(recipe(), tmp_path)
+    assert list(tmp_path.glob("checkpoint-*")) == []
+
+
+def test_a_result_that_cannot_be_written_is_an_error_of_one_line(
+    recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("howfar.training.run._publish", full)
+    with pytest.raises(OutputError, match=r"could not be written .*No space left.*; make room and start"):
+        train(recipe(trainer={"save_strategy": "no"}), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_a_file_is_an_error_of_one_line(recipe: MakeRecipe, tmp_path: Path) -> None:
+    (tmp_path / "run").touch()
+    with pytest.raises(OutputError, match=r"run cannot be made a folder .*; name another one"):
+        train(recipe(), tmp_path / "run")
+
+
+def test_what_the_trainer_refuses_is_an_error_of_one_line(recipe: MakeRecipe, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"recipe: \[trainer\] cannot be had: .*sometimes"):
+        train(recipe(trainer={"save_strategy": "sometimes"}), tmp_path)
+
+
+def test_a_corpus_too_short_is_refused(recipe: MakeRecipe, tmp_path: Path) -> None:
+    long = recipe(model={**recipe().model, "max_position_embeddings": 100_000})
+    with pytest.raises(CorpusError, match="one window needs 100000; give more text or shorten the context"):
+        train(long, tmp_path)
+
+
+def test_a_corpus_of_another_tokenizer_is_refused(recipe: MakeRecipe, corpus: Corpus, tmp_path: Path) -> None:
+    manifest = json.loads((corpus.folder / "corpus.json").read_text())
+    manifest["tokenizer"]["name"] = "gpt2"
+    for file in corpus.folder.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    (tmp_path / "corpus.json").unlink()
+    (tmp_path / "corpus.json").write_text(json.dumps(manifest))
+    with pytest.raises(CorpusError, match="tokenized by 'gpt2', a model from scratch reads bytes; build the corpus"):
+        train(recipe(corpus=str(tmp_path)), tmp_path / "run")
+
+
+# `python -m howfar.training`
+
+
+def write_recipe(path: Path, recipe: Recipe) -> Path:
+    lines = [f"name = {recipe.name!r}", f"corpus = {recipe.corpus!r}"]
+    for table in ("model", "increments", "trainer"):
+        lines += [f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in recipe.to_dict()[table].items())]
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_the_module_trains_and_says_how_it_goes(
+    recipe: MakeRecipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_recipe(tmp_path / "tiny.toml", recipe())
+    assert main([str(path), str(tmp_path / "run")]) == 0
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert out == ""
+    assert "parameters, 6 steps on cpu" in lines[0]
+    assert [line.split()[:2] for line in lines[1:]] == [["step", step] for step in "2346"]
+    assert all("nats/byte" in line and "bits/byte" in line and "tokens/s" in line for line in lines[1:])
+
+
+def test_errors_are_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert main([str(tmp_path / "missing.toml")]) == 2
+    err = capsys.readouterr().err.splitlines()
+    assert err[0].startswith("usage: python -m howfar.training RECIPE [OUTPUT]")
+    assert err[1].startswith("error: there is no recipe")
+    assert len(err) == 2
