@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from howfar.charts.picture import Picture
+from howfar.charts.theme import Theme
+
 if TYPE_CHECKING:
-    import altair as alt
     import polars as pl
 
 HERE, OTHER = "#D55E00", "#0072B2"
 
 
-def increments_of_alternatives(candidates: pl.DataFrame, *, width: int = 1000) -> alt.LayerChart:
+def increments_of_alternatives(candidates: pl.DataFrame, *, width: int = 1000, theme: Theme = "light") -> Picture:
     """Draw the increment of every candidate as a tick, a row a layer; the one that stands there stands out.
 
     Args:
         candidates: Columns `layer`, `label`, `increment` (mean over heads), `is_here`.
         width: In pixels.
+        theme: `"light"` or `"dark"`.
     """
     import altair as alt
 
@@ -26,6 +29,11 @@ def increments_of_alternatives(candidates: pl.DataFrame, *, width: int = 1000) -
         tooltip=["label:N", "layer:O", alt.Tooltip("increment:Q", format=".5f")],
     )
     others = base.mark_tick(color=OTHER, opacity=0.45, thickness=1.5, size=18).transform_filter("!datum.is_here")
-    here = base.mark_point(color=HERE, filled=True, shape="diamond", size=130, opacity=1).transform_filter("datum.is_here")
+    here = base.mark_point(color=HERE, filled=True, shape="diamond", size=130, opacity=1).transform_filter(
+        "datum.is_here"
+    )
     name = base.mark_text(color=HERE, dy=-13, fontSize=13, fontWeight="bold").encode(text="label:N")
-    return alt.layer(others, here, name.transform_filter("datum.is_here")).properties(width=width, height=alt.Step(38))
+    named = name.transform_filter("datum.is_here")
+    chart = alt.layer(others, here, named).properties(width=width, height=alt.Step(38))
+    description = "The increment that each token of the vocabulary would have in this place, by layer."
+    return Picture(chart, theme=theme, description=description)

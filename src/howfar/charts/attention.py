@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from howfar.charts.picture import Picture
 from howfar.charts.rows import Cells
+from howfar.charts.theme import Theme
 
 if TYPE_CHECKING:
-    import altair as alt
     import polars as pl
 
 LEAST_WEIGHT = 0.01  # thinner arcs are not drawn
@@ -22,8 +23,15 @@ HEAD_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
 
 
 def attention_arcs(
-    cells: Cells, layer: int, token: int, weights: NDArray[np.float32], first_key: int, *, width: int = 1000
-) -> alt.LayerChart:
+    cells: Cells,
+    layer: int,
+    token: int,
+    weights: NDArray[np.float32],
+    first_key: int,
+    *,
+    width: int = 1000,
+    theme: Theme = "light",
+) -> Picture:
     """Draw each head's attention from one token as arcs over the text, which stands at its learned positions.
 
     Args:
@@ -33,6 +41,7 @@ def attention_arcs(
         weights: float32 `[head, key]`: the share of each key, up to the token itself.
         first_key: The text's token that the keys begin with; -1 for the document mark.
         width: In pixels.
+        theme: `"light"` or `"dark"`.
     """
     import altair as alt
 
@@ -42,9 +51,7 @@ def attention_arcs(
     rows = {"domain": [-0.55, num_heads - 0.05], "zero": False}
     y = alt.Y("y:Q", scale=alt.Scale(**rows), axis=None)
     x = alt.X("x:Q", title=f"learned distance from the selected token, layer {layer}", scale=alt.Scale(nice=False))
-    colour = alt.Color(
-        "head:N", title="head", scale=alt.Scale(range=list(HEAD_COLOURS)), legend=None
-    )
+    colour = alt.Color("head:N", title="head", scale=alt.Scale(range=list(HEAD_COLOURS)), legend=None)
     tooltip: list[Any] = [
         alt.Tooltip("label:N", title="looks at"),
         alt.Tooltip("head:N"),
@@ -63,7 +70,9 @@ def attention_arcs(
             detail="arc:N",
             order="step:Q",
             strokeWidth=alt.StrokeWidth("weight:Q", scale=alt.Scale(domain=[0, 1], range=[0.6, 9]), legend=None),
-            opacity=alt.Opacity("weight:Q", scale=alt.Scale(domain=[0, 0.5], range=[0.35, 0.95], clamp=True), legend=None),
+            opacity=alt.Opacity(
+                "weight:Q", scale=alt.Scale(domain=[0, 0.5], range=[0.35, 0.95], clamp=True), legend=None
+            ),
             tooltip=tooltip,
         )
     )
@@ -84,12 +93,21 @@ def attention_arcs(
             tooltip=[alt.Tooltip("label:N", title="text"), alt.Tooltip("distance:Q", format=".2f")],
         )
     )
-    return alt.layer(lines, text, headings).properties(width=width, height=ROW_HEIGHT * num_heads + 30)
+    chart = alt.layer(lines, text, headings).properties(width=width, height=ROW_HEIGHT * num_heads + 30)
+    description = f"Attention of layer {layer} from one token, an arc for each earlier character that a head reads."
+    return Picture(chart, theme=theme, description=description, drawn_text="".join(cells.labels))
 
 
 def attention_by_distance(
-    cells: Cells, layer: int, token: int, weights: NDArray[np.float32], first_key: int, *, width: int = 480
-) -> alt.HConcatChart:
+    cells: Cells,
+    layer: int,
+    token: int,
+    weights: NDArray[np.float32],
+    first_key: int,
+    *,
+    width: int = 480,
+    theme: Theme = "light",
+) -> Picture:
     """Plot attention weight against distance, in ordinary tokens and in learned positions; a point a head and token.
 
     Args:
@@ -99,6 +117,7 @@ def attention_by_distance(
         weights: As for `attention_arcs`.
         first_key: As for `attention_arcs`.
         width: Of each half, in pixels.
+        theme: As for `attention_arcs`.
     """
     import altair as alt
 
@@ -117,7 +136,8 @@ def attention_by_distance(
     learned = base.encode(
         x=alt.X("learned:Q", title=f"learned distance, layer {layer}", scale=alt.Scale(type="symlog"))
     ).transform_calculate(learned="-datum.distance")
-    return alt.hconcat(ordinary, learned)
+    description = f"Attention weight of layer {layer} against distance, in ordinary tokens and in learned positions."
+    return Picture(alt.hconcat(ordinary, learned), theme=theme, description=description)
 
 
 def distance_is_measured() -> pl.Expr:

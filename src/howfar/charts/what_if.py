@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from howfar.charts.picture import Picture
+from howfar.charts.theme import Theme
+
 if TYPE_CHECKING:
     import altair as alt
     import polars as pl
@@ -12,17 +15,18 @@ BEFORE, AFTER = "#8a8a8a", "#D55E00"
 MOST_TOKENS = 120  # bars of following tokens
 
 
-def prediction_changes(predictions: pl.DataFrame, *, width: int = 360) -> alt.Chart:
+def prediction_changes(predictions: pl.DataFrame, *, width: int = 360, theme: Theme = "light") -> Picture:
     """Draw what comes next, before and after the edit.
 
     Args:
         predictions: Columns `label`, `before`, `after` (probabilities), the likeliest first.
         width: In pixels.
+        theme: `"light"` or `"dark"`.
     """
     import altair as alt
 
     long = predictions.unpivot(["before", "after"], index="label", variable_name="when", value_name="probability")
-    return (
+    chart = (
         alt.Chart(long)
         .mark_bar()
         .encode(
@@ -34,27 +38,33 @@ def prediction_changes(predictions: pl.DataFrame, *, width: int = 360) -> alt.Ch
         )
         .properties(width=width, height=alt.Step(11))
     )
+    return Picture(
+        chart, theme=theme, description="Probability of the likeliest next tokens, before and after the edit."
+    )
 
 
-def loss_changes(losses: pl.DataFrame, *, width: int = 1000) -> alt.Chart:
+def loss_changes(losses: pl.DataFrame, *, width: int = 1000, theme: Theme = "light") -> Picture:
     """Draw the change of loss on each token after the gap.
 
     Args:
         losses: Columns `token`, `label`, `before`, `after`, `change`, in nats.
         width: In pixels.
+        theme: `"light"` or `"dark"`.
     """
     import altair as alt
 
     drawn = losses.head(MOST_TOKENS)
     labels = dict(zip(drawn["token"].to_list(), drawn["label"].to_list(), strict=True))
-    return (
+    chart = (
         alt.Chart(drawn)
         .mark_bar()
         .encode(
             x=alt.X(
                 "token:O",
                 title="following tokens",
-                axis=alt.Axis(labelAngle=0, labelFontSize=12, labelExpr=_lookup(labels), labelOverlap=False, ticks=False),
+                axis=alt.Axis(
+                    labelAngle=0, labelFontSize=12, labelExpr=_lookup(labels), labelOverlap=False, ticks=False
+                ),
             ),
             y=alt.Y("change:Q", title="change of loss, nats"),
             color=alt.condition("datum.change > 0", alt.value(AFTER), alt.value("#0072B2")),
@@ -67,21 +77,25 @@ def loss_changes(losses: pl.DataFrame, *, width: int = 1000) -> alt.Chart:
         )
         .properties(width=width, height=150)
     )
+    return Picture(chart, theme=theme, description="Change of loss on each token after the edited gap.")
 
 
-def gap_changes(gaps: pl.DataFrame, *, width: int = 1000) -> alt.Chart:
+def gap_changes(gaps: pl.DataFrame, *, width: int = 1000, theme: Theme = "light") -> Picture:
     """Draw the change of every gap in every layer as a field of colour; the mean over heads.
 
     Args:
         gaps: Columns `layer`, `head`, `cell`, `label`, `before`, `after`, `change`, in positions.
         width: In pixels.
+        theme: `"light"` or `"dark"`.
     """
     import altair as alt
     import polars as pl
 
-    drawn = gaps.group_by("layer", "cell", "label").agg(pl.col("before", "after", "change").mean()).sort("layer", "cell")
+    drawn = (
+        gaps.group_by("layer", "cell", "label").agg(pl.col("before", "after", "change").mean()).sort("layer", "cell")
+    )
     largest = max(float(drawn["change"].abs().max() or 0.0), 1e-9)  # type: ignore[arg-type]
-    return (
+    chart = (
         alt.Chart(drawn)
         .mark_rect()
         .encode(
@@ -102,6 +116,7 @@ def gap_changes(gaps: pl.DataFrame, *, width: int = 1000) -> alt.Chart:
         )
         .properties(width=width, height=alt.Step(16))
     )
+    return Picture(chart, theme=theme, description="Change of every gap in every layer after the edit.")
 
 
 def _before_and_after() -> alt.Color:

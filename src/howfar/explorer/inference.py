@@ -23,6 +23,7 @@ from howfar.explorer.passages import Attention, Passage, Reading, attend, read
 from howfar.explorer.what_if import Edit, WhatIf
 from howfar.models.loading import load, tokenizer_of
 from howfar.tracing import Trace, trace
+from howfar.tracing.reading import Reader
 from howfar.tracing.run import document_mark
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class _Loaded:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     mark: int
+    layers: tuple[int, ...]
 
 
 class Inference:
@@ -69,11 +71,15 @@ class Inference:
             HowFarError: One cannot be loaded.
         """
         for name in self.names:
-            self._worker.submit(self._model, name).result()
+            self._ready(name)
 
     def tokenizer(self, name: str) -> PreTrainedTokenizerBase:
         """A model's tokenizer."""
-        return self._worker.submit(self._model, name).result().tokenizer
+        return self._ready(name).tokenizer
+
+    def layers(self, name: str) -> tuple[int, ...]:
+        """A model's layers that have rotary positions."""
+        return self._ready(name).layers
 
     def trace(self, name: str, text: str) -> Trace:
         """What `howfar.trace` gives.
@@ -83,7 +89,9 @@ class Inference:
             BusyError: Too many requests wait.
         """
         check_text(text)
-        return self._answer(("trace", name, text), len(text), lambda loaded: trace(loaded.model, text, loaded.tokenizer))
+        return self._answer(
+            ("trace", name, text), len(text), lambda loaded: trace(loaded.model, text, loaded.tokenizer)
+        )
 
     def what_if(self, name: str, text: str, edit: Edit) -> WhatIf:
         """Read the passage around an edit without it and with it.
@@ -167,13 +175,16 @@ class Inference:
             _, (_, cost) = self._answers.popitem(last=False)
             in_all -= cost
 
+    def _ready(self, name: str) -> _Loaded:
+        return self._loaded.get(name) or self._worker.submit(self._model, name).result()
+
     def _model(self, name: str) -> _Loaded:
         if name not in self._sources:
             raise ModelNotFoundError(f"this page has no model {name!r}; it has {', '.join(self.names)}")
         if name not in self._loaded:
             model = load(self._sources[name])
             tokenizer = tokenizer_of(model)
-            self._loaded[name] = _Loaded(model, tokenizer, document_mark(tokenizer))
+            self._loaded[name] = _Loaded(model, tokenizer, document_mark(tokenizer), Reader.of(model).layers)
         return self._loaded[name]
 
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from howfar.charts.rows import Cells
 
 
+FACTORS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+"""What a gap can be multiplied by."""
+
+
 @dataclass(frozen=True)
 class Edit:
     """A change of increments.
@@ -103,9 +107,7 @@ class WhatIf:
         starts = ends - cells.num_tokens
         inside = np.flatnonzero((starts > passage.first) & (ends <= passage.stop))
         before, after = (
-            np.add.reduceat(
-                side.increments[..., 1:].astype(np.float64), starts[inside] - passage.first - 1, axis=-1
-            )
+            np.add.reduceat(side.increments[..., 1:].astype(np.float64), starts[inside] - passage.first - 1, axis=-1)
             for side in (self.before, self.after)
         )
         layer, head, cell = np.meshgrid(self.before.layers, np.arange(before.shape[1]), inside, indexing="ij")

@@ -1,0 +1,37 @@
+"""Texts to start from, and the tour. All were written for this project."""
+
+from __future__ import annotations
+
+EXAMPLES: dict[str, str] = {
+    "English": "The old lighthouse keeper, Anna Berg, had not spoken to anyone since Tuesday. On Friday a letter came.",
+    "Chinese": "清晨的北京下着小雨，李明骑着自行车去图书馆，准备下午的历史考试。",
+    "Mixed": "她在 GitHub 上提交了 pull request，三分钟后 CI 就变绿了。Then she closed the laptop and went for a walk.",
+    "Python": 'def mean(values: list[float]) -> float:\n    """Average of the values; 0 for none."""\n'
+    "    if not values:\n        return 0.0\n    return sum(values) / len(values)\n",
+    "Table": "city      | people | river\n----------|--------|-------\nVienna    |  2.0 m | Danube\n"
+    "Cologne   |  1.1 m | Rhine\nBudapest  |  1.7 m | Danube\n",
+    "Poem": "I counted steps from door to sea,\nand every step was one to me;\nthe tide, which never learned to count,\n"
+    "came near by any small amount.\n",
+}
+
+TOUR = """
+**Two minutes.**
+
+1. **Look.** Every character of the text stands where the model puts it. The first row is an ordinary model: each byte
+   is one step from the last. The rows below are the layers of this model, which has *learned* how far to step. Threads
+   join a character through the layers. Blue gaps are closer than an ordinary step, orange ones farther.
+2. **Type.** Change the text and watch. Put a space into a word; finish a sentence; write a name twice.
+3. **Click a character.** Everything below the picture is then about that character. The arrow buttons step through
+   the text.
+4. **Ask what if.** Drag the slider: the selected gap closes or widens, the model reads the text again, and you see what
+   it now expects next, which later bytes it finds harder or easier, and which other gaps moved. At ×1 nothing has
+   changed, exactly. *Plain +1* lets a layer, or all, count like an ordinary model.
+5. **See what it looks at.** *Attention* draws, for each head, which earlier characters the selected one reads, at their
+   learned distances. *Numbers* is the table behind the picture. *Context* tells how this increment ranks among those
+   that every other byte would have had here.
+6. **Keep it.** Save any view as HTML, SVG or PNG, or copy the link, which restores what you see.
+
+**Do not conclude** too much from one sentence. Only relative spacing means anything: multiply all gaps of a layer by two
+and it computes nothing new, which is why the picture divides each layer by its mean. A gap says how a layer *places*
+a token, not how much it matters; *What if* says more about that.
+"""

@@ -1,0 +1,119 @@
+"""The picture of spacing, live: the page keeps the drawing, and only the numbers in it change hands."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from howfar.charts import marks
+from howfar.charts.layout import Layout, lay_out
+from howfar.charts.rows import Cells, Row, Scale, plain_row, rows_of
+from howfar.charts.spacing import Colour, _colour, _description, _reads_right_to_left
+from howfar.charts.tables import picture_tables
+from howfar.charts.theme import Theme, config
+
+SMALLEST_ROOM = 360  # pixels
+_revisions = count(1)
+
+
+class LiveSpacing(anywidget.AnyWidget):  # type: ignore[misc]
+    """A picture of spacing that follows what is typed.
+
+    Sheets (the panels of a wrapped text) are sent as they come into sight, so a long text costs no more than a short one.
+
+    Args:
+        theme: `"light"` or `"dark"`.
+        chosen: The selected cell.
+    """
+
+    spec = traitlets.Dict().tag(sync=True)
+    picture = traitlets.Dict().tag(sync=True)
+    theme = traitlets.Unicode().tag(sync=True)
+    chosen = traitlets.Int().tag(sync=True)
+    room = traitlets.Int(1100).tag(sync=True)
+    visible = traitlets.List(traitlets.Int(), [0, 2]).tag(sync=True)
+
+    _esm = ""  # set below, once, for it holds the drawing library
+    _css = ".howfar-live { max-height: 72vh; overflow: auto; } .howfar-live svg { display: block; cursor: pointer; }"
+
+    def __init__(self, theme: Theme, chosen: int) -> None:
+        type(self)._esm = script()
+        self._cells: Cells | None = None
+        super().__init__(theme=theme, chosen=chosen, picture={"count": 0, "tables": [], "first": 0, "description": ""})
+        self.observe(lambda _: self._lay_out(), names="room")
+        self.observe(lambda _: self._draw(), names="visible")
+
+    def show(self, cells: Cells, scale: Scale, colour: Colour) -> None:
+        """Show a text.
+
+        Raises:
+            NotMeasurableError: Its model's positions do not accumulate, or the scale would divide by 0 or less.
+        """
+        self._rows = [plain_row(cells), *rows_of(cells, scale)]
+        self._cells, self._scale, self._colour = cells, scale, colour
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        if self._cells is None:
+            return
+        cells, width = self._cells, max(SMALLEST_ROOM, self.room - 4)
+        right_to_left = _reads_right_to_left(cells.trace.text)
+        self._layout = lay_out(self._rows, cells.labels, width, right_to_left=right_to_left)
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._cells is None:
+            return
+        layout = self._layout
+        spec = template(self._cells, self._colour, self.theme)
+        first = min(self.visible[0], len(layout.panels) - 1)
+        stop = min(self.visible[1] + 1, len(layout.panels))
+        with self.hold_sync():
+            if spec != self.spec:
+                self.spec = spec
+            self.picture = {
+                "revision": next(_revisions),
+                "width": layout.width,
+                "height": layout.height / len(layout.panels),
+                "colour": self._colour,
+                "count": len(layout.panels),
+                "num_cells": len(self._cells),
+                "first": first,
+                "tables": [sheet(self._cells, self._rows, layout, index) for index in range(first, stop)],
+                "description": _description(self._cells, self._rows, self._scale),
+            }
+
+
+def sheet(cells: Cells, rows: list[Row], layout: Layout, index: int) -> dict[str, Any]:
+    """The tables of one panel."""
+    panel = layout.panels[index]
+    return picture_tables(cells, rows, layout, [panel], origin=panel.top)
+
+
+_templates: dict[str, dict[str, Any]] = {}
+
+
+def template(cells: Cells, colour: Colour, theme: Theme) -> dict[str, Any]:
+    """The picture's specification without its data; Altair takes long to make one, so each is made once."""
+    encoding = _colour(colour, cells)
+    key = f"{theme} {encoding.to_dict()}"
+    if key not in _templates:
+        row = plain_row(cells)
+        layout = lay_out([row], cells.labels, SMALLEST_ROOM)
+        chart = marks.draw(picture_tables(cells, [row], layout, layout.panels[:1]), encoding)
+        _templates[key] = chart.configure(**config(theme)).to_dict() | {"datasets": {}}
+    return _templates[key]
+
+
+@cache
+def script() -> str:
+    """The drawing library and what uses it; nothing is fetched from elsewhere."""
+    import vl_convert
+
+    library: str = vl_convert.javascript_bundle()
+    return library + "\n" + Path(__file__).with_name("live.js").read_text(encoding="utf-8")

@@ -1,0 +1,102 @@
+"""Serve the page: on this machine, for whoever has the token, with nothing fetched from elsewhere."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from howfar.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+NOTEBOOK = Path(__file__).with_name("notebook.py")
+MODELS_VARIABLE = "HOWFAR_EXPLORER_MODELS"  # how a page that marimo runs by itself learns of its models
+
+CONTENT_POLICY = (
+    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; connect-src 'self' data: blob:; base-uri 'self'; form-action 'self'; "
+    "object-src 'none'"
+)
+"""Browsers then refuse any request to another host, whatever asks for it."""
+
+
+class OnlyHere:
+    """Refuse what other sites send, and tell browsers to load nothing from them.
+
+    Args:
+        app: The application.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] not in ("http", "websocket"):
+            return await self.app(scope, receive, send)
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+            if scope["type"] == "websocket":
+                return await send({"type": "websocket.close", "code": 4403})
+            await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
+            return await send({"type": "http.response.body", "body": b"requests from other sites are refused"})
+
+        async def with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                policy = (b"content-security-policy", CONTENT_POLICY.encode())
+                message = {**message, "headers": [*message.get("headers", []), policy]}
+            await send(message)
+
+        return await self.app(scope, receive, with_policy)
+
+
+def make_app(token: str | None, *, notebook: Path = NOTEBOOK) -> ASGIApp:
+    """The explorer as an ASGI application, for any server.
+
+    Args:
+        token: What visitors must know; None lets everyone in.
+        notebook: The marimo notebook that is the page.
+
+    Raises:
+        MissingExtraError: marimo is not installed.
+    """
+    marimo = import_marimo()
+    # A page's session lives on for a while after its tab is closed; shorter than marimo's default, to bound memory.
+    builder = marimo.create_asgi_app(token=token, quiet=True, session_ttl=30)
+    return OnlyHere(builder.with_app(path="/", root=str(notebook)).build())
+
+
+def import_marimo() -> Any:
+    """marimo, which the extra `app` brings.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        import marimo
+    except ModuleNotFoundError:
+        raise MissingExtraError(
+            "the explorer needs marimo, which is not installed; install it with: pip install 'howfar[app]'"
+        ) from None
+    return marimo
+
+
+def new_token() -> str:
+    """A token that cannot be guessed."""
+    return secrets.token_urlsafe(16)
+
+
+def models_from_environment() -> list[str]:
+    """The models that `MODELS_VARIABLE` names, one a line."""
+    return [name for name in os.environ.get(MODELS_VARIABLE, "").splitlines() if name]
+
+
+def models_to_environment(models: Sequence[str]) -> dict[str, str]:
+    """The environment that tells another process of its models."""
+    return {**os.environ, MODELS_VARIABLE: "\n".join(models)}

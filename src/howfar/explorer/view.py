@@ -1,0 +1,139 @@
+"""What the page shows, as a value: what a link carries and restores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, get_args
+from urllib.parse import urlencode
+
+from howfar.charts.rows import Scale
+from howfar.charts.spacing import Colour
+from howfar.errors import ConfigError
+from howfar.explorer.inference import check_text
+from howfar.explorer.what_if import FACTORS
+
+DETAILS = ("What if", "Attention", "Numbers", "Context")
+SCALES: tuple[str, ...] = get_args(Scale)
+COLOURS: tuple[str, ...] = get_args(Colour)
+LONGEST_LINK = 8_000  # characters: what browsers and proxies let pass
+
+
+@dataclass(frozen=True)
+class View:
+    """All that a visitor has chosen.
+
+    Attributes:
+        text: The text.
+        models: One model or two, by name.
+        at: The selected character, counted from 0.
+        scale: As for `howfar.spacing`.
+        colour: As for `howfar.spacing`.
+        layer: The layer that details are about; all (or the first, where only one can be shown) if None.
+        detail: One of `DETAILS`.
+        factor: What the selected gap is multiplied by.
+        plain: Whether the layer advances by plain +1 instead.
+    """
+
+    text: str
+    models: tuple[str, ...]
+    at: int = 0
+    scale: str = "layer-mean"
+    colour: str = "gap"
+    layer: int | None = None
+    detail: str = DETAILS[0]
+    factor: float = 1.0
+    plain: bool = False
+
+    def link(self) -> str | None:
+        """The part of the page's address that restores this view; None where the text is too long for one."""
+        default = View(self.text, self.models)
+        said: dict[str, Any] = {"text": self.text, "model": list(self.models)}
+        said |= {
+            name: int(value) if isinstance(value, bool) else value
+            for name, value in asdict(self).items()
+            if name not in ("text", "models") and value != getattr(default, name)
+        }
+        link = "?" + urlencode(said, doseq=True)
+        return link if len(link) <= LONGEST_LINK else None
+
+
+def view_from_link(query: Mapping[str, str | Sequence[str]], default: View, models: Sequence[str]) -> View:
+    """Read a link, trusting nothing in it.
+
+    Args:
+        query: The parameters of the page's address; those that are none of ours are passed over.
+        default: What holds where the link says nothing.
+        models: The models that the page has.
+
+    Raises:
+        ConfigError: A value is none that the page could have written.
+        TextError: The text is too long.
+    """
+    said = {name: [value] if isinstance(value, str) else list(value) for name, value in query.items()}
+    names = {field.name for field in fields(View)} - {"models"} | {"model"}
+    chosen: dict[str, Any] = {}
+    for name in sorted(names & said.keys()):
+        values = said[name]
+        if not values or (name != "model" and len(values) > 1):
+            raise ConfigError(f"the link gives {name} {len(values)} times; it may once")
+        chosen["models" if name == "model" else name] = _READERS[name](values, models)
+    if "text" in chosen:
+        check_text(chosen["text"])
+    return replace(default, **chosen)
+
+
+def _choice(name: str, known: Sequence[str]) -> Any:
+    def read(values: Sequence[str], models: Sequence[str]) -> str:
+        if values[0] not in known:
+            raise ConfigError(f"the link's {name} is {_short(values[0])}; it must be one of {', '.join(known)}")
+        return values[0]
+
+    return read
+
+
+def _number(name: str, kind: type, least: float, most: float) -> Any:
+    def read(values: Sequence[str], models: Sequence[str]) -> Any:
+        try:
+            number = kind(values[0])
+        except ValueError:
+            number = None
+        if number is None or not least <= number <= most:
+            raise ConfigError(
+                f"the link's {name} is {_short(values[0])}; it must be a number from {least:g} to {most:g}"
+            )
+        return number
+
+    return read
+
+
+def _factor(value: str) -> float:
+    found = next((factor for factor in FACTORS if value == str(factor)), None)
+    if found is None:
+        raise ConfigError(f"the link's factor is {_short(value)}; it must be one of {', '.join(map(str, FACTORS))}")
+    return found
+
+
+def _models(values: Sequence[str], models: Sequence[str]) -> tuple[str, ...]:
+    if not set(values) <= set(models) or not 1 <= len(set(values)) <= 2:
+        raise ConfigError(
+            f"the link asks for {_short(', '.join(values))}; this page shows one or two of {', '.join(models)}"
+        )
+    return tuple(dict.fromkeys(values))
+
+
+def _short(value: str) -> str:
+    return repr(value if len(value) <= 40 else value[:40] + "…")
+
+
+_READERS: dict[str, Any] = {
+    "text": lambda values, models: values[0],
+    "model": _models,
+    "at": _number("selected character", int, 0, 10**6),
+    "scale": _choice("scale", SCALES),
+    "colour": _choice("colour", COLOURS),
+    "layer": _number("layer", int, 0, 10**4),
+    "detail": _choice("detail", DETAILS),
+    "factor": lambda values, models: _factor(values[0]),
+    "plain": lambda values, models: bool(_number("plain", int, 0, 1)(values, models)),
+}
