@@ -179,7 +179,7 @@ class Recipe(BaseRecipe):
         try:
             config = HowFarConfig(**self.model, increments=increments)
         except Exception as error:  # huggingface_hub's validation errors share no public base
-            raise ConfigError(f"recipe: [model] is impossible: {' '.join(str(error).split())}") from error
+            raise ConfigError(f"recipe: [model] is impossible: {' '.join(str(error).split())}; change it") from error
         if config.num_attention_heads % config.num_key_value_heads:
             raise ConfigError(
                 f"recipe: [model] has {config.num_attention_heads} attention heads and {config.num_key_value_heads} "

@@ -147,7 +147,7 @@ def training_arguments(recipe: BaseRecipe, output: Path) -> TrainingArguments:
             train_sampling_strategy="sequential",
         )
     except (ValueError, TypeError, ImportError) as error:
-        raise ConfigError(f"recipe: [trainer] cannot be had: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"recipe: [trainer] cannot be had: {' '.join(str(error).split())}; change it") from error
 
 
 def _finish(trainer: IncrementTrainer, output: Path, max_held_out_windows: int | None) -> None:
