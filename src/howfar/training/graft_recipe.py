@@ -22,6 +22,7 @@ class GraftRecipe(BaseRecipe):
         name: Names the run and the folder that it is written to.
         corpus: Folder of a corpus built with the model's tokenizer (`howfar corpus build --tokenizer`).
         seed: Decides the networks' and the adapter's initial weights and, with the step, which windows are seen.
+        increment_learning_rate: Peak learning rate of the increment networks.
         trainer: Options of `transformers.TrainingArguments`; `learning_rate` is that of all but the increments.
         base: The pretrained model: a Hub id, a folder or a GGUF file.
         revision: Its branch, tag or commit on the Hub.
@@ -29,7 +30,6 @@ class GraftRecipe(BaseRecipe):
         train: What is trained beside the increments: nothing, a LoRA adapter, or everything.
         context: Tokens in a window.
         increments: Options of `IncrementConfig`; None leaves plain positions, as in a baseline.
-        increments_learning_rate: Peak learning rate of the increments.
         lora: Options of `peft.LoraConfig`.
         baseline: Whether to train the same with plain positions too, on the same windows in the same order.
         held_out_windows: Score at most so many windows, evenly spread over the held-out documents; None for all.
@@ -39,16 +39,16 @@ class GraftRecipe(BaseRecipe):
     """
 
     LASTING: ClassVar[tuple[str, ...]] = (
-        "seed", "base", "revision", "dtype", "train", "context", "increments", "lora", "increments_learning_rate",
+        "seed", "base", "revision", "dtype", "train", "context", "increments", "lora", "increment_learning_rate",
     )  # fmt: skip
 
+    increment_learning_rate: float | None = 3e-3
     base: str
     revision: str | None = None
     dtype: str = "float32"
     train: Trained = "increments"
     context: int = 512
     increments: dict[str, Any] | None = field(default_factory=dict)
-    increments_learning_rate: float = 3e-3
     lora: dict[str, Any] = field(default_factory=dict)
     baseline: bool = False
     held_out_windows: int | None = None
@@ -67,10 +67,6 @@ class GraftRecipe(BaseRecipe):
             raise ConfigError(f"recipe: context is {self.context}; a window needs at least 2 tokens")
         if self.held_out_windows is not None and self.held_out_windows < 1:
             raise ConfigError(f"recipe: held_out_windows is {self.held_out_windows}; it must be at least 1")
-        if not self.increments_learning_rate > 0:
-            raise ConfigError(
-                f"recipe: increments_learning_rate is {self.increments_learning_rate}; it must be greater than 0"
-            )
         if self.lora and self.train != "lora":
             raise ConfigError(f"recipe: [lora] is given, but train is {self.train!r}; set train = 'lora' or remove it")
         if self.increment_config is None and self.train == "increments":

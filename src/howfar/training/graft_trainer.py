@@ -1,4 +1,4 @@
-"""The trainer of grafts: saves what was trained and not the base, and gives increments a learning rate of their own."""
+"""The trainer of grafts: saves what was trained and not the base."""
 
 from __future__ import annotations
 
@@ -8,34 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
-from howfar.errors import NoIncrementsError
 from howfar.models.grafts import load_weights, remember_training_counts, save_graft
-from howfar.positions import increments_of
 from howfar.text.windows import Windows
 from howfar.training.trainer import IncrementTrainer
 
 
 class GraftTrainer(IncrementTrainer):
     """As `IncrementTrainer`; its recipe, in `facts`, is a `GraftRecipe`."""
-
-    def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
-        """Part the increments from the other parameters."""
-        optimizer = super().create_optimizer(model)
-        try:
-            own = {id(parameter) for parameter in increments_of(self.model).parameters()}
-        except NoIncrementsError:
-            return optimizer
-        rate = self.facts["recipe"]["increments_learning_rate"]
-        groups = [
-            {**group, "params": [parameter for parameter in group["params"] if (id(parameter) in own) == increments]}
-            | ({"lr": rate} if increments else {})
-            for group in optimizer.param_groups
-            for increments in (False, True)
-        ]
-        optimizer.param_groups[:] = [group for group in groups if group["params"]]
-        return optimizer
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Write a graft where Transformers would write a whole model."""

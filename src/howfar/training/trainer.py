@@ -156,6 +156,7 @@ def give_increments_their_rate(optimizer: torch.optim.Optimizer, model: nn.Modul
         if theirs:
             group["params"] = [p for p in group["params"] if id(p) not in networks]
             optimizer.add_param_group({**group, "params": theirs, "lr": learning_rate})
+    optimizer.param_groups[:] = [group for group in optimizer.param_groups if group["params"]]
 
 
 @torch.no_grad()
