@@ -1,0 +1,118 @@
+"""Make a bundled model out of a finished training run.
+
+    python tools/bundle.py RUN NAME --held-out CORPUS
+
+The weights are rounded to float16 (increment networks stay float32); the loss that the model card states is measured
+with the rounded weights, on all held-out documents of CORPUS, which the run must not have been tuned on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import howfar
+from howfar.errors import NoIncrementsError
+from howfar.measures.statistics import ratio
+from howfar.models.bundled import FOLDER
+from howfar.text.corpus import Corpus
+from howfar.training.checkpoints import read_record, write_record
+from howfar.training.evaluation import DocumentLosses, document_losses
+
+CARD = """---
+license: apache-2.0
+language: [en, zh]
+library_name: howfar
+pipeline_tag: text-generation
+datasets: [English Wikipedia (core articles 2015), Chinese Wikipedia (2023)]
+---
+
+# {name}
+
+{description}
+
+| | |
+|---|---|
+| parameters | {parameters:,} |
+| sizes | width {width}, {layers} layers, {heads} heads, {context} bytes of context |
+| increments | {increments} |
+| trained on | {seen:.1f} MB of text, English and Chinese in equal parts of bytes, seed {seed} |
+| loss on held-out documents | {loss} |
+| weights | float16, the increment networks float32; Apache-2.0 |
+| text | CC BY-SA 4.0, the authors of Wikipedia |
+
+The loss is over {documents} whole documents ({megabytes:.2f} MB) of articles that were not trained on, by `{command}`;
+the interval is a 95% bootstrap over documents. `training.json` holds the recipe, the corpus's hash and all versions.
+
+Use: `howfar show --model {name} "text"`, or `howfar.load("{name}")`. It is an instrument for looking at positions, and
+far too small to be believed in anything that it writes.
+"""
+
+
+def main() -> None:
+    """Read the arguments, bundle the model, print its loss."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("--held-out", type=Path, required=True)
+    arguments = parser.parse_args()
+
+    folder = FOLDER / arguments.name
+    shutil.rmtree(folder, ignore_errors=True)
+    model = howfar.load(arguments.run).to(torch.float16)
+    howfar.save(model, folder)
+    for file in ("tokenizer.json", "tokenizer_config.json", "log.json"):
+        (folder / file).unlink(missing_ok=True)  # the byte tokenizer is code, and the log stays with the run
+    model = howfar.load(folder)
+    held_out = Corpus.open(arguments.held_out).held_out
+    losses = document_losses(model, held_out, length=model.config.max_position_embeddings)
+
+    record = read_record(arguments.run)
+    record["held_out"] = losses.summary()
+    write_record(folder, record)
+    command = f"python tools/bundle.py RUN {arguments.name} --held-out CORPUS"
+    (folder / "card.md").write_text(card(arguments.name, model, record, losses, command), encoding="utf-8")
+    print(json.dumps(record["held_out"], indent=1))
+
+
+def card(name: str, model: Any, record: dict[str, Any], losses: DocumentLosses, command: str) -> str:
+    """The model card."""
+    config, recipe = model.config, record["recipe"]
+    estimate = ratio(losses.nats, losses.num_bytes)
+    parts = ", ".join(f"{source} {nats:.4f}" for source, nats in losses.nats_per_byte_by_source().items())
+    return CARD.format(
+        name=name,
+        description=describe(model),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        width=config.hidden_size,
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        context=config.max_position_embeddings,
+        increments=", ".join(f"{key} {value}" for key, value in (recipe["increments"] or {"none": ""}).items()),
+        seen=record["step"] * record["windows_per_step"] * config.max_position_embeddings / 1e6,
+        seed=recipe["seed"],
+        loss=f"{estimate.value:.4f} nats/byte [{estimate.low:.4f}, {estimate.high:.4f}] ({parts})",
+        documents=len(losses.nats),
+        megabytes=losses.num_bytes.sum() / 1e6,
+        command=command,
+    )
+
+
+def describe(model: Any) -> str:
+    """What the model is, in one sentence."""
+    try:
+        scope = howfar.increments_of(model).config.scope
+    except NoIncrementsError:
+        return "A small bilingual byte model with plain rotary positions: what the others are compared with."
+    if scope == "shared":
+        return "A small bilingual byte model whose layers all share one set of learned positions."
+    return "A small bilingual byte model in which each layer learns its own positions."
+
+
+if __name__ == "__main__":
+    main()
