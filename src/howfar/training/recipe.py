@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args, get_type_hints
 
 from howfar.errors import ConfigError
 from howfar.positions import IncrementConfig
@@ -56,27 +56,32 @@ class BaseRecipe:
     trainer: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        from transformers import TrainingArguments
-
         for name, kind in (("name", str), ("corpus", str), ("seed", int), ("trainer", dict)):
             self.check_kind(name, kind)
         if self.seed < 0:
             raise ConfigError(f"recipe: seed is {self.seed}; it must be 0 or more")
         rate = self.increment_learning_rate
-        if rate is not None and (not isinstance(rate, int | float) or isinstance(rate, bool) or not rate >= 0):
+        if rate is not None and (_needed_instead(rate, float) or not rate >= 0):
             raise ConfigError(f"recipe: increment_learning_rate is {rate!r}; it must be a number, 0 or more")
+        self._check_trainer()
+
+    def _check_trainer(self) -> None:
+        from transformers import TrainingArguments
+
         check_keys("[trainer]", self.trainer, [f.name for f in dataclasses.fields(TrainingArguments)])
-        for name in NOT_THE_TRAINERS:
-            if name in self.trainer:
+        hints = get_type_hints(TrainingArguments)
+        for name, value in self.trainer.items():
+            if name in NOT_THE_TRAINERS:
                 raise ConfigError(
                     f"recipe: [trainer] sets {name}, which is not the trainer's to choose: data order follows from the "
                     "recipe's `seed` and the step, runs resume exactly, and the command is given the folder; remove it"
                 )
-        steps = self.trainer.get("max_steps")
-        if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+            if needed := _needed_instead(value, hints[name]):
+                raise ConfigError(f"recipe: [trainer] {name} is {value!r}; it must be {needed}")
+        if self.trainer.get("max_steps", 0) < 1:
             raise ConfigError(
-                f"recipe: [trainer] max_steps is {steps!r}; it must be a positive number of steps, since windows are "
-                "drawn without end"
+                f"recipe: [trainer] max_steps is {self.trainer.get('max_steps')}; it must be a positive number of "
+                "steps, since windows are drawn without end"
             )
 
     def check_kind(self, name: str, kind: type) -> None:
@@ -86,8 +91,7 @@ class BaseRecipe:
             ConfigError: So it is.
         """
         value = getattr(self, name)
-        if not isinstance(value, kind) or isinstance(value, bool):
-            needed = {dict: "a table", str: "a string", int: "a whole number"}[kind]
+        if needed := _needed_instead(value, kind):
             raise ConfigError(f"recipe: {name} is {value!r}; it must be {needed}")
 
     @classmethod
@@ -210,6 +214,14 @@ def bundled_recipes(*, grafts: bool = False) -> list[str]:
     """Names of the recipes that come with the package: for models from scratch, or for grafts."""
     names = (path.name.removesuffix(".toml") for path in RECIPES.iterdir() if path.name.endswith(".toml"))
     return sorted(name for name in names if name.startswith("graft-") == grafts)
+
+
+def _needed_instead(value: Any, hint: Any) -> str:
+    """What a value must be, in words, if it is not; an empty string if it is, or if the hint is not that simple."""
+    allowed = [kind for kind in (get_args(hint) or (hint,)) if kind is not type(None)]
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a string", dict: "a table"}
+    fits = any(type(value) is kind or (kind is float and type(value) is int) or kind not in words for kind in allowed)
+    return "" if fits else " or ".join(words[kind] for kind in allowed)
 
 
 def _read(name_or_path: str | Path) -> dict[str, Any]:

@@ -114,17 +114,20 @@ def fit(
         check_same_run(checkpoint or output, recipe, facts)
     windows = TrainingWindows(corpus.train, length, recipe.seed, arguments.max_steps * windows_per_step)
     with Console(recipe.name, visible=progress) as console:
-        trainer = trainer_class(
-            model=model,
-            args=arguments,
-            corpus=corpus,
-            length=length,
-            facts=facts,
-            train_dataset=windows,
-            processing_class=tokenizer,
-            data_collator=default_data_collator,  # windows are of one length, so there is nothing to pad
-            callbacks=[console],
-        )
+        try:
+            trainer = trainer_class(
+                model=model,
+                args=arguments,
+                corpus=corpus,
+                length=length,
+                facts=facts,
+                train_dataset=windows,
+                processing_class=tokenizer,
+                data_collator=default_data_collator,  # windows are of one length, so there is nothing to pad
+                callbacks=[console],
+            )
+        except (RuntimeError, ImportError) as error:  # a tracker that is not installed, say
+            raise ConfigError(f"recipe: [trainer] cannot be had: {' '.join(str(error).split())}; change it") from error
         trainer.remove_callback(PrinterCallback if arguments.disable_tqdm else ProgressCallback)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         _finish(trainer, output, max_held_out_windows)

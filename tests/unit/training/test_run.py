@@ -133,6 +133,21 @@ def test_mixed_precision_is_used_in_training_and_left_behind(recipe: MakeRecipe,
     assert torch.equal(mixed(tokens).logits, loaded(tokens).logits)
 
 
+def test_increments_have_the_learning_rate_that_the_recipe_names(recipe: MakeRecipe, tmp_path: Path) -> None:
+    def moved(model: torch.nn.Module) -> dict[str, bool]:
+        before = HowFarForCausalLM.from_pretrained(tmp_path / "start" / "checkpoint-1").state_dict()
+        return {name: not torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items()}
+
+    # The first step has a rate of 0, so the checkpoint after it holds the initial weights.
+    warm = {"warmup_steps": 1, "weight_decay": 0.0}
+    train(recipe(trainer={**warm, "max_steps": 1}), tmp_path / "start")
+    still = moved(train(recipe(trainer=warm, increment_learning_rate=0), tmp_path / "still"))
+    assert still == {name: "increments" not in name for name in still}
+    fast = moved(train(recipe(trainer={**warm, "learning_rate": 0.0}, increment_learning_rate=1e-2), tmp_path / "fast"))
+    assert {name for name, has_moved in fast.items() if has_moved} <= {name for name in fast if "increments" in name}
+    assert fast["model.layers.1.increments.output.bias"]
+
+
 def test_accumulated_gradients_equal_a_larger_batch(recipe: MakeRecipe, tmp_path: Path) -> None:
     accumulated = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 4}
     whole = train(recipe(), tmp_path / "whole")
@@ -262,6 +277,11 @@ def test_a_folder_that_is_a_file_is_an_error_of_one_line(recipe: MakeRecipe, tmp
 def test_what_the_trainer_refuses_is_an_error_of_one_line(recipe: MakeRecipe, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"recipe: \[trainer\] cannot be had: .*sometimes"):
         train(recipe(trainer={"save_strategy": "sometimes"}), tmp_path)
+
+
+def test_a_tracker_that_is_not_installed_is_an_error_of_one_line(recipe: MakeRecipe, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"recipe: \[trainer\] cannot be had: .*[Cc]omet.*; change it"):
+        train(recipe(trainer={"report_to": "comet_ml"}), tmp_path)
 
 
 def test_a_corpus_too_short_is_refused(recipe: MakeRecipe, tmp_path: Path) -> None:
