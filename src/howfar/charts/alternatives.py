@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from howfar.charts.inline import inline
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
 
@@ -23,7 +24,7 @@ def increments_of_alternatives(candidates: pl.DataFrame, *, width: int = 1000, t
     """
     import altair as alt
 
-    base = alt.Chart(candidates).encode(
+    base = alt.Chart(inline(candidates)).encode(
         x=alt.X("increment:Q", title="increment, positions", scale=alt.Scale(zero=False)),
         y=alt.Y("layer:O", title="layer"),
         tooltip=["label:N", "layer:O", alt.Tooltip("increment:Q", format=".5f")],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from howfar.charts.inline import inline
 from howfar.charts.picture import Picture
 from howfar.charts.rows import Cells
 from howfar.charts.theme import Theme
@@ -61,7 +62,7 @@ def attention_arcs(
     ]
     names = alt.Data(values=[{"head": head, "y": num_heads - 1 - head + 0.12} for head in range(num_heads)])
     lines = (
-        alt.Chart(arcs)
+        alt.Chart(inline(arcs))
         .mark_line(strokeCap="round")
         .encode(
             x=x,
@@ -83,13 +84,14 @@ def attention_arcs(
         .transform_calculate(label="'head ' + datum.head")
     )
     text = (
-        alt.Chart(_text_rows(table, per_head=cells.trace.increments.shape[1] > 1))
-        .mark_text(fontSize=13, baseline="middle")
+        alt.Chart(inline(_text_rows(table, per_head=cells.trace.increments.shape[1] > 1)))
+        .mark_text(baseline="middle")
         .encode(
             x=x,
             y=y,
             text="label:N",
-            fontWeight=alt.condition("datum.distance === 0", alt.value("bold"), alt.value("normal")),
+            opacity=alt.condition("datum.distance === 0", alt.value(1), alt.value(0.75)),
+            size=alt.condition("datum.distance === 0", alt.value(18), alt.value(13)),
             tooltip=[alt.Tooltip("label:N", title="text"), alt.Tooltip("distance:Q", format=".2f")],
         )
     )
@@ -123,7 +125,7 @@ def attention_by_distance(
 
     table = attention_by_cell(cells, layer, token, weights, first_key).filter(distance_is_measured())
     base = (
-        alt.Chart(table)
+        alt.Chart(inline(table))
         .mark_circle(size=36, opacity=0.75)
         .encode(
             y=alt.Y("weight:Q", title="attention weight", scale=alt.Scale(type="log", domain=[1e-4, 1], clamp=True)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from howfar.charts.inline import inline
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
 
@@ -27,7 +28,7 @@ def prediction_changes(predictions: pl.DataFrame, *, width: int = 360, theme: Th
 
     long = predictions.unpivot(["before", "after"], index="label", variable_name="when", value_name="probability")
     chart = (
-        alt.Chart(long)
+        alt.Chart(inline(long))
         .mark_bar()
         .encode(
             y=alt.Y("label:N", title="next", sort=predictions["label"].to_list(), axis=alt.Axis(labelFontSize=13)),
@@ -53,10 +54,10 @@ def loss_changes(losses: pl.DataFrame, *, width: int = 1000, theme: Theme = "lig
     """
     import altair as alt
 
-    drawn = losses.head(MOST_TOKENS)
+    drawn = losses.drop("bytes", strict=False).head(MOST_TOKENS)
     labels = dict(zip(drawn["token"].to_list(), drawn["label"].to_list(), strict=True))
     chart = (
-        alt.Chart(drawn)
+        alt.Chart(inline(drawn))
         .mark_bar()
         .encode(
             x=alt.X(
@@ -96,7 +97,7 @@ def gap_changes(gaps: pl.DataFrame, *, width: int = 1000, theme: Theme = "light"
     )
     largest = max(float(drawn["change"].abs().max() or 0.0), 1e-9)  # type: ignore[arg-type]
     chart = (
-        alt.Chart(drawn)
+        alt.Chart(inline(drawn))
         .mark_rect()
         .encode(
             x=alt.X("cell:O", title="text", axis=alt.Axis(labels=False, ticks=False)),

@@ -1,5 +1,6 @@
 """The explorer: a web page where one types a text and sees the spacing move.
 
-Reads in this order: `passages` and `what_if` (what is asked of a model), `inference` (one queue to it for all visitors),
-`view` (what a link restores), `examples`, `export`, `server`. `notebook` is the page: a marimo notebook without logic.
+Reads in this order: `passages`, `what_if` and `alternatives` (what is asked of a model), `inference` (one queue to it
+for all visitors), `live` (the picture that follows what is typed), `view` (what a link restores), `panels` (the parts
+of the page), `server`. `notebook` is the page itself: a marimo notebook without logic.
 """

@@ -39,7 +39,7 @@ class Alternatives:
     is_whole_vocabulary: bool
 
     def ranks(self) -> pl.DataFrame:
-        """Where the token ranks: `layer`, `head`, `increment`, `rank` (1 is the largest), `candidates`, `percentile`."""
+        """Where it ranks, the largest first: `layer`, `head`, `increment`, `rank`, `candidates`, `percentile`."""
         import polars as pl
 
         own = self.increments[..., self.token_ids == self.token_id]

@@ -10,8 +10,8 @@ EXAMPLES: dict[str, str] = {
     "    if not values:\n        return 0.0\n    return sum(values) / len(values)\n",
     "Table": "city      | people | river\n----------|--------|-------\nVienna    |  2.0 m | Danube\n"
     "Cologne   |  1.1 m | Rhine\nBudapest  |  1.7 m | Danube\n",
-    "Poem": "I counted steps from door to sea,\nand every step was one to me;\nthe tide, which never learned to count,\n"
-    "came near by any small amount.\n",
+    "Poem": "I counted steps from door to sea,\nand every step was one to me;\n"
+    "the tide, which never learned to count,\ncame near by any small amount.\n",
 }
 
 TOUR = """
@@ -31,7 +31,7 @@ TOUR = """
    that every other byte would have had here.
 6. **Keep it.** Save any view as HTML, SVG or PNG, or copy the link, which restores what you see.
 
-**Do not conclude** too much from one sentence. Only relative spacing means anything: multiply all gaps of a layer by two
-and it computes nothing new, which is why the picture divides each layer by its mean. A gap says how a layer *places*
+**Do not conclude** too much from one sentence. Only relative spacing means anything: a layer whose gaps are all twice
+as wide can do nothing new, which is why the picture divides each layer by its mean. A gap says how a layer *places*
 a token, not how much it matters; *What if* says more about that.
 """

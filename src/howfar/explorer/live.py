@@ -18,13 +18,15 @@ from howfar.charts.tables import picture_tables
 from howfar.charts.theme import Theme, config
 
 SMALLEST_ROOM = 360  # pixels
+NOTHING: dict[str, Any] = {"revision": 0, "count": 0, "tables": [], "first": 0, "description": "no text"}
 _revisions = count(1)
 
 
 class LiveSpacing(anywidget.AnyWidget):  # type: ignore[misc]
     """A picture of spacing that follows what is typed.
 
-    Sheets (the panels of a wrapped text) are sent as they come into sight, so a long text costs no more than a short one.
+    Sheets, the panels of a wrapped text, are sent as they come into sight, so a long text costs little more than a
+    short one.
 
     Args:
         theme: `"light"` or `"dark"`.
@@ -44,7 +46,7 @@ class LiveSpacing(anywidget.AnyWidget):  # type: ignore[misc]
     def __init__(self, theme: Theme, chosen: int) -> None:
         type(self)._esm = script()
         self._cells: Cells | None = None
-        super().__init__(theme=theme, chosen=chosen, picture={"count": 0, "tables": [], "first": 0, "description": ""})
+        super().__init__(theme=theme, chosen=chosen, picture=NOTHING)
         self.observe(lambda _: self._lay_out(), names="room")
         self.observe(lambda _: self._draw(), names="visible")
 
@@ -58,10 +60,15 @@ class LiveSpacing(anywidget.AnyWidget):  # type: ignore[misc]
         self._cells, self._scale, self._colour = cells, scale, colour
         self._lay_out()
 
+    def clear(self) -> None:
+        """Show nothing."""
+        self._cells = None
+        self.picture = NOTHING
+
     def _lay_out(self) -> None:
         if self._cells is None:
             return
-        cells, width = self._cells, max(SMALLEST_ROOM, self.room - 4)
+        cells, width = self._cells, max(SMALLEST_ROOM, self.room - 16)
         right_to_left = _reads_right_to_left(cells.trace.text)
         self._layout = lay_out(self._rows, cells.labels, width, right_to_left=right_to_left)
         self._draw()
@@ -73,20 +80,19 @@ class LiveSpacing(anywidget.AnyWidget):  # type: ignore[misc]
         spec = template(self._cells, self._colour, self.theme)
         first = min(self.visible[0], len(layout.panels) - 1)
         stop = min(self.visible[1] + 1, len(layout.panels))
-        with self.hold_sync():
-            if spec != self.spec:
-                self.spec = spec
-            self.picture = {
-                "revision": next(_revisions),
-                "width": layout.width,
-                "height": layout.height / len(layout.panels),
-                "colour": self._colour,
-                "count": len(layout.panels),
-                "num_cells": len(self._cells),
-                "first": first,
-                "tables": [sheet(self._cells, self._rows, layout, index) for index in range(first, stop)],
-                "description": _description(self._cells, self._rows, self._scale),
-            }
+        if spec != self.spec:
+            self.spec = spec  # first, for a new picture is drawn by it
+        self.picture = {
+            "revision": next(_revisions),
+            "width": layout.width,
+            "height": layout.height / len(layout.panels),
+            "colour": self._colour,
+            "count": len(layout.panels),
+            "num_cells": len(self._cells),
+            "first": first,
+            "tables": [sheet(self._cells, self._rows, layout, index) for index in range(first, stop)],
+            "description": _description(self._cells, self._rows, self._scale),
+        }
 
 
 def sheet(cells: Cells, rows: list[Row], layout: Layout, index: int) -> dict[str, Any]:

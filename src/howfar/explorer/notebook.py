@@ -13,8 +13,7 @@ __generated_with = "0.25.2"
 app = marimo.App(width="full", app_title="howfar explorer")
 
 
-@app.cell
-def _():
+with app.setup:
     import marimo as mo
 
     from howfar.errors import HowFarError
@@ -26,27 +25,9 @@ def _():
     from howfar.explorer.view import COLOURS, DETAILS, SCALES, View, view_from_link
     from howfar.explorer.what_if import FACTORS, Edit
 
-    return (
-        COLOURS,
-        DETAILS,
-        EXAMPLES,
-        Edit,
-        FACTORS,
-        HowFarError,
-        LiveSpacing,
-        SCALES,
-        TOUR,
-        View,
-        mo,
-        models_from_environment,
-        panels,
-        shared_inference,
-        view_from_link,
-    )
-
 
 @app.cell
-def _(EXAMPLES, HowFarError, View, mo, models_from_environment, panels, shared_inference, view_from_link):
+def _():
     inference = shared_inference(models_from_environment())
     start = View(EXAMPLES["English"], inference.names[:1])
     refused = None
@@ -59,7 +40,7 @@ def _(EXAMPLES, HowFarError, View, mo, models_from_environment, panels, shared_i
 
 
 @app.cell
-def _(mo, start):
+def _(start):
     chosen, choose = mo.state(start.at)
     example, use_example = mo.state(start.text)
     edited, edit_from = mo.state((start.factor, start.plain))  # where the what-if controls stand when they are made
@@ -67,7 +48,7 @@ def _(mo, start):
 
 
 @app.cell
-def _(TOUR, mo, refused):
+def _(refused):
     mo.vstack(
         [
             mo.md("# How far apart does a model think its tokens are?"),
@@ -79,7 +60,7 @@ def _(TOUR, mo, refused):
 
 
 @app.cell
-def _(COLOURS, EXAMPLES, SCALES, inference, mo, start, use_example):
+def _(inference, start, use_example):
     def example_button(name):
         return mo.ui.button(label=name, on_click=lambda _: use_example(EXAMPLES[name]))
 
@@ -91,7 +72,7 @@ def _(COLOURS, EXAMPLES, SCALES, inference, mo, start, use_example):
 
 
 @app.cell
-def _(example, mo):
+def _(example):
     text = mo.ui.text_area(
         value=example(), label="Text", placeholder="Type or paste a text", rows=3, debounce=False, full_width=True
     )
@@ -99,54 +80,141 @@ def _(example, mo):
 
 
 @app.cell
-def _(colour, examples, mo, models, scale, text):
+def _(colour, examples, models, scale, text):
     mo.vstack(
         [
             text,
-            mo.hstack(
-                [mo.hstack([mo.md("Start from"), *examples], justify="start", gap=0.25, wrap=True), models, scale, colour],
-                justify="start",
-                gap=1.5,
-                wrap=True,
-            ),
+            mo.hstack([mo.md("Start from"), *examples], justify="start", gap=0.25, wrap=True),
+            mo.hstack([models, scale, colour], justify="start", gap=1.5, wrap=True),
         ]
     )
     return
 
 
 @app.cell
-def _(LiveSpacing, mo, models, start, theme):
-    live = [mo.ui.anywidget(LiveSpacing(theme, start.at)) for _ in models.value]
-    mo.hstack(live, widths="equal", gap=1) if live else None
-    return (live,)
+def _(models, start, theme):
+    left, right = (mo.ui.anywidget(LiveSpacing(theme, start.at)) for _ in range(2))
+    mo.hstack([left, right][: max(1, len(models.value))], widths="equal", gap=1)
+    return left, right
 
 
 @app.cell
-def _(HowFarError, colour, inference, live, mo, models, panels, scale, text):
+def _(colour, inference, left, models, right, scale, text):
     try:
         documents = panels.read(inference, models.value, text.value)
-        for _picture, _document in zip(live, documents, strict=True):
+        for _picture, _document in zip((left, right), documents, strict=False):
             _picture.widget.show(_document.cells, scale.value, colour.value)
     except HowFarError as error:
+        left.widget.clear()
+        right.widget.clear()
         mo.stop(True, panels.sentence(error))
     return (documents,)
 
 
 @app.cell
-def _(choose, chosen, live):
-    _clicked = {picture.value["chosen"] for picture in live} - {chosen()}
+def _(choose, chosen, left, right):
+    _clicked = {left.value["chosen"], right.value["chosen"]} - {chosen()}
     if _clicked:
         choose(_clicked.pop())
     return
 
 
 @app.cell
-def _(chosen, documents, live, mo, panels):
+def _(choose, chosen, documents, left, right):
     at = documents[0].selected(chosen())
-    for _picture in live:
-        _picture.widget.chosen = at
-    panels.selection_line(documents, at)
+    left.widget.chosen = right.widget.chosen = at
+
+    def _step(by):
+        return lambda _: choose(max(0, documents[0].selected(chosen()) + by))
+
+    _back = mo.ui.button(label="←", tooltip="previous character", on_click=_step(-1))
+    _forth = mo.ui.button(label="→", tooltip="next character", on_click=_step(+1))
+    mo.hstack([_back, _forth, panels.selection_line(documents, at)], justify="start", align="center", wrap=True)
     return (at,)
+
+
+@app.cell
+def _(start):
+    detail = mo.ui.tabs(dict.fromkeys(DETAILS, ""), value=start.detail)
+    return (detail,)
+
+
+@app.cell
+def _(inference, models, start):
+    _layers = sorted({layer for model in models.value for layer in inference.layers(model)})
+    _options = {"all layers": None} | {f"layer {layer}": layer for layer in _layers}
+    layer = mo.ui.dropdown(
+        _options, value=f"layer {start.layer}" if start.layer in _layers else "all layers", label="Layer"
+    )
+    return (layer,)
+
+
+@app.cell
+def _(edited):
+    factor = mo.ui.slider(steps=FACTORS, value=edited()[0], show_value=True, label="Selected gap ×", full_width=True)
+    plain = mo.ui.switch(value=edited()[1], label="Plain +1 instead")
+    return factor, plain
+
+
+@app.cell
+def _():
+    only_selected = mo.ui.switch(label="Only the selected character")
+    part = mo.ui.number(1, 16, value=1, label="Which token of the character")
+    return only_selected, part
+
+
+@app.cell
+def _(detail, edit_from, factor, layer, only_selected, part, plain):
+    _reset = mo.ui.button(label="Reset", on_click=lambda _: edit_from((1.0, False)))
+    _controls = {
+        "What if": [layer, factor, plain, _reset],
+        "Attention": [layer],
+        "Numbers": [only_selected],
+        "Context": [part],
+    }
+    mo.vstack([detail, mo.hstack(_controls[detail.value], justify="start", gap=1.5, wrap=True)])
+    return
+
+
+@app.cell
+def _(at, detail, documents, factor, inference, layer, only_selected, part, plain, theme):
+    _views = {
+        "What if": lambda document: panels.what_if_view(
+            inference, document, Edit(document.tokens_of(at), factor.value, layer.value, plain.value), theme
+        ),
+        "Attention": lambda document: panels.attention_view(inference, document, at, layer.value, theme),
+        "Numbers": lambda document: panels.numbers_view(document, at if only_selected.value else None),
+        "Context": lambda document: panels.context_view(inference, document, at, part.value, theme),
+    }
+    try:
+        _shown = [_views[detail.value](_document) for _document in documents]
+    except HowFarError as error:
+        mo.stop(True, panels.sentence(error))
+    mo.vstack(_shown, gap=2)
+    return
+
+
+@app.cell
+def _(at, colour, detail, factor, layer, models, plain, scale, text):
+    view = View(
+        text=text.value,
+        models=tuple(models.value),
+        at=at,
+        scale=scale.value,
+        colour=colour.value,
+        layer=layer.value,
+        detail=detail.value,
+        factor=factor.value,
+        plain=plain.value,
+    )
+    panels.link_line(view)
+    return
+
+
+@app.cell
+def _(colour, documents, scale, theme):
+    panels.save_buttons(panels.spacing_to_save(documents, scale.value, colour.value, theme))
+    return
 
 
 if __name__ == "__main__":

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import html
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import marimo as mo
+import polars as pl
 
 from howfar.charts.alternatives import increments_of_alternatives
 from howfar.charts.attention import attention_arcs, attention_by_distance
 from howfar.charts.glyphs import visible
 from howfar.charts.picture import Picture
-from howfar.charts.rows import Cells
+from howfar.charts.rows import Cells, Scale
+from howfar.charts.spacing import Colour, spacing
 from howfar.charts.theme import Theme
 from howfar.charts.what_if import gap_changes, loss_changes, prediction_changes
 from howfar.errors import TextError
 from howfar.explorer.inference import Inference
+from howfar.explorer.view import View
 from howfar.explorer.what_if import Edit
 from howfar.text.spans import token_bytes
 from howfar.tracing import Trace
+
+SAVED_AS = ("html", "svg", "png")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +51,14 @@ class Document:
         """The selected cell, or the last one where the text has become shorter."""
         return min(at, len(self.cells) - 1)
 
+    @cached_property
+    def token_spans(self) -> list[tuple[int, int]]:
+        """First token and token past the last of each cell."""
+        return self.cells.token_spans()
+
     def tokens_of(self, cell: int) -> tuple[int, int]:
         """First token and token past the last of a cell."""
-        stop = int(self.cells.end_tokens[cell])
-        return stop - int(self.cells.num_tokens[cell]), stop
+        return self.token_spans[cell]
 
 
 def read(inference: Inference, models: Sequence[str], text: str) -> list[Document]:
@@ -64,7 +74,8 @@ def read(inference: Inference, models: Sequence[str], text: str) -> list[Documen
 
 def sentence(error: Exception) -> mo.Html:
     """An error as the one sentence that it is."""
-    return mo.callout(mo.Html(f"<p role='alert'>{html.escape(str(error).capitalize())}.</p>"), kind="warn")
+    said = str(error)
+    return mo.callout(mo.Html(f"<p role='alert'>{html.escape(said[:1].upper() + said[1:])}.</p>"), kind="warn")
 
 
 def selection_line(documents: Sequence[Document], at: int) -> mo.Html:
@@ -99,88 +110,170 @@ class Shown:
     """One picture of a view.
 
     Attributes:
-        name: For the file's name.
+        name: For the name of its file.
         picture: The picture.
         heading: What stands above it.
     """
 
     name: str
     picture: Picture
-    heading: str = ""
+    heading: str
+
+    @property
+    def element(self) -> mo.Html:
+        """The picture below its heading."""
+        chart = mo.ui.altair_chart(self.picture.chart, chart_selection=False, legend_selection=False)
+        return mo.vstack([mo.md(f"#### {self.heading}"), chart], gap=0.25)
 
 
-def what_if_pictures(inference: Inference, document: Document, edit: Edit, theme: Theme) -> tuple[str, list[Shown]]:
-    """What an edit changes: a sentence and its pictures.
+def what_if_view(inference: Inference, document: Document, edit: Edit, theme: Theme) -> mo.Html:
+    """What an edit changes.
 
     Raises:
-        NoIncrementsError: The model has none to edit.
+        NoIncrementsError: The model has no increments to edit.
     """
-    import polars as pl
-
     cells = document.cells
     result = inference.what_if(document.model, document.trace.text, edit)
-    predictions = result.predictions(inference.tokenizer(document.model)).with_columns(
-        label=pl.col("bytes").map_elements(token_label, return_dtype=pl.String)
-    )
-    losses = result.losses(cells).with_columns(label=pl.col("bytes").map_elements(token_label, return_dtype=pl.String))
-    gaps = result.gaps(cells)
+    predictions = _labelled(result.predictions(inference.tokenizer(document.model)))
+    losses, gaps = _labelled(result.losses(cells)), result.gaps(cells)
     gaps = gaps.with_columns(label=pl.Series(cells.labels).gather(gaps["cell"]))
-    in_all = float(losses["change"].sum())
-    best = predictions.sort("before", descending=True)["label"][0]
-    best_after = predictions.sort("after", descending=True)["label"][0]
+    before, after = (predictions.sort(side, descending=True)["label"][0] for side in ("before", "after"))
     said = (
-        f"The loss of the {len(losses)} tokens that follow changes by <b id='loss-change'>{in_all:+.4f}</b> nats in all. "
-        f"The likeliest next token is <b>{html.escape(best)}</b>"
-        + (f" before and <b>{html.escape(best_after)}</b> after." if best_after != best else ", before and after.")
+        f"The loss of the {len(losses)} tokens that follow changes by "
+        f"<b id='loss-change'>{losses['change'].sum():+.4f}</b> nats in all. Likeliest next: "
+        f"<b>{html.escape(before)}</b> before, <b>{html.escape(after)}</b> after."
     )
-    pictures = [Shown("predictions", prediction_changes(predictions, theme=theme), "What comes next")]
-    if len(losses):
-        pictures.append(Shown("losses", loss_changes(losses, theme=theme), "Loss on each token that follows"))
-    pictures.append(Shown("gaps", gap_changes(gaps, theme=theme), "Every gap, in every layer"))
-    return said, pictures
+    return _view(
+        document,
+        said,
+        [
+            Shown("predictions", prediction_changes(predictions, theme=theme), "What comes next"),
+            Shown("losses", loss_changes(losses, theme=theme), "Loss on each token that follows"),
+            Shown("gaps", gap_changes(gaps, theme=theme), "Every gap of the text, layer by layer"),
+        ],
+    )
 
 
-def attention_pictures(
-    inference: Inference, document: Document, at: int, layer: int, theme: Theme
-) -> tuple[str, list[Shown]]:
-    """What the selected character looks back at: a sentence and its pictures."""
-    cell = document.selected(at)
-    token = document.tokens_of(cell)[1] - 1
+def attention_view(inference: Inference, document: Document, at: int, layer: int | None, theme: Theme) -> mo.Html:
+    """What the selected character looks back at, in one layer; the first where none is chosen."""
+    token = document.tokens_of(document.selected(at))[1] - 1
     attention = inference.attention(document.model, document.trace.text, token)
+    layer = attention.layers[0] if layer is None else layer
     weights = attention.weights[attention.layers.index(layer)]
     arguments: Any = (document.cells, layer, token, weights, attention.passage.first)
-    mark = float(weights[:, 0].mean()) if attention.passage.first < 0 else 0.0
-    said = f"Of what layer {layer} reads here, {mark:.0%} is the beginning of the text, {weights[:, -1].mean():.0%} the character itself."
-    return said, [
-        Shown("attention-arcs", attention_arcs(*arguments, theme=theme), f"Layer {layer}, head by head"),
-        Shown("attention-distance", attention_by_distance(*arguments, theme=theme), "Weight against distance"),
+    said = f"Of what layer {layer} reads here, {weights[:, -1].mean():.0%} is the selected token itself"
+    if attention.passage.first < 0:
+        said += f" and {weights[:, 0].mean():.0%} the mark at the beginning of the text"
+    return _view(
+        document,
+        said + " (mean over heads).",
+        [
+            Shown("attention", attention_arcs(*arguments, theme=theme), f"Layer {layer}, head by head"),
+            Shown("attention-by-distance", attention_by_distance(*arguments, theme=theme), "Weight against distance"),
+        ],
+    )
+
+
+def numbers_view(document: Document, at: int | None) -> mo.Html:
+    """The table behind the picture, all of it or that of one cell."""
+    table = document.trace.table()
+    if at is not None:
+        first, stop = document.tokens_of(document.selected(at))
+        table = table.filter(pl.col("token").is_between(first, stop, closed="left"))
+    readable = table.with_columns(pl.col("bytes").bin.encode("hex").str.to_uppercase())
+    files = {
+        "csv": lambda: b"\xef\xbb\xbf" + readable.write_csv().encode(),  # the mark tells Excel that it is UTF-8
+        "parquet": lambda: _parquet(table),
+    }
+    downloads = [
+        mo.download(make, f"howfar-{document.model}.{kind}", label=kind.upper()) for kind, make in files.items()
     ]
+    shown = mo.ui.table(readable, selection=None, page_size=20, show_download=False, show_column_summaries=False)
+    return mo.vstack(
+        [mo.Html(f"<b>{html.escape(document.model)}</b>"), shown, mo.hstack(["Save", *downloads], justify="start")]
+    )
 
 
-def context_pictures(inference: Inference, document: Document, token: int, theme: Theme) -> tuple[Any, list[Shown]]:
-    """How a token's increment ranks: a table and its picture.
+def context_view(inference: Inference, document: Document, at: int, part: int, theme: Theme) -> mo.Html:
+    """How an increment ranks among those that other tokens would have had in its place.
+
+    Args:
+        inference: The models.
+        document: The text.
+        at: The selected cell.
+        part: Which of the cell's tokens, counted from 1.
+        theme: The charts' theme.
 
     Raises:
-        NoIncrementsError: The model has none.
+        NoIncrementsError: The model has no increments.
     """
-    import polars as pl
-
-    alternatives = inference.alternatives(document.model, document.trace.text, token)
-    labels = [token_label(data) for data in token_bytes(inference.tokenizer(document.model), alternatives.token_ids.tolist())]
+    first, stop = document.tokens_of(document.selected(at))
+    token = min(first + part, stop) - 1
+    found = inference.alternatives(document.model, document.trace.text, token)
+    names = [token_label(data) for data in token_bytes(inference.tokenizer(document.model), found.token_ids.tolist())]
+    here = found.token_ids == found.token_id
     candidates = pl.concat(
-        pl.DataFrame(
-            {
-                "layer": [layer] * len(labels),
-                "label": labels,
-                "increment": increments,
-                "is_here": alternatives.token_ids == alternatives.token_id,
-            }
-        )
-        for layer, increments in zip(alternatives.layers, alternatives.increments.mean(axis=1), strict=True)
+        pl.DataFrame({"layer": [layer] * len(names), "label": names, "increment": of_layer, "is_here": here})
+        for layer, of_layer in zip(found.layers, found.increments.mean(axis=1), strict=True)
     )
-    return alternatives, [Shown("context", increments_of_alternatives(candidates, theme=theme), "")]
+    whole = "every token of the vocabulary" if found.is_whole_vocabulary else f"the {len(names)} likeliest tokens"
+    picture = increments_of_alternatives(candidates, theme=theme)
+    said = (
+        f"The increment of <b>{html.escape(names[int(here.argmax())])}</b> here, among those that {whole} would have."
+    )
+    ranks = mo.ui.table(found.ranks(), selection=None, show_download=False, show_column_summaries=False)
+    return _view(document, said, [Shown("context", picture, "In its place")], ranks)
 
 
-def chart(picture: Picture, on_change: Callable[[Any], None] | None = None) -> Any:
-    """A picture as a marimo element."""
-    return mo.ui.altair_chart(picture.chart, chart_selection=False, legend_selection=False, on_change=on_change)
+def spacing_to_save(documents: Sequence[Document], scale: Scale, colour: Colour, theme: Theme) -> dict[str, Any]:
+    """How to make the picture of each text when it is asked for."""
+
+    def make(document: Document) -> Callable[[], Picture]:
+        return lambda: spacing(document.trace, scale=scale, colour=colour, theme=theme)
+
+    return {f"spacing-{document.model}": make(document) for document in documents}
+
+
+def save_buttons(pictures: dict[str, Callable[[], Picture]]) -> mo.Html:
+    """Buttons that save pictures, which are drawn when one is pressed."""
+
+    def draw(make: Callable[[], Picture], kind: str) -> Callable[[], bytes]:
+        return lambda: make().render(kind)
+
+    rows = [
+        mo.hstack(
+            [
+                mo.Html(f"Save {html.escape(name)}"),
+                *(mo.download(draw(make, kind), f"{name}.{kind}", label=kind.upper()) for kind in SAVED_AS),
+            ],
+            justify="start",
+        )
+        for name, make in pictures.items()
+    ]
+    return mo.hstack(rows, justify="start", gap=2, wrap=True)
+
+
+def link_line(view: View) -> mo.Html:
+    """The link that restores what is seen."""
+    link = view.link()
+    if link is None:
+        return mo.md("The text is too long for a link; save the picture instead.")
+    return mo.Html(f"<p><a id='link' href='{html.escape(link)}'>Link to all that you see here</a></p>")
+
+
+def _view(document: Document, said: str, shown: Sequence[Shown], *more: Any) -> mo.Html:
+    buttons = save_buttons({f"{one.name}-{document.model}": (lambda one=one: one.picture) for one in shown})
+    title = mo.Html(f"<p class='said'><b>{html.escape(document.model)}.</b> {said}</p>")
+    return mo.vstack([title, *(one.element for one in shown), *more, buttons], gap=1)
+
+
+def _labelled(table: pl.DataFrame) -> pl.DataFrame:
+    return table.with_columns(
+        label=pl.Series([token_label(data) for data in table["bytes"].to_list()], dtype=pl.String)
+    )
+
+
+def _parquet(table: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    table.write_parquet(buffer)
+    return buffer.getvalue()

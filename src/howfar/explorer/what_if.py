@@ -100,7 +100,7 @@ class WhatIf:
         )
 
     def gaps(self, cells: Cells) -> pl.DataFrame:
-        """Gap of each cell in the passage, summed over its tokens: `layer`, `head`, `cell`, `before`, `after`, `change`."""
+        """Gap of each cell, the sum over its tokens: `layer`, `head`, `cell`, `before`, `after`, `change`."""
         import polars as pl
 
         passage, ends = self.before.passage, cells.end_tokens

@@ -1,0 +1,19 @@
+"""Tables inside charts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import altair as alt
+    import polars as pl
+
+
+def inline(table: pl.DataFrame) -> alt.InlineData:
+    """A table as a chart's own data: one string, which Altair does not walk through value by value.
+
+    It also keeps notebooks from moving the data to a file that a chart which is soon replaced no longer finds.
+    """
+    import altair as alt
+
+    return alt.InlineData(values=table.write_json(), format=alt.DataFormat(type="json"))

@@ -1,0 +1,90 @@
+"""`howfar explore`: the explorer in a browser."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from howfar.errors import ConfigError, OutputError
+
+EDITED = Path("howfar-explorer.py")
+
+
+def explore(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Bundled models, folders or Hub ids to choose from; all bundled models where none is named."
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 for any that is free.")] = 0,
+    token: Annotated[bool, typer.Option(help="Let in only those who know the token that is printed.")] = True,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    edit: Annotated[bool, typer.Option("--edit", help=f"Copy the page to {EDITED} and open it to change.")] = False,
+) -> None:
+    """Open a page where you type a text and see the spacing move."""
+    from howfar.explorer.server import import_marimo
+
+    import_marimo()
+    if edit:
+        _edit(models or [], host, port, browser)
+    else:
+        _serve(models or [], host, port, token, browser)
+
+
+def _serve(models: list[str], host: str, port: int, with_token: bool, browser: bool) -> None:
+    import uvicorn
+
+    from howfar.explorer.inference import shared_inference
+    from howfar.explorer.server import make_app, new_token
+
+    listener = _listen(host, port)
+    inference = shared_inference(models)
+    typer.echo(f"Loading {', '.join(inference.names)} …")
+    inference.load_all()
+    token = new_token() if with_token else None
+    address = f"http://{host}:{listener.getsockname()[1]}/" + (f"?access_token={token}" if token else "")
+    typer.echo(f"The explorer is at {address} until you press Ctrl+C.")
+    if browser:
+        threading.Timer(1.0, webbrowser.open, [address]).start()
+    server = uvicorn.Server(uvicorn.Config(make_app(token), log_level="warning", timeout_graceful_shutdown=2))
+    server.run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the address before anything slow is done.
+
+    Raises:
+        ConfigError: It is taken, or not this machine's.
+    """
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen at {host}:{port} ({error.strerror}); choose another --port or --host"
+        ) from error
+    return listener
+
+
+def _edit(models: list[str], host: str, port: int, browser: bool) -> None:
+    from howfar.explorer.server import NOTEBOOK, models_to_environment
+
+    if not EDITED.exists():
+        try:
+            shutil.copyfile(NOTEBOOK, EDITED)
+        except OSError as error:
+            raise OutputError(f"{EDITED} cannot be written here ({error.strerror}); go to another folder") from error
+    arguments = ["--host", host, *(["--port", str(port)] if port else []), *([] if browser else ["--headless"])]
+    command = [sys.executable, "-m", "marimo", "edit", str(EDITED), "--skip-update-check", *arguments]
+    raise typer.Exit(subprocess.run(command, env=models_to_environment(models)).returncode)
