@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from howfar.text.build import build_corpus
 from howfar.text.corpus import Corpus
@@ -47,12 +46,6 @@ TRAINER = {
     "logging_steps": 2,
     "save_steps": 3,
 }
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> None:
-    """Tiny models are faster so, and sums have one order."""
-    torch.set_num_threads(1)
 
 
 def make_corpus(folder: Path, seed: int = 0) -> Corpus:
