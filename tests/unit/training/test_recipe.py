@@ -6,6 +6,7 @@ import pytest
 from howfar.errors import ConfigError
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.training.recipe import NOT_THE_TRAINERS, Recipe, bundled_recipes
+from howfar.training.run import training_arguments
 
 MINIMAL = {"name": "a", "corpus": "corpora/b", "trainer": {"max_steps": 10}}
 
@@ -32,12 +33,25 @@ def test_bundled_recipes_load_under_their_own_names(name: str) -> None:
     assert Recipe.load(name).name == name
 
 
+@pytest.mark.parametrize("name", bundled_recipes())
+def test_bundled_recipes_have_options_that_the_trainer_takes(name: str, tmp_path: Path) -> None:
+    recipe = Recipe.load(name, overrides={"trainer": {"use_cpu": True}})
+    arguments = training_arguments(recipe, tmp_path)
+    assert arguments.max_steps == recipe.trainer["max_steps"]
+    assert arguments.accelerator_config.non_blocking is name.startswith("bilingual-")
+
+
 @pytest.mark.parametrize(
     ("variant", "increments"),
     [
         ("rope", None),
         ("shared", {"scope": "shared", "bound": "softplus", "start": "random"}),
         ("per-layer", {"scope": "per_layer", "bound": "sigmoid", "max_increment": 10.0, "start": "random"}),
+        ("shared-per-head", {"scope": "shared", "per_head": True, "bound": "softplus", "start": "random"}),
+        (
+            "per-layer-per-head",
+            {"scope": "per_layer", "per_head": True, "bound": "sigmoid", "max_increment": 10.0, "start": "random"},
+        ),
     ],
 )
 def test_published_recipes_have_the_published_setup(variant: str, increments: dict[str, object] | None) -> None:
