@@ -301,6 +301,18 @@ def test_a_corpus_of_another_tokenizer_is_refused(recipe: MakeRecipe, corpus: Co
         train(recipe(corpus=str(tmp_path)), tmp_path / "run")
 
 
+# Names
+
+
+def test_the_package_offers_its_names() -> None:
+    import howfar.training
+
+    assert howfar.training.train is train
+    assert all(hasattr(howfar.training, name) for name in howfar.training.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'trian'; it has GraftRecipe, Recipe, "):
+        _ = howfar.training.trian
+
+
 # `python -m howfar.training`
 
 
