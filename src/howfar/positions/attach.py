@@ -52,19 +52,18 @@ def attach(model: nn.Module, config: IncrementConfig | None = None) -> Increment
     increments = Increments(config, decoder.module, decoder.layers, rotations)
     _add_networks(increments, decoder)
     if config.per_head:
-        decoder.module.set_attn_implementation(per_head.register(decoder.module.config._attn_implementation))
+        per_head.use_attention(decoder.module)
     increments.add_hooks()
     setattr(decoder.module, HANDLE, increments)
     try:
         _check_identity(increments, decoder, before)
     except Exception as error:  # whatever an architecture raises that takes its positions in another way
         detach(model)
-        advice = "use per_head=False for this model" if config.per_head else "use another rotary model"
+        what, advice = "increments", "use another rotary model"
+        if config.per_head:
+            what, advice = "positions per head", "use per_head=False for this model"
         reason = str(error).strip().partition("\n")[0]
-        raise UnsupportedModelError(
-            f"{type(model).__name__} does not rotate as increments need{' for each head' if config.per_head else ''}: "
-            f"with increments of 1 it should give what it gives without ({reason}); {advice}"
-        ) from error
+        raise UnsupportedModelError(f"{type(model).__name__} cannot be given {what}: {reason}; {advice}") from error
     return increments
 
 
@@ -80,8 +79,7 @@ def detach(model: nn.Module) -> None:
         del owner.increments
     delattr(increments.decoder, HANDLE)
     if increments.config.per_head:
-        implementation = increments.decoder.config._attn_implementation
-        increments.decoder.set_attn_implementation(implementation.removeprefix(per_head.PREFIX))
+        per_head.restore_attention(increments.decoder)
 
 
 def increments_of(model: nn.Module) -> Increments:
@@ -124,4 +122,5 @@ def _check_identity(increments: Increments, decoder: Decoder, before: Probe) -> 
     after = probe(decoder)
     increments.overrides = []
     if before.output is not None:
-        torch.testing.assert_close(after.output, before.output, equal_nan=True, msg="its output differs")
+        message = "at positions 0, 1, 2, ... its output differs from what it was"
+        torch.testing.assert_close(after.output, before.output, equal_nan=True, msg=message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -82,7 +82,7 @@ class IncrementNetwork(nn.Module):
         start = torch.zeros_like(logits)
         return F.softplus(logits + SOFTPLUS_OF_ONE) / F.softplus(start + SOFTPLUS_OF_ONE)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> IncrementNetwork:
         # `model.half()` or `.to(torch.bfloat16)` moves the network and leaves its precision alone.
         def move_only(tensor: Tensor) -> Tensor:
             moved = fn(tensor)

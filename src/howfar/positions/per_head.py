@@ -116,15 +116,25 @@ for _implementation in ("eager", "sdpa"):  # so that a model can be switched to 
     register(_implementation)
 
 
+def use_attention(decoder: PreTrainedModel) -> None:
+    """Switch a decoder to the per-head variant of its attention function."""
+    decoder.set_attn_implementation(register(decoder.config._attn_implementation))
+
+
+def restore_attention(decoder: PreTrainedModel) -> None:
+    """Switch a decoder back to the attention function that it had."""
+    decoder.set_attn_implementation(decoder.config._attn_implementation.removeprefix(PREFIX))
+
+
 def check_attention(decoder: PreTrainedModel) -> None:
     """Make sure that a decoder uses a per-head attention function; with another its heads would not be rotated.
 
     Raises:
-        UnsupportedModelError: It was switched to another one.
+        UnsupportedModelError: It was switched to another one, or has attention of its own that cannot be switched.
     """
     implementation = decoder.config._attn_implementation
     if not implementation.startswith(PREFIX):
         raise UnsupportedModelError(
-            f"{type(decoder).__name__} has positions per head but uses attention {implementation!r}; "
-            f"call model.set_attn_implementation({PREFIX + implementation!r})"
+            f"{type(decoder).__name__} attends by {implementation!r}, which rotates all heads alike; "
+            f"for positions per head call model.set_attn_implementation({PREFIX + implementation!r})"
         )

@@ -89,12 +89,13 @@ def rotation_of(rotary: nn.Module, layer_type: str | None, angles: Literal["floa
         prefix = f"{layer_type}_" if hasattr(copy, f"{layer_type}_inv_freq") else ""
         for layout in ("halves", "interleaved", "single"):
             candidate = Rotation(copy, prefix, layout)
-            cos, sin = candidate(torch.arange(8, device="cpu")[None, None], torch.float32)
+            cos, sin = candidate(torch.arange(8, dtype=torch.float32, device="cpu")[None, None], torch.float32)
             if torch.equal(cos[0], expected_cos.float()) and torch.equal(sin[0], expected_sin.float()):
                 return Rotation(rotary, prefix, layout, angles)
     except (TypeError, ValueError, AttributeError, KeyError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
         raise UnsupportedModelError(
-            f"{name} gives its rotary angles in a form that increments cannot replace ({error}); "
+            f"{name} gives its rotary angles in a form that increments cannot replace ({reason}); "
             "use a model whose rotary module maps position ids to (cos, sin)"
         ) from error
     raise UnsupportedModelError(
