@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 HERE, OTHER = "#D55E00", "#0072B2"
 
 
-def increments_of_alternatives(candidates: pl.DataFrame, *, width: int = 1000, theme: Theme = "light") -> Picture:
+def increments_of_alternatives(candidates: pl.DataFrame, *, width: int = 940, theme: Theme = "light") -> Picture:
     """Draw the increment of every candidate as a tick, a row a layer; the one that stands there stands out.
 
     Args:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LEAST_WEIGHT = 0.01  # thinner arcs are not drawn
 MOST_CELLS = 100  # of text are drawn behind the token
-ARC_POINTS = 13
+ARC_POINTS = 25
 ROW_HEIGHT = 64
 HEAD_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8C6D00", "#000000")
 """Safe for colour-blind readers: Okabe and Ito's palette, its yellow darkened."""
@@ -30,7 +30,7 @@ def attention_arcs(
     weights: NDArray[np.float32],
     first_key: int,
     *,
-    width: int = 1000,
+    width: int = 940,
     theme: Theme = "light",
 ) -> Picture:
     """Draw each head's attention from one token as arcs over the text, which stands at its learned positions.
@@ -107,7 +107,7 @@ def attention_by_distance(
     weights: NDArray[np.float32],
     first_key: int,
     *,
-    width: int = 480,
+    width: int = 410,
     theme: Theme = "light",
 ) -> Picture:
     """Plot attention weight against distance, in ordinary tokens and in learned positions; a point a head and token.
@@ -218,7 +218,7 @@ def _text_rows(table: pl.DataFrame, *, per_head: bool) -> pl.DataFrame:
     import polars as pl
 
     num_heads = int(table["head"].max() or 0) + 1  # type: ignore[arg-type]
-    drawn = _drawn(table)
+    drawn = _drawn(table).filter(pl.col("cell") >= 0)
     if not per_head:
         drawn = drawn.filter(pl.col("head") == 0).with_columns(head=pl.lit(num_heads - 1))
     return drawn.select("label", "distance", x="distance", y=num_heads - 1 - pl.col("head") - 0.3)

@@ -44,7 +44,7 @@ def prediction_changes(predictions: pl.DataFrame, *, width: int = 360, theme: Th
     )
 
 
-def loss_changes(losses: pl.DataFrame, *, width: int = 1000, theme: Theme = "light") -> Picture:
+def loss_changes(losses: pl.DataFrame, *, width: int = 940, theme: Theme = "light") -> Picture:
     """Draw the change of loss on each token after the gap.
 
     Args:
@@ -81,7 +81,7 @@ def loss_changes(losses: pl.DataFrame, *, width: int = 1000, theme: Theme = "lig
     return Picture(chart, theme=theme, description="Change of loss on each token after the edited gap.")
 
 
-def gap_changes(gaps: pl.DataFrame, *, width: int = 1000, theme: Theme = "light") -> Picture:
+def gap_changes(gaps: pl.DataFrame, *, width: int = 940, theme: Theme = "light") -> Picture:
     """Draw the change of every gap in every layer as a field of colour; the mean over heads.
 
     Args:

@@ -1,176 +1,193 @@
-"""Held-out text in batches, and what one forward pass over a batch says: losses, increments, attention."""
+"""Held-out text in windows, and what a forward pass over some of them shows: increments, positions, attention."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from howfar.errors import NotMeasurableError
-from howfar.positions import Increments, Recording, increments_of, record
+from howfar.measures.documents import decoder_of
+from howfar.measures.statistics import MIN_DOCUMENTS
+from howfar.positions import Recording, increments_of, record
 from howfar.positions.per_head import PREFIX
-from howfar.positions.shapes import Bool, Float, Int
-from howfar.text.classes import ByteClass, classes_of_bytes
-from howfar.text.corpus import Split
-from howfar.text.spans import token_bytes
-from howfar.text.subword_classes import SubwordClass, classes_of_subword_vocabulary
+from howfar.positions.shapes import Bool
+from howfar.text.classes import classes_of_bytes
+from howfar.text.corpus import Corpus
+from howfar.text.spans import byte_spans_of_tokens, token_bytes
+from howfar.text.subword_classes import classes_of_subword_vocabulary
 from howfar.text.tokenizer import is_byte_tokenizer
+from howfar.tracing.run import document_mark
 
-DEFAULT_LENGTH = 512
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+LONGEST_WINDOW = 512
+MOST_CHARACTERS = 8  # per token
 
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of one document. Its first token is context only: nothing precedes it.
+    """A stretch of one document behind a document mark, as a model reads it.
 
     Attributes:
-        document: The document's index in its split.
-        tokens: int64 `[token]`.
+        document: The document's number.
+        tokens: int64 `[token]`; the first is the mark.
     """
 
     document: int
     tokens: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Windows side by side, padded behind their ends, where causal attention never looks.
-
-    Attributes:
-        windows: The windows.
-        tokens: `[window, token]`.
-        real: `[window, token]`, false for padding.
-    """
-
-    windows: tuple[Window, ...]
-    tokens: Int[Tensor, "window token"]
-    real: Bool[Tensor, "window token"]
+def window_length(model: PreTrainedModel) -> int:
+    """Tokens in a window: what the model was trained with, at most `LONGEST_WINDOW`."""
+    return min(LONGEST_WINDOW, int(model.config.max_position_embeddings))
 
 
-@dataclass
-class Attention:
-    """Attention weights of the latest forward pass by decoder layer; `[batch, head, query, key]`."""
-
-    weights: dict[int, Tensor] = field(default_factory=dict)
-
-
-def context_length(model: PreTrainedModel) -> int:
-    """Tokens in a window: what the model was trained with, at most `DEFAULT_LENGTH`."""
-    return min(DEFAULT_LENGTH, int(model.config.max_position_embeddings))
-
-
-def document_windows(split: Split, length: int, num_documents: int, seed: int = 0) -> list[Window]:
+def sample_windows(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Corpus | Iterable[str],
+    *,
+    num_documents: int,
+    length: int | None = None,
+    seed: int = 0,
+) -> list[Window]:
     """One window from each of some documents, so that windows are as independent as documents.
 
     Args:
-        split: The documents, usually a corpus's `held_out`.
-        length: The most tokens in a window.
-        num_documents: How many documents; spread evenly over the split, so that every source has its share.
-        seed: Decides where in its document a window begins.
+        model: What will read them.
+        tokenizer: The model's.
+        texts: A corpus, of which the held-out documents are read, or texts.
+        num_documents: How many documents at most; spread evenly over the texts, so that every source has its share.
+        length: The most tokens in a window; `window_length` where None.
+        seed: Decides where in its document a window begins, and the order of the windows.
 
     Raises:
-        NotMeasurableError: The split has no document of at least two tokens.
+        NotMeasurableError: There are too few documents for an interval, or their tokens are not the model's.
     """
     generator = np.random.default_rng(seed)
-    sizes = np.diff(np.asarray(split.offsets, dtype=np.int64)) - 1
-    usable = np.flatnonzero(sizes >= 2)
-    if not len(usable):
-        raise NotMeasurableError(f"the {split.name} split has no documents to measure on; build the corpus with some")
-    chosen = usable[np.unique(np.linspace(0, len(usable) - 1, min(num_documents, len(usable))).round().astype(int))]
+    length = length or window_length(model)
+    mark = document_mark(tokenizer)
+    documents = _spread(texts, tokenizer, num_documents)
     windows = []
-    for document in chosen.tolist():
-        # The window begins at the document mark or later, and ends inside the document.
-        first, stop = int(split.offsets[document]) - 1, int(split.offsets[document + 1]) - 1
-        start = int(generator.integers(first, max(first, stop - length) + 1))
-        tokens = np.asarray(split.tokens[start : min(start + length, stop)], dtype=np.int64)
-        windows.append(Window(document, tokens))
+    for place in generator.permutation(len(documents)).tolist():
+        number, text = documents[place]
+        # A token of text is seldom more than a few characters; a longer stretch need not be tokenized.
+        longest = length * MOST_CHARACTERS
+        start = int(generator.integers(0, max(0, len(text) - length) + 1))
+        token_ids = byte_spans_of_tokens(tokenizer, text[start : start + longest]).token_ids[: length - 1]
+        if len(token_ids):
+            windows.append(Window(number, np.append(mark, token_ids)))
+    if len(windows) < MIN_DOCUMENTS:
+        raise NotMeasurableError(
+            f"{len(windows)} documents with text give no interval; give at least {MIN_DOCUMENTS}, "
+            "or split the text into more"
+        )
+    check_vocabulary(model, windows)
     return windows
 
 
-def batches(windows: Sequence[Window], size: int, device: torch.device) -> Iterator[Batch]:
-    """Windows in batches, in their order."""
+def _spread(
+    texts: Corpus | Iterable[str], tokenizer: PreTrainedTokenizerBase, num_documents: int
+) -> list[tuple[int, str]]:
+    """Documents, evenly spread, by number."""
+    if not isinstance(texts, Corpus):
+        every = list(texts)
+        return [(number, every[number]) for number in _evenly(len(every), num_documents)]
+    decode, split = decoder_of(texts, tokenizer), texts.held_out
+    return [(number, decode(split.document(number))) for number in _evenly(split.num_documents, num_documents)]
+
+
+def _evenly(num_all: int, num_wanted: int) -> list[int]:
+    places = np.linspace(0, num_all - 1, min(num_wanted, num_all)).round().astype(int)
+    return [int(place) for place in places]
+
+
+def check_vocabulary(model: PreTrainedModel, windows: Sequence[Window]) -> None:
+    """Refuse tokens that a model does not have.
+
+    Raises:
+        NotMeasurableError: There are some.
+    """
+    largest = max(int(window.tokens.max()) for window in windows)
+    vocabulary_size = model.get_input_embeddings().num_embeddings
+    if largest >= vocabulary_size:
+        raise NotMeasurableError(
+            f"the tokenizer gives token {largest}, the model's vocabulary ends at {vocabulary_size - 1}; "
+            "pass the model's own tokenizer"
+        )
+
+
+def in_batches(windows: Sequence[Window], size: int) -> Iterator[Sequence[Window]]:
+    """The windows in their order, some at a time."""
     for begin in range(0, len(windows), size):
-        group = tuple(windows[begin : begin + size])
-        longest = max(len(window.tokens) for window in group)
-        tokens = torch.zeros(len(group), longest, dtype=torch.long)
-        real = torch.zeros(len(group), longest, dtype=torch.bool)
-        for row, window in enumerate(group):
-            tokens[row, : len(window.tokens)] = torch.from_numpy(window.tokens)
-            real[row, : len(window.tokens)] = True
-        yield Batch(group, tokens.to(device), real.to(device))
+        yield windows[begin : begin + size]
 
 
-def token_losses(model: PreTrainedModel, batch: Batch) -> Float[Tensor, "window token_but_first"]:
-    """Loss of each token but the first given those before it, in nats; zeros for padding."""
-    logits = model(input_ids=batch.tokens, use_cache=False).logits
-    losses = F.cross_entropy(logits[:, :-1].float().transpose(1, 2), batch.tokens[:, 1:], reduction="none")
-    return losses.masked_fill(~batch.real[:, 1:], 0)
+def real_tokens(windows: Sequence[Window]) -> Bool[Tensor, "window token"]:
+    """Which tokens are text where windows stand side by side, filled up behind their ends."""
+    lengths = torch.tensor([len(window.tokens) for window in windows])
+    return torch.arange(int(lengths.max())) < lengths[:, None]
 
 
 @contextmanager
-def watched(model: PreTrainedModel) -> Iterator[tuple[Recording, Attention]]:
-    """Keep the increments, positions and attention weights of each layer that has learned positions.
+def watch(model: PreTrainedModel, with_attention: bool = True) -> Iterator[tuple[Recording, dict[int, Tensor]]]:
+    """Keep each layer's increments and positions, and its attention weights.
 
-    Attention is computed eagerly for as long as the block lasts, for fused attention has no weights to show.
+    Args:
+        model: A model with increments.
+        with_attention: Whether to keep attention weights; attention is then computed eagerly as long as the block
+            lasts, for fused attention has no weights to show.
+
+    Yields:
+        The increments and positions, and by layer the weights `[batch, head, query, key]`, of the latest forward pass.
 
     Raises:
         NoIncrementsError: The model has no increments.
     """
-    increments, attention = increments_of(model), Attention()
-    before = model.config._attn_implementation
-    prefix = PREFIX if increments.config.per_head else ""
-    hooks = [
-        attention_module(increments, layer).register_forward_hook(_keep_weights(attention, layer))
-        for layer in increments.layer_indices
-    ]
-    model.set_attn_implementation(f"{prefix}eager")
-    try:
-        with record(model) as recording:
-            yield recording, attention
-    finally:
-        model.set_attn_implementation(before)
-        for hook in hooks:
-            hook.remove()
+    increments = increments_of(model)
+    weights: dict[int, Tensor] = {}
+
+    def keep_of(layer: int) -> Any:
+        def keep(module: nn.Module, args: Any, output: tuple[Tensor, Tensor]) -> None:
+            weights[layer] = output[1]
+
+        return keep
+
+    with record(model) as recording:
+        if not with_attention:
+            yield recording, weights
+            return
+        hooks = []
+        for layer in increments.layer_indices:
+            modules = increments.layers[layer].children()
+            attention = next(module for module in modules if "Attention" in type(module).__name__)
+            hooks.append(attention.register_forward_hook(keep_of(layer)))
+        before = model.config._attn_implementation
+        try:
+            model.set_attn_implementation(f"{PREFIX}eager" if before.startswith(PREFIX) else "eager")
+            yield recording, weights
+        finally:
+            model.set_attn_implementation(before)
+            for hook in hooks:
+                hook.remove()
 
 
-def attention_module(increments: Increments, layer: int) -> nn.Module:
-    """The attention module of a decoder layer."""
-    decoder_layer = increments.layers[layer]
-    module: nn.Module = getattr(decoder_layer, "self_attn", None) or decoder_layer.attention
-    return module
+def byte_lengths(tokenizer: PreTrainedTokenizerBase) -> NDArray[np.int64]:
+    """Bytes of text that each token id stands for, 0 for special tokens; `[id]`."""
+    return np.array([len(piece) for piece in token_bytes(tokenizer, range(len(tokenizer)))], dtype=np.int64)
 
 
-def _keep_weights(attention: Attention, layer: int):  # type: ignore[no-untyped-def]
-    def keep(module: nn.Module, args: tuple[object, ...], output: tuple[Tensor, Tensor]) -> None:
-        attention.weights[layer] = output[1]
-
-    return keep
-
-
-def byte_lengths(tokenizer: PreTrainedTokenizerBase, vocabulary_size: int) -> NDArray[np.int64]:
-    """Bytes of text that each token id stands for: int64 `[id]`; 0 for special tokens."""
-    return np.array([len(piece) for piece in _pieces(tokenizer, vocabulary_size)], dtype=np.int64)
-
-
-def class_of_tokens(tokenizer: PreTrainedTokenizerBase, windows: Iterable[Window]) -> list[NDArray[np.uint8]]:
-    """The class of each token of each window: by the text where tokens are bytes, else by the token alone."""
+def classes_of_tokens(tokenizer: PreTrainedTokenizerBase, windows: Sequence[Window]) -> list[NDArray[np.uint8]]:
+    """Classes of each window's tokens, `[token]`: by their text where tokens are bytes, else by the token alone."""
     if is_byte_tokenizer(tokenizer):
         return [classes_of_bytes(window.tokens) for window in windows]
-    classes = classes_of_subword_vocabulary(_pieces(tokenizer, len(tokenizer)))
+    classes = classes_of_subword_vocabulary(token_bytes(tokenizer, range(len(tokenizer))))
     return [classes[window.tokens] for window in windows]
-
-
-def class_names(tokenizer: PreTrainedTokenizerBase) -> type[ByteClass] | type[SubwordClass]:
-    """What the numbers of `class_of_tokens` mean."""
-    return ByteClass if is_byte_tokenizer(tokenizer) else SubwordClass
-
-
-def _pieces(tokenizer: PreTrainedTokenizerBase, vocabulary_size: int) -> list[bytes]:
-    return token_bytes(tokenizer, range(vocabulary_size))

@@ -65,8 +65,8 @@ def held_out_scores(
         features: `[item, feature]`.
         labels: `[item]`, what to predict.
         documents: `[item]`; no document is both fitted to and scored.
-        probe: False: logistic regression on a cubic spline of each feature, so that a feature that only bends another
-            one adds nothing. True: a linear probe of many features (ridge regression).
+        probe: False: logistic regression on a cubic spline of each feature's quantile, so that a feature adds nothing
+            if it is but another one bent. True: a linear probe of many features (ridge regression).
         num_folds: Parts that the documents are divided into.
 
     Returns:
@@ -75,31 +75,39 @@ def held_out_scores(
     Raises:
         NotMeasurableError: One class only, or fewer documents than `MIN_DOCUMENTS`.
     """
-    from sklearn.linear_model import LogisticRegression, RidgeClassifier
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import SplineTransformer, StandardScaler
 
-    labels = check_labels(labels)
+    features, labels = np.asarray(features), check_labels(labels)
     which, num_documents = numbered(documents)
     if num_documents < MIN_DOCUMENTS:
         raise NotMeasurableError(
             f"{num_documents} documents are too few to hold some out; give at least {MIN_DOCUMENTS}"
         )
-    model = (
-        make_pipeline(StandardScaler(), RidgeClassifier(alpha=10.0))
-        if probe
-        else make_pipeline(
-            SplineTransformer(n_knots=5, knots="quantile", extrapolation="linear"),
-            StandardScaler(),
-            LogisticRegression(solver="newton-cholesky"),
-        )
-    )
+    model = _linear_probe() if probe else _additive_model(*features.shape)
     folds = StratifiedGroupKFold(num_folds, shuffle=True, random_state=0)
-    features = np.asarray(features)
-    return np.asarray(
-        cross_val_predict(model, features, labels, groups=which, cv=folds, method="decision_function"), np.float64
+    scores = cross_val_predict(model, features, labels, groups=which, cv=folds, method="decision_function")
+    return np.asarray(scores, np.float64)
+
+
+def _additive_model(num_items: int, num_features: int) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import QuantileTransformer, SplineTransformer
+
+    knots = np.tile(np.linspace(0, 1, 5)[:, None], num_features)
+    return make_pipeline(
+        QuantileTransformer(n_quantiles=min(100, num_items // 2), random_state=0),
+        SplineTransformer(knots=knots),
+        LogisticRegression(solver="newton-cholesky"),
     )
+
+
+def _linear_probe() -> Any:
+    from sklearn.linear_model import RidgeClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), RidgeClassifier(alpha=10.0))
 
 
 @dataclass(frozen=True)

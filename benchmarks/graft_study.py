@@ -1,0 +1,144 @@
+"""Graft a pretrained model in four ways, each beside a baseline on the same windows, and compare them.
+
+Increments only and with LoRA, shared and per layer, and LoRA with plain positions. Every run sees the same windows in
+the same order; every model is scored on the same windows of the same held-out documents, in float32. Intervals resample
+documents; differences are paired. Run it again with the same arguments to carry on where it stopped.
+
+    howfar corpus build corpus en=train.txt,held_out=dev.txt --tokenizer model.gguf
+    taskset -c 0 env OMP_NUM_THREADS=1 python benchmarks/graft_study.py model.gguf corpus runs/grafts --steps 100
+
+The last line of output is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+
+from howfar.measures import statistics
+from howfar.measures.vocabulary import agreement, movers, vocabulary
+from howfar.models.loading import load
+from howfar.text.corpus import Corpus
+from howfar.text.windows import Windows
+from howfar.training.evaluation import DocumentLosses, document_losses
+from howfar.training.graft import graft
+from howfar.training.graft_recipe import GraftRecipe
+from howfar.training.trainer import increment_statistics
+
+RATES = {"shared": 1e-2, "per_layer": 3e-3}  # a network of layer inputs reads far larger numbers than one of embeddings
+RUNS = [("lora", "shared"), ("increments", "shared"), ("increments", "per_layer"), ("lora", "per_layer")]
+
+
+def recipe_of(arguments: argparse.Namespace, train: str, scope: str) -> GraftRecipe:
+    """One run. All are scored together at the end, so each scores only a window by itself."""
+    trainer = {
+        "max_steps": arguments.steps,
+        "per_device_train_batch_size": arguments.batch_size,
+        "warmup_steps": arguments.steps // 20,
+        "logging_steps": max(1, arguments.steps // 10),
+        "save_steps": max(1, arguments.steps // 4),
+        "bf16": arguments.bf16,
+        "use_cpu": not torch.accelerator.is_available(),
+    }
+    return GraftRecipe.load(
+        f"graft-{train}",
+        overrides={
+            "base": arguments.base,
+            "corpus": arguments.corpus,
+            "name": f"{train}-{scope}",
+            "context": arguments.context,
+            "increments": {"scope": scope},
+            "increment_learning_rate": RATES[scope],
+            "baseline": (train, scope) == RUNS[0],
+            "held_out_windows": 1,
+            "trainer": trainer,
+        },
+    )
+
+
+def score(model: torch.nn.Module, corpus: Corpus, arguments: argparse.Namespace) -> DocumentLosses:
+    """Losses of held-out documents."""
+    return document_losses(
+        model, corpus.held_out, length=arguments.context, batch_size=4, max_windows=arguments.held_out_windows
+    )
+
+
+def losses_table(losses: dict[str, DocumentLosses]) -> list[dict[str, Any]]:
+    """Nats per byte of each model, and its paired differences from the base and from what was trained alike."""
+    estimates = {name: statistics.ratio(loss.nats, loss.num_bytes) for name, loss in losses.items()}
+    rows = []
+    for name, estimate in estimates.items():
+        row: dict[str, Any] = {"model": name, "nats_per_byte": _with_interval(estimate)}
+        row["minus_base"] = _with_interval(estimate - estimates["base"])
+        if name.startswith("lora-"):
+            row["minus_lora_baseline"] = _with_interval(estimate - estimates["lora-baseline"])
+        rows.append(row)
+    return rows
+
+
+def _with_interval(estimate: statistics.Estimate) -> list[float]:
+    return [round(float(part), 6) for part in (estimate.value, estimate.low, estimate.high)]
+
+
+def main() -> None:
+    """Run, score, compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("base")
+    parser.add_argument("corpus")
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--context", type=int, default=256)
+    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--held-out-windows", type=int, default=64)
+    parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True)
+    arguments = parser.parse_args()
+    begun, corpus = time.time(), Corpus.open(arguments.corpus)
+
+    folders: dict[str, Path] = {}
+    for train, scope in RUNS:
+        folder = arguments.output / f"{train}-{scope}"
+        graft(recipe_of(arguments, train, scope), folder)
+        folders[folder.name] = folder
+        if (folder / "baseline").is_dir():
+            folders[f"{train}-baseline"] = folder / "baseline"
+        print(f"{folder.name}: done after {time.time() - begun:.0f} s", flush=True)
+
+    probe = torch.stack([torch.from_numpy(window) for window in Windows(corpus.held_out, arguments.context, 0, 8)])
+    losses, tables, spread = {"base": score(load(arguments.base), corpus, arguments)}, {}, {}
+    for name, folder in folders.items():
+        model = load(folder)
+        losses[name] = score(model, corpus, arguments)
+        spread[name] = increment_statistics(model, probe)
+        if not name.endswith("baseline"):
+            tables[name] = vocabulary(model)
+            tables[name].write_parquet(folder / "vocabulary.parquet")
+        print(f"{name}: scored after {time.time() - begun:.0f} s", flush=True)
+
+    with pl.Config(tbl_rows=-1, tbl_cols=-1, fmt_str_lengths=40, tbl_width_chars=160):
+        agreements = agreement(tables)
+        print(agreements)
+        for name, table in tables.items():
+            print(name, movers(table, num=15, min_count=5).filter(pl.col("among") == "all"))
+            print(table.filter(pl.col("special")))
+            print(table.filter(pl.col("count") > 0).group_by("class").agg(pl.len(), pl.col("drift").mean()))
+    result = {
+        "steps": arguments.steps,
+        "tokens": arguments.steps * arguments.batch_size * arguments.context,
+        "held_out_documents": len(losses["base"].nats),
+        "held_out_bytes": round(float(losses["base"].num_bytes.sum())),
+        "losses": losses_table(losses),
+        "agreement": agreements.to_dicts(),
+        "increments": spread,
+        "elapsed_seconds": round(time.time() - begun),
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Charts: pure functions from data to chart objects; nothing displays by itself."""

@@ -1,0 +1,87 @@
+"""Find out which characters this machine's fonts can draw in PNG and PDF files, by drawing them.
+
+HTML and SVG files are drawn with the fonts of whoever opens them, so they need no check.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import cache
+from pathlib import Path
+from xml.sax.saxutils import escape, quoteattr
+
+from howfar.charts.theme import FONT
+from howfar.errors import OutputError
+
+_NO_CHARACTER = "\U0010ffff"  # no font has it: what is drawn for it is what is drawn for all that is missing
+_MOST_NAMED = 8
+
+_REMEDIES = (
+    (("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "IDEOGRAPHIC", "FULLWIDTH"), "Noto Sans CJK", "fonts-noto-cjk"),
+    (("",), "the Noto fonts", "fonts-noto-core fonts-symbola"),
+)
+"""By the beginning of a character's Unicode name: a font that has it, and Debian's name for its package."""
+
+
+def check_fonts(text: str, format: str) -> None:
+    """Refuse to draw boxes.
+
+    Args:
+        text: The characters to draw.
+        format: Of the file, for the message.
+
+    Raises:
+        OutputError: No font on this machine has one of them; the message says which to install.
+    """
+    missing = missing_characters(text)
+    if not missing:
+        return
+    more = f" and {len(missing) - _MOST_NAMED:,} more" if len(missing) > _MOST_NAMED else ""
+    name = unicodedata.name(missing[0], "")
+    font, package = next((font, package) for starts, font, package in _REMEDIES if name.startswith(starts))
+    raise OutputError(
+        f"no font on this machine has {' '.join(missing[:_MOST_NAMED])}{more}, so a {format} would show boxes; save .html "
+        f"or .svg, which use the reader's fonts, or install {font} (Debian, Ubuntu: apt install {package})"
+    )
+
+
+def missing_characters(text: str) -> str:
+    """Give the characters of a text that no font here has, each once, in order."""
+    wanted = (character for character in dict.fromkeys(text) if character > "\x7f" and not _is_mark(character))
+    return "".join(character for character in wanted if not _can_be_drawn(character))
+
+
+def register_fonts(folder: str | Path) -> None:
+    """Use the font files in a folder, too, when PNG and PDF files are drawn from now on.
+
+    Raises:
+        OutputError: There is no such folder.
+    """
+    import vl_convert
+
+    if not Path(folder).is_dir():
+        raise OutputError(f"there is no folder {folder} to take fonts from; name one with .ttf or .otf files")
+    vl_convert.register_font_directory(str(Path(folder).resolve()))
+    _can_be_drawn.cache_clear()
+
+
+def _is_mark(character: str) -> bool:
+    """Whether a character joins or changes others and is nothing by itself."""
+    return unicodedata.category(character) in ("Mn", "Me", "Cf")
+
+
+@cache
+def _can_be_drawn(character: str) -> bool:
+    return _drawing(character) not in (_drawing(_NO_CHARACTER), _drawing(" "))
+
+
+@cache
+def _drawing(character: str) -> bytes:
+    import vl_convert
+
+    return bytes(
+        vl_convert.svg_to_png(
+            '<svg xmlns="http://www.w3.org/2000/svg" width="24" height="24">'
+            f'<text x="4" y="18" font-size="14" font-family={quoteattr(FONT)}>{escape(character)}</text></svg>'
+        )
+    )

@@ -1,0 +1,49 @@
+"""What stands for a piece of text in a picture: whitespace made visible, and how wide it is drawn."""
+
+from __future__ import annotations
+
+import unicodedata
+
+WHITESPACE = {" ": "␣", "\t": "⇥", "\n": "⏎", "\r": "⏎", "\r\n": "⏎", "\u00a0": "⍽", "\u3000": "␣"}
+"""Characters that leave no ink, and what is drawn for them."""
+
+_NARROW = frozenset("iljtfrI.,:;'|!()[]{}`\"/\\-⏎ ")
+_BROAD = frozenset("mwMW@%—…")
+_INVISIBLE = frozenset(("Cc", "Cf", "Zl", "Zp", "Zs", "Cs", "Cn"))
+
+
+def visible(text: str) -> str:
+    """Give what is drawn for a text: `␣` for a space, `⏎` for a line's end, a code point for what leaves no ink.
+
+    Joiners and variation selectors stay as they are where they join something.
+    """
+    if text in WHITESPACE:
+        return WHITESPACE[text]
+    inked = any(unicodedata.category(character) not in _INVISIBLE for character in text)
+    return "".join(_visible_character(character, inked) for character in text.replace("\r\n", "\n"))
+
+
+def _visible_character(character: str, among_ink: bool) -> str:
+    if character in WHITESPACE:
+        return WHITESPACE[character]
+    category = unicodedata.category(character)
+    if category not in _INVISIBLE or (category == "Cf" and among_ink):
+        return character
+    return f"\\x{ord(character):02x}" if ord(character) < 0x100 else f"U+{ord(character):04X}"
+
+
+def width_in_ems(label: str) -> float:
+    """Estimate how wide a label is drawn in a proportional font, as a multiple of the font's size."""
+    return max(0.33, sum(map(_character_width, label)))
+
+
+def _character_width(character: str) -> float:
+    if unicodedata.east_asian_width(character) in "WF":
+        return 1.0
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0.0
+    if character in _NARROW:
+        return 0.33
+    if character in _BROAD:
+        return 0.88
+    return 0.68 if character.isupper() else 0.56

@@ -1,0 +1,146 @@
+"""A chart that displays itself in notebooks and saves itself as a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from howfar.charts.fonts import check_fonts
+from howfar.charts.theme import Theme, config
+from howfar.errors import OutputError
+
+if TYPE_CHECKING:
+    import altair as alt
+
+FORMATS = ("html", "svg", "png", "pdf")
+_PIXEL_DENSITY = 2.0
+_MOST_PIXELS = 1e8  # of a PNG file; a taller picture gets a lower density
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A part of a picture that a web page draws when it is scrolled to.
+
+    Attributes:
+        height: In pixels.
+        datasets: Stand in place of the chart's datasets of these names.
+    """
+
+    height: float
+    datasets: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A picture laid out for screens of some width.
+
+    Attributes:
+        width: In pixels.
+        title: Vega-Lite's title and subtitle, wrapped to the width.
+        sheets: From top to bottom.
+    """
+
+    width: float
+    title: dict[str, Any]
+    sheets: list[Sheet]
+
+
+class Picture:
+    """A chart that displays itself in notebooks and saves itself as a file.
+
+    In a notebook it displays as Altair displays charts there (`altair.renderers` sets how).
+
+    Args:
+        chart: The chart, without configuration.
+        theme: Its colours; a web page follows the reader's choice instead.
+        description: What is to be seen, in words, for those who do not see it.
+        drawn_text: The text in it that fonts may not have: characters of the user's.
+        pages: Gives the layouts among which a web page chooses by its width; None where the chart itself is the only one.
+    """
+
+    def __init__(
+        self,
+        chart: alt.LayerChart,
+        *,
+        theme: Theme = "light",
+        description: str,
+        drawn_text: str = "",
+        pages: Callable[[], Sequence[Page]] | None = None,
+    ) -> None:
+        self.chart = chart.properties(description=description).configure(**config(theme))
+        self.description = description
+        self.drawn_text = drawn_text
+        self.pages = pages
+
+    def save(self, path: str | Path) -> None:
+        """Write the picture, whole or not at all; a file of the name is replaced.
+
+        Args:
+            path: Its ending says as what: `.html` (one file that needs no network), `.svg`, `.png` or `.pdf`.
+
+        Raises:
+            OutputError: The ending is none of these, the file cannot be written, or no font on this machine has a
+                character that a PNG or PDF needs.
+        """
+        path = Path(path)
+        write_whole(path, self.render(file_format(path)))
+
+    def render(self, format: str) -> bytes:
+        """Give the content of a file of one of `FORMATS`.
+
+        Raises:
+            OutputError: No font on this machine has a character that a PNG or PDF needs.
+        """
+        if format == "html":
+            from howfar.charts.page import html
+
+            return html(self).encode()
+        import vl_convert
+
+        spec = self.chart.to_dict()
+        if format == "svg":
+            return str(vl_convert.vegalite_to_svg(spec)).encode()
+        check_fonts(self.drawn_text, format)
+        if format == "pdf":
+            return bytes(vl_convert.vegalite_to_pdf(spec))
+        pixels = float(spec.get("width", 0)) * float(spec.get("height", 0))
+        density = min(_PIXEL_DENSITY, (_MOST_PIXELS / max(pixels, 1.0)) ** 0.5)
+        return bytes(vl_convert.vegalite_to_png(spec, scale=density))
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        return self.chart._repr_mimebundle_(include, exclude)
+
+
+def file_format(path: Path) -> str:
+    """Tell a file's format by its ending.
+
+    Raises:
+        OutputError: It is none of `FORMATS`.
+    """
+    format = path.suffix.removeprefix(".").lower()
+    if format not in FORMATS:
+        raise OutputError(
+            f"{str(path)!r} ends in {path.suffix!r}, which is no kind of picture; end it in "
+            f"{', '.join(f'.{known}' for known in FORMATS[:-1])} or .{FORMATS[-1]}"
+        )
+    return format
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or, if that fails, as it was before.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        try:
+            partial.write_bytes(content)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror or error}); choose another place") from error

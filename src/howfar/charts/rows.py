@@ -1,0 +1,186 @@
+"""What a picture of spacing shows, before there are any pixels: the text in cells, and rows of positions.
+
+A cell is what a reader takes for one character: a whole grapheme cluster (an accented letter, a family emoji), or with a
+subword model at least a token. A row is one layer (or head) and says where each cell stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from howfar.charts.glyphs import visible
+from howfar.errors import ConfigError, NotMeasurableError
+
+if TYPE_CHECKING:
+    from howfar.tracing import Trace
+
+Scale = Literal["layer-mean", "raw", "shared"]
+
+SCALES: dict[str, str] = {
+    "layer-mean": "each row divided by its mean increment, so 1 is that row's average step",
+    "raw": "positions as the model uses them; 1 is the step of plain rotary positions",
+    "shared": "all rows divided by one number, the mean increment of all layers, so 1 is the model's average step",
+}
+"""What each scale means, for captions."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a picture.
+
+    Attributes:
+        name: Such as `layer 3`.
+        note: What else stands beside the row, such as its mean increment over the text, in positions.
+        positions: float64 `[cell]`, in the picture's scale.
+        gaps: float64 `[cell]`: how far each cell lies from the one before it, the first from the document's beginning.
+        increments: float32 `[token]`, in positions, undivided.
+    """
+
+    name: str
+    note: str
+    positions: NDArray[np.float64]
+    gaps: NDArray[np.float64]
+    increments: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The text of a trace in cells.
+
+    Attributes:
+        trace: Where it comes from.
+        end_characters: int `[cell]`, the character past each cell's last.
+        end_tokens: int `[cell]`, the token past each cell's last.
+    """
+
+    trace: Trace
+    end_characters: NDArray[np.int64]
+    end_tokens: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, trace: Trace) -> Cells:
+        """Divide a trace's text where a unit of the trace and a grapheme cluster end together."""
+        import regex
+
+        clusters = {match.end() for match in regex.finditer(r"\X", trace.text)}
+        ends = [(unit.end_char, unit.end_token) for unit in trace.units if unit.end_char in clusters]
+        characters, tokens = np.array(ends, dtype=np.int64).reshape(-1, 2).T
+        return cls(trace, characters, tokens)
+
+    def __len__(self) -> int:
+        return len(self.end_characters)
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """Each cell's characters."""
+        return [self.trace.text[start:end] for start, end in _spans(self.end_characters)]
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """What is drawn for each cell."""
+        return [visible(text) for text in self.texts]
+
+    @cached_property
+    def num_tokens(self) -> NDArray[np.int64]:
+        """Tokens of each cell, which is how far plain rotary positions advance over it."""
+        return np.diff(self.end_tokens, prepend=0)
+
+    @property
+    def token_noun(self) -> str:
+        """What a token of the model is called."""
+        starts, ends = self.trace.token_bytes.T
+        return "byte" if bool((ends - starts == 1).all()) else "token"
+
+    def token_spans(self) -> list[tuple[int, int]]:
+        """First token and token past the last of each cell."""
+        return _spans(self.end_tokens)
+
+    @cached_property
+    def surprisal_nats(self) -> NDArray[np.float64]:
+        """Surprisal of each cell given the text before it: the sum over its tokens."""
+        return np.add.reduceat(self.trace.surprisal_nats, self.end_tokens - self.num_tokens, dtype=np.float64)
+
+    @cached_property
+    def entropy_nats(self) -> NDArray[np.float32]:
+        """Entropy of the prediction of the next token after reading each cell."""
+        return self.trace.entropy_nats[self.end_tokens - 1]
+
+
+def _spans(ends: NDArray[np.int64]) -> list[tuple[int, int]]:
+    return list(zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True))
+
+
+def plain_row(cells: Cells) -> Row:
+    """The row of plain rotary positions: every token advances by 1."""
+    steps = cells.num_tokens.astype(np.float64)
+    ones = np.ones(len(cells.trace), dtype=np.float32)
+    return Row("plain", f"every {cells.token_noun} +1", steps.cumsum(), steps, ones)
+
+
+def rows_of(cells: Cells, scale: Scale, *, layer: int | None = None, head: int | None = None) -> list[Row]:
+    """The rows of a trace: one a layer.
+
+    Args:
+        cells: The trace's text.
+        scale: What positions are divided by.
+        layer: Show this layer alone. If its heads have increments of their own and `head` is None, a row for each.
+        head: Which head's increments to show; the mean over heads where None.
+
+    Raises:
+        ConfigError: There is no such scale, layer or head.
+        NotMeasurableError: Positions do not accumulate, or a row's mean increment is not positive and so no divisor.
+    """
+    trace = cells.trace
+    if scale not in get_args(Scale):
+        raise ConfigError(f"scale is {scale!r}; it must be one of {', '.join(get_args(Scale))}")
+    if trace.config is not None and not trace.config.accumulate:
+        raise NotMeasurableError(
+            "this model gives each token a position without regard to order (accumulate=False), so its text has no "
+            "gaps to draw; show a model whose increments accumulate"
+        )
+    rows = []
+    for name, increments, positions in _select(trace, layer, head):
+        mean = float(increments.mean(dtype=np.float64))
+        divisor = {"raw": 1.0, "layer-mean": mean, "shared": float(trace.increments.mean(dtype=np.float64))}[scale]
+        if divisor <= 0:
+            raise NotMeasurableError(
+                f"the mean increment of {name} over this text is {divisor:.3g}, which cannot be a unit of length; "
+                "show the scale raw"
+            )
+        at_cells = positions[cells.end_tokens - 1] / divisor
+        rows.append(Row(name, f"mean {mean:.2f}", at_cells, np.diff(at_cells, prepend=0.0), increments))
+    return rows
+
+
+def _select(
+    trace: Trace, layer: int | None, head: int | None
+) -> list[tuple[str, NDArray[np.float32], NDArray[np.float64]]]:
+    """Names, increments and positions `[token]` of the rows that are asked for."""
+    num_heads = trace.increments.shape[1]
+    _check("layer", layer, trace.layers)
+    _check("head", head, range(num_heads))
+    shared = trace.config is not None and trace.config.scope == "shared" and layer is None
+    rows = []
+    for index, number in enumerate(trace.layers):
+        if (layer is not None and number != layer) or (shared and index):
+            continue
+        name = "all layers" if shared else f"layer {number}"
+        increments, positions = trace.increments[index], trace.positions[index]
+        if layer is not None and head is None and num_heads > 1:
+            rows += [(f"head {i}", increments[i], positions[i]) for i in range(num_heads)]
+        elif head is None:
+            rows.append((name, increments.mean(axis=0), positions.mean(axis=0)))
+        else:
+            rows.append((name, increments[head], positions[head]))
+    return rows
+
+
+def _check(what: str, got: int | None, there: Sequence[int]) -> None:
+    if got is not None and got not in there:
+        raise ConfigError(f"there is no {what} {got} with positions of its own; there are {', '.join(map(str, there))}")

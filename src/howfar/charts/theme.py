@@ -1,0 +1,83 @@
+"""The looks of the charts: one Vega-Lite configuration in a light and a dark version.
+
+Charts name styles and colour ranges, never colours, so a page can change from one version to the other without a new
+chart. Blue against orange, and a ramp that runs steadily from light to dark, can be told apart in all common forms of
+colour blindness.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+Theme = Literal["light", "dark"]
+
+WIDE_FONT = "'Noto Sans CJK SC', 'Noto Sans SC', 'PingFang SC', 'Hiragino Sans GB', 'Microsoft YaHei', sans-serif"
+FONT = "Inter, 'Helvetica Neue', Arial, 'Liberation Sans', 'Noto Sans', 'Noto Sans CJK SC', sans-serif"
+
+COLOURS: dict[Theme, dict[str, Any]] = {
+    "light": {
+        "background": "#ffffff",
+        "ink": "#1c2128",
+        "muted": "#5f6873",
+        "thread": "#b3bcc7",
+        "diverging": ["#0b3fae", "#3f78d0", "#565e69", "#c4691f", "#9c3400"],
+        "ramp": ["#8796a8", "#5f82bd", "#5b5fb0", "#5a2a93", "#3b0764"],
+    },
+    "dark": {
+        "background": "#14181d",
+        "ink": "#e6e9ee",
+        "muted": "#9aa4b0",
+        "thread": "#48525e",
+        "diverging": ["#5fb0ff", "#7fa9dc", "#949ba5", "#e0a06a", "#ff9440"],
+        "ramp": ["#6a7684", "#7b8bb8", "#a98fd0", "#e3a3b8", "#ffe3a0"],
+    },
+}
+"""Colours by theme and purpose; also those of the web page around a chart."""
+
+
+def config(theme: Theme) -> dict[str, Any]:
+    """The Vega-Lite configuration of a theme."""
+    colours = COLOURS[theme]
+    background, ink, muted = colours["background"], colours["ink"], colours["muted"]
+    return {
+        "background": background,
+        "font": FONT,
+        "padding": 16,
+        "view": {"stroke": None},
+        "range": {"diverging": colours["diverging"], "ramp": colours["ramp"]},
+        "title": {
+            "anchor": "start",
+            "color": ink,
+            "fontSize": 19,
+            "fontWeight": 600,
+            "offset": 16,
+            "subtitleColor": muted,
+            "subtitleFontSize": 13,
+            "subtitleLineHeight": 18,
+            "subtitlePadding": 8,
+        },
+        "legend": {
+            "orient": "top",
+            "titleColor": muted,
+            "titleFontSize": 12,
+            "titleFontWeight": 400,
+            "titleLimit": 400,
+            "offset": 2,
+            "labelColor": muted,
+            "labelFontSize": 12,
+            "gradientLength": 240,
+            "gradientThickness": 8,
+        },
+        "axis": {"labelColor": muted, "titleColor": muted, "gridOpacity": 0.3, "tickColor": muted, "domainColor": muted},
+        "style": {
+            "thread": {"color": colours["thread"], "strokeWidth": 0.8},
+            "ruler": {"cornerRadius": 1},
+            "glyph": {"baseline": "middle", "align": "center"},
+            "wide-glyph": {"font": WIDE_FONT, "baseline": "middle", "align": "center"},
+            "row-name": {"color": ink, "fontSize": 12, "fontWeight": 600, "align": "left", "baseline": "middle"},
+            "row-note": {"color": muted, "fontSize": 10.5, "align": "left", "baseline": "middle"},
+            "chosen-thread": {"color": ink, "strokeWidth": 1.6},
+            "chosen-back": {"color": background, "stroke": ink, "strokeWidth": 1, "cornerRadius": 4},
+            "chosen-glyph": {"color": ink, "fontWeight": 700, "baseline": "middle", "align": "center"},
+        },
+    }

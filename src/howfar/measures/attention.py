@@ -1,0 +1,184 @@
+"""How far each attention head looks, in tokens and in learned positions, and whether increments go along with it.
+
+The distance of a head at a query is the mean distance of the keys, weighted by its attention: in tokens, or in learned
+positions. The latter is `position(query) - position(key)`, so a query's own increment is part of it by construction
+(with `advance="before"`); the correlation in tokens is free of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from howfar.errors import NotMeasurableError
+from howfar.measures import statistics
+from howfar.measures.passes import Window, in_batches, sample_windows, watch
+from howfar.models.loading import tokenizer_of
+from howfar.positions import increments_of
+from howfar.text.corpus import Corpus
+from howfar.training.evaluation import token_losses
+
+if TYPE_CHECKING:
+    import polars as pl
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+UNITS = ("tokens", "positions")
+
+Array = NDArray[np.float64]
+
+
+def attention(
+    model: PreTrainedModel,
+    texts: Corpus | Iterable[str],
+    *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    num_documents: int = 64,
+    batch_size: int = 8,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> pl.DataFrame:
+    """Measure how far heads look, and correlate it with the increments.
+
+    Args:
+        model: A model with increments.
+        texts: A corpus, of which the held-out documents are read, or texts.
+        tokenizer: The model's; found by `howfar.tokenizer_of` where None.
+        num_documents: Documents of which one window is read, at a random place.
+        batch_size: Windows at a time.
+        seed: Of the windows and the intervals.
+        progress: Called with how many windows are done and how many there are.
+
+    Returns:
+        One row per quantity, unit (`tokens` or `positions`), layer and head, with a `value` and its 95% interval:
+
+        - `increment`: the mean increment that the head's keys have.
+        - `distance`: the mean attention distance.
+        - `distance of even attention`: what it were if the head attended to all earlier tokens alike.
+        - `rank correlation over queries`: of a query's increment with the head's distance there (Spearman).
+        - `correlation over heads` and `rank correlation over heads`: of a head's mean increment with its mean distance,
+          one number for the model (layer and head null) with the interval that heads, not documents, give it. Where
+          the heads of a layer share their increments, `over layers`.
+
+        `note` says why where there is no number.
+
+    Raises:
+        NoIncrementsError: The model has no increments.
+        NotMeasurableError: There are too few documents.
+    """
+    import polars as pl
+
+    increments_of(model)
+    windows = sample_windows(model, tokenizer or tokenizer_of(model), texts, num_documents=num_documents, seed=seed)
+    parts, done = [], 0
+    for group in in_batches(windows, batch_size):
+        parts += _read(model, group)
+        done += len(group)
+        if progress is not None:
+            progress(done, len(windows))
+    layers = increments_of(model).layer_indices
+    documents = np.repeat(np.arange(len(parts)), [part["increment"].shape[-1] for part in parts])
+    by_query = {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
+    means = {name: statistics.mean(values, documents, seed=seed) for name, values in by_query.items()}
+    rows = [
+        {"quantity": quantity, "unit": unit, "layer": layer, "head": head} | _interval(means[name][index, head])
+        for name, (quantity, unit) in _QUANTITIES.items()
+        for index, layer in enumerate(layers)
+        for head in range(means[name].value.shape[1])
+    ]
+    for unit in UNITS:
+        rows += _over_queries(by_query["increment"], by_query[unit], documents, layers, unit, seed)
+        rows += _over_heads(model, means["increment"].value, means[unit].value, unit, seed)
+    for row in rows:
+        row["num_documents"] = len(windows)
+    return pl.from_dicts(rows, infer_schema_length=None)
+
+
+_QUANTITIES = {
+    "increment": ("increment", "positions"),
+    "tokens": ("distance", "tokens"),
+    "positions": ("distance", "positions"),
+    "even_tokens": ("distance of even attention", "tokens"),
+    "even_positions": ("distance of even attention", "positions"),
+}
+
+
+@torch.no_grad()
+def _read(model: PreTrainedModel, windows: Sequence[Window]) -> list[dict[str, Array]]:
+    """Each window's increments and distances by query, `[layer, head, query]`; the first token is no query."""
+    with watch(model) as (recording, weights):
+        token_losses(model, [window.tokens for window in windows])
+    columns: dict[str, list[Array]] = {name: [] for name in _QUANTITIES}
+    for layer, attended in weights.items():
+        num_heads = attended.shape[1]
+        increments, positions = (
+            values[layer].double().repeat_interleave(num_heads // values[layer].shape[1], dim=1)
+            for values in (recording.increments, recording.positions)
+        )
+        tokens = torch.arange(attended.shape[-1], dtype=torch.float64, device=attended.device).expand_as(positions)
+        columns["increment"].append(increments.cpu().numpy())
+        for unit, places in (("tokens", tokens), ("positions", positions)):
+            columns[unit].append((places - _looked_at(attended, places)).cpu().numpy())
+            so_far = torch.arange(1, places.shape[-1] + 1, device=places.device)
+            columns[f"even_{unit}"].append((places - places.cumsum(dim=-1) / so_far).cpu().numpy())
+    stacked = {name: np.stack(values, axis=1) for name, values in columns.items()}
+    return [
+        {name: values[row][..., 1 : len(window.tokens)] for name, values in stacked.items()}
+        for row, window in enumerate(windows)
+    ]
+
+
+def _looked_at(weights: Tensor, places: Tensor) -> Tensor:
+    """The mean place of the keys that each query attends to; `[window, head, query]`."""
+    return torch.einsum("bhqk,bhk->bhq", weights.double(), places)
+
+
+def _interval(estimate: statistics.Estimate) -> dict[str, Any]:
+    return {"value": float(estimate.value), "low": float(estimate.low), "high": float(estimate.high)}
+
+
+def _over_queries(
+    increments: Array, distances: Array, documents: NDArray[np.int64], layers: Sequence[int], unit: str, seed: int
+) -> list[dict[str, Any]]:
+    """Correlate over the queries of each head."""
+    rows = []
+    for index, layer in enumerate(layers):
+        for head in range(distances.shape[1]):
+            row: dict[str, Any] = {"quantity": "rank correlation over queries", "unit": unit}
+            row |= {"layer": layer, "head": head}
+            # Beyond four digits the values are float32's, and their ranks would be noise.
+            x, y = increments[index, head].round(4), distances[index, head].round(4)
+            try:
+                row |= _interval(statistics.rank_correlation(x, y, documents, seed=seed))
+            except NotMeasurableError as error:
+                row["note"] = f"not measurable: {error}"
+            rows.append(row)
+    return rows
+
+
+def _over_heads(
+    model: PreTrainedModel, increments: Array, distances: Array, unit: str, seed: int
+) -> list[dict[str, Any]]:
+    """Correlate mean increments with mean distances, `[layer, head]`, over all that have an increment of their own."""
+    config = increments_of(model).config
+    if not config.per_head:  # heads of a layer share its increments, and are no independent cases
+        increments, distances = increments.mean(axis=1), distances.mean(axis=1)
+    if config.scope == "shared":
+        increments, distances = increments[:1], distances.mean(axis=0, keepdims=True)
+    rows = []
+    for rank in (False, True):
+        row: dict[str, Any] = {
+            "quantity": f"{'rank ' if rank else ''}correlation over {'heads' if config.per_head else 'layers'}"
+        }
+        row |= {"unit": unit, "layer": None, "head": None}
+        try:
+            found = statistics.correlation(increments.ravel(), distances.ravel(), rank=rank, seed=seed)
+            row |= {"value": found.value, "low": found.low, "high": found.high, "p_value": found.p_value}
+        except NotMeasurableError as error:
+            row["note"] = f"not measurable: {error}"
+        rows.append(row)
+    return rows

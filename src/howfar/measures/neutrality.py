@@ -1,0 +1,200 @@
+"""Is the loss the same? Models with learned positions against plain ones that were trained on the same data.
+
+Two models that share seed and data order make a pair. Within a pair, documents are resampled: that says how well the
+difference of these two models is known, not whether other seeds would give it. Across pairs, two one-sided tests say
+whether a difference beyond the margin is excluded; "no significant difference" is never taken for "no difference".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from howfar.errors import CheckpointError, NotMeasurableError
+from howfar.measures import statistics
+from howfar.measures.documents import Document, documents_of
+from howfar.models.loading import tokenizer_of
+from howfar.text.corpus import Corpus
+from howfar.tracing import trace_many
+from howfar.training.checkpoints import read_record
+
+if TYPE_CHECKING:
+    import polars as pl
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+MARGIN = 0.005
+"""Differences smaller than this, in nats per byte, count as none: half a percent of a loss of 1."""
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Losses of one model on some documents.
+
+    Attributes:
+        nats: `[document]`.
+        num_bytes: `[document]`.
+        sources: `[document]`, the names of their sources.
+    """
+
+    nats: NDArray[np.float64]
+    num_bytes: NDArray[np.float64]
+    sources: NDArray[np.str_]
+
+
+def neutrality(
+    models: Sequence[PreTrainedModel],
+    against: Mapping[str, Sequence[PreTrainedModel]],
+    texts: Corpus | Iterable[str],
+    *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    margin: float = MARGIN,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> pl.DataFrame:
+    """Compare losses, pair by pair and over all pairs.
+
+    Args:
+        models: Models with learned positions, one for each seed.
+        against: By name, such as `plain` and `parameter-matched`, models to compare with: as many, in the same order.
+        texts: A corpus, all of whose held-out documents are read, or texts.
+        tokenizer: The models'; found by `howfar.tokenizer_of` where None.
+        margin: Differences smaller than this count as none; in nats per byte.
+        seed: Of the intervals.
+        progress: Called with how many models are read and how many there are.
+
+    Returns:
+        One row per comparison, pair (null: over all pairs) and source (`all` first), in nats per byte: both losses,
+        their `difference` (negative where the model is better) with 95% interval, and what the sample can say:
+        `equivalent` within the `margin`, differences below `excluded_below` and above `excluded_above` ruled out at
+        5%, `p_equivalence`, and all of that in words as `statement`. `pairing` says whether the training records show
+        the same seed and data order; `note` why there are no numbers.
+
+    Raises:
+        NotMeasurableError: The models cannot be paired, or there are too few documents.
+    """
+    import polars as pl
+
+    for name, others in against.items():
+        if len(others) != len(models) or not models:
+            raise NotMeasurableError(
+                f"{len(models)} models cannot be paired with {len(others)} {name} ones; give as many, in the same order"
+            )
+    pairings = {
+        name: [check_paired(*pair) for pair in zip(models, others, strict=True)] for name, others in against.items()
+    }
+    documents = list(documents_of(texts, tokenizer))
+    in_all = [*models, *(other for others in against.values() for other in others)]
+    losses = []
+    for done, model in enumerate(in_all, start=1):
+        losses.append(_losses(model, tokenizer, documents))
+        if progress is not None:
+            progress(done, len(in_all))
+    ours, rest = losses[: len(models)], losses[len(models) :]
+    rows: list[dict[str, Any]] = []
+    for number, name in enumerate(against):
+        theirs = rest[number * len(models) : (number + 1) * len(models)]
+        rows += _compare(ours, theirs, pairings[name], {"against": name, "margin": margin}, seed)
+    return pl.from_dicts(rows, infer_schema_length=None)
+
+
+def check_paired(model: PreTrainedModel, other: PreTrainedModel) -> str:
+    """Say what the training records of two models have in common.
+
+    Raises:
+        NotMeasurableError: They were trained on other data, in another order, or for another time.
+    """
+    records = []
+    for one in (model, other):
+        try:
+            records.append(read_record(Path(one.name_or_path)))
+        except CheckpointError:
+            return "not verified: a model has no training record"
+    facts = [_data_order(record) for record in records]
+    for name, own in facts[0].items():
+        if own != facts[1][name]:
+            raise NotMeasurableError(
+                f"{model.name_or_path} and {other.name_or_path} are no pair: {name} is {own} and {facts[1][name]}; "
+                "compare models of the same seed, corpus, batches and number of steps"
+            )
+    trainers = [record["recipe"]["trainer"] for record in records]
+    changed = sorted(name for name in {*trainers[0], *trainers[1]} if trainers[0].get(name) != trainers[1].get(name))
+    return "same seed, data and steps" + (f", but another {' and '.join(changed)}" if changed else "")
+
+
+def _data_order(record: dict[str, Any]) -> dict[str, Any]:
+    """All that decides which windows a model has seen, and when."""
+    return {
+        "seed": record["recipe"]["seed"],
+        "corpus": record["corpus"].get("hash"),
+        "length of windows": record["recipe"].get("model", {}).get("max_position_embeddings"),
+        "windows per step": record.get("windows_per_step"),
+        "step": record.get("step"),
+    }
+
+
+def _losses(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, documents: Sequence[Document]) -> Losses:
+    texts = [document.text for document in documents]
+    traces = trace_many(model, texts, tokenizer or tokenizer_of(model))
+    nats = np.array([trace.surprisal_nats.sum(dtype=np.float64) for trace in traces])
+    num_bytes = np.array([len(text.encode()) for text in texts], dtype=np.float64)
+    return Losses(nats, num_bytes, np.array([document.source for document in documents]))
+
+
+def _compare(
+    ours: Sequence[Losses], theirs: Sequence[Losses], pairings: Sequence[str], common: dict[str, Any], seed: int
+) -> list[dict[str, Any]]:
+    rows = []
+    sources = ours[0].sources
+    for source in ("all", *dict.fromkeys(sources.tolist())) if len(set(sources.tolist())) > 1 else ("all",):
+        chosen = np.full(len(sources), True) if source == "all" else sources == source
+        differences = []
+        for number, (mine, other) in enumerate(zip(ours, theirs, strict=True)):
+            model, baseline = (side.nats[chosen].sum() / side.num_bytes[chosen].sum() for side in (mine, other))
+            row = common | {"pair": number, "source": source, "model": float(model), "baseline": float(baseline)}
+            row |= {"difference": float(model - baseline), "pairing": pairings[number]}
+            rows.append(row | _within_pair(mine, other, chosen, common["margin"], seed))
+            differences.append(float(model - baseline))
+        rows.append(common | {"pair": None, "source": source} | _across_pairs(differences, common["margin"]))
+    return rows
+
+
+def _within_pair(mine: Losses, other: Losses, chosen: NDArray[np.bool_], margin: float, seed: int) -> dict[str, Any]:
+    try:
+        estimate = statistics.ratio(mine.nats[chosen] - other.nats[chosen], mine.num_bytes[chosen], seed=seed)
+    except NotMeasurableError as error:
+        return {"note": f"not measurable: {error}"}
+    tested = statistics.equivalence_of_estimate(estimate, margin)
+    interval = {
+        "low": float(estimate.low),
+        "high": float(estimate.high),
+        "num_bytes": int(mine.num_bytes[chosen].sum()),
+    }
+    return interval | _verdict(tested, interval["low"], interval["high"], "documents")
+
+
+def _across_pairs(differences: Sequence[float], margin: float) -> dict[str, Any]:
+    try:
+        tested = statistics.equivalence_of_pairs(differences, margin)
+        wide = statistics.equivalence_of_pairs(differences, margin, alpha=(1 - statistics.LEVEL) / 2)
+    except NotMeasurableError as error:
+        return {"note": f"not measurable: {error}"}
+    interval = {"difference": tested.difference, "low": wide.low, "high": wide.high}
+    return interval | _verdict(tested, wide.low, wide.high, "pairs")
+
+
+def _verdict(tested: statistics.Equivalence, low: float, high: float, unit: str) -> dict[str, Any]:
+    sign = "no difference shown" if low <= 0 <= high else f"{'lower' if high < 0 else 'higher'} loss"
+    return {
+        "equivalent": tested.equivalent,
+        "p_equivalence": tested.p_value,
+        "excluded_below": tested.low,
+        "excluded_above": tested.high,
+        "num_units": tested.num_units,
+        "unit": unit,
+        "statement": f"{sign}; {tested}",
+    }

@@ -1,0 +1,41 @@
+"""Correlations of items, such as tokens, with intervals that resample their documents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from howfar.errors import NotMeasurableError
+from howfar.measures.statistics.resampling import Array, Estimate, bootstrap
+
+
+def rank_correlation(x: ArrayLike, y: ArrayLike, documents: ArrayLike, **options: Any) -> Estimate:
+    """Spearman's correlation over items; ranks are those among all items, in every resample.
+
+    Args:
+        x: `[item]`.
+        y: `[item]`.
+        documents: `[item]`, which document each item is of; any integers.
+        **options: Of `bootstrap`.
+
+    Raises:
+        NotMeasurableError: One side does not vary, or there are too few documents.
+    """
+    from scipy.stats import rankdata
+
+    ranks = [rankdata(np.asarray(side, np.float64)) for side in (x, y)]
+    if any(np.ptp(side) == 0 for side in ranks):
+        raise NotMeasurableError("one side is the same for all items, so nothing goes along with it")
+    a, b = (side - side.mean() for side in ranks)
+    names, which = np.unique(np.asarray(documents), return_inverse=True)
+    moments = np.stack([np.bincount(which, v, len(names)) for v in (np.ones_like(a), a, b, a * a, b * b, a * b)])
+
+    def correlate(weights: Array) -> Array:
+        n, sum_x, sum_y, sum_xx, sum_yy, sum_xy = moments @ weights.T
+        covariance, variance_x, variance_y = n * sum_xy - sum_x * sum_y, n * sum_xx - sum_x**2, n * sum_yy - sum_y**2
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(covariance / np.sqrt(variance_x * variance_y))
+
+    return bootstrap(correlate, len(names), **options)

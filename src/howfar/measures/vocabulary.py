@@ -1,0 +1,252 @@
+"""Increments over a whole vocabulary: the biggest movers of a graft, and whether several runs agree on them.
+
+Where an increment depends on the token alone (shared increments, and the first layer's) it is known exactly for every
+token, also for those that a run never saw. The latter moved only because others did, so they are flagged and left out
+of rankings and correlations. What matters is spacing relative to the rest: the run's mean increment, over the tokens
+that it was trained on, is the scale of `drift`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from howfar.errors import NotMeasurableError
+from howfar.measures import statistics
+from howfar.models.grafts import training_counts
+from howfar.models.loading import tokenizer_of
+from howfar.positions import increments_of, record
+from howfar.text.classes import ByteClass, classes_of_bytes
+from howfar.text.corpus import Corpus
+from howfar.text.spans import token_bytes
+from howfar.text.subword_classes import SubwordClass, classes_of_subword_vocabulary
+from howfar.text.tokenizer import is_byte_tokenizer
+
+if TYPE_CHECKING:
+    import polars as pl
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+NEVER_SEEN = 0
+
+
+def vocabulary(
+    model: PreTrainedModel,
+    corpus: Corpus | None = None,
+    *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    batch_size: int = 4096,
+) -> pl.DataFrame:
+    """The exact increment of every token of a vocabulary.
+
+    Args:
+        model: A model with shared increments, or with ones per layer, of which the first layer's are shown.
+        corpus: What it was trained on, to count tokens in; a graft made by this package knows its counts.
+        tokenizer: The model's; found by `howfar.tokenizer_of` where None.
+        batch_size: Tokens at a time.
+
+    Returns:
+        A row for each head and token: `head`, `token_id`, `token` (readable), `class`, `special` (end of text and the
+        like), `count` (in training; null if not known), `increment` (in positions), `drift` (relative to the mean over
+        tokens as often as they were trained on: 0.1 is a tenth farther than usual).
+
+    Raises:
+        NoIncrementsError: The model has no increments.
+        NotMeasurableError: Its first layer has no increments of its own, or the corpus is of another tokenizer.
+    """
+    import polars as pl
+
+    tokenizer = tokenizer or tokenizer_of(model)
+    size = min(len(tokenizer), model.get_input_embeddings().num_embeddings)
+    increments = vocabulary_increments(model, size, batch_size=batch_size)
+    counts = _counts(model, corpus, size)
+    weights = np.ones(size) if counts is None or not counts.any() else counts
+    means = (increments @ weights / weights.sum())[:, None]
+    pieces = token_bytes(tokenizer, range(size))
+    special = np.isin(np.arange(size), tokenizer.all_special_ids)
+    num_heads = len(increments)
+    return pl.DataFrame(
+        {
+            "head": np.repeat(np.arange(num_heads), size),
+            "token_id": np.tile(np.arange(size), num_heads),
+            "token": [_readable(tokenizer, token, piece) for token, piece in enumerate(pieces)] * num_heads,
+            "class": _classes(tokenizer, pieces) * num_heads,
+            "special": np.tile(special, num_heads),
+            "count": pl.Series(
+                [None] * size * num_heads if counts is None else np.tile(counts, num_heads), dtype=pl.Int64
+            ),
+            "increment": increments.ravel(),
+            "drift": (increments / means - 1).ravel(),
+        }
+    )
+
+
+def movers(table: pl.DataFrame, *, num: int = 10, min_count: int = 1) -> pl.DataFrame:
+    """The tokens that moved farthest from the mean, up and down: of all, and of each class.
+
+    Args:
+        table: From `vocabulary`.
+        num: How many in each direction, of all tokens and of each class.
+        min_count: Leave out tokens that occurred in training less often.
+
+    Returns:
+        `table`'s columns, with `among` (`"all"` or a class), `direction` (`"up"`, `"down"`) and `rank` from 1 before
+        them. Special tokens are a class of their own and not among `"all"`.
+
+    Raises:
+        NotMeasurableError: How often tokens occurred is not known, or none did often enough.
+    """
+    import polars as pl
+
+    seen = _seen(table, min_count)
+    groups = {"all": seen.filter(~pl.col("special"))}
+    groups |= {str(name): rows for (name,), rows in sorted(seen.group_by("class"), key=lambda group: str(group[0]))}
+    parts = []
+    for among, rows in groups.items():
+        for direction, ahead in (("up", pl.col("drift") > 0), ("down", pl.col("drift") < 0)):
+            ranked = rows.filter(ahead).sort(pl.col("drift").abs(), descending=True, maintain_order=True)
+            chosen = ranked.group_by("head", maintain_order=True).head(num)
+            rank = pl.int_range(1, pl.len() + 1).over("head")
+            parts.append(
+                chosen.select(
+                    pl.lit(among).alias("among"), pl.lit(direction).alias("direction"), rank.alias("rank"), pl.all()
+                )
+            )
+    return pl.concat(parts)
+
+
+def agreement(tables: Mapping[str, pl.DataFrame], *, min_count: int = 5) -> pl.DataFrame:
+    """Whether runs agree on which tokens are far and which are near: rank correlations of their increments.
+
+    Args:
+        tables: From `vocabulary`, by the runs' names; of one vocabulary and one head each.
+        min_count: Leave out tokens that occurred less often in the training of either run.
+
+    Returns:
+        A row for each pair: `first`, `second`, `spearman` with its 95% interval `low`, `high` (tokens are resampled,
+        so it says nothing of other seeds), `p_value`, `num_tokens`.
+
+    Raises:
+        NotMeasurableError: The runs have other vocabularies, several heads, or too few tokens in common.
+    """
+    import polars as pl
+
+    rows = []
+    for (first, one), (second, other) in combinations(tables.items(), 2):
+        for name, table in ((first, one), (second, other)):
+            if table["head"].n_unique() > 1:
+                raise NotMeasurableError(f"{name} has increments per head; compare one head at a time")
+        if not one["token"].equals(other["token"]):
+            raise NotMeasurableError(
+                f"{first} and {second} have other vocabularies, so their tokens cannot be compared"
+            )
+        columns = ["token_id", "increment"]
+        both = _seen(one, min_count).select(columns).join(_seen(other, min_count).select(columns), on="token_id")
+        found = statistics.correlation(both["increment"], both["increment_right"], rank=True)
+        rows.append(
+            {
+                "first": first,
+                "second": second,
+                "spearman": found.value,
+                "low": found.low,
+                "high": found.high,
+                "p_value": found.p_value,
+                "num_tokens": found.num_pairs,
+            }
+        )
+    return pl.DataFrame(rows)
+
+
+@torch.no_grad()
+def vocabulary_increments(model: PreTrainedModel, num_tokens: int, *, batch_size: int = 4096) -> NDArray[np.float32]:
+    """The first layer's increments for each of the first so many tokens of the vocabulary.
+
+    Args:
+        model: A model with increments.
+        num_tokens: How many.
+        batch_size: Tokens at a time.
+
+    Returns:
+        float32 `[head, token]`, in positions.
+
+    Raises:
+        NoIncrementsError: The model has no increments.
+        NotMeasurableError: Its first layer has none of its own.
+    """
+    increments = increments_of(model)
+    first = increments.layer_indices[0]
+    if increments.config.scope == "per_layer" and first != 0:
+        raise NotMeasurableError(
+            f"the first layer with increments is layer {first}, where they depend on the text; measure them on a text"
+        )
+    parts = []
+    # Nothing behind the first layer matters, so the pass is broken off there.
+    stop = increments.layers[first].register_forward_pre_hook(_break_off)
+    try:
+        for tokens in torch.arange(num_tokens, device=model.device).split(batch_size):
+            with record(model) as recording:
+                try:
+                    increments.decoder(input_ids=tokens[:, None], use_cache=False)
+                except _BrokenOff:
+                    parts.append(recording.increments[first][:, :, 0].T.float().cpu().numpy())
+    finally:
+        stop.remove()
+    return np.concatenate(parts, axis=1)
+
+
+class _BrokenOff(Exception):  # noqa: N818
+    """All that was asked of a forward pass is known."""
+
+
+def _break_off(layer: nn.Module, args: tuple[Any, ...]) -> None:
+    raise _BrokenOff
+
+
+def _counts(model: PreTrainedModel, corpus: Corpus | None, size: int) -> NDArray[np.int64] | None:
+    if corpus is None:
+        known = training_counts(model)
+        return None if known is None else known.numpy()[:size]
+    tokens = corpus.train.tokens
+    if len(tokens) and int(tokens.max()) >= size:
+        raise NotMeasurableError(
+            f"the corpus in {corpus.folder} is tokenized by {corpus.tokenizer_name!r}, not by this model's tokenizer; "
+            "name the one that it was trained on"
+        )
+    return np.bincount(tokens, minlength=size)
+
+
+def _seen(table: pl.DataFrame, min_count: int) -> pl.DataFrame:
+    import polars as pl
+
+    if table["count"].null_count():
+        raise NotMeasurableError(
+            "it is not known which tokens the model was trained on, and those that it never saw cannot be left out; "
+            "name its training corpus"
+        )
+    seen = table.filter(pl.col("count") >= max(min_count, NEVER_SEEN + 1))
+    if seen.is_empty():
+        raise NotMeasurableError(
+            f"no token occurred {min_count} times in training; lower min_count or train for longer"
+        )
+    return seen
+
+
+def _classes(tokenizer: PreTrainedTokenizerBase, pieces: list[bytes]) -> list[str]:
+    if is_byte_tokenizer(tokenizer):
+        return [ByteClass(value).name.lower() for value in classes_of_bytes(np.arange(len(pieces)))]
+    return [SubwordClass(value).name.lower() for value in classes_of_subword_vocabulary(pieces)]
+
+
+def _readable(tokenizer: PreTrainedTokenizerBase, token: int, piece: bytes) -> str:
+    """A token as text: spaces kept, bytes that are no characters written as `<0xE4>`, special tokens by their names."""
+    if not piece:
+        return str(tokenizer.convert_ids_to_tokens(token))
+    try:
+        return piece.decode("utf-8")
+    except UnicodeDecodeError:
+        return "".join(f"<0x{byte:02X}>" for byte in piece)
