@@ -7,7 +7,7 @@ positions. The latter is `position(query) - position(key)`, so a query's own inc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
-from howfar.measures.passes import Window, in_batches, sample_windows, watch
+from howfar.measures.passes import Progress, Window, in_batches, sample_windows, watch
 from howfar.models.loading import tokenizer_of
 from howfar.positions import increments_of
 from howfar.text.corpus import Corpus
@@ -40,7 +40,7 @@ def attention(
     num_documents: int = 64,
     batch_size: int = 8,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> pl.DataFrame:
     """Measure how far heads look, and correlate it with the increments.
 
@@ -93,9 +93,10 @@ def attention(
     for unit in UNITS:
         rows += _over_queries(by_query["increment"], by_query[unit], documents, layers, unit, seed)
         rows += _over_heads(model, means["increment"].value, means[unit].value, unit, seed)
-    for row in rows:
-        row["num_documents"] = len(windows)
-    return pl.from_dicts(rows, infer_schema_length=None)
+    schema: dict[str, Any] = {"quantity": pl.String, "unit": pl.String, "layer": pl.Int64, "head": pl.Int64}
+    schema |= dict.fromkeys(("value", "low", "high", "p_value"), pl.Float64)
+    schema |= {"num_documents": pl.Int64, "note": pl.String}
+    return pl.DataFrame([row | {"num_documents": len(windows)} for row in rows], schema=schema)
 
 
 _QUANTITIES = {

@@ -7,7 +7,7 @@ training length of each window is scored with ever more text before it, so conte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from howfar.errors import ConfigError
 from howfar.measures import statistics
 from howfar.measures.documents import documents_of
-from howfar.measures.passes import Window, byte_lengths, check_vocabulary, in_batches
+from howfar.measures.passes import Progress, Window, byte_lengths, check_vocabulary, in_batches
 from howfar.models.loading import tokenizer_of
 from howfar.text.corpus import Corpus
 from howfar.text.spans import byte_spans_of_tokens
@@ -40,7 +40,7 @@ def extrapolation(
     factors: Sequence[int] = FACTORS,
     num_windows: int = 32,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> pl.DataFrame:
     """Measure the loss by position for contexts of several times the training length.
 
@@ -63,8 +63,6 @@ def extrapolation(
         ConfigError: The factors are not ascending positive numbers.
         NotMeasurableError: There are no documents, or their tokens are not the model's.
     """
-    import polars as pl
-
     if not factors or min(factors) < 1 or list(factors) != sorted(set(factors)):
         raise ConfigError(f"factors are {list(factors)}; they must be ascending whole numbers, such as {list(FACTORS)}")
     tokenizer = tokenizer or tokenizer_of(model)
@@ -74,7 +72,7 @@ def extrapolation(
     everything = [window for own in windows.values() for window in own]
     if not everything:
         needed = max(factors) * length
-        return pl.from_dicts([{"source": "all", "note": f"not measurable: no source has {needed} tokens"}])
+        return _table([{"source": "all", "note": f"not measurable: no source has {needed} tokens"}])
     check_vocabulary(model, everything)
     lengths = byte_lengths(tokenizer)
     lengths[document_mark(tokenizer)] = 0
@@ -88,7 +86,16 @@ def extrapolation(
     for source in ("all", *windows):
         chosen = np.full(len(sources), True) if source == "all" else sources == source
         rows += _rows(source, blocks, chosen, length, seed)
-    return pl.from_dicts(rows, infer_schema_length=None)
+    return _table(rows)
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
+    import polars as pl
+
+    schema: dict[str, Any] = {"source": pl.String} | dict.fromkeys(("times", "context", "start", "stop"), pl.Int64)
+    schema |= dict.fromkeys(("nats_per_byte", "low", "high", "change", "change_low", "change_high"), pl.Float64)
+    schema |= {"num_windows": pl.Int64, "num_bytes": pl.Int64, "note": pl.String}
+    return pl.DataFrame(rows, schema=schema)
 
 
 def _pack(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from howfar.errors import NotMeasurableError
-from howfar.measures.passes import window_length
+from howfar.measures.passes import Progress, window_length
 from howfar.models.loading import tokenizer_of
 from howfar.positions import increments_of, override
 from howfar.text.spans import byte_spans_of_tokens
@@ -67,7 +66,7 @@ def gap_effects(
     *,
     tokenizer: PreTrainedTokenizerBase | None = None,
     batch_size: int = 16,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> GapEffects:
     """Differentiate the loss of each token of a text by each increment before it.
 

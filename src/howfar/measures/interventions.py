@@ -8,7 +8,7 @@ it took away rather than to *how far* it moved the tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from torch import Tensor
 from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.passes import (
+    Progress,
     Window,
     byte_lengths,
     classes_of_tokens,
@@ -40,11 +41,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 SWAPPED = "swapped with next layer"
+ESTIMATES = ("change", "control", "beyond_control", "attention_change", "attention_control")
 
 Sums = dict[str, NDArray[np.float64]]
 """Sums over each window, `[window]`, by name."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,10 @@ def interventions(
         row: dict[str, Any] = {"kind": cell.kind, "layer": cell.layers[0] if len(cell.layers) == 1 else None}
         row |= _estimates(sums[cell], seed) if cell in sums else {}
         rows.append(row | {"num_documents": len(windows), "note": _why_not(model, cell)})
-    return pl.from_dicts(rows, infer_schema_length=None)
+    numbers = [f"{name}{end}" for name in ESTIMATES for end in ("", "_low", "_high")]
+    schema: dict[str, Any] = {"kind": pl.String, "layer": pl.Int64} | dict.fromkeys([*numbers, "moved"], pl.Float64)
+    schema |= {"num_documents": pl.Int64, "num_bytes": pl.Int64, "note": pl.String}
+    return pl.DataFrame(rows, schema=schema)
 
 
 def _check(model: PreTrainedModel, kinds: Sequence[str]) -> None:
@@ -247,12 +250,13 @@ def _total_variation(one: Tensor, other: Tensor) -> Tensor:
 
 def _estimates(sums: Sums, seed: int) -> dict[str, float]:
     change, control = (statistics.ratio(sums[name], sums["bytes"], seed=seed) for name in ("change", "control"))
-    columns = {"change": change, "control": control, "beyond_control": change - control}
     watched = sums["queries"] > 0
-    for name in ("attention_change", "attention_control"):
-        columns[name] = statistics.ratio(sums[name][watched], sums["queries"][watched], seed=seed)
+    attention = (
+        statistics.ratio(sums[name][watched], sums["queries"][watched], seed=seed)
+        for name in ("attention_change", "attention_control")
+    )
     values: dict[str, float] = {}
-    for name, column in columns.items():
+    for name, column in zip(ESTIMATES, (change, control, change - control, *attention), strict=True):
         values |= {name: float(column.value), f"{name}_low": float(column.low), f"{name}_high": float(column.high)}
     values["moved"] = float(np.sqrt(sums["squares"].sum() / sums["increments"].sum()))
     return values | {"num_bytes": int(sums["bytes"].sum())}

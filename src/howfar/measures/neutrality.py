@@ -7,7 +7,7 @@ whether a difference beyond the margin is excluded; "no significant difference" 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from howfar.errors import CheckpointError, NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.documents import Document, documents_of
+from howfar.measures.passes import Progress
 from howfar.models.loading import tokenizer_of
 from howfar.text.corpus import Corpus
 from howfar.tracing import trace_many
@@ -54,7 +55,7 @@ def neutrality(
     tokenizer: PreTrainedTokenizerBase | None = None,
     margin: float = MARGIN,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> pl.DataFrame:
     """Compare losses, pair by pair and over all pairs.
 
@@ -99,7 +100,13 @@ def neutrality(
     for number, name in enumerate(against):
         theirs = rest[number * len(models) : (number + 1) * len(models)]
         rows += _compare(ours, theirs, pairings[name], {"against": name, "margin": margin}, seed)
-    return pl.from_dicts(rows, infer_schema_length=None)
+    schema: dict[str, Any] = {"against": pl.String, "pair": pl.Int64, "source": pl.String}
+    schema |= dict.fromkeys(("model", "baseline", "difference", "low", "high", "margin"), pl.Float64)
+    schema |= {"equivalent": pl.Boolean}
+    schema |= dict.fromkeys(("p_equivalence", "excluded_below", "excluded_above"), pl.Float64)
+    schema |= {"num_units": pl.Int64, "unit": pl.String, "num_bytes": pl.Int64}
+    schema |= dict.fromkeys(("statement", "pairing", "note"), pl.String)
+    return pl.DataFrame(rows, schema=schema)
 
 
 def check_paired(model: PreTrainedModel, other: PreTrainedModel) -> str:

@@ -44,6 +44,10 @@ SITES_OF = {
 }
 """What is scored, by the control and whether a space parts the pairs; where a control puts other tokens, nothing is."""
 
+NUMBERS = (
+    *("entity_mean", "control_mean", "difference", "difference_low", "difference_high"),
+    *("share_smaller", "effect_size", "p_value", "p_holm", "largest_imbalance"),
+)
 RESOLUTION = 1e-4
 """Differences below this, in positions, are float32's and count as none."""
 MOST_TOKENS = 400_000_000  # of the training corpus, to count bigrams in
@@ -69,8 +73,9 @@ def pairs(
         seed: Of the intervals.
 
     Returns:
-        One row per `control`, `site`, `type` of entity (`all` first), `layer` and `head`: `entity_mean` and
-        `control_mean` of the increments, their `difference` with 95% interval (pairs resampled), `share_smaller`,
+        One row per `control`, `site`, `type` of entity (`all` first), `layer` (null if shared) and `head`:
+        `entity_mean` and `control_mean` of the increments, their `difference` with 95% interval (pairs resampled),
+        `share_smaller` of the entities,
         `effect_size` (rank-biserial, -1 to 1, negative where entities are closer together), two-sided Wilcoxon
         `p_value`, and `p_holm`, corrected over the layers and heads of the same comparison. `largest_imbalance` of the
         matched control is in standard deviations. `note` says why where there are no numbers.
@@ -99,7 +104,10 @@ def pairs(
         )
         imbalance = {"largest_imbalance": matching.largest_imbalance}
         rows += [row | imbalance for row in _compare(model, "matched", matching.entities.pairs, ours, theirs, seed)]
-    return pl.from_dicts(rows, infer_schema_length=None)
+    schema: dict[str, Any] = dict.fromkeys(("control", "site", "type"), pl.String)
+    schema |= dict.fromkeys(("layer", "head", "num_pairs"), pl.Int64)
+    schema |= dict.fromkeys(NUMBERS, pl.Float64)
+    return pl.DataFrame(rows, schema=schema | {"note": pl.String})
 
 
 def match_pairs(entities: Sequence[Pair], corpus: Corpus, tokenizer: PreTrainedTokenizerBase | None = None) -> Matching:
@@ -144,7 +152,7 @@ def _compare(
 ) -> list[dict[str, Any]]:
     """Test each site, type, layer and head."""
     increments = increments_of(model)
-    layers = increments.layer_indices[:1] if increments.config.scope == "shared" else increments.layer_indices
+    layers: Sequence[int | None] = (None,) if increments.config.scope == "shared" else increments.layer_indices
     rows = []
     for site in SITES_OF[control, bool(entities[0].separator)]:
         mine, other = (side[:, SITES.index(site)] for side in (ours, theirs))
