@@ -1,0 +1,53 @@
+"""Put a graft on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from howfar.errors import CheckpointError, OutputError
+from howfar.models.folders import first_line
+from howfar.models.grafts import GRAFT_FILE, read_description
+
+UPLOADED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "README.md"]  # not the checkpoints in folders
+
+
+def push_to_hub(folder: str | Path, repository: str, *, private: bool | None = None) -> str:
+    """Upload a graft, so that `howfar.load(repository)` rebuilds it anywhere.
+
+    Args:
+        folder: One that `howfar graft` or `howfar.save` wrote.
+        repository: `owner/name`; made if it is missing.
+        private: Whether only you can see it, if it is made; the Hub's default where None.
+
+    Returns:
+        The address of the upload.
+
+    Raises:
+        CheckpointError: The folder holds no graft, or one whose base model only this machine has.
+        OutputError: The Hub does not take it.
+    """
+    from huggingface_hub import HfApi
+
+    folder = Path(folder)
+    description = read_description(folder)
+    if not description["whole"] and description["base"]["revision"] is None:
+        raise CheckpointError(
+            f"the base model of {folder} is {description['base']['name']}, which others do not have; if it is on "
+            f"the Hub too, say where: its id and commit as base.name and base.revision in {folder / GRAFT_FILE}"
+        )
+    api = HfApi()
+    try:
+        api.create_repo(repository, private=private, exist_ok=True)
+        upload = api.upload_folder(
+            repo_id=repository,
+            folder_path=folder,
+            allow_patterns=UPLOADED,
+            ignore_patterns=["*/*"],
+            commit_message="Upload a graft of learned positions",
+        )
+    except Exception as error:  # the Hub's client lets errors of several HTTP libraries through
+        raise OutputError(
+            f"{folder} could not be uploaded to {repository!r} ({first_line(error)}); "
+            "check the name and the network, and log in with `hf auth login`"
+        ) from error
+    return str(upload.commit_url)

@@ -1,0 +1,316 @@
+"""Grafts on disk: what was saved is what is loaded, and nothing else is loaded for it."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from howfar.errors import CheckpointError, MissingExtraError, ModelNotFoundError, OutputError
+from howfar.models.fingerprint import fingerprint
+from howfar.models.grafts import (
+    COUNTS_FILE,
+    GRAFT_FILE,
+    INCREMENTS_FILE,
+    load_graft,
+    remember_training_counts,
+    training_counts,
+)
+from howfar.models.loading import load, save, tokenizer_of
+from howfar.models.lora import ADAPTER_WEIGHTS, add_lora, has_lora, merge_lora
+from howfar.models.publishing import push_to_hub
+from howfar.positions import IncrementConfig, attach, increments_of, override
+from support.grafts import make_base
+
+IDS = torch.arange(3, 43).view(2, 20)
+Stir = Callable[[PreTrainedModel], PreTrainedModel]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_base(tmp_path_factory.mktemp("base") / "tiny-llama")
+
+
+@torch.no_grad()
+def logits(model: PreTrainedModel) -> Tensor:
+    return model(IDS).logits
+
+
+@torch.no_grad()
+def stir(model: PreTrainedModel, part: str = "") -> PreTrainedModel:
+    """Move parameters a little, as training would: all, or those whose name contains `part`."""
+    for name, parameter in model.named_parameters():
+        if part in name:
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+def grafted(base: Path, scope: str = "shared", *, lora: bool = False) -> PreTrainedModel:
+    model = load(base)
+    if lora:
+        add_lora(model, {"r": 2})
+        stir(model, ".lora_")
+    attach(model, IncrementConfig(scope=scope))
+    return stir(model, "increments.")
+
+
+@pytest.mark.parametrize("lora", [False, True])
+@pytest.mark.parametrize("scope", ["shared", "per_layer"])
+def test_a_saved_graft_loads_bit_for_bit(base: Path, tmp_path: Path, scope: str, lora: bool) -> None:
+    model = grafted(base, scope, lora=lora)
+    save(model, tmp_path / "graft")
+    assert not (tmp_path / "graft" / "model.safetensors").exists()
+    again = load(tmp_path / "graft")
+    assert torch.equal(logits(again), logits(model))
+    assert increments_of(again).config.scope == scope
+    assert has_lora(again) == lora
+    assert tokenizer_of(again)("the cat").input_ids == tokenizer_of(model)("the cat").input_ids
+    save(again, tmp_path / "again")
+    assert torch.equal(logits(load(tmp_path / "again")), logits(model))
+
+
+@pytest.mark.parametrize("part", ["", "layers.1.mlp.down_proj"])
+def test_changed_base_weights_are_all_saved(base: Path, tmp_path: Path, part: str) -> None:
+    model = stir(grafted(base), part)
+    save(model, tmp_path / "graft")
+    again = load(tmp_path / "graft")
+    assert torch.equal(logits(again), logits(model))
+    # Transformers alone can open the folder too; it then sees plain positions.
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "graft")
+    with override(model, lambda layer, increments: torch.ones_like(increments)):
+        assert torch.equal(logits(plain), logits(model))
+
+
+def test_a_baseline_without_increments_loads_as_such(base: Path, tmp_path: Path) -> None:
+    from howfar.models.grafts import save_graft
+
+    model = load(base)
+    add_lora(model, {"r": 2})
+    save_graft(stir(model, ".lora_"), tmp_path)
+    again = load(tmp_path)
+    assert torch.equal(logits(again), logits(model))
+    assert not any("increments" in name for name, _ in again.named_parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_graft_loads_in_half_precision_and_keeps_its_increments_in_float32(
+    base: Path, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    save(grafted(base, lora=True), tmp_path / "graft")
+    model = load(tmp_path / "graft", dtype=dtype)
+    assert model.lm_head.weight.dtype == dtype
+    assert {parameter.dtype for parameter in increments_of(model).parameters()} == {torch.float32}
+    assert torch.equal(model.lm_head.weight, load(base).lm_head.weight.to(dtype))
+
+
+def test_a_graft_of_a_half_precision_model_is_rebuilt_in_its_own_type(base: Path, tmp_path: Path) -> None:
+    model = load(base, dtype=torch.bfloat16)
+    add_lora(model, {"r": 2})
+    attach(stir(model, ".lora_"), IncrementConfig())
+    save(stir(model, "increments."), tmp_path / "graft")
+    again = load(tmp_path / "graft")
+    assert again.dtype == torch.bfloat16
+    assert torch.equal(logits(again), logits(model))
+
+
+def test_merging_lora_keeps_the_increments(base: Path, tmp_path: Path) -> None:
+    model = grafted(base, "per_layer", lora=True)
+    before, networks = logits(model), [parameter.clone() for parameter in increments_of(model).parameters()]
+    merge_lora(model)
+    assert not any("lora" in name for name, _ in model.named_modules())
+    torch.testing.assert_close(logits(model), before, rtol=1e-4, atol=1e-4)
+    assert all(torch.equal(*pair) for pair in zip(increments_of(model).parameters(), networks, strict=True))
+    save(model, tmp_path / "merged")
+    again = load(tmp_path / "merged")
+    assert torch.equal(logits(again), logits(model))
+    assert not has_lora(again)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")  # PEFT asks for it
+def test_peft_opens_the_adapter(base: Path, tmp_path: Path) -> None:
+    from peft import PeftModel
+
+    model = grafted(base, lora=True)
+    save(model, tmp_path / "graft")
+    theirs = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), tmp_path / "graft").eval()
+    with override(model, lambda layer, increments: torch.ones_like(increments)):
+        assert torch.equal(logits(theirs), logits(model))
+
+
+def test_training_counts_travel_with_a_graft(base: Path, tmp_path: Path) -> None:
+    model = grafted(base)
+    assert training_counts(model) is None
+    remember_training_counts(model, torch.arange(320))
+    save(model, tmp_path / "graft")
+    assert (tmp_path / "graft" / COUNTS_FILE).is_file()
+    assert torch.equal(training_counts(load(tmp_path / "graft")), torch.arange(320))
+
+
+def test_the_fingerprint_is_that_of_the_base_whatever_its_type_and_what_was_added(base: Path) -> None:
+    expected = fingerprint(load(base))
+    assert fingerprint(load(base, dtype=torch.bfloat16)) == expected
+    assert fingerprint(grafted(base, "per_layer", lora=True)) == expected
+    assert fingerprint(stir(load(base), "layers.2.self_attn.k_proj")) != expected
+
+
+@pytest.fixture
+def saved(base: Path, tmp_path: Path) -> Path:
+    """A graft with an adapter, and its base at hand to be exchanged."""
+    own = shutil.copytree(base, tmp_path / "base")
+    save(grafted(own, lora=True), tmp_path / "graft")
+    return tmp_path / "graft"
+
+
+def test_another_base_is_refused(saved: Path) -> None:
+    shutil.rmtree(saved.parent / "base")
+    make_base(saved.parent / "base", seed=1)
+    with pytest.raises(CheckpointError, match=r"base is not the model that was grafted in .*fingerprint is \w{12}"):
+        load(saved)
+
+
+def test_a_base_with_other_settings_is_refused(saved: Path) -> None:
+    path = saved.parent / "base" / "config.json"
+    config = json.loads(path.read_text())
+    config["rope_parameters"]["rope_theta"] = 5e5
+    path.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="is not the model that was grafted"):
+        load(saved)
+
+
+def test_a_base_that_moved_is_found_where_the_description_says(saved: Path) -> None:
+    expected = logits(load(saved))
+    moved = (saved.parent / "base").rename(saved.parent / "elsewhere")
+    with pytest.raises(ModelNotFoundError, match=r"the base model of the graft in .* is missing.*base\.name in .*json"):
+        load(saved)
+    description = json.loads((saved / GRAFT_FILE).read_text())
+    description["base"]["name"] = str(moved)
+    (saved / GRAFT_FILE).write_text(json.dumps(description))
+    assert torch.equal(logits(load(saved)), expected)
+
+
+@pytest.mark.parametrize("file", [INCREMENTS_FILE, ADAPTER_WEIGHTS])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors, name: tensors.pop(name), "{name} is missing"),
+        (lambda tensors, name: tensors.update(more=tensors[name].clone()), "more is left over"),
+        (lambda tensors, name: tensors.update({name: tensors[name][None].clone()}), "{name} has shape .* instead of"),
+    ],
+)
+def test_tensors_missing_left_over_or_reshaped_are_refused(
+    saved: Path, file: str, change: Callable[[dict[str, Tensor], str], object], message: str
+) -> None:
+    tensors = load_file(saved / file)
+    name = sorted(tensors)[-1]
+    change(tensors, name)
+    save_file(tensors, saved / file)
+    expected = message.format(name=name.removeprefix("base_model.model."))
+    with pytest.raises(CheckpointError, match=f"does not fit the model: {expected}"):
+        load(saved)
+
+
+@pytest.mark.parametrize("file", [INCREMENTS_FILE, ADAPTER_WEIGHTS])
+def test_files_cut_short_or_gone_are_refused(saved: Path, file: str) -> None:
+    (saved / file).write_bytes((saved / file).read_bytes()[:100])
+    with pytest.raises(CheckpointError, match=f"{file} is missing or damaged"):
+        load(saved)
+    (saved / file).unlink()
+    with pytest.raises(CheckpointError, match=f"{file} is missing or damaged"):
+        load(saved)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "other"}, "cannot be read"),
+        ({"format_version": 99}, "has format version 99, this howfar reads 1"),
+        ({"dtype": "manual_seed"}, "cannot be read"),
+        ({"base": {"name": "x"}}, "cannot be read"),
+        ({"increments": {"scop": "shared"}}, "did you mean 'scope'"),
+    ],
+)
+def test_a_damaged_description_is_refused(saved: Path, change: dict[str, object], message: str) -> None:
+    description = json.loads((saved / GRAFT_FILE).read_text())
+    (saved / GRAFT_FILE).write_text(json.dumps({**description, **change}))
+    with pytest.raises(CheckpointError, match=message):
+        load(saved)
+    (saved / GRAFT_FILE).write_text("{")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load_graft(saved)
+
+
+def test_an_adapter_for_another_architecture_is_refused(saved: Path) -> None:
+    path = saved / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "target_modules": ["no_such_layer"]}))
+    with pytest.raises(CheckpointError, match=r"the adapter in .* does not fit LlamaForCausalLM"):
+        load(saved)
+
+
+def test_without_peft_an_adapter_asks_for_it(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'howfar\[lora\]'"):
+        load(saved)
+
+
+def test_an_adapter_around_changed_weights_is_not_saved(base: Path, tmp_path: Path) -> None:
+    model = stir(grafted(base, lora=True))
+    with pytest.raises(CheckpointError, match="merge_lora"):
+        save(model, tmp_path / "graft")
+    assert not (tmp_path / "graft").exists()
+
+
+def test_a_model_from_nowhere_is_not_saved(base: Path, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_config(load(base).config)
+    model.name_or_path = model.config._name_or_path = ""
+    attach(model)
+    with pytest.raises(ModelNotFoundError, match="came from no folder or Hub id"):
+        save(model, tmp_path / "graft")
+    assert not (tmp_path / "graft").exists()
+
+
+class Hub:
+    """What the Hub's client was asked to do."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, dict[str, object]]] = []
+
+    def create_repo(self, repository: str, **options: object) -> None:
+        self.calls.append((repository, options))
+
+    def upload_folder(self, **options: object) -> "Hub":
+        self.calls.append(("upload", options))
+        return self
+
+    commit_url = "https://hub/commit"
+
+
+def test_a_graft_of_a_model_on_the_hub_is_uploaded(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = Hub()
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: hub)
+    with pytest.raises(CheckpointError, match="which others do not have"):
+        push_to_hub(saved, "me/graft")
+    assert not hub.calls
+    description = json.loads((saved / GRAFT_FILE).read_text())
+    description["base"] |= {"name": "owner/model", "revision": "abc"}
+    (saved / GRAFT_FILE).write_text(json.dumps(description))
+    assert push_to_hub(saved, "me/graft", private=True) == "https://hub/commit"
+    (repository, options), (_, upload) = hub.calls
+    assert (repository, options["private"]) == ("me/graft", True)
+    assert upload["folder_path"] == saved
+
+
+def test_an_upload_that_fails_is_one_line(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Hub):
+        def create_repo(self, repository: str, **options: object) -> None:
+            raise ConnectionError("no route\nto host")
+
+    monkeypatch.setattr("huggingface_hub.HfApi", Broken)
+    save(stir(grafted(base)), tmp_path / "whole")
+    with pytest.raises(OutputError, match=r"could not be uploaded to 'me/graft' \(no route\); check the name"):
+        push_to_hub(tmp_path / "whole", "me/graft")
