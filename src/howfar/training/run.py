@@ -50,10 +50,11 @@ def train(recipe: Recipe, output: str | Path, *, progress: bool = True) -> HowFa
             "bytes; build the corpus without --tokenizer"
         )
     set_seed(recipe.seed)
-    model = HowFarForCausalLM(recipe.model_config())
+    model, tokenizer = HowFarForCausalLM(recipe.model_config()), byte_tokenizer()
+    model.config.pad_token_id = tokenizer.pad_token_id  # as the Trainer would, with a warning
     fit(
         model,
-        byte_tokenizer(),
+        tokenizer,
         corpus,
         recipe,
         output,
@@ -140,8 +141,8 @@ def training_arguments(recipe: BaseRecipe, output: Path) -> TrainingArguments:
     Raises:
         ConfigError: Transformers refuses one of them.
     """
-    # Looking at every loss for a NaN would make a GPU wait at every step.
-    options: dict[str, Any] = {"logging_nan_inf_filter": False, **recipe.trainer}
+    # Looking at every loss for a NaN would make a GPU wait at every step, and all parameters are used at every step.
+    options: dict[str, Any] = {"logging_nan_inf_filter": False, "ddp_find_unused_parameters": False, **recipe.trainer}
     try:
         return TrainingArguments(
             **options,
