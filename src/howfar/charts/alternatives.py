@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from howfar.charts.inline import inline
 from howfar.charts.picture import Picture
@@ -35,6 +35,6 @@ def increments_of_alternatives(candidates: pl.DataFrame, *, width: int = 940, th
     )
     name = base.mark_text(color=HERE, dy=-13, fontSize=13, fontWeight="bold").encode(text="label:N")
     named = name.transform_filter("datum.is_here")
-    chart = alt.layer(others, here, named).properties(width=width, height=alt.Step(38))
+    chart: Any = alt.layer(others, here, named).properties(width=width, height=alt.Step(38))
     description = "The increment that each token of the vocabulary would have in this place, by layer."
     return Picture(chart, theme=theme, description=description)

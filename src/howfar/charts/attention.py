@@ -49,8 +49,7 @@ def attention_arcs(
     table = attention_by_cell(cells, layer, token, weights, first_key)
     arcs = _arcs(table)
     num_heads = len(weights)
-    rows = {"domain": [-0.55, num_heads - 0.05], "zero": False}
-    y = alt.Y("y:Q", scale=alt.Scale(**rows), axis=None)
+    y = alt.Y("y:Q", scale=alt.Scale(domain=[-0.55, num_heads - 0.05], zero=False), axis=None)
     x = alt.X("x:Q", title=f"learned distance from the selected token, layer {layer}", scale=alt.Scale(nice=False))
     colour = alt.Color("head:N", title="head", scale=alt.Scale(range=list(HEAD_COLOURS)), legend=None)
     tooltip: list[Any] = [
@@ -95,7 +94,7 @@ def attention_arcs(
             tooltip=[alt.Tooltip("label:N", title="text"), alt.Tooltip("distance:Q", format=".2f")],
         )
     )
-    chart = alt.layer(lines, text, headings).properties(width=width, height=ROW_HEIGHT * num_heads + 30)
+    chart: Any = alt.layer(lines, text, headings).properties(width=width, height=ROW_HEIGHT * num_heads + 30)
     description = f"Attention of layer {layer} from one token, an arc for each earlier character that a head reads."
     return Picture(chart, theme=theme, description=description, drawn_text="".join(cells.labels))
 
@@ -139,7 +138,8 @@ def attention_by_distance(
         x=alt.X("learned:Q", title=f"learned distance, layer {layer}", scale=alt.Scale(type="symlog"))
     ).transform_calculate(learned="-datum.distance")
     description = f"Attention weight of layer {layer} against distance, in ordinary tokens and in learned positions."
-    return Picture(alt.hconcat(ordinary, learned), theme=theme, description=description)
+    chart: Any = alt.hconcat(ordinary, learned)
+    return Picture(chart, theme=theme, description=description)
 
 
 def distance_is_measured() -> pl.Expr:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from howfar.charts.inline import inline
 from howfar.charts.picture import Picture
@@ -27,7 +27,7 @@ def prediction_changes(predictions: pl.DataFrame, *, width: int = 360, theme: Th
     import altair as alt
 
     long = predictions.unpivot(["before", "after"], index="label", variable_name="when", value_name="probability")
-    chart = (
+    chart: Any = (
         alt.Chart(inline(long))
         .mark_bar()
         .encode(
@@ -56,7 +56,7 @@ def loss_changes(losses: pl.DataFrame, *, width: int = 940, theme: Theme = "ligh
 
     drawn = losses.drop("bytes", strict=False).head(MOST_TOKENS)
     labels = dict(zip(drawn["token"].to_list(), drawn["label"].to_list(), strict=True))
-    chart = (
+    chart: Any = (
         alt.Chart(inline(drawn))
         .mark_bar()
         .encode(
@@ -96,7 +96,7 @@ def gap_changes(gaps: pl.DataFrame, *, width: int = 940, theme: Theme = "light")
         gaps.group_by("layer", "cell", "label").agg(pl.col("before", "after", "change").mean()).sort("layer", "cell")
     )
     largest = max(float(drawn["change"].abs().max() or 0.0), 1e-9)  # type: ignore[arg-type]
-    chart = (
+    chart: Any = (
         alt.Chart(inline(drawn))
         .mark_rect()
         .encode(

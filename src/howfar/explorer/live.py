@@ -22,7 +22,7 @@ NOTHING: dict[str, Any] = {"revision": 0, "count": 0, "tables": [], "first": 0, 
 _revisions = count(1)
 
 
-class LiveSpacing(anywidget.AnyWidget):  # type: ignore[misc]
+class LiveSpacing(anywidget.AnyWidget):
     """A picture of spacing that follows what is typed.
 
     Sheets, the panels of a wrapped text, are sent as they come into sight, so a long text costs little more than a
@@ -121,5 +121,5 @@ def script() -> str:
     """The drawing library and what uses it; nothing is fetched from elsewhere."""
     import vl_convert
 
-    library: str = vl_convert.javascript_bundle()
+    library: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
     return library + "\n" + Path(__file__).with_name("live.js").read_text(encoding="utf-8")

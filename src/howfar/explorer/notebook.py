@@ -177,20 +177,35 @@ def _(detail, edit_from, factor, layer, only_selected, part, plain):
 
 
 @app.cell
-def _(at, detail, documents, factor, inference, layer, only_selected, part, plain, theme):
-    _views = {
-        "What if": lambda document: panels.what_if_view(
+def _(at, detail, documents, factor, inference, layer, plain, theme):
+    mo.stop(detail.value != "What if")
+    panels.for_each(
+        documents,
+        lambda document: panels.what_if_view(
             inference, document, Edit(document.tokens_of(at), factor.value, layer.value, plain.value), theme
         ),
-        "Attention": lambda document: panels.attention_view(inference, document, at, layer.value, theme),
-        "Numbers": lambda document: panels.numbers_view(document, at if only_selected.value else None),
-        "Context": lambda document: panels.context_view(inference, document, at, part.value, theme),
-    }
-    try:
-        _shown = [_views[detail.value](_document) for _document in documents]
-    except HowFarError as error:
-        mo.stop(True, panels.sentence(error))
-    mo.vstack(_shown, gap=2)
+    )
+    return
+
+
+@app.cell
+def _(at, detail, documents, inference, layer, theme):
+    mo.stop(detail.value != "Attention")
+    panels.for_each(documents, lambda document: panels.attention_view(inference, document, at, layer.value, theme))
+    return
+
+
+@app.cell
+def _(at, detail, documents, only_selected):
+    mo.stop(detail.value != "Numbers")
+    panels.for_each(documents, lambda document: panels.numbers_view(document, at if only_selected.value else None))
+    return
+
+
+@app.cell
+def _(at, detail, documents, inference, part, theme):
+    mo.stop(detail.value != "Context")
+    panels.for_each(documents, lambda document: panels.context_view(inference, document, at, part.value, theme))
     return
 
 

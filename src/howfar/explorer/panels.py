@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,7 +20,7 @@ from howfar.charts.rows import Cells, Scale
 from howfar.charts.spacing import Colour, spacing
 from howfar.charts.theme import Theme
 from howfar.charts.what_if import gap_changes, loss_changes, prediction_changes
-from howfar.errors import TextError
+from howfar.errors import HowFarError, TextError
 from howfar.explorer.inference import Inference
 from howfar.explorer.view import View
 from howfar.explorer.what_if import Edit
@@ -119,11 +119,26 @@ class Shown:
     picture: Picture
     heading: str
 
+    def get(self) -> Picture:
+        """The picture."""
+        return self.picture
+
     @property
     def element(self) -> mo.Html:
         """The picture below its heading."""
         chart = mo.ui.altair_chart(self.picture.chart, chart_selection=False, legend_selection=False)
         return mo.vstack([mo.md(f"#### {self.heading}"), chart], gap=0.25)
+
+
+def for_each(documents: Sequence[Document], view: Callable[[Document], mo.Html]) -> mo.Html:
+    """A view of each document below the other; a sentence in place of one that cannot be."""
+    views = []
+    for document in documents:
+        try:
+            views.append(view(document))
+        except HowFarError as error:
+            views.append(sentence(error))
+    return mo.vstack(views, gap=2)
 
 
 def what_if_view(inference: Inference, document: Document, edit: Edit, theme: Theme) -> mo.Html:
@@ -138,20 +153,16 @@ def what_if_view(inference: Inference, document: Document, edit: Edit, theme: Th
     losses, gaps = _labelled(result.losses(cells)), result.gaps(cells)
     gaps = gaps.with_columns(label=pl.Series(cells.labels).gather(gaps["cell"]))
     before, after = (predictions.sort(side, descending=True)["label"][0] for side in ("before", "after"))
+    shown = [Shown("predictions", prediction_changes(predictions, theme=theme), "What comes next")]
+    if len(losses):
+        shown.append(Shown("losses", loss_changes(losses, theme=theme), "Loss on each token that follows"))
+    shown.append(Shown("gaps", gap_changes(gaps, theme=theme), "Every gap of the text, layer by layer"))
     said = (
         f"The loss of the {len(losses)} tokens that follow changes by "
         f"<b id='loss-change'>{losses['change'].sum():+.4f}</b> nats in all. Likeliest next: "
         f"<b>{html.escape(before)}</b> before, <b>{html.escape(after)}</b> after."
     )
-    return _view(
-        document,
-        said,
-        [
-            Shown("predictions", prediction_changes(predictions, theme=theme), "What comes next"),
-            Shown("losses", loss_changes(losses, theme=theme), "Loss on each token that follows"),
-            Shown("gaps", gap_changes(gaps, theme=theme), "Every gap of the text, layer by layer"),
-        ],
-    )
+    return _view(document, said, shown)
 
 
 def attention_view(inference: Inference, document: Document, at: int, layer: int | None, theme: Theme) -> mo.Html:
@@ -221,8 +232,7 @@ def context_view(inference: Inference, document: Document, at: int, part: int, t
     said = (
         f"The increment of <b>{html.escape(names[int(here.argmax())])}</b> here, among those that {whole} would have."
     )
-    ranks = mo.ui.table(found.ranks(), selection=None, show_download=False, show_column_summaries=False)
-    return _view(document, said, [Shown("context", picture, "In its place")], ranks)
+    return _view(document, said, [Shown("context", picture, "In its place")], _html_table(found.ranks()))
 
 
 def spacing_to_save(documents: Sequence[Document], scale: Scale, colour: Colour, theme: Theme) -> dict[str, Any]:
@@ -262,7 +272,7 @@ def link_line(view: View) -> mo.Html:
 
 
 def _view(document: Document, said: str, shown: Sequence[Shown], *more: Any) -> mo.Html:
-    buttons = save_buttons({f"{one.name}-{document.model}": (lambda one=one: one.picture) for one in shown})
+    buttons = save_buttons({f"{one.name}-{document.model}": one.get for one in shown})
     title = mo.Html(f"<p class='said'><b>{html.escape(document.model)}.</b> {said}</p>")
     return mo.vstack([title, *(one.element for one in shown), *more, buttons], gap=1)
 
@@ -271,6 +281,18 @@ def _labelled(table: pl.DataFrame) -> pl.DataFrame:
     return table.with_columns(
         label=pl.Series([token_label(data) for data in table["bytes"].to_list()], dtype=pl.String)
     )
+
+
+def _html_table(table: pl.DataFrame) -> mo.Html:
+    def row(tag: str, values: Iterable[Any]) -> str:
+        cells = (f"{value:.4f}" if isinstance(value, float) else html.escape(str(value)) for value in values)
+        return (
+            "<tr>"
+            + "".join(f"<{tag} style='text-align:right;padding:.1em .8em'>{cell}</{tag}>" for cell in cells)
+            + "</tr>"
+        )
+
+    return mo.Html(f"<table>{row('th', table.columns)}{''.join(row('td', values) for values in table.rows())}</table>")
 
 
 def _parquet(table: pl.DataFrame) -> bytes:

@@ -100,7 +100,7 @@ def _number(name: str, kind: type, least: float, most: float) -> Any:
             number = None
         if number is None or not least <= number <= most:
             raise ConfigError(
-                f"the link's {name} is {_short(values[0])}; it must be a number from {least:g} to {most:g}"
+                f"the link's {name} is {_short(values[0])}; it must be a number from {least:,} to {most:,}"
             )
         return number
 

@@ -85,7 +85,7 @@ class WhatIf:
 
         passage, trace = self.before.passage, cells.trace
         tokens = np.arange(self.edit.tokens[1], passage.stop)
-        before, after = (side.surprisal_nats[passage.index_of(tokens)] for side in (self.before, self.after))
+        before, after = (side.surprisal_nats[tokens - passage.first] for side in (self.before, self.after))
         data = trace.text.encode()
         return pl.DataFrame(
             {

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+import howfar
+from howfar.charts.rows import Cells
+from howfar.explorer.what_if import Edit
+
+TEXT = "Ada wrote 图书馆 in 1843."
+
+
+@pytest.fixture
+def cells(inference):
+    return Cells.of(inference.trace("tiny", TEXT))
+
+
+def test_without_an_edit_nothing_changes_and_numbers_are_those_of_the_trace(inference, cells):
+    result = inference.what_if("tiny", TEXT, Edit((4, 5)))
+    assert result.before is result.after
+    np.testing.assert_array_equal(result.before.surprisal_nats[1:], cells.trace.surprisal_nats)
+    np.testing.assert_array_equal(result.before.increments[..., 1:], cells.trace.increments)
+
+
+def test_an_edit_is_undone_exactly(inference):
+    before = inference.what_if("tiny", TEXT, Edit((4, 5)))
+    edited = inference.what_if("tiny", TEXT, Edit((4, 5), 3.0))
+    again = inference.what_if("tiny", TEXT, Edit((4, 5)))
+    assert not np.array_equal(edited.after.next_probability, before.after.next_probability)
+    np.testing.assert_array_equal(again.after.next_probability, before.after.next_probability)
+
+
+def test_multiplying_by_one_in_the_model_changes_no_bit(inference, model_folder):
+    model = howfar.load(model_folder)
+    expected = howfar.trace(model, TEXT)
+    with howfar.override(model, lambda layer, increments: increments * 1.0):
+        np.testing.assert_array_equal(howfar.trace(model, TEXT).surprisal_nats, expected.surprisal_nats)
+
+
+def test_a_gap_is_widened_in_its_layer_alone_and_nothing_before_it_moves(inference, cells):
+    result = inference.what_if("tiny", TEXT, Edit((4, 5), 3.0, layer=1))
+    before, after = result.before.increments, result.after.increments
+    np.testing.assert_array_equal(after[0], before[0])
+    np.testing.assert_allclose(after[1, :, 5], 3 * before[1, :, 5], rtol=1e-6)
+    np.testing.assert_array_equal(after[..., :5], before[..., :5])
+    gaps = result.gaps(cells)
+    assert gaps.filter(gaps["change"] != 0)["cell"].min() == 4
+    assert gaps.filter(gaps["layer"] == 2)["change"].abs().max() > 0  # downstream increments answer
+
+
+def test_plain_sets_a_layer_to_ones(inference):
+    result = inference.what_if("tiny", TEXT, Edit((4, 5), layer=1, plain=True))
+    assert (result.after.increments[1] == 1).all()
+    np.testing.assert_array_equal(result.after.increments[0], result.before.increments[0])
+
+
+def test_tables_name_the_tokens_that_follow_and_what_comes_next(inference, cells):
+    span = cells.token_spans()[cells.texts.index("图")]
+    result = inference.what_if("tiny", TEXT, Edit(span, 0.0))
+    losses = result.losses(cells)
+    assert b"".join(losses["bytes"]) == "书馆 in 1843.".encode()
+    assert cells.texts[losses["cell"][0]] == "书"
+    np.testing.assert_allclose(losses["change"], losses["after"] - losses["before"], atol=1e-6)
+    predictions = result.predictions(inference.tokenizer("tiny"), count=257)
+    np.testing.assert_allclose(predictions["before"].sum(), 1, rtol=1e-5)
+    assert predictions.filter(predictions["token_id"] == ord("A"))["bytes"].item() == b"A"
+
+
+@pytest.mark.parametrize("at", [0, 200, 499])
+def test_in_a_long_text_the_passage_around_the_gap_is_read(inference, at):
+    text = "abcdefghij" * 50
+    cells = Cells.of(inference.trace("tiny", text))
+    result = inference.what_if("tiny", text, Edit((at, at + 1), 2.0))
+    passage = result.before.passage
+    assert len(passage.token_ids) == 64
+    assert passage.first < at < passage.stop
+    losses = result.losses(cells)
+    assert len(losses) == passage.stop - at - 1
+    assert b"".join(losses["bytes"]).decode() == text[at + 1 : passage.stop]
