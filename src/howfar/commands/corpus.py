@@ -1,0 +1,83 @@
+"""`howfar corpus build`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Make corpora to train and measure on.", no_args_is_help=True)
+
+
+class Balance(StrEnum):
+    """How sources take turns."""
+
+    BYTES = "bytes"
+    DOCUMENTS = "documents"
+    NONE = "none"
+
+
+@app.callback()
+def corpus() -> None:
+    """Make corpora to train and measure on."""
+
+
+@app.command()
+def build(
+    output: Annotated[Path, typer.Argument(help="Folder to make.")],
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="[NAME=]LOCATION[,held_out=LOCATION]; may be repeated. A location is text (a.txt, documents parted by "
+            "empty lines), files:GLOB (a document each), a.jsonl[:FIELD], a.parquet[:COLUMN], or "
+            "hub:OWNER/NAME[:CONFIG]. Without any: Wikipedia in English and Chinese, from the Hub."
+        ),
+    ] = None,
+    balance: Annotated[Balance, typer.Option(help="What the sources are to give equally much of.")] = Balance.BYTES,
+    held_out_fraction: Annotated[float, typer.Option(help="Share of documents kept from training.")] = 0.01,
+    held_out_documents: Annotated[
+        int | None, typer.Option(help="Or: so many of each source's first documents.")
+    ] = None,
+    max_documents: Annotated[int | None, typer.Option(help="At most so many documents of each source.")] = None,
+    max_bytes: Annotated[int | None, typer.Option(help="At most so many bytes of each source.")] = None,
+    seed: Annotated[int, typer.Option(help="Chooses which documents are held out.")] = 0,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Hub id or folder of a tokenizer; the text's bytes where not given.")
+    ] = None,
+) -> None:
+    """Turn documents into a corpus: a training part, and whole documents held out.
+
+    Example: howfar corpus build corpora/mine --source notes/*.txt
+
+    A build that was killed goes on when the same command is given again.
+    """
+    from howfar.text.build import build_corpus
+    from howfar.text.selection import BuildOptions
+    from howfar.text.sources import WIKIPEDIA, parse_source
+
+    options = BuildOptions(
+        held_out_fraction=held_out_fraction,
+        held_out_documents=held_out_documents,
+        balance=balance.value,
+        max_bytes_per_source=max_bytes,
+        max_documents_per_source=max_documents,
+        seed=seed,
+    )
+    made = build_corpus(
+        output,
+        [parse_source(text) for text in source] if source else WIKIPEDIA,
+        options,
+        tokenizer=None if tokenizer is None else _tokenizer(tokenizer),
+    )
+    for split in (made.train, made.held_out):
+        typer.echo(
+            f"{split.name.replace('_', ' ')}: {split.num_documents:,} documents, {int(split.num_bytes.sum()):,} bytes"
+        )
+
+
+def _tokenizer(name: str) -> object:
+    from howfar.models.pretrained import load_tokenizer
+
+    return load_tokenizer(name)

@@ -1,0 +1,156 @@
+"""`howfar show`: a text as a model spaces it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from howfar.errors import OutputError, TextError
+
+if TYPE_CHECKING:
+    from howfar.tracing import Trace
+
+DEFAULT_OUTPUT = Path("howfar.html")
+MOST_CHARACTERS = 50_000  # in a picture; a browser draws no more of them at ease
+
+
+class Scale(StrEnum):
+    """What positions are divided by."""
+
+    LAYER_MEAN = "layer-mean"
+    RAW = "raw"
+    SHARED = "shared"
+
+
+class Colour(StrEnum):
+    """What colours mean."""
+
+    GAP = "gap"
+    SURPRISAL = "surprisal"
+    ENTROPY = "entropy"
+
+
+def show(
+    text: Annotated[str | None, typer.Argument(help="The text; - reads it from standard input.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the text from a UTF-8 file.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", help="A bundled model, a folder or a Hub id. [default: the first of `howfar models`]"
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help=f"Picture to write: .html, .svg, .png or .pdf. [default: {DEFAULT_OUTPUT}]"
+        ),
+    ] = None,
+    scale: Annotated[Scale, typer.Option(help="What positions are divided by.")] = Scale.LAYER_MEAN,
+    colour: Annotated[Colour, typer.Option(help="What colours mean in the picture.")] = Colour.GAP,
+    layer: Annotated[int | None, typer.Option(help="Show one layer.")] = None,
+    head: Annotated[int | None, typer.Option(help="Show one head, of a model with positions for each.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the numbers as JSON, and draw nothing unless -o is given.")
+    ] = False,
+) -> None:
+    """Show how far apart a model thinks a text's characters are.
+
+    Example: howfar show "Marie Curie won two Nobel Prizes." -o curie.svg
+
+    Prints the spacing of each layer and writes a picture to look at closely.
+    """
+    passage = _read(text, file)
+    if output is not None:
+        _check_output(output)
+    traced = _trace(passage, model)
+    if as_json:
+        typer.echo(json.dumps(_numbers(traced), ensure_ascii=False))
+    else:
+        _print(traced, scale, layer, head)
+    if output is not None or not as_json:
+        _draw(traced, output or DEFAULT_OUTPUT, scale, colour, layer, head, quiet=as_json)
+
+
+def _read(text: str | None, file: Path | None) -> str:
+    """The text, wherever it comes from.
+
+    Raises:
+        TextError: There is none, or two, or it is not UTF-8.
+    """
+    if (text is None) == (file is None):
+        raise TextError('show needs one text; give it in quotes, as in howfar show "Some text.", or --file FILE, or -')
+    try:
+        if file is not None:
+            return file.read_bytes().decode("utf-8")
+        return sys.stdin.buffer.read().decode("utf-8") if text == "-" else str(text)
+    except OSError as error:
+        raise TextError(f"{file} cannot be read ({error.strerror}); give a text file") from error
+    except UnicodeDecodeError as error:
+        where = file or "standard input"
+        raise TextError(
+            f"{where} is not UTF-8 (byte 0x{error.object[error.start]:02x} at {error.start:,}); convert it, "
+            "for example with iconv -t UTF-8"
+        ) from error
+
+
+def _check_output(output: Path) -> None:
+    """Find fault with the picture's name before any work is done."""
+    from howfar.charts.picture import file_format
+
+    file_format(output)
+    if not output.parent.is_dir():
+        raise OutputError(f"{output} cannot be written: there is no folder {output.parent}; make it, or choose another")
+
+
+def _trace(text: str, model: str | None) -> Trace:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    import howfar
+
+    loaded = howfar.load(model)
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Reading", total=None, visible=len(text) > 100_000)
+        return howfar.trace(loaded, text, progress=lambda done, total: bar.update(task, completed=done, total=total))
+
+
+def _print(traced: Trace, scale: Scale, layer: int | None, head: int | None) -> None:
+    from rich.console import Console
+
+    from howfar.charts.terminal import TerminalView
+
+    Console(highlight=False).print(TerminalView(traced, scale=scale.value, layer=layer, head=head))
+
+
+def _draw(
+    traced: Trace, output: Path, scale: Scale, colour: Colour, layer: int | None, head: int | None, *, quiet: bool
+) -> None:
+    if len(traced.text) > MOST_CHARACTERS:
+        raise OutputError(
+            f"the text has {len(traced.text):,} characters and a picture holds {MOST_CHARACTERS:,}; "
+            "give a part of it, or --json for the numbers of all of it"
+        )
+    from howfar.charts.spacing import spacing
+
+    spacing(traced, scale=scale.value, colour=colour.value, layer=layer, head=head).save(output)
+    typer.echo(f"The picture is in {output}", err=quiet)
+
+
+def _numbers(traced: Trace) -> dict[str, object]:
+    """What the picture is drawn from, as plain values."""
+    return {
+        "text": traced.text,
+        "model": traced.model_name,
+        "layers": list(traced.layers),
+        "token_ids": traced.token_ids.tolist(),
+        "token_bytes": traced.token_bytes.tolist(),
+        "increments": traced.increments.tolist(),
+        "positions": traced.positions.tolist(),
+        "surprisal_nats": traced.surprisal_nats.tolist(),
+        "entropy_nats": traced.entropy_nats.tolist(),
+    }
