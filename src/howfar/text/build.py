@@ -45,7 +45,7 @@ def build_corpus(
         out: The folder to make; it must not exist yet, or be empty.
         sources: Where the documents come from.
         options: How they are chosen.
-        tokenizer: A Transformers tokenizer of at most 65,536 ids; None is the byte tokenizer.
+        tokenizer: A Transformers tokenizer; None is the byte tokenizer.
         progress: Whether to draw a progress bar on standard error.
 
     Returns:
@@ -72,7 +72,7 @@ def build_corpus(
     try:
         partial.mkdir(parents=True, exist_ok=True)
         (partial / _PLAN).write_text(json.dumps(description), encoding="utf-8")
-        with Journal(partial, encoder.end_of_document) as journal:
+        with Journal(partial, encoder.end_of_document, encoder.dtype) as journal:
             _run(Selection(sources, options, encoder, journal), _expected_bytes(sources, options), progress)
             journal.flush()
             finish_corpus(partial, journal.records(), description)

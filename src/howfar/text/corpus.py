@@ -2,7 +2,8 @@
 
 A corpus is a folder with, for each split (`train`, `held_out`):
 
-- `SPLIT.bin`: the tokens, little-endian uint16: an end of document, then every document followed by one.
+- `SPLIT.bin`: the tokens, little-endian uint16 (uint32 where the vocabulary has more than 65,536 ids): an end of
+  document, then every document followed by one.
 - `SPLIT.offsets.npy`: uint64 `[documents + 1]`: where each document begins in `SPLIT.bin`; the last is its length.
 - `SPLIT.sources.npy`: uint16 `[documents]`: the number of the source that each document came from.
 - `SPLIT.bytes.npy`: uint64 `[documents]`: the bytes of each document's UTF-8 text.
@@ -28,7 +29,6 @@ from howfar.errors import CorpusError
 FORMAT = "howfar-corpus"
 FORMAT_VERSION = 1
 MANIFEST = "corpus.json"
-TOKEN_DTYPE = np.dtype("<u2")
 SplitName = Literal["train", "held_out"]
 SPLITS: tuple[SplitName, ...] = ("train", "held_out")
 
@@ -38,13 +38,18 @@ def split_files(split: str) -> tuple[str, str, str, str]:
     return f"{split}.bin", f"{split}.offsets.npy", f"{split}.sources.npy", f"{split}.bytes.npy"
 
 
+def token_dtype(vocabulary_size: int) -> np.dtype[Any]:
+    """Give the type that tokens are stored in."""
+    return np.dtype("<u2" if vocabulary_size <= 2**16 else "<u4")
+
+
 @dataclass(frozen=True)
 class Split:
     """One part of a corpus, mapped from disk rather than read into memory.
 
     Attributes:
         name: `train` or `held_out`.
-        tokens: uint16 `[token]`: an end of document, then every document followed by an end of document.
+        tokens: uint16 or uint32 `[token]`: an end of document, then every document followed by an end of document.
         offsets: uint64 `[documents + 1]`: where each document begins in `tokens`; the last entry is `len(tokens)`.
         sources: uint16 `[documents]`: each document's index into `source_names`.
         num_bytes: uint64 `[documents]`: the bytes of each document's UTF-8 text.
@@ -52,7 +57,7 @@ class Split:
     """
 
     name: str
-    tokens: NDArray[np.uint16]
+    tokens: NDArray[np.uint16 | np.uint32]
     offsets: NDArray[np.uint64]
     sources: NDArray[np.uint16]
     num_bytes: NDArray[np.uint64]
@@ -63,7 +68,7 @@ class Split:
         """Count the documents."""
         return len(self.sources)
 
-    def document(self, index: int) -> NDArray[np.uint16]:
+    def document(self, index: int) -> NDArray[np.uint16 | np.uint32]:
         """Give a document's tokens, without the end of document; negative indices count from the end."""
         index = range(self.num_documents)[index]
         return self.tokens[int(self.offsets[index]) : int(self.offsets[index + 1]) - 1]
@@ -200,7 +205,8 @@ def _open_split(folder: Path, split: SplitName, manifest: Mapping[str, Any]) -> 
             raise CorpusError(
                 f"{path} has {path.stat().st_size} bytes where {MANIFEST} says {expected}; copy or build it again"
             )
-    tokens = np.memmap(folder / names[0], dtype=TOKEN_DTYPE, mode="r")
+    dtype = token_dtype(manifest["tokenizer"]["vocabulary_size"])
+    tokens = np.memmap(folder / names[0], dtype=dtype, mode="r")
     try:
         offsets, sources, num_bytes = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in names[1:])
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Documents to the tokens of a corpus, with the byte tokenizer or any other of at most 65,536 ids."""
+"""Documents to the tokens of a corpus, with the byte tokenizer or any other."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from howfar.errors import ConfigError
-from howfar.text.corpus import TOKEN_DTYPE
+from howfar.text.corpus import token_dtype
 from howfar.text.tokenizer import END_OF_DOCUMENT, VOCABULARY_SIZE, is_byte_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-_MAX_VOCABULARY = 2**16  # corpora are stored as uint16
 
 
 class DocumentEncoder:
@@ -26,24 +24,20 @@ class DocumentEncoder:
             fast as copying).
 
     Raises:
-        ConfigError: The tokenizer has too many ids for a corpus, or no end-of-sequence token to part documents.
+        ConfigError: The tokenizer has no end-of-sequence token to part documents.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
         self._tokenizer = None if tokenizer is None or is_byte_tokenizer(tokenizer) else tokenizer
         self.end_of_document = END_OF_DOCUMENT
+        self.dtype = token_dtype(VOCABULARY_SIZE if self._tokenizer is None else len(self._tokenizer))
         if self._tokenizer is None:
             return
-        if len(self._tokenizer) > _MAX_VOCABULARY:
-            raise ConfigError(
-                f"the tokenizer has {len(self._tokenizer):,} ids, a corpus holds at most {_MAX_VOCABULARY:,}; "
-                "use a model with a smaller vocabulary"
-            )
         if self._tokenizer.eos_token_id is None:
             raise ConfigError("the tokenizer has no end-of-sequence token to part documents; set its eos_token")
         self.end_of_document = int(self._tokenizer.eos_token_id)
 
-    def encode(self, document: bytes) -> NDArray[np.uint16]:
+    def encode(self, document: bytes) -> NDArray[np.uint16 | np.uint32]:
         """Encode a document of valid UTF-8; text that looks like a special token is encoded as plain text."""
         if self._tokenizer is None:
             token_ids: Any = np.frombuffer(document, dtype=np.uint8)
@@ -51,7 +45,7 @@ class DocumentEncoder:
             text = document.decode("utf-8")
             encoding = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)
             token_ids = encoding["input_ids"]
-        tokens = np.empty(len(token_ids) + 1, dtype=TOKEN_DTYPE)
+        tokens = np.empty(len(token_ids) + 1, dtype=self.dtype)
         tokens[:-1] = token_ids
         tokens[-1] = self.end_of_document
         return tokens

@@ -13,17 +13,18 @@ from collections.abc import Iterator
 from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from howfar.text.corpus import SPLITS, TOKEN_DTYPE, SplitName
+from howfar.text.corpus import SPLITS, SplitName
 
 _BYTES_BETWEEN_FLUSHES = 16 * 2**20
 _RECORD = np.dtype(
     [("stream", "<u2"), ("outcome", "u1"), ("digest", "<u8"), ("num_bytes", "<u8"), ("num_tokens", "<u8")]
 )
+TWO_BYTES: np.dtype[Any] = np.dtype("<u2")
 
 
 class Outcome(IntEnum):
@@ -57,10 +58,11 @@ class Journal:
     Args:
         folder: An existing folder; a new journal begins in it if it has none.
         end_of_document: The token that each split begins with.
+        dtype: What tokens are stored as.
     """
 
-    def __init__(self, folder: Path, end_of_document: int) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, end_of_document: int, dtype: np.dtype[Any] = TWO_BYTES) -> None:
+        self.folder, self._dtype = folder, dtype
         self._path = folder / "journal"
         for path in (self._path, *self._token_paths().values()):
             path.touch()
@@ -69,10 +71,10 @@ class Journal:
         self._tokens = {split: path.open("ab", 2**20) for split, path in self._token_paths().items()}
         for file in self._tokens.values():
             if file.tell() == 0:
-                file.write(np.array([end_of_document], TOKEN_DTYPE).tobytes())
+                file.write(np.array([end_of_document], self._dtype).tobytes())
         self._unflushed = 0
 
-    def append(self, record: Record, tokens: NDArray[np.uint16] | None = None) -> None:
+    def append(self, record: Record, tokens: NDArray[np.uint16 | np.uint32] | None = None) -> None:
         """Note a document, with its tokens (end of document included) if it was kept."""
         if tokens is not None:
             data = tokens.tobytes()
@@ -127,11 +129,11 @@ class Journal:
         for outcome, split in KEPT.items():
             # A split's file begins with one end of document, which no record counts.
             ends[split] = 1 + np.cumsum(np.where(records["outcome"] == outcome, records["num_tokens"], 0))
-            present = self._token_paths()[split].stat().st_size // TOKEN_DTYPE.itemsize
+            present = self._token_paths()[split].stat().st_size // self._dtype.itemsize
             num_whole = min(num_whole, int(np.searchsorted(ends[split], present, side="right")))
         for split, path in self._token_paths().items():
             num_tokens = int(ends[split][num_whole - 1]) if num_whole else 0
-            _truncate(path, num_tokens * TOKEN_DTYPE.itemsize)
+            _truncate(path, num_tokens * self._dtype.itemsize)
         del records
         _truncate(self._path, num_whole * _RECORD.itemsize)
 

@@ -17,10 +17,10 @@ from howfar.text.corpus import (
     FORMAT_VERSION,
     MANIFEST,
     SPLITS,
-    TOKEN_DTYPE,
     content_hash,
     sha256_of,
     split_files,
+    token_dtype,
 )
 from howfar.text.journal import KEPT, Outcome
 
@@ -37,8 +37,9 @@ def finish_corpus(folder: Path, records: NDArray[np.void], description: Mapping[
         CorpusError: The tokens on disk are not those in the records.
     """
     num_sources = len(description["sources"])
+    dtype = token_dtype(description["tokenizer"]["vocabulary_size"])
     for outcome, split in KEPT.items():
-        _write_tables(folder, split, records[records["outcome"] == outcome], num_sources)
+        _write_tables(folder, split, records[records["outcome"] == outcome], num_sources, dtype)
     files = {
         name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)}
         for split in SPLITS
@@ -60,11 +61,11 @@ def finish_corpus(folder: Path, records: NDArray[np.void], description: Mapping[
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _write_tables(folder: Path, split: str, kept: NDArray[np.void], num_sources: int) -> None:
+def _write_tables(folder: Path, split: str, kept: NDArray[np.void], num_sources: int, dtype: np.dtype[Any]) -> None:
     tokens_name, offsets_name, sources_name, bytes_name = split_files(split)
     # The first token is an end of document; each document's count includes the end of document after it.
     offsets = np.cumsum(np.concatenate([[1], kept["num_tokens"].astype(np.uint64)]), dtype=np.uint64)
-    if (folder / tokens_name).stat().st_size != int(offsets[-1]) * TOKEN_DTYPE.itemsize:
+    if (folder / tokens_name).stat().st_size != int(offsets[-1]) * dtype.itemsize:
         raise CorpusError(
             f"{tokens_name} does not fit the journal of its build; if another build of it is running, let it finish"
         )

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -144,9 +145,18 @@ def test_tokenizers_that_will_not_do_are_refused(tmp_path: Path):
     source = parse_source(write(tmp_path / "a.jsonl", ["one"]))
     with pytest.raises(ConfigError, match="no end-of-sequence token to part documents; set its eos_token"):
         build_corpus(tmp_path / "out", [source], tokenizer=subword_tokenizer(unk_token="<unk>"))
-    large = Tokenizer(models.WordLevel({f"w{i}": i for i in range(65537)}, unk_token="w0"))
-    with pytest.raises(ConfigError, match="has 65,537 ids, a corpus holds at most 65,536"):
-        build_corpus(tmp_path / "out", [source], tokenizer=PreTrainedTokenizerFast(tokenizer_object=large))
+
+
+def test_more_than_65536_ids_are_stored_in_four_bytes(tmp_path: Path):
+    source = parse_source(write(tmp_path / "a.jsonl", ["w70000", "w3", "w65535"]))
+    words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(70001)}, unk_token="w0"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="w1")
+    corpus = build_corpus(
+        tmp_path / "out", [source], BuildOptions(held_out_fraction=0), tokenizer=tokenizer, progress=False
+    )
+    assert corpus.train.tokens.dtype == np.uint32
+    assert corpus.train.tokens.tolist() == [1, 70000, 1, 3, 1, 65535, 1]
+    corpus.verify()
 
 
 @pytest.mark.parametrize(
