@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DEFAULT_OUTPUT = Path("howfar.html")
 MOST_CHARACTERS = 50_000  # in a picture; a browser draws no more of them at ease
+LONG = 100_000  # characters from which on a progress bar is worth its lines
 
 
 class Scale(StrEnum):
@@ -108,14 +109,16 @@ def _check_output(output: Path) -> None:
 
 
 def _trace(text: str, model: str | None) -> Trace:
-    from rich.console import Console
-    from rich.progress import Progress
-
     import howfar
 
     loaded = howfar.load(model)
+    if len(text) < LONG:
+        return howfar.trace(loaded, text)
+    from rich.console import Console
+    from rich.progress import Progress
+
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("Reading", total=None, visible=len(text) > 100_000)
+        task = bar.add_task("Reading", total=None)
         return howfar.trace(loaded, text, progress=lambda done, total: bar.update(task, completed=done, total=total))
 
 

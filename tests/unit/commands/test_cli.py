@@ -1,0 +1,97 @@
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from howfar.commands.train import parse_settings
+from howfar.errors import ConfigError
+from howfar.models import bundled
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_help_does_not_wait_for_heavy_packages():
+    heavy = "('torch', 'transformers', 'altair', 'polars', 'scipy')"
+    result = python(f"import sys, howfar.cli; print([name for name in {heavy} if name in sys.modules])")
+    assert result.stdout.strip() == "[]", result.stderr
+
+
+def test_it_says_its_version(run):
+    assert run("--version")[1].strip() == f"howfar {version('howfar')}"
+
+
+def test_every_command_has_help_with_an_example_or_none_to_give(run):
+    for command in ("show", "models", "train", "recipes", "graft", "explore", "corpus build"):
+        code, out, _ = run(*command.split(), "--help")
+        assert code == 0
+        assert "Usage" in out
+
+
+def test_an_unknown_option_exits_with_2(run):
+    code, _, err = run("show", "x", "--colr", "gap")
+    assert code == 2
+    assert "--colr" in err
+
+
+def test_what_nobody_foresaw_is_one_line_too(run, monkeypatch: pytest.MonkeyPatch):
+    def fails() -> list[bundled.BundledModel]:
+        raise RuntimeError("the roof\nfell in")
+
+    monkeypatch.setattr(bundled, "bundled_models", fails)
+    code, _, err = run("models")
+    assert code == 2
+    assert err == "error: RuntimeError: the roof fell in (run `howfar --debug …` for the traceback)\n"
+
+
+def test_debug_shows_the_traceback(run):
+    with pytest.raises(Exception, match="no-such-model"):
+        run("--debug", "show", "x", "--model", "no-such-model")
+
+
+def test_models_lists_what_lies_in_the_folder(run, model_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bundled, "FOLDER", model_folder.parent)
+    assert "tiny" in run("models")[1]
+    assert [model["name"] for model in json.loads(run("models", "--json")[1])] == ["tiny"]
+
+
+def test_recipes_lists_those_of_the_package(run):
+    names = [line.split()[0] for line in run("recipes")[1].splitlines()]
+    assert {"bilingual-per-layer", "bilingual-rope", "bilingual-shared", "small-per-layer"} <= set(names)
+
+
+def test_a_corpus_is_built_and_trained_on(run, tmp_path: Path):
+    (tmp_path / "a.txt").write_text("\n\n".join(f"Document {i}\nsome words {i}" for i in range(40)), encoding="utf-8")
+    code, out, err = run("corpus", "build", "made", "--source", "a.txt", "--held-out-documents", "10")
+    assert code == 0, err
+    assert out.splitlines()[0].startswith("train: 30 documents")
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    settings = [f"model.{name}={value}" for name, value in {**sizes, "max_position_embeddings": 16}.items()]
+    settings += ["trainer.max_steps=2", "trainer.logging_steps=1", "trainer.eval_steps=2", "trainer.save_steps=2"]
+    settings += ['trainer.lr_scheduler_type="constant"', "trainer.lr_scheduler_kwargs={}"]
+    options = [part for setting in settings for part in ("--set", setting)]
+    code, out, err = run("train", "small-per-layer", "--corpus", "made", "-o", "out", *options)
+    assert code == 0, err
+    assert "howfar show --model out" in out
+    assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
+def test_a_missing_source_and_recipe_are_named(run):
+    code, _, err = run("corpus", "build", "made", "--source", "nowhere.txt")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "nowhere.txt" in err
+    code, _, err = run("train", "no-such-recipe")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "no-such-recipe" in err
+
+
+def test_settings_are_toml_values_or_else_strings():
+    settings = ["seed=3", "trainer.max_steps=10", "trainer.bf16=true", "name=mine"]
+    assert parse_settings(settings) == {"seed": 3, "trainer": {"max_steps": 10, "bf16": True}, "name": "mine"}
+    for wrong in ("seed", "=3", "a.b.c=1"):
+        with pytest.raises(ConfigError, match="is not KEY=VALUE"):
+            parse_settings([wrong])

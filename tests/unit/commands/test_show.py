@@ -1,0 +1,115 @@
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from howfar.models.loading import load
+from howfar.tracing import trace
+
+TEXT = "Two cats.\n"
+
+
+def test_it_prints_the_layers_and_writes_the_picture(run, model_folder: Path, tmp_path: Path):
+    code, out, err = run("show", TEXT, "--model", str(model_folder))
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert [line.split("  ")[0] for line in lines[:3]] == ["plain", "layer 0", "layer 1"]
+    assert lines[0].replace(" ", "").endswith("Two␣cats.⏎")
+    assert lines[-1] == "The picture is in howfar.html"
+    assert (tmp_path / "howfar.html").read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html")
+
+
+@pytest.mark.parametrize(("name", "magic"), [("x.svg", b"<svg"), ("x.png", b"\x89PNG"), ("x.pdf", b"%PDF")])
+def test_the_ending_decides_the_format(run, model_folder: Path, tmp_path: Path, name: str, magic: bytes):
+    assert run("show", TEXT, "--model", str(model_folder), "-o", name)[0] == 0
+    assert (tmp_path / name).read_bytes().startswith(magic)
+
+
+def test_json_holds_the_traces_numbers_to_the_last_digit(run, model_folder: Path, tmp_path: Path):
+    code, out, _ = run("show", TEXT, "--model", str(model_folder), "--json")
+    numbers, expected = json.loads(out), trace(load(model_folder), TEXT)
+    assert code == 0
+    assert numbers["increments"] == expected.increments.tolist()
+    assert numbers["positions"] == expected.positions.tolist()
+    assert numbers["surprisal_nats"] == expected.surprisal_nats.tolist()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_text_may_come_from_a_file_or_from_standard_input(
+    run, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
+    from_file = run("show", "--file", "text.txt", "--model", str(model_folder), "--json")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
+    from_input = run("show", "-", "--model", str(model_folder), "--json")
+    assert from_file == from_input == run("show", TEXT, "--model", str(model_folder), "--json")
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "👩‍👩‍👧 é", "שלום עולם", "中", "a" * 2000])
+def test_unusual_texts_are_drawn(run, model_folder: Path, text: str):
+    assert run("show", text, "--model", str(model_folder), "-o", "x.html")[0] == 0
+
+
+def write_invalid_utf8() -> list[str]:
+    Path("bad.txt").write_bytes(b"ok \xff")
+    return ["--file", "bad.txt"]
+
+
+def write_long_text() -> list[str]:
+    Path("long.txt").write_text("a" * 60_000, encoding="utf-8")
+    return ["--file", "long.txt"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (lambda: [], "show needs one text"),
+        (lambda: [TEXT, "--file", "x.txt"], "show needs one text"),
+        (lambda: [""], "the text is empty"),
+        (lambda: ["lone \udc80"], "lone surrogate"),
+        (lambda: ["--file", "missing.txt"], "missing.txt cannot be read (No such file or directory)"),
+        (write_invalid_utf8, "bad.txt is not UTF-8 (byte 0xff at 3)"),
+        (write_long_text, "has 60,000 characters and a picture holds 50,000"),
+        (lambda: [TEXT, "-o", "x.gif"], "no kind of picture"),
+        (lambda: [TEXT, "-o", "nowhere/x.svg"], "there is no folder nowhere"),
+        (lambda: [TEXT, "--layer", "7"], "there is no layer 7"),
+        (lambda: [TEXT, "--head", "7"], "there is no head 7"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    run, model_folder: Path, tmp_path: Path, arguments: Callable[[], list[str]], said: str
+):
+    given = arguments()
+    before = set(tmp_path.iterdir())
+    code, _, err = run("show", *given, "--model", str(model_folder))
+    assert code == 2
+    assert err.startswith("error: ")
+    assert said in err
+    assert err.count("\n") == 1
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_an_unknown_model_is_named(run):
+    code, _, err = run("show", TEXT, "--model", "no-such-model")
+    assert code == 2
+    assert "no-such-model" in err
+    assert err.count("\n") == 1
+
+
+def test_a_full_disk_leaves_the_picture_of_before(
+    run, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "howfar.html").write_text("before", encoding="utf-8")
+
+    def full(path: Path, content: bytes) -> int:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    code, _, err = run("show", TEXT, "--model", str(model_folder))
+    assert code == 2
+    assert "No space left on device" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["howfar.html"]
+    assert (tmp_path / "howfar.html").read_text(encoding="utf-8") == "before"
