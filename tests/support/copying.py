@@ -15,6 +15,7 @@ import torch
 
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
+from howfar.positions import increments_of
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 INCREMENT = 2.0
@@ -59,11 +60,9 @@ def copying_model(*, blind_second_layer: bool = False, off_target: float = 0.0, 
     weights[f"{attention}.k_proj.weight"][: _HEAD // 2, _CONSTANT] = 1.0
     weights[f"{attention}.v_proj.weight"][: len(LETTERS), : len(LETTERS)] = torch.eye(len(LETTERS))
     weights[f"{attention}.o_proj.weight"][: len(LETTERS), : len(LETTERS)] = 20 * torch.eye(len(LETTERS))
-    # The bound gives 1 at a logit of 0: INCREMENT = 10 / (1 + 9 exp(-logit)).
-    bias = -math.log((10 / INCREMENT - 1) / 9)
-    for layer in range(model.config.num_hidden_layers):
-        if model.config.increments is not None:
-            weights[f"model.layers.{layer}.increments.output.bias"].fill_(bias)
+    if model.config.increments is not None:
+        for network in increments_of(model).networks:  # INCREMENT = 10 / (1 + 9 exp(-bias))
+            network.output.bias.data.fill_(-math.log((10 / INCREMENT - 1) / 9))
     return model
 
 

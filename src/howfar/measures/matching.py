@@ -31,8 +31,8 @@ FUNCTION_CHARACTERS = "的是在了和与於于为以及而也被从对等中不
 """Chinese characters that are mostly words of grammar by themselves."""
 
 COVARIATES = ("log_first_count", "log_pair_count", "log_continuation_odds")
-CALIPER = 0.25
-"""The most that a pair and its match may differ in a covariate, in standard deviations of the entities'."""
+CALIPER = 0.3
+"""The most that an entity and its match may differ in a covariate, in nats: counts by a factor of 1.35."""
 SMALLEST_COUNT = 10
 """Rarer pairs say little about what a model expects."""
 FEWEST_FOLLOWERS = 4
@@ -128,8 +128,7 @@ def match(entities: Counted, candidates: Counted, stratum: Callable[[Pair], obje
             "times in the training corpus; give the corpus that the model was trained on, or other pairs"
         )
     ours, theirs = entities.covariates(), candidates.covariates()
-    scale = np.maximum(ours.std(axis=0), 1e-9)
-    difference = np.abs(ours[:, None] - theirs[None]) / scale
+    difference = np.abs(ours[:, None] - theirs[None])
     strata = [np.array([hash(stratum(pair)) for pair in side.pairs]) for side in (entities, candidates)]
     allowed = (difference <= CALIPER).all(axis=-1) & (strata[0][:, None] == strata[1][None])
     cost = np.where(allowed, difference.mean(axis=-1), 1e3)
@@ -149,9 +148,16 @@ def match(entities: Counted, candidates: Counted, stratum: Callable[[Pair], obje
         entities.kept(is_matched),
         chosen,
         tuple(entities.kept(~is_matched).pairs),
-        dict(zip(COVARIATES, ((ours.mean(0) - theirs.mean(0)) / scale).tolist(), strict=True)),
-        dict(zip(COVARIATES, ((ours[rows] - theirs[columns]).mean(0) / scale).tolist(), strict=True)),
+        _imbalance(ours, theirs),
+        _imbalance(ours[rows], theirs[columns]),
     )
+
+
+def _imbalance(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> dict[str, float]:
+    """Differences of the means in pooled standard deviations, by covariate."""
+    pooled = np.sqrt((ours.var(axis=0) + theirs.var(axis=0)) / 2)
+    differences = (ours.mean(axis=0) - theirs.mean(axis=0)) / np.maximum(pooled, 1e-9)
+    return dict(zip(COVARIATES, differences.tolist(), strict=True))
 
 
 def match_english(pairs: Sequence[Pair], blocks: Blocks) -> Matching:

@@ -1,0 +1,89 @@
+import polars as pl
+import pytest
+import torch
+
+from howfar.errors import NoIncrementsError
+from howfar.measures.attention import attention
+from howfar.models.configuration import HowFarConfig
+from howfar.models.modeling import HowFarForCausalLM
+from howfar.positions import override
+from support.copying import INCREMENT, LAG, copying_model, repeating_texts
+
+LENGTH = 60
+TEXTS = repeating_texts(12, length=LENGTH)
+
+
+def value(table: pl.DataFrame, quantity: str, unit: str, layer: int | None, head: int | None = 0) -> float:
+    found = table.filter(
+        pl.col("layer").eq_missing(layer), pl.col("head").eq_missing(head), quantity=quantity, unit=unit
+    )
+    return found["value"].item()
+
+
+def test_known_distances() -> None:
+    table = attention(copying_model(blind_second_layer=True), TEXTS)
+    # Even attention of a query to itself and the t tokens before it is t / 2 away on average.
+    even = sum(t / 2 for t in range(1, LENGTH + 1)) / LENGTH
+    for unit, scale in (("tokens", 1.0), ("positions", INCREMENT)):
+        assert value(table, "distance", unit, 0) == pytest.approx(scale * LAG, rel=0.02)  # but for the first few
+        assert value(table, "distance", unit, 1) == pytest.approx(scale * even, rel=1e-5)
+        assert value(table, "distance of even attention", unit, 0) == pytest.approx(scale * even)
+    assert value(table, "increment", "positions", 0) == pytest.approx(INCREMENT)
+    assert set(table["num_documents"]) == {len(TEXTS)}
+
+
+def test_constant_increments_go_along_with_nothing() -> None:
+    table = attention(copying_model(), TEXTS)
+    notes = table.filter(pl.col("quantity").str.contains("correlation"))
+    assert notes["value"].null_count() == notes.height > 0
+    assert notes["note"].str.starts_with("not measurable: ").all()
+
+
+def test_finds_a_planted_correlation() -> None:
+    """The head looks farther back, in tokens, the smaller the increments around it are."""
+    model = copying_model()
+    generator = torch.Generator().manual_seed(0)
+
+    def planted(layer: int, own: torch.Tensor) -> torch.Tensor:
+        # Stretches of ten tokens with an increment of their own.
+        steps = 1 + 2 * torch.rand(own.shape[0], 1, 1 + own.shape[-1] // 10, generator=generator)
+        return steps.repeat_interleave(10, dim=-1)[..., : own.shape[-1]]
+
+    with override(model, planted):
+        table = attention(model, TEXTS)
+    row = table.filter(quantity="rank correlation over queries", unit="tokens")
+    assert row["high"].item() < -0.5
+
+
+def test_correlates_heads_that_have_increments_of_their_own() -> None:
+    torch.manual_seed(0)
+    config = HowFarConfig(
+        hidden_size=32,
+        intermediate_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        max_position_embeddings=32,
+        initializer_range=0.5,
+        increments={"per_head": True, "start": "random"},
+    )
+    model = HowFarForCausalLM(config).eval()
+    before = model.config._attn_implementation
+    table = attention(model, TEXTS)
+    assert table.filter(quantity="distance", unit="tokens").height == 3 * 8
+    means = table.filter(quantity="increment").sort("layer", "head")["value"].to_numpy().reshape(12, 2)
+    assert (means[:, 0] == means[:, 1]).all()  # two query heads share a key head and its increments
+    over_heads = table.filter(quantity="correlation over heads", unit="tokens")
+    assert -1 < over_heads["low"].item() < over_heads["value"].item() < over_heads["high"].item() < 1
+    assert model.config._attn_implementation == before
+
+
+def test_too_few_layers_to_correlate() -> None:
+    row = attention(copying_model(), TEXTS).filter(quantity="correlation over layers", unit="tokens")
+    assert row["value"].item() is None
+    assert "1 pairs cannot be correlated; give at least 10" in row["note"].item()
+
+
+def test_refuses_a_model_without_increments() -> None:
+    with pytest.raises(NoIncrementsError):
+        attention(copying_model(increments=None), TEXTS)
