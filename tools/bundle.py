@@ -29,7 +29,7 @@ license: apache-2.0
 language: [en, zh]
 library_name: howfar
 pipeline_tag: text-generation
-datasets: [English Wikipedia (core articles 2015), Chinese Wikipedia (2023)]
+datasets: [English and Chinese Wikipedia]
 ---
 
 # {name}
@@ -46,11 +46,12 @@ datasets: [English Wikipedia (core articles 2015), Chinese Wikipedia (2023)]
 | weights | float16, the increment networks float32; Apache-2.0 |
 | text | CC BY-SA 4.0, the authors of Wikipedia |
 
-The loss is over {documents} whole documents ({megabytes:.2f} MB) of articles that were not trained on, by `{command}`;
-the interval is a 95% bootstrap over documents. `training.json` holds the recipe, the corpus's hash and all versions.
+The loss is over {documents} whole documents ({megabytes:.2f} MB) of articles that were not trained on; the interval is
+a 95% bootstrap over documents. Measured by `{command}`.
+`training.json` holds the recipe, the corpus's hash and all versions.
 
-Use: `howfar show --model {name} "text"`, or `howfar.load("{name}")`. It is an instrument for looking at positions, and
-far too small to be believed in anything that it writes.
+Use: `howfar show --model {name} "text"`, or `howfar.load("{name}")`. It is an instrument
+for looking at positions, and far too small to be believed in anything that it writes.
 """
 
 

@@ -27,7 +27,8 @@ def models(
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("name", "parameters", "size", "held-out loss", "trained on", "licence"):
-        table.add_column(heading, justify="right" if heading in ("parameters", "size", "held-out loss") else "left")
+        numeric = heading in ("parameters", "size", "held-out loss")
+        table.add_column(heading, justify="right" if numeric else "left", no_wrap=heading != "trained on")
     for model in found:
         loss = model.held_out_nats_per_byte
         table.add_row(
