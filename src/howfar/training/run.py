@@ -102,34 +102,25 @@ def fit(
         CorpusError: The corpus is shorter than a window.
         OutputError: The folder cannot be written.
     """
-    output = Path(output)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{output} cannot be made a folder ({error.strerror}); name another one") from None
+    output = _make_folder(output)
     arguments = training_arguments(recipe, output)
     windows_per_step = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
     facts = training_record(recipe, corpus, windows_per_step=windows_per_step)
     checkpoint = last_complete_checkpoint(output)
     if checkpoint is not None or (output / RECORD).exists():
         check_same_run(checkpoint or output, recipe, facts)
-    windows = TrainingWindows(corpus.train, length, recipe.seed, arguments.max_steps * windows_per_step)
     with Console(recipe.name, visible=progress) as console:
-        try:
-            trainer = trainer_class(
-                model=model,
-                args=arguments,
-                corpus=corpus,
-                length=length,
-                facts=facts,
-                train_dataset=windows,
-                processing_class=tokenizer,
-                data_collator=default_data_collator,  # windows are of one length, so there is nothing to pad
-                callbacks=[console],
-            )
-        except (RuntimeError, ImportError) as error:  # a tracker that is not installed, say
-            raise ConfigError(f"recipe: [trainer] cannot be had: {' '.join(str(error).split())}; change it") from error
-        trainer.remove_callback(PrinterCallback if arguments.disable_tqdm else ProgressCallback)
+        trainer = _make_trainer(
+            trainer_class,
+            model=model,
+            args=arguments,
+            corpus=corpus,
+            length=length,
+            facts=facts,
+            train_dataset=TrainingWindows(corpus.train, length, recipe.seed, arguments.max_steps * windows_per_step),
+            processing_class=tokenizer,
+            callbacks=[console],
+        )
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         _finish(trainer, output, max_held_out_windows)
     return trainer.facts
@@ -152,6 +143,25 @@ def training_arguments(recipe: BaseRecipe, output: Path) -> TrainingArguments:
         )
     except (ValueError, TypeError, ImportError) as error:
         raise ConfigError(f"recipe: [trainer] cannot be had: {' '.join(str(error).split())}; change it") from error
+
+
+def _make_folder(path: str | Path) -> Path:
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be made a folder ({error.strerror}); name another one") from None
+    return path
+
+
+def _make_trainer(kind: type[IncrementTrainer], *, args: TrainingArguments, **kwargs: Any) -> IncrementTrainer:
+    try:
+        # Windows are of one length, so there is nothing for a collator to pad.
+        trainer = kind(args=args, data_collator=default_data_collator, **kwargs)
+    except (RuntimeError, ImportError) as error:  # a tracker that is not installed, say
+        raise ConfigError(f"recipe: [trainer] cannot be had: {' '.join(str(error).split())}; change it") from error
+    trainer.remove_callback(PrinterCallback if args.disable_tqdm else ProgressCallback)
+    return trainer
 
 
 def _finish(trainer: IncrementTrainer, output: Path, max_held_out_windows: int | None) -> None:

@@ -1,8 +1,9 @@
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import pytest
 
 from howfar.text.build import build_corpus
@@ -46,6 +47,14 @@ TRAINER = {
     "logging_steps": 2,
     "save_steps": 3,
 }
+
+
+@pytest.fixture(autouse=True)
+def without_shape_checks() -> Iterator[None]:
+    """Training runs as its users run it: bad input reaches its own checks, and compiling sees plain functions."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def make_corpus(folder: Path, seed: int = 0) -> Corpus:

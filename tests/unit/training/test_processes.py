@@ -186,6 +186,14 @@ def test_two_ranks_train_as_one_process_does(start: Start, recipe: MakeRecipe, t
     assert records[0]["windows_per_step"] == records[1]["windows_per_step"] == 4
 
 
+def test_a_compiled_model_trains_as_an_eager_one_does(start: Start, recipe: MakeRecipe, tmp_path: Path) -> None:
+    compiled = {"torch_compile": True, "torch_compile_backend": "aot_eager"}
+    finish(start(recipe(trainer=compiled), tmp_path / "compiled"), start(recipe(), tmp_path / "eager"))
+    weights = [load_file(tmp_path / name / "model.safetensors") for name in ("compiled", "eager")]
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(weights[1][name], tensor, rtol=1e-4, atol=1e-5)
+
+
 def distributions(*names: str) -> set[str]:
     """Installed packages and all that they need."""
     found: set[str] = set()

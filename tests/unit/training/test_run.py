@@ -107,7 +107,6 @@ def test_any_model_can_be_fitted(recipe: MakeRecipe, corpus: Corpus, tmp_path: P
 @pytest.mark.parametrize(
     "options",
     [
-        {"torch_compile": True, "torch_compile_backend": "eager"},
         {"activation_checkpointing": True},
         {"dataloader_num_workers": 1},
         {"disable_tqdm": True},
