@@ -75,6 +75,10 @@ def main() -> None:
 
     record = read_record(arguments.run)
     record["held_out"] = losses.summary()
+    # Where the text lay on the machine that trained is nobody's business.
+    record["corpus"]["sources"] = [
+        {key: source[key] for key in ("name", "train", "held_out", "dropped")} for source in record["corpus"]["sources"]
+    ]
     write_record(folder, record)
     command = f"python tools/bundle.py RUN {arguments.name} --held-out CORPUS"
     (folder / "card.md").write_text(card(arguments.name, model, record, losses, command), encoding="utf-8")
