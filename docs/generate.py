@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import inspect
 import os
 import subprocess
 import sys
+import textwrap
 from collections import defaultdict
+from functools import cached_property
 from pathlib import Path
+from types import FunctionType
 
 import howfar
-from howfar import errors
+from howfar import errors, training
 
 DOCS = Path(__file__).parent
 SOURCE = Path(howfar.__file__).parent
@@ -27,26 +29,39 @@ def commands_page() -> str:
 
 
 def python_page() -> str:
-    """Signatures and docstrings of `howfar`'s public names."""
-    parts = [f"{NOTICE}# Python\n\n{inspect.getdoc(howfar)}\n"]
-    for name in sorted(howfar.__all__, key=str.lower):
-        thing = getattr(howfar, name)
-        parts.append(f"## `{name}`\n\n{_described(name, thing)}")
-        if inspect.isclass(thing):
-            members = [
-                (member, value)
-                for member, value in vars(thing).items()
-                if not member.startswith("_") and value.__doc__ and (callable(value) or isinstance(value, property))
-            ]
-            parts += [f"### `{name}.{member}`\n\n{_described(member, value)}" for member, value in members]
+    """Signatures and docstrings of the public names."""
+    parts = [f"{NOTICE}# Python\n"]
+    for module in (howfar, training):
+        parts.append(f"## {module.__name__}\n\n```text\n{inspect.getdoc(module)}\n```\n")
+        for name in sorted(module.__all__, key=str.lower):
+            thing = getattr(module, name)
+            parts.append(f"### `{module.__name__}.{name}`\n\n{_described(thing)}")
+            if inspect.isclass(thing):
+                parts += [f"#### `{name}.{member}`\n\n{_described(value)}" for member, value in _members(thing)]
     return "\n".join(parts)
 
 
-def _described(name: str, thing: object) -> str:
-    signature = ""
-    with contextlib.suppress(TypeError, ValueError):
-        signature = f"```text\n{name}{inspect.signature(thing)}\n```\n\n"  # type: ignore[arg-type]
-    return f"{signature}```text\n{inspect.getdoc(thing)}\n```\n"
+def _members(kind: type) -> list[tuple[str, object]]:
+    """Its own public methods and properties, in the order of the source."""
+    kinds = (FunctionType, classmethod, property, cached_property)
+    members = [(name, value) for name, value in vars(kind).items() if name[0] != "_" and isinstance(value, kinds)]
+    return [(name, value) for name, value in members if getattr(value, "__module__", "howfar").startswith("howfar")]
+
+
+def _described(thing: object) -> str:
+    if isinstance(thing, classmethod):
+        thing = thing.__func__
+    signature = f"{_signature(thing)}\n\n" if isinstance(thing, FunctionType) else ""
+    return f"```text\n{signature}{inspect.getdoc(thing)}\n```\n"
+
+
+def _signature(function: FunctionType) -> str:
+    """As it stands in the source."""
+    definition = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    assert isinstance(definition, ast.FunctionDef)
+    result = f" -> {ast.unparse(definition.returns)}" if definition.returns else ""
+    line = f"{definition.name}({ast.unparse(definition.args)}){result}"
+    return textwrap.fill(line, width=100, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 
 
 def errors_page() -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 app = typer.Typer(help="Make corpora to train and measure on.", no_args_is_help=True)
 
@@ -67,7 +70,7 @@ def build(
     )
     made = build_corpus(
         output,
-        [parse_source(text) for text in source] if source else WIKIPEDIA,
+        [parse_source(text) for text in source or WIKIPEDIA],
         options,
         tokenizer=None if tokenizer is None else _tokenizer(tokenizer),
     )
@@ -77,7 +80,8 @@ def build(
         )
 
 
-def _tokenizer(name: str) -> object:
+def _tokenizer(name: str) -> PreTrainedTokenizerBase:
+    from howfar.models.folders import find_model
     from howfar.models.pretrained import load_tokenizer
 
-    return load_tokenizer(name)
+    return load_tokenizer(find_model(name))
