@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from support.models import ARCHITECTURES, WITHOUT_ROTARY, gradients, largest_difference, stir, tiny, tokens
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from howfar.errors import UnsupportedModelError
 from howfar.positions import IncrementConfig, attach, detach, record
+from support.models import ARCHITECTURES, WITHOUT_ROTARY, gradients, largest_difference, stir, tiny, tokens
 
 CONFIGS = {
     "shared": IncrementConfig(scope="shared"),

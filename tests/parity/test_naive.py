@@ -4,10 +4,10 @@ from itertools import product
 
 import pytest
 import torch
-from support.models import gradients, stir, tiny
-from support.naive import naive_logits
 
 from howfar.positions import IncrementConfig, attach
+from support.models import gradients, stir, tiny
+from support.naive import naive_logits
 
 CONFIGS = [
     IncrementConfig(scope=scope, per_head=per_head, bound=bound, accumulate=accumulate, advance=advance)

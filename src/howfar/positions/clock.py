@@ -8,9 +8,11 @@ happens to the clock too, without anything being patched.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache, DummyLayer
+from transformers.cache_utils import DummyLayer
 
 from howfar.errors import UnsupportedModelError
 from howfar.positions.shapes import Float, Int
@@ -28,7 +30,7 @@ class GrowingClock(DummyLayer):
         super().__init__()
         self.sums: dict[int, Tensor] = {}
 
-    def advance(self, layer: int, sums: Float[Tensor, "batch head token"]) -> Float[Tensor, "batch head token"]:
+    def advance(self, layer: int, sums: Float[Tensor, "batch head token"]) -> Float[Tensor, "batch head all_tokens"]:
         """Continue a layer's clock.
 
         Args:
@@ -36,19 +38,13 @@ class GrowingClock(DummyLayer):
             sums: Running sum of the new tokens' increments alone.
 
         Returns:
-            The clock at the new tokens.
+            The clock at all tokens so far, the new ones last.
         """
         past = self.sums.get(layer)
-        if past is None or not past.shape[-1]:
-            self.sums[layer] = sums
-        else:
-            sums = sums + past[..., -1:]
-            self.sums[layer] = torch.cat((past, sums), dim=-1)
+        if past is not None and past.shape[-1]:
+            sums = torch.cat((past, past[..., -1:] + sums), dim=-1)
+        self.sums[layer] = sums
         return sums
-
-    def history(self, layer: int) -> Float[Tensor, "batch head all_tokens"]:
-        """A layer's clock at all tokens so far."""
-        return self.sums[layer]
 
     def num_tokens(self, layer: int) -> int:
         """Tokens so far."""
@@ -77,10 +73,10 @@ class GrowingClock(DummyLayer):
 
 
 class StaticClock(DummyLayer):
-    """Clocks beside a static cache: buffers of a fixed size at a fixed address, for compiled decoding.
+    """Clocks beside a static cache: at the latest tokens, in buffers of a fixed size and address for compiled decoding.
 
     Args:
-        max_length: Tokens that the cache can hold.
+        max_length: Most tokens that a layer of the cache holds.
     """
 
     is_croppable = False
@@ -91,28 +87,22 @@ class StaticClock(DummyLayer):
         self.buffers: dict[int, Tensor] = {}
         self.lengths: dict[int, Tensor] = {}
 
-    def advance(self, layer: int, sums: Float[Tensor, "batch head token"]) -> Float[Tensor, "batch head token"]:
-        """As `GrowingClock.advance`."""
+    def advance(self, layer: int, sums: Float[Tensor, "batch head token"]) -> Float[Tensor, "batch head latest_token"]:
+        """As `GrowingClock.advance`, for the latest tokens; before the first token the clock stands at 0."""
         if layer not in self.buffers:
-            self.buffers[layer] = sums.new_zeros((*sums.shape[:-1], 1 + self.max_length))
+            self.buffers[layer] = sums.new_zeros((*sums.shape[:-1], self.max_length))
             self.lengths[layer] = torch.zeros(1, dtype=torch.long, device=sums.device)
             if not torch.compiler.is_compiling():
                 torch._dynamo.mark_static_address(self.buffers[layer])
                 torch._dynamo.mark_static_address(self.lengths[layer])
-        buffer, length = self.buffers[layer], self.lengths[layer]
-        # Slot 0 stays zero, so that the clock before the first token needs no special case.
-        sums = sums + buffer.index_select(-1, length)
-        slots = length + 1 + torch.arange(sums.shape[-1], device=sums.device)
-        buffer.index_copy_(-1, slots.clamp(max=self.max_length), sums)
-        length.add_(sums.shape[-1])
-        return sums
-
-    def history(self, layer: int) -> Float[Tensor, "batch head slot"]:
-        """A layer's clock at all tokens so far; slots that no token has reached yet hold zeros."""
-        return self.buffers[layer][..., 1:]
+        buffer = self.buffers[layer]
+        history = torch.cat((buffer, buffer[..., -1:] + sums), dim=-1)
+        buffer.copy_(history[..., -self.max_length :])
+        self.lengths[layer].add_(sums.shape[-1])
+        return history
 
     def num_tokens(self, layer: int) -> Int[Tensor, "1"]:
-        """Tokens so far."""
+        """Tokens so far, also those that the buffer has let go of."""
         return self.lengths[layer]
 
     def reset(self) -> None:
@@ -127,7 +117,7 @@ class StaticClock(DummyLayer):
             buffer.copy_(buffer.index_select(0, beam_idx.to(buffer.device)))
 
 
-def clock_of(cache: Cache, layer: int, num_layers: int) -> GrowingClock | StaticClock:
+def clock_of(cache: Any, layer: int, num_layers: int) -> GrowingClock | StaticClock:
     """The clock that rides along in a cache; added at its first use.
 
     Args:

@@ -124,12 +124,12 @@ class Increments:
         """Forward pre-hook of a decoder layer: replace its positions by learned ones."""
         hidden_states = args[0]
         increments = self._increments(index, hidden_states)
-        sums, clock = running_sum(increments), None
+        history, clock = running_sum(increments), None
         cache = kwargs.get("past_key_values", kwargs.get("layer_past"))
         if cache is not None:
             clock = clock_of(cache, index, len(self.layers))
-            sums = clock.advance(index, sums)
-        positions = self._place(sums, increments)
+            history = clock.advance(index, history)
+        positions = self._place(history[..., -increments.shape[-1] :], increments)
         for recording in self.recordings:
             recording.increments[index], recording.positions[index] = increments, positions
 
@@ -148,14 +148,13 @@ class Increments:
             return args, {**kwargs, "position_embeddings": (cos.squeeze(1), sin.squeeze(1))}
 
         keys: tuple[Tensor, Tensor] = rotation
-        num_tokens: int | Tensor = positions.shape[-1]
+        num_keys: int | Tensor = positions.shape[-1]
         if clock is not None:
-            history = clock.history(index)
-            past = self._place(history, history.diff(dim=-1, prepend=torch.zeros_like(history[..., :1])))
-            keys, num_tokens = self.rotations[index](past, cos.dtype), clock.num_tokens(index)
+            all_positions = self._place(history, history.diff(dim=-1, prepend=torch.zeros_like(history[..., :1])))
+            keys, num_keys = self.rotations[index](all_positions, cos.dtype), clock.num_tokens(index)
         # The layer itself then rotates by nothing; the attention function rotates each head.
         still = torch.ones_like(cos[:1, 0]), torch.zeros_like(sin[:1, 0])
-        per_head_rotation = PerHeadRotation(self.rotations[index].width, rotation, keys, num_tokens)
+        per_head_rotation = PerHeadRotation(self.rotations[index].width, rotation, keys, num_keys)
         return args, {**kwargs, "position_embeddings": still, "per_head_rotation": per_head_rotation}
 
     def _increments(

@@ -33,7 +33,7 @@ class PerHeadRotation(NamedTuple):
     Args:
         width: Length of the part of a head that is rotated.
         queries: Cosines and sines of the new tokens.
-        keys: Cosines and sines of all tokens so far; a static cache's further slots may hold anything.
+        keys: Cosines and sines of the latest tokens, the new ones last.
         num_tokens: All tokens so far.
     """
 
@@ -43,11 +43,15 @@ class PerHeadRotation(NamedTuple):
     num_tokens: int | Tensor
 
     def of_keys(self, num_keys: int) -> CosSin:
-        """Cosines and sines of the keys that a layer attends to; with a sliding window, the latest ones."""
+        """Cosines and sines of the keys that a layer attends to.
+
+        These are the latest `num_keys` tokens; or all tokens, and then empty slots of a static cache, which are masked.
+        """
         cos, sin = self.keys
         if isinstance(self.num_tokens, int):
             return cos[..., -num_keys:, :], sin[..., -num_keys:, :]
-        slots = (self.num_tokens - num_keys).clamp(min=0) + torch.arange(num_keys, device=cos.device)
+        first = cos.shape[-2] - self.num_tokens.clamp(max=num_keys)
+        slots = (first + torch.arange(num_keys, device=cos.device)).clamp(max=cos.shape[-2] - 1)
         return cos.index_select(-2, slots), sin.index_select(-2, slots)
 
 

@@ -1,0 +1,89 @@
+"""torch.compile without graph breaks against eager."""
+
+import inspect
+import sys
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import StaticCache
+
+from howfar.positions import IncrementConfig, attach, override, record
+from support.models import gradients, largest_difference, stir, tiny, tokens
+
+CONFIGS = {
+    "shared": IncrementConfig(scope="shared"),
+    "per_layer": IncrementConfig(scope="per_layer"),
+    "per_head": IncrementConfig(scope="per_layer", per_head=True),
+}
+
+
+@pytest.fixture(autouse=True)
+def _as_users_have_it(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A fresh compiler, and the functions without their shape checks, which the compiler cannot trace."""
+    for module in [module for name, module in sys.modules.items() if name.startswith("howfar.positions")]:
+        owners = [vars(module)[name] for name in vars(module) if inspect.isclass(vars(module)[name])]
+        for owner in [module, *(owner for owner in owners if owner.__module__ == module.__name__)]:
+            for name, value in list(vars(owner).items()):
+                if inspect.isfunction(value) and hasattr(value, "__wrapped__"):
+                    monkeypatch.setattr(owner, name, inspect.unwrap(value))
+                elif isinstance(value, property):
+                    monkeypatch.setattr(owner, name, property(inspect.unwrap(value.fget)))
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "backend"),
+    [
+        ("per_layer", "llama", "inductor"),
+        ("shared", "llama", "aot_eager"),
+        ("per_head", "llama", "aot_eager"),
+        ("per_layer", "gemma3_text", "aot_eager"),
+        ("shared", "gemma3_text", "aot_eager"),
+        ("per_layer", "smollm3", "aot_eager"),
+    ],
+)
+def test_forward_and_gradients_equal_eager(kind: str, name: str, backend: str) -> None:
+    model, token_ids = tiny(name), tokens()
+    stir(attach(model, CONFIGS[kind]))
+    compiled = torch.compile(model, fullgraph=True, backend=backend)
+
+    def run(forward: torch.nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
+        output = forward(token_ids, labels=token_ids, use_cache=False)
+        output.loss.backward()
+        return output.logits.detach(), gradients(model)
+
+    expected, found = run(model), run(compiled)
+    torch.testing.assert_close(found[0], expected[0], rtol=1e-5, atol=1e-5)
+    assert largest_difference(expected[1], found[1]) < 1e-4
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_decoding_from_a_static_cache_equals_one_full_pass(kind: str) -> None:
+    """The prompt in eager mode and then one compiled step per token, as `generate` does it, without a graph break."""
+    model, token_ids = tiny(), tokens(12)
+    stir(attach(model, CONFIGS[kind]))
+    with torch.no_grad():
+        expected = model(token_ids).logits
+        cache = StaticCache(model.config, max_cache_len=16)
+        pieces = [model(token_ids[:, :6], past_key_values=cache).logits]
+        step = torch.compile(model, fullgraph=True, backend="aot_eager")
+        pieces += [step(token_ids[:, t : t + 1], past_key_values=cache).logits for t in range(6, 12)]
+    torch.testing.assert_close(torch.cat(pieces, dim=1), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_overrides_and_recordings_reach_a_compiled_model() -> None:
+    model, token_ids = tiny(), tokens()
+    attach(model)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    plain = compiled(token_ids).logits
+    with override(model, lambda layer, increments: 2 * increments), record(model) as recording:
+        doubled = compiled(token_ids).logits
+        expected = model(token_ids).logits
+    torch.testing.assert_close(doubled, expected, rtol=1e-5, atol=1e-5)
+    assert torch.equal(recording.increments[1], torch.full((2, 1, 12), 2.0))
+    assert (doubled - plain).abs().max() > 0.01
+    assert torch.equal(compiled(token_ids).logits, plain)
