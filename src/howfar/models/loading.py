@@ -12,9 +12,9 @@ from safetensors import SafetensorError
 
 from howfar.errors import CheckpointError, HowFarError, ModelNotFoundError, NoIncrementsError, OutputError
 from howfar.models.bundled import DEFAULT_NAME
+from howfar.models.configuration import HowFarConfig
 from howfar.models.folders import find_model
 from howfar.models.grafts import GRAFT_FILE, load_graft, remember_base, save_graft
-from howfar.models.modeling import HowFarConfig
 from howfar.models.pretrained import load_pretrained, load_tokenizer, quiet_transformers
 from howfar.positions import increments_of
 from howfar.text.tokenizer import VOCABULARY_SIZE, byte_tokenizer

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from transformers import AutoModelForCausalLM
 
 from howfar.errors import CheckpointError, HowFarError, MissingExtraError
+from howfar.models import modeling as _registers_the_auto_classes  # noqa: F401
+from howfar.models.configuration import HowFarConfig
 from howfar.models.folders import check_weights, first_line, read_config
-from howfar.models.modeling import HowFarConfig  # with its model registered for the Auto classes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -6,13 +6,15 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from howfar.errors import HowFarError, OutputError, TraceFileError
 from howfar.positions import IncrementConfig
-from howfar.tracing.result import Trace
+
+if TYPE_CHECKING:
+    from howfar.tracing.result import Trace
 
 METADATA = "howfar_trace"
 
@@ -55,8 +57,8 @@ def save(trace: Trace, path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def load(path: Path) -> Trace:
-    """Read a trace that `save` wrote.
+def load(path: Path) -> dict[str, Any]:
+    """Read the fields of a trace that `save` wrote.
 
     Raises:
         TraceFileError: There is no such file, or it is damaged or no trace.
@@ -69,20 +71,17 @@ def load(path: Path) -> Trace:
         columns = [name for name in table.columns if name.startswith("increment_")]
         layers = sorted({int(re.findall(r"\d+", name)[0]) for name in columns})
         increments = table.select(columns).to_numpy(order="fortran").T
-        return Trace(
-            text=about["text"],
-            token_ids=table["token_id"].to_numpy(),
-            token_bytes=table.select("start_byte", "end_byte").to_numpy(),
-            layers=tuple(layers),
-            increments=increments.reshape(len(layers), -1, len(table)),
-            mark_increments=np.array(about["mark_increments"], dtype=np.float32),
-            surprisal_nats=table["surprisal_nats"].to_numpy(),
-            entropy_nats=table["entropy_nats"].to_numpy(),
-            config=None if about["config"] is None else IncrementConfig.from_dict(about["config"]),
-            model_name=about["model_name"],
-            context=about["context"],
-            overlap=about["overlap"],
-        )
+        return {
+            **about,
+            "token_ids": table["token_id"].to_numpy(),
+            "token_bytes": table.select("start_byte", "end_byte").to_numpy(),
+            "layers": tuple(layers),
+            "increments": increments.reshape(len(layers), -1, len(table)),
+            "mark_increments": np.array(about["mark_increments"], dtype=np.float32),
+            "surprisal_nats": table["surprisal_nats"].to_numpy(),
+            "entropy_nats": table["entropy_nats"].to_numpy(),
+            "config": None if about["config"] is None else IncrementConfig.from_dict(about["config"]),
+        }
     except FileNotFoundError:
         raise TraceFileError(f"there is no file {path}; name one that Trace.save wrote") from None
     except (OSError, ValueError, KeyError, TypeError, HowFarError, pl.exceptions.PolarsError) as error:

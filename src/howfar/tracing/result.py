@@ -186,4 +186,4 @@ class Trace:
         """
         from howfar.tracing.files import load
 
-        return load(Path(path))
+        return cls(**load(Path(path)))

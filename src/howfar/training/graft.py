@@ -109,7 +109,8 @@ def _run(recipe: GraftRecipe, corpus: Corpus, output: Path, progress: bool) -> t
     model, tokenizer = _load_base(recipe, corpus)
     model.to(arguments.device)
     windows = Windows(corpus.train, recipe.context, recipe.seed, CHECKED_WINDOWS)
-    before = Reading.of(model, checked := torch.from_numpy(np.stack(list(windows))).to(arguments.device))
+    checked = torch.from_numpy(np.stack([windows[index] for index in range(len(windows))])).to(arguments.device)
+    before = Reading.of(model, checked)
     base_loss = None
     if corpus.held_out.num_documents and recipe.increments is not None:
         losses = document_losses(model, corpus.held_out, length=recipe.context, max_windows=recipe.held_out_windows)
