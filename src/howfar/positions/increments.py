@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from howfar.errors import OverrideError
 from howfar.positions.checkpointing import is_reentrant, lead_gradients_through
 from howfar.positions.clock import clock_of, running_sum
 from howfar.positions.config import IncrementConfig
+from howfar.positions.network import IncrementNetwork
 from howfar.positions.padding import real_tokens
 from howfar.positions.per_head import PerHeadRotation, check_attention
 from howfar.positions.rotation import Rotation
@@ -80,9 +81,9 @@ class Increments:
         return (self.decoder,) if self.config.scope == "shared" else tuple(self.layers[i] for i in self.layer_indices)
 
     @property
-    def networks(self) -> tuple[nn.Module, ...]:
+    def networks(self) -> tuple[IncrementNetwork, ...]:
         """The networks, in the order of `owners`."""
-        return tuple(owner.get_submodule("increments") for owner in self.owners)
+        return tuple(cast(IncrementNetwork, owner.increments) for owner in self.owners)
 
     def parameters(self) -> list[nn.Parameter]:
         """All parameters of the networks."""

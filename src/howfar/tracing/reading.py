@@ -85,10 +85,11 @@ class Reader:
                 logits = self.model(input_ids=tokens, use_cache=False).logits
                 surprisal, entropy = surprisal_and_entropy(logits, tokens)
                 if self.config is None:
-                    increments = np.ones((len(self.layers), len(tokens), 1, tokens.shape[1]), dtype=np.float32)
+                    increments = torch.ones(len(self.layers), len(tokens), 1, tokens.shape[1])
                 else:
-                    increments = np.stack([recording.increments[layer].cpu().numpy() for layer in self.layers])
-                return Reading(surprisal.cpu().numpy(), entropy.cpu().numpy(), increments)
+                    device = surprisal.device
+                    increments = torch.stack([recording.increments[layer].to(device) for layer in self.layers])
+                return Reading(*(part.cpu().numpy() for part in (surprisal, entropy, increments)))
 
             yield read
 
