@@ -10,11 +10,6 @@ export default {
     let sheets = [];
     let spec = null;
 
-    const records = table => {
-      const names = Object.keys(table);
-      return table[names[0]].map((_, i) => Object.fromEntries(names.map(name => [name, table[name][i]])));
-    };
-
     const inSight = new IntersectionObserver(entries => {
       for (const entry of entries) sheets[entry.target.dataset.index].isInSight = entry.isIntersecting;
       const seen = sheets.flatMap((sheet, index) => sheet.isInSight ? [index] : []);
@@ -44,7 +39,7 @@ export default {
         const place = document.createElement("div");
         place.dataset.index = sheets.length;
         root.append(place);
-        sheets.push({ place, view: null, tables: null, isDrawing: false, isInSight: false });
+        sheets.push({ place, view: null, isDrawing: false, isInSight: false });
         inSight.observe(place);
       }
       for (const sheet of sheets) sheet.place.style.minHeight = `${picture.height}px`;
@@ -58,9 +53,9 @@ export default {
         for (const sheet of sheets) drop(sheet);
       }
       setSheets(picture);
-      const end = picture.first + picture.tables.length;
+      const end = picture.first + picture.sheets.length;
       sheets.forEach((sheet, index) => { if (index < picture.first - MOST_VIEWS || index > end + MOST_VIEWS) drop(sheet); });
-      await Promise.all(picture.tables.map((tables, i) => draw(sheets[picture.first + i], picture, tables)));
+      await Promise.all(picture.sheets.map((datasets, i) => draw(sheets[picture.first + i], picture, datasets)));
       root.dataset.revision = picture.revision;
     }
 
@@ -71,16 +66,16 @@ export default {
     }
 
     /* What arrives while a sheet is being drawn replaces whatever else waits for it. */
-    async function draw(sheet, picture, tables) {
-      sheet.next = { picture, tables };
+    async function draw(sheet, picture, datasets) {
+      sheet.next = { picture, datasets };
       if (sheet.isDrawing) return sheet.drawing;
       sheet.isDrawing = true;
       sheet.drawing = (async () => {
         try {
           while (sheet.next) {
-            const { picture, tables } = sheet.next;
+            const { picture, datasets } = sheet.next;
             sheet.next = null;
-            await drawNow(sheet, picture, tables);
+            await drawNow(sheet, picture, datasets);
           }
         } finally {
           sheet.isDrawing = false;
@@ -89,10 +84,9 @@ export default {
       return sheet.drawing;
     }
 
-    async function drawNow(sheet, picture, tables) {
-      sheet.cells = tables.cells.cell;
+    async function drawNow(sheet, picture, datasets) {
+      sheet.cells = datasets.cells.map(({ cell }) => cell);
       const shape = `${picture.width} ${picture.height} ${picture.colour}`;
-      const datasets = Object.fromEntries(Object.entries(tables).map(([name, table]) => [name, records(table)]));
       if (sheet.view && sheet.shape === shape) {
         for (const [name, values] of Object.entries(datasets)) sheet.view.data(name, values);
         await markChosen(sheet);
@@ -120,6 +114,7 @@ export default {
     function choose(cell) {
       if (cell === model.get("chosen")) return;
       model.set("chosen", cell);
+      model.set("clicked", [cell, Date.now()]);
       model.save_changes();
       sheets.forEach(markChosen);
     }

@@ -11,14 +11,15 @@ import anywidget
 import traitlets
 
 from howfar.charts import marks
+from howfar.charts.captions import describe, reads_right_to_left
 from howfar.charts.layout import Layout, lay_out
+from howfar.charts.marks import Colour
 from howfar.charts.rows import Cells, Row, Scale, plain_row, rows_of
-from howfar.charts.spacing import Colour, _colour, _description, _reads_right_to_left
-from howfar.charts.tables import picture_tables
+from howfar.charts.tables import Datasets, datasets
 from howfar.charts.theme import Theme, config
 
 SMALLEST_ROOM = 360  # pixels
-NOTHING: dict[str, Any] = {"revision": 0, "count": 0, "tables": [], "first": 0, "description": "no text"}
+NOTHING: dict[str, Any] = {"revision": 0, "count": 0, "sheets": [], "first": 0, "description": "no text"}
 _revisions = count(1)
 
 
@@ -37,6 +38,7 @@ class LiveSpacing(anywidget.AnyWidget):
     picture = traitlets.Dict().tag(sync=True)
     theme = traitlets.Unicode().tag(sync=True)
     chosen = traitlets.Int().tag(sync=True)
+    clicked = traitlets.List(traitlets.Int(), [0, 0]).tag(sync=True)  # a cell, and when: never twice the same
     room = traitlets.Int(1100).tag(sync=True)
     visible = traitlets.List(traitlets.Int(), [0, 2]).tag(sync=True)
 
@@ -69,7 +71,7 @@ class LiveSpacing(anywidget.AnyWidget):
         if self._cells is None:
             return
         cells, width = self._cells, max(SMALLEST_ROOM, self.room - 16)
-        right_to_left = _reads_right_to_left(cells.trace.text)
+        right_to_left = reads_right_to_left(cells.trace.text)
         self._layout = lay_out(self._rows, cells.labels, width, right_to_left=right_to_left)
         self._draw()
 
@@ -90,15 +92,15 @@ class LiveSpacing(anywidget.AnyWidget):
             "count": len(layout.panels),
             "num_cells": len(self._cells),
             "first": first,
-            "tables": [sheet(self._cells, self._rows, layout, index) for index in range(first, stop)],
-            "description": _description(self._cells, self._rows, self._scale),
+            "sheets": [sheet(self._cells, self._rows, layout, index) for index in range(first, stop)],
+            "description": describe(self._cells, self._rows, self._scale),
         }
 
 
-def sheet(cells: Cells, rows: list[Row], layout: Layout, index: int) -> dict[str, Any]:
-    """The tables of one panel."""
+def sheet(cells: Cells, rows: list[Row], layout: Layout, index: int) -> Datasets:
+    """The data of one panel."""
     panel = layout.panels[index]
-    return picture_tables(cells, rows, layout, [panel], origin=panel.top)
+    return datasets(cells, rows, layout, [panel], origin=panel.top)
 
 
 _templates: dict[str, dict[str, Any]] = {}
@@ -106,12 +108,12 @@ _templates: dict[str, dict[str, Any]] = {}
 
 def template(cells: Cells, colour: Colour, theme: Theme) -> dict[str, Any]:
     """The picture's specification without its data; Altair takes long to make one, so each is made once."""
-    encoding = _colour(colour, cells)
+    encoding = marks.colour_by(colour, cells)
     key = f"{theme} {encoding.to_dict()}"
     if key not in _templates:
         row = plain_row(cells)
         layout = lay_out([row], cells.labels, SMALLEST_ROOM)
-        chart = marks.draw(picture_tables(cells, [row], layout, layout.panels[:1]), encoding)
+        chart = marks.draw(datasets(cells, [row], layout, layout.panels[:1]), encoding)
         _templates[key] = chart.configure(**config(theme)).to_dict() | {"datasets": {}}
     return _templates[key]
 

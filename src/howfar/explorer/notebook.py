@@ -41,10 +41,11 @@ def _():
 
 @app.cell
 def _(start):
-    chosen, choose = mo.state(start.at)
+    chosen, choose = mo.state(start.at, allow_self_loops=True)  # its buttons stand in a cell that reads it
     example, use_example = mo.state(start.text)
     edited, edit_from = mo.state((start.factor, start.plain))  # where the what-if controls stand when they are made
-    return choose, chosen, edit_from, edited, example, use_example
+    seen = {"when": 0}  # the latest click in a picture that was answered
+    return choose, chosen, edit_from, edited, example, seen, use_example
 
 
 @app.cell
@@ -112,10 +113,12 @@ def _(colour, inference, left, models, right, scale, text):
 
 
 @app.cell
-def _(choose, chosen, left, right):
-    _clicked = {left.value["chosen"], right.value["chosen"]} - {chosen()}
-    if _clicked:
-        choose(_clicked.pop())
+def _(choose, left, right, seen):
+    for _picture in (left, right):
+        _cell, _when = _picture.value["clicked"]
+        if _when > seen["when"]:
+            seen["when"] = _when
+            choose(_cell)
     return
 
 

@@ -15,9 +15,10 @@ import polars as pl
 from howfar.charts.alternatives import increments_of_alternatives
 from howfar.charts.attention import attention_arcs, attention_by_distance
 from howfar.charts.glyphs import visible
+from howfar.charts.marks import Colour
 from howfar.charts.picture import Picture
 from howfar.charts.rows import Cells, Scale
-from howfar.charts.spacing import Colour, spacing
+from howfar.charts.spacing import spacing
 from howfar.charts.theme import Theme
 from howfar.charts.what_if import gap_changes, loss_changes, prediction_changes
 from howfar.errors import HowFarError, TextError

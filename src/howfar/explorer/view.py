@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, get_args
 from urllib.parse import urlencode
 
+from howfar.charts.marks import Colour
 from howfar.charts.rows import Scale
-from howfar.charts.spacing import Colour
 from howfar.errors import ConfigError
 from howfar.explorer.inference import check_text
 from howfar.explorer.what_if import FACTORS

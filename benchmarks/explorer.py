@@ -1,0 +1,163 @@
+"""How long the explorer takes from a key to the new picture, in the browser, and what many visitors cost.
+
+    python benchmarks/explorer.py [--model MODEL] [--keys 30] [--visitors 20]
+
+Needs Chromium and the extra `browser`. The model's own forward pass is measured in the same run, between the keys, and
+taken off. The last line of output is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+TEXT = ("The old lighthouse keeper, Anna Berg, had not spoken to anyone since Tuesday. 清晨的北京下着小雨。 " * 4)[:199]
+LONG = "Many words make a long text, and a long text makes a long picture. " * 300
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+WATCH = """
+() => {
+  const picture = document.querySelector("marimo-anywidget")?.shadowRoot?.querySelector(".howfar-live")
+    ?? document.querySelector(".howfar-live");
+  window.keys = []; window.drawn = [];
+  document.addEventListener("keydown", () => window.keys.push(performance.now()), true);
+  new MutationObserver(() => requestAnimationFrame(() => window.drawn.push(performance.now())))
+    .observe(picture, { attributes: true, attributeFilter: ["data-revision"] });
+}
+"""
+
+
+def start(model: str | None) -> tuple[subprocess.Popen[str], str]:
+    program = "import sys; from howfar.commands.explore import explore; explore(sys.argv[1:], browser=False)"
+    command = [sys.executable, "-u", "-c", program, *([model] if model else [])]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        for word in line.split():
+            if word.startswith("http://"):
+                return process, word
+    raise SystemExit("the explorer did not start")
+
+
+def open_page(browser: Any, address: str) -> Any:
+    page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
+    page.set_default_timeout(180_000)
+    page.goto(address)
+    page.wait_for_selector(".howfar-live[data-revision]")
+    page.wait_for_selector("#loss-change")
+    return page
+
+
+def put(page: Any, text: str) -> float:
+    """Replace the text; seconds until its picture stands."""
+    revision = page.locator(".howfar-live").first.get_attribute("data-revision")
+    begun = time.perf_counter()
+    page.locator("textarea").first.fill(text)
+    while page.locator(".howfar-live").first.get_attribute("data-revision") == revision:
+        page.wait_for_timeout(20)
+    return time.perf_counter() - begun
+
+
+def key_to_picture(page: Any, keys: int, pause: float) -> list[float]:
+    """Milliseconds from each key to the frame after its picture."""
+    put(page, TEXT)
+    page.wait_for_timeout(3000)
+    page.evaluate(WATCH)
+    page.locator("textarea").first.press("End")
+    taken = []
+    for number in range(keys):
+        page.evaluate("() => { window.keys.length = window.drawn.length = 0 }")
+        page.keyboard.type("abcdefghij"[number % 10])
+        page.wait_for_function("() => window.drawn.length > 0")
+        taken.append(page.evaluate("() => window.drawn[0] - window.keys[0]"))
+        page.keyboard.press("Backspace")
+        page.wait_for_timeout(pause * 1000)
+    return taken
+
+
+def forward_pass(model: str | None, rounds: int) -> list[float]:
+    """Milliseconds of `howfar.trace` of the text."""
+    import howfar
+
+    loaded = howfar.load(model)
+    taken = []
+    for _ in range(rounds):
+        begun = time.perf_counter()
+        howfar.trace(loaded, TEXT + "x")
+        taken.append(1000 * (time.perf_counter() - begun))
+    return taken[2:]
+
+
+def resident_megabytes(process: subprocess.Popen[str]) -> float:
+    return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def all_type(browser: Any, address: str, visitors: int) -> tuple[float, int]:
+    """All visitors type at once: seconds until every picture is up to date, and how many are not."""
+    pages = [open_page(browser, address) for _ in range(visitors)]
+    begun = time.perf_counter()
+    for word in ("one ", "two ", "three"):
+        for number, page in enumerate(pages):
+            page.locator("textarea").first.press("End")
+            page.keyboard.type(f"{word}{'x' * number}")
+    lost = 0
+    for page in pages:
+        length = len(page.locator("textarea").first.input_value())
+        try:
+            page.wait_for_selector(f"text=of {length} ·", timeout=120_000)
+        except Exception:
+            lost += 1
+    return time.perf_counter() - begun, lost
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", help="a bundled model, folder or Hub id")
+    parser.add_argument("--keys", type=int, default=30)
+    parser.add_argument("--visitors", type=int, default=20)
+    arguments = parser.parse_args()
+    from playwright.sync_api import sync_playwright
+
+    process, address = start(arguments.model)
+    try:
+        with sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+            page = open_page(browser, address)
+            taken = key_to_picture(page, arguments.keys, pause=1.5)
+            long_text = put(page, LONG[:20_000])
+            page.context.close()
+            before = resident_megabytes(process)
+            together, lost = all_type(browser, address, arguments.visitors) if arguments.visitors else (0.0, 0)
+            after = resident_megabytes(process)
+            browser.close()
+        forward = forward_pass(arguments.model, 12)
+    finally:
+        process.terminate()
+    found = {
+        "key_to_picture_ms": statistics.median(taken),
+        "key_to_picture_ms_p90": statistics.quantiles(taken, n=10)[-1],
+        "trace_ms": statistics.median(forward),
+        "beyond_trace_ms": statistics.median(taken) - statistics.median(forward),
+        "keys": len(taken),
+        "text_characters": len(TEXT),
+        "text_of_20000_characters_s": long_text,
+        "visitors": arguments.visitors,
+        "visitors_up_to_date_s": together,
+        "visitors_lost_updates": lost,
+        "server_megabytes_before": before,
+        "server_megabytes_with_visitors": after,
+        "cpu_count": os.cpu_count(),
+        "load_average": os.getloadavg()[0],
+    }
+    print(json.dumps({name: round(value, 1) if isinstance(value, float) else value for name, value in found.items()}))
+
+
+if __name__ == "__main__":
+    main()
