@@ -17,7 +17,11 @@ _NO_CHARACTER = "\U0010ffff"  # no font has it: what is drawn for it is what is 
 _MOST_NAMED = 8
 
 _REMEDIES = (
-    (("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "IDEOGRAPHIC", "FULLWIDTH"), "Noto Sans CJK", "fonts-noto-cjk"),
+    (
+        ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "IDEOGRAPHIC", "FULLWIDTH"),
+        "Noto Sans CJK",
+        "fonts-noto-cjk",
+    ),
     (("",), "the Noto fonts", "fonts-noto-core fonts-symbola"),
 )
 """By the beginning of a character's Unicode name: a font that has it, and Debian's name for its package."""
@@ -40,8 +44,8 @@ def check_fonts(text: str, format: str) -> None:
     name = unicodedata.name(missing[0], "")
     font, package = next((font, package) for starts, font, package in _REMEDIES if name.startswith(starts))
     raise OutputError(
-        f"no font on this machine has {' '.join(missing[:_MOST_NAMED])}{more}, so a {format} would show boxes; save .html "
-        f"or .svg, which use the reader's fonts, or install {font} (Debian, Ubuntu: apt install {package})"
+        f"no font on this machine has {' '.join(missing[:_MOST_NAMED])}{more}, so a {format} would show boxes; install "
+        f"{font} (Debian, Ubuntu: apt install {package}), or save .html or .svg, which use the reader's fonts"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 WHITESPACE = {" ": "␣", "\t": "⇥", "\n": "⏎", "\r": "⏎", "\r\n": "⏎", "\u00a0": "⍽", "\u3000": "␣"}
@@ -9,25 +10,24 @@ WHITESPACE = {" ": "␣", "\t": "⇥", "\n": "⏎", "\r": "⏎", "\r\n": "⏎", 
 
 _NARROW = frozenset("iljtfrI.,:;'|!()[]{}`\"/\\-⏎ ")
 _BROAD = frozenset("mwMW@%—…")
+_JOINERS = re.compile("[\u200c\u200d\U000e0020-\U000e007f]")  # and the tags that flags are spelled with
 _INVISIBLE = frozenset(("Cc", "Cf", "Zl", "Zp", "Zs", "Cs", "Cn"))
 
 
 def visible(text: str) -> str:
     """Give what is drawn for a text: `␣` for a space, `⏎` for a line's end, a code point for what leaves no ink.
 
-    Joiners and variation selectors stay as they are where they join something.
+    Nothing that a terminal or a browser would obey is left in it. Joiners stay where they may join something.
     """
     if text in WHITESPACE:
         return WHITESPACE[text]
-    inked = any(unicodedata.category(character) not in _INVISIBLE for character in text)
-    return "".join(_visible_character(character, inked) for character in text.replace("\r\n", "\n"))
+    return "".join(_visible_character(character, len(text) > 1) for character in text.replace("\r\n", "\n"))
 
 
-def _visible_character(character: str, among_ink: bool) -> str:
+def _visible_character(character: str, beside_others: bool) -> str:
     if character in WHITESPACE:
         return WHITESPACE[character]
-    category = unicodedata.category(character)
-    if category not in _INVISIBLE or (category == "Cf" and among_ink):
+    if unicodedata.category(character) not in _INVISIBLE or (beside_others and _JOINERS.fullmatch(character)):
         return character
     return f"\\x{ord(character):02x}" if ord(character) < 0x100 else f"U+{ord(character):04X}"
 

@@ -94,8 +94,10 @@ def lay_out(rows: Sequence[Row], labels: Sequence[str], width: float, *, right_t
     x_glyph = _make_way(x, glyph_widths * font_size / FONT_SIZE, room, panels)
     x_before = x - drawn
     broken = np.abs(gaps * pixels) > WIDEST_GAP * room
-    across = [gutter + MARGIN + (room - places if right_to_left else places) for places in (x, x_before, x_glyph)]
-    return Layout(width, pitch * len(panels), panels, *across, y, font_size, broken)
+    x, x_before, x_glyph = (
+        gutter + MARGIN + (room - places if right_to_left else places) for places in (x, x_before, x_glyph)
+    )
+    return Layout(width, pitch * len(panels), panels, x, x_before, x_glyph, y, font_size, broken)
 
 
 def _pixels_per_step(gaps: NDArray[np.float64], glyph_widths: NDArray[np.float64], room: float) -> float:
@@ -104,7 +106,7 @@ def _pixels_per_step(gaps: NDArray[np.float64], glyph_widths: NDArray[np.float64
     mean_gap = max(float(np.abs(gaps).mean()), 1e-9)
     comfortable = float(np.quantile(neighbours / np.maximum(np.abs(gaps), mean_gap / 20), 0.7)) * 1.1
     typical = float(neighbours.mean()) / mean_gap
-    pixels = min(max(comfortable, 1.15 * typical), 2.2 * typical)
+    pixels = min(max(comfortable, 1.5 * typical), 2.2 * typical)
     one_panel = room / max(float(np.abs(gaps).sum(axis=1).max()), 1e-9)
     return min(one_panel, 2 * pixels) if one_panel > pixels / 1.2 else pixels
 

@@ -6,68 +6,81 @@ marks draw one panel or all of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import json
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from howfar.charts.layout import BASELINE, FONT_SIZE, GLYPH_HEIGHT, ROW_PITCH, RULER_HEIGHT
-from howfar.charts.tables import Table, column_types, to_csv
+from howfar.charts.tables import Datasets
 
 if TYPE_CHECKING:
     import altair as alt
 
+    from howfar.charts.rows import Cells
+
+Colour = Literal["gap", "surprisal", "entropy"]
+
 CHOSEN = "chosen"
 """The selection of a cell by click, tap or keyboard."""
 
-STRETCH_DOMAIN = (-2, 0, 2)  # doublings: colours tell gaps apart from a quarter to four times a plain one
+_NAMES = ("steps", "cells", "rows")
+MOST_DOUBLINGS = 2  # colours tell gaps apart from a quarter to four times a plain one,
+MOST_NATS_QUANTILE = 0.98  # and nats up to the number that so large a share stays below
 _IS_WIDE = r"test(/[\u2e80-\ua4cf\uac00-\ud7af\uf900-\ufaff\ufe30-\uffef]/, datum.label)"  # East Asian
 _STRETCH = "log(max(datum.ratio, 1 / 64)) / LN2"  # gaps of nothing, or backwards, take the colour of the closest
 _STRETCH_LABELS = "['≤ ¼', '½', '1', '2', '≥ 4'][datum.value + 2]"
 
 
-def draw(tables: Mapping[str, Table], colour: alt.Color) -> alt.LayerChart:
+def draw(datasets: Datasets, colour: alt.Color, *, still: bool = False) -> alt.LayerChart:
     """Draw a picture's panels, without size or caption.
 
     Args:
-        tables: `steps`, `cells` and `rows`.
-        colour: How gaps and glyphs are coloured; a column of `steps` or `cells`.
+        datasets: From `howfar.charts.tables`.
+        colour: How gaps and glyphs are coloured; by a column of `steps` or `cells`, or by `stretch`.
+        still: Leave out what answers to a pointer.
     """
     import altair as alt
 
     chosen = alt.selection_point(name=CHOSEN, fields=["cell"], on="click", toggle=False, empty=False)
     hovered = alt.selection_point(name="hovered", fields=["cell"], on="pointerover", clear="pointerout", empty=False)
-    data = {
-        name: alt.NamedData(name, format=alt.CsvDataFormat(type="csv", parse=column_types(table)))
-        for name, table in tables.items()
-    }
-    of_cell = alt.LookupData(data["cells"], key="cell", fields=[name for name in tables["cells"] if name != "cell"])
-    steps = alt.layer(
-        *_spacing_marks(colour),
+    steps, cells, rows = (alt.NamedData(name, format=alt.JsonDataFormat(type="json")) for name in _NAMES)
+    of_cell = alt.LookupData(cells, key="cell", fields=[name for name in datasets["cells"][0] if name != "cell"])
+    answers = [
         *(layer.transform_filter(chosen | hovered) for layer in _chosen_marks()),
         _targets().add_params(chosen, hovered),
-        data=data["steps"],
-    ).transform_lookup("cell", of_cell)
-    steps = steps.transform_calculate(ratio="datum.gap / datum.tokens").transform_calculate(stretch=_STRETCH)
-    datasets = {name: to_csv(table) for name, table in tables.items()}
-    return alt.layer(steps, *_row_names(data["rows"])).properties(datasets=datasets)
-
-
-def gap_colour() -> alt.Color:
-    """Blue where a gap is narrower than the plain one, orange where it is wider."""
-    import altair as alt
-
-    return alt.Color(
-        "stretch:Q",
-        scale=alt.Scale(domain=list(STRETCH_DOMAIN), range="diverging", interpolate="rgb", clamp=True),
-        legend=alt.Legend(type="gradient", title="gap ÷ plain gap: blue closer, orange farther", values=[-2, -1, 0, 1, 2], labelExpr=_STRETCH_LABELS),
+    ]
+    marks = (
+        alt.layer(*_spacing_marks(colour), *([] if still else answers), data=steps)
+        .transform_flatten(list(datasets["steps"][0]))
+        .transform_lookup("cell", of_cell)
+        .transform_calculate(ratio="datum.gap / datum.tokens")
+        .transform_calculate(stretch=_STRETCH)
     )
+    # As text, which Altair does not check value by value.
+    texts = {name: json.dumps(datasets[name], ensure_ascii=False, separators=(",", ":")) for name in _NAMES}
+    return alt.LayerChart(layer=[marks, *_row_names(rows)], datasets=texts)
 
 
-def nats_colour(column: str, title: str, highest: float) -> alt.Color:
-    """Darker (in the dark theme, lighter) with more nats, up to the highest that is told apart."""
+def colour_by(colour: Colour, cells: Cells) -> alt.Color:
+    """The encoding of a colour: blue and orange by gap, or from light to dark (in the dark theme, back) by nats."""
     import altair as alt
 
+    if colour == "gap":
+        title, labels = "gap ÷ plain gap: blue closer, orange farther", list(range(-MOST_DOUBLINGS, MOST_DOUBLINGS + 1))
+        return alt.Color(
+            "stretch:Q",
+            scale=alt.Scale(
+                domain=[-MOST_DOUBLINGS, 0, MOST_DOUBLINGS], range="diverging", interpolate="rgb", clamp=True
+            ),
+            legend=alt.Legend(type="gradient", title=title, values=labels, labelExpr=_STRETCH_LABELS),
+        )
+    of_character = colour == "surprisal"
+    nats = cells.surprisal_nats if of_character else cells.entropy_nats
+    title = f"surprisal of the {cells.noun}, in nats" if of_character else "entropy of what follows, in nats"
+    highest = float(np.ceil(np.quantile(nats, MOST_NATS_QUANTILE))) or 1.0
     return alt.Color(
-        f"{column}:Q",
+        f"{colour}:Q",
         scale=alt.Scale(domain=[0, highest], range="ramp", interpolate="rgb", clamp=True),
         legend=alt.Legend(type="gradient", title=title),
     )
@@ -97,12 +110,20 @@ def _spacing_marks(colour: alt.Color) -> list[alt.Chart]:
     glyphs = [
         chart.transform_filter(which)
         .mark_text(style=style, aria=False)
-        .encode(_pixels("x", "glyph"), _pixels("y"), text="label:N", size=alt.Size("size:Q", scale=None, legend=None), color=colour)
+        .encode(
+            _pixels("x", "glyph"),
+            _pixels("y"),
+            text="label:N",
+            size=alt.Size("size:Q", scale=None, legend=None),
+            color=colour,
+        )
         for style, which in (("glyph", f"!{_IS_WIDE}"), ("wide-glyph", _IS_WIDE))
     ]
     leaders = (
         chart.transform_filter("abs(datum.glyph - datum.x) > 1.5")
-        .transform_calculate(leader_top=f"datum.y + {GLYPH_HEIGHT - 2}", leader_bottom=f"datum.y + {BASELINE - RULER_HEIGHT / 2}")
+        .transform_calculate(
+            leader_top=f"datum.y + {GLYPH_HEIGHT - 2}", leader_bottom=f"datum.y + {BASELINE - RULER_HEIGHT / 2}"
+        )
         .mark_rule(style="thread", aria=False)
         .encode(_pixels("x", "glyph"), _pixels("y", "leader_top"), x2="x:Q", y2="leader_bottom:Q")
     )

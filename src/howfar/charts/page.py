@@ -1,7 +1,7 @@
 """A picture as a web page: one file that needs no network, with its own copy of the drawing library.
 
-The page's script (in `page.html`) chooses a layout by the screen's width and a theme by the reader's preference, draws the
-parts of a long picture as they are scrolled to, and lets the keyboard choose a character.
+The page's script (in `page.html`) chooses a layout by the screen's width and a theme by the reader's preference, draws
+the parts of a long picture as they are scrolled to, and lets the keyboard choose a character.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from howfar.charts.theme import COLOURS, config
 if TYPE_CHECKING:
     from howfar.charts.picture import Picture
 
+_EXPORT = "window.vegaEmbed = vegaEmbed;"
 _processes: list[Popen[bytes]] = []
 
 
@@ -55,8 +56,8 @@ def library_in_advance() -> Iterator[None]:
 
     Bundling takes a second or more, and would hold up all threads of this process.
     """
-    command = "import sys, vl_convert; sys.stdout.buffer.write(vl_convert.javascript_bundle().encode())"
-    with Popen([sys.executable, "-c", command], stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL) as process:
+    code = f"import sys, vl_convert; sys.stdout.buffer.write(vl_convert.javascript_bundle({_EXPORT!r}).encode())"
+    with Popen([sys.executable, "-c", code], stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL) as process:
         _processes.append(process)
         try:
             yield
@@ -74,7 +75,7 @@ def _library() -> str:
             return bundle.decode()
     import vl_convert
 
-    return str(vl_convert.javascript_bundle())
+    return str(vl_convert.javascript_bundle(_EXPORT))
 
 
 def _json(content: dict[str, Any]) -> str:

@@ -51,29 +51,38 @@ class Page:
 class Picture:
     """A chart that displays itself in notebooks and saves itself as a file.
 
-    In a notebook it displays as Altair displays charts there (`altair.renderers` sets how).
+    In a notebook it displays as Altair displays charts there (`altair.renderers` sets how). `chart` is the Altair
+    chart, to change or to combine with others.
 
     Args:
         chart: The chart, without configuration.
+        still: Gives the chart as it is drawn in SVG, PNG and PDF files, where nothing answers to a pointer; None where
+            it is the same.
         theme: Its colours; a web page follows the reader's choice instead.
         description: What is to be seen, in words, for those who do not see it.
         drawn_text: The text in it that fonts may not have: characters of the user's.
-        pages: Gives the layouts among which a web page chooses by its width; None where the chart itself is the only one.
+        pages: Gives the layouts among which a web page chooses by its width; None where the chart is the only one.
     """
 
     def __init__(
         self,
-        chart: alt.LayerChart,
+        chart: alt.TopLevelMixin,
         *,
+        still: Callable[[], alt.TopLevelMixin] | None = None,
         theme: Theme = "light",
         description: str,
         drawn_text: str = "",
         pages: Callable[[], Sequence[Page]] | None = None,
     ) -> None:
-        self.chart = chart.properties(description=description).configure(**config(theme))
+        self._still = still
+        self.theme = theme
         self.description = description
         self.drawn_text = drawn_text
         self.pages = pages
+        self.chart = self._configured(chart)
+
+    def _configured(self, chart: Any) -> Any:
+        return chart.properties(description=self.description).configure(**config(self.theme))
 
     def save(self, path: str | Path) -> None:
         """Write the picture, whole or not at all; a file of the name is replaced.
@@ -100,7 +109,7 @@ class Picture:
             return html(self).encode()
         import vl_convert
 
-        spec = self.chart.to_dict()
+        spec = (self.chart if self._still is None else self._configured(self._still())).to_dict()
         if format == "svg":
             return str(vl_convert.vegalite_to_svg(spec)).encode()
         check_fonts(self.drawn_text, format)

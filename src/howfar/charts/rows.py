@@ -1,7 +1,7 @@
 """What a picture of spacing shows, before there are any pixels: the text in cells, and rows of positions.
 
-A cell is what a reader takes for one character: a whole grapheme cluster (an accented letter, a family emoji), or with a
-subword model at least a token. A row is one layer (or head) and says where each cell stands.
+A cell is what a reader takes for one character: a whole grapheme cluster (an accented letter, a family emoji), or with
+a subword model at least a token. A row is one layer (or head) and says where each cell stands.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Row:
 
     Attributes:
         name: Such as `layer 3`.
-        note: What else stands beside the row, such as its mean increment over the text, in positions.
+        note: What else stands beside the row.
+        mean_increment: Over the text, in positions.
         positions: float64 `[cell]`, in the picture's scale.
         gaps: float64 `[cell]`: how far each cell lies from the one before it, the first from the document's beginning.
         increments: float32 `[token]`, in positions, undivided.
@@ -44,6 +45,7 @@ class Row:
 
     name: str
     note: str
+    mean_increment: float
     positions: NDArray[np.float64]
     gaps: NDArray[np.float64]
     increments: NDArray[np.float32]
@@ -92,6 +94,11 @@ class Cells:
         return np.diff(self.end_tokens, prepend=0)
 
     @property
+    def noun(self) -> str:
+        """What a cell is called."""
+        return "character" if self.token_noun == "byte" else "token"
+
+    @property
     def token_noun(self) -> str:
         """What a token of the model is called."""
         starts, ends = self.trace.token_bytes.T
@@ -120,7 +127,7 @@ def plain_row(cells: Cells) -> Row:
     """The row of plain rotary positions: every token advances by 1."""
     steps = cells.num_tokens.astype(np.float64)
     ones = np.ones(len(cells.trace), dtype=np.float32)
-    return Row("plain", f"every {cells.token_noun} +1", steps.cumsum(), steps, ones)
+    return Row("plain", f"every {cells.token_noun} +1", 1.0, steps.cumsum(), steps, ones)
 
 
 def rows_of(cells: Cells, scale: Scale, *, layer: int | None = None, head: int | None = None) -> list[Row]:
@@ -154,7 +161,7 @@ def rows_of(cells: Cells, scale: Scale, *, layer: int | None = None, head: int |
                 "show the scale raw"
             )
         at_cells = positions[cells.end_tokens - 1] / divisor
-        rows.append(Row(name, f"mean {mean:.2f}", at_cells, np.diff(at_cells, prepend=0.0), increments))
+        rows.append(Row(name, f"mean {mean:.2f}", mean, at_cells, np.diff(at_cells, prepend=0.0), increments))
     return rows
 
 

@@ -1,10 +1,8 @@
-"""The tables behind a picture of spacing, column by column, as its marks and its web page read them."""
+"""The tables behind a picture of spacing, as its marks and its web page read them."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
-from io import StringIO
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,31 +12,16 @@ from howfar.charts.glyphs import width_in_ems
 from howfar.charts.layout import FONT_SIZE, Layout, Panel
 from howfar.charts.rows import Cells, Row
 
-Table = Mapping[str, list[Any]]
-"""Columns of equal length."""
+Datasets = dict[str, list[dict[str, Any]]]
+"""Named tables, row by row; of `steps`, which is long, one row of columns, for Vega to flatten."""
 
 _MOST_LISTED = 12  # increments of one cell that are listed one by one
 
 
-def to_csv(table: Table) -> str:
-    """Write a table as CSV: much shorter than JSON row by row, and nothing that Altair would check value by value."""
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table)
-    writer.writerows(zip(*table.values(), strict=True))
-    return text.getvalue()
-
-
-def column_types(table: Table) -> dict[str, Any]:
-    """How Vega is to read the columns of a table's CSV."""
-    types = {bool: "boolean", int: "number", float: "number", str: "string"}
-    return {name: types[type(values[0])] for name, values in table.items()}
-
-
-def picture_tables(
+def datasets(
     cells: Cells, rows: Sequence[Row], layout: Layout, panels: Sequence[Panel], *, origin: float = 0.0
-) -> dict[str, Table]:
-    """The tables `steps`, `cells` and `rows` of some of a picture's panels.
+) -> Datasets:
+    """The tables `steps` (each cell in each row), `cells` and `rows` of some of a picture's panels.
 
     Args:
         cells: The text.
@@ -47,21 +30,26 @@ def picture_tables(
         panels: Which of the layout's panels.
         origin: What is taken from every y, in pixels.
     """
-    parts = [
-        {
-            "steps": _step_table(cells, rows, layout, panel, origin),
-            "cells": _cell_table(cells, panel),
-            "rows": _row_table(rows, layout, panel, origin),
-        }
-        for panel in panels
-    ]
+    steps = [_step_columns(cells, rows, layout, panel, origin) for panel in panels]
     return {
-        name: {column: [value for part in parts for value in part[name][column]] for column in table}
-        for name, table in parts[0].items()
+        "steps": [{name: [value for columns in steps for value in columns[name]] for name in steps[0]}],
+        "cells": [record for panel in panels for record in _cell_records(cells, panel)],
+        "rows": [
+            {"name": row.name, "note": _note(row, panel, index), "y": round(float(y) - origin, 1)}
+            for panel in panels
+            for index, (row, y) in enumerate(zip(rows, layout.y[:, panel.first], strict=True))
+        ],
     }
 
 
-def _step_table(cells: Cells, rows: Sequence[Row], layout: Layout, panel: Panel, origin: float) -> Table:
+def _note(row: Row, panel: Panel, index: int) -> str:
+    """What stands beside a row; beside the first one of a later panel, where in the text the panel begins."""
+    return row.note if index or not panel.first else f"from no. {panel.first + 1:,}"
+
+
+def _step_columns(
+    cells: Cells, rows: Sequence[Row], layout: Layout, panel: Panel, origin: float
+) -> dict[str, list[Any]]:
     """Each cell in each row: its numbers and its place; one row of the picture after the other."""
     here = slice(panel.first, panel.stop)
     x, before, glyph = layout.x[:, here], layout.x_before[:, here], layout.x_glyph[:, here]
@@ -81,32 +69,25 @@ def _step_table(cells: Cells, rows: Sequence[Row], layout: Layout, panel: Panel,
         "left": _rounded(np.concatenate([before[:, :1], middles], axis=1), 1),
         "right": _rounded(np.concatenate([middles, past_end], axis=1), 1),
         "glyph": _rounded(glyph, 1),
-        "glyph_below": _rounded(np.concatenate([glyph[1:], np.full((1, glyph.shape[1]), np.nan)]), 1),
+        "glyph_below": _rounded(glyph[1:], 1) + [None] * glyph.shape[1],
     }
 
 
-def _cell_table(cells: Cells, panel: Panel) -> Table:
+def _cell_records(cells: Cells, panel: Panel) -> list[dict[str, Any]]:
     """What is true of a cell in every row."""
-    here = slice(panel.first, panel.stop)
-    return {
-        "cell": list(range(panel.first, panel.stop)),
-        "label": cells.labels[here],
-        "character": [_readable(text, label) for text, label in zip(cells.texts[here], cells.labels[here], strict=True)],
-        "width": [round(FONT_SIZE * width_in_ems(label), 1) for label in cells.labels[here]],
-        "bytes": [text.encode().hex(" ").upper() for text in cells.texts[here]],
-        "tokens": cells.num_tokens[here].tolist(),
-        "surprisal": _rounded(cells.surprisal_nats[here], 3),
-        "entropy": _rounded(cells.entropy_nats[here], 3),
-    }
-
-
-def _row_table(rows: Sequence[Row], layout: Layout, panel: Panel, origin: float) -> Table:
-    """The names beside the rows."""
-    return {
-        "name": [row.name for row in rows],
-        "note": [row.note for row in rows],
-        "y": _rounded(layout.y[:, panel.first] - origin, 1),
-    }
+    return [
+        {
+            "cell": cell,
+            "label": cells.labels[cell],
+            "width": round(FONT_SIZE * width_in_ems(cells.labels[cell]), 1),
+            "character": _readable(cells.texts[cell], cells.labels[cell]),
+            "bytes": cells.texts[cell].encode().hex(" ").upper(),
+            "tokens": int(cells.num_tokens[cell]),
+            "surprisal": round(float(cells.surprisal_nats[cell]), 3),
+            "entropy": round(float(cells.entropy_nats[cell]), 3),
+        }
+        for cell in range(panel.first, panel.stop)
+    ]
 
 
 def _listed(cells: Cells, row: Row, panel: Panel) -> list[str]:
@@ -124,6 +105,5 @@ def _readable(text: str, label: str) -> str:
     return f"{label}  {points}" if len(text) <= 4 and label != points else label
 
 
-def _rounded(values: NDArray[Any], digits: int) -> list[float]:
-    """Flat and short; nan where there is nothing."""
-    return [float(value) for value in np.round(values.astype(np.float64).ravel(), digits)]
+def _rounded(values: NDArray[Any], digits: int) -> list[Any]:
+    return [round(value, digits) for value in values.ravel().tolist()]

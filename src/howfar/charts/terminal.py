@@ -1,8 +1,8 @@
-"""The spacing of a text in a terminal: characters at columns, as far apart as each layer places them."""
+"""Spacing in a terminal: characters set apart by their gaps, one line a layer; needs no file and no colours."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,23 +16,26 @@ from howfar.charts.rows import SCALES, Cells, Row, Scale, plain_row, rows_of
 if TYPE_CHECKING:
     from howfar.tracing import Trace
 
-MOST_CELLS = 240
-"""Characters that are shown; the picture has them all."""
+MOST_PANELS = 6
+"""Stretches of the text that are shown, each as wide as the terminal; the picture has them all."""
 
-_SMALLEST_PANEL = 24  # columns; a narrower terminal breaks the lines itself
+COLUMNS_PER_CHARACTER = 2.0  # on average; a character of two columns takes twice that
+WIDEST_GAP = 0.4  # of a line: a wider gap takes so much
+_SMALLEST_ROOM = 16  # columns; in a narrower terminal lines are cut
 
-# By the logarithm to base 2 of a gap divided by its plain one; the colours tell apart in all common colour blindness.
-_STRETCHES = (-1.0, -0.3, 0.3, 1.0)
-_STYLES = ("bold blue", "blue", "", "yellow", "bold bright_yellow")
+# Styles by a gap divided by its plain one. Blue and orange can be told apart in all common forms of colour blindness.
+_BOUNDS = np.array([0.5, 0.8, 1.25, 2.0])
+_STYLES = ("bold #2f6fd6", "#5b9bf0", "", "#d98032", "bold #d9480f")
+_LEGEND = ("half or less", "closer", "plain", "farther", "twice or more")
 
 
 class TerminalView:
-    """Something to print with rich: each layer a line, its characters spaced as its positions are.
+    """A text as its model spaces it, for Rich to print.
 
     Args:
         trace: What the model did with the text.
-        scale: As for `howfar.spacing`.
-        layer: Show this layer alone.
+        scale: What positions are divided by, as in `howfar.spacing`.
+        layer: Show this layer alone; of a model with increments per head, a line for each head.
         head: The head whose increments to show; the mean over heads where None.
 
     Raises:
@@ -43,67 +46,64 @@ class TerminalView:
     def __init__(
         self, trace: Trace, *, scale: Scale = "layer-mean", layer: int | None = None, head: int | None = None
     ) -> None:
-        self.cells = Cells.of(trace)
-        self.scale = scale
-        self.rows = [plain_row(self.cells), *rows_of(self.cells, scale, layer=layer, head=head)]
-        self.num_shown = min(len(self.cells), MOST_CELLS)
+        self._cells = Cells.of(trace)
+        self._rows = [plain_row(self._cells), *rows_of(self._cells, scale, layer=layer, head=head)]
+        self._scale = scale
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Lay the lines out for the console's width."""
-        names = [f"{row.name}  {row.note if index else ''}".rstrip() for index, row in enumerate(self.rows)]
-        margin = max(map(cell_len, names)) + 2
-        room = max(_SMALLEST_PANEL, options.max_width - margin)
-        widths = np.array([max(1, cell_len(label)) for label in self.cells.labels[: self.num_shown]])
-        # One column is left between the characters of the plain row.
-        columns_per_step = (widths + 1).sum() / self.rows[0].gaps[: self.num_shown].sum()
-        for start, stop in self._panels(widths, columns_per_step, room):
-            for name, row in zip(names, self.rows, strict=True):
-                columns = _columns(row.gaps[start:stop] * columns_per_step, widths[start:stop])
-                line = Text(name.ljust(margin), style="dim", end="\n", no_wrap=True, overflow="crop")
-                yield line.append_text(self._characters(row, start, columns))
+        margin = max(len(row.name) for row in self._rows) + 2
+        widths = np.array([cell_len(label) for label in self._cells.labels])
+        shown = 0
+        for number, starts in enumerate(place(self._rows, widths, max(_SMALLEST_ROOM, options.max_width - margin))):
+            if number == MOST_PANELS:
+                break
+            for row, columns in zip(self._rows, starts, strict=True):
+                yield self._line(row, shown, columns, margin)
             yield Text()
-        yield from self._legend()
+            shown += starts.shape[1]
+        if console.color_system and not console.no_color:
+            styled = [part for pair in zip(_LEGEND, _STYLES, strict=True) for part in (pair, "  ")]
+            yield Text.assemble(("gap before a character, against the plain one:  ", "dim"), *styled)
+        yield Text(f"scale {self._scale}: {SCALES[self._scale]}", style="dim")
+        if shown < len(self._cells):
+            noun = self._cells.noun
+            yield Text(f"the first {shown:,} of {len(self._cells):,} {noun}s; the picture has all", style="dim")
 
-    def _panels(self, widths: NDArray[np.int64], columns_per_step: float, room: int) -> Iterator[tuple[int, int]]:
-        """Break the text where its widest row is full."""
-        start = 0
-        while start < self.num_shown:
-            ends = [
-                _columns(row.gaps[start : self.num_shown] * columns_per_step, widths[start:]) + widths[start:]
-                for row in self.rows
-            ]
-            fitting = int(np.searchsorted(np.max(ends, axis=0), room, side="right"))
-            stop = start + max(1, fitting)
-            yield start, stop
-            start = stop
-
-    def _characters(self, row: Row, start: int, columns: NDArray[np.int64]) -> Text:
-        line = Text(style="not dim")
-        for cell, column in enumerate(columns.tolist(), start=start):
-            line.append(" " * (column - line.cell_len))
-            stretch = np.log2(max(row.gaps[cell], 1e-6) / self.cells.num_tokens[cell])
-            line.append(self.cells.labels[cell], style=_STYLES[int(np.searchsorted(_STRETCHES, stretch))])
+    def _line(self, row: Row, first: int, columns: NDArray[np.int64], margin: int) -> Text:
+        line = Text.assemble((row.name, "dim"), no_wrap=True, overflow="crop")
+        end = -margin + len(row.name)
+        for cell, column in enumerate(columns.tolist(), first):
+            label = self._cells.labels[cell]
+            style = _STYLES[int(np.searchsorted(_BOUNDS, row.gaps[cell] / self._cells.num_tokens[cell]))]
+            line.append(" " * (column - end)).append(label, style=style)
+            end = column + cell_len(label)
         return line
 
-    def _legend(self) -> Iterator[Text]:
-        meanings = ("half or less", "closer", "plain", "wider", "twice or more")
-        styled = [part for meaning, style in zip(meanings, _STYLES, strict=True) for part in ((meaning, style), "  ")]
-        yield Text.assemble(("gap before a character:  ", "dim"), *styled)
-        yield Text(f"scale: {self.scale}, {SCALES[self.scale]}", style="dim")
-        if self.num_shown < len(self.cells):
-            yield Text(
-                f"the first {self.num_shown:,} of {len(self.cells):,} characters; the picture has all", style="dim"
-            )
 
+def place(rows: Sequence[Row], widths: NDArray[np.int64], room: int) -> Iterator[NDArray[np.int64]]:
+    """Give panel by panel the columns that its characters begin at, int64 `[row, cell]`.
 
-def _columns(gaps: NDArray[np.float64], widths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The column of each character: where its gap puts it, or behind the one before it if that is farther.
+    A character ends at the column nearest its position, or behind the one before it if that is farther.
 
     Args:
-        gaps: `[cell]`, in columns, of which the first is left out: a line begins with its first character.
-        widths: `[cell]`, columns that the characters themselves take.
+        rows: At least one, over the same cells.
+        widths: int64 `[cell]`: columns that the characters themselves take.
+        room: Columns of a panel.
     """
-    wanted = np.round(np.cumsum(gaps) - gaps[0]).astype(np.int64)
-    behind = np.cumsum(widths[: len(gaps)]) - widths[0 : len(gaps)]  # if all stood close together
-    # A character that does not fit pushes those behind it: the largest push so far is theirs as well.
-    return behind + np.maximum.accumulate(np.maximum(wanted - behind, 0))
+    gaps = np.stack([row.gaps for row in rows])
+    columns_per_step = COLUMNS_PER_CHARACTER * float(widths.mean()) / max(float(np.abs(gaps).mean()), 1e-9)
+    gaps = np.clip(gaps * columns_per_step, -WIDEST_GAP * room, WIDEST_GAP * room)
+    first = 0
+    while first < len(widths):
+        wanted, end = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.int64)
+        starts: list[NDArray[np.int64]] = []
+        for gap, width in zip(gaps.T[first:], widths[first:].tolist(), strict=True):
+            wanted = wanted + gap
+            start = np.maximum(end, np.rint(wanted).astype(np.int64) - width)
+            if starts and (start + width).max() > room:
+                break
+            starts.append(start)
+            end = start + width
+        yield np.stack(starts, axis=1)
+        first += len(starts)

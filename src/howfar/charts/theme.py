@@ -22,6 +22,7 @@ COLOURS: dict[Theme, dict[str, Any]] = {
         "thread": "#b3bcc7",
         "diverging": ["#0b3fae", "#3f78d0", "#565e69", "#c4691f", "#9c3400"],
         "ramp": ["#8796a8", "#5f82bd", "#5b5fb0", "#5a2a93", "#3b0764"],
+        "category": ["#0b3fae", "#c4691f", "#68707b", "#5a2a93", "#00795a", "#b3126b"],
     },
     "dark": {
         "background": "#14181d",
@@ -30,6 +31,7 @@ COLOURS: dict[Theme, dict[str, Any]] = {
         "thread": "#48525e",
         "diverging": ["#5fb0ff", "#7fa9dc", "#949ba5", "#e0a06a", "#ff9440"],
         "ramp": ["#6a7684", "#7b8bb8", "#a98fd0", "#e3a3b8", "#ffe3a0"],
+        "category": ["#5fb0ff", "#ff9440", "#949ba5", "#c3a3ff", "#3fd0a0", "#ff86c0"],
     },
 }
 """Colours by theme and purpose; also those of the web page around a chart."""
@@ -44,7 +46,7 @@ def config(theme: Theme) -> dict[str, Any]:
         "font": FONT,
         "padding": 16,
         "view": {"stroke": None},
-        "range": {"diverging": colours["diverging"], "ramp": colours["ramp"]},
+        "range": {name: colours[name] for name in ("diverging", "ramp", "category")},
         "title": {
             "anchor": "start",
             "color": ink,
@@ -68,7 +70,13 @@ def config(theme: Theme) -> dict[str, Any]:
             "gradientLength": 240,
             "gradientThickness": 8,
         },
-        "axis": {"labelColor": muted, "titleColor": muted, "gridOpacity": 0.3, "tickColor": muted, "domainColor": muted},
+        "axis": {
+            "labelColor": muted,
+            "titleColor": muted,
+            "gridOpacity": 0.3,
+            "tickColor": muted,
+            "domainColor": muted,
+        },
         "style": {
             "thread": {"color": colours["thread"], "strokeWidth": 0.8},
             "ruler": {"cornerRadius": 1},

@@ -1,0 +1,59 @@
+"""A chart of `howfar.measures.attention`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from howfar.charts.inline import inline
+from howfar.charts.intervals import names, numbers
+from howfar.charts.picture import Picture
+from howfar.charts.theme import Theme
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def draw_attention(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
+    """Draw each head's mean attention distance against its mean increment, in tokens and in learned positions.
+
+    Args:
+        table: From `attention`.
+        theme: `"light"` or `"dark"`.
+    """
+    import altair as alt
+    import polars as pl
+
+    increments = table.filter(quantity="increment").select("layer", "head", increment="value")
+    distances = (
+        table.filter(quantity="distance")
+        .join(increments, on=["layer", "head"])
+        .with_columns(layer_name=pl.format("layer {}", "layer"))
+    )
+    even = table.filter(quantity="distance of even attention", unit="tokens")["value"].mean()
+
+    panels = []
+    for unit, name in (("tokens", "tokens"), ("positions", "learned positions")):
+        base = alt.Chart(inline(distances.filter(unit=unit))).encode(
+            x=alt.X("increment:Q", title="mean increment, positions", scale=alt.Scale(zero=False)),
+            color=alt.Color("layer_name:N", title=None),
+            tooltip=[*names("layer_name", "head"), *numbers("increment", "value", "low", "high")],
+        )
+        title = f"mean attention distance, {name}"
+        marks = [
+            base.mark_rule(strokeWidth=2, opacity=0.6).encode(y=alt.Y("low:Q", title=title), y2="high:Q"),
+            base.mark_point(filled=True, size=60, opacity=1).encode(y=alt.Y("value:Q", title=title)),
+        ]
+        if unit == "tokens":
+            line = alt.Chart(alt.InlineData(values=[{}])).mark_rule(strokeDash=[3, 3], opacity=0.7)
+            marks.append(line.encode(y=alt.datum(even)))
+        panels.append(alt.layer(*marks).properties(width=340, height=300))
+    chart = alt.hconcat(*panels).properties(
+        title=alt.Title(
+            "How far do heads look?",
+            subtitle=[
+                "One point for each head, with 95% intervals over documents.",
+                "Dashed: a head that attends to all earlier tokens alike.",
+            ],
+        )
+    )
+    return Picture(chart, theme=theme, description="Mean attention distance of each head against its mean increment")

@@ -1,0 +1,58 @@
+"""A chart of `howfar.measures.extrapolation`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from howfar.charts.inline import inline
+from howfar.charts.intervals import names, numbers
+from howfar.charts.picture import Picture
+from howfar.charts.theme import Theme
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def draw_extrapolation(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
+    """Draw the loss by position, a line for each context and a panel for each source.
+
+    Args:
+        table: From `extrapolation`.
+        theme: `"light"` or `"dark"`.
+    """
+    import altair as alt
+    import polars as pl
+
+    measured = table.filter(pl.col("nats_per_byte").is_not_null()).with_columns(
+        middle=(pl.col("start") + pl.col("stop")) / 2, context_name=pl.format("{} tokens", "context")
+    )
+    training_length = (measured["context"] // measured["times"]).min()
+    contexts = measured.sort("context")["context_name"].unique(maintain_order=True).to_list()
+
+    base = alt.Chart().encode(
+        x=alt.X("middle:Q", title="position in the window, tokens"),
+        color=alt.Color("context_name:N", title="context", sort=contexts),
+        tooltip=[
+            *names("source", "context_name"),
+            *numbers("start", "stop", "nats_per_byte", "low", "high", "change", "change_low", "change_high"),
+        ],
+    )
+    y = alt.Y("nats_per_byte:Q", title="loss, nats per byte", scale=alt.Scale(zero=False))
+    trained = alt.Chart(alt.InlineData(values=[{}])).mark_rule(strokeDash=[3, 3], opacity=0.7)
+    chart = (
+        alt.layer(
+            trained.encode(x=alt.datum(training_length)),
+            base.mark_area(opacity=0.15).encode(y=alt.Y("low:Q", title="loss, nats per byte"), y2="high:Q"),
+            base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(filled=True, size=36)).encode(y=y),
+            data=inline(measured),
+        )
+        .properties(width=340, height=260)
+        .facet(facet=alt.Facet("source:N", title=None), columns=2)
+        .properties(
+            title=alt.Title(
+                "Loss in texts longer than in training",
+                subtitle=["95% intervals over windows. Dashed: the length of the training windows."],
+            )
+        )
+    )
+    return Picture(chart, theme=theme, description="Loss by position for several context lengths")

@@ -1,0 +1,59 @@
+"""A chart of `howfar.measures.interventions`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from howfar.charts.inline import inline
+from howfar.charts.intervals import ROW_HEIGHT, intervals, layer_names, names, numbers, zero_line
+from howfar.charts.picture import Picture
+from howfar.charts.theme import Theme
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def draw_interventions(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
+    """Draw what each intervention costs in each layer, beside its control; a panel for each intervention.
+
+    Args:
+        table: From `interventions`.
+        theme: `"light"` or `"dark"`.
+    """
+    import altair as alt
+    import polars as pl
+
+    measured = layer_names(table.filter(pl.col("change").is_not_null()), "all layers")
+    sides = {"intervention": "change", "random control": "control"}
+    long = pl.concat(
+        measured.select(
+            *("kind", "layer_name", "moved", "num_documents"),
+            pl.lit(name).alias("side"),
+            *(pl.col(f"{column}{end}").alias(f"change{end}") for end in ("", "_low", "_high")),
+        )
+        for name, column in sides.items()
+    )
+    kinds = measured["kind"].unique(maintain_order=True).to_list()
+
+    rows = intervals(
+        *("change", "change_low", "change_high"),
+        title="change of loss, nats per byte",
+        tooltip=[*names("kind", "layer_name", "side"), *numbers("change", "change_low", "change_high", "moved")],
+        y=alt.Y("layer_name:N", title=None),
+        yOffset=alt.YOffset("side:N", sort=list(sides)),
+        color=alt.Color("side:N", title=None, sort=list(sides)),
+    ).properties(width=430, height={"step": ROW_HEIGHT})
+    chart = (
+        alt.layer(zero_line(), rows, data=inline(long))
+        .facet(facet=alt.Facet("kind:N", title=None, sort=kinds), columns=2)
+        .resolve_scale(x="independent", y="independent")
+        .properties(title=alt.Title("What the model does with its increments", subtitle=_subtitle(table)))
+    )
+    return Picture(chart, theme=theme, description="Change of loss by intervention and layer, with 95% intervals")
+
+
+def _subtitle(table: pl.DataFrame) -> list[str]:
+    return [
+        "Change of loss when a layer's increments are replaced, and when they are moved as far in a random direction.",
+        f"95% intervals over {table['num_documents'][0]} held-out documents.",
+    ]

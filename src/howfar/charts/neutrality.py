@@ -1,0 +1,60 @@
+"""A chart of `howfar.measures.neutrality`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from howfar.charts.inline import inline
+from howfar.charts.intervals import ROW_HEIGHT, intervals, names, numbers, zero_line
+from howfar.charts.picture import Picture
+from howfar.charts.theme import Theme
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def draw_neutrality(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
+    """Draw the difference of loss of each pair and over pairs, with the margin within which it counts as none.
+
+    Args:
+        table: From `neutrality`.
+        theme: `"light"` or `"dark"`.
+    """
+    import altair as alt
+    import polars as pl
+
+    margin = float(table["margin"][0])
+    measured = table.filter(pl.col("low").is_not_null()).with_columns(
+        which=pl.when(pl.col("pair").is_null()).then(pl.lit("over pairs")).otherwise(pl.format("pair {}", "pair"))
+    )
+
+    band = (
+        alt.Chart(alt.InlineData(values=[{"from": -margin, "to": margin}]))
+        .mark_rect(opacity=0.12)
+        .encode(x="from:Q", x2="to:Q", color=alt.value("gray"))
+    )
+    rows = intervals(
+        *("difference", "low", "high"),
+        title="difference of loss, nats per byte",
+        tooltip=[
+            *names("against", "which", "source", "statement", "pairing"),
+            *numbers("model", "baseline", "difference", "low", "high", "p_equivalence"),
+        ],
+        y=alt.Y("which:N", title=None),
+        color=alt.Color("against:N", title="against"),
+        yOffset="against:N",
+    ).properties(width=320, height={"step": ROW_HEIGHT})
+    chart = (
+        alt.layer(band, zero_line(), rows, data=inline(measured))
+        .facet(column=alt.Column("source:N", title=None))
+        .properties(
+            title=alt.Title(
+                "Is the loss the same?",
+                subtitle=[
+                    "Models with learned positions less the ones they are compared with; 95% intervals.",
+                    f"Grey: differences within {margin:g}, which count as none.",
+                ],
+            )
+        )
+    )
+    return Picture(chart, theme=theme, description="Differences of loss with 95% intervals and the equivalence margin")
