@@ -26,7 +26,7 @@ from howfar.text.classes import ByteClass, classes_of_bytes
 from howfar.text.corpus import Corpus
 from howfar.text.spans import token_bytes
 from howfar.text.subword_classes import SubwordClass, classes_of_subword_vocabulary
-from howfar.text.tokenizer import is_byte_tokenizer
+from howfar.text.tokenizer import END_OF_DOCUMENT, is_byte_tokenizer
 
 if TYPE_CHECKING:
     import polars as pl
@@ -237,9 +237,12 @@ def _seen(table: pl.DataFrame, min_count: int) -> pl.DataFrame:
 
 
 def _classes(tokenizer: PreTrainedTokenizerBase, pieces: list[bytes]) -> list[str]:
-    if is_byte_tokenizer(tokenizer):
-        return [ByteClass(value).name.lower() for value in classes_of_bytes(np.arange(len(pieces)))]
-    return [SubwordClass(value).name.lower() for value in classes_of_subword_vocabulary(pieces)]
+    if not is_byte_tokenizer(tokenizer):
+        return [SubwordClass(value).name.lower() for value in classes_of_subword_vocabulary(pieces)]
+    # A byte beyond ASCII does not tell by itself which character it is part of.
+    beyond = ["continuation_byte"] * 64 + ["lead_byte"] * 64
+    ascii_and_end = [ByteClass(value).name.lower() for value in classes_of_bytes([*range(128), END_OF_DOCUMENT])]
+    return [*ascii_and_end[:128], *beyond, *ascii_and_end[128:]]
 
 
 def _readable(tokenizer: PreTrainedTokenizerBase, token: int, piece: bytes) -> str:
