@@ -1,0 +1,63 @@
+"""The control that has as many parameters: a plain model whose feed-forward layers are wider.
+
+Increments add parameters. A plain model of the same shape is smaller, so a lower loss with increments might be owed to
+size alone. (Increments whose networks run but are overridden by 1 would be no control: nothing trains them, and the
+model is the plain one.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from howfar.errors import ConfigError
+from howfar.models.modeling import HowFarForCausalLM
+from howfar.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class ParameterMatch:
+    """A recipe for the control, and how well it matches.
+
+    Attributes:
+        recipe: The control's: plain positions, wider feed-forward layers, all else the same.
+        num_parameters: Of the control.
+        num_wanted: Of the model with increments.
+    """
+
+    recipe: Recipe
+    num_parameters: int
+    num_wanted: int
+
+
+def parameter_matched(recipe: Recipe) -> ParameterMatch:
+    """Make the recipe of a plain model that has as many parameters as one with increments, as nearly as can be.
+
+    Feed-forward layers can only be widened by whole units in all layers at once; what remains is for the reader of
+    `num_parameters` and `num_wanted` to judge.
+
+    Args:
+        recipe: Of a model with increments.
+
+    Raises:
+        ConfigError: The recipe's model has no increments.
+    """
+    if recipe.increments is None:
+        raise ConfigError(f"the recipe {recipe.name!r} has no increments to match; give one that has [increments]")
+    wanted = count_parameters(recipe)
+    width = recipe.model_config().intermediate_size
+    plain, wider = (count_parameters(_plain(recipe, width + more)) for more in (0, 1))
+    control = _plain(recipe, width + round((wanted - plain) / (wider - plain)))
+    return ParameterMatch(control, count_parameters(control), wanted)
+
+
+def count_parameters(recipe: Recipe) -> int:
+    """The parameters of a recipe's model, each counted once where layers share them."""
+    with torch.random.fork_rng():
+        return sum(parameter.numel() for parameter in HowFarForCausalLM(recipe.model_config()).parameters())
+
+
+def _plain(recipe: Recipe, width: int) -> Recipe:
+    model = {**recipe.model, "intermediate_size": width}
+    return replace(recipe, name=f"{recipe.name}-parameter-matched", model=model, increments=None)
