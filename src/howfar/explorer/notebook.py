@@ -130,10 +130,10 @@ def _(choose, chosen, documents, left, right):
     def _step(by):
         return lambda _: choose(max(0, documents[0].selected(chosen()) + by))
 
-    _back = mo.ui.button(label="←", tooltip="previous character", on_click=_step(-1))
-    _forth = mo.ui.button(label="→", tooltip="next character", on_click=_step(+1))
-    mo.hstack([_back, _forth, panels.selection_line(documents, at)], justify="start", align="center", wrap=True)
-    return (at,)
+    back = mo.ui.button(label="←", tooltip="previous character", on_click=_step(-1))
+    forth = mo.ui.button(label="→", tooltip="next character", on_click=_step(+1))
+    mo.hstack([back, forth, panels.selection_line(documents, at)], justify="start", align="center", wrap=True)
+    return at, back, forth
 
 
 @app.cell
@@ -168,15 +168,15 @@ def _():
 
 @app.cell
 def _(detail, edit_from, factor, layer, only_selected, part, plain):
-    _reset = mo.ui.button(label="Reset", on_click=lambda _: edit_from((1.0, False)))
+    reset = mo.ui.button(label="Reset", on_click=lambda _: edit_from((1.0, False)))
     _controls = {
-        "What if": [layer, factor, plain, _reset],
+        "What if": [layer, factor, plain, reset],
         "Attention": [layer],
         "Numbers": [only_selected],
         "Context": [part],
     }
     mo.vstack([detail, mo.hstack(_controls[detail.value], justify="start", gap=1.5, wrap=True)])
-    return
+    return (reset,)
 
 
 @app.cell
