@@ -36,9 +36,12 @@ def with_code(*languages: str) -> list[object]:
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to work in, with the few files of their own that the pages' readers are told to have."""
     monkeypatch.chdir(tmp_path)
-    words = "The old lighthouse stood on the rocks. 灯塔立在岩石上。Its keeper counted ships; none came. "
     for name in ("notes.txt", "notes_test.txt"):
-        (tmp_path / name).write_text("\n\n".join(words * 20 for _ in range(30)), encoding="utf-8")
+        documents = (
+            f"{name}, page {page}: the keeper of the lighthouse counted ships. 灯塔立在岩石上。" * 20
+            for page in range(30)
+        )
+        (tmp_path / name).write_text("\n\n".join(documents), encoding="utf-8")
     return tmp_path
 
 
@@ -104,7 +107,9 @@ def test_every_requirement_has_a_tested_version() -> None:
     from packaging.requirements import Requirement
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    extras = project["optional-dependencies"]
+    del extras["interop"]  # other tools, of which any version may be at hand
+    lines = [*project["dependencies"], *(line for extra in extras.values() for line in extra)]
     tested = {}
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
