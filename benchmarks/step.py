@@ -1,9 +1,9 @@
 """Time and memory of a training step with learned positions, against the same model with plain rotary positions.
 
 The published setup (256 wide, 6 layers, 8 heads, feed-forward 1024) on windows of 512 bytes, 8 at a time, in float32,
-with AdamW. The variants take turns, a few steps each, so that whatever else the machine does falls on all of them alike;
-a round gives each variant's time as a ratio to plain RoPE's in the same round, and the median over the rounds is reported
-with its quartiles. Memory is what autograd keeps for the backward pass, of an eager step.
+with AdamW. The variants take turns, a few steps each, so that whatever else the machine does falls on all of them
+alike; a round gives each variant's time as a ratio to plain RoPE's in the same round, and the median over the rounds
+is reported with its quartiles. Memory is what autograd keeps for the backward pass, of an eager step.
 
     taskset -c 1 env OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 python benchmarks/step.py
 
@@ -108,13 +108,12 @@ def main() -> None:
     tokens = torch.randint(0, 256, (BATCH_SIZE, NUM_TOKENS), generator=torch.Generator().manual_seed(0)).to(device)
     result: dict[str, Any] = {"threads": torch.get_num_threads(), "device": str(device), "rounds": options.rounds}
     for mode in options.modes:
-        steps = {
-            name: training_step(VARIANTS[name], tokens, compiled=mode == "compiled") for name in options.variants
-        }
+        steps = {name: training_step(VARIANTS[name], tokens, compiled=mode == "compiled") for name in options.variants}
         result[mode] = measure(steps, options.rounds, options.steps, device)
         for name, figures in result[mode].items():
             low, high = figures["quartiles"]
-            print(f"{mode:9s} {name:19s} {figures['milliseconds']:8.1f} ms  x {figures['ratio']:.3f} [{low:.3f}, {high:.3f}]")
+            ratio = f"{figures['ratio']:.3f} [{low:.3f}, {high:.3f}]"
+            print(f"{mode:9s} {name:19s} {figures['milliseconds']:8.1f} ms  x {ratio}")
     result["faster"] = min(options.modes, key=lambda mode: result[mode]["rope"]["milliseconds"])
     result["kept_megabytes"] = {name: kept_megabytes(VARIANTS[name], tokens) for name in options.variants}
     for name, size in result["kept_megabytes"].items():

@@ -40,7 +40,7 @@ SCORED_AT_BYTES = {"first_token": "lead byte", "whole_unit": "whole character", 
 
 @dataclass(frozen=True)
 class _Score:
-    """A score of the gaps, and what its row says; `layer` is None where a score is of the model or corpus as a whole."""
+    """A score of the gaps, and what its row says; `layer` is None where a score is of the whole model or corpus."""
 
     score: str
     values: NDArray[np.float64]
