@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from howfar.models.bundled import bundled_models
     from howfar.models.configuration import HowFarConfig
     from howfar.models.loading import load, save, tokenizer_of
+    from howfar.models.lora import merge_lora
     from howfar.models.modeling import HowFarForCausalLM
+    from howfar.models.publishing import push_to_hub
     from howfar.positions import IncrementConfig, attach, detach, increments_of, override, record
     from howfar.tracing import Trace, trace, trace_many
 
@@ -35,7 +37,9 @@ __all__ = [
     "detach",
     "increments_of",
     "load",
+    "merge_lora",
     "override",
+    "push_to_hub",
     "record",
     "save",
     "spacing",
@@ -49,7 +53,9 @@ _MODULES = {
     "howfar.models.bundled": ("bundled_models",),
     "howfar.models.configuration": ("HowFarConfig",),
     "howfar.models.loading": ("load", "save", "tokenizer_of"),
+    "howfar.models.lora": ("merge_lora",),
     "howfar.models.modeling": ("HowFarForCausalLM",),
+    "howfar.models.publishing": ("push_to_hub",),
     "howfar.positions": ("IncrementConfig", "attach", "detach", "increments_of", "override", "record"),
     "howfar.tracing": ("Trace", "trace", "trace_many"),
 }
