@@ -6,12 +6,28 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import jaxtyping
 
-jaxtyping.install_import_hook("howfar.positions", "beartype.beartype")
+# Not in `config`, which checks what a user gives it by itself.
+CHECKED = [
+    "attach",
+    "checkpointing",
+    "clock",
+    "decoder",
+    "increments",
+    "network",
+    "observe",
+    "padding",
+    "per_head",
+    "rotation",
+]
+jaxtyping.install_import_hook([f"howfar.positions.{name}" for name in CHECKED], "beartype.beartype")
 
+import hypothesis
 import pytest
 import torch
 import transformers
 
+hypothesis.settings.register_profile("unhurried", deadline=None)  # machines are shared, and first calls import
+hypothesis.settings.load_profile("unhurried")
 torch.set_num_threads(1)  # tiny models are faster so, and parallel tests share the cores
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()

@@ -23,6 +23,7 @@ GLYPH_HEIGHT = 9.0  # from a row's middle to where threads begin
 BASELINE = 13.0  # from a row's middle to its ruler
 RULER_HEIGHT = 3.5
 MOST_CELLS = 500  # in a panel
+_HUGE = 10.0  # times the median: gaps do not set the picture's scale beyond this
 WIDEST_GAP = 0.4  # of the width: a wider gap is drawn so wide and marked as broken
 
 
@@ -103,11 +104,12 @@ def lay_out(rows: Sequence[Row], labels: Sequence[str], width: float, *, right_t
 def _pixels_per_step(gaps: NDArray[np.float64], glyph_widths: NDArray[np.float64], room: float) -> float:
     """Choose the scale so that most glyphs have the room they need, within bounds, and a short text fills its panel."""
     neighbours = (glyph_widths + np.roll(glyph_widths, 1)) / 2
-    mean_gap = max(float(np.abs(gaps).mean()), 1e-9)
-    comfortable = float(np.quantile(neighbours / np.maximum(np.abs(gaps), mean_gap / 20), 0.7)) * 1.1
+    sizes = np.abs(gaps)
+    mean_gap = max(float(np.minimum(sizes, _HUGE * np.median(sizes)).mean()), float(sizes.mean()) / 1000, 1e-9)
+    comfortable = float(np.quantile(neighbours / np.maximum(sizes, mean_gap / 20), 0.7)) * 1.1
     typical = float(neighbours.mean()) / mean_gap
     pixels = min(max(comfortable, 1.5 * typical), 2.2 * typical)
-    one_panel = room / max(float(np.abs(gaps).sum(axis=1).max()), 1e-9)
+    one_panel = room / max(float(sizes.sum(axis=1).max()), 1e-9)
     return min(one_panel, 2 * pixels) if one_panel > pixels / 1.2 else pixels
 
 
@@ -160,5 +162,5 @@ def _make_way(
             widths = glyph_widths[row, here][order]
             needed = widths.cumsum() - widths / 2
             free = isotonic_regression(x[row, here][order] - needed).x
-            moved[row, here][order] = np.clip(free, 0, max(0.0, room - widths.sum())) + needed
+            moved[row, here][order] = np.clip(free, -MARGIN, max(-MARGIN, room + MARGIN - widths.sum())) + needed
     return moved

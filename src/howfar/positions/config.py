@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args, get_type_hints
@@ -60,12 +61,13 @@ class IncrementConfig:
                 raise ConfigError(f"increments: {name} is {got!r}; it must be {needed}")
             if hint is bool and not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"increments: {name} is {getattr(self, name)!r}; it must be true or false")
-        if not self.max_increment > 1:
+        if not (isinstance(self.max_increment, int | float) and 1 < self.max_increment < math.inf):
             raise ConfigError(
-                f"increments: max_increment is {self.max_increment}; it must be greater than 1, the value at the start"
+                f"increments: max_increment is {self.max_increment!r}; "
+                "it must be a number greater than 1, the value at the start"
             )
-        if self.hidden_size is not None and self.hidden_size < 1:
-            raise ConfigError(f"increments: hidden_size is {self.hidden_size}; it must be at least 1")
+        if not (self.hidden_size is None or (isinstance(self.hidden_size, int) and self.hidden_size >= 1)):
+            raise ConfigError(f"increments: hidden_size is {self.hidden_size!r}; it must be a whole number, at least 1")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -1,0 +1,42 @@
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from howfar.charts.glyphs import visible, width_in_ems
+
+
+@pytest.mark.parametrize(
+    ("text", "drawn"),
+    [
+        ("a", "a"),
+        (" ", "␣"),
+        ("\n", "⏎"),
+        ("\r\n", "⏎"),
+        (" won", "␣won"),
+        ("\x00", r"\x00"),
+        ("\u200b", "U+200B"),
+        ("\u200d", "U+200D"),
+        ("a\u202eb", "aU+202Eb"),
+        ("👩\u200d🔬", "👩\u200d🔬"),
+        ("e\u0301", "e\u0301"),
+        ("居", "居"),
+    ],
+)
+def test_what_leaves_no_ink_is_made_visible(text: str, drawn: str):
+    assert visible(text) == drawn
+
+
+@given(st.text(min_size=1))
+def test_nothing_is_left_that_a_terminal_would_obey(text: str):
+    drawn = visible(text)
+    assert drawn
+    commands = {character for character in drawn if unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp")}
+    assert all(character in "\u200c\u200d" or "\U000e0020" <= character <= "\U000e007f" for character in commands)
+    assert width_in_ems(drawn) > 0
+
+
+def test_wide_characters_are_wider_than_letters_and_marks_take_nothing():
+    assert width_in_ems("居") > width_in_ems("m") > width_in_ems("a") > width_in_ems("i")
+    assert width_in_ems("e\u0301") == width_in_ems("e")

@@ -1,0 +1,114 @@
+import errno
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+import vl_convert
+
+from howfar.charts import fonts, page
+from howfar.charts.picture import Picture
+from howfar.charts.spacing import spacing
+from howfar.errors import OutputError
+from support.traces import make_trace
+
+NOWHERE = "\U00010600"  # a sign of Linear A, which no common font has
+
+
+def picture(text: str = "ab") -> Picture:
+    return spacing(make_trace(text, [1.0] * len(text.encode())))
+
+
+@pytest.mark.parametrize(("name", "magic"), [("x.svg", b"<svg"), ("x.PNG", b"\x89PNG"), ("x.pdf", b"%PDF")])
+def test_the_ending_says_the_format(tmp_path: Path, name: str, magic: bytes):
+    picture().save(tmp_path / name)
+    assert (tmp_path / name).read_bytes().startswith(magic)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_still_picture_has_nothing_for_a_pointer():
+    assert 'opacity="0"' not in picture().render("svg").decode()
+
+
+def test_a_page_asks_no_other_host_for_anything():
+    content = page.html(picture()).replace(page._library(), "")
+    assert "default-src 'none'" in content
+    assert not re.search(r"<[^>]*\s(src|href)=", content)
+    assert "cdn." not in content
+
+
+@pytest.mark.parametrize(
+    "text", ["</script><script>alert(1)</script>", "<!--<script>", "{{ content }}", "{{ library }}"]
+)
+def test_a_text_is_never_more_than_text_in_a_page(text: str):
+    content = page.html(picture(text))
+    assert content.count("<script") == 3
+    data = re.search(r'<script type="application/json" id="content">(.*?)</script>', content, re.DOTALL)
+    cells = json.loads(data[1])["pages"][0]["sheets"][0]["datasets"]["cells"]
+    assert [cell["label"] for cell in cells] == [character.replace(" ", "␣") for character in text]
+
+
+def test_a_page_has_both_themes_and_words_for_those_who_do_not_see_it():
+    content = page.html(picture())
+    data = json.loads(re.search(r'id="content">(.*?)</script>', content, re.DOTALL)[1])
+    assert set(data["themes"]) == {"light", "dark"}
+    assert "gaps from" in data["description"]
+    assert 'aria-live="polite"' in content
+    assert 'tabindex="0"' in content
+
+
+def test_the_library_is_bundled_in_another_process_when_asked_to_in_time(monkeypatch: pytest.MonkeyPatch):
+    page._library.cache_clear()
+    with page.library_in_advance():
+        monkeypatch.setattr(vl_convert, "javascript_bundle", None)
+        assert "vegaEmbed" in page._library()
+
+
+def test_another_ending_is_refused_before_anything_is_drawn(tmp_path: Path):
+    with pytest.raises(OutputError, match=r"ends in '\.gif', which is no kind of picture; end it in \.html, "):
+        picture().save(tmp_path / "x.gif")
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "x.svg").write_text("before", encoding="utf-8")
+
+    def fill(path: Path, content: bytes) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    with pytest.raises(OutputError, match=r"cannot be written \(No space left on device\)"):
+        picture().save(tmp_path / "x.svg")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.svg"]
+    assert (tmp_path / "x.svg").read_text(encoding="utf-8") == "before"
+
+
+def test_characters_without_a_font_are_named_not_drawn_as_boxes(tmp_path: Path):
+    for name in ("x.png", "x.pdf"):
+        with pytest.raises(OutputError, match=rf"no font on this machine has {NOWHERE}, .* install the Noto fonts"):
+            picture(f"a{NOWHERE}").save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+    for name in ("x.svg", "x.html"):  # the reader's fonts draw these
+        picture(f"a{NOWHERE}").save(tmp_path / name)
+
+
+def test_chinese_without_a_font_is_told_which(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(fonts, "_can_be_drawn", lambda character: character < "\u3000")
+    monkeypatch.setattr(fonts, "_MOST_NAMED", 4)
+    with pytest.raises(OutputError, match=r"has 居 里 夫 人 and 1 more, .*install Noto Sans CJK"):
+        fonts.check_fonts("a␣居里夫人居。", "png")
+
+
+def test_letters_and_the_signs_for_whitespace_can_be_drawn():
+    assert fonts.missing_characters("Aé ␣⏎⇥ e\u0301") == ""
+
+
+def test_a_folder_of_fonts_must_be_there(tmp_path: Path):
+    with pytest.raises(OutputError, match="there is no folder"):
+        fonts.register_fonts(tmp_path / "none")
+    fonts.register_fonts(tmp_path)
+
+
+def test_a_notebook_shows_the_chart():
+    assert any("vega" in kind or kind == "text/html" for kind in picture()._repr_mimebundle_(None, None))
