@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -68,13 +69,24 @@ def show(
     passage = _read(text, file)
     if output is not None:
         _check_output(output)
-    traced = _trace(passage, model)
-    if as_json:
-        typer.echo(json.dumps(_numbers(traced), ensure_ascii=False))
-    else:
-        _print(traced, scale, layer, head)
-    if output is not None or not as_json:
-        _draw(traced, output or DEFAULT_OUTPUT, scale, colour, layer, head, quiet=as_json)
+    drawn = None if as_json and output is None else output or DEFAULT_OUTPUT
+    with _library_in_advance(drawn):
+        traced = _trace(passage, model)
+        if as_json:
+            typer.echo(json.dumps(_numbers(traced), ensure_ascii=False))
+        else:
+            _print(traced, scale, layer, head)
+        if drawn is not None:
+            _draw(traced, drawn, scale, colour, layer, head, quiet=as_json)
+
+
+def _library_in_advance(output: Path | None) -> AbstractContextManager[None]:
+    """Get a web page's drawing library ready while the model is loaded and reads."""
+    if output is None or output.suffix.lower() != ".html":
+        return nullcontext()
+    from howfar.charts.page import library_in_advance
+
+    return library_in_advance()
 
 
 def _read(text: str | None, file: Path | None) -> str:
