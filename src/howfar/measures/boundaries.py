@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from howfar.errors import ConfigError
 from howfar.measures.documents import sample_blocks
-from howfar.measures.gaps import Gaps, Progress, find_gaps
+from howfar.measures.gaps import Gaps, find_gaps
 from howfar.measures.ngrams import gap_statistics
 from howfar.measures.probes import probe_scores
 from howfar.measures.statistics import Estimate, held_out_scores, roc_auc
@@ -26,6 +26,7 @@ from howfar.positions import increments_of
 from howfar.text.corpus import Corpus
 from howfar.text.segmentation import Segmentation
 from howfar.text.tokenizer import is_byte_tokenizer
+from howfar.tracing.run import Progress
 
 if TYPE_CHECKING:
     import polars as pl

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,10 @@ from howfar.errors import NotMeasurableError
 from howfar.measures.targets import Target
 from howfar.text.segmentation import Segmentation
 from howfar.tracing import Trace, trace_many
+from howfar.tracing.run import Progress
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-Progress = Callable[[int, int], None]
-"""`progress(done, in_all)`"""
-
 
 @dataclass(frozen=True)
 class Gaps:

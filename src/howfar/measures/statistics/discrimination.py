@@ -75,7 +75,7 @@ def held_out_scores(
     Raises:
         NotMeasurableError: One class only, or fewer documents than `MIN_DOCUMENTS`.
     """
-    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+    from sklearn.model_selection import GroupKFold, cross_val_predict
 
     features, labels = np.asarray(features), check_labels(labels)
     which, num_documents = numbered(documents)
@@ -83,9 +83,11 @@ def held_out_scores(
         raise NotMeasurableError(
             f"{num_documents} documents are too few to hold some out; give at least {MIN_DOCUMENTS}"
         )
+    folds = list(GroupKFold(num_folds, shuffle=True, random_state=0).split(features, labels, which))
+    for fitted, _ in folds:
+        check_labels(labels[fitted])
     model = _linear_probe() if probe else _additive_model(*features.shape)
-    folds = StratifiedGroupKFold(num_folds, shuffle=True, random_state=0)
-    scores = cross_val_predict(model, features, labels, groups=which, cv=folds, method="decision_function")
+    scores = cross_val_predict(model, features, labels, cv=folds, method="decision_function")
     return np.asarray(scores, np.float64)
 
 
