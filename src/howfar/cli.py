@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from howfar.commands import corpus, explore, graft, models, show, train
+from howfar.commands import corpus, explore, graft, measure, models, report, show, train
 from howfar.errors import HowFarError
 
 app = typer.Typer(
@@ -26,6 +26,8 @@ app = typer.Typer(
 app.command()(show.show)
 app.command()(models.models)
 app.command()(explore.explore)
+app.command()(measure.measure)
+app.command()(report.report)
 app.command()(train.train)
 app.command()(train.recipes)
 app.command()(graft.graft)

@@ -47,7 +47,7 @@ def html(picture: Picture) -> str:
     before_library, between, after_content = (
         part for half in template.split("{{ library }}") for part in half.split("{{ content }}")
     )
-    return "".join((before_library, _library(), between, _json({**content, "spec": spec}), after_content))
+    return "".join((before_library, library(), between, script_json({**content, "spec": spec}), after_content))
 
 
 @contextmanager
@@ -67,8 +67,8 @@ def library_in_advance() -> Iterator[None]:
 
 
 @cache
-def _library() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script."""
+def library() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script, which puts `vegaEmbed` on the window."""
     if _processes:
         bundle, _ = _processes[-1].communicate()
         if bundle and not _processes[-1].returncode:
@@ -78,7 +78,7 @@ def _library() -> str:
     return str(vl_convert.javascript_bundle(_EXPORT))
 
 
-def _json(content: dict[str, Any]) -> str:
+def script_json(content: dict[str, Any]) -> str:
     """Write JSON that may stand inside a script element, whatever the text in it."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

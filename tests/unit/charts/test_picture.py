@@ -32,7 +32,7 @@ def test_a_still_picture_has_nothing_for_a_pointer():
 
 
 def test_a_page_asks_no_other_host_for_anything():
-    content = page.html(picture()).replace(page._library(), "")
+    content = page.html(picture()).replace(page.library(), "")
     assert "default-src 'none'" in content
     assert not re.search(r"<[^>]*\s(src|href)=", content)
     assert "cdn." not in content
@@ -59,10 +59,10 @@ def test_a_page_has_both_themes_and_words_for_those_who_do_not_see_it():
 
 
 def test_the_library_is_bundled_in_another_process_when_asked_to_in_time(monkeypatch: pytest.MonkeyPatch):
-    page._library.cache_clear()
+    page.library.cache_clear()
     with page.library_in_advance():
         monkeypatch.setattr(vl_convert, "javascript_bundle", None)
-        assert "vegaEmbed" in page._library()
+        assert "vegaEmbed" in page.library()
 
 
 def test_another_ending_is_refused_before_anything_is_drawn(tmp_path: Path):

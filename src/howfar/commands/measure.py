@@ -1,0 +1,133 @@
+"""`howfar measure`: what a model's increments mean, one question at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from howfar.reports.inputs import Inputs
+    from howfar.reports.registry import Measure
+
+MOST_ROWS = 40  # in the terminal
+
+
+def measure(
+    name: Annotated[str | None, typer.Argument(help="What to measure; leave it out for a list.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", help="A bundled model, a folder or a Hub id. [default: the first of `howfar models`]"
+        ),
+    ] = None,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(help="Corpus: its held-out documents are measured on, its training part is counted in."),
+    ] = None,
+    text: Annotated[
+        list[Path] | None, typer.Option(help="UTF-8 text instead, documents parted by empty lines. May be repeated.")
+    ] = None,
+    gold: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Known boundaries: CoNLL-U, or a sentence a line with words parted by spaces. May be repeated."
+        ),
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="Which boundaries: chinese-words, words, sentences …")] = None,
+    pairs: Annotated[Path | None, typer.Option(help="CSV of entities, in place of the list in the package.")] = None,
+    language: Annotated[str | None, typer.Option(help="Of the list in the package: en or zh.")] = None,
+    against: Annotated[
+        list[str] | None, typer.Option(help="Model with plain positions to compare with. May be repeated.")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(help="How much to measure on: documents, gaps or windows, as the measure has it.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of samples and intervals.")] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Table (.csv, .parquet, .json) or picture (.html, .svg, .png, .pdf)."),
+    ] = None,
+) -> None:
+    """Measure what a model's increments mean.
+
+    Example: howfar measure boundaries --corpus corpora/bilingual --gold gold.txt -o boundaries.html
+
+    Prints a table; numbers have 95% intervals, and a note says why where there is no number.
+    """
+    if name is None:
+        _list()
+        return
+    from howfar.reports.inputs import read_inputs
+    from howfar.reports.registry import measure_named
+    from howfar.reports.tables import check_output
+
+    chosen = measure_named(name)
+    if output is not None:
+        check_output(output)
+    options: dict[str, Any] = {
+        "target": target,
+        "language": language,
+        "against": against,
+        "sample": sample,
+        "seed": seed,
+    }
+    inputs = read_inputs(corpus=corpus, texts=text, gold=gold, pairs=pairs, **options)
+    chosen.check(inputs)
+    table = _run(chosen, model, inputs)
+    _print(table, chosen)
+    if output is not None:
+        _write(table, chosen, output)
+
+
+def _list() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from howfar.reports.registry import MEASURES
+
+    listed = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for measure in MEASURES.values():
+        listed.add_row(measure.name, measure.question)
+    Console(highlight=False).print(listed)
+    typer.echo("\nFor example: howfar measure pairs --language en")
+
+
+def _run(chosen: Measure, model: str | None, inputs: Inputs) -> pl.DataFrame:
+    import howfar
+    from howfar.commands.progress import progress_bars
+
+    loaded = howfar.load(model)
+    with progress_bars() as watch:
+        return chosen.run(loaded, inputs, watch(chosen.name))
+
+
+def _print(table: pl.DataFrame, chosen: Measure) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from howfar.reports.tables import notes, readable
+
+    headings, rows = readable(table, chosen.columns, MOST_ROWS)
+    drawn = Table(*headings, box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        drawn.add_row(*row)
+    Console(highlight=False).print(drawn)
+    for note in notes(table):
+        typer.echo(note)
+    if len(table) > MOST_ROWS:
+        typer.echo(f"These are {MOST_ROWS} of {len(table):,} rows; -o {chosen.name}.csv writes all of them.")
+
+
+def _write(table: pl.DataFrame, chosen: Measure, output: Path) -> None:
+    from howfar.reports.tables import is_table, write_table
+
+    if is_table(output):
+        write_table(table, output)
+        typer.echo(f"The table is in {output}")
+    else:
+        chosen.draw(table).save(output)
+        typer.echo(f"The picture is in {output}")

@@ -1,0 +1,69 @@
+"""`howfar report`: all measures of some models, as one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_OUTPUT = Path("report.html")
+
+
+def report(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help="Bundled models, folders or Hub ids. Those with plain positions are what losses are compared with."
+        ),
+    ],
+    corpus: Annotated[
+        Path | None,
+        typer.Option(help="Corpus: its held-out documents are measured on, its training part is counted in."),
+    ] = None,
+    text: Annotated[
+        list[Path] | None, typer.Option(help="UTF-8 text instead, documents parted by empty lines. May be repeated.")
+    ] = None,
+    gold: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Known Chinese words: CoNLL-U, or a sentence a line, words parted by spaces. May be repeated."
+        ),
+    ] = None,
+    measure: Annotated[
+        list[str] | None, typer.Option(help="Take only this measure of `howfar measure`. May be repeated.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of samples and intervals.")] = 0,
+    tables: Annotated[Path | None, typer.Option(help="Folder for each measure's table, as Parquet.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Web page to write.")] = DEFAULT_OUTPUT,
+) -> None:
+    """Take all measures of some models and set the published figures beside them.
+
+    Example: howfar report bilingual-per-layer bilingual-rope --corpus corpora/bilingual -o report.html
+
+    What cannot be measured with what was given is listed with the reason.
+    """
+    from howfar.commands.progress import progress_bars
+    from howfar.reports.inputs import read_inputs
+    from howfar.reports.report import report
+    from howfar.reports.tables import check_page
+
+    check_page(output)
+    inputs = read_inputs(corpus=corpus, texts=text, gold=gold, seed=seed)
+    if tables is not None:
+        _make_folder(tables)
+    with progress_bars() as watch:
+        found = report(models, inputs, measures=measure, watch=watch)
+    found.save(output)
+    typer.echo(f"The report is in {output}")
+    if tables is not None:
+        typer.echo(f"{len(found.save_tables(tables))} tables are in {tables}")
+
+
+def _make_folder(path: Path) -> None:
+    from howfar.errors import OutputError
+
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be made a folder ({error.strerror}); name another one") from error

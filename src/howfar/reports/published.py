@@ -1,0 +1,122 @@
+"""The published figures, beside those measured here.
+
+They come from larger models and another cut of Wikipedia: losses compare only as differences within one set of models,
+increments, orderings and AUCs as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import polars as pl
+
+RUNS = ("original", "replica")
+
+
+@cache
+def published() -> dict[str, Any]:
+    """The figures, by what they are of, with their `source`."""
+    return dict(json.loads((resources.files("howfar.reports") / "published.json").read_text(encoding="utf-8")))
+
+
+def beside_published(measure: str, table: pl.DataFrame, scope: str) -> pl.DataFrame | None:
+    """Set the published figures that a measure reproduces beside the measured ones.
+
+    Args:
+        measure: Its name.
+        table: What it gave.
+        scope: Of the model's increments, `"shared"` or `"per_layer"`.
+
+    Returns:
+        One row per figure: `figure`, `layer` (null if shared or of all layers), the published `original` and `replica`
+        (null where there was none), and the `measured` value with the `low` and `high` of its interval. None where
+        nothing was published that compares.
+    """
+    import polars as pl
+
+    if measure not in _BESIDE:
+        return None
+    rows = _BESIDE[measure](table, scope)
+    schema: dict[str, Any] = {"figure": pl.String, "layer": pl.Int64}
+    schema |= dict.fromkeys((*RUNS, "measured", "low", "high"), pl.Float64)
+    return pl.DataFrame(rows, schema=schema) if rows else None
+
+
+def _boundaries(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
+    import polars as pl
+
+    of_increments = table.filter(
+        target="chinese-words", quantity="auc", score="increment", scored_at="lead byte", head=0
+    ).filter(pl.col("value").is_not_null())
+    aucs = published()["chinese_word_boundary_auc_vs_jieba_by_layer"]
+    rows = []
+    for row in of_increments.iter_rows(named=True):
+        runs = {run: aucs["shared"][run] if scope == "shared" else _at(aucs[run], row["layer"]) for run in RUNS}
+        rows.append(_row("AUC of Chinese word boundaries, at the lead byte", row["layer"], runs, row, "value"))
+    return rows
+
+
+def _pairs(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
+    import polars as pl
+
+    reverse = table.filter(control="reversed", type="all", head=0).filter(pl.col("difference").is_not_null())
+    if scope == "shared" or reverse.is_empty():
+        return []
+    figures = published()["entity_reversed_order"]
+    rows = []
+    for row in reverse.filter(pl.col("site") == reverse["site"][0]).iter_rows(named=True):
+        runs = {
+            run: _difference(_at(figures[run]["real"], row["layer"]), _at(figures[run]["reversed"], row["layer"]))
+            for run in RUNS
+        }
+        figure = f"increment in entities minus in reversed order, {row['site']}"
+        rows.append(_row(figure, row["layer"], runs, row, "difference"))
+    return rows
+
+
+def _attention(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
+    figures = published()["per_head_increment_vs_attention_distance"]
+    rows = []
+    for quantity, key in (("correlation over heads", "pearson"), ("rank correlation over heads", "spearman")):
+        for row in table.filter(quantity=quantity, unit="tokens").iter_rows(named=True):
+            rows.append(_row(f"{quantity} of increment and distance", None, {"original": figures[key]}, row, "value"))
+    return rows
+
+
+def _neutrality(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
+    losses = published()["validation_loss_nats_per_byte"]
+    runs = {"original": _difference(losses[scope], losses["rope"])}
+    measured = table.filter(source="all").filter(~table.filter(source="all")["pair"].is_null())
+    return [
+        _row(f"loss minus that of {row['against']}, nats per byte", None, runs, row, "difference")
+        for row in measured.iter_rows(named=True)
+    ]
+
+
+_BESIDE: dict[str, Callable[[pl.DataFrame, str], list[dict[str, Any]]]] = {
+    "boundaries": _boundaries,
+    "pairs": _pairs,
+    "attention": _attention,
+    "neutrality": _neutrality,
+}
+
+
+def _row(
+    figure: str, layer: int | None, runs: dict[str, float | None], measured: dict[str, Any], value: str
+) -> dict[str, Any]:
+    prefix = f"{value}_" if f"{value}_low" in measured else ""
+    interval = {"low": measured[f"{prefix}low"], "high": measured[f"{prefix}high"]}
+    return {"figure": figure, "layer": layer, **runs, "measured": measured[value], **interval}
+
+
+def _at(values: list[float], layer: int | None) -> float | None:
+    return values[layer] if layer is not None and layer < len(values) else None
+
+
+def _difference(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else round(first - second, 6)

@@ -1,0 +1,167 @@
+"""A report: all measures of some models, each with its chart and, where something was published, those figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from howfar.charts.picture import write_whole
+from howfar.errors import ConfigError, NoIncrementsError, NotMeasurableError
+from howfar.measures.pair_lists import LANGUAGES
+from howfar.models.loading import load
+from howfar.positions import increments_of
+from howfar.reports.inputs import Inputs
+from howfar.reports.published import beside_published
+from howfar.reports.registry import MEASURES, Measure
+from howfar.reports.tables import write_table
+
+if TYPE_CHECKING:
+    import polars as pl
+    from transformers import PreTrainedModel
+
+    from howfar.tracing.run import Progress
+
+Watch = Callable[[str], "Progress"]
+"""Told what is measured next; gives what is to be called with how much of it is done."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One measure of one model.
+
+    Attributes:
+        model: The model's name.
+        measure: The measure.
+        of: What of, where the same measure is taken of several things.
+        inputs: What it was given.
+        table: What it gave; None where it could not be measured.
+        missing: Why not.
+        beside: The published figures beside those of the table, where there are any.
+    """
+
+    model: str
+    measure: Measure
+    of: str
+    inputs: Inputs
+    table: pl.DataFrame | None = None
+    missing: str = ""
+    beside: pl.DataFrame | None = None
+
+    @property
+    def title(self) -> str:
+        """The measure's name, and of what."""
+        return f"{self.measure.name} ({self.of})" if self.of else self.measure.name
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found.
+
+    Attributes:
+        models: Names of the models.
+        sections: Measure by measure, model by model.
+    """
+
+    models: tuple[str, ...]
+    sections: tuple[Section, ...]
+
+    def save(self, path: str | Path) -> None:
+        """Write one web page that needs no network; whole or not at all.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        from howfar.reports.page import html
+
+        write_whole(Path(path), html(self).encode())
+
+    def save_tables(self, folder: str | Path) -> list[Path]:
+        """Write each section's table as Parquet; gives the files.
+
+        Raises:
+            OutputError: One cannot be written.
+        """
+        paths = []
+        for section in self.sections:
+            if section.table is not None:
+                words = f"{Path(section.model).name} {section.title}".replace("(", "").replace(")", "")
+                paths.append(Path(folder, "-".join(words.split()) + ".parquet"))
+                write_table(section.table, paths[-1])
+        return paths
+
+
+def report(
+    models: Sequence[str], inputs: Inputs, *, measures: Sequence[str] | None = None, watch: Watch | None = None
+) -> Report:
+    """Take all measures of some models.
+
+    Models without increments among them are what the losses of the others are compared with.
+
+    Args:
+        models: Bundled models, folders or Hub ids.
+        inputs: What there is to measure on; each measure takes what it can use of it.
+        measures: Names of measures; all where None.
+        watch: Called before each measure with what is measured of which model.
+
+    Raises:
+        ConfigError: There is no model, or no such measure.
+        ModelNotFoundError: There is no such model.
+    """
+    chosen = list(MEASURES) if measures is None else list(measures)
+    if unknown := [name for name in chosen if name not in MEASURES]:
+        raise ConfigError(f"there is no measure {unknown[0]!r}; choose from {', '.join(MEASURES)}")
+    if not models:
+        raise ConfigError("a report needs a model; name a bundled one, a folder or a Hub id")
+    loaded = {name: load(name) for name in models}
+    plain = [name for name, model in loaded.items() if _scope(model) is None]
+    inputs = replace(inputs, against=plain or inputs.against)
+    sections = []
+    for name in chosen:
+        for of, given in _variants(MEASURES[name], inputs):
+            for model_name, model in loaded.items():
+                if MEASURES[name].of_increments and model_name in plain:
+                    continue  # nothing is asked that it could answer
+                if name == "neutrality" and model_name in plain:
+                    continue
+                section = Section(model_name, MEASURES[name], of, given)
+                progress = watch(f"{section.title} of {model_name}") if watch else None
+                sections.append(_measured(section, model, progress))
+    return Report(tuple(models), tuple(sections))
+
+
+def _variants(measure: Measure, inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
+    """What a measure is taken of, and with what of the inputs."""
+    given = inputs.only(measure.uses)
+    if measure.name == "boundaries":
+        if inputs.gold is not None:
+            yield "Chinese words, gold", replace(given, target="chinese-words")
+        if inputs.texts is not None:
+            yield "Chinese words, jieba", replace(given, gold=None, target="chinese-words")
+            yield "words", replace(given, gold=None, target="words")
+            yield "sentences", replace(given, gold=None, target="sentences")
+    elif measure.name == "pairs" and inputs.pairs is None and inputs.language is None:
+        for language in LANGUAGES:
+            yield language, replace(given, language=language)
+    else:
+        yield "", given
+
+
+def _measured(section: Section, model: PreTrainedModel, progress: Progress | None) -> Section:
+    try:
+        section.measure.check(section.inputs)
+        table = section.measure.run(model, section.inputs, progress)
+    except (NotMeasurableError, ConfigError) as error:
+        return replace(section, missing=str(error))
+    scope = _scope(model)
+    beside = None if scope is None else beside_published(section.measure.name, table, scope)
+    return replace(section, table=table, beside=beside)
+
+
+def _scope(model: PreTrainedModel) -> str | None:
+    """The scope of a model's increments; None where it has none."""
+    try:
+        return str(increments_of(model).config.scope)
+    except NoIncrementsError:
+        return None

@@ -1,0 +1,135 @@
+"""Tables as files, and as readers like to see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from howfar.charts.picture import FORMATS as PICTURE_FORMATS
+from howfar.charts.picture import write_whole
+from howfar.errors import OutputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+TABLE_FORMATS = ("csv", "parquet", "json")
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file's name says that it is to hold a table, not a picture."""
+    return _format(path) in TABLE_FORMATS
+
+
+def check_output(path: Path) -> None:
+    """Find fault with a file's name before any work is done.
+
+    Raises:
+        OutputError: It is no format of tables or pictures, or its folder is not there.
+    """
+    if _format(path) not in (*TABLE_FORMATS, *PICTURE_FORMATS):
+        raise OutputError(
+            f"{str(path)!r} ends in {path.suffix!r}; end it in .{', .'.join(TABLE_FORMATS)} for the table "
+            f"or .{', .'.join(PICTURE_FORMATS)} for the picture"
+        )
+    _check_folder(path)
+
+
+def check_page(path: Path) -> None:
+    """Find fault with a web page's name before any work is done.
+
+    Raises:
+        OutputError: It does not end in .html, or its folder is not there.
+    """
+    if _format(path) != "html":
+        raise OutputError(f"{str(path)!r} ends in {path.suffix!r}; a report is a web page: end it in .html")
+    _check_folder(path)
+
+
+def _check_folder(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise OutputError(f"{path} cannot be written: there is no folder {path.parent}; make it, or choose another")
+
+
+def write_table(table: pl.DataFrame, path: Path) -> None:
+    """Write a table as CSV, Parquet or JSON (a list of rows), by the file's ending; whole or not at all.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    writers: dict[str, Callable[[BytesIO], Any]] = {
+        "csv": table.write_csv,
+        "parquet": table.write_parquet,
+        "json": table.write_json,
+    }
+    content = BytesIO()
+    writers[_format(path)](content)
+    write_whole(path, content.getvalue())
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column for readers: a value, with its interval if it has one."""
+
+    value: str
+    low: str | None = None
+    high: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Column:
+        """Read `"value"` or `"value [low, high]"`."""
+        return cls(*text.replace("[", " ").replace("]", " ").replace(",", " ").split())
+
+    def cell(self, row: dict[str, Any]) -> str:
+        """What stands in a row."""
+        value = in_words(row[self.value])
+        if self.low is None or self.high is None or row[self.low] is None:
+            return value
+        return f"{value} [{in_words(row[self.low])}, {in_words(row[self.high])}]"
+
+
+def readable(table: pl.DataFrame, columns: Sequence[str], most_rows: int) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells of a table's first rows with numbers, of those columns in which there is anything.
+
+    Args:
+        table: A measure's.
+        columns: As `Measure.columns` has them.
+        most_rows: How many rows at most.
+    """
+    import polars as pl
+
+    shown = [
+        column
+        for column in map(Column.parse, columns)
+        if column.value in table.columns and table[column.value].null_count() < len(table)
+    ]
+    estimates = [column.value for column in shown if column.low]
+    if estimates:  # what has no number has a note
+        table = table.filter(pl.any_horizontal(pl.col(estimates).is_not_null()))
+    headings = [column.value.replace("num_", "").replace("_", " ") for column in shown]
+    return headings, [[column.cell(row) for column in shown] for row in table.head(most_rows).iter_rows(named=True)]
+
+
+def notes(table: pl.DataFrame) -> list[str]:
+    """What a table's notes say, each once, with how many rows it is said of."""
+    import polars as pl
+
+    if "note" not in table.columns:
+        return []
+    counted = table.filter(pl.col("note").is_not_null()).group_by("note", maintain_order=True).len()
+    return [f"{note} ({'1 row' if count == 1 else f'{count:,} rows'})" for note, count in counted.iter_rows()]
+
+
+def in_words(value: Any) -> str:
+    """A cell's value for a reader: three digits, nothing for null."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _format(path: Path) -> str:
+    return path.suffix.removeprefix(".").lower()
