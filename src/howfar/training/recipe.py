@@ -157,7 +157,7 @@ class Recipe(BaseRecipe):
         self.check_kind("model", dict)
         if self.increments is not None:
             self.check_kind("increments", dict)
-        check_keys("[model]", self.model, [f.name for f in dataclasses.fields(HowFarConfig)])
+        check_keys("[model]", self.model, [*(f.name for f in dataclasses.fields(HowFarConfig)), "attn_implementation"])
         if "increments" in self.model:
             raise ConfigError("recipe: [model] has `increments`; give them a table of their own, [increments]")
         self.model_config()
