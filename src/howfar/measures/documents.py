@@ -71,6 +71,34 @@ def documents_of(
         yield Document(decode(part.document(number)), part.source_of(number), number)
 
 
+def spread_documents(
+    texts: Corpus | Iterable[str], tokenizer: PreTrainedTokenizerBase | None = None, *, num_documents: int
+) -> list[Document]:
+    """Read some of the held-out documents, spread evenly over all, so that every source has its share.
+
+    Args:
+        texts: A corpus or texts.
+        tokenizer: The corpus's tokenizer, where that is not the byte tokenizer.
+        num_documents: How many at most.
+
+    Raises:
+        NotMeasurableError: The corpus is of another tokenizer.
+    """
+    if not isinstance(texts, Corpus):
+        every = list(texts)
+        return [Document(every[number], "text", number) for number in _evenly(len(every), num_documents)]
+    decode, part = decoder_of(texts, tokenizer), texts.held_out
+    return [
+        Document(decode(part.document(number)), part.source_of(number), number)
+        for number in _evenly(part.num_documents, num_documents)
+    ]
+
+
+def _evenly(num_all: int, num_wanted: int) -> list[int]:
+    places = np.linspace(0, num_all - 1, min(num_wanted, num_all)).round().astype(int)
+    return [int(place) for place in places]
+
+
 def sample_blocks(
     corpus: Corpus, tokenizer: PreTrainedTokenizerBase | None = None, *, num_tokens: int, num_blocks: int = 64
 ) -> Iterator[str]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from howfar.errors import NotMeasurableError
-from howfar.measures.documents import decoder_of
+from howfar.measures.documents import spread_documents
 from howfar.measures.statistics import MIN_DOCUMENTS
 from howfar.positions import Recording, increments_of, record
 from howfar.positions.per_head import PREFIX
@@ -78,16 +78,16 @@ def sample_windows(
     generator = np.random.default_rng(seed)
     length = length or window_length(model)
     mark = document_mark(tokenizer)
-    documents = _spread(texts, tokenizer, num_documents)
+    documents = spread_documents(texts, tokenizer, num_documents=num_documents)
     windows = []
     for place in generator.permutation(len(documents)).tolist():
-        number, text = documents[place]
+        text = documents[place].text
         # A token of text is seldom more than a few characters; a longer stretch need not be tokenized.
         longest = length * MOST_CHARACTERS
         start = int(generator.integers(0, max(0, len(text) - length) + 1))
         token_ids = byte_spans_of_tokens(tokenizer, text[start : start + longest]).token_ids[: length - 1]
         if len(token_ids):
-            windows.append(Window(number, np.append(mark, token_ids)))
+            windows.append(Window(documents[place].number, np.append(mark, token_ids)))
     if len(windows) < MIN_DOCUMENTS:
         raise NotMeasurableError(
             f"{len(windows)} documents with text give no interval; give at least {MIN_DOCUMENTS}, "
@@ -95,22 +95,6 @@ def sample_windows(
         )
     check_vocabulary(model, windows)
     return windows
-
-
-def _spread(
-    texts: Corpus | Iterable[str], tokenizer: PreTrainedTokenizerBase, num_documents: int
-) -> list[tuple[int, str]]:
-    """Documents, evenly spread, by number."""
-    if not isinstance(texts, Corpus):
-        every = list(texts)
-        return [(number, every[number]) for number in _evenly(len(every), num_documents)]
-    decode, split = decoder_of(texts, tokenizer), texts.held_out
-    return [(number, decode(split.document(number))) for number in _evenly(split.num_documents, num_documents)]
-
-
-def _evenly(num_all: int, num_wanted: int) -> list[int]:
-    places = np.linspace(0, num_all - 1, min(num_wanted, num_all)).round().astype(int)
-    return [int(place) for place in places]
 
 
 def check_vocabulary(model: PreTrainedModel, windows: Sequence[Window]) -> None:

@@ -59,9 +59,18 @@ class Estimate:
 
     def __sub__(self, other: Estimate) -> Estimate:
         """The paired difference of two statistics of the same documents; broadcasts."""
-        if self.replicates.shape[-1] != other.replicates.shape[-1] or self.num_documents != other.num_documents:
-            raise ValueError("only statistics of the same documents and resamples can be subtracted")
+        self._check_paired(other)
         return replace(self, value=self.value - other.value, replicates=self.replicates - other.replicates)
+
+    def __truediv__(self, other: Estimate) -> Estimate:
+        """The paired quotient of two statistics of the same documents; broadcasts."""
+        self._check_paired(other)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return replace(self, value=self.value / other.value, replicates=self.replicates / other.replicates)
+
+    def _check_paired(self, other: Estimate) -> None:
+        if self.replicates.shape[-1] != other.replicates.shape[-1] or self.num_documents != other.num_documents:
+            raise ValueError("only statistics of the same documents and resamples can be compared")
 
     def simultaneous(self, null: float = 0.0) -> Simultaneous:
         """Intervals that hold for all the statistics together, so that the best may be picked afterwards.

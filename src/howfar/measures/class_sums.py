@@ -1,0 +1,140 @@
+"""Sums of increments by class of token and by document: what means, spreads and intervals are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Bounds = tuple[float, float]
+"""Below and above what an increment counts as at its bound."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean, spread and range of some increments.
+
+    Attributes:
+        counts: Of tokens.
+        sums: Of increments; like the rest in any shape, with `counts` in shape for its last axes.
+        squares: Of squared increments.
+        at_zero: Tokens at the lower bound.
+        at_maximum: Tokens at the upper bound.
+        lowest: Lowest increment.
+        highest: Highest increment.
+    """
+
+    counts: Array
+    sums: Array
+    squares: Array
+    at_zero: Array
+    at_maximum: Array
+    lowest: Array
+    highest: Array
+
+    @classmethod
+    def of(cls, values: Array, bounds: Bounds) -> Spread:
+        """Of increments `[..., token]`, over the tokens."""
+        return cls(
+            np.full(values.shape[:-1], values.shape[-1], dtype=np.float64),
+            values.sum(axis=-1),
+            np.square(values).sum(axis=-1),
+            (values < bounds[0]).sum(axis=-1).astype(np.float64),
+            (values > bounds[1]).sum(axis=-1).astype(np.float64),
+            values.min(axis=-1),
+            values.max(axis=-1),
+        )
+
+    @property
+    def mean(self) -> Array:
+        """Mean of single tokens; NaN where there are none."""
+        with np.errstate(invalid="ignore"):
+            return self.sums / self.counts
+
+    @property
+    def sd(self) -> Array:
+        """Standard deviation of single tokens, likewise."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.sqrt(np.maximum(self.squares / self.counts - np.square(self.mean), 0.0)))
+
+    def row(self, index: tuple[int, ...]) -> dict[str, Any]:
+        """What a table says of one of them."""
+        num_tokens = float(np.broadcast_to(self.counts, self.sums.shape)[index])
+        return {
+            "sd": float(self.sd[index]),
+            "lowest": float(self.lowest[index]),
+            "highest": float(self.highest[index]),
+            "share_at_zero": float(self.at_zero[index]) / num_tokens,
+            "share_at_maximum": float(self.at_maximum[index]) / num_tokens,
+            "num_tokens": int(num_tokens),
+        }
+
+
+@dataclass(frozen=True)
+class ClassSums:
+    """Sums over the tokens of each class, document by document.
+
+    Attributes:
+        counts: `[class, document]`, tokens.
+        sums: `[layer, head, class, document]`, of increments.
+        squares: `[layer, head, class]`, of squared increments.
+        at_zero: `[layer, head, class]`, tokens at the lower bound.
+        at_maximum: `[layer, head, class]`, tokens at the upper bound.
+        lowest: `[layer, head, class]`; infinite where there are no tokens.
+        highest: Likewise.
+    """
+
+    counts: Array
+    sums: Array
+    squares: Array
+    at_zero: Array
+    at_maximum: Array
+    lowest: Array
+    highest: Array
+
+    @classmethod
+    def none(cls, num_layers: int, num_heads: int, num_classes: int, num_documents: int) -> ClassSums:
+        """Before any token was read."""
+        shape = (num_layers, num_heads, num_classes)
+        zeros = (np.zeros(shape) for _ in range(3))
+        return cls(
+            np.zeros((num_classes, num_documents)),
+            np.zeros((*shape, num_documents)),
+            *zeros,
+            np.full(shape, np.inf),
+            np.full(shape, -np.inf),
+        )
+
+    def add(self, values: Array, classes: NDArray[np.uint8], document: int, bounds: Bounds) -> None:
+        """Add some tokens of a document.
+
+        Args:
+            values: Their increments, `[layer, head, token]`.
+            classes: Their classes, `[token]`.
+            document: Its number.
+            bounds: What counts as at the bound.
+        """
+        for of_class in np.unique(classes).tolist():
+            own = Spread.of(values[..., classes == of_class], bounds)
+            self.counts[of_class, document] += own.counts.flat[0]
+            self.sums[:, :, of_class, document] += own.sums
+            self.squares[..., of_class] += own.squares
+            self.at_zero[..., of_class] += own.at_zero
+            self.at_maximum[..., of_class] += own.at_maximum
+            self.lowest[..., of_class] = np.minimum(self.lowest[..., of_class], own.lowest)
+            self.highest[..., of_class] = np.maximum(self.highest[..., of_class], own.highest)
+
+    @property
+    def by_class(self) -> Spread:
+        """Over all documents, `[layer, head, class]`."""
+        sums = (self.sums.sum(axis=-1), self.squares, self.at_zero, self.at_maximum)
+        return Spread(self.counts.sum(axis=-1), *sums, self.lowest, self.highest)
+
+    @property
+    def totals(self) -> Spread:
+        """Over all documents and classes, `[layer, head]`."""
+        sums = (part.sum(axis=-1) for part in (self.sums.sum(axis=-1), self.squares, self.at_zero, self.at_maximum))
+        return Spread(self.counts.sum(), *sums, self.lowest.min(axis=-1), self.highest.max(axis=-1))
