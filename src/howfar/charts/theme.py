@@ -70,9 +70,12 @@ def config(theme: Theme) -> dict[str, Any]:
             "gradientLength": 240,
             "gradientThickness": 8,
         },
+        "header": {"labelColor": ink, "labelFontSize": 12, "labelFontWeight": 600, "titleColor": muted},
+        "rule": {"color": muted},
         "axis": {
             "labelColor": muted,
             "titleColor": muted,
+            "titleFontWeight": 400,
             "gridOpacity": 0.3,
             "tickColor": muted,
             "domainColor": muted,

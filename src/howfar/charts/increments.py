@@ -1,0 +1,88 @@
+"""A chart of `howfar.measures.increments`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from howfar.charts.inline import inline
+from howfar.charts.intervals import ROW_HEIGHT, layer_names, names, numbers
+from howfar.charts.picture import Picture
+from howfar.charts.theme import Theme
+
+if TYPE_CHECKING:
+    import polars as pl
+
+TITLE = "increment over the layer's mean"
+AT_BOUND, FREE = "half or more at the bound", "within the bounds"
+
+
+def draw_increments(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
+    """Draw each class's mean increment, with its interval and the spread of single tokens; a panel for each layer.
+
+    Args:
+        table: From `increments`.
+        theme: `"light"` or `"dark"`.
+    """
+    import altair as alt
+    import polars as pl
+
+    classes = table.filter(pl.col("mean").is_not_null(), pl.col("class") != "all")
+    order = classes.filter(over="text")["class"].unique(maintain_order=True).to_list()
+    classes = classes.filter(pl.col("class").is_in(order))
+    scale = pl.col("relative") / pl.col("mean")
+    classes = layer_names(classes, "all layers").with_columns(
+        class_name=pl.col("class").str.replace_all("_", " ").str.replace("cjk", "Chinese"),
+        at=pl.when("saturated").then(pl.lit(AT_BOUND)).otherwise(pl.lit(FREE)),
+        spread_low=pl.max_horizontal(pl.col("mean") - pl.col("sd"), "lowest") * scale,
+        spread_high=pl.min_horizontal(pl.col("mean") + pl.col("sd"), "highest") * scale,
+    )
+    sort = [name.replace("_", " ").replace("cjk", "Chinese") for name in order]
+    in_text, by_itself = classes.filter(over="text"), classes.filter(over="vocabulary")
+    panels = in_text["layer_name"].unique(maintain_order=True).to_list()
+
+    colour = alt.Color("at:N", title=None, scale=alt.Scale(domain=[FREE, AT_BOUND]), legend=_legend(classes))
+    base = alt.Chart().encode(
+        y=alt.Y("class_name:N", title=None, sort=sort),
+        color=colour,
+        tooltip=[
+            *names("class", "layer_name", "head", "over"),
+            *numbers("mean", "mean_low", "mean_high", "relative", "sd", "lowest", "highest"),
+            *numbers("share_at_zero", "share_at_maximum", "num_tokens", "num_documents"),
+        ],
+    )
+    if in_text["head"].n_unique() > 1:
+        base = base.encode(yOffset="head:O")
+    of_mean = alt.X("relative:Q", title=TITLE, scale=alt.Scale(zero=False))
+    ends = {name: alt.X(f"{name}_low:Q", title=TITLE) for name in ("relative", "spread")}
+    whole, of_text = alt.FieldOneOfPredicate("over", ["vocabulary"]), alt.FieldOneOfPredicate("over", ["text"])
+    text = base.transform_filter(of_text)
+    marks = [
+        text.mark_rule(strokeWidth=7, opacity=0.22).encode(x=ends["spread"], x2="spread_high:Q"),
+        text.mark_rule(strokeWidth=2).encode(x=ends["relative"], x2="relative_high:Q"),
+        text.mark_point(filled=True, size=50, opacity=1).encode(x=of_mean),
+    ]
+    subtitle = [
+        "Point: mean over held-out text with its 95% interval, documents resampled. Band: ±1 sd of single tokens."
+    ]
+    if len(by_itself):
+        marks.append(
+            base.transform_filter(whole).mark_point(shape="diamond", filled=False, size=80, opacity=1).encode(x=of_mean)
+        )
+        subtitle.append("Diamond: mean over the tokens of the vocabulary, each once.")
+    one = alt.Chart(alt.InlineData(values=[{}])).mark_rule(strokeDash=[3, 3], opacity=0.7).encode(x=alt.datum(1))
+    chart = (
+        alt.layer(one, *marks, data=inline(classes))
+        .properties(width=250, height={"step": ROW_HEIGHT})
+        .facet(facet=alt.Facet("layer_name:N", title=None, sort=panels), columns=min(3, len(panels)))
+        .properties(title=alt.Title("How far do positions advance at which tokens?", subtitle=subtitle))
+    )
+    return Picture(
+        chart, theme=theme, description="Mean increment of each class of tokens by layer, with 95% intervals"
+    )
+
+
+def _legend(classes: pl.DataFrame) -> object:
+    """Only where there is something to tell apart."""
+    import altair as alt
+
+    return alt.Legend() if classes["saturated"].any() else None
