@@ -1,0 +1,191 @@
+"""Made-up text whose units, and whose every chance, are known by construction.
+
+Three kinds, which differ in what there is to find:
+
+- `marked`: units from a fixed lexicon with a delimiter between them, as spaces part words. Every reader can tell.
+- `predictable`: the same with nothing between them, as in Chinese. Only who knows the lexicon can tell.
+- `random`: random letters, and boundaries put between them by lot. There is nothing to find.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from howfar.errors import ConfigError
+from howfar.text.segmentation import Segmentation
+
+Kind = Literal["marked", "predictable", "random"]
+KINDS: tuple[Kind, ...] = ("marked", "predictable", "random")
+
+LETTERS = "abcdefghijklmnop"
+DELIMITER = " "
+LENGTHS = (3, 4, 5, 6)
+"""Letters in a unit, each length as likely as the others."""
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class PlantedDocument:
+    """A document and what its generator knew.
+
+    Attributes:
+        segmentation: The text and where its units begin.
+        entropy_nats: `[character]`: of the generator's choice of each character, given the text before it.
+        surprisal_nats: `[character]`: of what it chose; no reader can expect less.
+    """
+
+    segmentation: Segmentation
+    entropy_nats: Array
+    surprisal_nats: Array
+
+    @property
+    def text(self) -> str:
+        """The text."""
+        return self.segmentation.text
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """Units, each as likely as the others and none the beginning of another, so that text has one reading.
+
+    Raises:
+        ConfigError: There are none, or one begins another.
+    """
+
+    units: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        begun = {unit[:end] for unit in self.units for end in range(1, len(unit))}
+        double = next((unit for unit in self.units if unit in begun or self.units.count(unit) > 1), None)
+        if not self.units or double is not None:
+            raise ConfigError(
+                f"a lexicon of {len(self.units)} units in which {double!r} begins another has no one reading; "
+                "give different units, none of which begins another"
+            )
+
+    @classmethod
+    def draw(cls, generator: np.random.Generator, num_units: int, letters: str = LETTERS) -> Lexicon:
+        """Draw units of random letters.
+
+        Raises:
+            ConfigError: The letters do not suffice for so many.
+        """
+        units: list[str] = []
+        begun: set[str] = set()
+        for _ in range(1000 * num_units):
+            if len(units) == num_units:
+                break
+            unit = "".join(generator.choice(list(letters), size=generator.choice(LENGTHS)))
+            beginnings = {unit[:end] for end in range(1, len(unit) + 1)}
+            if unit not in begun and not beginnings.intersection(units):
+                units.append(unit)
+                begun |= beginnings
+        else:
+            raise ConfigError(f"{len(letters)} letters do not make {num_units} units; ask for fewer")
+        return cls(tuple(units))
+
+    @cached_property
+    def chances(self) -> dict[str, dict[str, float]]:
+        """How likely each letter is after each beginning of a unit."""
+        following: dict[str, Counter[str]] = {}
+        for unit in self.units:
+            for place, letter in enumerate(unit):
+                following.setdefault(unit[:place], Counter())[letter] += 1
+        return {
+            begun: {letter: count / counts.total() for letter, count in counts.items()}
+            for begun, counts in following.items()
+        }
+
+    @cached_property
+    def entropies(self) -> dict[str, list[float]]:
+        """Of each unit: the entropy of the choice of each of its letters, in nats."""
+        of_beginning = {begun: _entropy(chances.values()) for begun, chances in self.chances.items()}
+        return {unit: [of_beginning[unit[:place]] for place in range(len(unit))] for unit in self.units}
+
+    @cached_property
+    def surprisals(self) -> dict[str, list[float]]:
+        """Of each unit: the surprisal of each of its letters, in nats."""
+        return {
+            unit: [-math.log(self.chances[unit[:place]][letter]) for place, letter in enumerate(unit)]
+            for unit in self.units
+        }
+
+
+def predictable(generator: np.random.Generator, lexicon: Lexicon, num_characters: int) -> PlantedDocument:
+    """Units from a lexicon with nothing between them, until there are so many characters."""
+    units = _draw_units(generator, lexicon, num_characters)
+    entropies = [value for unit in units for value in lexicon.entropies[unit]]
+    surprisals = [value for unit in units for value in lexicon.surprisals[unit]]
+    return _document("".join(units), list(map(len, units)), entropies, surprisals)
+
+
+def marked(generator: np.random.Generator, lexicon: Lexicon, num_characters: int) -> PlantedDocument:
+    """Units from a lexicon with a delimiter between them, until there are so many characters without delimiters."""
+    units = _draw_units(generator, lexicon, num_characters)
+    # Where a unit ends is certain, for none is the beginning of another: so is the delimiter.
+    entropies = [value for unit in units for value in (*lexicon.entropies[unit], 0.0)]
+    surprisals = [value for unit in units for value in (*lexicon.surprisals[unit], 0.0)]
+    lengths = [len(unit) + len(DELIMITER) for unit in units]
+    return _document(DELIMITER.join(units), lengths, entropies[:-1], surprisals[:-1])
+
+
+def random(generator: np.random.Generator, num_characters: int) -> PlantedDocument:
+    """Random letters, and boundaries that know nothing of them."""
+    lengths = _draw_lengths(generator, num_characters)
+    text = _draw_letters(generator, sum(lengths))
+    of_letter = [math.log(len(LETTERS))] * len(text)
+    return _document(text, lengths, of_letter, of_letter)
+
+
+def with_random_boundaries(generator: np.random.Generator, document: PlantedDocument) -> PlantedDocument:
+    """The same text with boundaries put into it by lot: a null on text that has something in it."""
+    lengths = _draw_lengths(generator, len(document.text))
+    return _document(document.text, lengths, document.entropy_nats, document.surprisal_nats)
+
+
+def maker_of(kind: Kind, lexicon: Lexicon) -> Callable[[np.random.Generator, int], PlantedDocument]:
+    """What makes documents of a kind, from a generator of random numbers and a number of characters."""
+    if kind == "random":
+        return random
+    make = marked if kind == "marked" else predictable
+    return lambda generator, num_characters: make(generator, lexicon, num_characters)
+
+
+def _document(
+    text: str, lengths: Sequence[int], entropies: Sequence[float] | Array, surprisals: Sequence[float] | Array
+) -> PlantedDocument:
+    starts = tuple(int(start) for start in np.cumsum(lengths) if start < len(text))
+    return PlantedDocument(Segmentation(text, starts), np.asarray(entropies), np.asarray(surprisals))
+
+
+def _draw_units(generator: np.random.Generator, lexicon: Lexicon, num_characters: int) -> list[str]:
+    units = [lexicon.units[index] for index in generator.integers(len(lexicon.units), size=num_characters).tolist()]
+    return units[: len(_enough(list(map(len, units)), num_characters))]
+
+
+def _draw_letters(generator: np.random.Generator, count: int) -> str:
+    return "".join(generator.choice(list(LETTERS), size=count))
+
+
+def _draw_lengths(generator: np.random.Generator, num_characters: int) -> list[int]:
+    return _enough(generator.choice(LENGTHS, size=num_characters).tolist(), num_characters)
+
+
+def _enough(lengths: list[int], num_characters: int) -> list[int]:
+    """As many of the lengths as it takes to reach so many characters."""
+    reached = np.cumsum(lengths) >= num_characters
+    return lengths[: int(reached.argmax()) + 1]
+
+
+def _entropy(chances: Iterable[float]) -> float:
+    """In nats."""
+    return -sum(chance * math.log(chance) for chance in chances if chance)
