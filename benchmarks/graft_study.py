@@ -41,7 +41,7 @@ def recipe_of(arguments: argparse.Namespace, train: str, scope: str) -> GraftRec
         "max_steps": arguments.steps,
         "per_device_train_batch_size": arguments.batch_size,
         "warmup_steps": arguments.steps // 20,
-        "logging_steps": max(1, arguments.steps // 10),
+        "logging_steps": max(1, arguments.steps // 4),
         "save_steps": max(1, arguments.steps // 4),
         "bf16": arguments.bf16,
         "use_cpu": not torch.accelerator.is_available(),

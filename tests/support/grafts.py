@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,7 @@ def make_base(folder: Path, *, seed: int = 0, end_of_text: bool = True, **option
             "num_key_value_heads": 2,
             "max_position_embeddings": 128,
             "initializer_range": 0.1,
+            "rms_norm_eps": 2.0**-20,  # GGUF keeps it as float32
             "bos_token_id": 0,
             "eos_token_id": 0,
             **options,
@@ -65,4 +68,48 @@ def make_text(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "text.txt"
     path.write_text(documents(60, seed=1), encoding="utf-8")
+    return path
+
+
+def make_gguf(base: Path, path: Path, without: Collection[str] = ()) -> Path:
+    """Write the model that lies in a folder from `make_base` as a GGUF file, in float32, but for some tensors."""
+    import gguf
+
+    model, tokenizer = LlamaForCausalLM.from_pretrained(base), PreTrainedTokenizerFast.from_pretrained(base)
+    config = model.config
+    writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[gguf.MODEL_ARCH.LLAMA])
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_vocab_size(config.vocab_size)
+
+    ordered = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
+    bpe = json.loads((base / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(ordered)
+    writer.add_token_types(
+        [int(gguf.TokenType.CONTROL if index == 0 else gguf.TokenType.NORMAL) for index in range(len(ordered))]
+    )
+    writer.add_token_merges([" ".join(pair) for pair in bpe["merges"]])
+    writer.add_bos_token_id(tokenizer.eos_token_id)
+    writer.add_eos_token_id(tokenizer.eos_token_id)
+
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
+    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+    for name, tensor in model.state_dict().items():
+        values, projection = tensor.numpy(), name.split(".")[-2]
+        if projection in heads:  # GGUF rotates neighbouring dimensions, Transformers those of the two halves
+            halves = values.reshape(heads[projection], 2, -1, config.hidden_size)
+            values = halves.swapaxes(1, 2).reshape(values.shape)
+        if name not in without:
+            writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
     return path

@@ -84,17 +84,23 @@ def _load_gguf(path: Path, **options: Any) -> PreTrainedModel:
     # Unpacked, it is a model as any other, to train and to save. The reader's bar heeds no switch of Transformers.
     with quiet_transformers(), redirect_stderr(io.StringIO()):
         try:
-            return AutoModelForCausalLM.from_pretrained(
-                str(path.parent), gguf_file=path.name, quantization_config=GgufConfig(dequantize=True), **options
+            model, report = AutoModelForCausalLM.from_pretrained(
+                str(path.parent),
+                gguf_file=path.name,
+                quantization_config=GgufConfig(dequantize=True),
+                output_loading_info=True,
+                **options,
             )
         except Exception as error:  # the reader lets errors of struct, numpy and others through
             raise CheckpointError(
                 f"{path} cannot be read as a GGUF model ({first_line(error)}); download it again, or use the model's "
                 "safetensors"
             ) from error
+    _check_complete(path, model, report)
+    return model
 
 
-def _check_complete(folder: Path, model: PreTrainedModel, report: dict[str, Any]) -> None:
+def _check_complete(path: Path, model: PreTrainedModel, report: dict[str, Any]) -> None:
     """Transformers draws missing tensors at random and drops those left over; neither may pass unnoticed."""
     missing = sorted(report["missing_keys"])
     # Checkpoints of others may hold parts that a causal language model has no use for; increments are never such.
@@ -108,8 +114,8 @@ def _check_complete(folder: Path, model: PreTrainedModel, report: dict[str, Any]
     if wrong:
         others = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise CheckpointError(
-            f"the weights in {folder} do not fit its config.json: {wrong[0]}{others}; "
-            "use the config.json that the weights were saved with"
+            f"the weights in {path} do not fit its configuration: {wrong[0]}{others}; "
+            "use the weights and the configuration that belong together"
         )
 
 
