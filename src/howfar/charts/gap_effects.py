@@ -2,57 +2,79 @@
 
 from __future__ import annotations
 
-import json
+import re
+from typing import TYPE_CHECKING
 
+from howfar.charts.axes import labelled
 from howfar.charts.inline import inline
 from howfar.charts.intervals import names, numbers
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
-from howfar.measures.gap_effects import GapEffects
 
-CELL = 15
+if TYPE_CHECKING:
+    import polars as pl
+
+CELL = 14  # pixels,
+SMALL_CELL = 11  # or where there are several layers
 MOST_TOKENS = 120
 
 
-def draw_gap_effects(found: GapEffects, layer: int, head: int = 0, *, theme: Theme = "light") -> Picture:
-    """Draw which gaps of a layer matter for predicting which token: a square for each gap and later token.
+def draw_gap_effects(
+    table: pl.DataFrame, *, layer: int | None = None, head: int = 0, theme: Theme = "light"
+) -> Picture:
+    """Draw which gaps matter for predicting which token: a square for each gap and later token.
 
     Args:
-        found: From `gap_effects`; of a long text the first tokens are drawn.
-        layer: The decoder layer.
+        table: From `gap_effects(...).table()`; of a long text the first tokens are drawn.
+        layer: The decoder layer; all of them, one below the other, where None.
         head: The head, where heads have increments of their own.
         theme: `"light"` or `"dark"`.
     """
     import altair as alt
     import polars as pl
 
-    pieces = [_visible(piece) for piece in found.pieces[:MOST_TOKENS]]
-    table = found.table().filter(pl.col("layer") == layer, pl.col("head") == head, pl.col("predicted") < MOST_TOKENS)
-    largest = float(table["nats_per_position"].abs().max() or 0) or 1.0  # type: ignore[arg-type]
+    drawn = table.filter(pl.col("head") == head, pl.col("predicted") < MOST_TOKENS)
+    if layer is not None:
+        drawn = drawn.filter(pl.col("layer") == layer)
+    layers = drawn["layer"].unique().sort().to_list()
+    pieces = _pieces(drawn)
+    largest = float(drawn["nats_per_position"].abs().max() or 0) or 1.0  # type: ignore[arg-type]
 
-    labels = f"{json.dumps(pieces, ensure_ascii=False)}[datum.value]"
+    cell = CELL if len(layers) == 1 else SMALL_CELL
+    side = cell * len(pieces)
     everyone = alt.Scale(domain=list(range(len(pieces))))
-    axis = alt.Axis(labelExpr=labels, labelAngle=0, labelOverlap=False, ticks=False)
-    chart = (
-        alt.Chart(inline(table))
+    axis = {"labelExpr": labelled(dict(enumerate(map(_visible, pieces)))), "labelOverlap": False}
+    axis |= {"labelFontSize": cell - 2, "ticks": False, "domain": False}
+    upright = 0 if max(map(len, pieces), default=0) <= 1 else -90
+    colour = alt.Color(
+        "nats_per_position:Q",
+        title="change of loss, nats per position (colours by square root)",
+        scale=alt.Scale(
+            type="pow",
+            exponent=0.5,
+            interpolate="rgb",
+            range="heatmap",
+            domain=[-largest, -largest / 4, 0, largest / 4, largest],
+        ),
+        legend=alt.Legend(format=".2~g", values=[-largest, -largest / 4, 0, largest / 4, largest], gradientLength=320),
+    )
+    panels = [
+        alt.Chart()
         .mark_rect()
+        .transform_filter(alt.FieldEqualPredicate(equal=one, field="layer"))
         .encode(
-            x=alt.X("gap:O", title="wider gap before", axis=axis, scale=everyone),
-            y=alt.Y("predicted:O", title="predicted", axis=axis, scale=everyone),
-            color=alt.Color(
-                "nats_per_position:Q",
-                title="change of loss, nats per position",
-                scale=alt.Scale(range="diverging", domain=[-largest, 0, largest]),
-            ),
+            x=alt.X("gap:O", title="wider gap before", axis=alt.Axis(labelAngle=upright, **axis), scale=everyone),
+            y=alt.Y("predicted:O", title="predicted", axis=alt.Axis(**axis), scale=everyone),
+            color=colour,
             tooltip=[*names("predicted_piece", "gap_piece"), *numbers("predicted", "gap", "nats_per_position")],
         )
-        .properties(
-            width=CELL * len(pieces),
-            height=CELL * len(pieces),
-            title=alt.Title(
-                f"Which gaps matter for which token, layer {layer}",
-                subtitle=["How the loss of each token (row) changes as the gap before an earlier one (column) widens."],
-            ),
+        .properties(width=side, height=side, title=_panel_title(one))
+        for one in layers
+    ]
+    chart = alt.concat(*panels, columns=2, data=inline(drawn)).properties(
+        title=alt.Title(
+            "Which gaps matter for which token?",
+            subtitle=["How the loss of each token (row) changes as the gap before an earlier one (column) widens."],
         )
     )
     return Picture(
@@ -63,5 +85,21 @@ def draw_gap_effects(found: GapEffects, layer: int, head: int = 0, *, theme: The
     )
 
 
+def _pieces(table: pl.DataFrame) -> list[str]:
+    """What the tokens stand for, in order: the first is only a gap, the last is only predicted."""
+    found = dict(table.select("gap", "gap_piece").iter_rows()) | dict(
+        table.select("predicted", "predicted_piece").iter_rows()
+    )
+    return [found[token] for token in sorted(found)]
+
+
+def _panel_title(layer: int) -> object:
+    import altair as alt
+
+    return alt.Title(f"layer {layer}", fontSize=12, offset=4)
+
+
 def _visible(piece: str) -> str:
-    return {" ": "␣", "\n": "⏎", "\t": "⇥"}.get(piece, piece)
+    """A blank as a mark, a lone byte as its two digits."""
+    byte = re.fullmatch("<([0-9A-F]{2})>", piece)
+    return byte[1] if byte else {" ": "␣", "\n": "⏎", "\t": "⇥"}.get(piece, piece)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from howfar.reports.inputs import Inputs
-    from howfar.reports.registry import Measure
+    from howfar.reports.measure import Measure
 
 MOST_ROWS = 40  # in the terminal
 
@@ -40,6 +40,7 @@ def measure(
     target: Annotated[str | None, typer.Option(help="Which boundaries: chinese-words, words, sentences …")] = None,
     pairs: Annotated[Path | None, typer.Option(help="CSV of entities, in place of the list in the package.")] = None,
     language: Annotated[str | None, typer.Option(help="Of the list in the package: en or zh.")] = None,
+    classes: Annotated[str | None, typer.Option(help="Classes of tokens: text or code.")] = None,
     against: Annotated[
         list[str] | None, typer.Option(help="Model with plain positions to compare with. May be repeated.")
     ] = None,
@@ -71,6 +72,7 @@ def measure(
     options: dict[str, Any] = {
         "target": target,
         "language": language,
+        "classes": classes,
         "against": against,
         "sample": sample,
         "seed": seed,

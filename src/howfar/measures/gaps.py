@@ -19,6 +19,7 @@ from howfar.tracing.run import Progress
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+
 @dataclass(frozen=True)
 class Gaps:
     """Gaps of some documents, in order.

@@ -24,6 +24,7 @@ class Inputs:
         target: A name from `howfar.measures.targets.TARGETS`.
         pairs: Entities of two words; None for the list that comes with the package.
         language: Of that list.
+        classes: Classes of tokens, `"text"` or `"code"`.
         against: Names of models to compare the loss with.
         sample: How much to measure on, in the measure's own unit; its default where None.
         seed: Of samples and intervals.
@@ -34,6 +35,7 @@ class Inputs:
     target: str | None = None
     pairs: Sequence[Pair] | None = None
     language: str | None = None
+    classes: str | None = None
     against: Sequence[str] | None = None
     sample: int | None = None
     seed: int = 0

@@ -1,122 +1,40 @@
-"""The measures by name: what each asks, what it is given, how it is run and drawn.
-
-A measure is a function of `howfar.measures` and its chart one of `howfar.charts`; here they are only brought under one
-signature, for the command line and for reports.
-"""
+"""The measures by name. A measure is a function of `howfar.measures` and its chart one of `howfar.charts`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
-
 from howfar.charts.attention_distances import draw_attention
+from howfar.charts.boundaries import draw_boundaries
 from howfar.charts.extrapolation import draw_extrapolation
+from howfar.charts.gap_effects import draw_gap_effects
+from howfar.charts.increments import draw_increments
 from howfar.charts.interventions import draw_interventions
 from howfar.charts.neutrality import draw_neutrality
 from howfar.charts.pairs import draw_pairs
-from howfar.charts.picture import Picture
-from howfar.charts.theme import Theme
+from howfar.charts.vocabulary import draw_vocabulary
 from howfar.errors import ConfigError
 from howfar.reports import runners
-from howfar.reports.inputs import Inputs
-from howfar.tracing.run import Progress
-
-if TYPE_CHECKING:
-    import polars as pl
-    from transformers import PreTrainedModel
-
-Run = Callable[["PreTrainedModel", Inputs, Progress | None], "pl.DataFrame"]
-
-
-class Draw(Protocol):
-    """Draws a measure's table."""
-
-    def __call__(self, table: pl.DataFrame, *, theme: Theme = "light") -> Picture: ...  # noqa: D102
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measure:
-    """A measure as the command line and reports know it.
-
-    Attributes:
-        name: Its name.
-        question: What it asks.
-        run: Gives its table.
-        draw: Draws the table.
-        needs: Names of `Inputs` that it must be given; alternatives are parted by `|`.
-        takes: Names of further ones that it may be given.
-        sample: What the size of its sample counts; empty if there is no size to choose.
-        columns: What to show where there is little room: columns, or `"value [low, high]"` for three in one.
-        of_increments: Whether a model must have increments.
-    """
-
-    name: str
-    question: str
-    run: Run
-    draw: Draw
-    needs: tuple[str, ...] = ("texts",)
-    takes: tuple[str, ...] = ()
-    sample: str = ""
-    columns: tuple[str, ...]
-    of_increments: bool = True
-
-    @property
-    def uses(self) -> set[str]:
-        """Names of all `Inputs` that it can use."""
-        needed = {name for need in self.needs for name in need.split("|")}
-        return needed | set(self.takes) | ({"sample"} if self.sample else set())
-
-    def check(self, inputs: Inputs) -> None:
-        """Find what is missing or of no use, before any work.
-
-        Raises:
-            ConfigError: Something is.
-        """
-        for need in self.needs:
-            if not inputs.given.intersection(need.split("|")):
-                raise ConfigError(f"{self.name} needs {_listed(need, 0)}; give {_listed(need, 1)}")
-        for name in sorted(inputs.given - self.uses):
-            raise ConfigError(f"{self.name} makes no use of {_listed(name, 0)}; leave out {_listed(name, 1)}")
-        if inputs.sample is not None and inputs.sample < 1:
-            raise ConfigError(f"a sample of {inputs.sample} {self.sample} is none; give 1 or more")
-
-
-def measure_named(name: str) -> Measure:
-    """Find a measure.
-
-    Raises:
-        ConfigError: There is none of the name.
-    """
-    if name not in MEASURES:
-        raise ConfigError(f"there is no measure {name!r}; choose from {', '.join(MEASURES)}")
-    return MEASURES[name]
-
-
-_INPUTS = {
-    "texts": ("text", "--corpus FOLDER or --text FILE"),
-    "gold": ("a gold segmentation", "--gold FILE"),
-    "target": ("a target", "--target NAME"),
-    "pairs": ("a list of pairs", "--pairs FILE"),
-    "language": ("a language", "--language CODE"),
-    "against": ("models to compare with", "--against MODEL"),
-    "sample": ("a sample size", "--sample NUMBER"),
-}
-"""What they are called, and how they are given."""
-
-
-def _listed(need: str, which: int) -> str:
-    return " or ".join(_INPUTS[name][which] for name in need.split("|"))
-
+from howfar.reports.measure import Measure
 
 MEASURES = {
     measure.name: measure
     for measure in (
         Measure(
+            name="increments",
+            question="How far do positions advance at letters, spaces, punctuation, Chinese characters and so on?",
+            run=runners.run_increments,
+            draw=draw_increments,
+            takes=("classes",),
+            sample="documents",
+            columns=(
+                *("over", "layer", "head", "class", "mean [mean_low, mean_high]"),
+                *("relative [relative_low, relative_high]", "sd", "lowest", "highest", "saturated", "num_tokens"),
+            ),
+        ),
+        Measure(
             name="boundaries",
             question="Do increments tell where words begin, and more than entropy and surprisal do?",
             run=runners.run_boundaries,
-            draw=draw_pairs,  # TODO
+            draw=draw_boundaries,
             needs=("gold|texts",),
             takes=("target",),
             sample="gaps",
@@ -164,6 +82,23 @@ MEASURES = {
             ),
         ),
         Measure(
+            name="gap_effects",
+            question="Which gaps matter for predicting which tokens?",
+            run=runners.run_gap_effects,
+            draw=draw_gap_effects,
+            sample="tokens",
+            columns=("layer", "head", "predicted", "predicted_piece", "gap", "gap_piece", "nats_per_position"),
+        ),
+        Measure(
+            name="vocabulary",
+            question="Which tokens are farther than usual from what stands before them, and which nearer?",
+            run=runners.run_vocabulary,
+            draw=draw_vocabulary,
+            needs=(),
+            takes=("texts",),
+            columns=("head", "token_id", "token", "class", "count", "increment", "drift"),
+        ),
+        Measure(
             name="extrapolation",
             question="What is the loss in contexts longer than those of training?",
             run=runners.run_extrapolation,
@@ -199,3 +134,14 @@ MEASURES = {
         ),
     )
 }
+
+
+def measure_named(name: str) -> Measure:
+    """Find a measure.
+
+    Raises:
+        ConfigError: There is none of the name.
+    """
+    if name not in MEASURES:
+        raise ConfigError(f"there is no measure {name!r}; choose from {', '.join(MEASURES)}")
+    return MEASURES[name]

@@ -13,8 +13,9 @@ from howfar.measures.pair_lists import LANGUAGES
 from howfar.models.loading import load
 from howfar.positions import increments_of
 from howfar.reports.inputs import Inputs
+from howfar.reports.measure import Measure
 from howfar.reports.published import beside_published
-from howfar.reports.registry import MEASURES, Measure
+from howfar.reports.registry import MEASURES
 from howfar.reports.tables import write_table
 
 if TYPE_CHECKING:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from howfar.errors import ConfigError
 from howfar.measures.attention import attention
 from howfar.measures.boundaries import boundaries
 from howfar.measures.documents import documents_of
 from howfar.measures.extrapolation import extrapolation
+from howfar.measures.gap_effects import gap_effects
+from howfar.measures.increments import increments
 from howfar.measures.interventions import interventions
 from howfar.measures.neutrality import neutrality
 from howfar.measures.pairs import pairs
+from howfar.measures.passes import MOST_CHARACTERS, window_length
 from howfar.measures.targets import TARGETS
+from howfar.measures.token_classes import Classes
 from howfar.measures.vocabulary import vocabulary
 from howfar.models.loading import load, tokenizer_of
 from howfar.reports.inputs import Inputs
 from howfar.text.segmentation import Segmentation
+from howfar.text.spans import byte_spans_of_tokens
 from howfar.tracing.run import Progress
 
 if TYPE_CHECKING:
@@ -26,6 +31,19 @@ if TYPE_CHECKING:
 
 DEFAULT_TARGET = "chinese-words"
 DEFAULT_LANGUAGE = "en"
+DEFAULT_TOKENS = 40  # whose predictions are differentiated
+
+
+def run_increments(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
+    """Classes of text unless those of code are asked for."""
+    return increments(
+        model,
+        inputs.some_texts,
+        classes=cast(Classes, inputs.classes or "text"),
+        seed=inputs.seed,
+        progress=progress,
+        **_sized(inputs, "num_documents"),
+    )
 
 
 def run_boundaries(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
@@ -73,9 +91,26 @@ def run_extrapolation(model: PreTrainedModel, inputs: Inputs, progress: Progress
     return extrapolation(model, inputs.some_texts, seed=inputs.seed, progress=progress, **_sized(inputs, "num_windows"))
 
 
+def run_gap_effects(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
+    """Of the first tokens of the first text."""
+    tokenizer = tokenizer_of(model)
+    text = next((document.text for document in documents_of(inputs.some_texts, tokenizer) if document.text), "")
+    wanted = min(inputs.sample or DEFAULT_TOKENS, window_length(model) - 1)
+    ends = byte_spans_of_tokens(tokenizer, text[: MOST_CHARACTERS * wanted]).byte_spans[:wanted, 1]
+    # A character that is not whole at the end is left out.
+    beginning = text.encode()[: ends[-1] if len(ends) else 0].decode(errors="ignore")
+    return gap_effects(model, beginning, tokenizer=tokenizer, progress=progress).table()
+
+
 def run_vocabulary(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
-    """The corpus, if there is one, is where tokens are counted."""
-    return vocabulary(model, inputs.corpus)
+    """Farthest from the mean first; the corpus, if there is one, is where tokens are counted."""
+    import polars as pl
+
+    if inputs.texts is not None and inputs.corpus is None:
+        raise ConfigError("vocabulary counts tokens in a training corpus; give --corpus FOLDER, or leave out --text")
+    table = vocabulary(model, inputs.corpus)
+    never_seen = pl.col("count").fill_null(1) == 0
+    return table.sort(never_seen, -pl.col("drift").abs(), maintain_order=True)
 
 
 def _sized(inputs: Inputs, name: str) -> dict[str, Any]:

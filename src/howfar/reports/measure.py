@@ -1,0 +1,89 @@
+"""What a measure is to the command line and to reports: what it asks, what it is given, how it is run and drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from howfar.charts.picture import Picture
+from howfar.charts.theme import Theme
+from howfar.errors import ConfigError
+from howfar.reports.inputs import Inputs
+from howfar.tracing.run import Progress
+
+if TYPE_CHECKING:
+    import polars as pl
+    from transformers import PreTrainedModel
+
+Run = Callable[["PreTrainedModel", Inputs, Progress | None], "pl.DataFrame"]
+
+
+class Draw(Protocol):
+    """Draws a measure's table."""
+
+    def __call__(self, table: pl.DataFrame, *, theme: Theme = "light") -> Picture: ...  # noqa: D102
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A measure as the command line and reports know it.
+
+    Attributes:
+        name: Its name.
+        question: What it asks.
+        run: Gives its table.
+        draw: Draws the table.
+        needs: Names of `Inputs` that it must be given; alternatives are parted by `|`.
+        takes: Names of further ones that it may be given.
+        sample: What the size of its sample counts; empty if there is no size to choose.
+        columns: What to show where there is little room: columns, or `"value [low, high]"` for three in one.
+        of_increments: Whether a model must have increments.
+    """
+
+    name: str
+    question: str
+    run: Run
+    draw: Draw
+    needs: tuple[str, ...] = ("texts",)
+    takes: tuple[str, ...] = ()
+    sample: str = ""
+    columns: tuple[str, ...]
+    of_increments: bool = True
+
+    @property
+    def uses(self) -> set[str]:
+        """Names of all `Inputs` that it can use."""
+        needed = {name for need in self.needs for name in need.split("|")}
+        return needed | set(self.takes) | ({"sample"} if self.sample else set())
+
+    def check(self, inputs: Inputs) -> None:
+        """Find what is missing or of no use, before any work.
+
+        Raises:
+            ConfigError: Something is.
+        """
+        for need in self.needs:
+            if not inputs.given.intersection(need.split("|")):
+                raise ConfigError(f"{self.name} needs {_listed(need, 0)}; give {_listed(need, 1)}")
+        for name in sorted(inputs.given - self.uses):
+            raise ConfigError(f"{self.name} makes no use of {_listed(name, 0)}; leave out {_listed(name, 1)}")
+        if inputs.sample is not None and inputs.sample < 1:
+            raise ConfigError(f"a sample of {inputs.sample} {self.sample} is none; give 1 or more")
+
+
+_INPUTS = {
+    "texts": ("text", "--corpus FOLDER or --text FILE"),
+    "gold": ("a gold segmentation", "--gold FILE"),
+    "target": ("a target", "--target NAME"),
+    "pairs": ("a list of pairs", "--pairs FILE"),
+    "language": ("a language", "--language CODE"),
+    "classes": ("classes of tokens", "--classes NAME"),
+    "against": ("models to compare with", "--against MODEL"),
+    "sample": ("a sample size", "--sample NUMBER"),
+}
+"""What they are called, and how they are given."""
+
+
+def _listed(need: str, which: int) -> str:
+    return " or ".join(_INPUTS[name][which] for name in need.split("|"))
