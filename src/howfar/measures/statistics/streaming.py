@@ -83,7 +83,7 @@ class StreamSample:
 
     def add(self, values: NDArray[Any]) -> None:
         """Let items take part: `[..., item]`."""
-        draws: NDArray[Any] = self._generator.random(values.shape[-1])
+        draws = self._generator.random(size=(values.shape[-1],))
         if len(self._draws) == self._size:  # most items of a long stream stand no chance
             chosen = draws < self._draws.max()
             draws, values = draws[chosen], values[..., chosen]

@@ -1,0 +1,103 @@
+"""A chart and a page of `howfar.measures.contexts`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from howfar.charts.glyphs import visible
+from howfar.charts.inline import inline
+from howfar.charts.intervals import ROW_HEIGHT, layer_names, names, numbers
+from howfar.charts.passages import page_of_passages
+from howfar.charts.picture import Picture
+from howfar.charts.theme import Theme
+
+if TYPE_CHECKING:
+    import altair as alt
+    import polars as pl
+
+BANDS = ((0.005, 0.995), (0.05, 0.95), (0.25, 0.75))
+
+
+class PassagesPicture(Picture):
+    """A chart that saves itself, as a web page, as the passages to read.
+
+    Args:
+        table: From `contexts`.
+        chart: The chart, for all other formats.
+        theme: Its colours.
+        description: What is to be seen in it.
+    """
+
+    def __init__(self, table: pl.DataFrame, chart: Any, *, theme: Theme, description: str) -> None:
+        super().__init__(chart, theme=theme, description=description)
+        self.table = table
+
+    def render(self, format: str) -> bytes:
+        """Give the content of a file: of a web page, the passages; else the chart."""
+        return page_of_passages(self.table).encode() if format == "html" else super().render(format)
+
+
+def draw_contexts(table: pl.DataFrame, *, theme: Theme = "light") -> PassagesPicture:
+    """Draw how each layer's increments are distributed, and where its extreme passages lie.
+
+    Args:
+        table: From `contexts`.
+        theme: `"light"` or `"dark"`.
+    """
+    import altair as alt
+    import polars as pl
+
+    table = layer_names(table, "all layers")
+    if table["head"].n_unique() > 1:
+        table = table.with_columns(layer_name=pl.format("{}, head {}", "layer_name", "head"))
+    order = table["layer_name"].unique(maintain_order=True).to_list()
+    passages = table.filter(pl.col("rank").is_not_null()).with_columns(
+        passage=pl.struct("left", "scored", "right").map_elements(_passage, pl.String)
+    )
+    y = alt.Y("layer_name:N", title=None, sort=order)
+    of_all = table.filter(pl.col("rank").is_null(), pl.col("class") == "all")
+    layers = [_band(of_all, low, high, width).encode(y=y) for (low, high), width in zip(BANDS, (3, 7, 13), strict=True)]
+    median = alt.Chart(inline(of_all.filter(share=0.5).select("layer_name", "increment")))
+    layers.append(median.mark_tick(thickness=2, size=15).encode(x=alt.X("increment:Q"), y=y))
+    shown = passages.select(
+        "layer_name", "kind", "rank", "increment", "class", "class_mean", "deviation", "passage", "surprisal_nats"
+    )
+    kinds = passages["kind"].unique(maintain_order=True).to_list()
+    points = alt.Chart(inline(shown)).mark_point(size=34, opacity=0.75)
+    layers.append(
+        points.encode(
+            x=alt.X("increment:Q"),
+            y=y,
+            color=alt.Color("kind:N", title=None, sort=kinds),
+            shape=alt.Shape("kind:N", title=None, sort=kinds),
+            tooltip=[
+                *names("passage", "kind", "class"),
+                *numbers("increment", "class_mean", "deviation", "surprisal_nats"),
+            ],
+        )
+    )
+    chart = alt.layer(*layers).properties(
+        width=720,
+        height=2 * ROW_HEIGHT * len(order),
+        title=alt.Title(
+            "Where are increments largest, smallest, and unlike their class?",
+            subtitle=["Bands: 50%, 90% and 99% of all tokens; line: half. Points: the passages found."],
+        ),
+    )
+    description = "Distribution of each layer's increments, and those of the most extreme passages"
+    return PassagesPicture(table, chart, theme=theme, description=description)
+
+
+def _band(of_all: pl.DataFrame, low: float, high: float, width: int) -> alt.Chart:
+    """A bar from one share of the tokens to another."""
+    import altair as alt
+
+    ends = of_all.filter(share=low).select("layer_name", low="increment")
+    ends = ends.join(of_all.filter(share=high).select("layer_name", high="increment"), on="layer_name")
+    chart = alt.Chart(inline(ends)).mark_rule(strokeWidth=width, opacity=0.3)
+    return chart.encode(x=alt.X("low:Q", title="increment, positions", scale=alt.Scale(zero=False)), x2="high:Q")
+
+
+def _passage(parts: dict[str, str]) -> str:
+    left, right = parts["left"][-30:], parts["right"][:20]
+    return visible(left) + "⟦" + visible(parts["scored"]) + "⟧" + visible(right)
