@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from howfar.charts.inline import inline
-from howfar.charts.intervals import ROW_HEIGHT, intervals, layer_names, names, numbers
+from howfar.charts.intervals import ROW_HEIGHT, layer_names, names, numbers
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
+from howfar.measures.targets import TARGETS
 
 if TYPE_CHECKING:
     import polars as pl
 
 INCREMENT, PROBE = "increment", "linear probe of the residual stream"
-WHOLE_MODEL = "all layers"
+SMALL_ROW = 13
 
 
 def draw_boundaries(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
@@ -26,74 +27,79 @@ def draw_boundaries(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     import altair as alt
     import polars as pl
 
-    measured = layer_names(table.filter(pl.col("value").is_not_null()), WHOLE_MODEL).with_columns(
-        row_name=pl.col("layer_name")
-        + pl.when(pl.col("head").max() > 0).then(pl.format(", head {}", "head")).fill_null("")
-    )
-    layered = measured.filter(pl.col("score").is_in([INCREMENT, PROBE]), quantity="auc").with_columns(
+    measured = layer_names(table.filter(pl.col("value").is_not_null()), "all layers").with_columns(
         what=pl.coalesce(pl.format("increment of the {}", "scored_at"), "score")
     )
-    alone = measured.filter(
-        pl.col("layer").is_null(),
-        ~pl.col("score").is_in([INCREMENT, PROBE]),
-        pl.col("scored_at").is_null(),
-        quantity="auc",
-    )
-    gains = measured.filter(quantity="auc gain").with_columns(what=pl.format("increment of the {}", "scored_at"))
-    what = layered["what"].unique(maintain_order=True).to_list()
+    if measured["head"].max():
+        head = pl.format(", head {}", "head").fill_null("")
+        measured = measured.with_columns(layer_name=pl.col("layer_name") + head)
+    aucs, of_layers = measured.filter(quantity="auc"), pl.col("score").is_in([INCREMENT, PROBE])
+    layered, alone = aucs.filter(of_layers), aucs.filter(~of_layers, pl.col("scored_at").is_null())
+    gains = measured.filter(quantity="auc gain")
+
+    scores = layered["what"].unique(maintain_order=True).to_list()
+    chance, both = 0.5, pl.concat([layered, alone])
     panels = [
-        _panel(layered, "AUC of each layer's increments", "AUC", 0.5, "row_name", what),
-        _panel(alone, "AUC of other scores of the same gaps", "AUC", 0.5, "score", None),
-        _panel(
-            gains,
-            "AUC that a layer's increments add to entropy and surprisal",
-            "difference of AUC",
-            0.0,
-            "row_name",
-            what,
-        ),
+        _panel(layered, "AUC of each layer's increments", "AUC", chance, _reach(both, chance), scores),
+        _panel(alone, "AUC of other scores of the same gaps", "AUC", chance, _reach(both, chance)),
+        _panel(gains, "What they add to entropy and surprisal", "difference of AUC", 0.0, _reach(gains, 0.0), scores),
     ]
     chart = alt.vconcat(*panels, spacing=24).properties(
-        title=alt.Title(f"Do increments tell boundaries? {table['target'][0]}", subtitle=_subtitle(measured))
+        title=alt.Title("Do increments tell boundaries?", subtitle=_subtitle(table["target"][0], measured))
     )
     return Picture(chart, theme=theme, description="AUC of increments and other scores, with 95% intervals")
 
 
-def _panel(rows: pl.DataFrame, name: str, title: str, null: float, y: str, series: list[str] | None) -> Any:
+def _panel(
+    rows: pl.DataFrame, name: str, title: str, null: float, reach: list[float], scores: list[str] | None = None
+) -> Any:
+    """Scores with their intervals; one row for each layer, or else for each score."""
     import altair as alt
 
+    y = "score" if scores is None else "layer_name"
     order = rows[y].unique(maintain_order=True).to_list()
-    encodings: dict[str, Any] = {
-        "y": alt.Y(f"{y}:N", title=None, sort=order, axis=alt.Axis(labelLimit=260, minExtent=170))
-    }
-    if series is not None:
-        encodings["color"] = alt.Color("what:N", title=None, sort=series, legend=alt.Legend(columns=2, labelLimit=300))
-        encodings["yOffset"] = alt.YOffset("what:N", sort=series)
-    points = intervals(
-        *("value", "low", "high"),
-        title=title,
+    base = alt.Chart().encode(
+        y=alt.Y(f"{y}:N", title=None, sort=order, axis=alt.Axis(labelLimit=260, minExtent=170)),
         tooltip=[
             *names("score", "scored_at", y),
             *numbers("value", "low", "high", "low_any_layer", "high_any_layer", "p_any_layer"),
             *numbers("num_gaps", "num_boundaries", "num_documents"),
         ],
-        **encodings,
     )
+    step: dict[str, Any] = {"step": ROW_HEIGHT}
+    if scores is not None:
+        legend = alt.Legend(columns=2, labelLimit=300)
+        colour = alt.Color("what:N", title=None, scale=alt.Scale(domain=scores), legend=legend)
+        base = base.encode(color=colour, yOffset=alt.YOffset("what:N", scale=alt.Scale(domain=scores)))
+        step = {"step": SMALL_ROW, "for": "offset"}
+    x = {"title": title, "scale": alt.Scale(domain=reach, nice=True, zero=False)}
+    marks = [
+        base.mark_rule(strokeWidth=1, opacity=0.8).encode(x=alt.X("low_any_layer:Q", **x), x2="high_any_layer:Q"),
+        base.mark_rule(strokeWidth=3, opacity=0.6).encode(x=alt.X("low:Q", **x), x2="high:Q"),
+        base.mark_point(filled=True, size=55, opacity=1).encode(x=alt.X("value:Q", **x)),
+    ]
     chance = alt.Chart(alt.InlineData(values=[{}])).mark_rule(strokeDash=[3, 3]).encode(x=alt.datum(null))
-    step = ROW_HEIGHT if series is None else 13
-    return alt.layer(chance, points, data=inline(rows)).properties(
-        width=520,
-        height={"step": step, "for": "position" if series is None else "offset"},
-        title=alt.Title(name, fontSize=13, offset=6),
+    return alt.layer(chance, *marks, data=inline(rows)).properties(
+        width=520, height=step, title=alt.Title(name, fontSize=13, offset=6)
     )
 
 
-def _subtitle(measured: pl.DataFrame) -> list[str]:
+def _reach(rows: pl.DataFrame, null: float) -> list[float]:
+    """From the lowest to the highest end of an interval, chance included."""
+    ends = [rows[name].drop_nulls().to_list() for name in ("low", "high", "low_any_layer", "high_any_layer")]
+    values = [null, *(value for column in ends for value in column)]
+    return [min(values), max(values)]
+
+
+def _subtitle(target: str, measured: pl.DataFrame) -> list[str]:
+    question = TARGETS[target].question
+    question = question[0].upper() + question[1:]
     if measured.is_empty():
-        return ["Not measurable."]
+        return [question, "Not measurable."]
     first = measured.row(0, named=True)
     return [
+        question,
         f"{first['num_gaps']:,} gaps, {first['num_boundaries']:,} of them boundaries; 95% intervals over "
-        f"{first['num_documents']:,} documents.",
+        f"{first['num_documents']:,} documents, thin ones for all layers at once.",
         "Dashed: chance. Below it a score is lower at boundaries than elsewhere.",
     ]

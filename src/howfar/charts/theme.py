@@ -73,6 +73,7 @@ def config(theme: Theme) -> dict[str, Any]:
             "gradientThickness": 8,
         },
         "header": {"labelColor": ink, "labelFontSize": 12, "labelFontWeight": 600, "titleColor": muted},
+        "mark": {"color": colours["category"][0]},
         "rule": {"color": muted},
         "axis": {
             "labelColor": muted,
