@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from howfar.charts.glyphs import visible
+from howfar.charts.glyphs import in_line, visible
 from howfar.charts.inline import inline
 from howfar.charts.intervals import ROW_HEIGHT, layer_names, names, numbers
 from howfar.charts.passages import page_of_passages
@@ -100,4 +100,4 @@ def _band(of_all: pl.DataFrame, low: float, high: float, width: int) -> alt.Char
 
 def _passage(parts: dict[str, str]) -> str:
     left, right = parts["left"][-30:], parts["right"][:20]
-    return visible(left) + "⟦" + visible(parts["scored"]) + "⟧" + visible(right)
+    return f"{in_line(left)}⟦{visible(parts['scored'])}⟧{in_line(right)}"

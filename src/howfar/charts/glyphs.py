@@ -24,6 +24,11 @@ def visible(text: str) -> str:
     return "".join(_visible_character(character, len(text) > 1) for character in text.replace("\r\n", "\n"))
 
 
+def in_line(text: str) -> str:
+    """Give what is drawn for a text in running text: as `visible`, but a space between other characters stays one."""
+    return visible(text) if text.isspace() else " ".join(map(visible, text.split(" ")))
+
+
 def _visible_character(character: str, beside_others: bool) -> str:
     if character in WHITESPACE:
         return WHITESPACE[character]

@@ -8,7 +8,7 @@ from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from howfar.charts.glyphs import visible
+from howfar.charts.glyphs import in_line, visible
 from howfar.charts.theme import COLOURS
 
 if TYPE_CHECKING:
@@ -62,15 +62,11 @@ def _item(row: dict[str, Any]) -> str:
     text = row["left"] + row["scored"] + row["right"]
     language = ' lang="zh"' if any("\u4e00" <= character <= "\u9fff" for character in text) else ""
     passage = (
-        f'<span class="left"><bdi>{_shown(row["left"])}</bdi></span><mark>{escape(visible(row["scored"]))}</mark>'
-        f'<span class="right"><bdi>{_shown(row["right"])}</bdi></span>'
+        f'<span class="left"><bdi>{escape(in_line(row["left"]))}</bdi></span>'
+        f"<mark>{escape(visible(row['scored']))}</mark>"
+        f'<span class="right"><bdi>{escape(in_line(row["right"]))}</bdi></span>'
     )
     return f'<li><p class="passage"{language}>{passage}</p><p class="facts">{_facts(row)}</p></li>'
-
-
-def _shown(text: str) -> str:
-    """Text around a token: spaces stay spaces, what else leaves no ink is made visible."""
-    return escape(" ".join(map(visible, text.split(" "))))
 
 
 def _facts(row: dict[str, Any]) -> str:

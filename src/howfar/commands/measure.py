@@ -62,13 +62,14 @@ def measure(
     if name is None:
         _list()
         return
+    from howfar.errors import ConfigError
     from howfar.reports.inputs import read_inputs
     from howfar.reports.registry import measure_named
     from howfar.reports.tables import check_output
 
     chosen = measure_named(name)
     if output is not None:
-        check_output(output)
+        check_output(output, chosen.partitions)
     options: dict[str, Any] = {
         "target": target,
         "language": language,
@@ -79,6 +80,8 @@ def measure(
     }
     inputs = read_inputs(corpus=corpus, texts=text, gold=gold, pairs=pairs, **options)
     chosen.check(inputs)
+    if model is not None and not chosen.of_model:
+        raise ConfigError(f"{chosen.name} trains models of its own; leave out --model")
     table = _run(chosen, model, inputs)
     _print(table, chosen)
     if output is not None:
@@ -102,7 +105,7 @@ def _run(chosen: Measure, model: str | None, inputs: Inputs) -> pl.DataFrame:
     import howfar
     from howfar.commands.progress import progress_bars
 
-    loaded = howfar.load(model)
+    loaded = howfar.load(model) if chosen.of_model else None
     with progress_bars() as watch:
         return chosen.run(loaded, inputs, watch(chosen.name))
 
@@ -110,13 +113,14 @@ def _run(chosen: Measure, model: str | None, inputs: Inputs) -> pl.DataFrame:
 def _print(table: pl.DataFrame, chosen: Measure) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from howfar.reports.tables import notes, readable
 
     headings, rows = readable(table, chosen.columns, MOST_ROWS)
     drawn = Table(*headings, box=None, padding=(0, 2, 0, 0))
     for row in rows:
-        drawn.add_row(*row)
+        drawn.add_row(*map(Text, row))  # whose brackets are no markup
     Console(highlight=False).print(drawn)
     for note in notes(table):
         typer.echo(note)
@@ -125,9 +129,12 @@ def _print(table: pl.DataFrame, chosen: Measure) -> None:
 
 
 def _write(table: pl.DataFrame, chosen: Measure, output: Path) -> None:
-    from howfar.reports.tables import is_table, write_table
+    from howfar.reports.tables import is_table, write_dataset, write_table
 
-    if is_table(output):
+    if not output.suffix:
+        write_dataset(table, output, chosen.partitions)
+        typer.echo(f"The table is in the files of {output}")
+    elif is_table(output):
         write_table(table, output)
         typer.echo(f"The table is in {output}")
     else:

@@ -40,6 +40,10 @@ CEILING = "entropy of the generator"
 """The score of who knows how the text was made."""
 
 
+_FIRST_SCORES = (CEILING, "increment", "entropy", "surprisal")
+"""What the other scores stand behind in the table."""
+
+
 @dataclass(frozen=True)
 class Setup:
     """Sizes of texts and models.
@@ -134,7 +138,7 @@ def calibration(
         tables.append(_of_model(kind, each_seed, setup))
     if progress is not None:
         progress(num_seeds * len(kinds), num_seeds * len(kinds))
-    return pl.concat(tables)
+    return pl.concat(tables).sort(~pl.col("score").fill_null(CEILING).is_in(_FIRST_SCORES), maintain_order=True)
 
 
 def _of_model(kind: Kind, seed: int, setup: Setup) -> pl.DataFrame:

@@ -102,13 +102,14 @@ def contexts(
         progress: Called with how many documents are begun and how many there are, as far as is known.
 
     Returns:
-        One row per passage, the most extreme first (`rank` 1): `kind` is one of `KINDS`, `layer` is null for shared
-        increments. `increment` is that of the token, in positions; `class_mean` and `class_sd` are those of the tokens
-        of its `class` (of which there were `num_tokens`), and `deviation` is how many standard deviations it lies from
-        that mean. `left`, `scored` (the character that the token is a part of; `byte` says with which of its bytes it
-        begins) and `right` are the passage; `token_id` and `token_hex` the token; `source`, `document` and `character`
-        say where it stands. Rows of kind `distribution` say that a `share` of the `num_tokens` tokens of a class
-        (`all` is one) have an increment of at most `increment`, estimated from at most 100,000 tokens.
+        One row per passage, the most extreme ones (`rank` 1) of all layers first: `kind` is one of `KINDS`, `layer` is
+        null for shared increments. `increment` is that of the token, in positions; `class_mean` and `class_sd` are
+        those of the tokens of its `class` (of which there were `num_tokens`), and `deviation` is how many standard
+        deviations it lies from that mean. `left`, `scored` (the character that the token is a part of; `byte` says
+        with which of its bytes it begins) and `right` are the passage; `token_id` and `token_hex` the token; `source`,
+        `document` and `character` say where it stands. Rows of kind `distribution` say that a `share` of the
+        `num_tokens` tokens of a class (`all` is one) have an increment of at most `increment`, estimated from at most
+        100,000 tokens.
 
     Raises:
         NoIncrementsError: The model has no increments.
@@ -133,8 +134,8 @@ def contexts(
         found.ends.add(values, traced, per_stretch=per_document)
     if found is None:
         raise NotMeasurableError("there is no text to look for passages in; give some")
-    rows = [*_passage_rows(found, num_passages, per_document, width), *_distribution_rows(found)]
-    return _table(rows)
+    passages = sorted(_passage_rows(found, num_passages, per_document, width), key=lambda row: row["rank"])
+    return _table([*passages, *_distribution_rows(found)])
 
 
 def _documents(

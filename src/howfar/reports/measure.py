@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
@@ -14,9 +14,9 @@ from howfar.tracing.run import Progress
 
 if TYPE_CHECKING:
     import polars as pl
-    from transformers import PreTrainedModel
 
-Run = Callable[["PreTrainedModel", Inputs, Progress | None], "pl.DataFrame"]
+Run = Callable[[Any, Inputs, Progress | None], "pl.DataFrame"]
+"""Of a model (None where the measure is of none), the inputs, and what to tell of progress."""
 
 
 class Draw(Protocol):
@@ -37,8 +37,11 @@ class Measure:
         needs: Names of `Inputs` that it must be given; alternatives are parted by `|`.
         takes: Names of further ones that it may be given.
         sample: What the size of its sample counts; empty if there is no size to choose.
-        columns: What to show where there is little room: columns, or `"value [low, high]"` for three in one.
+        columns: What to show where there is little room: columns, or `"value [low, high]"` for three in one, or
+            `"text:-20"` for a text's last twenty characters.
+        of_model: Whether it is of a model; False where it makes its own.
         of_increments: Whether a model must have increments.
+        partitions: Columns by which its table may be written as a folder of files; none where that is of no use.
     """
 
     name: str
@@ -49,7 +52,9 @@ class Measure:
     takes: tuple[str, ...] = ()
     sample: str = ""
     columns: tuple[str, ...]
+    of_model: bool = True
     of_increments: bool = True
+    partitions: tuple[str, ...] = ()
 
     @property
     def uses(self) -> set[str]:

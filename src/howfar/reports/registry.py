@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from howfar.charts.attention_distances import draw_attention
 from howfar.charts.boundaries import draw_boundaries
+from howfar.charts.calibration import draw_calibration
+from howfar.charts.contexts import draw_contexts
 from howfar.charts.extrapolation import draw_extrapolation
 from howfar.charts.gap_effects import draw_gap_effects
 from howfar.charts.increments import draw_increments
@@ -99,6 +101,18 @@ MEASURES = {
             columns=("head", "token_id", "token", "class", "count", "increment", "drift"),
         ),
         Measure(
+            name="contexts",
+            question="In which passages are increments largest, smallest, and most unlike what their class predicts?",
+            run=runners.run_contexts,
+            draw=draw_contexts,
+            sample="documents",
+            columns=(
+                *("kind", "rank", "layer", "head", "increment", "class", "deviation"),
+                *("left:-24", "scored", "right:12", "source", "document"),
+            ),
+            partitions=("kind", "layer"),
+        ),
+        Measure(
             name="extrapolation",
             question="What is the loss in contexts longer than those of training?",
             run=runners.run_extrapolation,
@@ -131,6 +145,19 @@ MEASURES = {
                 "statement",
             ),
             of_increments=False,
+        ),
+        Measure(
+            name="calibration",
+            question="What does `boundaries` find in models of text whose units are known, and in text that has none?",
+            run=runners.run_calibration,
+            draw=draw_calibration,
+            needs=(),
+            sample="seeds",
+            columns=(
+                *("text", "seed", "planted", "quantity", "score", "scored_at", "layer"),
+                *("value [low, high]", "verdict"),
+            ),
+            of_model=False,
         ),
     )
 }

@@ -28,6 +28,10 @@ Watch = Callable[[str], "Progress"]
 """Told what is measured next; gives what is to be called with how much of it is done."""
 
 
+NO_MODEL = {"made-up text": None}
+"""What stands in place of the models where a measure makes its own."""
+
+
 @dataclass(frozen=True)
 class Section:
     """One measure of one model.
@@ -121,7 +125,7 @@ def report(
     sections = []
     for name in chosen:
         for of, given in _variants(MEASURES[name], inputs):
-            for model_name, model in loaded.items():
+            for model_name, model in (loaded if MEASURES[name].of_model else NO_MODEL).items():
                 if MEASURES[name].of_increments and model_name in plain:
                     continue  # nothing is asked that it could answer
                 if name == "neutrality" and model_name in plain:
@@ -149,13 +153,13 @@ def _variants(measure: Measure, inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
         yield "", given
 
 
-def _measured(section: Section, model: PreTrainedModel, progress: Progress | None) -> Section:
+def _measured(section: Section, model: PreTrainedModel | None, progress: Progress | None) -> Section:
     try:
         section.measure.check(section.inputs)
         table = section.measure.run(model, section.inputs, progress)
     except (NotMeasurableError, ConfigError) as error:
         return replace(section, missing=str(error))
-    scope = _scope(model)
+    scope = None if model is None else _scope(model)
     beside = None if scope is None else beside_published(section.measure.name, table, scope)
     return replace(section, table=table, beside=beside)
 

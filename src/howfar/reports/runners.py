@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 from howfar.errors import ConfigError
 from howfar.measures.attention import attention
 from howfar.measures.boundaries import boundaries
+from howfar.measures.calibration import calibration
+from howfar.measures.contexts import contexts
 from howfar.measures.documents import documents_of
 from howfar.measures.extrapolation import extrapolation
 from howfar.measures.gap_effects import gap_effects
@@ -111,6 +113,16 @@ def run_vocabulary(model: PreTrainedModel, inputs: Inputs, progress: Progress | 
     table = vocabulary(model, inputs.corpus)
     never_seen = pl.col("count").fill_null(1) == 0
     return table.sort(never_seen, -pl.col("drift").abs(), maintain_order=True)
+
+
+def run_contexts(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
+    """In all documents, or in a sample of them."""
+    return contexts(model, inputs.some_texts, seed=inputs.seed, progress=progress, **_sized(inputs, "num_documents"))
+
+
+def run_calibration(model: None, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
+    """Of models that it trains."""
+    return calibration(seed=inputs.seed, progress=progress, **_sized(inputs, "num_seeds"))
 
 
 def _sized(inputs: Inputs, name: str) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from howfar.charts.glyphs import in_line
 from howfar.charts.picture import FORMATS as PICTURE_FORMATS
 from howfar.charts.picture import write_whole
 from howfar.errors import OutputError
@@ -23,13 +26,20 @@ def is_table(path: Path) -> bool:
     return _format(path) in TABLE_FORMATS
 
 
-def check_output(path: Path) -> None:
+def check_output(path: Path, partitions: Sequence[str] = ()) -> None:
     """Find fault with a file's name before any work is done.
 
+    Args:
+        path: The file, or a folder to write a table's parts to.
+        partitions: Columns by which the table can be parted.
+
     Raises:
-        OutputError: It is no format of tables or pictures, or its folder is not there.
+        OutputError: It is no format of tables or pictures, its folder is not there, or the table cannot be parted.
     """
-    if _format(path) not in (*TABLE_FORMATS, *PICTURE_FORMATS):
+    if not path.suffix and partitions:
+        if path.exists():
+            raise OutputError(f"{path} exists already; name a new folder, or end the name in .parquet for one file")
+    elif _format(path) not in (*TABLE_FORMATS, *PICTURE_FORMATS):
         raise OutputError(
             f"{str(path)!r} ends in {path.suffix!r}; end it in .{', .'.join(TABLE_FORMATS)} for the table "
             f"or .{', .'.join(PICTURE_FORMATS)} for the picture"
@@ -69,21 +79,47 @@ def write_table(table: pl.DataFrame, path: Path) -> None:
     write_whole(path, content.getvalue())
 
 
+def write_dataset(table: pl.DataFrame, folder: Path, partitions: Sequence[str]) -> None:
+    """Write a table as a folder of Parquet files, parted by columns (`kind=largest/layer=0/…`); whole or not at all.
+
+    `polars.read_parquet` reads the folder as one table.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    try:
+        table.write_parquet(partial, partition_by=partitions, mkdir=True)
+        partial.replace(folder)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written ({error.strerror or error}); choose another place") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 @dataclass(frozen=True)
 class Column:
-    """A column for readers: a value, with its interval if it has one."""
+    """A column for readers: a value, with its interval if it has one; of a text, only so many characters."""
 
     value: str
     low: str | None = None
     high: str | None = None
+    num_characters: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> Column:
-        """Read `"value"` or `"value [low, high]"`."""
-        return cls(*text.replace("[", " ").replace("]", " ").replace(",", " ").split())
+        """Read `"value"`, `"value [low, high]"`, `"text:20"` (its first characters) or `"text:-20"` (its last)."""
+        name, colon, number = text.partition(":")
+        if colon:
+            return cls(name, num_characters=int(number))
+        value, low, high = (*text.replace("[", " ").replace("]", " ").replace(",", " ").split(), None, None)[:3]
+        return cls(str(value), low, high)
 
     def cell(self, row: dict[str, Any]) -> str:
         """What stands in a row."""
+        if self.num_characters is not None and row[self.value] is not None:
+            kept = slice(self.num_characters, None) if self.num_characters < 0 else slice(self.num_characters)
+            return in_words(row[self.value][kept])
         value = in_words(row[self.value])
         if self.low is None or self.high is None or row[self.low] is None:
             return value
@@ -128,7 +164,7 @@ def in_words(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else in_line(str(value))
 
 
 def _format(path: Path) -> str:

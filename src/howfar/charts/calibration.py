@@ -1,0 +1,71 @@
+"""A chart of `howfar.measures.calibration`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from howfar.charts.inline import inline
+from howfar.charts.intervals import intervals, names, numbers
+from howfar.charts.picture import Picture
+from howfar.charts.theme import Theme
+
+if TYPE_CHECKING:
+    import polars as pl
+
+LEFT_OUT = ("entropy + surprisal", "entropy + surprisal + increment")
+"""Scores fitted to documents, which the chart has no room for; the table has them."""
+
+PLANTED, BY_LOT = "boundaries to be found", "boundaries by lot: nothing to be found"
+
+
+def draw_calibration(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
+    """Draw how well each score tells the known boundaries, a panel for each kind of text.
+
+    Args:
+        table: From `calibration`.
+        theme: `"light"` or `"dark"`.
+    """
+    import altair as alt
+    import polars as pl
+
+    by_lot = (pl.col("text") == "predictable") & ~pl.col("planted")
+    scores = table.filter(pl.col("quantity") == "auc", ~pl.col("score").is_in(LEFT_OUT)).with_columns(
+        panel=pl.when(by_lot).then(pl.lit("predictable, boundaries by lot")).otherwise("text"),
+        score_name=pl.concat_str(
+            "score",
+            pl.format(", layer {}", "layer").fill_null(""),
+            pl.format(", {}", "scored_at").fill_null(""),
+        ),
+        what=pl.when("planted").then(pl.lit(PLANTED)).otherwise(pl.lit(BY_LOT)),
+        shown_low=pl.coalesce("low_any_layer", "low"),
+        shown_high=pl.coalesce("high_any_layer", "high"),
+    )
+    panels = scores["panel"].unique(maintain_order=True).to_list()
+    order = scores["score_name"].unique(maintain_order=True).to_list()
+    half = alt.Chart(alt.InlineData(values=[{}])).mark_rule(strokeDash=[3, 3], opacity=0.7).encode(x=alt.datum(0.5))
+    points = intervals(
+        *("value", "shown_low", "shown_high"),
+        title="ROC-AUC",
+        tooltip=[
+            *names("score_name", "text", "seed", "verdict"),
+            *numbers("value", "low", "high", "low_any_layer", "high_any_layer", "num_gaps", "num_documents"),
+        ],
+        y=alt.Y("score_name:N", title=None, sort=order, axis=alt.Axis(labelLimit=320)),
+        yOffset=alt.YOffset("seed:O"),
+        color=alt.Color("what:N", title=None, sort=[PLANTED, BY_LOT]),
+    )
+    chart = (
+        alt.layer(half, points, data=inline(scores))
+        .properties(width=230, height=18 * len(order))
+        .facet(facet=alt.Facet("panel:N", title=None, sort=panels), columns=2)
+        .properties(
+            title=alt.Title(
+                "What is found where it is known what is there?",
+                subtitle=[
+                    "How well scores tell where units begin, in tiny models trained on made-up text. 0.5: not at all.",
+                    "95% intervals, documents resampled; those of increments hold for all layers at once.",
+                ],
+            )
+        )
+    )
+    return Picture(chart, theme=theme, description="ROC-AUC of each score for known boundaries, by kind of text")
