@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from howfar.commands.train import parse_settings
 from howfar.errors import ConfigError
 
 
@@ -27,7 +29,9 @@ class Scope(StrEnum):
 
 
 def graft(
-    model: Annotated[str, typer.Argument(help="Pretrained model: a Hub id, a folder or a GGUF file.")],
+    model: Annotated[
+        str | None, typer.Argument(help="Pretrained model: a Hub id, a folder or a GGUF file; else the recipe's.")
+    ] = None,
     corpus: Annotated[
         Path | None, typer.Option(help="Corpus of the model's tokens, from `howfar corpus build --tokenizer MODEL`.")
     ] = None,
@@ -36,8 +40,9 @@ def graft(
         typer.Option(help="Text to train on instead of a corpus: files, folders, globs. May be repeated."),
     ] = None,
     train: Annotated[
-        Trained, typer.Option(help="Train the increments alone, with a LoRA adapter, or with all weights.")
-    ] = Trained.INCREMENTS,
+        Trained | None,
+        typer.Option(help="Train the increments alone (the default), with a LoRA adapter, or with all weights."),
+    ] = None,
     scope: Annotated[Scope | None, typer.Option(help="One set of positions for all layers, or one per layer.")] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Optimiser steps; those of the recipe where not given.")
@@ -48,30 +53,54 @@ def graft(
     ] = False,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the model on the Hub.")] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="TOML file, or the name of a bundled recipe; `graft-increments` and so on.")
+        str | None,
+        typer.Option(help="TOML file, or the name of a bundled recipe such as graft-lora; options come before it."),
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the graft.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of it, as in --set trainer.bf16=true."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the graft; runs/NAME where not given.")
+    ] = None,
 ) -> None:
     """Give a pretrained model learned positions, starting as exactly the model that it is, and train them.
 
+    Example: howfar graft HuggingFaceTB/SmolLM2-135M --text notes.txt --baseline
+
     Started again with the same arguments it carries on where it stopped.
     """
-    from howfar.training.graft import corpus_from_text, graft
+    from howfar.training.graft import graft
     from howfar.training.graft_recipe import GraftRecipe
 
-    output = output or Path("runs", f"graft-{Path(model).stem}-{train.value}")
-    if (corpus is None) == (text is None):
-        raise ConfigError("a graft needs text to train on; give either --corpus FOLDER or --text FILE")
-    overrides: dict[str, Any] = {"base": model, "revision": revision, "train": train.value, "name": output.name}
-    overrides |= {"increments": {"scope": scope.value}} if scope else {}
-    overrides |= {"trainer": {"max_steps": steps}} if steps else {}
-    overrides |= {"context": context} if context else {}
-    overrides |= {"baseline": True} if baseline else {}
-    overrides["corpus"] = str(corpus or output / "corpus")
-    chosen = GraftRecipe.load(recipe or f"graft-{train.value}", overrides=overrides)
+    if corpus and text:
+        raise ConfigError("--corpus and --text are both given; give the one that is to be trained on")
+    if not recipe and not (model and (corpus or text)):
+        raise ConfigError(
+            "a graft needs a pretrained model and text to train on; give MODEL and either --corpus FOLDER or "
+            "--text FILE, or a recipe that names them"
+        )
+    kind = train.value if train else "increments"
+    options = {
+        "name": None if recipe else f"graft-{Path(str(model)).name.removesuffix('.gguf')}-{kind}",
+        "base": model,
+        "revision": revision,
+        "corpus": str(corpus) if corpus else text and "text",  # which lies where the output is, and that has the name
+        "train": train and train.value,
+        "context": context,
+        "baseline": baseline or None,
+    }
+    overrides = parse_settings(settings or [])
+    overrides |= {name: value for name, value in options.items() if value is not None}
+    if scope:
+        overrides.setdefault("increments", {})["scope"] = scope.value
+    if steps:
+        overrides.setdefault("trainer", {})["max_steps"] = steps
+    chosen = GraftRecipe.load(recipe or f"graft-{kind}", overrides=overrides)
+    output = output or Path("runs", chosen.name)
     if text:
-        corpus_from_text(text, model, output / "corpus", revision=revision)
-    graft(chosen, output)
+        chosen = dataclasses.replace(chosen, corpus=str(output / "corpus"))
+    graft(chosen, output, text=text or ())
     _report(output)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ import numpy as np
 import torch
 from transformers import set_seed
 
-from howfar.errors import ConfigError, CorpusError
+from howfar.errors import ConfigError, CorpusError, HowFarError
 from howfar.models.folders import find_model
 from howfar.models.graft_card import write_card
 from howfar.models.grafts import GRAFT_FILE, read_description, remember_base
@@ -39,7 +41,9 @@ CHECKED_WINDOWS = 2
 HELD_OUT_SHARE = 0.05
 
 
-def graft(recipe: GraftRecipe, output: str | Path, *, progress: bool = True) -> PreTrainedModel:
+def graft(
+    recipe: GraftRecipe, output: str | Path, *, text: Sequence[str] = (), progress: bool = True
+) -> PreTrainedModel:
     """Give a pretrained model learned positions and train them; or carry on a run that was interrupted.
 
     The run starts as the base model, bit for bit, or it does not start.
@@ -47,6 +51,8 @@ def graft(recipe: GraftRecipe, output: str | Path, *, progress: bool = True) -> 
     Args:
         recipe: Which model, what of it is trained, on what, and how.
         output: Folder of the run: checkpoints on the way, the graft at the end, the baseline in `baseline`.
+        text: Sources to build the recipe's corpus from first, written as for `corpus_from_text`. If the run then cannot
+            be begun, the corpus is removed again.
         progress: Whether to say on standard error how it goes.
 
     Returns:
@@ -56,19 +62,20 @@ def graft(recipe: GraftRecipe, output: str | Path, *, progress: bool = True) -> 
     Raises:
         CheckpointError: The folder holds another run, or a file of the base model is damaged.
         ConfigError: The recipe asks for what the model or the trainer cannot do.
-        CorpusError: The corpus is missing, damaged, tokenized otherwise, or shorter than a window.
+        CorpusError: The corpus or a source is missing or damaged, tokenized otherwise, or shorter than a window.
         IdentityError: The model with fresh increments differs from its base.
         MissingExtraError: PEFT or the reader of GGUF files is needed and not installed.
         ModelNotFoundError: There is no such base model.
         OutputError: The folder cannot be written.
         UnsupportedModelError: The base model has no rotary positions.
     """
-    output, corpus = Path(output), Corpus.open(recipe.corpus)
-    losses: dict[str, Any] = {}
-    if recipe.baseline and recipe.train != "increments":  # else the baseline is the base itself
-        plain = dataclasses.replace(recipe, name=f"{recipe.name}-baseline", increments=None, baseline=False)
-        losses["baseline"] = _run(plain, corpus, output / "baseline", progress)[1]["graft"]
-    model, own = _run(recipe, corpus, output, progress)
+    output = Path(output)
+    with _corpus(recipe, text, output) as corpus:
+        losses: dict[str, Any] = {}
+        if recipe.baseline and recipe.train != "increments":  # else the baseline is the base itself
+            plain = dataclasses.replace(recipe, name=f"{recipe.name}-baseline", increments=None, baseline=False)
+            losses["baseline"] = _run(plain, corpus, output / "baseline", progress)[1]["graft"]
+        model, own = _run(recipe, corpus, output, progress)
     losses = {"base": own["base"], **losses, "graft": own["graft"]}
     if torch.distributed.is_initialized() and torch.distributed.get_rank():
         return model
@@ -76,6 +83,22 @@ def graft(recipe: GraftRecipe, output: str | Path, *, progress: bool = True) -> 
     write_record(output, training)
     write_card(output, read_description(output), training)
     return model
+
+
+@contextmanager
+def _corpus(recipe: GraftRecipe, text: Sequence[str], output: Path) -> Iterator[Corpus]:
+    """The corpus of a run; one that was built for it alone goes away again if the run cannot be begun."""
+    folder = Path(recipe.corpus)
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield corpus_from_text(text, recipe.base, folder, revision=recipe.revision) if text else Corpus.open(folder)
+    except HowFarError:
+        if text and folder in missing and not any(output.rglob("checkpoint-*")):
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # not empty, so there was more to be kept
+                for path in missing[1:]:
+                    path.rmdir()
+        raise
 
 
 def corpus_from_text(sources: Sequence[str], base: str, folder: Path, *, revision: str | None = None) -> Corpus:

@@ -102,9 +102,11 @@ class BaseRecipe:
             ConfigError: A key is unknown, missing or impossible.
         """
         check_keys("the file", values, [f.name for f in dataclasses.fields(cls)])
-        for f in dataclasses.fields(cls):
-            if f.name not in values and f.default is f.default_factory is dataclasses.MISSING:
-                raise ConfigError(f"recipe: {f.name!r} is missing; needed are at least a name and a corpus")
+        fields = dataclasses.fields(cls)
+        needed = [f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING]
+        for name in needed:
+            if name not in values:
+                raise ConfigError(f"recipe: {name!r} is missing; needed are at least {' and '.join(needed)}")
         return cls(**values)
 
     @classmethod

@@ -132,7 +132,7 @@ def test_impossible_recipes_are_refused(change: dict[str, object], message: str)
 
 @pytest.mark.parametrize("name", ["name", "corpus"])
 def test_missing_keys_are_named(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"'{name}' is missing; needed are at least a name and a corpus"):
+    with pytest.raises(ConfigError, match=f"'{name}' is missing; needed are at least name and corpus"):
         Recipe.from_dict({key: value for key, value in MINIMAL.items() if key != name})
 
 

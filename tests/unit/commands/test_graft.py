@@ -1,0 +1,235 @@
+"""`howfar graft` from end to end, on a tiny pretrained Llama; and every bad input is one line and leaves nothing."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from howfar.models.loading import load
+from howfar.positions import increments_of
+from support.grafts import make_base, make_gguf, make_text
+
+SMALL = ["--set", "trainer.per_device_train_batch_size=2", "--set", "trainer.use_cpu=true", "--context", "16"]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_base(tmp_path_factory.mktemp("base") / "tiny-llama")
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(make_text(tmp_path_factory.mktemp("text")))
+
+
+def losses(printed: str) -> dict[str, float]:
+    """Nats per byte by what they are said to be of."""
+    return {name: float(nats) for nats, name in re.findall(r"^([\d.]+) nats per byte, (.*)$", printed, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("train", ["increments", "lora"])
+@pytest.mark.parametrize("scope", ["shared", "per_layer"])
+def test_a_model_is_grafted_and_looked_at(run, base: Path, text: str, tmp_path: Path, train: str, scope: str) -> None:
+    arguments = [str(base), "--text", text, "--train", train, "--scope", scope, "--steps", "3", "--baseline", *SMALL]
+    fast = ["--set", "increment_learning_rate=0.1", "--set", "trainer.warmup_steps=0"]
+    code, out, err = run("graft", *arguments, *fast, "-o", "out")
+    assert code == 0, err
+    said = losses(out)
+    lora_baseline = {"trained alike, plain positions"} if train == "lora" else set()
+    assert said.keys() == {"base model", "with learned increments"} | lora_baseline
+    assert len(set(said.values())) == len(said)
+    assert "howfar show --model out" in out
+    assert increments_of(load(tmp_path / "out")).config.scope == scope
+    assert (tmp_path / "out" / "adapter_model.safetensors").is_file() == (train == "lora")
+    recipe = json.loads((tmp_path / "out" / "training.json").read_text())["recipe"]
+    assert (recipe["train"], recipe["trainer"]["max_steps"], recipe["context"]) == (train, 3, 16)
+
+    code, out, err = run("show", "the cat 猫", "--model", "out", "--json")
+    assert code == 0, err
+    first, second, _ = json.loads(out)["increments"]
+    assert (first == second) == (scope == "shared")
+
+
+def test_the_identity_scores_as_the_base_does_and_the_same_command_carries_on(run, base: Path, text: str) -> None:
+    graft = ["graft", str(base), "--text", text, "-o", "out", "--set", "increment_learning_rate=0.0", *SMALL]
+    code, out, err = run(*graft, "--steps", "2")
+    assert code == 0, err
+    assert losses(out)["with learned increments"] == losses(out)["base model"]
+    code, out, _ = run(*graft, "--steps", "4")
+    assert code == 0
+    assert json.loads(Path("out/training.json").read_text())["step"] == 4
+    assert losses(out)["with learned increments"] == losses(out)["base model"]
+
+
+def test_a_recipe_says_it_all(run, base: Path, text: str, tmp_path: Path) -> None:
+    assert run("corpus", "build", "made", "--source", text, "--tokenizer", str(base))[0] == 0
+    recipe = f"""
+        name = "mine"
+        base = {json.dumps(str(base))}
+        corpus = "made"
+        train = "lora"
+        context = 16
+        [increments]
+        scope = "per_layer"
+        [lora]
+        r = 2
+        [trainer]
+        max_steps = 2
+        per_device_train_batch_size = 2
+        use_cpu = true
+    """
+    (tmp_path / "mine.toml").write_text(recipe, encoding="utf-8")
+    code, out, err = run("graft", "--recipe", "mine.toml")
+    assert code == 0, err
+    record = json.loads((tmp_path / "runs" / "mine" / "training.json").read_text())
+    assert record["recipe"]["train"] == "lora"
+    assert record["step"] == 2
+    code, _, err = run("graft", "--recipe", "mine.toml", "--scope", "shared")
+    assert code == 2
+    assert "holds a run with another increments" in err
+
+
+def a_gguf(base: Path, folder: Path) -> str:
+    return str(make_gguf(base, folder / "tiny.v2.gguf"))
+
+
+def without_end_of_text(base: Path, folder: Path) -> str:
+    return str(make_base(folder / "endless", end_of_text=False))
+
+
+def learned_absolute_positions(base: Path, folder: Path) -> str:
+    GPT2LMHeadModel(GPT2Config(vocab_size=320, n_embd=16, n_layer=1, n_head=2)).save_pretrained(folder / "gpt2")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(base / name, folder / "gpt2")
+    return str(folder / "gpt2")
+
+
+def without_tokenizer(base: Path, folder: Path) -> str:
+    shutil.copytree(base, folder / "dumb", ignore=shutil.ignore_patterns("tokenizer*"))
+    return str(folder / "dumb")
+
+
+def cut_short(base: Path, folder: Path) -> str:
+    shutil.copytree(base, folder / "cut")
+    weights = folder / "cut" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    return str(folder / "cut")
+
+
+def pickled(base: Path, folder: Path) -> str:
+    shutil.copytree(base, folder / "pickled")
+    (folder / "pickled" / "model.safetensors").rename(folder / "pickled" / "pytorch_model.bin")
+    return str(folder / "pickled")
+
+
+def the_base(base: Path, folder: Path) -> str:
+    return str(base)
+
+
+def test_a_gguf_file_is_grafted_under_its_own_name(run, base: Path, text: str, tmp_path: Path) -> None:
+    code, out, err = run("graft", a_gguf(base, tmp_path), "--text", text, "--steps", "1", *SMALL)
+    assert code == 0, err
+    assert "howfar show --model runs/graft-tiny.v2-increments" in out
+
+
+Model = Callable[[Path, Path], str]
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "said"),
+    [
+        (lambda *_: "owner/model", [], "the Hub cannot be reached"),
+        (lambda *_: "./missing", [], "there is no folder './missing'"),
+        (lambda *_: "missing.gguf", [], "there is no file 'missing.gguf'"),
+        (without_end_of_text, [], "no end-of-sequence token"),
+        (learned_absolute_positions, [], "GPT2LMHeadModel has no rotary positions"),
+        (without_tokenizer, [], "there is no tokenizer to be had with"),
+        (cut_short, [], "is damaged or cut short"),
+        (pickled, [], "are pickled (pytorch_model.bin)"),
+        (the_base, ["--context", "100000"], "give more text or shorten"),
+        (the_base, ["--text", "nowhere.txt"], "nowhere.txt"),
+        (the_base, ["--recipe", "missing.toml"], "there is no recipe 'missing.toml'"),
+        (the_base, ["--set", "context=many"], "context is 'many'; it must be a whole number"),
+        (the_base, ["--set", "increments.scop=shared"], "did you mean 'scope'"),
+        (the_base, ["--set", "increments.angles=float64"], "decoder layer 0 is the first that differs"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    run, base: Path, text: str, tmp_path: Path, model: Model, options: list[str], said: str
+) -> None:
+    name = model(base, tmp_path)
+    before = set(tmp_path.iterdir())
+    code, _, err = run("graft", name, "--text", text, "--steps", "1", *options)
+    assert code == 2
+    assert err.startswith("error: ")
+    assert said in err
+    assert err.count("\n") == 1
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_too_short_a_text_leaves_room_for_a_longer_one(run, base: Path, text: str, tmp_path: Path) -> None:
+    (tmp_path / "short.txt").write_text("the cat\n\na dog\n\nold trees", encoding="utf-8")
+    graft = ["graft", str(base), "-o", "out", "--steps", "1", *SMALL]
+    code, _, err = run(*graft, "--text", "short.txt")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "one window needs 16; give more text or shorten" in err
+    assert run(*graft, "--text", text)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "needs a pretrained model and text"),
+        (["owner/model"], "needs a pretrained model and text"),
+        (["owner/model", "--corpus", "a", "--text", "b"], "--corpus and --text are both given"),
+        (["--recipe", "graft-lora"], "'corpus' is missing; needed are at least name and corpus and base"),
+        (["owner/model", "--corpus", "nowhere"], "nowhere"),
+    ],
+)
+def test_what_is_missing_is_said(run, tmp_path: Path, arguments: list[str], said: str) -> None:
+    code, _, err = run("graft", *arguments)
+    assert (code, err.count("\n")) == (2, 1)
+    assert said in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def another_base(graft: Path, base: Path) -> None:
+    shutil.rmtree(base)
+    make_base(base, seed=1)
+
+
+def a_tensor_more(graft: Path, base: Path) -> None:
+    tensors = load_file(graft / "increments.safetensors")
+    save_file({**tensors, "more": tensors["shared.output.bias"].clone()}, graft / "increments.safetensors")
+
+
+def a_tensor_less(graft: Path, base: Path) -> None:
+    tensors = load_file(graft / "increments.safetensors")
+    del tensors["shared.output.bias"]
+    save_file(tensors, graft / "increments.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (another_base, "is not the model that was grafted in out"),
+        (a_tensor_more, "more is left over"),
+        (a_tensor_less, "shared.output.bias is missing"),
+        (lambda graft, base: shutil.rmtree(base), "the base model of the graft in out is missing"),
+    ],
+)
+def test_a_graft_that_does_not_fit_is_not_shown(
+    run, base: Path, text: str, tmp_path: Path, spoil: Callable[[Path, Path], None], said: str
+) -> None:
+    own = shutil.copytree(base, tmp_path / "base")
+    assert run("graft", str(own), "--text", text, "-o", "out", "--steps", "1", *SMALL)[0] == 0
+    spoil(tmp_path / "out", own)
+    code, _, err = run("show", "the cat", "--model", "out")
+    assert (code, err.count("\n")) == (2, 1)
+    assert said in err
+    assert not (tmp_path / "howfar.html").exists()
