@@ -116,11 +116,12 @@ def calibration(
         One row per score of each model, as `boundaries` has them, with `text` (the kind of text), `seed`, `planted`
         (whether the boundaries asked about are there to be found) and `verdict`: whether the interval lies above 0.5
         (`found`), below (`found, reversed`: lower where a unit begins) or on both sides (`not found`). Where nothing
-        was planted these read `false alarm` and `nothing, rightly`. Intervals hold for all layers at once where there
-        are such. `predictable` text is asked about twice: with its boundaries, and with boundaries put into it by lot,
-        which are not there to be found. The score `entropy of the generator` is the ceiling. Rows of the quantity
-        `excess loss` say by how many nats per byte the model predicts the text worse than one who knows how it was
-        made: a model that did not learn the text cannot tell of its units.
+        was planted these read `nothing, rightly` and `false alarm`, of which there is one in twenty by the nature of
+        95% intervals; those of increments hold for all layers at once. `predictable` text is asked about twice: with
+        its boundaries, and with boundaries put into it by lot, which are not there to be found. The score `entropy of
+        the generator` is the ceiling. Rows of the quantity `excess loss` say by how many nats per byte the model
+        predicts the text worse than one who knows how it was made: a model that did not learn the text cannot tell of
+        its units.
 
     Raises:
         ConfigError: There is no such kind, or no seed.
@@ -235,13 +236,18 @@ def _begins(document: PlantedDocument) -> NDArray[np.bool_]:
     return begins
 
 
-def verdict(row: dict[str, Any], planted: bool) -> str:
+def verdict(row: dict[str, Any], planted: bool) -> str | None:
     """What a row's interval says, in words.
 
     Args:
         row: Of the table of `boundaries`.
         planted: Whether there was something to find.
+
+    Returns:
+        None for what increments add to other scores where boundaries are planted: they need not add anything.
     """
+    if planted and row["quantity"] == "auc gain":
+        return None
     together = row.get("low_any_layer") is not None
     low, high = (row[f"{end}_any_layer" if together else end] for end in ("low", "high"))
     nothing = 0.0 if row["quantity"] == "auc gain" else 0.5

@@ -107,8 +107,8 @@ MEASURES = {
             draw=draw_contexts,
             sample="documents",
             columns=(
-                *("kind", "rank", "layer", "head", "increment", "class", "deviation"),
-                *("left:-24", "scored", "right:12", "source", "document"),
+                *("kind", "layer", "head", "increment", "class", "deviation"),
+                *("left:-16", "scored", "right:8"),
             ),
             partitions=("kind", "layer"),
         ),
