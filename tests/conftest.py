@@ -8,7 +8,7 @@ import jaxtyping
 
 # Not in `config`, which checks what a user gives it by itself.
 CHECKED = [
-    "attach",
+    "attachment",
     "checkpointing",
     "clock",
     "decoder",

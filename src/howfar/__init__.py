@@ -13,8 +13,9 @@ Importing this imports nothing heavy: each name below is fetched from its module
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from howfar.imports import lazily
 
 if TYPE_CHECKING:
     from howfar.charts.spacing import spacing
@@ -48,25 +49,17 @@ __all__ = [
     "trace_many",
 ]
 
-_MODULES = {
-    "howfar.charts.spacing": ("spacing",),
-    "howfar.models.bundled": ("bundled_models",),
-    "howfar.models.configuration": ("HowFarConfig",),
-    "howfar.models.loading": ("load", "save", "tokenizer_of"),
-    "howfar.models.lora": ("merge_lora",),
-    "howfar.models.modeling": ("HowFarForCausalLM",),
-    "howfar.models.publishing": ("push_to_hub",),
-    "howfar.positions": ("IncrementConfig", "attach", "detach", "increments_of", "override", "record"),
-    "howfar.tracing": ("Trace", "trace", "trace_many"),
-}
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'howfar' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+__getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "charts.spacing": ("spacing",),
+        "models.bundled": ("bundled_models",),
+        "models.configuration": ("HowFarConfig",),
+        "models.loading": ("load", "save", "tokenizer_of"),
+        "models.lora": ("merge_lora",),
+        "models.modeling": ("HowFarForCausalLM",),
+        "models.publishing": ("push_to_hub",),
+        "positions": ("IncrementConfig", "attach", "detach", "increments_of", "override", "record"),
+        "tracing": ("Trace", "trace", "trace_many"),
+    },
+)

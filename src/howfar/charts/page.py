@@ -7,21 +7,14 @@ the parts of a long picture as they are scrolled to, and lets the keyboard choos
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from importlib import resources
-from subprocess import DEVNULL, PIPE, Popen
 from typing import TYPE_CHECKING, Any
 
 from howfar.charts.theme import COLOURS, config
 
 if TYPE_CHECKING:
     from howfar.charts.picture import Picture
-
-_EXPORT = "window.vegaEmbed = vegaEmbed;"
-_processes: list[Popen[bytes]] = []
 
 
 def html(picture: Picture) -> str:
@@ -50,32 +43,12 @@ def html(picture: Picture) -> str:
     return "".join((before_library, library(), between, script_json({**content, "spec": spec}), after_content))
 
 
-@contextmanager
-def library_in_advance() -> Iterator[None]:
-    """Bundle the drawing library in a process beside this one, while the block finds out what to draw.
-
-    Bundling takes a second or more, and would hold up all threads of this process.
-    """
-    code = f"import sys, vl_convert; sys.stdout.buffer.write(vl_convert.javascript_bundle({_EXPORT!r}).encode())"
-    with Popen([sys.executable, "-c", code], stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL) as process:
-        _processes.append(process)
-        try:
-            yield
-        finally:
-            _processes.remove(process)
-            process.kill()
-
-
 @cache
 def library() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script, which puts `vegaEmbed` on the window."""
-    if _processes:
-        bundle, _ = _processes[-1].communicate()
-        if bundle and not _processes[-1].returncode:
-            return bundle.decode()
     import vl_convert
 
-    return str(vl_convert.javascript_bundle(_EXPORT))
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
 
 
 def script_json(content: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from howfar.errors import OutputError, TextError
+from howfar.imports import imports_for_good
 
 if TYPE_CHECKING:
     from howfar.tracing import Trace
@@ -66,27 +67,25 @@ def show(
 
     Prints the spacing of each layer and writes a picture to look at closely.
     """
+    from howfar.charts.beside import drawing_beside
+    from howfar.charts.picture import file_format, write_whole
+
     passage = _read(text, file)
     if output is not None:
         _check_output(output)
     drawn = None if as_json and output is None else output or DEFAULT_OUTPUT
-    with _library_in_advance(drawn):
+    with ExitStack() as stack:
+        render = None if drawn is None else stack.enter_context(drawing_beside(file_format(drawn)))
         traced = _trace(passage, model)
         if as_json:
             typer.echo(json.dumps(_numbers(traced), ensure_ascii=False))
         else:
             _print(traced, scale, layer, head)
-        if drawn is not None:
-            _draw(traced, drawn, scale, colour, layer, head, quiet=as_json)
-
-
-def _library_in_advance(output: Path | None) -> AbstractContextManager[None]:
-    """Get a web page's drawing library ready while the model is loaded and reads."""
-    if output is None or output.suffix.lower() != ".html":
-        return nullcontext()
-    from howfar.charts.page import library_in_advance
-
-    return library_in_advance()
+        if render is not None and drawn is not None:
+            _check_length(traced)
+            content = render(traced, scale=scale.value, colour=colour.value, layer=layer, head=head)
+            write_whole(drawn, content)
+            typer.echo(f"The picture is in {drawn}", err=as_json)
 
 
 def _read(text: str | None, file: Path | None) -> str:
@@ -121,17 +120,19 @@ def _check_output(output: Path) -> None:
 
 
 def _trace(text: str, model: str | None) -> Trace:
-    import howfar
+    with imports_for_good():
+        from howfar.models.loading import load
+        from howfar.tracing import trace
 
-    loaded = howfar.load(model)
+    loaded = load(model)
     if len(text) < LONG:
-        return howfar.trace(loaded, text)
+        return trace(loaded, text)
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("Reading", total=None)
-        return howfar.trace(loaded, text, progress=lambda done, total: bar.update(task, completed=done, total=total))
+        return trace(loaded, text, progress=lambda done, total: bar.update(task, completed=done, total=total))
 
 
 def _print(traced: Trace, scale: Scale, layer: int | None, head: int | None) -> None:
@@ -142,18 +143,12 @@ def _print(traced: Trace, scale: Scale, layer: int | None, head: int | None) -> 
     Console(highlight=False).print(TerminalView(traced, scale=scale.value, layer=layer, head=head))
 
 
-def _draw(
-    traced: Trace, output: Path, scale: Scale, colour: Colour, layer: int | None, head: int | None, *, quiet: bool
-) -> None:
+def _check_length(traced: Trace) -> None:
     if len(traced.text) > MOST_CHARACTERS:
         raise OutputError(
             f"the text has {len(traced.text):,} characters and a picture holds {MOST_CHARACTERS:,}; "
             "give a part of it, or --json for the numbers of all of it"
         )
-    from howfar.charts.spacing import spacing
-
-    spacing(traced, scale=scale.value, colour=colour.value, layer=layer, head=head).save(output)
-    typer.echo(f"The picture is in {output}", err=quiet)
 
 
 def _numbers(traced: Trace) -> dict[str, object]:

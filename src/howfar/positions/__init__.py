@@ -1,14 +1,19 @@
 """The mechanism: positions that advance by learned increments.
 
 Reads in this order: `config`, `network` (what predicts), `clock` (what sums), `rotation` (what turns), `increments`
-(how they meet in a layer), `decoder` and `attach` (how they meet a model), `per_head`, `observe`.
+(how they meet in a layer), `decoder` and `attachment` (how they meet a model), `per_head`, `observe`.
 """
 
-from howfar.positions.attach import attach, detach, increments_of
-from howfar.positions.config import IncrementConfig
-from howfar.positions.increments import IncrementFunction, Increments, Recording
-from howfar.positions.network import IncrementNetwork
-from howfar.positions.observe import override, record
+from typing import TYPE_CHECKING
+
+from howfar.imports import lazily
+
+if TYPE_CHECKING:
+    from howfar.positions.attachment import attach, detach, increments_of
+    from howfar.positions.config import IncrementConfig
+    from howfar.positions.increments import IncrementFunction, Increments, Recording
+    from howfar.positions.network import IncrementNetwork
+    from howfar.positions.observe import override, record
 
 __all__ = [
     "IncrementConfig",
@@ -22,3 +27,14 @@ __all__ = [
     "override",
     "record",
 ]
+
+__getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "attachment": ("attach", "detach", "increments_of"),
+        "config": ("IncrementConfig",),
+        "increments": ("IncrementFunction", "Increments", "Recording"),
+        "network": ("IncrementNetwork",),
+        "observe": ("override", "record"),
+    },
+)

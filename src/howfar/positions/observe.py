@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from howfar.positions.attach import increments_of
+from howfar.positions.attachment import increments_of
 from howfar.positions.increments import IncrementFunction, Recording
 
 

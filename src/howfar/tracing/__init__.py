@@ -4,7 +4,14 @@ Reads in this order: `result` (what a trace holds), `windows` (how a long text i
 forward pass, watched), `run` (how a trace is made), `files`.
 """
 
-from howfar.tracing.result import Trace, Unit
-from howfar.tracing.run import trace, trace_many
+from typing import TYPE_CHECKING
+
+from howfar.imports import lazily
+
+if TYPE_CHECKING:
+    from howfar.tracing.result import Trace, Unit
+    from howfar.tracing.run import trace, trace_many
 
 __all__ = ["Trace", "Unit", "trace", "trace_many"]
+
+__getattr__, __dir__ = lazily(__name__, {"result": ("Trace", "Unit"), "run": ("trace", "trace_many")})

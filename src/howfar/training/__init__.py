@@ -9,8 +9,9 @@ Each name below is fetched from its module when it is first used, so that to rea
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from howfar.imports import lazily
 
 if TYPE_CHECKING:
     from howfar.training.evaluation import document_losses
@@ -20,17 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = ["GraftRecipe", "Recipe", "bundled_recipes", "document_losses", "fit", "train"]
 
-_HOME = {
-    "GraftRecipe": "graft_recipe",
-    "Recipe": "recipe",
-    "bundled_recipes": "recipe",
-    "document_losses": "evaluation",
-    "fit": "run",
-    "train": "run",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'howfar.training' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(import_module(f"howfar.training.{_HOME[name]}"), name)
+__getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "evaluation": ("document_losses",),
+        "graft_recipe": ("GraftRecipe",),
+        "recipe": ("Recipe", "bundled_recipes"),
+        "run": ("fit", "train"),
+    },
+)

@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 
 import pytest
-import vl_convert
 
 from howfar.charts import fonts, page
 from howfar.charts.picture import Picture
@@ -56,13 +55,6 @@ def test_a_page_has_both_themes_and_words_for_those_who_do_not_see_it():
     assert "gaps from" in data["description"]
     assert 'aria-live="polite"' in content
     assert 'tabindex="0"' in content
-
-
-def test_the_library_is_bundled_in_another_process_when_asked_to_in_time(monkeypatch: pytest.MonkeyPatch):
-    page.library.cache_clear()
-    with page.library_in_advance():
-        monkeypatch.setattr(vl_convert, "javascript_bundle", None)
-        assert "vegaEmbed" in page.library()
 
 
 def test_another_ending_is_refused_before_anything_is_drawn(tmp_path: Path):
