@@ -19,7 +19,7 @@ from howfar.measures.documents import sample_blocks
 from howfar.measures.gaps import Gaps, find_gaps
 from howfar.measures.ngrams import gap_statistics
 from howfar.measures.probes import probe_scores
-from howfar.measures.statistics import Estimate, held_out_scores, roc_auc
+from howfar.measures.statistics import Estimate, nested_scores, roc_auc
 from howfar.measures.targets import TARGETS
 from howfar.models.loading import tokenizer_of
 from howfar.positions import increments_of
@@ -57,7 +57,7 @@ def boundaries(
     target: str = "chinese-words",
     corpus: Corpus | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
-    probe: bool = True,
+    fitted: bool = True,
     max_gaps: int = 40_000,
     seed: int = 0,
     progress: Progress | None = None,
@@ -70,7 +70,8 @@ def boundaries(
         target: A name from `TARGETS`: which gaps count.
         corpus: The model's training corpus, for PMI and branching entropy; without it they are not measured.
         tokenizer: The model's; found by `howfar.tokenizer_of` where None.
-        probe: Whether to fit linear probes of the residual stream, which takes a second pass over the text.
+        fitted: Whether to fit models of the gaps too: what increments add to entropy and surprisal, and linear probes
+            of the residual stream, for which the text is read a second time.
         max_gaps: Take documents until there are so many gaps.
         seed: Of the resampling.
         progress: Called with how many gaps are found and `max_gaps`.
@@ -102,11 +103,12 @@ def boundaries(
         missing = ["-PMI", "branching entropy", "entropy after", "entropy before"]
     else:
         plain += _corpus_scores(corpus, gaps, tokenizer)
-    nested = list(_nested(gaps, names, layers))
+    nested = _nested(gaps, names, layers) if fitted else []
     options: dict[str, Any] = {"seed": seed}
     aucs = roc_auc(np.stack([s.values for s in (*plain, *nested)]), gaps.is_boundary, gaps.documents, **options)
-    rows = _rows(plain, aucs[: len(plain)], gaps) + _nested_rows(nested, aucs[len(plain) :], gaps)
-    if probe:
+    rows = _rows(plain, aucs[: len(plain)], gaps)
+    if fitted:
+        rows += _nested_rows(nested, aucs[len(plain) :], gaps)
         rows += _probe_rows(model, gaps, tokenizer, options)
     rows += [{"quantity": "auc", "score": name, "note": "not measurable: no training corpus"} for name in missing]
     return _table(rows, target, gaps)
@@ -134,18 +136,16 @@ def _corpus_scores(corpus: Corpus, gaps: Gaps, tokenizer: PreTrainedTokenizerBas
     yield _Score("entropy before", counted.entropy_before)
 
 
-def _nested(gaps: Gaps, names: dict[str, str], layers: list[int | None]) -> Iterator[_Score]:
+def _nested(gaps: Gaps, names: dict[str, str], layers: list[int | None]) -> list[_Score]:
     """First the model of the predictions alone, then those that know a layer's increments (of all heads) as well."""
-    predictions = [score.values for score in _predictions(gaps)]
-
-    def scores(columns: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-        return held_out_scores(np.stack(columns, axis=1), gaps.is_boundary, gaps.documents)
-
-    yield _Score("entropy + surprisal", scores(predictions))
-    for attribute, name in names.items():
-        for index, layer in enumerate(layers):
-            of_heads = list(getattr(gaps, attribute)[index])
-            yield _Score("entropy + surprisal + increment", scores([*predictions, *of_heads]), name, layer)
+    predictions = np.stack([score.values for score in _predictions(gaps)], axis=1)
+    places = [(attribute, index) for attribute in names for index in range(len(layers))]
+    additions = [getattr(gaps, attribute)[index].T for attribute, index in places]
+    alone, *more = nested_scores(predictions, additions, gaps.is_boundary, gaps.documents)
+    return [_Score("entropy + surprisal", alone)] + [
+        _Score("entropy + surprisal + increment", values, names[attribute], layers[index])
+        for (attribute, index), values in zip(places, more, strict=True)
+    ]
 
 
 def _rows(scores: list[_Score], aucs: Estimate, gaps: Gaps) -> list[dict[str, Any]]:

@@ -76,7 +76,7 @@ def find_gaps(
         progress: Called with how many gaps are found and `max_gaps`.
 
     Raises:
-        NotMeasurableError: The documents have no such gaps.
+        NotMeasurableError: The documents have no such gaps, or a boundary lies beyond its text.
     """
     read: deque[tuple[Segmentation, NDArray[np.bool_]]] = deque()
 
@@ -111,6 +111,11 @@ def _gaps_of(
 ) -> dict[str, NDArray]:
     """The gaps of one document; gaps are along the last axis of every array."""
     is_boundary = np.zeros(len(trace.text), dtype=bool)
+    if not all(0 < boundary < len(trace.text) for boundary in segmentation.boundaries):
+        raise NotMeasurableError(
+            f"a boundary of {trace.text[:20]!r} lies beyond its {len(trace.text)} characters; "
+            "give the segmentation of this very text"
+        )
     is_boundary[list(segmentation.boundaries)] = True
     characters = np.array([unit.start_char for unit in trace.units], dtype=np.int64)
     first_tokens = np.array([unit.start_token for unit in trace.units], dtype=np.int64)

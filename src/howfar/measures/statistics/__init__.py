@@ -8,7 +8,7 @@ Two statistics computed on the same documents share their resamples: their diffe
 from __future__ import annotations
 
 from howfar.measures.statistics.association import rank_correlation
-from howfar.measures.statistics.discrimination import check_labels, held_out_scores, roc_auc
+from howfar.measures.statistics.discrimination import check_labels, held_out_scores, nested_scores, roc_auc
 from howfar.measures.statistics.inference import (
     Correlation,
     Equivalence,
@@ -37,6 +37,7 @@ __all__ = [
     "held_out_scores",
     "holm",
     "mean",
+    "nested_scores",
     "rank_correlation",
     "ratio",
     "roc_auc",

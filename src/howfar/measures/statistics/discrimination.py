@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ from howfar.measures.statistics.resampling import (
     bootstrap,
     numbered,
 )
+
+NUM_FOLDS = 5
 
 
 def roc_auc(scores: ArrayLike, labels: ArrayLike, documents: ArrayLike, **options: Any) -> Estimate:
@@ -37,10 +40,9 @@ def roc_auc(scores: ArrayLike, labels: ArrayLike, documents: ArrayLike, **option
     rankings = [_Ranking.of(row, labels, which) for row in scores.reshape(-1, scores.shape[-1])]
 
     def statistic(weights: Array) -> Array:
-        columns = np.ascontiguousarray(weights.T)
-        return np.stack([ranking.auc(columns) for ranking in rankings]).reshape(*scores.shape[:-1], len(weights))
+        return np.stack([ranking.auc(weights) for ranking in rankings]).reshape(*scores.shape[:-1], len(weights))
 
-    return bootstrap(statistic, num_documents, cost=len(labels), **options)
+    return bootstrap(statistic, num_documents, **options)
 
 
 def check_labels(labels: ArrayLike) -> NDArray[np.bool_]:
@@ -57,16 +59,15 @@ def check_labels(labels: ArrayLike) -> NDArray[np.bool_]:
 
 
 def held_out_scores(
-    features: ArrayLike, labels: ArrayLike, documents: ArrayLike, *, probe: bool = False, num_folds: int = 5
+    features: ArrayLike, labels: ArrayLike, documents: ArrayLike, *, probe: bool = False, num_folds: int = NUM_FOLDS
 ) -> Array:
-    """Scores of items by a model fitted to other documents: of nested models, compare the AUCs of these.
+    """Scores of items by a model fitted to other documents.
 
     Args:
         features: `[item, feature]`.
         labels: `[item]`, what to predict.
         documents: `[item]`; no document is both fitted to and scored.
-        probe: False: logistic regression on a cubic spline of each feature's quantile, so that a feature adds nothing
-            if it is but another one bent. True: a linear probe of many features (ridge regression).
+        probe: False: the model of `nested_scores`. True: a linear probe of many features (ridge regression).
         num_folds: Parts that the documents are divided into.
 
     Returns:
@@ -75,33 +76,81 @@ def held_out_scores(
     Raises:
         NotMeasurableError: One class only, or fewer documents than `MIN_DOCUMENTS`.
     """
-    from sklearn.model_selection import GroupKFold, cross_val_predict
+    if not probe:
+        return np.asarray(nested_scores(features, [], labels, documents, num_folds=num_folds)[0])
+    from sklearn.model_selection import cross_val_predict
 
     features, labels = np.asarray(features), check_labels(labels)
+    folds = _folds(labels, documents, num_folds)
+    return np.asarray(
+        cross_val_predict(_linear_probe(), features, labels, cv=folds, method="decision_function"), np.float64
+    )
+
+
+def nested_scores(
+    base: ArrayLike,
+    additions: Sequence[ArrayLike],
+    labels: ArrayLike,
+    documents: ArrayLike,
+    *,
+    num_folds: int = NUM_FOLDS,
+) -> Array:
+    """Scores by a model of some features, and by models that know something more: compare the AUCs of these.
+
+    A model is a logistic regression on a cubic spline of each feature's quantile, so that a feature adds nothing if it
+    is but another one bent. It is fitted to other documents than it scores.
+
+    Args:
+        base: `[item, feature]`.
+        additions: Each `[item, further feature]`.
+        labels: `[item]`, what to predict.
+        documents: `[item]`; no document is both fitted to and scored.
+        num_folds: Parts that the documents are divided into.
+
+    Returns:
+        `[1 + addition, item]`, higher where a positive label is more likely; first the model of the base alone.
+
+    Raises:
+        NotMeasurableError: One class only, or fewer documents than `MIN_DOCUMENTS`.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    labels = check_labels(labels)
+    features = [np.asarray(columns, np.float64) for columns in (base, *additions)]
+    scores = np.empty((len(features), len(labels)))
+    for fitted, scored in _folds(labels, documents, num_folds):
+        bent_base, *bent = (_bent(columns, fitted) for columns in features)
+        for number, columns in enumerate((bent_base, *(np.hstack([bent_base, addition]) for addition in bent))):
+            model = LogisticRegression(solver="newton-cholesky").fit(columns[fitted], labels[fitted])
+            scores[number, scored] = model.decision_function(columns[scored])
+    return scores
+
+
+def _folds(labels: NDArray[np.bool_], documents: ArrayLike, num_folds: int) -> list[Any]:
+    """Which items to fit to and which to score, each time."""
+    from sklearn.model_selection import GroupKFold
+
     which, num_documents = numbered(documents)
     if num_documents < MIN_DOCUMENTS:
         raise NotMeasurableError(
             f"{num_documents} documents are too few to hold some out; give at least {MIN_DOCUMENTS}"
         )
-    folds = list(GroupKFold(num_folds, shuffle=True, random_state=0).split(features, labels, which))
+    folds = list(GroupKFold(num_folds, shuffle=True, random_state=0).split(labels, labels, which))
     for fitted, _ in folds:
         check_labels(labels[fitted])
-    model = _linear_probe() if probe else _additive_model(*features.shape)
-    scores = cross_val_predict(model, features, labels, cv=folds, method="decision_function")
-    return np.asarray(scores, np.float64)
+    return folds
 
 
-def _additive_model(num_items: int, num_features: int) -> Any:
-    from sklearn.linear_model import LogisticRegression
+def _bent(columns: Array, fitted: NDArray[np.int64]) -> Array:
+    """A cubic spline of each feature's quantile among the fitted items; `[item, spline]`."""
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import QuantileTransformer, SplineTransformer
 
-    knots = np.tile(np.linspace(0, 1, 5)[:, None], num_features)
-    return make_pipeline(
-        QuantileTransformer(n_quantiles=min(100, num_items // 2), random_state=0),
-        SplineTransformer(knots=knots),
-        LogisticRegression(solver="newton-cholesky"),
+    knots = np.tile(np.linspace(0, 1, 5)[:, None], columns.shape[1])
+    bend = make_pipeline(
+        QuantileTransformer(n_quantiles=min(100, len(fitted) // 2), random_state=0), SplineTransformer(knots=knots)
     )
+    return np.asarray(bend.fit(columns[fitted]).transform(columns))
 
 
 def _linear_probe() -> Any:
@@ -136,10 +185,13 @@ class _Ranking:
         return cls(documents[labels][positive_order], documents[~labels][negative_order], first, last)
 
     def auc(self, weights: Array) -> Array:
-        """Pairs in order over all pairs, with weights `[document, resample]`: `[resample]`."""
-        lower = np.zeros((len(self.negatives) + 1, weights.shape[1]))
-        np.cumsum(weights[self.negatives], axis=0, out=lower[1:])
-        positives = weights[self.positives]
-        twice_in_order = np.einsum("pr,pr->r", positives, lower[self.first] + lower[self.last])
+        """Pairs in order over all pairs, with weights `[resample, document]`: `[resample]`."""
+        twice_in_order, in_all = np.empty(len(weights)), np.empty(len(weights))
+        lower = np.zeros(len(self.negatives) + 1)
+        for number, drawn in enumerate(weights):  # one at a time stays in the processor's cache
+            np.cumsum(drawn[self.negatives], out=lower[1:])
+            positives = drawn[self.positives]
+            twice_in_order[number] = positives @ lower[self.first] + positives @ lower[self.last]
+            in_all[number] = 2 * positives.sum() * lower[-1]
         with np.errstate(invalid="ignore"):
-            return np.asarray(twice_in_order / (2 * positives.sum(axis=0) * lower[-1]))
+            return twice_in_order / in_all

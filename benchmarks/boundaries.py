@@ -1,0 +1,103 @@
+"""Time of `boundaries` with all its baselines, against one bare batched forward pass over the same text.
+
+The bar: at most 3 times the bare pass and 20 seconds. The bare pass runs the model over the same windows that a trace
+reads, in the same batches, with nothing watched and nothing kept. It runs before and after each run of the measure, so
+that whatever else the machine does falls on both alike; the ratio is of medians. Time is the processor's, of this
+process, so that other processes on the machine count for little; the wall's is reported too.
+
+    OMP_NUM_THREADS=1 python benchmarks/boundaries.py --corpus corpora/bilingual --gold gold.txt
+
+The last line of output is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+import howfar
+from howfar.measures.boundaries import boundaries
+from howfar.measures.targets import TARGETS
+from howfar.text.corpus import Corpus
+from howfar.text.segmentation import Segmentation, read_spaced
+from howfar.text.tokenizer import END_OF_DOCUMENT
+from howfar.tracing.run import MAX_TOKENS
+from howfar.tracing.windows import batches, cover
+
+TARGET = "chinese-words"
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds of the processor and on the wall."""
+    processor, wall = time.process_time(), time.perf_counter()
+    work()
+    return time.process_time() - processor, time.perf_counter() - wall
+
+
+def enough(documents: list[Segmentation], num_gaps: int) -> list[Segmentation]:
+    """The documents that the measure will read."""
+    chosen, found = [], 0
+    for document in documents:
+        if found < num_gaps and (own := int(TARGETS[TARGET].candidates(document.text).sum())):
+            chosen.append(document)
+            found += own
+    return chosen
+
+
+def run_bare(model: PreTrainedModel, documents: list[Segmentation]) -> None:
+    sequences = [torch.tensor([END_OF_DOCUMENT, *document.text.encode()]) for document in documents]
+    context = min(model.config.max_position_embeddings, 4096)
+    windows = [w for n, s in enumerate(sequences) for w in cover(len(s), context, context // 4, n)]
+    with torch.inference_mode():
+        for batch in batches(windows, MAX_TOKENS):
+            token_ids = torch.full((len(batch), len(batch[0])), END_OF_DOCUMENT)
+            for row, window in enumerate(batch):
+                token_ids[row, : len(window)] = sequences[window.sequence][window.start : window.stop]
+            model(input_ids=token_ids, use_cache=False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", help="name, folder or Hub id; the first of `howfar models` where absent")
+    parser.add_argument("--corpus", type=Path, required=True, help="what the model was trained on, to count in")
+    parser.add_argument("--gold", type=Path, required=True, help="words parted by spaces, a sentence a line")
+    parser.add_argument("--gaps", type=int, default=40_000)
+    parser.add_argument("--rounds", type=int, default=2)
+    arguments = parser.parse_args()
+
+    model, corpus = howfar.load(arguments.model), Corpus.open(arguments.corpus)
+    documents = enough(read_spaced(arguments.gold), arguments.gaps)
+    run_bare(model, documents[:100])  # warms up
+    bare, measured = [timed(lambda: run_bare(model, documents))], []
+    for number in range(arguments.rounds):
+        measured.append(
+            timed(lambda: boundaries(model, documents, target=TARGET, corpus=corpus, max_gaps=arguments.gaps))
+        )
+        bare.append(timed(lambda: run_bare(model, documents)))
+        print(f"round {number + 1}: {measured[-1][0]:.1f} s, bare {bare[-1][0]:.1f} s", flush=True)
+    seconds = statistics.median(processor for processor, _ in measured)
+    seconds_bare = statistics.median(processor for processor, _ in bare)
+    result = {
+        "benchmark": "boundaries",
+        "gaps": arguments.gaps,
+        "documents": len(documents),
+        "bytes": sum(len(document.text.encode()) for document in documents),
+        "processor_seconds": round(seconds, 2),
+        "processor_seconds_bare": round(seconds_bare, 2),
+        "wall_seconds": round(statistics.median(wall for _, wall in measured), 2),
+        "wall_seconds_bare": round(statistics.median(wall for _, wall in bare), 2),
+        "allowed_seconds": round(3 * seconds_bare + 20, 2),
+        "met": seconds <= 3 * seconds_bare + 20,
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""Boundaries, of models whose increments tell them in a known way: always, never, by halves, or only together."""
+
+import random
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+import pytest
+from numpy.typing import NDArray
+from transformers import PreTrainedModel
+
+from howfar.errors import ConfigError, CorpusError, NoIncrementsError, NotMeasurableError
+from howfar.measures.boundaries import boundaries
+from howfar.models.loading import load
+from howfar.positions import IncrementConfig, attach
+from howfar.text.corpus import Corpus
+from howfar.text.segmentation import Segmentation, read_spaced, word_segmentation
+from support.copying import copying_model
+from support.grafts import make_base
+from support.lookup import lookup_model
+from support.models import stir
+
+FIRST, INNER = "一丁七", "唐唑唯"  # E4 B8 80, E4 B8 81, E4 B8 83 and E5 94 90, E5 94 91, E5 94 AF
+LEADS = {0xE4: 3.0, 0xE5: 1.5}  # farther to what begins a word
+
+
+def spell(word_starts: list[bool], wrong: list[bool] | None = None) -> str:
+    """A character for each place: one of `FIRST` where a word begins there, unless that is spelled wrong."""
+    wrong = wrong or [False] * len(word_starts)
+    return "".join(
+        (FIRST if start != swapped else INNER)[place % 3]
+        for place, (start, swapped) in enumerate(zip(word_starts, wrong, strict=True))
+    )
+
+
+def segmented(num: int = 15, length: int = 30, error: float = 0.0, seed: int = 0) -> list[Segmentation]:
+    """Random words; a share of their characters is spelled as if it stood elsewhere."""
+    generator = random.Random(seed)
+    documents = []
+    for _ in range(num):
+        starts = [generator.random() < 0.6 for _ in range(length)]
+        wrong = [generator.random() < error for _ in range(length)]
+        documents.append(Segmentation(spell(starts, wrong), tuple(i for i in range(1, length) if starts[i])))
+    return documents
+
+
+def auc_of(scores: np.ndarray, labels: np.ndarray) -> float:
+    """By counting pairs."""
+    differences = scores[labels][:, None] - scores[~labels][None]
+    return float((np.sign(differences) / 2 + 0.5).mean())
+
+
+def labels_and(
+    documents: list[Segmentation], spelled: Callable[[str, int], bool]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Whether each gap is a boundary, and something that its text says."""
+    places = [(document, place) for document in documents for place in range(1, len(document.text))]
+    labels = np.array([place in document.boundaries for document, place in places])
+    return labels, np.array([float(spelled(document.text, place)) for document, place in places])
+
+
+def increment_rows(table: pl.DataFrame, scored_at: str = "lead byte") -> pl.DataFrame:
+    return table.filter(quantity="auc", score="increment", scored_at=scored_at).sort("layer", "head")
+
+
+def measured(model: PreTrainedModel, documents: list[Segmentation], **options: object) -> pl.DataFrame:
+    return boundaries(model, documents, **{"fitted": False, **options})
+
+
+def test_perfect_and_inverted_increments() -> None:
+    model = lookup_model(LEADS, {0xE4: 1.0, 0xE5: 2.0}, {})
+    table = measured(model, segmented())
+    rows = increment_rows(table)
+    assert rows["value"].to_list() == [1.0, 0.0, 0.5]  # below 0.5 it stays what it is; without a difference it is 0.5
+    assert rows["low"].to_list() == rows["low_any_layer"].to_list() == [1.0, 0.0, 0.5]
+    assert rows["num_gaps"].unique().to_list() == [15 * 29]
+    assert table["target"].unique().to_list() == ["chinese-words"]
+
+
+def test_where_an_increment_is_scored() -> None:
+    # The last byte of the character before the gap is 80-83 or 90-AF: it tells what that character is.
+    table = measured(lookup_model({0x80: 2.0, 0x81: 2.0, 0x83: 2.0}), segmented())
+    labels, before = labels_and(segmented(), lambda text, place: text[place - 1] in FIRST)
+    expected = auc_of(before, labels)
+    assert increment_rows(table, "byte before")["value"].item() == pytest.approx(expected)
+    assert increment_rows(table, "lead byte")["value"].item() == 0.5
+    assert increment_rows(table, "whole character")["value"].item() == 1.0  # its last byte tells it too
+
+
+def test_an_auc_in_between_is_the_share_of_pairs_in_order() -> None:
+    documents = segmented(error=0.3)
+    row = increment_rows(measured(lookup_model(LEADS), documents)).row(0, named=True)
+    labels, spelled = labels_and(documents, lambda text, place: text[place] in FIRST)
+    assert row["value"] == pytest.approx(auc_of(spelled, labels))
+    assert row["value"] == pytest.approx(0.7, abs=0.05)
+    assert row["low"] < 0.7 < row["high"]
+
+
+def test_random_increments_tell_nothing() -> None:
+    row = increment_rows(measured(lookup_model(LEADS), segmented(num=60, error=0.5))).row(0, named=True)
+    assert row["low"] < 0.5 < row["high"]
+    assert row["p_any_layer"] > 0.05
+
+
+def test_the_correction_is_for_the_number_of_layers() -> None:
+    documents = segmented(num=40, error=0.45)
+    generator = random.Random(0)
+    others = [{byte: generator.uniform(0.5, 1.5) for byte in (0x80, 0x81, 0x83, 0x90, 0x91, 0xAF)} for _ in range(4)]
+    alone, among = (
+        increment_rows(measured(lookup_model(LEADS, *layers), documents), "whole character").row(0, named=True)
+        for layers in ([], others)
+    )
+    assert (among["value"], among["low"], among["high"]) == (alone["value"], alone["low"], alone["high"])
+    assert among["low_any_layer"] < alone["low"] < alone["value"] < alone["high"] < among["high_any_layer"]
+    assert among["p_any_layer"] > alone["p_any_layer"]
+
+
+def test_increments_add_nothing_to_an_entropy_that_they_repeat() -> None:
+    # Predictions are sure behind 80-83, so entropy tells which character stands before the gap, as do increments
+    # there; but those of lead bytes tell what stands behind it.
+    sure = {0x80: 6.0, 0x81: 6.0, 0x83: 6.0}
+    model = lookup_model({0x80: 2.0, 0x81: 2.0, 0x83: 2.0}, LEADS, certainty=sure)
+    documents = segmented(num=40, error=0.2)
+    table = boundaries(model, documents)
+    gains = table.filter(quantity="auc gain").sort("layer")
+    at_byte_before = gains.filter(scored_at="byte before", layer=0).row(0, named=True)
+    assert at_byte_before["value"] == pytest.approx(0, abs=0.01)
+    at_lead = gains.filter(scored_at="lead byte", layer=1).row(0, named=True)
+    assert at_lead["low_any_layer"] > 0.1
+    assert at_lead["p_any_layer"] < 0.01
+    both = table.filter(quantity="auc", score="entropy + surprisal + increment", scored_at="lead byte", layer=1)
+    without = table.filter(score="entropy + surprisal")
+    assert at_lead["value"] == pytest.approx(both["value"].item() - without["value"].item())
+
+
+def test_entropy_is_that_of_the_prediction_before_the_gap() -> None:
+    labels, before = labels_and(segmented(), lambda text, place: text[place - 1] in INNER)
+    table = measured(lookup_model({}, certainty={0x80: 6.0, 0x81: 6.0, 0x83: 6.0}), segmented())
+    assert table.filter(score="entropy")["value"].item() == pytest.approx(auc_of(before, labels))
+
+
+def test_a_probe_finds_what_increments_do_not_show() -> None:
+    documents = segmented(error=0.1)
+    labels, spelled = labels_and(documents, lambda text, place: text[place] in FIRST)
+    table = boundaries(lookup_model({}, {}), documents)
+    assert increment_rows(table)["value"].to_list() == [0.5, 0.5]
+    probes = table.filter(score="linear probe of the residual stream").sort("layer")
+    assert probes["layer"].to_list() == [0, 1]
+    assert probes["value"].to_list() == pytest.approx([auc_of(spelled, labels)] * 2, abs=0.03)
+    nothing = boundaries(lookup_model({}), segmented(num=40, error=0.5)).filter(
+        score="linear probe of the residual stream"
+    )
+    assert nothing["low"].item() < 0.5 < nothing["high"].item()
+
+
+def test_counts_come_from_the_training_corpus(make_corpus: Callable[..., Corpus]) -> None:
+    # 一唐 is a word of the corpus, 唐一 stands there where one word follows another.
+    corpus = make_corpus(zh=(["一唐一唐一唐"] * 30 + ["一丁七"], ["一唐"]))
+    documents = [Segmentation("一唐一唐一唐", (2, 4))] * 12
+    table = measured(lookup_model(LEADS), documents, corpus=corpus)
+    assert table.filter(score="-PMI")["value"].item() == 1.0
+    assert table.filter(score="branching entropy")["value"].item() == 1.0
+    without = measured(lookup_model(LEADS), documents).filter(score="-PMI").row(0, named=True)
+    assert (without["value"], without["note"]) == (None, "not measurable: no training corpus")
+
+
+def test_shared_increments_and_heads() -> None:
+    shared = increment_rows(measured(lookup_model(LEADS, {}, scope="shared"), segmented()))
+    assert (shared["layer"].to_list(), shared["value"].to_list()) == ([None], [1.0])
+    heads = increment_rows(measured(lookup_model([LEADS, {0xE4: 1.0, 0xE5: 2.0}]), segmented()))
+    assert (heads["head"].to_list(), heads["value"].to_list()) == ([0, 1], [1.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("target", "text", "starts", "table"),
+    [
+        ("words", "ab cd, ef", (3, 5, 7), {ord("c"): 2.0, ord(","): 2.0, ord("e"): 2.0}),
+        ("sentences", "ab cd. Xe fg. Yz", (7, 14), {ord("X"): 2.0, ord("Y"): 2.0}),
+        ("delimiters", "ab, c", (2, 3), {ord(","): 2.0, ord(" "): 2.0}),
+    ],
+)
+def test_other_targets(target: str, text: str, starts: tuple[int, ...], table: dict[int, float]) -> None:
+    found = measured(lookup_model(table), [Segmentation(text, starts)] * 12, target=target)
+    assert increment_rows(found)["value"].item() == 1.0
+
+
+def test_gaps_inside_tokens_are_counted_and_left_out(tmp_path) -> None:
+    model = load(make_base(tmp_path / "base"))
+    stir(attach(model, IncrementConfig(scope="shared")))
+    text = "the cat, sat. on a mat,, and sat"
+    documents = [word_segmentation(text)] * 12
+    table = measured(model, documents, target="words")
+    assert set(table["scored_at"].drop_nulls()) == {"first token", "whole unit", "token before"}
+    notes = table.filter(score="increment")["note"].unique().to_list()
+    assert len(notes) == 1
+    left_out = int(notes[0].split()[0])
+    assert notes[0] == f"{left_out} gaps inside tokens left out"
+    candidates = 12 * sum(c != " " for c in text[1:])
+    assert table.filter(score="increment")["num_gaps"].unique().to_list() == [candidates - left_out]
+
+
+def test_documents_are_taken_until_there_are_enough_gaps() -> None:
+    states: list[tuple[int, int]] = []
+    table = measured(lookup_model(LEADS), segmented(), max_gaps=300, progress=lambda *state: states.append(state))
+    assert table["num_gaps"].drop_nulls().unique().to_list() == [11 * 29]
+    assert states[-1] == (300, 300)
+
+
+def test_what_cannot_be_measured_is_said() -> None:
+    model = lookup_model(LEADS)
+    with pytest.raises(NotMeasurableError, match="nowhere have two Chinese characters side by side"):
+        measured(model, [Segmentation("no Chinese here", (3,))] * 12)
+    with pytest.raises(NotMeasurableError, match="nowhere have"):
+        measured(model, [])
+    with pytest.raises(NotMeasurableError, match="all 24 items are False, so nothing tells the classes apart"):
+        measured(model, [Segmentation("一唐唐", ())] * 12)
+    with pytest.raises(NotMeasurableError, match="9 documents give no interval; give at least 10"):
+        measured(model, segmented(num=9))
+    with pytest.raises(NoIncrementsError):
+        measured(copying_model(increments=None), segmented())
+    with pytest.raises(ConfigError, match="there is no target 'phrases'; choose from chinese-words, words"):
+        measured(model, segmented(), target="phrases")
+
+
+def test_gold_that_does_not_match_its_text(tmp_path) -> None:
+    with pytest.raises(NotMeasurableError, match="a boundary of '一唐' lies beyond its 2 characters"):
+        measured(lookup_model(LEADS), [Segmentation("一唐", (5,))] * 12)
+    for name, line in (("gold.txt", "一 唐唐"), ("text.txt", "一唐丁")):
+        (tmp_path / name).write_text(line + "\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match="give the segmentation of this very text"):
+        read_spaced(tmp_path / "gold.txt", tmp_path / "text.txt")
