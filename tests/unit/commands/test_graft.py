@@ -84,7 +84,7 @@ def test_a_recipe_says_it_all(run, base: Path, text: str, tmp_path: Path) -> Non
         use_cpu = true
     """
     (tmp_path / "mine.toml").write_text(recipe, encoding="utf-8")
-    code, out, err = run("graft", "--recipe", "mine.toml")
+    code, _, err = run("graft", "--recipe", "mine.toml")
     assert code == 0, err
     record = json.loads((tmp_path / "runs" / "mine" / "training.json").read_text())
     assert record["recipe"]["train"] == "lora"
