@@ -26,6 +26,7 @@ from howfar.measures.vocabulary import agreement, movers, vocabulary
 from howfar.models.loading import load
 from howfar.text.corpus import Corpus
 from howfar.text.windows import Windows
+from howfar.training.checkpoints import RECORD, read_record
 from howfar.training.evaluation import DocumentLosses, document_losses
 from howfar.training.graft import graft
 from howfar.training.graft_recipe import GraftRecipe
@@ -41,8 +42,8 @@ def recipe_of(arguments: argparse.Namespace, train: str, scope: str) -> GraftRec
         "max_steps": arguments.steps,
         "per_device_train_batch_size": arguments.batch_size,
         "warmup_steps": arguments.steps // 20,
-        "logging_steps": max(1, arguments.steps // 4),
-        "save_steps": max(1, arguments.steps // 4),
+        "logging_steps": max(1, arguments.steps // 2),
+        "save_steps": max(1, arguments.steps // 2),
         "bf16": arguments.bf16,
         "use_cpu": not torch.accelerator.is_available(),
     }
@@ -60,6 +61,14 @@ def recipe_of(arguments: argparse.Namespace, train: str, scope: str) -> GraftRec
             "trainer": trainer,
         },
     )
+
+
+def is_finished(folder: Path, steps: int) -> bool:
+    """Whether a run came to its end before."""
+    if not (folder / RECORD).is_file():
+        return False
+    record = read_record(folder)
+    return record["step"] == steps and "losses" in record
 
 
 def score(model: torch.nn.Module, corpus: Corpus, arguments: argparse.Namespace) -> DocumentLosses:
@@ -103,13 +112,14 @@ def main() -> None:
     folders: dict[str, Path] = {}
     for train, scope in RUNS:
         folder = arguments.output / f"{train}-{scope}"
-        graft(recipe_of(arguments, train, scope), folder)
+        if not is_finished(folder, arguments.steps):
+            graft(recipe_of(arguments, train, scope), folder)
         folders[folder.name] = folder
         if (folder / "baseline").is_dir():
             folders[f"{train}-baseline"] = folder / "baseline"
         print(f"{folder.name}: done after {time.time() - begun:.0f} s", flush=True)
 
-    probe = torch.stack([torch.from_numpy(window) for window in Windows(corpus.held_out, arguments.context, 0, 8)])
+    probe = torch.stack([torch.from_numpy(window) for window in Windows(corpus.held_out, arguments.context, 0, 4)])
     losses, tables, spread = {"base": score(load(arguments.base), corpus, arguments)}, {}, {}
     for name, folder in folders.items():
         model = load(folder)

@@ -1,17 +1,19 @@
 """`howfar graft` from end to end, on a tiny pretrained Llama; and every bad input is one line and leaves nothing."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from howfar.models.loading import load
-from howfar.positions import increments_of
+from howfar.positions import IncrementConfig, attach, increments_of, override
 from support.grafts import make_base, make_gguf, make_text
 
 SMALL = ["--set", "trainer.per_device_train_batch_size=2", "--set", "trainer.use_cpu=true", "--context", "16"]
@@ -53,6 +55,31 @@ def test_a_model_is_grafted_and_looked_at(run, base: Path, text: str, tmp_path: 
     assert code == 0, err
     first, second, _ = json.loads(out)["increments"]
     assert (first == second) == (scope == "shared")
+
+
+@pytest.mark.skipif(
+    "HOWFAR_PRETRAINED" not in os.environ, reason="HOWFAR_PRETRAINED names no pretrained model's folder"
+)
+@pytest.mark.parametrize("scope", ["shared", "per_layer"])
+def test_a_pretrained_model_goes_from_the_identity_to_trained(run, tmp_path: Path, scope: str) -> None:
+    """On this project's own pages, which are nothing like what a small model was trained on."""
+    pretrained = os.environ["HOWFAR_PRETRAINED"]
+    text = ["--text", str(Path(__file__).parents[3] / "docs" / "*.md"), "--scope", scope, "-o", "out"]
+    options = ["trainer.use_cpu=true", "trainer.warmup_steps=5", "increment_learning_rate=0.03"]
+    settings = [part for option in options for part in ("--set", option)]
+    code, out, err = run("graft", pretrained, *text, "--steps", "40", "--context", "64", *settings)
+    assert code == 0, err
+    assert losses(out)["with learned increments"] < losses(out)["base model"]
+    trained, base = load(tmp_path / "out"), load(pretrained)
+    token_ids = torch.arange(3, 43).view(2, 20)
+    with torch.no_grad():
+        expected = base(token_ids).logits
+        with override(trained, lambda layer, increments: torch.ones_like(increments)):
+            assert torch.equal(trained(token_ids).logits, expected)
+        assert not torch.equal(trained(token_ids).logits, expected)
+    attach(base, IncrementConfig(scope=scope))
+    with torch.no_grad():
+        assert torch.equal(base(token_ids).logits, expected)
 
 
 def test_the_identity_scores_as_the_base_does_and_the_same_command_carries_on(run, base: Path, text: str) -> None:
