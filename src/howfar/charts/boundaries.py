@@ -72,7 +72,7 @@ def _panel(
         colour = alt.Color("what:N", title=None, scale=alt.Scale(domain=scores), legend=legend)
         base = base.encode(color=colour, yOffset=alt.YOffset("what:N", scale=alt.Scale(domain=scores)))
         step = {"step": SMALL_ROW, "for": "offset"}
-    x = {"title": title, "scale": alt.Scale(domain=reach, nice=True, zero=False)}
+    x: dict[str, Any] = {"title": title, "scale": alt.Scale(domain=reach, nice=True, zero=False)}
     marks = [
         base.mark_rule(strokeWidth=1, opacity=0.8).encode(x=alt.X("low_any_layer:Q", **x), x2="high_any_layer:Q"),
         base.mark_rule(strokeWidth=3, opacity=0.6).encode(x=alt.X("low:Q", **x), x2="high:Q"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from howfar.charts.axes import labelled
+from howfar.charts.glyphs import visible
 from howfar.charts.inline import inline
 from howfar.charts.intervals import names, numbers
 from howfar.charts.picture import Picture
@@ -36,6 +37,7 @@ def draw_gap_effects(
     drawn = table.filter(pl.col("head") == head, pl.col("predicted") < MOST_TOKENS)
     if layer is not None:
         drawn = drawn.filter(pl.col("layer") == layer)
+    drawn = drawn.with_columns(pl.col("predicted_piece", "gap_piece").map_elements(_shown, return_dtype=pl.String))
     layers = drawn["layer"].unique().sort().to_list()
     pieces = _pieces(drawn)
     largest = float(drawn["nats_per_position"].abs().max() or 0) or 1.0  # type: ignore[arg-type]
@@ -43,7 +45,7 @@ def draw_gap_effects(
     cell = CELL if len(layers) == 1 else SMALL_CELL
     side = cell * len(pieces)
     everyone = alt.Scale(domain=list(range(len(pieces))))
-    axis = {"labelExpr": labelled(dict(enumerate(map(_visible, pieces)))), "labelOverlap": False}
+    axis: dict[str, Any] = {"labelExpr": labelled(dict(enumerate(pieces))), "labelOverlap": False}
     axis |= {"labelFontSize": cell - 2, "ticks": False, "domain": False}
     upright = 0 if max(map(len, pieces), default=0) <= 1 else -90
     colour = alt.Color(
@@ -93,13 +95,13 @@ def _pieces(table: pl.DataFrame) -> list[str]:
     return [found[token] for token in sorted(found)]
 
 
-def _panel_title(layer: int) -> object:
+def _panel_title(layer: int) -> Any:
     import altair as alt
 
     return alt.Title(f"layer {layer}", fontSize=12, offset=4)
 
 
-def _visible(piece: str) -> str:
-    """A blank as a mark, a lone byte as its two digits."""
+def _shown(piece: str) -> str:
+    """What is drawn for a token; of a lone byte its two digits."""
     byte = re.fullmatch("<([0-9A-F]{2})>", piece)
-    return byte[1] if byte else {" ": "␣", "\n": "⏎", "\t": "⇥"}.get(piece, piece)
+    return byte[1] if byte else visible(piece)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from howfar.charts.inline import inline
 from howfar.charts.intervals import ROW_HEIGHT, layer_names, names, numbers
@@ -81,7 +81,7 @@ def draw_increments(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     )
 
 
-def _legend(classes: pl.DataFrame) -> object:
+def _legend(classes: pl.DataFrame) -> Any:
     """Only where there is something to tell apart."""
     import altair as alt
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -115,7 +116,8 @@ class Picture:
         check_fonts(self.drawn_text, format)
         if format == "pdf":
             return bytes(vl_convert.vegalite_to_pdf(spec))
-        pixels = float(spec.get("width", 0)) * float(spec.get("height", 0))
+        sizes = (spec.get(side, 0) for side in ("width", "height"))
+        pixels = math.prod(size if isinstance(size, int | float) else 0 for size in sizes)  # else it is by the row
         density = min(_PIXEL_DENSITY, (_MOST_PIXELS / max(pixels, 1.0)) ** 0.5)
         return bytes(vl_convert.vegalite_to_png(spec, scale=density))
 

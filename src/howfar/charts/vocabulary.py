@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from howfar.charts.axes import labelled
+from howfar.charts.glyphs import visible
 from howfar.charts.inline import inline
 from howfar.charts.intervals import names, numbers, zero_line
 from howfar.charts.picture import Picture
@@ -31,8 +32,9 @@ def draw_vocabulary(table: pl.DataFrame, *, num: int = 20, head: int = 0, theme:
     seen = table.filter(pl.col("head") == head, pl.col("count").is_null() | (pl.col("count") > 0))
     ranked = seen.sort("drift", descending=True, maintain_order=True)
     up, down = ranked.filter(pl.col("drift") > 0).head(num), ranked.filter(pl.col("drift") < 0).tail(num)
-    drawn = pl.concat([up, down]).with_row_index("rank").with_columns(pl.col("class").str.replace_all("_", " "))
-    tokens = [_visible(token) for token in drawn["token"].to_list()]
+    drawn = pl.concat([up, down]).with_row_index("rank")
+    tokens = [visible(token) for token in drawn["token"].to_list()]
+    drawn = drawn.with_columns(pl.col("class").str.replace_all("_", " "), token=pl.Series(tokens, dtype=pl.String))
     axis = alt.Axis(labelExpr=labelled(dict(enumerate(tokens))), ticks=False, domain=False, labelOverlap=False)
     bars = (
         alt.Chart(inline(drawn))
@@ -58,9 +60,3 @@ def draw_vocabulary(table: pl.DataFrame, *, num: int = 20, head: int = 0, theme:
         description="Tokens with the largest and the smallest increments",
         drawn_text="".join(tokens),
     )
-
-
-def _visible(token: str) -> str:
-    """A token with its blanks and control characters as marks."""
-    marks = {" ": "␣", "\n": "⏎", "\t": "⇥"}
-    return "".join(marks.get(c, c if c.isprintable() else f"U+{ord(c):04X}") for c in token)

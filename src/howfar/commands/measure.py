@@ -129,7 +129,8 @@ def _print(table: pl.DataFrame, chosen: Measure) -> None:
 
 
 def _write(table: pl.DataFrame, chosen: Measure, output: Path) -> None:
-    from howfar.reports.tables import is_table, write_dataset, write_table
+    from howfar.errors import NotMeasurableError
+    from howfar.reports.tables import is_table, notes, readable, write_dataset, write_table
 
     if not output.suffix:
         write_dataset(table, output, chosen.partitions)
@@ -137,6 +138,8 @@ def _write(table: pl.DataFrame, chosen: Measure, output: Path) -> None:
     elif is_table(output):
         write_table(table, output)
         typer.echo(f"The table is in {output}")
+    elif not readable(table, chosen.columns, 1)[1]:
+        raise NotMeasurableError(f"there is nothing to draw: {'; '.join(notes(table))}")
     else:
         chosen.draw(table).save(output)
         typer.echo(f"The picture is in {output}")

@@ -19,7 +19,8 @@ def progress_bars() -> Iterator[Callable[[str], Progress]]:
     from rich.console import Console
     from rich.progress import Progress as Bars
 
-    with Bars(console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    with Bars(console=console, transient=True, disable=not console.is_terminal) as bars:
 
         def begin(what: str) -> Progress:
             for finished in bars.task_ids:

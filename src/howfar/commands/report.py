@@ -46,24 +46,15 @@ def report(
     from howfar.commands.progress import progress_bars
     from howfar.reports.inputs import read_inputs
     from howfar.reports.report import report
-    from howfar.reports.tables import check_page
+    from howfar.reports.tables import check_folder_of_tables, check_page
 
     check_page(output)
-    inputs = read_inputs(corpus=corpus, texts=text, gold=gold, seed=seed)
     if tables is not None:
-        _make_folder(tables)
+        check_folder_of_tables(tables)
+    inputs = read_inputs(corpus=corpus, texts=text, gold=gold, seed=seed)
     with progress_bars() as watch:
         found = report(models, inputs, measures=measure, watch=watch)
     found.save(output)
     typer.echo(f"The report is in {output}")
     if tables is not None:
         typer.echo(f"{len(found.save_tables(tables))} tables are in {tables}")
-
-
-def _make_folder(path: Path) -> None:
-    from howfar.errors import OutputError
-
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be made a folder ({error.strerror}); name another one") from error

@@ -99,11 +99,12 @@ class ClassSums:
     def none(cls, num_layers: int, num_heads: int, num_classes: int, num_documents: int) -> ClassSums:
         """Before any token was read."""
         shape = (num_layers, num_heads, num_classes)
-        zeros = (np.zeros(shape) for _ in range(3))
         return cls(
             np.zeros((num_classes, num_documents)),
             np.zeros((*shape, num_documents)),
-            *zeros,
+            np.zeros(shape),
+            np.zeros(shape),
+            np.zeros(shape),
             np.full(shape, np.inf),
             np.full(shape, -np.inf),
         )
@@ -136,5 +137,12 @@ class ClassSums:
     @property
     def totals(self) -> Spread:
         """Over all documents and classes, `[layer, head]`."""
-        sums = (part.sum(axis=-1) for part in (self.sums.sum(axis=-1), self.squares, self.at_zero, self.at_maximum))
-        return Spread(self.counts.sum(), *sums, self.lowest.min(axis=-1), self.highest.max(axis=-1))
+        return Spread(
+            self.counts.sum(),
+            self.sums.sum(axis=(-2, -1)),
+            self.squares.sum(axis=-1),
+            self.at_zero.sum(axis=-1),
+            self.at_maximum.sum(axis=-1),
+            self.lowest.min(axis=-1),
+            self.highest.max(axis=-1),
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -46,6 +46,9 @@ class Window:
 
     document: int
     tokens: NDArray[np.int64]
+
+
+AnyWindow = TypeVar("AnyWindow", bound=Window)
 
 
 def window_length(model: PreTrainedModel) -> int:
@@ -112,7 +115,7 @@ def check_vocabulary(model: PreTrainedModel, windows: Sequence[Window]) -> None:
         )
 
 
-def in_batches(windows: Sequence[Window], size: int) -> Iterator[Sequence[Window]]:
+def in_batches(windows: Sequence[AnyWindow], size: int) -> Iterator[Sequence[AnyWindow]]:
     """The windows in their order, some at a time."""
     for begin in range(0, len(windows), size):
         yield windows[begin : begin + size]

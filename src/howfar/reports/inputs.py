@@ -42,12 +42,14 @@ class Inputs:
 
     @property
     def given(self) -> set[str]:
-        """Names of what was given; `seed` always is."""
-        return {field.name for field in fields(self) if getattr(self, field.name) is not None} - {"seed"}
+        """Names of what was given; `corpus` if the texts are one; `seed`, which always is, left out."""
+        names = {field.name for field in fields(self) if getattr(self, field.name) is not None} - {"seed"}
+        return names if self.corpus is None else names - {"texts"} | {"corpus"}
 
     def only(self, names: set[str]) -> Inputs:
         """Those of them that have one of these names; and the seed."""
-        return Inputs(**{name: getattr(self, name) for name in self.given & names}, seed=self.seed)
+        kept = {"texts" if name == "corpus" else name for name in self.given & names}
+        return Inputs(**{name: getattr(self, name) for name in kept}, seed=self.seed)
 
     @property
     def some_texts(self) -> Corpus | Sequence[str]:

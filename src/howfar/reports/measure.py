@@ -34,7 +34,8 @@ class Measure:
         question: What it asks.
         run: Gives its table.
         draw: Draws the table.
-        needs: Names of `Inputs` that it must be given; alternatives are parted by `|`.
+        needs: Names of `Inputs` that it must be given; alternatives are parted by `|`. A corpus is texts as well;
+            `corpus` is for what makes no use of texts that are none.
         takes: Names of further ones that it may be given.
         sample: What the size of its sample counts; empty if there is no size to choose.
         columns: What to show where there is little room: columns, or `"value [low, high]"` for three in one, or
@@ -59,8 +60,9 @@ class Measure:
     @property
     def uses(self) -> set[str]:
         """Names of all `Inputs` that it can use."""
-        needed = {name for need in self.needs for name in need.split("|")}
-        return needed | set(self.takes) | ({"sample"} if self.sample else set())
+        used = {name for need in self.needs for name in _alternatives(need)}
+        used |= {name for taken in self.takes for name in _alternatives(taken)}
+        return used | ({"sample"} if self.sample else set())
 
     def check(self, inputs: Inputs) -> None:
         """Find what is missing or of no use, before any work.
@@ -69,15 +71,23 @@ class Measure:
             ConfigError: Something is.
         """
         for need in self.needs:
-            if not inputs.given.intersection(need.split("|")):
+            if not inputs.given & _alternatives(need):
                 raise ConfigError(f"{self.name} needs {_listed(need, 0)}; give {_listed(need, 1)}")
         for name in sorted(inputs.given - self.uses):
-            raise ConfigError(f"{self.name} makes no use of {_listed(name, 0)}; leave out {_listed(name, 1)}")
+            option = "--text FILE" if name == "texts" else _listed(name, 1)
+            raise ConfigError(f"{self.name} makes no use of {_listed(name, 0)}; leave out {option}")
         if inputs.sample is not None and inputs.sample < 1:
             raise ConfigError(f"a sample of {inputs.sample} {self.sample} is none; give 1 or more")
 
 
+def _alternatives(need: str) -> set[str]:
+    """Names of what fills a need."""
+    names = set(need.split("|"))
+    return names | {"corpus"} if "texts" in names else names
+
+
 _INPUTS = {
+    "corpus": ("a corpus", "--corpus FOLDER"),
     "texts": ("text", "--corpus FOLDER or --text FILE"),
     "gold": ("a gold segmentation", "--gold FILE"),
     "target": ("a target", "--target NAME"),

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from howfar.charts.page import library, script_json
 from howfar.charts.theme import COLOURS, config
 from howfar.reports.published import RUNS, published
-from howfar.reports.report import Report, Section
 from howfar.reports.tables import notes, readable
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from howfar.reports.report import Report, Section
 
 MOST_ROWS = 400  # of a table in the page
 

@@ -48,7 +48,7 @@ MEASURES = {
             run=runners.run_pairs,
             draw=draw_pairs,
             needs=(),
-            takes=("texts", "pairs", "language"),
+            takes=("corpus", "pairs", "language"),
             columns=(
                 "control",
                 "site",
@@ -97,7 +97,7 @@ MEASURES = {
             run=runners.run_vocabulary,
             draw=draw_vocabulary,
             needs=(),
-            takes=("texts",),
+            takes=("corpus",),
             columns=("head", "token_id", "token", "class", "count", "increment", "drift"),
         ),
         Measure(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from howfar.charts.picture import write_whole
-from howfar.errors import ConfigError, NoIncrementsError, NotMeasurableError
+from howfar.errors import ConfigError, MissingExtraError, NoIncrementsError, NotMeasurableError, OutputError
 from howfar.measures.pair_lists import LANGUAGES
 from howfar.models.loading import load
 from howfar.positions import increments_of
@@ -88,6 +88,10 @@ class Report:
         Raises:
             OutputError: One cannot be written.
         """
+        try:
+            Path(folder).mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder} cannot be made a folder ({error.strerror}); name another one") from error
         paths = []
         for section in self.sections:
             if section.table is not None:
@@ -141,7 +145,7 @@ def _variants(measure: Measure, inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
     given = inputs.only(measure.uses)
     if measure.name == "boundaries":
         if inputs.gold is not None:
-            yield "Chinese words, gold", replace(given, target="chinese-words")
+            yield "Chinese words, gold", replace(given, texts=inputs.corpus, target="chinese-words")
         if inputs.texts is not None:
             yield "Chinese words, jieba", replace(given, gold=None, target="chinese-words")
             yield "words", replace(given, gold=None, target="words")
@@ -157,7 +161,7 @@ def _measured(section: Section, model: PreTrainedModel | None, progress: Progres
     try:
         section.measure.check(section.inputs)
         table = section.measure.run(model, section.inputs, progress)
-    except (NotMeasurableError, ConfigError) as error:
+    except (NotMeasurableError, MissingExtraError, ConfigError) as error:
         return replace(section, missing=str(error))
     scope = None if model is None else _scope(model)
     beside = None if scope is None else beside_published(section.measure.name, table, scope)

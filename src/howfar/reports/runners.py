@@ -53,6 +53,10 @@ def run_boundaries(model: PreTrainedModel, inputs: Inputs, progress: Progress | 
     target = inputs.target or DEFAULT_TARGET
     if target not in TARGETS:
         raise ConfigError(f"there is no target {target!r}; choose from {', '.join(TARGETS)}")
+    if inputs.gold is not None and inputs.texts is not None and inputs.corpus is None:
+        raise ConfigError(
+            "boundaries are either known from --gold FILE or found by rule in --text FILE; give one of the two"
+        )
     return boundaries(
         model,
         inputs.gold if inputs.gold is not None else _segmented(model, inputs, target),
@@ -108,8 +112,6 @@ def run_vocabulary(model: PreTrainedModel, inputs: Inputs, progress: Progress | 
     """Farthest from the mean first; the corpus, if there is one, is where tokens are counted."""
     import polars as pl
 
-    if inputs.texts is not None and inputs.corpus is None:
-        raise ConfigError("vocabulary counts tokens in a training corpus; give --corpus FOLDER, or leave out --text")
     table = vocabulary(model, inputs.corpus)
     never_seen = pl.col("count").fill_null(1) == 0
     return table.sort(never_seen, -pl.col("drift").abs(), maintain_order=True)

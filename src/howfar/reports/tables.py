@@ -58,9 +58,25 @@ def check_page(path: Path) -> None:
     _check_folder(path)
 
 
+def check_folder_of_tables(path: Path) -> None:
+    """Find fault with a folder for tables before any work is done.
+
+    Raises:
+        OutputError: Something else has its name, or it cannot be made where it is to be.
+    """
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path} is no folder; name another one for the tables")
+    if not path.exists():
+        _check_folder(path)
+
+
 def _check_folder(path: Path) -> None:
     if not path.parent.is_dir():
         raise OutputError(f"{path} cannot be written: there is no folder {path.parent}; make it, or choose another")
+    if path.is_dir():
+        raise OutputError(f"{path} cannot be written: it is a folder; name a file in it")
+    if not os.access(path.parent, os.W_OK):
+        raise OutputError(f"{path} cannot be written: the folder {path.parent} is read-only; choose another")
 
 
 def write_table(table: pl.DataFrame, path: Path) -> None:
@@ -136,14 +152,11 @@ def readable(table: pl.DataFrame, columns: Sequence[str], most_rows: int) -> tup
     """
     import polars as pl
 
-    shown = [
-        column
-        for column in map(Column.parse, columns)
-        if column.value in table.columns and table[column.value].null_count() < len(table)
-    ]
-    estimates = [column.value for column in shown if column.low]
+    known = [column for column in map(Column.parse, columns) if column.value in table.columns]
+    estimates = [column.value for column in known if column.low]
     if estimates:  # what has no number has a note
         table = table.filter(pl.any_horizontal(pl.col(estimates).is_not_null()))
+    shown = [column for column in known if table[column.value].null_count() < len(table)]
     headings = [column.value.replace("num_", "").replace("_", " ") for column in shown]
     return headings, [[column.cell(row) for column in shown] for row in table.head(most_rows).iter_rows(named=True)]
 

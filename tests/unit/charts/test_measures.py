@@ -80,7 +80,7 @@ def test_pairs() -> None:
 
 @pytest.mark.parametrize("text", ["ab cd\n", "a\"b'c"])
 def test_gap_effects(text: str) -> None:
-    picture = draw_gap_effects(gap_effects(copying_model(off_target=0.5), text), 0)
+    picture = draw_gap_effects(gap_effects(copying_model(off_target=0.5), text).table(), layer=0)
     assert len(rows_of(picture)) == len(text) * (len(text) - 1) / 2
     check_drawn(picture, "layer 0", "wider gap before")
     if " " in text:

@@ -1,0 +1,207 @@
+"""`howfar measure`, from arguments to tables and pictures."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from howfar.models.loading import save
+from howfar.reports.registry import MEASURES
+from support.copying import copying_model
+
+GOLD = [["一唐", "七唑"], ["丁", "一唯", "七"], ["一唐", "丁"]] * 4
+
+
+@pytest.fixture(scope="session")
+def plain_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with plain positions."""
+    folder = tmp_path_factory.mktemp("models") / "plain"
+    save(copying_model(increments=None), folder)
+    return folder
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Texts and a gold segmentation to measure on, in the folder that commands run in."""
+    texts = [f"The keeper of light {number} saw {number * 7} ships, and slept." for number in range(12)]
+    (tmp_path / "text.txt").write_text("\n\n".join(texts), encoding="utf-8")
+    (tmp_path / "gold.txt").write_text("\n".join(" ".join(words) for words in GOLD), encoding="utf-8")
+    return tmp_path
+
+
+def test_without_a_name_it_lists_the_measures(run):
+    code, out, err = run("measure")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert [line.split()[0] for line in lines if line and line.split()[0] in MEASURES] == list(MEASURES)
+    assert lines[-1].startswith("For example: howfar measure")
+
+
+def test_a_table_with_intervals_and_notes_is_printed(run, model_folder: Path, files: Path):
+    code, out, err = run("measure", "increments", "--text", "text.txt", "--model", str(model_folder))
+    assert (code, err) == (0, "")
+    assert "mean" in out
+    assert "lowercase" in out
+    assert " [" in out
+    assert "not measurable: cjk_lead occurs in none of the texts (1 row)" in out
+    assert set(files.iterdir()) == {files / "text.txt", files / "gold.txt"}
+
+
+def test_long_tables_are_cut_in_the_terminal_and_whole_in_the_file(run, model_folder: Path, files: Path):
+    code, out, _ = run("measure", "vocabulary", "--model", str(model_folder), "-o", "v.csv")
+    assert code == 0
+    assert "These are 40 of 257 rows; -o vocabulary.csv writes all of them." in out
+    assert out.splitlines()[-1] == "The table is in v.csv"
+    table = pl.read_csv(files / "v.csv")
+    assert len(table) == 257
+    assert table["drift"].abs().is_sorted(descending=True)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "json"])
+def test_tables_hold_the_same_in_every_format(run, model_folder: Path, files: Path, ending: str):
+    name = f"table.{ending}"
+    arguments = ["measure", "gap_effects", "--text", "text.txt", "--sample", "5", "--model", str(model_folder)]
+    assert run(*arguments, "-o", name)[0] == 0
+    readers: dict[str, Callable[[Path], pl.DataFrame]] = {
+        "csv": pl.read_csv,
+        "parquet": pl.read_parquet,
+        "json": lambda path: pl.DataFrame(json.loads(path.read_text(encoding="utf-8"))),
+    }
+    table = readers[ending](files / name)
+    assert len(table) == 2 * 10  # two layers; pairs of five tokens
+    assert table["predicted_piece"][-1] == "k"
+    assert table["nats_per_position"].is_not_null().all()
+
+
+@pytest.mark.parametrize(
+    ("ending", "magic"), [("html", b"<!doctype html"), ("svg", b"<svg"), ("png", b"\x89PNG"), ("pdf", b"%PDF")]
+)
+def test_pictures_in_every_format(run, model_folder: Path, files: Path, ending: str, magic: bytes):
+    name = f"picture.{ending}"
+    code, out, err = run("measure", "vocabulary", "--model", str(model_folder), "-o", name)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == f"The picture is in {name}"
+    assert (files / name).read_bytes().lstrip()[: len(magic)].lower() == magic.lower()
+
+
+def test_boundaries_from_gold_and_by_rule(run, model_folder: Path, files: Path):
+    options = ["--model", str(model_folder), "-o", "b.parquet"]
+    code, out, err = run("measure", "boundaries", "--gold", "gold.txt", *options)
+    assert (code, err) == (0, "")
+    assert "not measurable: no training corpus (4 rows)" in out
+    table = pl.read_parquet(files / "b.parquet")
+    assert set(table["target"]) == {"chinese-words"}
+    assert table["num_gaps"].max() == sum(len("".join(words)) - 1 for words in GOLD)
+    code, _, err = run("measure", "boundaries", "--text", "text.txt", "--target", "words", *options)
+    assert (code, err) == (0, "")
+    assert set(pl.read_parquet(files / "b.parquet")["target"]) == {"words"}
+
+
+@pytest.mark.parametrize("name", ["attention", "interventions", "extrapolation"])
+def test_other_measures_of_texts(run, files: Path, name: str):
+    save(copying_model(max_position_embeddings=8), files / "model")
+    text = ["--text", "text.txt", "--sample", "12"]
+    code, _, err = run("measure", name, *text, "--model", "model", "-o", "x.parquet")
+    assert (code, err) == (0, "")
+    assert len(pl.read_parquet(files / "x.parquet"))
+
+
+def test_neutrality(run, model_folder: Path, plain_folder: Path, files: Path):
+    arguments = ["neutrality", "--text", "text.txt", "--model", str(model_folder), "--against", str(plain_folder)]
+    code, _, err = run("measure", *arguments, "-o", "x.parquet")
+    assert (code, err) == (0, "")
+    assert len(pl.read_parquet(files / "x.parquet"))
+
+
+def test_pairs_of_ones_own(run, model_folder: Path, files: Path):
+    rows = [f"red{n},river{n},place" for n in range(12)]
+    (files / "pairs.csv").write_text("\n".join(["first,second,type", *rows]), encoding="utf-8")
+    code, _, err = run("measure", "pairs", "--pairs", "pairs.csv", "--model", str(model_folder), "-o", "x.parquet")
+    assert (code, err) == (0, "")
+    assert pl.read_parquet(files / "x.parquet")["num_pairs"].max() == 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("increment --text text.txt", "there is no measure 'increment'; choose from increments, boundaries"),
+        ("increments", "increments needs text; give --corpus FOLDER or --text FILE"),
+        ("boundaries", "boundaries needs a gold segmentation or text; give --gold FILE or --corpus FOLDER or --text"),
+        ("increments --corpus nowhere", "there is no folder nowhere; make a corpus with"),
+        ("increments --corpus here --text text.txt", "give either --corpus FOLDER or --text FILE, not both"),
+        ("increments --text nowhere.txt", "nowhere.txt cannot be read (No such file or directory)"),
+        ("increments --text empty.txt", "there is no text in the files"),
+        ("increments --text bad.txt", "bad.txt is not UTF-8"),
+        ("increments --text text.txt --target words", "increments makes no use of a target; leave out --target NAME"),
+        ("pairs --text text.txt", "pairs makes no use of text; leave out --text FILE"),
+        ("vocabulary --text text.txt", "vocabulary makes no use of text; leave out --text FILE"),
+        ("increments --text text.txt --classes words", "classes are 'words'; give 'text', or 'code'"),
+        ("increments --text text.txt --sample 0", "a sample of 0 documents is none; give 1 or more"),
+        ("increments --text text.txt --sample 9", "9 documents with text give no interval; give at least 10"),
+        ("increments --text text.txt -o x.xlsx", "'x.xlsx' ends in '.xlsx'; end it in .csv, .parquet, .json"),
+        ("increments --text text.txt -o x", "'x' ends in ''; end it in .csv"),
+        ("increments --text text.txt -o nowhere/x.csv", "there is no folder nowhere; make it, or choose another"),
+        ("increments --text text.txt -o folder.csv", "folder.csv cannot be written: it is a folder"),
+        ("boundaries --text text.txt", "the documents nowhere have two Chinese characters side by side"),
+        ("boundaries --gold gold.txt --text text.txt", "either known from --gold FILE or found by rule in --text FILE"),
+        ("boundaries --gold nowhere.txt", "nowhere.txt cannot be read: No such file or directory"),
+        ("boundaries --gold one.txt", "give labels of both kinds"),
+        ("boundaries --gold few.txt", "3 documents are too few to hold some out; give at least 10"),
+        ("boundaries --gold bad.conllu", "line 1 of bad.conllu is not CoNLL-U"),
+        ("boundaries --gold other.conllu", "give the segmentation of this very text"),
+        ("boundaries --gold gold.txt --target phrases", "there is no target 'phrases'; choose from chinese-words"),
+        ("pairs --language de", "'de'"),
+        ("pairs --pairs nowhere.csv", "nowhere.csv"),
+        ("neutrality --text text.txt", "neutrality needs models to compare with; give --against MODEL"),
+        ("neutrality --text text.txt --against no-such-model", "no-such-model"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(run, model_folder: Path, files: Path, arguments: str, said: str):
+    (files / "empty.txt").write_text("\n\n", encoding="utf-8")
+    (files / "bad.txt").write_bytes(b"ok \xff")
+    (files / "one.txt").write_text("一\n" + "一唐七唑\n" * 12, encoding="utf-8")
+    (files / "few.txt").write_text("一唐 七唑\n" * 3, encoding="utf-8")
+    (files / "bad.conllu").write_text("no such thing\n", encoding="utf-8")
+    words = "".join(f"{i}\t{word}\t_\t_\t_\t_\t_\t_\t_\t_\n" for i, word in enumerate(["一唐", "七"], start=1))
+    (files / "other.conllu").write_text(f"# text = 一唐丁\n{words}\n", encoding="utf-8")
+    (files / "folder.csv").mkdir()
+    before = set(files.iterdir())
+    code, _, err = run("measure", *arguments.split(), "--model", str(model_folder))
+    assert code == 2, err
+    assert err.startswith("error: ")
+    assert said in err
+    assert err.count("\n") == 1
+    assert set(files.iterdir()) == before
+
+
+def test_a_model_without_increments_is_refused_where_they_are_asked_about(run, plain_folder: Path, files: Path):
+    for name in ("increments", "attention", "interventions", "gap_effects"):
+        code, _, err = run("measure", name, "--text", "text.txt", "--model", str(plain_folder))
+        assert (code, err.count("\n")) == (2, 1)
+        assert "increments" in err
+
+
+def test_what_has_no_number_is_not_drawn_but_may_be_written(run, model_folder: Path, files: Path):
+    arguments = ["measure", "extrapolation", "--text", "text.txt", "--model", str(model_folder)]
+    code, _, err = run(*arguments, "-o", "x.svg")
+    assert code == 2
+    assert "there is nothing to draw: not measurable:" in err
+    assert not (files / "x.svg").exists()
+    assert run(*arguments, "-o", "x.csv")[0] == 0
+    assert "not measurable" in (files / "x.csv").read_text(encoding="utf-8")
+
+
+def test_a_full_disk_leaves_the_table_of_before(run, model_folder: Path, files: Path, monkeypatch: pytest.MonkeyPatch):
+    (files / "x.csv").write_text("before", encoding="utf-8")
+
+    def full(path: Path, content: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    code, _, err = run("measure", "vocabulary", "--model", str(model_folder), "-o", "x.csv")
+    assert code == 2
+    assert "x.csv cannot be written (No space left on device); choose another place" in err
+    assert (files / "x.csv").read_text(encoding="utf-8") == "before"
+    assert {path.name for path in files.iterdir()} == {"x.csv", "text.txt", "gold.txt"}
