@@ -230,7 +230,9 @@ def _passage_rows(found: _Found, num: int, per_document: int, width: int) -> Ite
                 for candidates in [found.ends.candidates(sign, quantity, of_class)]
             ]
             every = [candidate for pool in pools for candidate in pool]
-            chosen = choose(every, num, per_stretch=per_document, apart=width)
+            # Where the token decides, a passage is but an example of it, and may be anywhere.
+            limits = (len(every), 0) if quantity in found.ends.by_token else (per_document, width)
+            chosen = choose(every, num, per_stretch=limits[0], apart=limits[1])
             for rank, candidate in enumerate(chosen, start=1):
                 of_class = candidate.item.class_number
                 increment = sign * candidate.value

@@ -161,7 +161,7 @@ class Ends:
     """
 
     def __init__(self, num_quantities: int, num_classes: int, size: int, by_token: Iterable[int] = ()) -> None:
-        self._by_token = set(by_token)
+        self.by_token = frozenset(by_token)
         self._pools = {
             sign: [[Extremes[Passage](size) for _ in range(num_classes)] for _ in range(num_quantities)]
             for sign in (1, -1)
@@ -185,7 +185,7 @@ class Ends:
             promising = traced.is_scored & (signed > thresholds[:, traced.classes])
             for quantity, of_quantity in enumerate(pools):
                 tokens = np.flatnonzero(promising[quantity])
-                if quantity in self._by_token:
+                if quantity in self.by_token:
                     tokens = tokens[np.unique(traced.trace.token_ids[tokens], return_index=True)[1]]
                 for of_class in np.unique(traced.classes[tokens]).tolist():
                     own = tokens[traced.classes[tokens] == of_class]
@@ -202,11 +202,11 @@ class Ends:
     ) -> None:
         taken: list[int] = []
         stretch = (traced.stretch.document.source, traced.stretch.document.number, traced.stretch.start)
-        if quantity in self._by_token:
+        if quantity in self.by_token:
             per_stretch = len(tokens)
         for token in tokens[np.argsort(-signed[tokens], kind="stable")][:MOST_TRIED].tolist():
             place = int(traced.places[token])
-            if quantity in self._by_token:
+            if quantity in self.by_token:
                 key: Hashable = int(traced.trace.token_ids[token])
             elif any(abs(place - other) < traced.width for other in taken):
                 continue
