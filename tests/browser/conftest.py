@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from browser.visiting import PATIENCE, Visit
+
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
     "--no-sandbox",
@@ -18,8 +20,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE = 60_000  # milliseconds, for a machine that has much else to do
 NAMES = ("tiny", "other")
+WINDOW = {"width": 1280, "height": 1200}
 
 
 def pytest_collection_modifyitems(config, items):
@@ -51,6 +53,13 @@ def model_folders(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def model(model_folders):
+    import howfar
+
+    return howfar.load(model_folders[0])
+
+
+@pytest.fixture(scope="session")
 def server(model_folders, tmp_path_factory):
     """The running explorer: its process and its address, token included."""
     log = tmp_path_factory.mktemp("server") / "log"
@@ -67,15 +76,16 @@ def server(model_folders, tmp_path_factory):
     finally:
         process.terminate()
         process.wait(20)
+    assert "Traceback" not in log.read_text()
 
 
 def _address(process: subprocess.Popen, log: Path) -> str:
-    until = time.monotonic() + 120
+    until = time.monotonic() + PATIENCE / 1000
     while time.monotonic() < until and process.poll() is None:
         address = next((word for word in log.read_text().split() if word.startswith("http://")), None)
         if address:
             return address
-        time.sleep(0.2)
+        time.sleep(0.1)
     raise AssertionError(f"the explorer did not start: {log.read_text()}")
 
 
@@ -88,63 +98,29 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture
-def visit(chromium, server):
-    """Opens the page, and afterwards checks that nothing went wrong in it: see `Visit`."""
-    visits = []
+@pytest.fixture(scope="session")
+def one_browser(chromium):
+    """A browser that keeps the page's scripts from one visit to the next."""
+    with chromium.new_context(viewport=WINDOW) as context:
+        yield context
 
-    def open_page(query="", **options):
-        context = chromium.new_context(viewport={"width": 1280, "height": 1200}, **options)
-        visits.append(Visit(context, server[1] + query))
+
+@pytest.fixture
+def visit(chromium, one_browser, server):
+    """Opens the page, and afterwards checks that nothing went wrong in it: see `Visit`."""
+    visits, contexts = [], []
+
+    def open_page(query="", *, wait=True, **options):
+        if options:
+            contexts.append(chromium.new_context(**{"viewport": WINDOW, **options}))
+        visits.append(Visit(contexts[-1] if options else one_browser, server[1] + query, wait=wait))
         return visits[-1]
 
     yield open_page
     for visit in visits:
-        visit.page.context.close()
+        visit.page.close()
+    for context in contexts:
+        context.close()
+    for visit in visits:
         assert visit.errors == []
         assert visit.foreign == []
-
-
-class Visit:
-    """One visitor's page, and what a test does in it."""
-
-    def __init__(self, context, address):
-        self.errors, self.foreign = [], []
-        self.page = context.new_page()
-        self.page.set_default_timeout(PATIENCE)
-        self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("request", lambda request: self._is_foreign(request.url) and self.foreign.append(request.url))
-        self.page.goto(address)
-        self.page.wait_for_selector(".howfar-live[data-revision]")
-        self.page.wait_for_selector("#selection")
-
-    @staticmethod
-    def _is_foreign(url):
-        return not url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:"))
-
-    @property
-    def picture(self):
-        return self.page.locator(".howfar-live").first
-
-    @property
-    def selection(self):
-        return self.page.locator("#selection").inner_text()
-
-    def revision(self):
-        return int(self.picture.get_attribute("data-revision"))
-
-    def until(self, condition, what=None):
-        until = time.monotonic() + PATIENCE / 1000
-        while not condition():
-            assert time.monotonic() < until, what or "it did not happen"
-            self.page.wait_for_timeout(50)
-
-    def type_text(self, text):
-        """Replace the text, and wait for its picture."""
-        before = self.revision()
-        self.page.locator("textarea").first.fill(text)
-        self.until(lambda: self.revision() > before, "the picture did not change")
-
-    def show(self, name):
-        self.page.get_by_role("tab", name=name).click()

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from howfar.charts.inline import inline
 from howfar.charts.picture import Picture
-from howfar.charts.theme import Theme
+from howfar.charts.theme import COLOURS, Theme
 
 if TYPE_CHECKING:
     import polars as pl
-
-HERE, OTHER = "#D55E00", "#0072B2"
 
 
 def increments_of_alternatives(candidates: pl.DataFrame, *, width: int = 940, theme: Theme = "light") -> Picture:
@@ -24,16 +22,17 @@ def increments_of_alternatives(candidates: pl.DataFrame, *, width: int = 940, th
     """
     import altair as alt
 
+    other, of_here, *_ = COLOURS[theme]["category"]
     base = alt.Chart(inline(candidates)).encode(
         x=alt.X("increment:Q", title="increment, positions", scale=alt.Scale(zero=False)),
         y=alt.Y("layer:O", title="layer"),
         tooltip=["label:N", "layer:O", alt.Tooltip("increment:Q", format=".5f")],
     )
-    others = base.mark_tick(color=OTHER, opacity=0.45, thickness=1.5, size=18).transform_filter("!datum.is_here")
-    here = base.mark_point(color=HERE, filled=True, shape="diamond", size=130, opacity=1).transform_filter(
+    others = base.mark_tick(color=other, opacity=0.45, thickness=1.5, size=18).transform_filter("!datum.is_here")
+    here = base.mark_point(color=of_here, filled=True, shape="diamond", size=130, opacity=1).transform_filter(
         "datum.is_here"
     )
-    name = base.mark_text(color=HERE, dy=-13, fontSize=13, fontWeight="bold").encode(text="label:N")
+    name = base.mark_text(color=of_here, dy=-13, fontSize=13, fontWeight="bold").encode(text="label:N")
     named = name.transform_filter("datum.is_here")
     chart: Any = alt.layer(others, here, named).properties(width=width, height=alt.Step(38))
     description = "The increment that each token of the vocabulary would have in this place, by layer."

@@ -2,144 +2,177 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from howfar.charts.axes import labelled
 from howfar.charts.inline import inline
 from howfar.charts.picture import Picture
 from howfar.charts.rows import Cells
-from howfar.charts.theme import Theme
+from howfar.charts.theme import COLOURS, Theme
 
 if TYPE_CHECKING:
+    import altair as alt
     import polars as pl
 
+    from howfar.tracing import Trace
+
 LEAST_WEIGHT = 0.01  # thinner arcs are not drawn
-MOST_CELLS = 100  # of text are drawn behind the token
+MOST_CELLS = 80  # of text are drawn behind the token
 ARC_POINTS = 25
 ROW_HEIGHT = 64
-HEAD_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8C6D00", "#000000")
-"""Safe for colour-blind readers: Okabe and Ito's palette, its yellow darkened."""
+TEXT_BELOW = 0.3  # a row's baseline, in rows
+_DISTANCES = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500]
+
+
+@dataclass(frozen=True, eq=False)
+class Gaze:
+    """One row of arcs: a head of a layer, or the mean over a layer's heads.
+
+    Attributes:
+        name: Such as `head 3`.
+        weights: `[key]`: the share of each key, up to the token that looks back.
+        positions: float64 `[token]`: where the row puts the text's tokens.
+    """
+
+    name: str
+    weights: NDArray[np.float32]
+    positions: NDArray[np.float64]
+
+
+def gazes(trace: Trace, layers: Sequence[int], weights: NDArray[np.float32], layer: int | None) -> list[Gaze]:
+    """The heads of a layer, or every layer with the mean over its heads.
+
+    Args:
+        trace: The text.
+        layers: The layers that the weights are of.
+        weights: float32 `[layer, head, key]`.
+        layer: The layer; all where None.
+    """
+    if layer is None:
+        positions = trace.positions.mean(axis=1)
+        means = zip(layers, weights.mean(axis=1), strict=True)
+        return [Gaze(f"layer {number}", mean, positions[trace.layers.index(number)]) for number, mean in means]
+    positions, of_layer = trace.positions[trace.layers.index(layer)], weights[list(layers).index(layer)]
+    group = len(of_layer) // len(positions)  # query heads that share a key head share its positions
+    return [Gaze(f"head {head}", of_head, positions[head // group]) for head, of_head in enumerate(of_layer)]
 
 
 def attention_arcs(
-    cells: Cells,
-    layer: int,
-    token: int,
-    weights: NDArray[np.float32],
-    first_key: int,
-    *,
-    width: int = 940,
-    theme: Theme = "light",
+    cells: Cells, rows: Sequence[Gaze], token: int, first_key: int, *, width: int = 940, theme: Theme = "light"
 ) -> Picture:
-    """Draw each head's attention from one token as arcs over the text, which stands at its learned positions.
+    """Draw attention from one token as arcs over the text, which stands at its learned positions.
 
     Args:
         cells: The text.
-        layer: The layer that attends.
+        rows: What is drawn, from top to bottom.
         token: The token that looks back.
-        weights: float32 `[head, key]`: the share of each key, up to the token itself.
-        first_key: The text's token that the keys begin with; -1 for the document mark.
+        first_key: The text's token that the rows' keys begin with; -1 for the document mark.
         width: In pixels.
         theme: `"light"` or `"dark"`.
     """
     import altair as alt
 
-    table = attention_by_cell(cells, layer, token, weights, first_key)
-    arcs = _arcs(table)
-    num_heads = len(weights)
-    y = alt.Y("y:Q", scale=alt.Scale(domain=[-0.55, num_heads - 0.05], zero=False), axis=None)
-    x = alt.X("x:Q", title=f"learned distance from the selected token, layer {layer}", scale=alt.Scale(nice=False))
-    colour = alt.Color("head:N", title="head", scale=alt.Scale(range=list(HEAD_COLOURS)), legend=None)
-    tooltip: list[Any] = [
-        alt.Tooltip("label:N", title="looks at"),
-        alt.Tooltip("head:N"),
-        alt.Tooltip("weight:Q", format=".2%"),
-        alt.Tooltip("distance:Q", title="learned distance", format=".2f"),
-        alt.Tooltip("tokens:Q", title="ordinary distance"),
-    ]
-    names = alt.Data(values=[{"head": head, "y": num_heads - 1 - head + 0.12} for head in range(num_heads)])
+    table = attention_by_cell(cells, rows, token, first_key)
+    alike = all(np.array_equal(row.positions, rows[0].positions) for row in rows)
+    baselines = {len(rows) - 1 - number: row.name for number, row in enumerate(rows)}
+    y = alt.Y(
+        "y:Q",
+        scale=alt.Scale(domain=[-0.6, len(rows) - 0.05], nice=False, zero=False),
+        title=None,
+        axis=alt.Axis(
+            values=list(baselines), labelExpr=labelled(baselines), grid=False, domain=False, ticks=False, labelPadding=8
+        ),
+    )
+    x = alt.X(
+        "x:Q", title="learned distance from the selected token", scale=alt.Scale(nice=False, zero=False, padding=14)
+    )
     lines = (
-        alt.Chart(inline(arcs))
+        alt.Chart(inline(_arcs(table, len(rows), highest=0.85 if alike else 0.6)))
         .mark_line(strokeCap="round")
         .encode(
             x=x,
             y=y,
-            color=colour,
+            color=_colour(rows, legend=False),
             detail="arc:N",
             order="step:Q",
             strokeWidth=alt.StrokeWidth("weight:Q", scale=alt.Scale(domain=[0, 1], range=[0.6, 9]), legend=None),
             opacity=alt.Opacity(
                 "weight:Q", scale=alt.Scale(domain=[0, 0.5], range=[0.35, 0.95], clamp=True), legend=None
             ),
-            tooltip=tooltip,
+            tooltip=_tooltip("looks at"),
         )
     )
-    headings = (
-        alt.Chart(names)
-        .mark_text(align="left", fontSize=11, opacity=0.8)
-        .encode(y=y, x=alt.value(2), text=alt.Text("label:N"), color=colour)
-        .transform_calculate(label="'head ' + datum.head")
-    )
     text = (
-        alt.Chart(inline(_text_rows(table, per_head=cells.trace.increments.shape[1] > 1)))
-        .mark_text(baseline="middle")
+        alt.Chart(inline(_text_rows(table, len(rows), only_last=alike)))
+        .mark_text(baseline="middle", color=COLOURS[theme]["ink"])
         .encode(
             x=x,
             y=y,
             text="label:N",
-            opacity=alt.condition("datum.distance === 0", alt.value(1), alt.value(0.75)),
-            size=alt.condition("datum.distance === 0", alt.value(18), alt.value(13)),
+            opacity=alt.condition("datum.distance === 0", alt.value(1), alt.value(0.8)),
+            size=alt.condition("datum.distance === 0", alt.value(19), alt.value(13)),
             tooltip=[alt.Tooltip("label:N", title="text"), alt.Tooltip("distance:Q", format=".2f")],
         )
     )
-    chart: Any = alt.layer(lines, text, headings).properties(width=width, height=ROW_HEIGHT * num_heads + 30)
-    description = f"Attention of layer {layer} from one token, an arc for each earlier character that a head reads."
-    return Picture(chart, theme=theme, description=description, drawn_text="".join(cells.labels))
+    chart: Any = alt.layer(lines, text).properties(
+        width=width, height=(ROW_HEIGHT if alike else 1.2 * ROW_HEIGHT) * len(rows) + 30
+    )
+    return Picture(
+        chart,
+        theme=theme,
+        description=f"{_strongest(table)} An arc for each earlier character that gets {LEAST_WEIGHT:.0%} or more.",
+        drawn_text="".join(cells.labels),
+    )
 
 
 def attention_by_distance(
-    cells: Cells,
-    layer: int,
-    token: int,
-    weights: NDArray[np.float32],
-    first_key: int,
-    *,
-    width: int = 410,
-    theme: Theme = "light",
+    cells: Cells, rows: Sequence[Gaze], token: int, first_key: int, *, width: int = 410, theme: Theme = "light"
 ) -> Picture:
-    """Plot attention weight against distance, in ordinary tokens and in learned positions; a point a head and token.
+    """Plot attention weight against distance, in ordinary tokens and in learned positions; a point a row and cell.
 
     Args:
         cells: As for `attention_arcs`.
-        layer: As for `attention_arcs`.
+        rows: As for `attention_arcs`.
         token: As for `attention_arcs`.
-        weights: As for `attention_arcs`.
         first_key: As for `attention_arcs`.
         width: Of each half, in pixels.
         theme: As for `attention_arcs`.
     """
     import altair as alt
 
-    table = attention_by_cell(cells, layer, token, weights, first_key).filter(distance_is_measured())
+    table = attention_by_cell(cells, rows, token, first_key).filter(distance_is_measured())
     base = (
         alt.Chart(inline(table))
-        .mark_circle(size=36, opacity=0.75)
+        .mark_circle(size=40, opacity=0.8)
         .encode(
-            y=alt.Y("weight:Q", title="attention weight", scale=alt.Scale(type="log", domain=[1e-4, 1], clamp=True)),
-            color=alt.Color("head:N", title="head", scale=alt.Scale(range=list(HEAD_COLOURS))),
-            tooltip=["label:N", "head:N", alt.Tooltip("weight:Q", format=".2%"), "tokens:Q", "distance:Q"],
+            y=alt.Y(
+                "weight:Q",
+                title="attention weight",
+                scale=alt.Scale(type="log", domain=[1e-4, 1], clamp=True),
+                axis=alt.Axis(values=[1, 0.1, 0.01, 0.001, 0.0001], format="~p"),
+            ),
+            color=_colour(rows, legend=True),
+            tooltip=_tooltip("looks at"),
         )
         .properties(width=width, height=240)
     )
-    ordinary = base.encode(x=alt.X("tokens:Q", title="ordinary distance, tokens", scale=alt.Scale(type="symlog")))
+    axis = alt.Axis(values=_DISTANCES, labelOverlap="greedy")
+    scale = alt.Scale(type="symlog", nice=False, zero=True)
+    ordinary = base.encode(x=alt.X("tokens:Q", title="ordinary distance, tokens", scale=scale, axis=axis))
     learned = base.encode(
-        x=alt.X("learned:Q", title=f"learned distance, layer {layer}", scale=alt.Scale(type="symlog"))
+        x=alt.X("learned:Q", title="learned distance, positions", scale=scale, axis=axis)
     ).transform_calculate(learned="-datum.distance")
-    description = f"Attention weight of layer {layer} against distance, in ordinary tokens and in learned positions."
     chart: Any = alt.hconcat(ordinary, learned)
-    return Picture(chart, theme=theme, description=description)
+    return Picture(
+        chart,
+        theme=theme,
+        description="Attention weight against distance, in ordinary tokens and in learned positions.",
+    )
 
 
 def distance_is_measured() -> pl.Expr:
@@ -149,41 +182,65 @@ def distance_is_measured() -> pl.Expr:
     return (pl.col("tokens") > 0) & (pl.col("cell") >= 0)
 
 
-def attention_by_cell(
-    cells: Cells, layer: int, token: int, weights: NDArray[np.float32], first_key: int
-) -> pl.DataFrame:
+def attention_by_cell(cells: Cells, rows: Sequence[Gaze], token: int, first_key: int) -> pl.DataFrame:
     """Attention from a token to each cell before it, summed over the cell's tokens.
 
-    Columns: `head`, `cell` (-1: the document mark), `label`, `weight`, `tokens` (ordinary distance to the cell's last
-    token), `distance` (learned position of that token minus the selected one's, in positions).
+    Columns: `row` (its number), `name`, `cell` (-1: the document mark), `label`, `weight`, `tokens` (ordinary distance
+    to the cell's last token), `distance` (learned position of that token minus the selected one's, in positions).
     """
     import polars as pl
 
-    trace = cells.trace
-    keys = np.arange(first_key, first_key + weights.shape[1])
+    keys = np.arange(first_key, first_key + len(rows[0].weights))
     cell_of_key = np.where(keys < 0, -1, np.searchsorted(cells.end_tokens, keys, side="right"))
     found, starts = np.unique(cell_of_key, return_index=True)
-    by_cell = np.add.reduceat(weights, starts, axis=-1)
     last = np.minimum(np.where(found < 0, -1, cells.end_tokens[found] - 1), token)
-    positions = trace.positions[trace.layers.index(layer)]
-    group = len(weights) // len(positions)  # query heads that share a key head share its positions
-    frames = []
-    for head, of_head in enumerate(by_cell):
-        at = positions[head // group]
-        places = np.where(last < 0, 0.0, at[last])
-        frames.append(
-            pl.DataFrame(
-                {
-                    "head": np.full(len(found), head),
-                    "cell": found,
-                    "label": ["⟨start⟩" if cell < 0 else cells.labels[cell] for cell in found.tolist()],
-                    "weight": of_head,
-                    "tokens": token - last,
-                    "distance": places - at[token],
-                }
-            )
+    labels = ["⟨start⟩" if cell < 0 else cells.labels[cell] for cell in found.tolist()]
+    return pl.concat(
+        pl.DataFrame(
+            {
+                "row": np.full(len(found), number),
+                "name": [row.name] * len(found),
+                "cell": found,
+                "label": labels,
+                "weight": np.add.reduceat(row.weights, starts),
+                "tokens": token - last,
+                "distance": np.where(last < 0, 0.0, row.positions[last]) - row.positions[token],
+            }
         )
-    return pl.concat(frames)
+        for number, row in enumerate(rows)
+    )
+
+
+def _colour(rows: Sequence[Gaze], *, legend: bool) -> alt.Color:
+    import altair as alt
+
+    return alt.Color(
+        "name:N",
+        title=None,
+        scale=alt.Scale(domain=[row.name for row in rows]),  # in the theme's colours
+        legend=alt.Legend(symbolOpacity=1, columns=8) if legend else None,
+    )
+
+
+def _tooltip(label: str) -> list[alt.Tooltip]:
+    import altair as alt
+
+    return [
+        alt.Tooltip("label:N", title=label),
+        alt.Tooltip("name:N", title="of"),
+        alt.Tooltip("weight:Q", format=".2%"),
+        alt.Tooltip("distance:Q", title="learned distance", format=".2f"),
+        alt.Tooltip("tokens:Q", title="ordinary distance"),
+    ]
+
+
+def _strongest(table: pl.DataFrame) -> str:
+    """What each row looks at most, in words."""
+    best = table.sort("weight", descending=True).group_by("row", maintain_order=True).first().sort("row")
+    return " ".join(
+        f"{name} looks most at {label} ({weight:.0%}), {tokens} tokens back."
+        for name, label, weight, tokens in best.select("name", "label", "weight", "tokens").rows()
+    )
 
 
 def _drawn(table: pl.DataFrame) -> pl.DataFrame:
@@ -192,33 +249,31 @@ def _drawn(table: pl.DataFrame) -> pl.DataFrame:
     return table.filter(pl.col("cell") > pl.col("cell").max() - MOST_CELLS)
 
 
-def _arcs(table: pl.DataFrame) -> pl.DataFrame:
+def _arcs(table: pl.DataFrame, num_rows: int, highest: float) -> pl.DataFrame:
     """Half ellipses from the selected token back to each cell, as points."""
     import polars as pl
 
     drawn = _drawn(table).filter((pl.col("weight") >= LEAST_WEIGHT) & (pl.col("tokens") > 0))
-    num_heads = int(table["head"].max() or 0) + 1  # type: ignore[arg-type]
     angles = np.linspace(0, np.pi, ARC_POINTS)
     steps = pl.DataFrame({"step": np.arange(ARC_POINTS), "along": (1 - np.cos(angles)) / 2, "up": np.sin(angles)})
     widest = pl.col("distance").abs().max()
     return (
         drawn.with_row_index("arc")
-        .with_columns(rise=0.25 + 0.6 * (pl.col("distance").abs() / widest).sqrt())
+        .with_columns(rise=highest * (0.3 + 0.7 * (pl.col("distance").abs() / widest).sqrt()))
         .join(steps, how="cross")
         .select(
-            *("arc", "step", "head", "label", "weight", "distance", "tokens"),
+            *("arc", "step", "name", "label", "weight", "distance", "tokens"),
             x=pl.col("distance") * (1 - pl.col("along")),
-            y=num_heads - 1 - pl.col("head") + pl.col("rise") * pl.col("up"),
+            y=num_rows - 1 - pl.col("row") + pl.col("rise") * pl.col("up"),
         )
     )
 
 
-def _text_rows(table: pl.DataFrame, *, per_head: bool) -> pl.DataFrame:
-    """The text below the arcs; below each head's where heads have positions of their own."""
+def _text_rows(table: pl.DataFrame, num_rows: int, *, only_last: bool) -> pl.DataFrame:
+    """The text below the arcs: below each row's, or below the last where all rows put it alike."""
     import polars as pl
 
-    num_heads = int(table["head"].max() or 0) + 1  # type: ignore[arg-type]
     drawn = _drawn(table).filter(pl.col("cell") >= 0)
-    if not per_head:
-        drawn = drawn.filter(pl.col("head") == 0).with_columns(head=pl.lit(num_heads - 1))
-    return drawn.select("label", "distance", x="distance", y=num_heads - 1 - pl.col("head") - 0.3)
+    if only_last:
+        drawn = drawn.filter(pl.col("row") == num_rows - 1)
+    return drawn.select("label", "distance", x="distance", y=num_rows - 1 - pl.col("row") - TEXT_BELOW)

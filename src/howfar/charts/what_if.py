@@ -4,43 +4,59 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from howfar.charts.axes import labelled
 from howfar.charts.inline import inline
 from howfar.charts.picture import Picture
-from howfar.charts.theme import Theme
+from howfar.charts.theme import COLOURS, Theme
 
 if TYPE_CHECKING:
     import altair as alt
     import polars as pl
 
-BEFORE, AFTER = "#8a8a8a", "#D55E00"
-MOST_TOKENS = 120  # bars of following tokens
+MOST_TOKENS = 120  # of the text, on an axis
 
 
-def prediction_changes(predictions: pl.DataFrame, *, width: int = 360, theme: Theme = "light") -> Picture:
+def prediction_changes(predictions: pl.DataFrame, *, width: int = 300, theme: Theme = "light") -> Picture:
     """Draw what comes next, before and after the edit.
 
     Args:
-        predictions: Columns `label`, `before`, `after` (probabilities), the likeliest first.
+        predictions: Columns `token_id`, `label`, `before`, `after` (probabilities), the likeliest first.
         width: In pixels.
         theme: `"light"` or `"dark"`.
     """
     import altair as alt
 
-    long = predictions.unpivot(["before", "after"], index="label", variable_name="when", value_name="probability")
+    _, orange, grey, *_ = COLOURS[theme]["category"]
+    long = predictions.unpivot(
+        ["before", "after"], index=["token_id", "label"], variable_name="when", value_name="probability"
+    )
+    labels = dict(predictions.select("token_id", "label").rows())
     chart: Any = (
         alt.Chart(inline(long))
         .mark_bar()
         .encode(
-            y=alt.Y("label:N", title="next", sort=predictions["label"].to_list(), axis=alt.Axis(labelFontSize=13)),
+            y=alt.Y(
+                "token_id:N",
+                title=None,
+                sort=predictions["token_id"].to_list(),
+                axis=alt.Axis(labelFontSize=13, labelExpr=labelled(labels), ticks=False, labelPadding=6),
+            ),
             yOffset=alt.YOffset("when:N", sort=["before", "after"]),
-            x=alt.X("probability:Q", axis=alt.Axis(format="%"), title="probability"),
-            color=_before_and_after(),
+            x=alt.X("probability:Q", axis=alt.Axis(format="%", tickCount=5), title="probability"),
+            color=alt.Color("when:N", title=None, scale=alt.Scale(domain=["before", "after"], range=[grey, orange])),
             tooltip=["label:N", "when:N", alt.Tooltip("probability:Q", format=".4%")],
         )
-        .properties(width=width, height=alt.Step(11))
+        .properties(width=width, height=alt.Step(12))
+    )
+    said = ", ".join(
+        f"{label} {before:.1%} before and {after:.1%} after"
+        for label, before, after in predictions.select("label", "before", "after").rows()
     )
     return Picture(
-        chart, theme=theme, description="Probability of the likeliest next tokens, before and after the edit."
+        chart,
+        theme=theme,
+        description=f"Probability of the likeliest next tokens: {said}.",
+        drawn_text="".join(labels.values()),
     )
 
 
@@ -54,21 +70,16 @@ def loss_changes(losses: pl.DataFrame, *, width: int = 940, theme: Theme = "ligh
     """
     import altair as alt
 
+    blue, orange, *_ = COLOURS[theme]["category"]
     drawn = losses.drop("bytes", strict=False).head(MOST_TOKENS)
-    labels = dict(zip(drawn["token"].to_list(), drawn["label"].to_list(), strict=True))
+    labels = dict(drawn.select("token", "label").rows())
     chart: Any = (
         alt.Chart(inline(drawn))
         .mark_bar()
         .encode(
-            x=alt.X(
-                "token:O",
-                title="following tokens",
-                axis=alt.Axis(
-                    labelAngle=0, labelFontSize=12, labelExpr=_lookup(labels), labelOverlap=False, ticks=False
-                ),
-            ),
-            y=alt.Y("change:Q", title="change of loss, nats"),
-            color=alt.condition("datum.change > 0", alt.value(AFTER), alt.value("#0072B2")),
+            x=_text_axis("token", labels),
+            y=alt.Y("change:Q", title="change of loss, nats", axis=alt.Axis(tickCount=5)),
+            color=alt.condition("datum.change > 0", alt.value(orange), alt.value(blue)),
             tooltip=[
                 "label:N",
                 alt.Tooltip("before:Q", title="loss before, nats", format=".4f"),
@@ -76,36 +87,58 @@ def loss_changes(losses: pl.DataFrame, *, width: int = 940, theme: Theme = "ligh
                 alt.Tooltip("change:Q", format="+.4f"),
             ],
         )
-        .properties(width=width, height=150)
+        .properties(width=width, height=130)
     )
-    return Picture(chart, theme=theme, description="Change of loss on each token after the edited gap.")
+    return Picture(
+        chart,
+        theme=theme,
+        description=f"Change of loss on each of the {len(drawn)} tokens after the edited gap; in all "
+        f"{drawn['change'].sum():+.4f} nats.",
+        drawn_text="".join(labels.values()),
+    )
 
 
-def gap_changes(gaps: pl.DataFrame, *, width: int = 940, theme: Theme = "light") -> Picture:
+def gap_changes(gaps: pl.DataFrame, edited: int, *, width: int = 940, theme: Theme = "light") -> Picture:
     """Draw the change of every gap in every layer as a field of colour; the mean over heads.
+
+    The edited gap is marked, not coloured by its change, beside which all that answers would be pale.
 
     Args:
         gaps: Columns `layer`, `head`, `cell`, `label`, `before`, `after`, `change`, in positions.
+        edited: The cell whose gap was edited.
         width: In pixels.
         theme: `"light"` or `"dark"`.
     """
     import altair as alt
     import polars as pl
 
+    first = max(int(gaps["cell"].min() or 0), edited - MOST_TOKENS // 4)  # type: ignore[arg-type]
     drawn = (
-        gaps.group_by("layer", "cell", "label").agg(pl.col("before", "after", "change").mean()).sort("layer", "cell")
+        gaps.filter(pl.col("cell").is_between(first, first + MOST_TOKENS - 1))
+        .group_by("layer", "cell", "label")
+        .agg(pl.col("before", "after", "change").mean())
+        .sort("layer", "cell")
     )
-    largest = max(float(drawn["change"].abs().max() or 0.0), 1e-9)  # type: ignore[arg-type]
-    chart: Any = (
+    answers = drawn.filter(pl.col("cell") != edited)["change"].abs()
+    largest = max(float(answers.max() or 0.0), 1e-9)  # type: ignore[arg-type]
+    labels = dict(drawn.select("cell", "label").unique().rows())
+    far, _, middle, _, near = COLOURS[theme]["diverging"]
+    field = (
         alt.Chart(inline(drawn))
         .mark_rect()
         .encode(
-            x=alt.X("cell:O", title="text", axis=alt.Axis(labels=False, ticks=False)),
+            x=_text_axis("cell", labels),
             y=alt.Y("layer:O", title="layer"),
             color=alt.Color(
                 "change:Q",
-                title="change of gap",
-                scale=alt.Scale(scheme="blueorange", domain=[-largest, largest], domainMid=0),
+                title="change of gap, in positions",
+                scale=alt.Scale(
+                    range=[far, COLOURS[theme]["background"], near],
+                    domain=[-largest, 0, largest],
+                    interpolate="rgb",
+                    clamp=True,
+                ),
+                legend=alt.Legend(format=".2~g", tickCount=5),
             ),
             tooltip=[
                 "label:N",
@@ -115,19 +148,28 @@ def gap_changes(gaps: pl.DataFrame, *, width: int = 940, theme: Theme = "light")
                 alt.Tooltip("change:Q", format="+.4f"),
             ],
         )
-        .properties(width=width, height=alt.Step(16))
     )
-    return Picture(chart, theme=theme, description="Change of every gap in every layer after the edit.")
+    here = field.transform_filter(f"datum.cell === {edited}").mark_rect(
+        fillOpacity=0, stroke=COLOURS[theme]["ink"], strokeWidth=1.2
+    )
+    outlined = here.encode(color=alt.value(middle))
+    chart: Any = alt.layer(field, outlined).properties(width=width, height=alt.Step(18))
+    return Picture(
+        chart,
+        theme=theme,
+        description=f"Change of every gap in every layer after the edit; outside the edited gap at most "
+        f"{largest if largest > 1e-9 else 0:.4g} positions.",
+        drawn_text="".join(labels.values()),
+    )
 
 
-def _before_and_after() -> alt.Color:
+def _text_axis(column: str, labels: dict[int, str]) -> alt.X:
     import altair as alt
 
-    return alt.Color("when:N", title=None, scale=alt.Scale(domain=["before", "after"], range=[BEFORE, AFTER]))
-
-
-def _lookup(labels: dict[int, str]) -> str:
-    """A Vega expression from an axis value to its label."""
-    import json
-
-    return f"{json.dumps({str(key): label for key, label in labels.items()})}[datum.value]"
+    return alt.X(
+        f"{column}:O",
+        title=None,
+        axis=alt.Axis(
+            labelAngle=0, labelFontSize=12, labelExpr=labelled(labels), labelOverlap=False, ticks=False, labelPadding=6
+        ),
+    )

@@ -10,6 +10,22 @@ export default {
     let sheets = [];
     let spec = null;
 
+    const withoutLegends = part => ({
+      ...part,
+      ...(part.layer && { layer: part.layer.map(withoutLegends) }),
+      ...(part.encoding?.color && { encoding: { ...part.encoding, color: { ...part.encoding.color, legend: null } } }),
+    });
+
+    /* The page follows the reader's system; the server is told, so that the other views do too. */
+    function followTheme() {
+      const theme = document.body.classList.contains("dark") ? "dark" : "light";
+      if (theme === model.get("theme")) return;
+      model.set("theme", theme);
+      model.save_changes();
+    }
+    const themeChanged = new MutationObserver(followTheme);
+    themeChanged.observe(document.body, { attributes: true, attributeFilter: ["class"] });
+
     const inSight = new IntersectionObserver(entries => {
       for (const entry of entries) sheets[entry.target.dataset.index].isInSight = entry.isIntersecting;
       const seen = sheets.flatMap((sheet, index) => sheet.isInSight ? [index] : []);
@@ -46,17 +62,25 @@ export default {
     }
 
     async function update() {
-      const picture = model.get("picture");
+      const picture = model.get("picture"), sent = JSON.parse(picture.sheets);
       root.setAttribute("aria-label", picture.description);
       if (spec !== model.get("spec")) {
         spec = model.get("spec");
         for (const sheet of sheets) drop(sheet);
       }
       setSheets(picture);
-      const end = picture.first + picture.sheets.length;
+      const end = picture.first + sent.length;
       sheets.forEach((sheet, index) => { if (index < picture.first - MOST_VIEWS || index > end + MOST_VIEWS) drop(sheet); });
-      await Promise.all(picture.sheets.map((datasets, i) => draw(sheets[picture.first + i], picture, datasets)));
+      const top = root.scrollTop, bottom = top + root.clientHeight;
+      const isSeen = i => {
+        const above = (picture.first + i) * picture.height;
+        return above < bottom && above + picture.height > top;
+      };
+      const drawThose = wanted => Promise.all(sent.map((datasets, i) => wanted(i) && draw(sheets[picture.first + i], picture, datasets)));
+      await drawThose(isSeen);
       root.dataset.revision = picture.revision;
+      await new Promise(requestAnimationFrame);  // what is to be seen is seen first
+      if (picture === model.get("picture")) await drawThose(i => !isSeen(i));
     }
 
     function drop(sheet) {
@@ -95,9 +119,9 @@ export default {
       sheet.view?.finalize();
       const isFirst = sheet.place.dataset.index === "0";
       const { view } = await window.vegaEmbed(sheet.place, {
-        ...spec, width: picture.width, height: picture.height, datasets: { ...spec.datasets, ...datasets },
-        config: { ...spec.config, padding: 0, legend: { ...spec.config.legend, disable: !isFirst } },
-      }, { renderer: "svg", actions: false, tooltip: { theme: model.get("theme") } });
+        ...(isFirst ? spec : withoutLegends(spec)), width: picture.width, height: picture.height,
+        datasets: { ...spec.datasets, ...datasets }, config: { ...spec.config, padding: 0, background: "transparent" },
+      }, { renderer: "canvas", actions: false, tooltip: { theme: model.get("theme") } });
       sheet.view = view;
       sheet.shape = shape;
       view.addSignalListener("chosen", (_, value) => value.cell?.length && choose(value.cell[0]));
@@ -130,7 +154,9 @@ export default {
     model.on("change:picture", update);
     model.on("change:chosen", () => sheets.forEach(markChosen));
     update();
+    followTheme();
     return () => {
+      themeChanged.disconnect();
       inSight.disconnect();
       resized.disconnect();
       sheets.forEach(drop);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -19,7 +20,7 @@ from howfar.charts.tables import Datasets, datasets
 from howfar.charts.theme import Theme, config
 
 SMALLEST_ROOM = 360  # pixels
-NOTHING: dict[str, Any] = {"revision": 0, "count": 0, "sheets": [], "first": 0, "description": "no text"}
+NOTHING: dict[str, Any] = {"revision": 0, "count": 0, "sheets": "[]", "first": 0, "description": "no text"}
 _revisions = count(1)
 
 
@@ -30,7 +31,7 @@ class LiveSpacing(anywidget.AnyWidget):
     short one.
 
     Args:
-        theme: `"light"` or `"dark"`.
+        theme: `"light"` or `"dark"`; the page then sets its own.
         chosen: The selected cell.
     """
 
@@ -43,14 +44,17 @@ class LiveSpacing(anywidget.AnyWidget):
     visible = traitlets.List(traitlets.Int(), [0, 2]).tag(sync=True)
 
     _esm = ""  # set below, once, for it holds the drawing library
-    _css = ".howfar-live { max-height: 72vh; overflow: auto; } .howfar-live svg { display: block; cursor: pointer; }"
+    _css = (
+        ".howfar-live { max-height: 72vh; overflow: auto; contain: inline-size; } "
+        ".howfar-live svg { display: block; cursor: pointer; }"
+    )
 
     def __init__(self, theme: Theme, chosen: int) -> None:
         type(self)._esm = script()
         self._cells: Cells | None = None
         super().__init__(theme=theme, chosen=chosen, picture=NOTHING)
         self.observe(lambda _: self._lay_out(), names="room")
-        self.observe(lambda _: self._draw(), names="visible")
+        self.observe(lambda _: self._draw(), names=["visible", "theme"])
 
     def show(self, cells: Cells, scale: Scale, colour: Colour) -> None:
         """Show a text.
@@ -92,7 +96,12 @@ class LiveSpacing(anywidget.AnyWidget):
             "count": len(layout.panels),
             "num_cells": len(self._cells),
             "first": first,
-            "sheets": [sheet(self._cells, self._rows, layout, index) for index in range(first, stop)],
+            # As text, which nothing on the way walks through value by value.
+            "sheets": json.dumps(
+                [sheet(self._cells, self._rows, layout, index) for index in range(first, stop)],
+                ensure_ascii=False,
+                separators=(",", ":"),
+            ),
             "description": describe(self._cells, self._rows, self._scale),
         }
 
@@ -109,7 +118,7 @@ _templates: dict[str, dict[str, Any]] = {}
 def template(cells: Cells, colour: Colour, theme: Theme) -> dict[str, Any]:
     """The picture's specification without its data; Altair takes long to make one, so each is made once."""
     encoding = marks.colour_by(colour, cells)
-    key = f"{theme} {encoding.to_dict()}"
+    key = f"{theme} {encoding.to_dict(validate=False)}"
     if key not in _templates:
         row = plain_row(cells)
         layout = lay_out([row], cells.labels, SMALLEST_ROOM)

@@ -17,7 +17,7 @@ with app.setup:
     import marimo as mo
 
     from howfar.errors import HowFarError
-    from howfar.explorer import panels
+    from howfar.explorer import panels, parts
     from howfar.explorer.examples import EXAMPLES, TOUR
     from howfar.explorer.inference import shared_inference
     from howfar.explorer.live import LiveSpacing
@@ -29,14 +29,13 @@ with app.setup:
 @app.cell
 def _():
     inference = shared_inference(models_from_environment())
-    start = View(EXAMPLES["English"], inference.names[:1])
+    start = View(EXAMPLES["English"], inference.names[:1], at=EXAMPLES["English"].index("Anna"))
     refused = None
     try:
         start = view_from_link(mo.query_params().to_dict(), start, inference.names)
     except HowFarError as error:
-        refused = panels.sentence(error)
-    theme = mo.app_meta().theme
-    return inference, refused, start, theme
+        refused = parts.sentence(error)
+    return inference, refused, start
 
 
 @app.cell
@@ -44,18 +43,20 @@ def _(start):
     chosen, choose = mo.state(start.at, allow_self_loops=True)  # its buttons stand in a cell that reads it
     example, use_example = mo.state(start.text)
     edited, edit_from = mo.state((start.factor, start.plain))  # where the what-if controls stand when they are made
+    theme, follow = mo.state(mo.app_meta().theme)
     seen = {"when": 0}  # the latest click in a picture that was answered
-    return choose, chosen, edit_from, edited, example, seen, use_example
+    return choose, chosen, edit_from, edited, example, follow, seen, theme, use_example
 
 
 @app.cell
 def _(refused):
     mo.vstack(
         [
-            mo.md("# How far apart does a model think its tokens are?"),
+            parts.heading(),
             mo.accordion({"New here? A tour of two minutes": mo.md(TOUR)}),
             *([refused] if refused else []),
-        ]
+        ],
+        gap=0.25,
     )
     return
 
@@ -84,19 +85,25 @@ def _(example):
 def _(colour, examples, models, scale, text):
     mo.vstack(
         [
+            mo.hstack([mo.Html("Start from"), *examples], justify="start", align="center", gap=0.25, wrap=True),
             text,
-            mo.hstack([mo.md("Start from"), *examples], justify="start", gap=0.25, wrap=True),
             mo.hstack([models, scale, colour], justify="start", gap=1.5, wrap=True),
-        ]
+        ],
+        gap=0.5,
     )
     return
 
 
 @app.cell
-def _(models, start, theme):
-    left, right = (mo.ui.anywidget(LiveSpacing(theme, start.at)) for _ in range(2))
-    mo.hstack([left, right][: max(1, len(models.value))], widths="equal", gap=1)
+def _(start):
+    left, right = (mo.ui.anywidget(LiveSpacing(mo.app_meta().theme, start.at)) for _ in range(2))
     return left, right
+
+
+@app.cell
+def _(left, models, right):
+    mo.hstack([left, right][: max(1, len(models.value))], widths="equal", gap=1)
+    return
 
 
 @app.cell
@@ -108,22 +115,24 @@ def _(colour, inference, left, models, right, scale, text):
     except HowFarError as error:
         left.widget.clear()
         right.widget.clear()
-        mo.stop(True, panels.sentence(error))
+        mo.stop(True, parts.sentence(error))
     return (documents,)
 
 
 @app.cell
-def _(choose, left, right, seen):
+def _(choose, follow, left, right, seen, theme):
     for _picture in (left, right):
         _cell, _when = _picture.value["clicked"]
         if _when > seen["when"]:
             seen["when"] = _when
             choose(_cell)
+    if left.value["theme"] != theme():
+        follow(left.value["theme"])
     return
 
 
 @app.cell
-def _(choose, chosen, documents, left, right):
+def _(choose, chosen, colour, documents, left, right, scale, theme):
     at = documents[0].selected(chosen())
     left.widget.chosen = right.widget.chosen = at
 
@@ -132,7 +141,9 @@ def _(choose, chosen, documents, left, right):
 
     back = mo.ui.button(label="←", tooltip="previous character", on_click=_step(-1))
     forth = mo.ui.button(label="→", tooltip="next character", on_click=_step(+1))
-    mo.hstack([back, forth, panels.selection_line(documents, at)], justify="start", align="center", wrap=True)
+    _selected = mo.hstack([back, forth, panels.selection_line(documents, at)], justify="start", align="center")
+    _save = panels.save_spacing(documents, scale.value, colour.value, theme())
+    mo.hstack([_selected, _save], align="center", widths=[4, 1])
     return at, back, forth
 
 
@@ -154,7 +165,7 @@ def _(inference, models, start):
 
 @app.cell
 def _(edited):
-    factor = mo.ui.slider(steps=FACTORS, value=edited()[0], show_value=True, label="Selected gap ×", full_width=True)
+    factor = mo.ui.slider(steps=FACTORS, value=edited()[0], show_value=True, label="Selected gap ×")
     plain = mo.ui.switch(value=edited()[1], label="Plain +1 instead")
     return factor, plain
 
@@ -167,15 +178,17 @@ def _():
 
 
 @app.cell
-def _(detail, edit_from, factor, layer, only_selected, part, plain):
+def _(detail, edit_from, factor, layer, only_selected, plain):
     reset = mo.ui.button(label="Reset", on_click=lambda _: edit_from((1.0, False)))
     _controls = {
-        "What if": [layer, factor, plain, reset],
+        "What if": [factor, layer, plain, reset],
         "Attention": [layer],
         "Numbers": [only_selected],
-        "Context": [part],
+        "Context": [],
     }
-    mo.vstack([detail, mo.hstack(_controls[detail.value], justify="start", gap=1.5, wrap=True)])
+    mo.vstack(
+        [detail, mo.hstack(_controls[detail.value], justify="start", align="center", gap=1.5, wrap=True)], gap=0.5
+    )
     return (reset,)
 
 
@@ -185,7 +198,7 @@ def _(at, detail, documents, factor, inference, layer, plain, theme):
     panels.for_each(
         documents,
         lambda document: panels.what_if_view(
-            inference, document, Edit(document.tokens_of(at), factor.value, layer.value, plain.value), theme
+            inference, document, Edit(document.tokens_of(at), factor.value, layer.value, plain.value), theme()
         ),
     )
     return
@@ -194,7 +207,7 @@ def _(at, detail, documents, factor, inference, layer, plain, theme):
 @app.cell
 def _(at, detail, documents, inference, layer, theme):
     mo.stop(detail.value != "Attention")
-    panels.for_each(documents, lambda document: panels.attention_view(inference, document, at, layer.value, theme))
+    panels.for_each(documents, lambda document: panels.attention_view(inference, document, at, layer.value, theme()))
     return
 
 
@@ -208,7 +221,11 @@ def _(at, detail, documents, only_selected):
 @app.cell
 def _(at, detail, documents, inference, part, theme):
     mo.stop(detail.value != "Context")
-    panels.for_each(documents, lambda document: panels.context_view(inference, document, at, part.value, theme))
+    _view = panels.for_each(
+        documents, lambda document: panels.context_view(inference, document, at, part.value, theme())
+    )
+    _has_parts = any(len(range(*document.tokens_of(at))) > 1 for document in documents)
+    mo.vstack([part, _view] if _has_parts else [_view])
     return
 
 
@@ -225,13 +242,7 @@ def _(at, colour, detail, factor, layer, models, plain, scale, text):
         factor=factor.value,
         plain=plain.value,
     )
-    panels.link_line(view)
-    return
-
-
-@app.cell
-def _(colour, documents, scale, theme):
-    panels.save_buttons(panels.spacing_to_save(documents, scale.value, colour.value, theme))
+    parts.link_line(view)
     return
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 from urllib.parse import urlencode
 
@@ -16,6 +16,7 @@ from howfar.explorer.what_if import FACTORS
 DETAILS = ("What if", "Attention", "Numbers", "Context")
 SCALES: tuple[str, ...] = get_args(Scale)
 COLOURS: tuple[str, ...] = get_args(Colour)
+_MODELS = ("model", "beside")  # parameters, for marimo's page keeps one value of each
 LONGEST_LINK = 8_000  # characters: what browsers and proxies let pass
 
 
@@ -48,13 +49,13 @@ class View:
     def link(self) -> str | None:
         """The part of the page's address that restores this view; None where the text is too long for one."""
         default = View(self.text, self.models)
-        said: dict[str, Any] = {"text": self.text, "model": list(self.models)}
+        said: dict[str, Any] = {"text": self.text, **dict(zip(_MODELS, self.models, strict=False))}
         said |= {
             name: int(value) if isinstance(value, bool) else value
             for name, value in asdict(self).items()
             if name not in ("text", "models") and value != getattr(default, name)
         }
-        link = "?" + urlencode(said, doseq=True)
+        link = "?" + urlencode(said)
         return link if len(link) <= LONGEST_LINK else None
 
 
@@ -70,38 +71,38 @@ def view_from_link(query: Mapping[str, str | Sequence[str]], default: View, mode
         ConfigError: A value is none that the page could have written.
         TextError: The text is too long.
     """
-    said = {name: [value] if isinstance(value, str) else list(value) for name, value in query.items()}
-    names = {field.name for field in fields(View)} - {"models"} | {"model"}
-    chosen: dict[str, Any] = {}
-    for name in sorted(names & said.keys()):
-        values = said[name]
-        if not values or (name != "model" and len(values) > 1):
+    said: dict[str, str] = {}
+    for name in sorted(query.keys() & {*_READERS, *_MODELS}):
+        value = query[name]
+        values = [value] if isinstance(value, str) else list(value)
+        if len(values) != 1:
             raise ConfigError(f"the link gives {name} {len(values)} times; it may once")
-        chosen["models" if name == "model" else name] = _READERS[name](values, models)
+        said[name] = values[0]
+    chosen = {name: _READERS[name](value) for name, value in said.items() if name in _READERS}
+    if any(name in said for name in _MODELS):
+        chosen["models"] = _models([said[name] for name in _MODELS if name in said], models)
     if "text" in chosen:
         check_text(chosen["text"])
     return replace(default, **chosen)
 
 
 def _choice(name: str, known: Sequence[str]) -> Any:
-    def read(values: Sequence[str], models: Sequence[str]) -> str:
-        if values[0] not in known:
-            raise ConfigError(f"the link's {name} is {_short(values[0])}; it must be one of {', '.join(known)}")
-        return values[0]
+    def read(value: str) -> str:
+        if value not in known:
+            raise ConfigError(f"the link's {name} is {_short(value)}; it must be one of {', '.join(known)}")
+        return value
 
     return read
 
 
 def _number(name: str, kind: type, least: float, most: float) -> Any:
-    def read(values: Sequence[str], models: Sequence[str]) -> Any:
+    def read(value: str) -> Any:
         try:
-            number = kind(values[0])
+            number = kind(value)
         except ValueError:
             number = None
         if number is None or not least <= number <= most:
-            raise ConfigError(
-                f"the link's {name} is {_short(values[0])}; it must be a number from {least:,} to {most:,}"
-            )
+            raise ConfigError(f"the link's {name} is {_short(value)}; it must be a number from {least:,} to {most:,}")
         return number
 
     return read
@@ -126,14 +127,13 @@ def _short(value: str) -> str:
     return repr(value if len(value) <= 40 else value[:40] + "…")
 
 
-_READERS: dict[str, Any] = {
-    "text": lambda values, models: values[0],
-    "model": _models,
+_READERS: dict[str, Callable[[str], Any]] = {
+    "text": str,
     "at": _number("selected character", int, 0, 10**6),
     "scale": _choice("scale", SCALES),
     "colour": _choice("colour", COLOURS),
     "layer": _number("layer", int, 0, 10**4),
     "detail": _choice("detail", DETAILS),
-    "factor": lambda values, models: _factor(values[0]),
-    "plain": lambda values, models: bool(_number("plain", int, 0, 1)(values, models)),
+    "factor": _factor,
+    "plain": lambda value: bool(_number("plain", int, 0, 1)(value)),
 }

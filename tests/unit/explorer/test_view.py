@@ -33,7 +33,7 @@ def test_what_a_link_does_not_say_stays_and_what_is_not_ours_is_passed_over():
     ("link", "message"),
     [
         ("model=/etc/passwd", r"the link asks for '/etc/passwd'; this page shows one or two of tiny, other"),
-        ("model=tiny&model=other&model=third", "this page shows one or two"),
+        ("model=tiny&beside=third", "this page shows one or two"),
         ("at=-1", r"the link's selected character is '-1'; it must be a number from 0 to 1,000,000"),
         ("at=1&at=2", "the link gives at 2 times; it may once"),
         ("layer=nan", "the link's layer is 'nan'; it must be a number"),

@@ -1,0 +1,134 @@
+"""The page's small parts: words, buttons, tables, and a picture below its heading."""
+
+from __future__ import annotations
+
+import html
+import io
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import marimo as mo
+import numpy as np
+import polars as pl
+
+from howfar.charts.glyphs import visible
+from howfar.charts.picture import Picture
+from howfar.explorer.view import View
+
+SAVED_AS = ("html", "svg", "png")
+STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+CONTINUES = 0b1000_0000  # the first two bits of a byte that continues a character, in UTF-8
+
+
+def heading() -> mo.Html:
+    """What the page is about, for someone who has ten seconds."""
+    return mo.Html(
+        f"<style>{STYLE}</style>"
+        "<h1 class='howfar'>How far apart does a model think its tokens are?</h1>"
+        "<p class='lead'>Every character stands where the model puts it. The first row is an ordinary model: each step "
+        "is as long as the last. The rows below are layers of a model that has <em>learned</em> how far to step: "
+        "<span class='closer'>blue gaps are closer</span>, <span class='farther'>orange ones farther</span> than an "
+        "ordinary step. Type a text; click a character to see what its place does.</p>"
+    )
+
+
+def sentence(error: Exception) -> mo.Html:
+    """An error as the one sentence that it is."""
+    said = str(error)
+    return mo.callout(mo.Html(f"<p role='alert'>{html.escape(said[:1].upper() + said[1:])}.</p>"), kind="warn")
+
+
+def token_label(data: bytes) -> str:
+    """How a token is written: its characters, or its bytes where they are only a part of one."""
+    if not data:
+        return "⟨end⟩"
+    try:
+        return visible(data.decode())
+    except UnicodeDecodeError:
+        begins, ends = data[0] & 0b1100_0000 != CONTINUES, data[-1] & 0b1000_0000 == 0
+        written = " ".join(f"{byte:02X}" for byte in data)
+        return f"{'' if begins else '…'}{written}{'' if ends else '…'}"
+
+
+def quoted(label: str) -> str:
+    """A piece of the text amid words of the page."""
+    return f"<bdi class='token'>{html.escape(label)}</bdi>"
+
+
+def shortest(number: float) -> str:
+    """The fewest digits that tell a number from all others, of 32 bits where it is one of these."""
+    single = np.float32(number)
+    return str(single if float(single) == number else np.float64(number))
+
+
+def html_table(table: pl.DataFrame) -> mo.Html:
+    """A small table as it is."""
+
+    def row(tag: str, values: Iterable[Any]) -> str:
+        cells = (f"{value:.4f}" if isinstance(value, float) else html.escape(str(value)) for value in values)
+        return f"<tr>{''.join(f'<{tag}>{cell}</{tag}>' for cell in cells)}</tr>"
+
+    body = "".join(row("td", values) for values in table.rows())
+    return mo.Html(f"<table class='howfar'><thead>{row('th', table.columns)}</thead><tbody>{body}</tbody></table>")
+
+
+def parquet(table: pl.DataFrame) -> bytes:
+    """A table as a Parquet file."""
+    buffer = io.BytesIO()
+    table.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """One picture of a view.
+
+    Attributes:
+        name: For the name of its file.
+        picture: The picture.
+        heading: What stands above it.
+    """
+
+    name: str
+    picture: Picture
+    heading: str
+
+    def element(self) -> mo.Html:
+        """The picture below its heading, beside which it can be saved."""
+        head = mo.Html(f"<h3 class='howfar'>{html.escape(self.heading)}</h3>")
+        chart: Any = self.picture.chart.properties(
+            background="transparent", usermeta={"embedOptions": {"actions": False, "renderer": "svg"}}
+        )
+        return mo.vstack(
+            [
+                mo.hstack([head, save_buttons(self.name, lambda: self.picture)], justify="start", gap=1, wrap=True),
+                mo.ui.altair_chart(chart, chart_selection=False, legend_selection=False),
+            ],
+            gap=0.25,
+        )
+
+
+def save_buttons(name: str, make: Callable[[], Picture]) -> mo.Html:
+    """Buttons that save a picture, which is drawn when one is pressed."""
+
+    def draw(kind: str) -> Callable[[], bytes]:
+        return lambda: make().render(kind)
+
+    return download_buttons(name, {kind: draw(kind) for kind in SAVED_AS})
+
+
+def download_buttons(name: str, files: dict[str, Callable[[], bytes]]) -> mo.Html:
+    """Buttons that save files, by their endings."""
+    buttons = [mo.download(make, f"{name}.{kind}", label=kind.upper()) for kind, make in files.items()]
+    row = mo.hstack(buttons, justify="start", gap=0.25)
+    return mo.Html(f"<div class='save' data-name='{html.escape(name, quote=True)}'>{row.text}</div>")
+
+
+def link_line(view: View) -> mo.Html:
+    """The link that restores what is seen."""
+    link = view.link()
+    if link is None:
+        return mo.Html("<p>The text is too long for a link; save the picture instead.</p>")
+    return mo.Html(f"<p><a id='link' href='{html.escape(link)}'>Link to all that you see here</a></p>")
