@@ -98,7 +98,51 @@ def _neutrality(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
     ]
 
 
+_CLASSES = {
+    "lowercase": "lowercase a-z",
+    "uppercase": "uppercase A-Z",
+    "space": "space",
+    "newline": "newline",
+    "sentence_punctuation": ". ! ?",
+    "cjk_lead": "Chinese lead byte",
+    "cjk_continuation": "Chinese continuation byte",
+    "end_of_document": "end of document",
+}
+_CODE_CLASSES = {
+    "indentation": "newline/indent",
+    "newline": "newline/indent",
+    "bracket": "brackets",
+    "operator": "operators",
+    "punctuation": "punctuation",
+    "space": "space",
+    "identifier": "identifiers",
+}
+
+
+def _increments(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
+    import polars as pl
+
+    measured = table.filter(pl.col("mean").is_not_null(), pl.col("head") == 0)
+    of_code = not measured.filter(pl.col("class").is_in(["bracket", "identifier"])).is_empty()
+    rows = []
+    for row in measured.iter_rows(named=True):
+        name = row["class"].replace("_", " ")
+        if of_code:
+            figures = published()["code_model_layer_specialisation"].get(_CODE_CLASSES.get(row["class"], ""))
+            runs = {} if figures is None or row["over"] != "text" else {"original": _at(figures, row["layer"])}
+            figure = f"increment of {name} in code"
+        else:
+            figures = published()[f"increments_{'shared_model' if scope == 'shared' else 'per_layer_model_layer_0'}"]
+            known = row["layer"] is None or row["layer"] == 0
+            runs = dict(figures.get(_CLASSES.get(row["class"], ""), {})) if known else {}
+            figure = f"increment of {name}, {'in text' if row['over'] == 'text' else 'over the vocabulary'}"
+        if runs:
+            rows.append(_row(figure, row["layer"], runs, row, "mean"))
+    return rows
+
+
 _BESIDE: dict[str, Callable[[pl.DataFrame, str], list[dict[str, Any]]]] = {
+    "increments": _increments,
     "boundaries": _boundaries,
     "pairs": _pairs,
     "attention": _attention,

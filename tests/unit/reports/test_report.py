@@ -1,0 +1,228 @@
+"""Reports: every measure in its place, what is missing with its reason, published figures beside the measured ones."""
+
+import json
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from howfar.errors import ConfigError, ModelNotFoundError, OutputError
+from howfar.models.loading import save
+from howfar.reports.inputs import Inputs
+from howfar.reports.page import html
+from howfar.reports.published import beside_published, published
+from howfar.reports.registry import MEASURES
+from howfar.reports.report import Report, report
+from howfar.reports.tables import Column, in_words, notes, readable
+from howfar.text.segmentation import Segmentation
+from support.copying import copying_model
+
+TEXTS = [f"The keeper of light {number} saw {number * 7} ships, and slept." for number in range(12)]
+GOLD = [Segmentation("一唐七唑丁", (2, 4)), Segmentation("丁一唯七", (1, 3))] * 6
+QUICK = ["increments", "boundaries", "vocabulary", "neutrality"]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Folders of a model with increments and of one without."""
+    folder = tmp_path_factory.mktemp("models")
+    save(copying_model(), folder / "learned")
+    save(copying_model(increments=None), folder / "plain")
+    return str(folder / "learned"), str(folder / "plain")
+
+
+@pytest.fixture(scope="module")
+def found(models: tuple[str, str]) -> Report:
+    return report(models, Inputs(texts=TEXTS, gold=GOLD), measures=QUICK)
+
+
+def test_each_measure_is_taken_of_what_there_is(models: tuple[str, str], found: Report) -> None:
+    learned, _ = models
+    assert [(section.title, section.model) for section in found.sections] == [
+        ("increments", learned),
+        ("boundaries (Chinese words, gold)", learned),
+        ("boundaries (Chinese words, jieba)", learned),
+        ("boundaries (words)", learned),
+        ("boundaries (sentences)", learned),
+        ("vocabulary", learned),
+        ("neutrality", learned),
+    ]
+    missing = {section.title: section.missing for section in found.sections if section.table is None}
+    assert set(missing) == {"boundaries (Chinese words, jieba)", "boundaries (sentences)"}
+    assert "nowhere have two Chinese characters" in missing["boundaries (Chinese words, jieba)"]
+
+
+def test_plain_models_are_compared_with(models: tuple[str, str], found: Report) -> None:
+    neutrality = found.sections[-1]
+    assert neutrality.table is not None
+    assert set(neutrality.table["against"].drop_nulls()) == {models[1]}
+
+
+def test_the_page_holds_all_of_it_and_needs_no_network(found: Report, tmp_path: Path) -> None:
+    found.save(tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for section in found.sections:
+        assert f'<section id="{section.measure.name}">' in page
+        assert section.missing in page
+    content = json.loads(re.search(r'id="content">(.*?)</script>', page, re.DOTALL)[1])  # type: ignore[index]
+    assert len(content["charts"]) == page.count('<div class="chart"') == 5
+    assert all("config" not in chart for chart in content["charts"])  # the page's own theme decides
+    assert published()["source"].split(",")[0] in page
+    assert page.count("<h3>Beside the published figures</h3>") >= 3
+    markup = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.search(r"(src|href)=\"(?!#)", markup)
+    assert "default-src 'none'" in markup
+
+
+def test_tables_are_written_under_readable_names(found: Report, tmp_path: Path) -> None:
+    paths = found.save_tables(tmp_path / "tables")
+    assert [path.name for path in paths] == [
+        "learned-increments.parquet",
+        "learned-boundaries-Chinese-words,-gold.parquet",
+        "learned-boundaries-words.parquet",
+        "learned-vocabulary.parquet",
+        "learned-neutrality.parquet",
+    ]
+    tables = [section.table for section in found.sections if section.table is not None]
+    for path, table in zip(paths, tables, strict=True):
+        assert pl.read_parquet(path).equals(table)
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(OutputError, match="cannot be made a folder"):
+        found.save_tables(tmp_path / "file")
+
+
+def test_names_from_models_and_texts_are_no_markup(found: Report) -> None:
+    spoilt = Report(("<b>x</b>",), found.sections[:1])
+    assert "<b>x</b>" not in html(spoilt)
+    assert "&lt;b&gt;x&lt;/b&gt;" in html(spoilt)
+
+
+def test_what_a_report_cannot_be_of(models: tuple[str, str]) -> None:
+    with pytest.raises(ConfigError, match="there is no measure 'increment'; choose from increments"):
+        report(models, Inputs(texts=TEXTS), measures=["increment"])
+    with pytest.raises(ConfigError, match="a report needs a model"):
+        report([], Inputs(texts=TEXTS))
+    with pytest.raises(ModelNotFoundError, match="no-such-model"):
+        report(["no-such-model"], Inputs(texts=TEXTS))
+
+
+def test_without_texts_it_says_what_is_needed(models: tuple[str, str]) -> None:
+    found = report(models[:1], Inputs(), measures=["increments", "vocabulary"])
+    assert found.sections[0].missing == "increments needs text; give --corpus FOLDER or --text FILE"
+    assert found.sections[1].table is not None
+
+
+class TestPublishedFigures:
+    def test_aucs_of_the_same_layer(self) -> None:
+        rows = {"target": "chinese-words", "quantity": "auc", "score": "increment", "scored_at": "lead byte", "head": 0}
+        table = pl.DataFrame([rows | {"layer": layer, "value": 0.6, "low": 0.5, "high": 0.7} for layer in (0, 5, 6)])
+        beside = beside_published("boundaries", table, "per_layer")
+        assert beside is not None
+        assert beside["original"].to_list() == [0.50, 0.47, None]  # there was no layer 6
+        assert beside["replica"].to_list() == [0.516, 0.411, None]
+        assert beside.row(1, named=True)["measured"] == 0.6
+        shared = beside_published("boundaries", table.with_columns(layer=None).head(1), "shared")
+        assert shared is not None
+        assert shared.select("original", "replica").row(0) == (0.498, 0.497)
+        other = table.with_columns(target=pl.lit("words"))
+        assert beside_published("boundaries", other, "per_layer") is None
+
+    def test_increments_of_the_same_class(self) -> None:
+        row = {"head": 0, "class": "space", "mean": 1.7, "mean_low": 1.6, "mean_high": 1.8}
+        exact = {"mean_low": None, "mean_high": None}
+        table = pl.DataFrame(
+            [row | {"over": "text", "layer": 0}, row | exact | {"over": "vocabulary", "layer": 0}],
+            schema_overrides={"layer": pl.Int64},
+        )
+        beside = beside_published("increments", table, "per_layer")
+        assert beside is not None
+        assert beside["figure"].to_list() == ["increment of space, in text", "increment of space, over the vocabulary"]
+        assert beside["original"].to_list() == [9.99, 9.99]
+        assert beside["low"].to_list() == [1.6, None]
+        shared = beside_published("increments", table.with_columns(layer=pl.lit(None, pl.Int64)), "shared")
+        assert shared is not None
+        assert shared["original"].to_list() == [1.05, 1.05]
+        later = beside_published("increments", table.with_columns(layer=pl.lit(3, pl.Int64)), "per_layer")
+        assert later is None  # nothing was published of layer 3's
+
+    def test_increments_in_code(self) -> None:
+        row = {
+            "over": "text",
+            "head": 0,
+            "layer": 1,
+            "class": "bracket",
+            "mean": 2.0,
+            "mean_low": 1.9,
+            "mean_high": 2.1,
+        }
+        beside = beside_published("increments", pl.DataFrame([row]), "per_layer")
+        assert beside is not None
+        assert beside.select("figure", "layer", "original", "replica").row(0) == (
+            "increment of bracket in code",
+            1,
+            9.99,
+            None,
+        )
+
+    def test_entities_against_their_reverse(self) -> None:
+        row = {"control": "reversed", "type": "all", "head": 0, "site": "space", "difference": -0.1}
+        table = pl.DataFrame([row | {"layer": 4, "difference_low": -0.2, "difference_high": 0.0}])
+        beside = beside_published("pairs", table, "per_layer")
+        assert beside is not None
+        assert beside.row(0, named=True)["original"] == pytest.approx(0.86 - 1.21)
+
+    def test_losses_as_differences(self) -> None:
+        table = pl.DataFrame(
+            [{"against": "plain", "source": "all", "pair": 0, "difference": 0.01, "low": 0.0, "high": 0.02}]
+        )
+        beside = beside_published("neutrality", table, "per_layer")
+        assert beside is not None
+        assert beside["original"].item() == pytest.approx(1.0722 - 1.0753)
+
+    def test_correlations_over_heads(self) -> None:
+        row = {"quantity": "correlation over heads", "unit": "tokens", "value": 0.1, "low": 0.0, "high": 0.2}
+        beside = beside_published("attention", pl.DataFrame([row]), "per_layer")
+        assert beside is not None
+        assert (beside["original"].item(), beside["measured"].item()) == (-0.349, 0.1)
+
+    def test_of_other_measures_nothing_was_published(self) -> None:
+        assert beside_published("interventions", pl.DataFrame({"change": [0.1]}), "shared") is None
+
+
+class TestReadableTables:
+    TABLE = pl.DataFrame(
+        {
+            "name": ["a", "b", "c"],
+            "empty": [None, None, None],
+            "value": [0.12345, None, 2.0],
+            "low": [0.1, None, None],
+            "high": [0.2, None, None],
+            "note": [None, "not measurable: why", None],
+            "num_gaps": [1200, 0, 3],
+        }
+    )
+
+    def test_intervals_stand_with_their_values_and_empty_columns_are_left_out(self) -> None:
+        headings, rows = readable(self.TABLE, ["name", "empty", "value [low, high]", "num_gaps"], 10)
+        assert headings == ["name", "value", "gaps"]
+        assert rows == [["a", "0.123 [0.1, 0.2]", "1200"], ["c", "2", "3"]]
+
+    def test_where_nothing_has_a_number_there_are_no_rows(self) -> None:
+        nothing = self.TABLE.with_columns(value=pl.lit(None, pl.Float64))
+        assert readable(nothing, ["name", "value [low, high]"], 10)[1] == []
+
+    def test_notes_are_said_once(self) -> None:
+        assert notes(self.TABLE) == ["not measurable: why (1 row)"]
+        twice = pl.concat([self.TABLE, self.TABLE])
+        assert notes(twice) == ["not measurable: why (2 rows)"]
+
+    @pytest.mark.parametrize(
+        ("value", "words"), [(None, ""), (True, "yes"), (False, "no"), (3, "3"), (0.00012345, "0.000123"), ("x", "x")]
+    )
+    def test_values_in_words(self, value: object, words: str) -> None:
+        assert in_words(value) == words
+
+    def test_every_measures_columns_can_be_read(self) -> None:
+        for measure in MEASURES.values():
+            assert all(Column.parse(column).value for column in measure.columns)
