@@ -69,7 +69,7 @@ def draw_contexts(table: pl.DataFrame, *, theme: Theme = "light") -> PassagesPic
             x=alt.X("increment:Q"),
             y=y,
             color=alt.Color("kind:N", title=None, sort=kinds),
-            shape=alt.Shape("kind:N", title=None, sort=kinds),
+            shape=alt.Shape("kind:N", sort=kinds, legend=None),
             tooltip=[
                 *names("passage", "kind", "class"),
                 *numbers("increment", "class_mean", "deviation", "surprisal_nats"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -29,16 +30,31 @@ def explore(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 for any that is free.")] = 0,
     token: Annotated[bool, typer.Option(help="Let in only those who know the token that is printed.")] = True,
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    contexts: Annotated[
+        Path | None,
+        typer.Option(help="Table of `howfar measure contexts`, to rank increments in a corpus too."),
+    ] = None,
     edit: Annotated[bool, typer.Option("--edit", help=f"Copy the page to {EDITED} and open it to change.")] = False,
 ) -> None:
     """Open a page where you type a text and see the spacing move."""
     from howfar.explorer.server import import_marimo
 
     import_marimo()
+    if contexts is not None:
+        _rank_by(contexts)
     if edit:
         _edit(models or [], host, port, browser)
     else:
         _serve(models or [], host, port, token, browser)
+
+
+def _rank_by(contexts: Path) -> None:
+    """Let pages of this process, and of one that it starts, rank increments by a table."""
+    from howfar.explorer.server import CONTEXTS_VARIABLE
+    from howfar.measures.context_ranks import read_contexts
+
+    read_contexts(contexts)  # so that it is refused before anything slow is done
+    os.environ[CONTEXTS_VARIABLE] = str(contexts.absolute())
 
 
 def _serve(models: list[str], host: str, port: int, with_token: bool, browser: bool) -> None:

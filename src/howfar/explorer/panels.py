@@ -32,7 +32,9 @@ from howfar.explorer.parts import (
     shortest,
     token_label,
 )
+from howfar.explorer.server import contexts_of
 from howfar.explorer.what_if import Edit
+from howfar.measures.context_ranks import corpus_ranks
 from howfar.text.spans import token_bytes
 from howfar.tracing import Trace
 
@@ -226,7 +228,11 @@ def context_view(inference: Inference, document: Document, at: int, part: int, t
     picture = increments_of_alternatives(candidates, theme=theme)
     said = f"How far the model would step to {others} in this place, after the same text; {quoted(label)} stands here."
     shown = Shown(f"context-{document.model}", picture, f"The step to {label} among the steps to others")
-    return _view(document, said, [shown], html_table(found.ranks()))
+    ranks, in_corpus = found.ranks(), contexts_of(document.model)
+    if in_corpus is not None:
+        own = found.increments[..., int(here.argmax())]
+        ranks = ranks.join(corpus_ranks(in_corpus, own, found.layers), on=["layer", "head"])
+    return _view(document, said, [shown], html_table(ranks))
 
 
 def save_spacing(documents: Sequence[Document], scale: Scale, colour: Colour, theme: Theme) -> mo.Html:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Sequence
-from pathlib import Path
+from functools import cache
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from howfar.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    import polars as pl
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 NOTEBOOK = Path(__file__).with_name("notebook.py")
 MODELS_VARIABLE = "HOWFAR_EXPLORER_MODELS"  # how a page that marimo runs by itself learns of its models
+CONTEXTS_VARIABLE = "HOWFAR_EXPLORER_CONTEXTS"  # and of the table by which it ranks increments in a corpus
 
 CONTENT_POLICY = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
@@ -100,3 +103,27 @@ def models_from_environment() -> list[str]:
 def models_to_environment(models: Sequence[str]) -> dict[str, str]:
     """The environment that tells another process of its models."""
     return {**os.environ, MODELS_VARIABLE: "\n".join(models)}
+
+
+def contexts_of(model: str) -> pl.DataFrame | None:
+    """What `howfar.measures.contexts` found of a model, from the table that `CONTEXTS_VARIABLE` names, if any.
+
+    Args:
+        model: Its name in the explorer.
+    """
+    import polars as pl
+
+    path = os.environ.get(CONTEXTS_VARIABLE)
+    table = _read_contexts(path) if path else None
+    if table is None:
+        return None
+    named = [name for name in table["model"].unique() if PurePath(name).name == model]
+    own = table.filter(pl.col("model").is_in(named))
+    return None if own.is_empty() else own
+
+
+@cache
+def _read_contexts(path: str) -> pl.DataFrame:
+    from howfar.measures.context_ranks import read_contexts
+
+    return read_contexts(path)

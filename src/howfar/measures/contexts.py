@@ -109,7 +109,7 @@ def contexts(
         with which of its bytes it begins) and `right` are the passage; `token_id` and `token_hex` the token; `source`,
         `document` and `character` say where it stands. Rows of kind `distribution` say that a `share` of the
         `num_tokens` tokens of a class (`all` is one) have an increment of at most `increment`, estimated from at most
-        100,000 tokens.
+        100,000 tokens. `model` is the model's name.
 
     Raises:
         NoIncrementsError: The model has no increments.
@@ -135,7 +135,7 @@ def contexts(
     if found is None:
         raise NotMeasurableError("there is no text to look for passages in; give some")
     passages = sorted(_passage_rows(found, num_passages, per_document, width), key=lambda row: row["rank"])
-    return _table([*passages, *_distribution_rows(found)])
+    return _table([*passages, *_distribution_rows(found)], model.name_or_path or type(model).__name__)
 
 
 def _documents(
@@ -280,7 +280,7 @@ def _distribution_rows(found: _Found) -> Iterator[dict[str, Any]]:
                 yield row | {"increment": float(increment), "num_tokens": num_tokens}
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
+def _table(rows: Sequence[dict[str, Any]], model: str) -> pl.DataFrame:
     import polars as pl
 
     schema: dict[str, Any] = {
@@ -288,6 +288,6 @@ def _table(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
         "class": pl.String, "deviation": pl.Float64, "class_mean": pl.Float64, "class_sd": pl.Float64,
         "num_tokens": pl.Int64, "left": pl.String, "scored": pl.String, "right": pl.String, "byte": pl.Int64,
         "token_id": pl.Int64, "token_hex": pl.String, "surprisal_nats": pl.Float64, "source": pl.String,
-        "document": pl.Int64, "character": pl.Int64, "share": pl.Float64,
+        "document": pl.Int64, "character": pl.Int64, "share": pl.Float64, "model": pl.String,
     }  # fmt: skip
-    return pl.DataFrame(rows, schema=schema)
+    return pl.DataFrame([row | {"model": model} for row in rows], schema=schema)
