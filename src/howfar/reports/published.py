@@ -129,7 +129,8 @@ def _increments(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
         name = row["class"].replace("_", " ")
         if of_code:
             figures = published()["code_model_layer_specialisation"].get(_CODE_CLASSES.get(row["class"], ""))
-            runs = {} if figures is None or row["over"] != "text" else {"original": _at(figures, row["layer"])}
+            known = figures is not None and row["over"] == "text" and row["layer"] is not None
+            runs = {"original": _at(figures, row["layer"])} if known else {}
             figure = f"increment of {name} in code"
         else:
             figures = published()[f"increments_{'shared_model' if scope == 'shared' else 'per_layer_model_layer_0'}"]

@@ -3,23 +3,32 @@
 import json
 from typing import Any
 
+import polars as pl
 import pytest
 
 from howfar.charts.attention_distances import draw_attention
+from howfar.charts.boundaries import draw_boundaries
 from howfar.charts.extrapolation import draw_extrapolation
 from howfar.charts.gap_effects import draw_gap_effects
+from howfar.charts.increments import draw_increments
 from howfar.charts.interventions import draw_interventions
 from howfar.charts.neutrality import draw_neutrality
 from howfar.charts.pairs import draw_pairs
 from howfar.charts.picture import Picture
+from howfar.charts.vocabulary import draw_vocabulary
 from howfar.measures.attention import attention
+from howfar.measures.boundaries import boundaries
 from howfar.measures.extrapolation import extrapolation
 from howfar.measures.gap_effects import gap_effects
+from howfar.measures.increments import increments
 from howfar.measures.interventions import interventions
 from howfar.measures.neutrality import neutrality
 from howfar.measures.pair_lists import bundled_pairs
 from howfar.measures.pairs import pairs
+from howfar.measures.vocabulary import vocabulary
+from howfar.text.segmentation import Segmentation
 from support.copying import copying_model, repeating_texts
+from support.lookup import lookup_model
 
 TEXTS = repeating_texts(10, length=60)
 
@@ -85,3 +94,68 @@ def test_gap_effects(text: str) -> None:
     check_drawn(picture, "layer 0", "wider gap before")
     if " " in text:
         check_drawn(picture, "␣", "⏎")
+
+
+def test_increments() -> None:
+    table = increments(lookup_model({ord(" "): 9.99, ord("a"): 2.0}, {}), ["ab ba ", "b a a "] * 6)
+    picture = draw_increments(table)
+    drawn = {(row["class_name"], row["layer"], row["over"]): row for row in rows_of(picture)}
+    assert drawn["space", 0, "text"]["at"] == "half or more at the bound"
+    assert drawn["lowercase", 1, "text"]["at"] == "within the bounds"
+    row = drawn["lowercase", 0, "text"]
+    assert row["spread_low"] <= row["relative_low"] <= row["relative"] <= row["relative_high"] <= row["spread_high"]
+    assert "digit" not in {name for name, *_ in drawn}  # there is none in the texts
+    check_drawn(picture, "layer 1", "end of document", "half or more at the bound", "over the tokens of the vocabulary")
+
+
+def test_increments_of_heads_and_of_no_layer() -> None:
+    heads = draw_increments(increments(lookup_model([{ord("a"): 2.0}, {}]), ["ab"] * 10))
+    assert "yOffset" in json.dumps(heads.chart.to_dict())
+    check_drawn(heads, "layer 0")
+    shared = draw_increments(increments(lookup_model({ord("a"): 2.0}, scope="shared"), ["ab"] * 10))
+    check_drawn(shared, "all layers")
+
+
+def test_boundaries() -> None:
+    gold = [Segmentation("一唐七唑丁", (2, 4)), Segmentation("丁一唯七", (1, 3))] * 6
+    picture = draw_boundaries(boundaries(lookup_model({0xE4: 3.0}, {}), gold))
+    assert {row["what"] for row in rows_of(picture) if row["scored_at"]} == {
+        "increment of the lead byte",
+        "increment of the whole character",
+        "increment of the byte before",
+    }
+    check_drawn(
+        picture,
+        *("Inside runs of Chinese characters: does a word begin here?", "layer 1", "entropy + surprisal"),
+        *("linear probe of the residual stream", "42 gaps, 24 of them boundaries", "over 12 documents"),
+    )
+
+
+def test_boundaries_without_fitted_models_and_with_heads() -> None:
+    gold = [Segmentation("一唐七唑丁", (2, 4)), Segmentation("丁一唯七", (1, 3))] * 6
+    picture = draw_boundaries(boundaries(lookup_model([{0xE4: 3.0}, {}]), gold, fitted=False))
+    check_drawn(picture, "layer 0, head 1")
+
+
+@pytest.mark.parametrize("format", ["svg", "png", "pdf"])
+def test_vocabulary(format: str) -> None:
+    table = vocabulary(lookup_model({ord(" "): 2.0, 0: 1.5, ord("<"): 1.2, ord("a"): 0.5}))
+    picture = draw_vocabulary(table)
+    drawn = rows_of(picture)
+    assert [row["token"] for row in drawn[:3]] == ["␣", "\\x00", "<"]  # the farthest first
+    assert drawn[-1]["token"] == "a"  # the nearest last
+    content = picture.render(format)  # also what no XML may hold
+    if format == "svg":
+        assert "It is not known which of them the model was trained on" in content.decode()
+
+
+def test_vocabulary_leaves_out_what_was_never_seen() -> None:
+    table = vocabulary(lookup_model({ord(" "): 2.0, ord("a"): 0.5}))
+    counted = table.with_columns(count=pl.when(pl.col("token") == " ").then(0).otherwise(5))
+    assert " " not in [row["token"] for row in rows_of(draw_vocabulary(counted))]
+
+
+def test_gap_effects_of_all_layers() -> None:
+    table = gap_effects(copying_model(off_target=0.5, blind_second_layer=True), "ab\x00中").table()
+    picture = draw_gap_effects(table)
+    check_drawn(picture, "layer 0", "layer 1", "\\x00", "E4")
