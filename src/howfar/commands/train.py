@@ -42,7 +42,7 @@ def recipes() -> None:
     """List the recipes that come with the package."""
     from howfar.training.recipe import RECIPES, bundled_recipes
 
-    for name in bundled_recipes():
+    for name in [*bundled_recipes(), *bundled_recipes(grafts=True)]:
         first, *_ = (RECIPES / f"{name}.toml").read_text(encoding="utf-8").splitlines()
         typer.echo(f"{name:30}{first.lstrip('# ')}")
 

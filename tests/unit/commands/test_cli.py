@@ -61,7 +61,7 @@ def test_models_lists_what_lies_in_the_folder(run, model_folder: Path, monkeypat
 
 def test_recipes_lists_those_of_the_package(run):
     names = [line.split()[0] for line in run("recipes")[1].splitlines()]
-    assert {"bilingual-per-layer", "bilingual-rope", "bilingual-shared", "small-per-layer"} <= set(names)
+    assert {"bilingual-per-layer", "bilingual-rope", "bilingual-shared", "small-per-layer", "graft-lora"} <= set(names)
 
 
 def test_a_corpus_is_built_and_trained_on(run, tmp_path: Path):
