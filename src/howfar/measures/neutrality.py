@@ -7,8 +7,9 @@ whether a difference beyond the margin is excluded; "no significant difference" 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from howfar.errors import CheckpointError, NotMeasurableError
 from howfar.measures import statistics
-from howfar.measures.documents import Document, documents_of
+from howfar.measures.documents import Document, documents_of, spread_documents
 from howfar.measures.passes import Progress
 from howfar.models.loading import tokenizer_of
 from howfar.text.corpus import Corpus
@@ -54,6 +55,7 @@ def neutrality(
     *,
     tokenizer: PreTrainedTokenizerBase | None = None,
     margin: float = MARGIN,
+    num_documents: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> pl.DataFrame:
@@ -62,11 +64,12 @@ def neutrality(
     Args:
         models: Models with learned positions, one for each seed.
         against: By name, such as `plain` and `parameter-matched`, models to compare with: as many, in the same order.
-        texts: A corpus, all of whose held-out documents are read, or texts.
+        texts: A corpus, of which the held-out documents are read, or texts.
         tokenizer: The models'; found by `howfar.tokenizer_of` where None.
         margin: Differences smaller than this count as none; in nats per byte.
+        num_documents: At most so many documents, spread evenly over the texts; all where None.
         seed: Of the intervals.
-        progress: Called with how many models are read and how many there are.
+        progress: Called with how many documents are read and how many times there are any, all models together.
 
     Returns:
         One row per comparison, pair (null: over all pairs) and source (`all` first), in nats per byte: both losses,
@@ -88,13 +91,18 @@ def neutrality(
     pairings = {
         name: [check_paired(*pair) for pair in zip(models, others, strict=True)] for name, others in against.items()
     }
-    documents = list(documents_of(texts, tokenizer))
+    if num_documents is None:
+        documents = list(documents_of(texts, tokenizer))
+    else:
+        documents = spread_documents(texts, tokenizer, num_documents=num_documents)
     in_all = [*models, *(other for others in against.values() for other in others)]
-    losses = []
-    for done, model in enumerate(in_all, start=1):
-        losses.append(_losses(model, tokenizer, documents))
+    done = count()
+
+    def read() -> None:
         if progress is not None:
-            progress(done, len(in_all))
+            progress(next(done) + 1, len(in_all) * len(documents))
+
+    losses = [_losses(model, tokenizer, documents, read) for model in in_all]
     ours, rest = losses[: len(models)], losses[len(models) :]
     rows: list[dict[str, Any]] = []
     for number, name in enumerate(against):
@@ -144,10 +152,17 @@ def _data_order(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _losses(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, documents: Sequence[Document]) -> Losses:
+def _losses(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase | None,
+    documents: Sequence[Document],
+    read: Callable[[], None],
+) -> Losses:
     texts = [document.text for document in documents]
-    traces = trace_many(model, texts, tokenizer or tokenizer_of(model))
-    nats = np.array([trace.surprisal_nats.sum(dtype=np.float64) for trace in traces])
+    nats = np.empty(len(texts))
+    for number, trace in enumerate(trace_many(model, texts, tokenizer or tokenizer_of(model))):
+        nats[number] = trace.surprisal_nats.sum(dtype=np.float64)
+        read()
     num_bytes = np.array([len(text.encode()) for text in texts], dtype=np.float64)
     return Losses(nats, num_bytes, np.array([document.source for document in documents]))
 

@@ -16,6 +16,8 @@ Keys = NDArray[np.uint64]
 """n-grams of up to three characters, 21 bits each, the last character lowest."""
 
 _BITS = np.uint64(21)  # code points end at 0x10FFFF
+_TWO = np.uint64(2**42 - 1)  # the last two characters of a trigram
+_MOST_UNMERGED = 8_000_000
 _NUM_CODE_POINTS = 0x110000
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*|[\d_]+|[^\w\s]+|\n")  # words, and what stands between words
 
@@ -50,40 +52,80 @@ def gap_statistics(blocks: Iterable[str], gaps: NDArray[np.uint32]) -> GapStatis
     """Count a corpus, and look some gaps up.
 
     Args:
-        blocks: The corpus, or a sample of it; held in memory as far as it shares characters with the gaps.
+        blocks: The corpus, or a sample of it; what is kept are counts of trigrams around the characters of the gaps.
         gaps: `[gap, 4]`, code points of the two characters before each gap and the two after it; 0 beyond the text.
     """
     asked = np.zeros(_NUM_CODE_POINTS, dtype=bool)
     asked[gaps[:, 1:3]] = True
-    pieces, singles = [], np.zeros(_NUM_CODE_POINTS, dtype=np.int64)
+    singles, three = np.zeros(_NUM_CODE_POINTS, dtype=np.int64), Counts.none()
     for block in blocks:
         text = np.frombuffer(f"\0{block}\0".encode("utf-32-le"), dtype=np.uint32)
         singles += np.bincount(text, minlength=_NUM_CODE_POINTS)
         windows = np.lib.stride_tricks.sliding_window_view(text, 3)
-        pieces.append(windows[asked[windows[:, 1]]].astype(np.uint64))
-    three = np.concatenate(pieces) if pieces else np.zeros((0, 3), np.uint64)
+        three = three.and_of(_keys(windows[asked[windows[:, 1]]]))
+    three = three.merged()
     num_characters = int(singles[1:].sum())
-    pairs, num_pairs = np.unique(_keys(three[:, 1:]), return_counts=True)
-    together = _look_up(pairs, num_pairs, _keys(gaps[:, 1:3]), default=0)
+    pairs = three.by(three.keys & _TWO)
+    together = _look_up(pairs.keys, pairs.counts, _keys(gaps[:, 1:3]), default=0)
     expected = (singles[gaps[:, 1]] + 1.0) * (singles[gaps[:, 2]] + 1.0) / max(num_characters, 1)
     return GapStatistics(
         pmi=np.log((together + 1) / expected),
         entropy_after=_continuation_entropy(three, gaps[:, :2]),
-        entropy_before=_continuation_entropy(three[:, ::-1], gaps[:, :1:-1]),
+        entropy_before=_continuation_entropy(three.by(_turned(three.keys)), gaps[:, :1:-1]),
         num_characters=num_characters,
     )
 
 
-def _continuation_entropy(three: NDArray[np.uint64], contexts: NDArray[np.uint32]) -> Array:
+@dataclass(frozen=True)
+class Counts:
+    """How often n-grams occur.
+
+    Attributes:
+        keys: Ascending, each once, once `merged`.
+        counts: Of each.
+        unmerged: Further keys and counts.
+    """
+
+    keys: Keys
+    counts: NDArray[np.int64]
+    unmerged: tuple[tuple[Keys, NDArray[np.int64]], ...] = ()
+
+    @classmethod
+    def none(cls) -> Counts:
+        """Before anything is counted."""
+        return cls(np.zeros(0, np.uint64), np.zeros(0, np.int64))
+
+    def and_of(self, keys: Keys) -> Counts:
+        """With further n-grams; merged now and then, so that few are held more than once."""
+        found = Counts(self.keys, self.counts, (*self.unmerged, np.unique(keys, return_counts=True)))
+        waiting = sum(len(some) for some, _ in found.unmerged)
+        return found.merged() if waiting > max(_MOST_UNMERGED, len(self.keys)) else found
+
+    def merged(self) -> Counts:
+        """Each n-gram once."""
+        keys = np.concatenate([self.keys, *(keys for keys, _ in self.unmerged)])
+        counts = np.concatenate([self.counts, *(counts for _, counts in self.unmerged)])
+        return Counts(keys, counts).by(keys)
+
+    def by(self, keys: Keys) -> Counts:
+        """Counts of other keys, one for each n-gram; equal ones are added up."""
+        if not len(keys):
+            return Counts.none()
+        order = np.argsort(keys)
+        ascending = keys[order]
+        starts = np.flatnonzero(np.append(True, ascending[1:] != ascending[:-1]))
+        return Counts(ascending[starts], np.add.reduceat(self.counts[order], starts))
+
+
+def _continuation_entropy(three: Counts, contexts: NDArray[np.uint32]) -> Array:
     """Entropy of the third of three characters given the two before it, for contexts `[gap, 2]`."""
-    given_one = _entropies(_keys(three[:, 1:]), _keys(contexts[:, 1:]), default=0.0)
-    return _entropies(_keys(three), _keys(contexts), default=given_one)
+    given_one = _entropies(three.by(three.keys & _TWO), _keys(contexts[:, 1:]), default=0.0)
+    return _entropies(three, _keys(contexts), default=given_one)
 
 
-def _entropies(ngrams: Keys, contexts: Keys, default: float | Array) -> Array:
+def _entropies(ngrams: Counts, contexts: Keys, default: float | Array) -> Array:
     """Entropy of the n-grams' last character given the others, in nats; `default` for a context that never occurs."""
-    keys, counts = np.unique(ngrams, return_counts=True)
-    of_context = keys >> _BITS
+    counts, of_context = ngrams.counts, ngrams.keys >> _BITS
     starts = np.flatnonzero(np.diff(of_context, prepend=np.uint64(2**63)))
     if not len(starts):
         return np.broadcast_to(np.asarray(default, np.float64), contexts.shape).copy()
@@ -106,6 +148,12 @@ def _keys(characters: NDArray[np.uint32] | NDArray[np.uint64]) -> Keys:
     for column in characters.T:
         packed = packed << _BITS | column.astype(np.uint64)
     return packed
+
+
+def _turned(keys: Keys) -> Keys:
+    """Trigrams read from their end."""
+    one = np.uint64(2**21 - 1)
+    return (keys & one) << _BITS << _BITS | (keys >> _BITS & one) << _BITS | keys >> _BITS >> _BITS
 
 
 @dataclass(frozen=True)

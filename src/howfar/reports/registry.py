@@ -135,6 +135,7 @@ MEASURES = {
             run=runners.run_neutrality,
             draw=draw_neutrality,
             needs=("texts", "against"),
+            sample="documents",
             columns=(
                 "against",
                 "source",

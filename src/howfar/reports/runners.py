@@ -77,7 +77,9 @@ def run_pairs(model: PreTrainedModel, inputs: Inputs, progress: Progress | None)
 def run_neutrality(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
     """One pair for each model to compare with."""
     against = {name: [load(name)] for name in inputs.against or ()}
-    return neutrality([model], against, inputs.some_texts, seed=inputs.seed, progress=progress)
+    return neutrality(
+        [model], against, inputs.some_texts, seed=inputs.seed, progress=progress, **_sized(inputs, "num_documents")
+    )
 
 
 def run_attention(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:

@@ -1,0 +1,96 @@
+"""Peak memory of each measure on a large text, and its time.
+
+A text of the size asked for is made up: English and Chinese words at random, in documents of some two thousand bytes.
+Each measure then runs as `howfar measure` in a process of its own, on a small sample where it takes one, and the
+process's largest resident memory is read off. The bar: 4 GB on 100 MB of text.
+
+    OMP_NUM_THREADS=1 python benchmarks/memory.py --megabytes 100
+
+The last line of output is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+_ENGLISH = "the keeper of an old lighthouse saw ships pass at night and wrote each name into her book"
+_CHINESE = "居里夫人 是 第一 位 获得 诺贝尔奖 的 女性 北京 城市 天气 很 好 历史 研究 大学 他们 住在 海边"
+ENGLISH, CHINESE = _ENGLISH.split(), _CHINESE.split()
+BAR_MEGABYTES = 4000
+MEASURES = {
+    "increments": ["--sample", "64"],
+    "boundaries": ["--sample", "2000", "--target", "words"],
+    "boundaries, corpus": ["--sample", "2000", "--target", "words"],
+    "pairs, corpus": [],
+    "attention": ["--sample", "16"],
+    "interventions": ["--sample", "12"],
+    "gap_effects": ["--sample", "20"],
+    "vocabulary, corpus": [],
+    "extrapolation": ["--sample", "10"],
+    "neutrality": ["--sample", "64", "--against", "{baseline}"],
+    "contexts": ["--sample", "20"],
+}
+"""By name, with what is given to each; those on a corpus count in its training part, which is as large."""
+
+
+def write_text(path: Path, megabytes: float) -> None:
+    generator = random.Random(0)
+    documents = []
+    for _ in range(500):
+        sentences = []
+        while sum(map(len, sentences)) < 1200:
+            words, space = (ENGLISH, " ") if generator.random() < 0.7 else (CHINESE, "")
+            sentences.append(space.join(generator.choices(words, k=12)) + (". " if space else "。"))
+        documents.append("".join(sentences))
+    block = "\n\n".join(documents) + "\n\n"
+    with path.open("w", encoding="utf-8") as file:
+        while file.tell() < megabytes * 1e6:
+            file.write(block.replace("night", f"night {file.tell()}"))  # so that no document is another's duplicate
+
+
+def run(arguments: list[str]) -> tuple[float, float, int]:
+    """Peak megabytes, seconds and the exit code of a command."""
+    started = time.perf_counter()
+    code = f"import sys; from howfar.cli import main; sys.argv = ['howfar', *{arguments!r}]; main()"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return usage.ru_maxrss / 1024, time.perf_counter() - started, process.returncode
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megabytes", type=float, default=100)
+    parser.add_argument("--model", default="bilingual-per-layer")
+    parser.add_argument("--baseline", default="bilingual-rope", help="for neutrality")
+    parser.add_argument("--measure", action="append", help="only this one; may be repeated")
+    arguments = parser.parse_args()
+
+    results: dict[str, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        text, corpus = Path(folder, "text.txt"), Path(folder, "corpus")
+        write_text(text, arguments.megabytes)
+        wanted = [name for name in MEASURES if arguments.measure is None or name in arguments.measure]
+        if any(name.endswith("corpus") for name in wanted):
+            run(["corpus", "build", str(corpus), "--source", str(text), "--held-out-documents", "200"])
+        for name in wanted:
+            measure, _, on_corpus = name.partition(", ")
+            given = ["--corpus", str(corpus)] if on_corpus else ["--text", str(text)]
+            options = [option.format(baseline=arguments.baseline) for option in MEASURES[name]]
+            megabytes, seconds, code = run(["measure", measure, *given, *options, "--model", arguments.model])
+            results[name] = {"peak_megabytes": round(megabytes), "seconds": round(seconds, 1), "exit_code": code}
+            print(f"{name:20} {megabytes:7.0f} MB  {seconds:6.1f} s  exit code {code}", flush=True)
+    met = all(result["peak_megabytes"] < BAR_MEGABYTES and not result["exit_code"] for result in results.values())
+    print(json.dumps({"benchmark": "memory", "megabytes": arguments.megabytes, "measures": results, "met": met}))
+
+
+if __name__ == "__main__":
+    main()
