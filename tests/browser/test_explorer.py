@@ -12,7 +12,7 @@ def test_the_page_opens_with_its_picture_and_says_how_to_read_it(visit):
     assert "layer 2" in page.description
     assert "character 28 of 102" in page.selection
     page.page.get_by_text("New here?").click()
-    page.page.wait_for_selector("text=Do not conclude")
+    page.sees("Do not conclude")
 
 
 @pytest.mark.parametrize("query", ["", "?access_token=wrong"])
@@ -83,20 +83,20 @@ def test_click_keys_and_buttons_select(visit, model):
 def test_one_selection_links_all_views(visit, model):
     text = "abcdefgh"
     page = visit(f"&text={text}&at=1")
-    page.page.wait_for_selector("text=What the model expects after b")
+    page.sees("What the model expects after b")
     page.click_cell(howfar.trace(model, text), row=0, cell=4)
-    page.page.wait_for_selector("text=What the model expects after e")
+    page.sees("What the model expects after e")
     page.show("Attention", "What e looks back at: all layers")
-    page.page.wait_for_selector("text=Weight against distance")
+    page.sees("Weight against distance")
     page.page.get_by_label("Layer", exact=True).select_option("layer 1")
-    page.page.wait_for_selector("text=What e looks back at: layer 1, head by head")
+    page.sees("What e looks back at: layer 1, head by head")
     page.show("Context", "The step to e among the steps to others")
     assert page.page.locator("table.howfar tbody tr").count() == 3
     page.show("Numbers", "24 rows, 10 columns")
     page.page.get_by_role("switch").click()
-    page.page.wait_for_selector("text=3 rows, 10 columns")
+    page.sees("3 rows, 10 columns")
     page.page.get_by_role("button", name="→").click()
-    page.until(lambda: "102" in page.page.locator("marimo-table").first.inner_text())  # the byte f
+    page.page.get_by_text("102", exact=True).filter(visible=True).first.wait_for()  # the byte f
 
 
 def test_what_if_changes_the_prediction_and_resets_exactly(visit):
@@ -134,13 +134,13 @@ def test_two_models_stand_side_by_side(visit):
     boxes = [picture.bounding_box() for picture in (first, second)]
     assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]
     assert boxes[1]["x"] + boxes[1]["width"] <= 1280
-    headings = page.page.locator("h3", has_text="What the model expects after")
+    headings = page.page.locator("h3", has_text="What the model expects after").filter(visible=True)
     page.until(lambda: headings.count() == 2)
 
 
 def test_a_link_restores_all(visit):
     page = visit("&text=Ada 图书馆 <b>&at=4&scale=raw&colour=surprisal&detail=Attention&layer=1&factor=2.0")
-    page.page.wait_for_selector("text=layer 1, head by head")
+    page.sees("layer 1, head by head")
     link = page.page.locator("#link").get_attribute("href")
     for said in ("at=4", "scale=raw", "colour=surprisal", "detail=Attention", "layer=1", "factor=2.0", "model=tiny"):
         assert said in link

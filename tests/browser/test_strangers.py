@@ -55,11 +55,11 @@ def test_a_forged_link_is_refused_with_a_sentence(visit, query, sentence):
 def test_five_megabytes_are_refused_with_a_sentence_and_the_page_goes_on(visit):
     page = visit()
     page.text.fill("x" * 5_000_000)
-    page.page.wait_for_selector("text=The text has 5,000,000 characters")
+    page.sees("The text has 5,000,000 characters")
     page.text.fill("short again")
     page.until(lambda: "of 11" in page.selection)
     page.text.fill("")
-    page.page.wait_for_selector("text=The text is empty")
+    page.sees("The text is empty")
 
 
 def test_twenty_visitors_type_at_once(visit, server):

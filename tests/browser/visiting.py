@@ -80,7 +80,11 @@ class Visit:
     def show(self, view, sign):
         """Turn to a view, and wait for what tells that it is there."""
         self.page.get_by_role("tab", name=view).click()
-        self.page.wait_for_selector(f"text={sign}")
+        self.sees(sign)
+
+    def sees(self, text):
+        """Wait for words on the page; marimo keeps a second, hidden copy of some."""
+        self.page.get_by_text(text).filter(visible=True).first.wait_for()
 
     def save(self, name, kind, folder):
         """Save a picture or table as a file."""
