@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from howfar.commands.progress import progress_bars
 from howfar.errors import OutputError, TextError
 from howfar.imports import imports_for_good
 
@@ -71,9 +72,9 @@ def show(
     from howfar.charts.picture import file_format, write_whole
 
     passage = _read(text, file)
-    if output is not None:
-        _check_output(output)
     drawn = None if as_json and output is None else output or DEFAULT_OUTPUT
+    if drawn is not None:
+        _check_picture(passage, drawn)
     with ExitStack() as stack:
         render = None if drawn is None else stack.enter_context(drawing_beside(file_format(drawn)))
         traced = _trace(passage, model)
@@ -82,7 +83,6 @@ def show(
         else:
             _print(traced, scale, layer, head)
         if render is not None and drawn is not None:
-            _check_length(traced)
             content = render(traced, scale=scale.value, colour=colour.value, layer=layer, head=head)
             write_whole(drawn, content)
             typer.echo(f"The picture is in {drawn}", err=as_json)
@@ -110,13 +110,24 @@ def _read(text: str | None, file: Path | None) -> str:
         ) from error
 
 
-def _check_output(output: Path) -> None:
-    """Find fault with the picture's name before any work is done."""
+def _check_picture(text: str, output: Path) -> None:
+    """Find fault with a picture before any work is done.
+
+    Raises:
+        OutputError: It cannot be written there, or the text is too long for one.
+    """
     from howfar.charts.picture import file_format
 
     file_format(output)
+    if output.is_dir():
+        raise OutputError(f"{output} cannot be written: it is a folder; choose another name")
     if not output.parent.is_dir():
         raise OutputError(f"{output} cannot be written: there is no folder {output.parent}; make it, or choose another")
+    if len(text) > MOST_CHARACTERS:
+        raise OutputError(
+            f"the text has {len(text):,} characters and a picture holds {MOST_CHARACTERS:,}; "
+            "give a part of it, or --json for the numbers of all of it"
+        )
 
 
 def _trace(text: str, model: str | None) -> Trace:
@@ -127,12 +138,8 @@ def _trace(text: str, model: str | None) -> Trace:
     loaded = load(model)
     if len(text) < LONG:
         return trace(loaded, text)
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("Reading", total=None)
-        return trace(loaded, text, progress=lambda done, total: bar.update(task, completed=done, total=total))
+    with progress_bars() as begin:
+        return trace(loaded, text, progress=begin("Reading"))
 
 
 def _print(traced: Trace, scale: Scale, layer: int | None, head: int | None) -> None:
@@ -141,14 +148,6 @@ def _print(traced: Trace, scale: Scale, layer: int | None, head: int | None) -> 
     from howfar.charts.terminal import TerminalView
 
     Console(highlight=False).print(TerminalView(traced, scale=scale.value, layer=layer, head=head))
-
-
-def _check_length(traced: Trace) -> None:
-    if len(traced.text) > MOST_CHARACTERS:
-        raise OutputError(
-            f"the text has {len(traced.text):,} characters and a picture holds {MOST_CHARACTERS:,}; "
-            "give a part of it, or --json for the numbers of all of it"
-        )
 
 
 def _numbers(traced: Trace) -> dict[str, object]:

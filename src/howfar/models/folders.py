@@ -57,12 +57,16 @@ def find_folder(name_or_path: str | Path | None = None, *, revision: str | None 
         ModelNotFoundError: There is no such model, or the Hub cannot be asked.
     """
     name = DEFAULT_NAME if name_or_path is None else str(name_or_path)
-    if name and not isinstance(name_or_path, Path) and (FOLDER / name / "config.json").is_file():
-        return FOLDER / name
-    path = Path(name).expanduser()
-    if name and path.is_dir():
-        return path
-    if path.is_file():
+    try:
+        if name and not isinstance(name_or_path, Path) and (FOLDER / name / "config.json").is_file():
+            return FOLDER / name
+        path = Path(name).expanduser()
+        if name and path.is_dir():
+            return path
+        is_file = path.is_file()
+    except OSError as error:  # a name that no file can have
+        raise ModelNotFoundError(f"{name[:40]!r}… names no folder ({error.strerror}); {_what_there_is()}") from None
+    if is_file:
         raise ModelNotFoundError(f"{name} is a file, a model is a folder with config.json and model.safetensors")
     if isinstance(name_or_path, Path) or not _HUB_ID.fullmatch(name):
         raise ModelNotFoundError(f"there is no folder {name!r}; {_what_there_is()}")
@@ -155,6 +159,8 @@ def check_weights(folder: Path) -> None:
 
 
 def first_line(error: Exception) -> str:
-    """What an error of another library says, in one line."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    """What an error of another library says, in one line: its first, and the next where that one ends in a colon."""
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    if not lines:
+        return type(error).__name__
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])

@@ -37,7 +37,12 @@ def load_pretrained(path: Path, **options: Any) -> PreTrainedModel:
     with quiet_transformers():
         try:
             model, report = AutoModelForCausalLM.from_pretrained(
-                str(path), **options, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+                str(path),
+                **options,
+                use_safetensors=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,  # not to accept them: to be told of them below
+                output_loading_info=True,
             )
         except HowFarError:
             raise

@@ -46,14 +46,15 @@ def build_corpus(
         sources: Where the documents come from.
         options: How they are chosen.
         tokenizer: A Transformers tokenizer; None is the byte tokenizer.
-        progress: Whether to draw a progress bar on standard error.
+        progress: Whether to draw a progress bar on standard error, where that is a terminal.
 
     Returns:
         The corpus, opened.
 
     Raises:
         ConfigError: An option or the tokenizer will not do.
-        CorpusError: A source cannot be read, or an unfinished build with other arguments is in the way.
+        CorpusError: A source cannot be read, none has any text, or an unfinished build with other arguments is in the
+            way.
         OutputError: `out` exists already or cannot be written.
         MissingExtraError: A package that a source needs is not installed.
     """
@@ -73,7 +74,13 @@ def build_corpus(
         partial.mkdir(parents=True, exist_ok=True)
         (partial / _PLAN).write_text(json.dumps(description), encoding="utf-8")
         with Journal(partial, encoder.end_of_document, encoder.dtype) as journal:
-            _run(Selection(sources, options, encoder, journal), _expected_bytes(sources, options), progress)
+            selection = Selection(sources, options, encoder, journal)
+            _run(selection, _expected_bytes(sources, options), progress)
+            if not selection.num_bytes:
+                raise CorpusError(
+                    f"there is no document with text in {', '.join(source.name for source in sources)}; name other "
+                    "sources, or higher limits"
+                )
             journal.flush()
             finish_corpus(partial, journal.records(), description)
         journal.remove()
@@ -117,14 +124,15 @@ def _progress_bar(visible: bool) -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not visible,
+        console=console,
+        disable=not (visible and console.is_terminal),
     )
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from howfar.errors import TextError
+from howfar.errors import NotMeasurableError, TextError
 from howfar.models.loading import tokenizer_of
 from howfar.text.spans import byte_spans_of_tokens
 from howfar.tracing.reading import Reader
@@ -198,6 +199,7 @@ class _Tracer:
 
     def close(self, document: _Document, attention: NDArray[np.float32] | None = None) -> Trace:
         model = self.reader.model
+        _check_numbers(document, model.dtype)
         return Trace(
             text=document.text,
             token_ids=document.sequence[1:],
@@ -219,6 +221,21 @@ class _Tracer:
         for row, window in enumerate(batch):
             token_ids[row, : len(window)] = documents[window.sequence].sequence[window.start : window.stop]
         return token_ids
+
+
+def _check_numbers(document: _Document, dtype: torch.dtype) -> None:
+    """Refuse results that nothing could be said of.
+
+    Raises:
+        NotMeasurableError: There are some that are infinite or no numbers.
+    """
+    for name, values in (("increments", document.increments), ("surprisal", document.surprisal_nats)):
+        num_wrong = int(np.count_nonzero(~np.isfinite(values)))
+        if num_wrong:
+            raise NotMeasurableError(
+                f"{num_wrong:,} of {values.size:,} values of the model's {name} are infinite or no numbers (its type "
+                f"is {str(dtype).removeprefix('torch.')}); load it in float32, or check its weights"
+            )
 
 
 def document_mark(tokenizer: PreTrainedTokenizerBase) -> int:

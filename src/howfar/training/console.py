@@ -6,6 +6,7 @@ import sys
 from typing import Any, Self
 
 import rich.console
+import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.utils import logging as transformers_logging
@@ -53,6 +54,8 @@ class Console(TrainerCallback):
         num_parameters = sum(parameter.numel() for parameter in objects["model"].parameters())
         begun = f", from step {state.global_step:,}" if state.global_step else ""
         self._print(f"{self.name}: {num_parameters:,} parameters, {state.max_steps:,} steps on {args.device}{begun}")
+        if args.bf16 and args.device.type == "cpu" and not multiplies_bfloat16():
+            self._print("this CPU multiplies bfloat16 in software, many times slower than float32: leave bf16 out")
         self.progress.update(self.task, total=state.max_steps, completed=state.global_step)
         self.progress.start()
 
@@ -68,6 +71,11 @@ class Console(TrainerCallback):
 
     def _print(self, line: str) -> None:
         self.console.print(line, markup=False)
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this CPU has instructions for bfloat16, or at least such as make up for them."""
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def log_line(logs: dict[str, float]) -> str:

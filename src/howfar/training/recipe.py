@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self, get_args, get_type_hints
 
 from howfar.errors import ConfigError
 from howfar.positions import IncrementConfig
+from howfar.text.tokenizer import VOCABULARY_SIZE
 
 RECIPES = resources.files("howfar.training") / "recipes"
 
@@ -24,11 +25,16 @@ NOT_THE_TRAINERS = (
 )  # fmt: skip
 """Options of `TrainingArguments` that a recipe cannot set."""
 
-SIZES = (
-    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
-    "head_dim", "max_position_embeddings",
-)  # fmt: skip
-"""Options of a model that are at least 1."""
+SIZES = {
+    "vocab_size": VOCABULARY_SIZE, "hidden_size": 1, "intermediate_size": 1, "num_hidden_layers": 1,
+    "num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 1, "max_position_embeddings": 2,
+}  # fmt: skip
+"""Options of a model that are whole numbers, and the least that they can be."""
+
+LEAST = {
+    "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1, "learning_rate": 0, "dataloader_num_workers": 0,
+}  # fmt: skip
+"""The least that options of `TrainingArguments` can be, where it does not check that itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +64,8 @@ class BaseRecipe:
     def __post_init__(self) -> None:
         for name, kind in (("name", str), ("corpus", str), ("seed", int), ("trainer", dict)):
             self.check_kind(name, kind)
-        if self.seed < 0:
-            raise ConfigError(f"recipe: seed is {self.seed}; it must be 0 or more")
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"recipe: seed is {self.seed}; it must be 0 or more, and less than 2**32")
         rate = self.increment_learning_rate
         if rate is not None and (_needed_instead(rate, float) or not rate >= 0):
             raise ConfigError(f"recipe: increment_learning_rate is {rate!r}; it must be a number, 0 or more")
@@ -78,6 +84,8 @@ class BaseRecipe:
                 )
             if needed := _needed_instead(value, hints[name]):
                 raise ConfigError(f"recipe: [trainer] {name} is {value!r}; it must be {needed}")
+            if name in LEAST and not value >= LEAST[name]:
+                raise ConfigError(f"recipe: [trainer] {name} is {value!r}; it must be at least {LEAST[name]}")
         if self.trainer.get("max_steps", 0) < 1:
             raise ConfigError(
                 f"recipe: [trainer] max_steps is {self.trainer.get('max_steps')}; it must be a positive number of "
@@ -177,10 +185,13 @@ class Recipe(BaseRecipe):
         """
         from howfar.models.configuration import HowFarConfig
 
-        for name in SIZES:
-            size = self.model.get(name, 1)
-            if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-                raise ConfigError(f"recipe: [model] {name} is {size!r}; it must be a whole number of at least 1")
+        for name, least in SIZES.items():
+            size = self.model.get(name, least)
+            if not isinstance(size, int) or isinstance(size, bool) or size < least:
+                raise ConfigError(f"recipe: [model] {name} is {size!r}; it must be a whole number of at least {least}")
+        attention = self.model.get("attn_implementation", "")
+        if not isinstance(attention, str):
+            raise ConfigError(f"recipe: [model] attn_implementation is {attention!r}; it must be a string")
         increments = None if self.increment_config is None else self.increment_config.to_dict()
         try:
             config = HowFarConfig(**self.model, increments=increments)

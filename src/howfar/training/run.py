@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ from safetensors import SafetensorError
 from transformers import PrinterCallback, ProgressCallback, TrainingArguments, default_data_collator, set_seed
 from transformers.trainer import TRAINING_ARGS_NAME
 
-from howfar.errors import ConfigError, CorpusError, OutputError
+from howfar.errors import ConfigError, CorpusError, HowFarError, OutputError
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.text.corpus import Corpus
 from howfar.text.tokenizer import byte_tokenizer
@@ -50,7 +52,7 @@ def train(recipe: Recipe, output: str | Path, *, progress: bool = True) -> HowFa
             "bytes; build the corpus without --tokenizer"
         )
     set_seed(recipe.seed)
-    model, tokenizer = HowFarForCausalLM(recipe.model_config()), byte_tokenizer()
+    model, tokenizer = _make_model(recipe), byte_tokenizer()
     model.config.pad_token_id = tokenizer.pad_token_id  # as the Trainer would, with a warning
     fit(
         model,
@@ -62,6 +64,17 @@ def train(recipe: Recipe, output: str | Path, *, progress: bool = True) -> HowFa
         progress=progress,
     )
     return model.eval()
+
+
+def _make_model(recipe: Recipe) -> HowFarForCausalLM:
+    try:
+        return HowFarForCausalLM(recipe.model_config())
+    except HowFarError:
+        raise
+    except Exception as error:  # whatever Transformers and PyTorch make of a value, or of too little memory
+        raise ConfigError(
+            f"recipe: [model] cannot be made: {type(error).__name__}: {' '.join(str(error).split())}; change it"
+        ) from error
 
 
 def fit(
@@ -102,14 +115,14 @@ def fit(
         CorpusError: The corpus is shorter than a window.
         OutputError: The folder cannot be written.
     """
-    output = _make_folder(output)
+    output = Path(output)
     arguments = training_arguments(recipe, output)
     windows_per_step = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
     facts = training_record(recipe, corpus, windows_per_step=windows_per_step)
     checkpoint = last_complete_checkpoint(output)
     if checkpoint is not None or (output / RECORD).exists():
         check_same_run(checkpoint or output, recipe, facts)
-    with Console(recipe.name, visible=progress) as console:
+    with _folder_of_run(output), Console(recipe.name, visible=progress) as console:
         trainer = _make_trainer(
             trainer_class,
             model=model,
@@ -145,13 +158,25 @@ def training_arguments(recipe: BaseRecipe, output: Path) -> TrainingArguments:
         raise ConfigError(f"recipe: [trainer] cannot be had: {' '.join(str(error).split())}; change it") from error
 
 
-def _make_folder(path: str | Path) -> Path:
-    path = Path(path)
+@contextmanager
+def _folder_of_run(path: Path) -> Iterator[None]:
+    """Make a run's folder; if the run comes to nothing, leave no new and empty one behind.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
+    is_new = not path.exists()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{path} cannot be made a folder ({error.strerror}); name another one") from None
-    return path
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            with suppress(OSError):  # it is not empty
+                path.rmdir()
+        raise
 
 
 def _make_trainer(kind: type[IncrementTrainer], *, args: TrainingArguments, **kwargs: Any) -> IncrementTrainer:

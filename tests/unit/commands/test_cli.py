@@ -89,6 +89,24 @@ def test_a_missing_source_and_recipe_are_named(run):
     assert "no-such-recipe" in err
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("trainer.max_step=2", "did you mean 'max_steps'?"),
+        ("modle.hidden_size=3", "did you mean 'model'?"),
+        ("model.hidden_size=0", "hidden_size is 0; it must be a whole number of at least 1"),
+        ("model.num_attention_heads=3", "is not a multiple of the number of attention heads"),
+        ("increments.max_increment=0.5", "it must be a number greater than 1"),
+        ("seed", "is not KEY=VALUE"),
+    ],
+)
+def test_an_impossible_recipe_is_one_line_and_leaves_nothing(run, tmp_path: Path, setting: str, said: str):
+    code, out, err = run("train", "small-per-layer", "-o", "out", "--set", setting)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+    assert not (tmp_path / "out").exists()
+
+
 def test_settings_are_toml_values_or_else_strings():
     settings = ["seed=3", "trainer.max_steps=10", "trainer.bf16=true", "name=mine"]
     assert parse_settings(settings) == {"seed": 3, "trainer": {"max_steps": 10, "bf16": True}, "name": "mine"}

@@ -1,10 +1,13 @@
 import io
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from howfar.models.loading import load
 from howfar.tracing import trace
@@ -63,6 +66,11 @@ def write_long_text() -> list[str]:
     return ["--file", "long.txt"]
 
 
+def make_folder_for_picture() -> list[str]:
+    Path("folder.svg").mkdir()
+    return [TEXT, "-o", "folder.svg"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -75,6 +83,8 @@ def write_long_text() -> list[str]:
         (write_long_text, "has 60,000 characters and a picture holds 50,000"),
         (lambda: [TEXT, "-o", "x.gif"], "no kind of picture"),
         (lambda: [TEXT, "-o", "nowhere/x.svg"], "there is no folder nowhere"),
+        (make_folder_for_picture, "folder.svg cannot be written: it is a folder; choose another name"),
+        (lambda: ["--file", "."], ". cannot be read (Is a directory); give a text file"),
         (lambda: [TEXT, "--layer", "7"], "there is no layer 7"),
         (lambda: [TEXT, "--head", "7"], "there is no head 7"),
     ],
@@ -90,6 +100,87 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert said in err
     assert err.count("\n") == 1
     assert set(tmp_path.iterdir()) == before
+
+
+def cut_short(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def pickled(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def disguised(folder: Path) -> None:
+    torch.save({"weight": torch.ones(1)}, folder / "model.safetensors")
+
+
+def of_another_size(folder: Path) -> None:
+    configure(folder, hidden_size=32)
+
+
+def of_no_size(folder: Path) -> None:
+    configure(folder, hidden_size=-3)
+
+
+def of_no_known_kind(folder: Path) -> None:
+    configure(folder, model_type="mystery")
+
+
+def with_a_bound_of_its_own(folder: Path) -> None:
+    configure(folder, increments={"bound": "tanh"})
+
+
+def without_sense(folder: Path) -> None:
+    (folder / "config.json").write_text("{", encoding="utf-8")
+
+
+def without_numbers(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.layers.1.increments.output.bias"].fill_(float("nan"))
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def configure(folder: Path, **values: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **values}), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (cut_short, "model.safetensors is damaged or cut short"),
+        (pickled, "are pickled (pytorch_model.bin), and unpickling can run any code, so it is never done"),
+        (disguised, "model.safetensors is damaged or cut short"),
+        (of_another_size, "has another shape and 27 more; use the weights and the configuration that belong together"),
+        (of_no_size, "The hidden size (-3) is not a multiple"),
+        (of_no_known_kind, "cannot build the model in damaged (model_type 'mystery')"),
+        (with_a_bound_of_its_own, "increments: bound is 'tanh'; it must be 'softplus' or 'sigmoid' or 'signed'"),
+        (without_sense, "config.json is not JSON"),
+        (without_numbers, "of the model's increments are infinite or no numbers (its type is float32)"),
+    ],
+)
+def test_a_damaged_model_is_one_line_and_leaves_nothing(
+    run, model_folder: Path, tmp_path: Path, damage: Callable[[Path], None], said: str
+):
+    shutil.copytree(model_folder, "damaged")
+    damage(Path("damaged"))
+    code, out, err = run("show", TEXT, "--model", "damaged", "-o", "x.svg")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("error: ")
+    assert said in err
+    assert [path.name for path in tmp_path.iterdir()] == ["damaged"]
+
+
+def test_a_name_that_no_file_can_have_is_no_model(run):
+    code, _, err = run("show", TEXT, "--model", "x" * 300)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "names no folder (File name too long)" in err
+
+
+def test_a_long_text_is_refused_before_it_is_read(run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("howfar.models.loading.load", None)
+    assert "a picture holds 50,000" in run("show", "--file", *write_long_text()[1:])[2]
 
 
 def test_an_unknown_model_is_named(run):

@@ -279,9 +279,20 @@ def test_a_folder_killed_before_its_plan_was_written_is_begun_anew(tmp_path: Pat
     assert len(texts(build(tmp_path / "out", source, held_out_fraction=0).train)) == 2
 
 
-def test_progress_is_drawn_on_standard_error(tmp_path: Path, capfd):
+def test_progress_is_drawn_on_a_terminal(tmp_path: Path, capfd, monkeypatch):
     source = parse_source(write(tmp_path / "a.jsonl", ["one", "two"]))
-    build_corpus(tmp_path / "out", [source])
+    build_corpus(tmp_path / "to_a_file", [source])
+    assert capfd.readouterr() == ("", "")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # has Rich take it for a terminal
+    build_corpus(tmp_path / "to_a_terminal", [source])
     output = capfd.readouterr()
     assert output.out == ""
     assert "Reading documents" in output.err
+
+
+@pytest.mark.parametrize("content", ["", "\n\n \n\n"])
+def test_sources_without_text_are_refused(tmp_path: Path, content: str):
+    (tmp_path / "a.txt").write_text(content)
+    with pytest.raises(CorpusError, match="there is no document with text in a; name other sources"):
+        build(tmp_path / "out", str(tmp_path / "a.txt"))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]

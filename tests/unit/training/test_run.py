@@ -23,6 +23,10 @@ from howfar.training.run import fit, train
 MakeRecipe = Callable[..., Recipe]
 
 
+def model_with(recipe: MakeRecipe, **options: Any) -> dict[str, Any]:
+    return {**recipe().model, **options}
+
+
 def weights(model: torch.nn.Module) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
@@ -280,7 +284,24 @@ def test_what_the_trainer_refuses_is_an_error_of_one_line(recipe: MakeRecipe, tm
 
 def test_a_tracker_that_is_not_installed_is_an_error_of_one_line(recipe: MakeRecipe, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"recipe: \[trainer\] cannot be had: .*[Cc]omet.*; change it"):
-        train(recipe(trainer={"report_to": "comet_ml"}), tmp_path)
+        train(recipe(trainer={"report_to": "comet_ml"}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"attn_implementation": "quick"}, "ValueError: .*quick"),
+        ({"hidden_act": "bend"}, "KeyError: 'bend'"),
+        ({"hidden_size": 2**34}, "RuntimeError: .*memory"),
+    ],
+)
+def test_a_model_that_cannot_be_made_is_an_error_of_one_line(
+    recipe: MakeRecipe, tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"\[model\] cannot be made: {said}.*; change it"):
+        train(recipe(model=model_with(recipe, **options)), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_corpus_too_short_is_refused(recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -321,6 +342,29 @@ def write_recipe(path: Path, recipe: Recipe) -> Path:
         lines += [f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in recipe.to_dict()[table].items())]
     path.write_text("\n".join(lines))
     return path
+
+
+@pytest.mark.parametrize("multiplies", [True, False])
+def test_a_cpu_without_bfloat16_is_told_so(
+    recipe: MakeRecipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    multiplies: bool,
+) -> None:
+    monkeypatch.setattr("howfar.training.console.multiplies_bfloat16", lambda: multiplies)
+    train(recipe(trainer={"max_steps": 1, "bf16": True, "save_strategy": "no"}), tmp_path / "run")
+    told = [line for line in capsys.readouterr().err.splitlines() if "this CPU multiplies bfloat16 in software" in line]
+    assert len(told) == (0 if multiplies else 1)
+
+
+def test_a_recipe_may_choose_the_attention_implementation(recipe: MakeRecipe, tmp_path: Path) -> None:
+    still = {"max_steps": 1, "save_strategy": "no"}
+    usual = train(recipe(trainer=still), tmp_path / "usual", progress=False)
+    model = train(recipe(trainer=still, model=model_with(recipe, attn_implementation="eager")), tmp_path / "eager")
+    assert (usual.config._attn_implementation, model.config._attn_implementation) == ("sdpa", "eager")
+    for one, other in zip(usual.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
 
 
 def test_the_module_trains_and_says_how_it_goes(
