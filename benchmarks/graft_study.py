@@ -1,13 +1,14 @@
-"""Graft a pretrained model in four ways, each beside a baseline on the same windows, and compare them.
+"""Graft a pretrained model in several ways, each beside a baseline on the same windows, and compare them.
 
-Increments only and with LoRA, shared and per layer, and LoRA with plain positions. Every run sees the same windows in
-the same order; every model is scored on the same windows of the same held-out documents, in float32. Intervals resample
-documents; differences are paired. Run it again with the same arguments to carry on where it stopped.
+Each run is named TRAIN-SCOPE: what is trained (increments only, with LoRA, or fully) and which layers share increments.
+LoRA and full training have a baseline with plain positions; that of increments alone is the base. Every run sees the
+same windows in the same order; every model is scored on the same windows of the same held-out documents, in float32.
+Intervals resample documents; differences are paired. Run it again with the same arguments to carry on where it stopped.
 
-    howfar corpus build corpus en=train.txt,held_out=dev.txt --tokenizer model.gguf
-    taskset -c 0 env OMP_NUM_THREADS=1 python benchmarks/graft_study.py model.gguf corpus runs/grafts --steps 100
+    howfar corpus build corpus --source en=train.txt,held_out=dev.txt --tokenizer model.gguf
+    OMP_NUM_THREADS=1 python benchmarks/graft_study.py model.gguf corpus runs/grafts --steps 100
 
-The last line of output is JSON.
+It prints tables in Markdown; the last line of output is JSON.
 """
 
 from __future__ import annotations
@@ -33,11 +34,13 @@ from howfar.training.graft_recipe import GraftRecipe
 from howfar.training.trainer import increment_statistics
 
 RATES = {"shared": 1e-2, "per_layer": 3e-3}  # a network of layer inputs reads far larger numbers than one of embeddings
-RUNS = [("lora", "shared"), ("increments", "shared"), ("increments", "per_layer"), ("lora", "per_layer")]
+RUNS = ["lora-shared", "increments-shared", "increments-per_layer", "lora-per_layer"]
 
 
-def recipe_of(arguments: argparse.Namespace, train: str, scope: str) -> GraftRecipe:
-    """One run. All are scored together at the end, so each scores only a window by itself."""
+def recipe_of(arguments: argparse.Namespace, run: str) -> GraftRecipe:
+    """All runs are scored together at the end, so each scores only a window by itself."""
+    train, scope = run.split("-")
+    first = next(other for other in arguments.runs if other.startswith(train))
     trainer = {
         "max_steps": arguments.steps,
         "per_device_train_batch_size": arguments.batch_size,
@@ -52,11 +55,11 @@ def recipe_of(arguments: argparse.Namespace, train: str, scope: str) -> GraftRec
         overrides={
             "base": arguments.base,
             "corpus": arguments.corpus,
-            "name": f"{train}-{scope}",
+            "name": run,
             "context": arguments.context,
             "increments": {"scope": scope},
             "increment_learning_rate": RATES[scope],
-            "baseline": (train, scope) == RUNS[0],
+            "baseline": run == first,
             "held_out_windows": 1,
             "trainer": trainer,
         },
@@ -79,20 +82,46 @@ def score(model: torch.nn.Module, corpus: Corpus, arguments: argparse.Namespace)
 
 
 def losses_table(losses: dict[str, DocumentLosses]) -> list[dict[str, Any]]:
-    """Nats per byte of each model, and its paired differences from the base and from what was trained alike."""
+    """Nats per byte of each model, and its paired differences from the base and from what was trained alike.
+
+    Each with its 95% interval over documents.
+    """
     estimates = {name: statistics.ratio(loss.nats, loss.num_bytes) for name, loss in losses.items()}
     rows = []
     for name, estimate in estimates.items():
         row: dict[str, Any] = {"model": name, "nats_per_byte": _with_interval(estimate)}
         row["minus_base"] = _with_interval(estimate - estimates["base"])
-        if name.startswith("lora-"):
-            row["minus_lora_baseline"] = _with_interval(estimate - estimates["lora-baseline"])
+        if (baseline := f"{name.partition('-')[0]}-baseline") in estimates:
+            row["minus_baseline"] = _with_interval(estimate - estimates[baseline])
         rows.append(row)
     return rows
 
 
 def _with_interval(estimate: statistics.Estimate) -> list[float]:
     return [round(float(part), 6) for part in (estimate.value, estimate.low, estimate.high)]
+
+
+def print_findings(losses: list[dict[str, Any]], agreements: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> None:
+    """Print tables in Markdown."""
+    seen, drift = pl.col("count") > 0, pl.col("drift")
+    with pl.Config(
+        tbl_rows=-1,
+        tbl_cols=-1,
+        tbl_formatting="MARKDOWN",
+        tbl_hide_column_data_types=True,
+        tbl_hide_dataframe_shape=True,
+        fmt_str_lengths=40,
+        fmt_table_cell_list_len=3,
+        float_precision=4,
+        tbl_width_chars=200,
+    ):
+        print(pl.DataFrame(losses), agreements, sep="\n\n", end="\n\n")
+        for name, table in tables.items():
+            far = movers(table, num=10, min_count=5).filter(pl.col("among") == "all")
+            print(name, far.select("direction", "rank", "token", "class", "count", "increment", "drift"), sep="\n\n")
+            print(table.filter(seen & pl.col("special")).select("token", "count", "increment", "drift"))
+            weighted = (drift * pl.col("count")).sum() / pl.col("count").sum()  # as often as they were read
+            print(table.filter(seen).group_by("class").agg(pl.len().alias("tokens"), weighted).sort("drift"))
 
 
 def main() -> None:
@@ -105,19 +134,20 @@ def main() -> None:
     parser.add_argument("--context", type=int, default=256)
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--held-out-windows", type=int, default=64)
+    parser.add_argument("--runs", nargs="+", metavar="TRAIN-SCOPE", default=RUNS)
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True)
     arguments = parser.parse_args()
     begun, corpus = time.time(), Corpus.open(arguments.corpus)
 
     folders: dict[str, Path] = {}
-    for train, scope in RUNS:
-        folder = arguments.output / f"{train}-{scope}"
+    for run in arguments.runs:
+        folder = arguments.output / run
         if not is_finished(folder, arguments.steps):
-            graft(recipe_of(arguments, train, scope), folder)
-        folders[folder.name] = folder
+            graft(recipe_of(arguments, run), folder)
+        folders[run] = folder
         if (folder / "baseline").is_dir():
-            folders[f"{train}-baseline"] = folder / "baseline"
-        print(f"{folder.name}: done after {time.time() - begun:.0f} s", flush=True)
+            folders[f"{run.partition('-')[0]}-baseline"] = folder / "baseline"
+        print(f"{run}: done after {time.time() - begun:.0f} s", flush=True)
 
     probe = torch.stack([torch.from_numpy(window) for window in Windows(corpus.held_out, arguments.context, 0, 4)])
     losses, tables, spread = {"base": score(load(arguments.base), corpus, arguments)}, {}, {}
@@ -130,13 +160,8 @@ def main() -> None:
             tables[name].write_parquet(folder / "vocabulary.parquet")
         print(f"{name}: scored after {time.time() - begun:.0f} s", flush=True)
 
-    with pl.Config(tbl_rows=-1, tbl_cols=-1, fmt_str_lengths=40, tbl_width_chars=160):
-        agreements = agreement(tables)
-        print(agreements)
-        for name, table in tables.items():
-            print(name, movers(table, num=15, min_count=5).filter(pl.col("among") == "all"))
-            print(table.filter(pl.col("special")))
-            print(table.filter(pl.col("count") > 0).group_by("class").agg(pl.len(), pl.col("drift").mean()))
+    agreements = agreement(tables)
+    print_findings(losses_table(losses), agreements, tables)
     result = {
         "steps": arguments.steps,
         "tokens": arguments.steps * arguments.batch_size * arguments.context,
