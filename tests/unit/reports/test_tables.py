@@ -37,7 +37,7 @@ def test_a_folder_of_files_is_one_table(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "other.txt").write_text("kept", encoding="utf-8")
-    with pytest.raises(OutputError, match="parts cannot be written .*; choose another place"):
+    with pytest.raises(OutputError, match="parts cannot be written"):
         write_dataset(TABLE, tmp_path / "parts", ["value"])
     assert [path.name for path in tmp_path.iterdir()] == ["parts"]
     assert (tmp_path / "parts" / "other.txt").read_text(encoding="utf-8") == "kept"
