@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 LEFT_OUT = ("entropy + surprisal", "entropy + surprisal + increment")
 """Scores fitted to documents, which the chart has no room for; the table has them."""
 
-PLANTED, BY_LOT = "boundaries to be found", "boundaries by lot: nothing to be found"
+PLANTED, BY_LOT = "boundaries that can be found", "boundaries by lot"
 
 
 def draw_calibration(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
