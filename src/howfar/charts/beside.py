@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,13 @@ from howfar.imports import imports_for_good
 if TYPE_CHECKING:
     from howfar.tracing import Trace
 
-Render = Callable[..., bytes]
-"""`render(trace, **options)` gives a file's content; the options are those of `howfar.spacing`."""
+Begin = Callable[..., Callable[[], bytes]]
+"""`begin(trace, **options)` begins to draw, by the options of `howfar.spacing`; what it gives waits for the file's
+content."""
 
 
 @contextmanager
-def drawing_beside(format: str) -> Iterator[Render]:
+def drawing_beside(format: str) -> Iterator[Begin]:
     """Start a process that draws one picture of spacing.
 
     What drawing needs takes seconds to load, and so do models; beside each other, they take half of that.
@@ -29,7 +30,7 @@ def drawing_beside(format: str) -> Iterator[Render]:
         format: `"html"`, `"svg"`, `"png"` or `"pdf"`.
 
     Yields:
-        What draws the picture; it raises what `howfar.spacing` and `Picture.render` do.
+        What begins to draw the picture. What that gives raises what `howfar.spacing` and `Picture.render` do.
     """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
@@ -37,18 +38,23 @@ def drawing_beside(format: str) -> Iterator[Render]:
     process.start()
     there.close()
 
-    def render(trace: Trace, **options: Any) -> bytes:
-        try:
+    def begin(trace: Trace, **options: Any) -> Callable[[], bytes]:
+        with suppress(OSError):  # then there will be no answer either
             here.send((trace, options))
-            content: bytes | HowFarError = here.recv()
-        except (EOFError, OSError):  # it did not live, for want of memory perhaps
-            return draw(trace, format, options)
-        if isinstance(content, HowFarError):
-            raise content
-        return content
+
+        def finish() -> bytes:
+            try:
+                content: bytes | HowFarError = here.recv()
+            except (EOFError, OSError):  # it did not live, for want of memory perhaps
+                return draw(trace, format, options)
+            if isinstance(content, HowFarError):
+                raise content
+            return content
+
+        return finish
 
     try:
-        yield render
+        yield begin
     finally:
         process.kill()
         process.join()
@@ -65,7 +71,7 @@ def draw(trace: Trace, format: str, options: dict[str, Any]) -> bytes:
 def _draw_one(connection: Connection, format: str) -> None:
     """What the process does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it ends it
-    _get_ready(format)
+    rehearse(format)
     try:
         trace, options = connection.recv()
     except EOFError:  # nothing is to be drawn
@@ -80,17 +86,26 @@ def _draw_one(connection: Connection, format: str) -> None:
         connection.send(content)
 
 
-def _get_ready(format: str) -> None:
-    """Load what drawing needs."""
+def rehearse(format: str) -> None:
+    """Draw the smallest picture, so that all that drawing needs is loaded."""
     with imports_for_good():
-        import altair  # noqa: F401
-        import regex  # noqa: F401
-        import scipy.optimize  # noqa: F401
-        import vl_convert
+        import numpy as np
 
-        from howfar.charts import page, spacing  # noqa: F401
+        from howfar.tracing.result import Trace
 
-    if format == "html":
-        page.library()
-    else:
-        vl_convert.vegalite_to_vega({"mark": "point"})  # starts the engine
+        one, of_token = np.ones((1, 1, 1), np.float32), np.zeros(1, np.float32)
+        trace = Trace(
+            text="a",
+            token_ids=np.zeros(1, np.int64),
+            token_bytes=np.array([[0, 1]]),
+            layers=(0,),
+            increments=one,
+            mark_increments=one[0],
+            surprisal_nats=of_token,
+            entropy_nats=of_token,
+            config=None,
+            model_name="none",
+            context=2,
+            overlap=1,
+        )
+        draw(trace, format, {})

@@ -76,15 +76,16 @@ def show(
     if drawn is not None:
         _check_picture(passage, drawn)
     with ExitStack() as stack:
-        render = None if drawn is None else stack.enter_context(drawing_beside(file_format(drawn)))
+        begin = None if drawn is None else stack.enter_context(drawing_beside(file_format(drawn)))
         traced = _trace(passage, model)
+        options = {"scale": scale.value, "colour": colour.value, "layer": layer, "head": head}
+        picture = None if begin is None else begin(traced, **options)
         if as_json:
             typer.echo(json.dumps(_numbers(traced), ensure_ascii=False))
         else:
             _print(traced, scale, layer, head)
-        if render is not None and drawn is not None:
-            content = render(traced, scale=scale.value, colour=colour.value, layer=layer, head=head)
-            write_whole(drawn, content)
+        if picture is not None and drawn is not None:
+            write_whole(drawn, picture())
             typer.echo(f"The picture is in {drawn}", err=as_json)
 
 

@@ -18,11 +18,11 @@ def drawn_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Notes what is drawn in this process."""
     noted: list[str] = []
 
-    def draw(trace, format, options):
+    def draw_here(trace, format, options):
         noted.append(format)
         return b"drawn here"
 
-    monkeypatch.setattr(beside, "draw", draw)
+    monkeypatch.setattr(beside, "draw", draw_here)
     return noted
 
 
@@ -35,27 +35,27 @@ def _no_process_is_left() -> Iterator[None]:
 
 def test_another_process_draws_the_same_picture(drawn_here: list[str]):
     expected = spacing(TRACE, scale="raw").render("html")
-    with beside.drawing_beside("html") as render:
-        assert render(TRACE, scale="raw") == expected
+    with beside.drawing_beside("html") as begin:
+        assert begin(TRACE, scale="raw")() == expected
     assert drawn_here == []
 
 
 def test_what_cannot_be_drawn_there_is_said_here(drawn_here: list[str]):
-    with beside.drawing_beside("svg") as render, pytest.raises(ConfigError, match="there is no layer 7"):
-        render(TRACE, layer=7)
+    with beside.drawing_beside("svg") as begin, pytest.raises(ConfigError, match="there is no layer 7"):
+        begin(TRACE, layer=7)()
     assert drawn_here == []
 
 
 def test_a_process_that_does_not_live_is_done_without(drawn_here: list[str]):
-    with beside.drawing_beside("svg") as render:
+    with beside.drawing_beside("svg") as begin:
         (child,) = multiprocessing.active_children()
         os.kill(child.pid, signal.SIGKILL)
-        assert render(TRACE) == b"drawn here"
+        assert begin(TRACE)() == b"drawn here"
     assert drawn_here == ["svg"]
 
 
 def test_a_defect_there_is_raised_here(drawn_here: list[str], capfd: pytest.CaptureFixture[str]):
-    with beside.drawing_beside("svg") as render:
-        assert render("no trace at all") == b"drawn here"
+    with beside.drawing_beside("svg") as begin:
+        assert begin("no trace at all")() == b"drawn here"
     assert drawn_here == ["svg"]
     assert capfd.readouterr().err == ""

@@ -33,9 +33,9 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def drawing_here(format: str) -> Iterator[beside.Render]:
+def drawing_here(format: str) -> Iterator[beside.Begin]:
     """As `drawing_beside`, in this process, which has the drawing library at hand already."""
-    yield lambda trace, **options: beside.draw(trace, format, options)
+    yield lambda trace, **options: lambda: beside.draw(trace, format, options)
 
 
 @pytest.fixture
