@@ -35,14 +35,14 @@ def draw_vocabulary(table: pl.DataFrame, *, num: int = 20, head: int = 0, theme:
     drawn = pl.concat([up, down]).with_row_index("rank")
     tokens = [visible(token) for token in drawn["token"].to_list()]
     drawn = drawn.with_columns(pl.col("class").str.replace_all("_", " "), token=pl.Series(tokens, dtype=pl.String))
-    axis = alt.Axis(labelExpr=labelled(dict(enumerate(tokens))), ticks=False, domain=False, labelOverlap=False)
+    names_of_rows = {rank: f"{name}  {token}" for rank, name, token in drawn.select("rank", "class", "token").rows()}
+    axis = alt.Axis(labelExpr=labelled(names_of_rows), labelLimit=300, ticks=False, domain=False, labelOverlap=False)
     bars = (
         alt.Chart(inline(drawn))
         .mark_bar(height=ROW - 6)
         .encode(
             x=alt.X("drift:Q", title="increment over the mean, less 1", axis=alt.Axis(format="+.0%")),
             y=alt.Y("rank:O", title=None, axis=axis),
-            color=alt.Color("class:N", title=None, legend=alt.Legend(columns=4, symbolType="square")),
             tooltip=[*names("token", "class"), *numbers("token_id", "count", "increment", "drift")],
         )
         .properties(width=420, height={"step": ROW})

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 CORPUS_TOKENS = 64_000_000
 """How much of the training corpus is counted."""
 
+MAX_GAPS = 40_000
+
 SCORED_AT = {"first_token": "first token", "whole_unit": "whole unit", "token_before": "token before"}
 SCORED_AT_BYTES = {"first_token": "lead byte", "whole_unit": "whole character", "token_before": "byte before"}
 
@@ -58,7 +60,7 @@ def boundaries(
     corpus: Corpus | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
     fitted: bool = True,
-    max_gaps: int = 40_000,
+    max_gaps: int = MAX_GAPS,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> pl.DataFrame:

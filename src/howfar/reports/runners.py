@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from howfar.errors import ConfigError
 from howfar.measures.attention import attention
-from howfar.measures.boundaries import boundaries
+from howfar.measures.boundaries import MAX_GAPS, boundaries
 from howfar.measures.calibration import calibration
 from howfar.measures.contexts import contexts
-from howfar.measures.documents import documents_of
+from howfar.measures.documents import documents_of, spread_documents
 from howfar.measures.extrapolation import extrapolation
 from howfar.measures.gap_effects import gap_effects
 from howfar.measures.increments import increments
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 
 DEFAULT_TARGET = "chinese-words"
 DEFAULT_LANGUAGE = "en"
+MOST_DOCUMENTS = 256  # in which boundaries are found by rule,
+FIRST_CHARACTERS = 1000  # which are held for like the rest
 DEFAULT_TOKENS = 40  # whose predictions are differentiated
 
 
@@ -135,7 +140,13 @@ def _sized(inputs: Inputs, name: str) -> dict[str, Any]:
 
 
 def _segmented(model: PreTrainedModel, inputs: Inputs, target: str) -> Iterator[Segmentation]:
-    """Texts that have gaps to ask about, with the boundaries that the target's own rule finds."""
-    for document in documents_of(inputs.some_texts, tokenizer_of(model)):
-        if TARGETS[target].candidates(document.text).any():
-            yield TARGETS[target].segment(document.text)
+    """Beginnings of texts, with the boundaries that the target's own rule finds; in random order.
+
+    They are so long that all texts together hold the gaps asked for: an interval wants many documents, not long ones.
+    """
+    documents = spread_documents(inputs.some_texts, tokenizer_of(model), num_documents=MOST_DOCUMENTS)
+    texts = [document.text for document in documents if document.text]
+    gaps_per_character = sum(TARGETS[target].candidates(text[:FIRST_CHARACTERS]).mean() for text in texts)
+    length = math.ceil((inputs.sample or MAX_GAPS) / max(gaps_per_character, 1e-9))
+    for number in np.random.default_rng(inputs.seed).permutation(len(texts)).tolist():
+        yield TARGETS[target].segment(texts[number][:length])

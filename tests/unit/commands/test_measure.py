@@ -205,3 +205,18 @@ def test_a_full_disk_leaves_the_table_of_before(run, model_folder: Path, files: 
     assert "x.csv cannot be written (No space left on device); choose another place" in err
     assert (files / "x.csv").read_text(encoding="utf-8") == "before"
     assert {path.name for path in files.iterdir()} == {"x.csv", "text.txt", "gold.txt"}
+
+
+def test_boundaries_are_looked_for_in_many_texts_rather_than_in_long_ones(run, model_folder: Path, files: Path):
+    (files / "long.txt").write_text("\n\n".join(["The keeper slept. " * 100] * 30), encoding="utf-8")
+    options = ["--text", "long.txt", "--target", "words", "--sample", "500", "--model", str(model_folder)]
+    code, _, err = run("measure", "boundaries", *options, "-o", "x.parquet")
+    assert (code, err) == (0, "")
+    assert pl.read_parquet(files / "x.parquet").filter(score="entropy")["num_documents"].item() >= 10
+
+
+def test_increments_of_classes_of_code(run, model_folder: Path, files: Path):
+    (files / "code.txt").write_text("\n\n".join(["def f(x):\n    return x + 1"] * 12), encoding="utf-8")
+    options = ["--text", "code.txt", "--classes", "code", "--model", str(model_folder)]
+    assert run("measure", "increments", *options, "-o", "x.parquet")[0] == 0
+    assert {"bracket", "operator", "indentation"} <= set(pl.read_parquet(files / "x.parquet")["class"])

@@ -1,0 +1,59 @@
+"""`howfar report`, from arguments to a page."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Texts to measure on, in the folder that commands run in."""
+    texts = [f"The keeper of light {number} saw {number * 7} ships, and slept." for number in range(12)]
+    (tmp_path / "text.txt").write_text("\n\n".join(texts), encoding="utf-8")
+    (tmp_path / "taken").write_text("", encoding="utf-8")
+    return tmp_path
+
+
+def test_it_writes_a_page_and_tables(run, model_folder: Path, files: Path):
+    arguments = ["--text", "text.txt", "--measure", "increments", "--measure", "vocabulary", "--tables", "tables"]
+    code, out, err = run("report", str(model_folder), *arguments)
+    assert (code, err) == (0, "")
+    assert out == "The report is in report.html\n2 tables are in tables\n"
+    page = (files / "report.html").read_text(encoding="utf-8")
+    assert page.lower().startswith("<!doctype html")
+    assert '<section id="increments">' in page
+    assert {path.name for path in (files / "tables").iterdir()} == {
+        "tiny-increments.parquet",
+        "tiny-vocabulary.parquet",
+    }
+
+
+def test_what_cannot_be_measured_is_in_the_page(run, model_folder: Path, files: Path):
+    code, _, err = run("report", str(model_folder), "--measure", "increments", "-o", "x.html")
+    assert (code, err) == (0, "")
+    page = (files / "x.html").read_text(encoding="utf-8")
+    assert "Not measured: increments needs text; give --corpus FOLDER or --text FILE." in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("no-such-model --text text.txt", "no-such-model"),
+        ("{model} --text nowhere.txt", "nowhere.txt cannot be read (No such file or directory)"),
+        ("{model} --corpus nowhere", "there is no folder nowhere"),
+        ("{model} --gold nowhere.txt", "nowhere.txt cannot be read"),
+        ("{model} --measure increment", "there is no measure 'increment'; choose from increments"),
+        ("{model} -o report.pdf", "'report.pdf' ends in '.pdf'; a report is a web page: end it in .html"),
+        ("{model} -o nowhere/report.html", "there is no folder nowhere; make it, or choose another"),
+        ("{model} --tables taken", "taken is no folder; name another one for the tables"),
+        ("{model} --tables nowhere/tables", "there is no folder nowhere; make it, or choose another"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(run, model_folder: Path, files: Path, arguments: str, said: str):
+    before = set(files.iterdir())
+    code, _, err = run("report", *arguments.format(model=model_folder).split())
+    assert code == 2, err
+    assert err.startswith("error: ")
+    assert said in err
+    assert err.count("\n") == 1
+    assert set(files.iterdir()) == before
