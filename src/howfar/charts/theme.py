@@ -69,6 +69,7 @@ def config(theme: Theme) -> dict[str, Any]:
             "offset": 2,
             "labelColor": muted,
             "labelFontSize": 12,
+            "symbolOpacity": 1,
             "gradientLength": 240,
             "gradientThickness": 8,
         },
