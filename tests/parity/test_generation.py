@@ -156,10 +156,16 @@ class TestCaches:
 
     def test_reset(self, kind: str) -> None:
         model, token_ids = model_of(kind), tokens(6)
-        for cache in (DynamicCache(config=model.config), StaticCache(model.config, max_cache_len=12)):
-            piece_of(model, tokens(9, seed=1), cache)
-            cache.reset()
-            close(piece_of(model, token_ids, cache), full_pass(model, token_ids))
+        with record(model) as recording:
+            expected = full_pass(model, token_ids)
+            positions = dict(recording.positions)
+            for cache in (DynamicCache(config=model.config), StaticCache(model.config, max_cache_len=12)):
+                piece_of(model, tokens(9, seed=1), cache)
+                cache.reset()
+                close(piece_of(model, token_ids, cache), expected)
+                # The same distances are not enough: the clock is to begin at 0 again.
+                for layer, expected_positions in positions.items():
+                    close(recording.positions[layer], expected_positions)
 
     def test_crop_to_nothing_and_to_something(self, kind: str) -> None:
         model, token_ids = model_of(kind), tokens(6)
