@@ -89,7 +89,7 @@ class Visit:
     def save(self, name, kind, folder):
         """Save a picture or table as a file."""
         with self.page.expect_download() as download:
-            self.page.locator(f'.save[data-name="{name}"]').get_by_role("button", name=kind).click()
+            self.page.locator(f'.save[data-name="{name}"]').get_by_role("link", name=kind).click()
         path = folder / download.value.suggested_filename
         download.value.save_as(path)
         return path

@@ -61,12 +61,14 @@ def _serve(models: list[str], host: str, port: int, with_token: bool, browser: b
     import uvicorn
 
     from howfar.explorer.inference import shared_inference
+    from howfar.explorer.live import script
     from howfar.explorer.server import make_app, new_token
 
     listener = _listen(host, port)
     inference = shared_inference(models)
     typer.echo(f"Loading {', '.join(inference.names)} …")
     inference.load_all()
+    script()  # made now rather than while the first visitor waits
     token = new_token() if with_token else None
     address = f"http://{host}:{listener.getsockname()[1]}/" + (f"?access_token={token}" if token else "")
     typer.echo(f"The explorer is at {address} until you press Ctrl+C.")

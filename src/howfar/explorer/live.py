@@ -15,6 +15,7 @@ from howfar.charts import marks
 from howfar.charts.captions import describe, reads_right_to_left
 from howfar.charts.layout import Layout, lay_out
 from howfar.charts.marks import Colour
+from howfar.charts.page import library
 from howfar.charts.rows import Cells, Row, Scale, plain_row, rows_of
 from howfar.charts.tables import Datasets, datasets
 from howfar.charts.theme import Theme, config
@@ -129,8 +130,5 @@ def template(cells: Cells, colour: Colour, theme: Theme) -> dict[str, Any]:
 
 @cache
 def script() -> str:
-    """The drawing library and what uses it; nothing is fetched from elsewhere."""
-    import vl_convert
-
-    library: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
-    return library + "\n" + Path(__file__).with_name("live.js").read_text(encoding="utf-8")
+    """The drawing library, the same as in a saved page, and what uses it; nothing is fetched from elsewhere."""
+    return library() + "\n" + Path(__file__).with_name("live.js").read_text(encoding="utf-8")

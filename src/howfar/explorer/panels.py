@@ -143,7 +143,9 @@ def what_if_view(inference: Inference, document: Document, edit: Edit, theme: Th
         shown.append(
             Shown(f"losses-{name}", loss_changes(losses, theme=theme), "Which of them are harder (up) or easier (down)")
         )
-    if len(gaps):
+    if gaps.filter((pl.col("cell") != edited) & (pl.col("change") != 0)).is_empty():
+        said += " No other gap answers."
+    else:
         shown.append(Shown(f"gaps-{name}", gap_changes(gaps, edited, theme=theme), "Which other gaps answer"))
     return _view(document, said, shown)
 
@@ -241,11 +243,12 @@ def save_spacing(documents: Sequence[Document], scale: Scale, colour: Colour, th
     def make(document: Document) -> Callable[[], Picture]:
         return lambda: spacing(document.trace, scale=scale, colour=colour, theme=theme)
 
-    parts = []
+    rows = []
     for document in documents:
-        parts.append(mo.Html(f"Save {html.escape(document.model)}" if len(documents) > 1 else "Save"))
-        parts.append(save_buttons(f"spacing-{document.model}", make(document)))
-    return mo.hstack(parts, justify="end", align="center", gap=0.5)
+        said = mo.Html(f"Save {html.escape(document.model)}" if len(documents) > 1 else "Save")
+        buttons = save_buttons(f"spacing-{document.model}", make(document))
+        rows.append(mo.hstack([said, buttons], justify="end", align="center", gap=0.5))
+    return mo.vstack(rows, gap=0.25)
 
 
 def _view(document: Document, said: str, shown: Sequence[Shown], *more: mo.Html) -> mo.Html:
