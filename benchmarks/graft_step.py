@@ -89,7 +89,7 @@ def checkpointing(train: str, scope: str, num_layers: int, tokens: Tensor) -> di
     """What activation checkpointing saves, and how far it moves the gradients."""
     model = make_model(train, scope, num_layers)
     without, expected = kept_megabytes(model, tokens), gradients(model, tokens)
-    model.gradient_checkpointing_enable()
+    model.activation_checkpointing_enable()
     found = gradients(model, tokens)
     differences = [(found[name] - gradient).abs().max().item() for name, gradient in expected.items()]
     return {
