@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+import howfar
+from howfar.charts.attention import attention_arcs, attention_by_cell, attention_by_distance, gazes
+from howfar.charts.rows import Cells
+from howfar.models.configuration import HowFarConfig
+from howfar.models.modeling import HowFarForCausalLM
+
+TEXT = "ab 图 cd"
+
+
+@pytest.fixture(scope="module")
+def trace():
+    config = HowFarConfig(
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        increments={"start": "random", "per_head": True},
+    )
+    return howfar.trace(HowFarForCausalLM(config).eval(), TEXT, attention=True)
+
+
+@pytest.fixture(scope="module")
+def weights(trace):
+    return trace.attention[:, :, 8, :9]  # from the last byte of the text's `c` back, document mark first
+
+
+def test_a_layer_has_a_row_a_head_with_its_key_heads_positions(trace, weights):
+    rows = gazes(trace, trace.layers, weights, 1)
+    assert [row.name for row in rows] == ["head 0", "head 1", "head 2", "head 3"]
+    for head, row in enumerate(rows):
+        np.testing.assert_array_equal(row.weights, weights[1, head])
+        np.testing.assert_array_equal(row.positions, trace.positions[1, head // (4 // trace.positions.shape[1])])
+
+
+def test_all_layers_have_a_row_each_with_the_mean_over_heads(trace, weights):
+    rows = gazes(trace, trace.layers, weights, None)
+    assert [row.name for row in rows] == ["layer 0", "layer 1"]
+    np.testing.assert_allclose(rows[1].weights, weights[1].mean(axis=0))
+    np.testing.assert_allclose(rows[0].positions, trace.positions[0].mean(axis=0))
+
+
+def test_a_characters_bytes_are_added_and_distances_are_learned(trace, weights):
+    rows = gazes(trace, trace.layers, weights, 0)
+    table = attention_by_cell(Cells.of(trace), rows, 7, -1).filter(row=2)
+    assert table["label"].to_list() == ["⟨start⟩", "a", "b", "␣", "图", "␣", "c"]
+    assert table["tokens"].to_list() == [8, 7, 6, 5, 2, 1, 0]
+    assert table["weight"].sum() == pytest.approx(1, abs=1e-5)
+    assert table["weight"][4] == pytest.approx(weights[0, 2, 4:7].sum(), rel=1e-5)
+    assert table["distance"][4] == pytest.approx(rows[2].positions[5] - rows[2].positions[7])
+    assert table["distance"][-1] == 0
+
+
+@pytest.mark.parametrize("draw", [attention_arcs, attention_by_distance])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_is_drawn(trace, weights, draw, theme):
+    rows = gazes(trace, trace.layers, weights, None)
+    drawn = draw(Cells.of(trace), rows, 7, -1, theme=theme).render("svg").decode()
+    assert "layer 1" in drawn
