@@ -76,6 +76,7 @@ def main() -> None:
     record = read_record(arguments.run)
     record["held_out"] = losses.summary()
     # Where the text lay on the machine that trained is nobody's business.
+    record["recipe"]["corpus"] = Path(record["recipe"]["corpus"]).name
     record["corpus"]["sources"] = [
         {key: source[key] for key in ("name", "train", "held_out", "dropped")} for source in record["corpus"]["sources"]
     ]

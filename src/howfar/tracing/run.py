@@ -51,7 +51,7 @@ def trace(
         text: The text.
         tokenizer: The model's; found by `howfar.tokenizer_of` where None.
         context: Tokens in a window, the document mark included; where None, what the model was made for (at most 4096).
-        overlap: The least left context of a token in a later window; a quarter of the context where None. More costs
+        overlap: The least left context of a token in a later window; a sixth of the context where None. More costs
             time: `context / (context - overlap)` passes over the text.
         batch_size: Windows at a time; chosen by size where None.
         attention: Keep the attention weights too; for texts that fit into one window.
@@ -151,7 +151,7 @@ class _Tracer:
         if context is None:
             context = min(model.config.get_text_config().max_position_embeddings, MAX_CONTEXT)
         if overlap is None:
-            overlap = max(1, context // 4)
+            overlap = max(1, context // 6)
         check_windows(context, overlap, batch_size)
         max_tokens = batch_size * context if batch_size else min(MAX_TOKENS, MAX_LOGITS // reader.vocabulary_size)
         return cls(reader, tokenizer, document_mark(tokenizer), context, overlap, max_tokens)
