@@ -64,7 +64,7 @@ def test_a_saved_page_fits_a_phone(chromium, saved):
     glyph = page.locator("#picture svg text", has_text="图").first.bounding_box()
     page.touchscreen.tap(glyph["x"] + glyph["width"] / 2, glyph["y"] + glyph["height"] / 2)
     page.wait_for_selector("#readout b")
-    assert page.inner_text("#readout b") == "图"
+    assert page.inner_text("#readout b").startswith("图")
     page.context.close()
 
 
@@ -74,7 +74,7 @@ def test_a_saved_page_answers_to_the_keyboard_and_says_what_it_shows(chromium, s
     assert page.evaluate("document.activeElement.id") == "picture"
     for _ in range(3):
         page.keyboard.press("ArrowRight")
-    assert page.inner_text("#readout b") == "p"
+    assert page.inner_text("#readout b").startswith("p")
     assert page.get_attribute("#readout", "aria-live") == "polite"
     page.keyboard.press("Escape")
     assert page.inner_text("#readout") == ""
