@@ -111,21 +111,39 @@ def _run(chosen: Measure, model: str | None, inputs: Inputs) -> pl.DataFrame:
 
 
 def _print(table: pl.DataFrame, chosen: Measure) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     from howfar.reports.tables import notes, readable
 
     headings, rows = readable(table, chosen.columns, MOST_ROWS)
-    drawn = Table(*headings, box=None, padding=(0, 2, 0, 0))
-    for row in rows:
-        drawn.add_row(*map(Text, row))  # whose brackets are no markup
-    Console(highlight=False).print(drawn)
+    _print_rows(headings, rows)
     for note in notes(table):
         typer.echo(note)
     if len(table) > MOST_ROWS:
         typer.echo(f"These are {MOST_ROWS} of {len(table):,} rows; -o {chosen.name}.csv writes all of them.")
+
+
+def _print_rows(headings: list[str], rows: list[list[str]]) -> None:
+    """What is the same in all rows is said once, above them, which leaves room for the rest."""
+    from rich.console import Console
+    from rich.measure import Measurement
+    from rich.table import Table
+    from rich.text import Text
+
+    columns = list(zip(headings, zip(*rows, strict=True), strict=True)) if rows else []
+    same = [(heading, cells[0]) for heading, cells in columns if len(rows) > 1 and len(set(cells)) == 1]
+    varying = [(heading, cells) for heading, cells in columns if (heading, cells[0]) not in same]
+    if same:
+        typer.echo(", ".join(f"{heading} {cell}".strip() for heading, cell in same))
+    drawn = Table(box=None, padding=(0, 2, 0, 0))
+    for heading, cells in varying:
+        # In a narrow terminal intervals are broken over lines, and nothing else is.
+        drawn.add_column(heading, no_wrap=not any(" [" in cell for cell in cells))
+    for row in zip(*(cells for _, cells in varying), strict=True):
+        drawn.add_row(*map(Text, row))  # whose brackets are no markup
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        natural = Measurement.get(console, console.options.update(width=10_000), drawn).maximum
+        console.width = max(console.width, natural)
+    console.print(drawn)
 
 
 def _write(table: pl.DataFrame, chosen: Measure, output: Path) -> None:
