@@ -35,7 +35,7 @@ def test_passages_are_printed_as_they_are_and_on_one_line(contexts) -> None:
     assert (code, err) == (0, "")
     assert "\x1b" not in out
     assert "\u202e" not in out
-    assert re.search(r"largest +0 +0 +[\d.]+ +\w+", out)
+    assert re.search(r"largest +0 +[\d.]+ +\w+", out)
     assert out.splitlines()[-1].endswith("-o contexts.csv writes all of them.")
 
 

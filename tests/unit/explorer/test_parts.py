@@ -2,8 +2,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-pytest.importorskip("marimo")
-
 from howfar.explorer import parts
 from howfar.explorer.view import View
 
