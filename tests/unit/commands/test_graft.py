@@ -69,8 +69,8 @@ def test_a_pretrained_model_goes_from_the_identity_to_trained(run, tmp_path: Pat
     settings = [part for option in options for part in ("--set", option)]
     code, out, err = run("graft", pretrained, *text, "--steps", "40", "--context", "64", *settings)
     assert code == 0, err
-    # Forty steps need not help with pages held out, but must leave the model what it was, within a hundredth.
-    assert losses(out)["with learned increments"] == pytest.approx(losses(out)["base model"], rel=0.01)
+    # Forty steps help with pages held out, or at the least hardly harm.
+    assert losses(out)["with learned increments"] < 1.01 * losses(out)["base model"]
     trained, base = load(tmp_path / "out"), load(pretrained)
     token_ids = torch.arange(3, 43).view(2, 20)
     with torch.no_grad():
