@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=200_000)
     parser.add_argument("--pieces", type=int, default=20)
     parser.add_argument("--context", type=int, default=512)
-    parser.add_argument("--overlap", type=int, default=128)
+    parser.add_argument("--overlap", type=int, default=85, help="a sixth of the context, as `trace` has it")
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
 
