@@ -69,8 +69,9 @@ def test_a_pretrained_model_goes_from_the_identity_to_trained(run, tmp_path: Pat
     settings = [part for option in options for part in ("--set", option)]
     code, out, err = run("graft", pretrained, *text, "--steps", "40", "--context", "64", *settings)
     assert code == 0, err
-    # Forty steps help with pages held out, or at the least hardly harm.
-    assert losses(out)["with learned increments"] < 1.01 * losses(out)["base model"]
+    # Forty steps help with pages held out if each layer learns its own; shared increments may harm, but hardly.
+    most = losses(out)["base model"] * (1.01 if scope == "shared" else 1.0)
+    assert losses(out)["with learned increments"] < most
     trained, base = load(tmp_path / "out"), load(pretrained)
     token_ids = torch.arange(3, 43).view(2, 20)
     with torch.no_grad():
