@@ -27,7 +27,7 @@ def test_saved_pictures_open_without_a_network(visit, chromium, tmp_path, view):
                 opened, errors = context.new_page(), []
                 opened.on("pageerror", lambda error: errors.append(str(error)))  # noqa: B023
                 opened.goto(saved.as_uri())
-                opened.wait_for_selector("svg text, svg path")
+                opened.locator("svg text").filter(visible=True).first.wait_for()
                 assert errors == []
                 opened.close()
 
