@@ -64,7 +64,7 @@ def loss_changes(losses: pl.DataFrame, *, width: int = 940, theme: Theme = "ligh
     """Draw the change of loss on each token after the gap.
 
     Args:
-        losses: Columns `token`, `label`, `before`, `after`, `change`, in nats.
+        losses: Columns `token`, `label`, `before`, `after`, `change`, in nats, and `tick`: what stands below the token.
         width: In pixels.
         theme: `"light"` or `"dark"`.
     """
@@ -72,12 +72,12 @@ def loss_changes(losses: pl.DataFrame, *, width: int = 940, theme: Theme = "ligh
 
     blue, orange, *_ = COLOURS[theme]["category"]
     drawn = losses.drop("bytes", strict=False).head(MOST_TOKENS)
-    labels = dict(drawn.select("token", "label").rows())
+    ticks = dict(drawn.select("token", "tick").rows())
     chart: Any = (
-        alt.Chart(inline(drawn))
+        alt.Chart(inline(drawn.drop("tick")))
         .mark_bar()
         .encode(
-            x=_text_axis("token", labels),
+            x=_text_axis("token", ticks),
             y=alt.Y("change:Q", title="change of loss, nats", axis=alt.Axis(tickCount=5)),
             color=alt.condition("datum.change > 0", alt.value(orange), alt.value(blue)),
             tooltip=[
@@ -94,7 +94,7 @@ def loss_changes(losses: pl.DataFrame, *, width: int = 940, theme: Theme = "ligh
         theme=theme,
         description=f"Change of loss on each of the {len(drawn)} tokens after the edited gap; in all "
         f"{drawn['change'].sum():+.4f} nats.",
-        drawn_text="".join(labels.values()),
+        drawn_text="".join(ticks.values()),
     )
 
 

@@ -143,7 +143,7 @@ def _(choose, chosen, colour, documents, left, right, scale, theme):
     forth = mo.ui.button(label="→", tooltip="next character", on_click=_step(+1))
     _selected = mo.hstack([back, forth, panels.selection_line(documents, at)], justify="start", align="center")
     _save = panels.save_spacing(documents, scale.value, colour.value, theme())
-    mo.hstack([_selected, _save], align="center", widths=[3, 2] if len(documents) > 1 else [4, 1])
+    mo.hstack([_selected, _save], align="center", widths=[3, 2] if len(documents) > 1 else [3, 1])
     return at, back, forth
 
 

@@ -121,7 +121,7 @@ def what_if_view(inference: Inference, document: Document, edit: Edit, theme: Th
     cells, name = document.cells, document.model
     result = inference.what_if(name, document.trace.text, edit)
     predictions = _labelled(result.predictions(inference.tokenizer(name)))
-    losses = _labelled(result.losses(cells))
+    losses = with_ticks(_labelled(result.losses(cells)), cells)
     edited = int(np.searchsorted(cells.end_tokens, edit.tokens[0], side="right"))
     label = cells.labels[edited]
     next_ones = Shown(
@@ -260,3 +260,9 @@ def _labelled(table: pl.DataFrame) -> pl.DataFrame:
     return table.with_columns(
         label=pl.Series([token_label(data) for data in table["bytes"].to_list()], dtype=pl.String)
     )
+
+
+def with_ticks(losses: pl.DataFrame, cells: Cells) -> pl.DataFrame:
+    """Let a character that is several tokens stand below the first of them."""
+    characters = pl.Series(cells.labels).gather(losses["cell"])
+    return losses.with_columns(tick=pl.when(pl.col("cell").is_first_distinct()).then(characters).otherwise(pl.lit("")))
