@@ -19,6 +19,7 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-dev-shm-usage",  # which is small in a container
 ]
 NAMES = ("tiny", "other")
 WINDOW = {"width": 1280, "height": 1200}
