@@ -54,7 +54,7 @@ def enough(documents: list[Segmentation], num_gaps: int) -> list[Segmentation]:
 def run_bare(model: PreTrainedModel, documents: list[Segmentation]) -> None:
     sequences = [torch.tensor([END_OF_DOCUMENT, *document.text.encode()]) for document in documents]
     context = min(model.config.max_position_embeddings, 4096)
-    windows = [w for n, s in enumerate(sequences) for w in cover(len(s), context, context // 4, n)]
+    windows = [w for n, s in enumerate(sequences) for w in cover(len(s), context, context // 6, n)]
     with torch.inference_mode():
         for batch in batches(windows, MAX_TOKENS):
             token_ids = torch.full((len(batch), len(batch[0])), END_OF_DOCUMENT)
