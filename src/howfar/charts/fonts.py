@@ -1,5 +1,7 @@
 """Find out which characters this machine's fonts can draw in PNG and PDF files, by drawing them.
 
+Emoji are often pixels in a font, which a PNG can show but a PDF cannot hold.
+
 HTML and SVG files are drawn with the fonts of whoever opens them, so they need no check.
 """
 
@@ -40,13 +42,19 @@ def check_fonts(text: str, format: str) -> None:
     missing = missing_characters(text)
     if not missing:
         return
-    more = f" and {len(missing) - _MOST_NAMED:,} more" if len(missing) > _MOST_NAMED else ""
     name = unicodedata.name(missing[0], "")
     font, package = next((font, package) for starts, font, package in _REMEDIES if name.startswith(starts))
     raise OutputError(
-        f"no font on this machine has {' '.join(missing[:_MOST_NAMED])}{more}, so a {format} would show boxes; install "
+        f"no font on this machine has {_named(missing)}, so a {format} would show boxes; install "
         f"{font} (Debian, Ubuntu: apt install {package}), or save .html or .svg, which use the reader's fonts"
     )
+
+
+def refuse_embedding(text: str) -> OutputError:
+    """Say which characters of a text are the reason why a PDF could not take a font in."""
+    pixels = "".join(character for character in dict.fromkeys(text) if not _can_be_embedded(character))
+    font = f"the font that has {_named(pixels)}" if pixels else "one of the fonts"
+    return OutputError(f"a pdf cannot hold {font} on this machine, which draws in pixels; save .png, .svg or .html")
 
 
 def missing_characters(text: str) -> str:
@@ -69,6 +77,11 @@ def register_fonts(folder: str | Path) -> None:
     _can_be_drawn.cache_clear()
 
 
+def _named(characters: str) -> str:
+    more = f" and {len(characters) - _MOST_NAMED:,} more" if len(characters) > _MOST_NAMED else ""
+    return " ".join(characters[:_MOST_NAMED]) + more
+
+
 def _is_mark(character: str) -> bool:
     """Whether a character joins or changes others and is nothing by itself."""
     return unicodedata.category(character) in ("Mn", "Me", "Cf")
@@ -80,12 +93,27 @@ def _can_be_drawn(character: str) -> bool:
 
 
 @cache
+def _can_be_embedded(character: str) -> bool:
+    import vl_convert
+
+    if unicodedata.category(character)[0] != "S":  # emoji are symbols, and asking takes 10 ms
+        return True
+    try:
+        vl_convert.svg_to_pdf(_svg(character))
+    except (RuntimeError, ValueError):
+        return False
+    return True
+
+
+@cache
 def _drawing(character: str) -> bytes:
     import vl_convert
 
-    return bytes(
-        vl_convert.svg_to_png(
-            '<svg xmlns="http://www.w3.org/2000/svg" width="24" height="24">'
-            f'<text x="4" y="18" font-size="14" font-family={quoteattr(FONT)}>{escape(character)}</text></svg>'
-        )
+    return bytes(vl_convert.svg_to_png(_svg(character)))
+
+
+def _svg(character: str) -> str:
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="24" height="24">'
+        f'<text x="4" y="18" font-size="14" font-family={quoteattr(FONT)}>{escape(character)}</text></svg>'
     )

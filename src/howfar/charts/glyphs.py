@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 
-WHITESPACE = {" ": "␣", "\t": "⇥", "\n": "⏎", "\r": "⏎", "\r\n": "⏎", "\u00a0": "⍽", "\u3000": "␣"}
+SPACE = "␣"
+WHITESPACE = {" ": SPACE, "\t": "⇥", "\n": "⏎", "\r": "⏎", "\r\n": "⏎", "\u00a0": "⍽", "\u3000": SPACE}
 """Characters that leave no ink, and what is drawn for them."""
 
 _NARROW = frozenset("iljtfrI.,:;'|!()[]{}`\"/\\-⏎ ")
 _BROAD = frozenset("mwMW@%—…")
 _JOINERS = re.compile("[\u200c\u200d\U000e0020-\U000e007f]")  # and the tags that flags are spelled with
+_ADDITIONS = re.compile("\u200d.|[\U0001f3fb-\U0001f3ff]")  # what turns an emoji into another one
 _INVISIBLE = frozenset(("Cc", "Cf", "Zl", "Zp", "Zs", "Cs", "Cn"))
 
 
@@ -39,7 +41,7 @@ def _visible_character(character: str, beside_others: bool) -> str:
 
 def width_in_ems(label: str) -> float:
     """Estimate how wide a label is drawn in a proportional font, as a multiple of the font's size."""
-    return max(0.33, sum(map(_character_width, label)))
+    return max(0.33, sum(map(_character_width, _ADDITIONS.sub("", label))))
 
 
 def _character_width(character: str) -> float:

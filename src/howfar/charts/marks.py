@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from howfar.charts.glyphs import SPACE, width_in_ems
 from howfar.charts.layout import BASELINE, FONT_SIZE, GLYPH_HEIGHT, ROW_PITCH, RULER_HEIGHT
 from howfar.charts.tables import Datasets
 
@@ -27,7 +28,9 @@ CHOSEN = "chosen"
 _NAMES = ("steps", "cells", "rows")
 MOST_DOUBLINGS = 2  # colours tell gaps apart from a quarter to four times a plain one,
 MOST_NATS_QUANTILE = 0.98  # and nats up to the number that so large a share stays below
-_IS_WIDE = r"test(/[\u2e80-\ua4cf\uac00-\ud7af\uf900-\ufaff\ufe30-\uffef]/, datum.label)"  # East Asian
+_IS_WIDE = r"test(/[\u2e80-\ua4cf\uac00-\ud7af\uf900-\ufaff\ufe30-\uffef]/, datum.letters)"  # East Asian
+_SPACE_EMS = width_in_ems(SPACE)
+_SPACE_PATH = "M-0.2,0.14V0.33H0.2V0.14"  # in ems from a glyph's middle
 _STRETCH = "log(max(datum.ratio, 1 / 64)) / LN2"  # gaps of nothing, or backwards, take the colour of the closest
 _STRETCH_LABELS = "['≤ ¼', '½', '1', '2', '≥ 4'][datum.value + 2]"
 
@@ -55,7 +58,8 @@ def draw(datasets: Datasets, colour: alt.Color, *, still: bool = False) -> alt.L
         .transform_flatten(list(datasets["steps"][0]))
         .transform_lookup("cell", of_cell)
         .transform_calculate(ratio="datum.gap / datum.tokens")
-        .transform_calculate(stretch=_STRETCH)
+        .transform_calculate(stretch=_STRETCH, letters=f"replace(datum.label, /^{SPACE}+/, '')")
+        .transform_calculate(spaces="length(datum.label) - length(datum.letters)")
     )
     # As text, which Altair does not check value by value.
     texts = {name: json.dumps(datasets[name], ensure_ascii=False, separators=(",", ":")) for name in _NAMES}
@@ -107,18 +111,12 @@ def _spacing_marks(colour: alt.Color) -> list[alt.Chart]:
         .mark_text(style="row-note", align="center", aria=False)
         .encode(_pixels("x", "middle"), _pixels("y"), text="text:N")
     )
+    size = alt.Size("size:Q", scale=None, legend=None)
     glyphs = [
-        chart.transform_filter(which)
-        .mark_text(style=style, aria=False)
-        .encode(
-            _pixels("x", "glyph"),
-            _pixels("y"),
-            text="label:N",
-            size=alt.Size("size:Q", scale=None, legend=None),
-            color=colour,
-        )
+        _letters(chart.transform_filter(which), "glyph", "datum.size", style=style).encode(size=size, color=colour)
         for style, which in (("glyph", f"!{_IS_WIDE}"), ("wide-glyph", _IS_WIDE))
     ]
+    spaces = _leading_spaces(chart, "glyph", "datum.size", style="space").encode(color=colour)
     leaders = (
         chart.transform_filter("abs(datum.glyph - datum.x) > 1.5")
         .transform_calculate(
@@ -127,7 +125,7 @@ def _spacing_marks(colour: alt.Color) -> list[alt.Chart]:
         .mark_rule(style="thread", aria=False)
         .encode(_pixels("x", "glyph"), _pixels("y", "leader_top"), x2="x:Q", y2="leader_bottom:Q")
     )
-    return [threads, leaders, rulers, breaks, *glyphs]
+    return [threads, leaders, rulers, breaks, *glyphs, spaces]
 
 
 def _chosen_marks() -> list[alt.Chart]:
@@ -145,10 +143,37 @@ def _chosen_marks() -> list[alt.Chart]:
         .mark_rect(style="chosen-back", aria=False)
         .encode(_pixels("x", "back_left"), _pixels("y", "back_top"), x2="back_right:Q", y2="back_bottom:Q")
     )
-    glyph = chart.mark_text(style="chosen-glyph", fontSize=FONT_SIZE, aria=False).encode(
-        _pixels("x"), _pixels("y"), text="label:N"
+    size = str(FONT_SIZE)
+    letters = _letters(chart, "x", size, style="chosen-glyph", fontSize=FONT_SIZE)
+    return [_thread(chart, "chosen-thread"), back, letters, _leading_spaces(chart, "x", size, style="chosen-space")]
+
+
+def _letters(chart: alt.Chart, middle: str, size: str, **options: Any) -> alt.Chart:
+    """Labels without the spaces that they begin with, which are no text: see `_leading_spaces`."""
+    return (
+        chart.transform_filter("datum.letters !== ''")
+        .transform_calculate(letters_middle=f"datum.{middle} + datum.spaces * {_SPACE_EMS / 2} * {size}")
+        .mark_text(aria=False, **options)
+        .encode(_pixels("x", "letters_middle"), _pixels("y"), text="letters:N")
     )
-    return [_thread(chart, "chosen-thread"), back, glyph]
+
+
+def _leading_spaces(chart: alt.Chart, middle: str, size: str, **options: Any) -> alt.Chart:
+    """The signs for the spaces that labels begin with, as lines.
+
+    Few fonts have such a sign, and PNG and PDF files take the whole of a label from the font that has all of it: words
+    would come out in another and wider one, emoji as boxes.
+    """
+    import altair as alt
+
+    place = f"(datum.space + 0.5) * {_SPACE_EMS} * {size} - datum.width / 2 * {size} / {FONT_SIZE}"
+    return (
+        chart.transform_calculate(space="sequence(datum.spaces)")
+        .transform_flatten(["space"])
+        .transform_calculate(space_middle=f"datum.{middle} + {place}", space_size=f"4 * {size} * {size}")
+        .mark_point(shape=_SPACE_PATH, filled=False, opacity=1, aria=False, **options)
+        .encode(_pixels("x", "space_middle"), _pixels("y"), size=alt.Size("space_size:Q", scale=None, legend=None))
+    )
 
 
 def _targets() -> alt.Chart:

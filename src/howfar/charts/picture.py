@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from howfar.charts.fonts import check_fonts
+from howfar.charts.fonts import check_fonts, refuse_embedding
 from howfar.charts.theme import Theme, config
 from howfar.errors import OutputError
 
@@ -92,8 +92,8 @@ class Picture:
             path: Its ending says as what: `.html` (one file that needs no network), `.svg`, `.png` or `.pdf`.
 
         Raises:
-            OutputError: The ending is none of these, the file cannot be written, or no font on this machine has a
-                character that a PNG or PDF needs.
+            OutputError: The ending is none of these, the file cannot be written, no font on this machine has a
+                character that a PNG or PDF needs, or a PDF cannot hold the font that has it.
         """
         path = Path(path)
         write_whole(path, self.render(file_format(path)))
@@ -102,7 +102,7 @@ class Picture:
         """Give the content of a file of one of `FORMATS`.
 
         Raises:
-            OutputError: No font on this machine has a character that a PNG or PDF needs.
+            OutputError: No font on this machine has a character that a PNG or PDF needs, or a PDF cannot hold the font.
         """
         if format == "html":
             from howfar.charts.page import html
@@ -115,7 +115,12 @@ class Picture:
             return str(vl_convert.vegalite_to_svg(spec)).encode()
         check_fonts(self.drawn_text, format)
         if format == "pdf":
-            return bytes(vl_convert.vegalite_to_pdf(spec))
+            try:
+                return bytes(vl_convert.vegalite_to_pdf(spec))
+            except (RuntimeError, ValueError) as error:
+                if "font" not in str(error):
+                    raise
+                raise refuse_embedding(self.drawn_text) from error
         sizes = (spec.get(side, 0) for side in ("width", "height"))
         pixels = math.prod(size if isinstance(size, int | float) else 0 for size in sizes)  # else it is by the row
         density = min(_PIXEL_DENSITY, (_MOST_PIXELS / max(pixels, 1.0)) ** 0.5)

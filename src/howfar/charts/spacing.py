@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from howfar.charts import marks
 from howfar.charts.captions import caption, describe, reads_right_to_left
+from howfar.charts.glyphs import SPACE
 from howfar.charts.layout import Layout, lay_out
 from howfar.charts.marks import Colour
 from howfar.charts.picture import Page, Picture, Sheet
@@ -83,7 +84,7 @@ def spacing(
         still=lambda: draw(still=True),
         theme=theme,
         description=describe(cells, rows, scale),
-        drawn_text="".join(cells.labels) + trace.model_name,
+        drawn_text="".join(label.lstrip(SPACE) for label in cells.labels) + trace.model_name,
         pages=lambda: [Page(width, title(width), _sheets(cells, rows, layout(width))) for width in PAGE_WIDTHS],
     )
 

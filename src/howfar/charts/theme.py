@@ -90,10 +90,12 @@ def config(theme: Theme) -> dict[str, Any]:
             "ruler": {"cornerRadius": 1},
             "glyph": {"baseline": "middle", "align": "center"},
             "wide-glyph": {"font": WIDE_FONT, "baseline": "middle", "align": "center"},
+            "space": {"strokeWidth": 1.1},
             "row-name": {"color": ink, "fontSize": 12, "fontWeight": 600, "align": "left", "baseline": "middle"},
             "row-note": {"color": muted, "fontSize": 10.5, "align": "left", "baseline": "middle"},
             "chosen-thread": {"color": ink, "strokeWidth": 1.6},
             "chosen-back": {"color": background, "stroke": ink, "strokeWidth": 1, "cornerRadius": 4},
             "chosen-glyph": {"color": ink, "fontWeight": 700, "baseline": "middle", "align": "center"},
+            "chosen-space": {"stroke": ink, "strokeWidth": 1.8},
         },
     }

@@ -40,3 +40,4 @@ def test_nothing_is_left_that_a_terminal_would_obey(text: str):
 def test_wide_characters_are_wider_than_letters_and_marks_take_nothing():
     assert width_in_ems("居") > width_in_ems("m") > width_in_ems("a") > width_in_ems("i")
     assert width_in_ems("e\u0301") == width_in_ems("e")
+    assert width_in_ems("👩\u200d🔬") == width_in_ems("👩🏽") == width_in_ems("👩")

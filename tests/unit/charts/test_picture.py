@@ -85,6 +85,35 @@ def test_characters_without_a_font_are_named_not_drawn_as_boxes(tmp_path: Path):
         picture(f"a{NOWHERE}").save(tmp_path / name)
 
 
+@pytest.mark.parametrize("emoji", ["👩", "❤\ufe0f"])
+def test_a_pdf_holds_an_emoji_or_says_that_it_cannot(emoji: str):
+    said = "a pdf cannot hold .* on this machine, which draws in pixels; save .png, .svg or .html"
+    assert re.match(f"%PDF|{said}", pdf_or_why_not(f"a{emoji}"))
+
+
+def pdf_or_why_not(text: str) -> str:
+    try:
+        return picture(text).render("pdf").decode("latin-1")
+    except OutputError as error:
+        return str(error)
+
+
+def test_what_a_pdf_cannot_hold_is_named_and_other_defects_stay_defects(monkeypatch: pytest.MonkeyPatch):
+    def refuse(reason: str):
+        def convert(spec) -> bytes:
+            raise ValueError(reason)
+
+        return convert
+
+    monkeypatch.setattr(fonts, "_can_be_embedded", lambda character: character != "☃")
+    monkeypatch.setattr("vl_convert.vegalite_to_pdf", refuse("an error while subsetting a font"))
+    with pytest.raises(OutputError, match="a pdf cannot hold the font that has ☃ on this machine"):
+        picture("a☃").render("pdf")
+    monkeypatch.setattr("vl_convert.vegalite_to_pdf", refuse("out of memory"))
+    with pytest.raises(ValueError, match="out of memory"):
+        picture("a☃").render("pdf")
+
+
 def test_chinese_without_a_font_is_told_which(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(fonts, "_can_be_drawn", lambda character: character < "\u3000")
     monkeypatch.setattr(fonts, "_MOST_NAMED", 4)

@@ -1,16 +1,21 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
+from howfar.charts.glyphs import width_in_ems
+from howfar.charts.layout import FONT_SIZE
 from howfar.charts.rows import SCALES
 from howfar.charts.spacing import PAGE_WIDTHS, spacing
 from howfar.errors import ConfigError
 from howfar.positions import IncrementConfig
 from support.traces import make_trace
 
+SVG = "{http://www.w3.org/2000/svg}"
 GOLDEN = Path(__file__).parents[2] / "golden" / "spacing.json"
 
 
@@ -109,3 +114,38 @@ def test_every_page_layout_draws_every_cell():
 def test_what_cannot_be_drawn_is_refused(options, message: str):
     with pytest.raises(ConfigError, match=message):
         spacing(make_trace("ab", [1, 2]), **options)
+
+
+def test_spaces_that_tokens_begin_with_are_lines_so_that_words_keep_their_font():
+    pieces = ["Two", " cats", " 👩\u200d🔬", "   ", "居", " "]
+    ends = np.cumsum([len(piece.encode()) for piece in pieces]).tolist()
+    spans = list(zip([0, *ends[:-1]], ends, strict=True))
+    picture = spacing(make_trace("".join(pieces), [1, 1, 2, 1, 1, 0.5], token_bytes=spans))
+    root = ElementTree.fromstring(picture.render("svg"))
+    texts = [node.text or "" for node in root.iter(f"{SVG}text")]
+    assert [texts.count(label) for label in ("Two", "cats", "👩\u200d🔬", "居")] == [2, 2, 2, 2]
+    assert "␣" not in "".join(texts) + picture.drawn_text
+    assert len(space_signs(root)) == 2 * 6
+
+
+def test_a_space_stands_left_of_its_word_and_both_in_the_words_place():
+    picture = spacing(make_trace("a cats", [1, 3], token_bytes=[(0, 1), (1, 6)]))
+    root = ElementTree.fromstring(picture.render("svg"))
+    (steps,), cells = drawn(picture)["steps"], drawn(picture)["cells"]
+    words = [node for node in root.iter(f"{SVG}text") if node.text == "cats"]
+    space = FONT_SIZE * width_in_ems("␣")
+    for row, (word, sign) in enumerate(zip(words, space_signs(root), strict=True)):
+        place, width = steps["glyph"][2 * row + 1], cells[1]["width"]
+        assert steps["size"][2 * row + 1] == FONT_SIZE
+        assert horizontal(word) == pytest.approx(place + space / 2, abs=0.1)
+        assert horizontal(sign) == pytest.approx(place - width / 2 + space / 2, abs=0.1)
+
+
+def space_signs(root: ElementTree.Element) -> list[ElementTree.Element]:
+    """Open lines of four corners."""
+    return [path for path in root.iter(f"{SVG}path") if re.fullmatch(r"M[^LZ]+(L[^LZ]+){3}", path.get("d", ""))]
+
+
+def horizontal(node: ElementTree.Element) -> float:
+    """Where a mark stands, from its `transform="translate(x,y)"`."""
+    return float(node.get("transform").removeprefix("translate(").split(",")[0])
