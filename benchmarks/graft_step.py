@@ -27,6 +27,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from howfar.models.lora import add_lora
 from howfar.positions import IncrementConfig, attach
 
+TRAINED = ("lora", "full")
 SCOPES = (None, "shared", "per_layer")
 
 
@@ -128,6 +129,7 @@ def time_steps(train: str, options: argparse.Namespace, tokens: Tensor) -> dict[
 def main() -> None:
     """Measure all and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--train", nargs="+", choices=TRAINED, default=TRAINED)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--batch-size", type=int, default=4)
@@ -135,10 +137,10 @@ def main() -> None:
     options = parser.parse_args()
     tokens = torch.randint(0, 8192, (options.batch_size, options.context), generator=torch.Generator().manual_seed(0))
     result: dict[str, Any] = {"threads": torch.get_num_threads(), **vars(options)}
-    result["steps"] = {train: time_steps(train, options, tokens) for train in ("lora", "full")}
+    result["steps"] = {train: time_steps(train, options, tokens) for train in options.train}
     result["checkpointing"] = {
         f"{train}/{scope}": checkpointing(train, scope, options.layers, tokens)
-        for train in ("lora", "full")
+        for train in options.train
         for scope in ("shared", "per_layer")
     }
     for name, figures in result["checkpointing"].items():

@@ -55,7 +55,7 @@ def options(
 def main() -> None:
     """Run the command line; a person's mistake is one line on standard error and exit code 2."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False))  # else it would frame what is wrong with an option
     except HowFarError as error:
         _fail(error, str(error))
     except BrokenPipeError:
@@ -65,6 +65,11 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
+        if say := getattr(error, "format_message", None):  # Typer's: an option or argument is wrong
+            said = say().replace("Value error, ", "").removesuffix(".")
+            if not said:  # there were none, and the help is printed
+                sys.exit(2)
+            _fail(error, f"{said}; see `howfar … --help`")
         _fail(error, f"{type(error).__name__}: {error} (run `howfar --debug …` for the traceback)")
 
 

@@ -96,6 +96,6 @@ def config(theme: Theme) -> dict[str, Any]:
             "chosen-thread": {"color": ink, "strokeWidth": 1.6},
             "chosen-back": {"color": background, "stroke": ink, "strokeWidth": 1, "cornerRadius": 4},
             "chosen-glyph": {"color": ink, "fontWeight": 700, "baseline": "middle", "align": "center"},
-            "chosen-space": {"stroke": ink, "strokeWidth": 1.8},
+            "chosen-space": {"color": ink, "strokeWidth": 1.8},
         },
     }

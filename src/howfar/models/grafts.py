@@ -139,6 +139,7 @@ def save_graft(model: PreTrainedModel, folder: Path, *, whole: bool | None = Non
         "whole": whole,
         "dtype": str(model.dtype).removeprefix("torch."),
         "increments": None if config is None else config.to_dict(),
+        "lora": adapted,
     }
     write_card(folder, description)
     (folder / GRAFT_FILE).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
@@ -165,7 +166,7 @@ def load_graft(folder: Path, *, dtype: torch.dtype | str | None = None, **option
     dtype = description["dtype"] if dtype in (None, "auto") else dtype
     dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
     model = _load_base(folder, description, dtype, options)
-    if (folder / ADAPTER_CONFIG).is_file():
+    if _has_adapter(folder, description):
         load_lora(model, folder)
     if description["increments"] is not None:
         attach(model, IncrementConfig.from_dict(description["increments"]))
@@ -189,7 +190,7 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
     if description["whole"]:
         saved = load_pretrained(folder, dtype=model.dtype)
         copy_tensors(dict(base_parameters(model)), dict(base_parameters(saved)), folder)
-    if (folder / ADAPTER_CONFIG).is_file():
+    if _has_adapter(folder, description):
         read_lora(model, folder)
     if description["increments"] is not None:
         read_increments(model, folder)
@@ -232,6 +233,11 @@ def read_description(folder: Path) -> dict[str, Any]:
             f"{path} has format version {version}, this howfar reads {FORMAT_VERSION}; install the one that wrote it"
         )
     return dict(description)
+
+
+def _has_adapter(folder: Path, description: dict[str, Any]) -> bool:
+    """Whether a graft has a LoRA adapter; the first ones did not say so."""
+    return bool(description.get("lora")) or (folder / ADAPTER_CONFIG).is_file()
 
 
 def _load_base(

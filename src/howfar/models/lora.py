@@ -54,6 +54,8 @@ def load_lora(model: PreTrainedModel, folder: Path) -> None:
         CheckpointError: Its files are damaged or made for another model.
         MissingExtraError: PEFT is not installed.
     """
+    if not (folder / ADAPTER_CONFIG).is_file():  # PEFT would look for it on the Hub
+        raise CheckpointError(f"{folder / ADAPTER_CONFIG} is missing; save or download the graft again")
     peft = _peft()
     try:
         config = peft.PeftConfig.from_pretrained(str(folder))

@@ -48,7 +48,8 @@ def load_pretrained(path: Path, **options: Any) -> PreTrainedModel:
             raise
         except Exception as error:  # whatever Transformers makes of a damaged or foreign configuration
             raise CheckpointError(
-                f"Transformers cannot build the model in {path} (model_type {model_type!r}): {first_line(error)}"
+                f"Transformers cannot build a causal language model from {path} (model_type {model_type!r}): "
+                f"{first_line(error).rstrip(' .')}; name a model that its AutoModelForCausalLM opens"
             ) from error
     _check_complete(path, model, report)
     return model
@@ -108,6 +109,11 @@ def _load_gguf(path: Path, **options: Any) -> PreTrainedModel:
 def _check_complete(path: Path, model: PreTrainedModel, report: dict[str, Any]) -> None:
     """Transformers draws missing tensors at random and drops those left over; neither may pass unnoticed."""
     missing = sorted(report["missing_keys"])
+    saved = (model.config.architectures or [""])[0]
+    if missing and saved.endswith("Model"):  # a body without a head, as encoders are published
+        raise CheckpointError(
+            f"{path} holds a {saved} and so lacks what predicts tokens ({missing[0]}); name the causal language model"
+        )
     # Checkpoints of others may hold parts that a causal language model has no use for; increments are never such.
     left_over = sorted(
         key

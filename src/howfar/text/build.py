@@ -93,7 +93,7 @@ def build_corpus(
         raise
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
-        raise OutputError(f"{out} cannot be written ({error.strerror or error}); nothing was left there") from None
+        raise OutputError(f"{out} cannot be written ({error.strerror or error}); name another place") from None
     return Corpus.open(out)
 
 

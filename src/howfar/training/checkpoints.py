@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from howfar.errors import CheckpointError
+from howfar.errors import CheckpointError, OutputError
 from howfar.text.corpus import Corpus
 from howfar.training.recipe import BaseRecipe
 
@@ -79,6 +79,24 @@ def last_complete_checkpoint(folder: Path) -> Path | None:
         if match and (path / RECORD).is_file():
             numbered.append((int(match[1]), path))
     return max(numbered)[1] if numbered else None
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse to write a run among files of another kind.
+
+    Raises:
+        OutputError: The folder is a file, or holds files and no run.
+    """
+    try:
+        if not folder.exists():
+            return
+        is_run = (folder / RECORD).exists() or any(folder.glob("checkpoint-*"))
+        is_free = folder.is_dir() and (is_run or not any(entry.is_file() for entry in folder.iterdir()))
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be looked into ({error.strerror}); choose another output folder") from None
+    if not is_free:
+        kind = "holds files that are no run" if folder.is_dir() else "is a file"
+        raise OutputError(f"{folder} {kind}; choose another output folder, or one that does not exist yet")
 
 
 def check_same_run(folder: Path, recipe: BaseRecipe, now: Mapping[str, Any]) -> None:

@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from transformers import set_seed
 
-from howfar.errors import ConfigError, CorpusError, HowFarError
-from howfar.models.folders import find_model
+from howfar.errors import ConfigError, CorpusError, HowFarError, OutputError
+from howfar.models.configuration import HowFarConfig
+from howfar.models.folders import find_model, read_config
 from howfar.models.graft_card import write_card
 from howfar.models.grafts import GRAFT_FILE, read_description, remember_base
 from howfar.models.lora import add_lora
-from howfar.models.pretrained import load_pretrained, load_tokenizer
+from howfar.models.pretrained import is_gguf, load_pretrained, load_tokenizer
 from howfar.positions import attach
 from howfar.text.build import build_corpus
 from howfar.text.corpus import MANIFEST, Corpus
@@ -27,7 +28,7 @@ from howfar.text.encoding import DocumentEncoder
 from howfar.text.selection import BuildOptions
 from howfar.text.sources import parse_source
 from howfar.text.windows import Windows
-from howfar.training.checkpoints import read_record, write_record
+from howfar.training.checkpoints import check_folder, read_record, write_record
 from howfar.training.evaluation import document_losses
 from howfar.training.graft_recipe import GraftRecipe
 from howfar.training.graft_trainer import GraftTrainer
@@ -66,7 +67,7 @@ def graft(
         IdentityError: The model with fresh increments differs from its base.
         MissingExtraError: PEFT or the reader of GGUF files is needed and not installed.
         ModelNotFoundError: There is no such base model.
-        OutputError: The folder cannot be written.
+        OutputError: The folder cannot be written, holds something else, or is the base model's own.
         UnsupportedModelError: The base model has no rotary positions.
     """
     output = Path(output)
@@ -85,13 +86,32 @@ def graft(
     return model
 
 
+def _check_places(recipe: GraftRecipe, output: Path) -> None:
+    """Refuse what cannot be a base, and an output where the base or anything else lies, before any work is done."""
+    path = find_model(recipe.base, revision=recipe.revision)
+    if (path / GRAFT_FILE).is_file():
+        raise ConfigError(
+            f"{recipe.base} is a graft already; name its base model, or carry on its run in its own folder"
+        )
+    if not is_gguf(path) and read_config(path).get("model_type") == HowFarConfig.model_type:
+        raise ConfigError(
+            f"{recipe.base} is a model that howfar trained from scratch, with its own bytes and positions; name a "
+            "pretrained model of another kind, or train such a one by `howfar train`"
+        )
+    if output.exists() and output.samefile(path):
+        raise OutputError(f"{output} is the base model's own folder; choose another output folder")
+    check_folder(output)
+
+
 @contextmanager
 def _corpus(recipe: GraftRecipe, text: Sequence[str], output: Path) -> Iterator[Corpus]:
     """The corpus of a run; one that was built for it alone goes away again if the run cannot be begun."""
     folder = Path(recipe.corpus)
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
-        yield corpus_from_text(text, recipe.base, folder, revision=recipe.revision) if text else Corpus.open(folder)
+        corpus = None if text else Corpus.open(folder)  # before a model is fetched
+        _check_places(recipe, output)
+        yield corpus or corpus_from_text(text, recipe.base, folder, revision=recipe.revision)
     except HowFarError:
         if text and folder in missing and not any(output.rglob("checkpoint-*")):
             shutil.rmtree(folder, ignore_errors=True)
@@ -157,10 +177,6 @@ def _run(recipe: GraftRecipe, corpus: Corpus, output: Path, progress: bool) -> t
 
 def _load_base(recipe: GraftRecipe, corpus: Corpus) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     path = find_model(recipe.base, revision=recipe.revision)
-    if (path / GRAFT_FILE).is_file():
-        raise ConfigError(
-            f"{recipe.base} is a graft already; name its base model, or carry on its run in its own folder"
-        )
     tokenizer = load_tokenizer(path)
     wanted, found = DocumentEncoder(tokenizer).provenance(), corpus.manifest["tokenizer"]
     if found.get("vocabulary_sha256") != wanted.get("vocabulary_sha256"):

@@ -17,7 +17,14 @@ from howfar.errors import ConfigError, CorpusError, HowFarError, OutputError
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.text.corpus import Corpus
 from howfar.text.tokenizer import byte_tokenizer
-from howfar.training.checkpoints import RECORD, check_same_run, last_complete_checkpoint, training_record, write_record
+from howfar.training.checkpoints import (
+    RECORD,
+    check_folder,
+    check_same_run,
+    last_complete_checkpoint,
+    training_record,
+    write_record,
+)
 from howfar.training.console import Console
 from howfar.training.data import TrainingWindows
 from howfar.training.evaluation import document_losses
@@ -113,9 +120,10 @@ def fit(
         CheckpointError: The folder holds another run.
         ConfigError: The trainer's options cannot be had here.
         CorpusError: The corpus is shorter than a window.
-        OutputError: The folder cannot be written.
+        OutputError: The folder cannot be written, or holds something else.
     """
     output = Path(output)
+    check_folder(output)
     arguments = training_arguments(recipe, output)
     windows_per_step = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
     facts = training_record(recipe, corpus, windows_per_step=windows_per_step)

@@ -34,8 +34,15 @@ def test_every_command_has_help_with_an_example_or_none_to_give(run):
 
 def test_an_unknown_option_exits_with_2(run):
     code, _, err = run("show", "x", "--colr", "gap")
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("error: No such option: --colr")
+
+
+def test_nothing_at_all_shows_the_help(run):
+    code, out, err = run()
     assert code == 2
-    assert "--colr" in err
+    assert "Usage" in out + err
+    assert "error" not in err
 
 
 def test_what_nobody_foresaw_is_one_line_too(run, monkeypatch: pytest.MonkeyPatch):

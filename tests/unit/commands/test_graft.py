@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import (
+    BertConfig,
+    BertModel,
+    BloomConfig,
+    BloomForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedModel,
+)
 
 from howfar.models.loading import load
 from howfar.positions import IncrementConfig, attach, increments_of, override
@@ -131,11 +139,16 @@ def without_end_of_text(base: Path, folder: Path) -> str:
     return str(make_base(folder / "endless", end_of_text=False))
 
 
-def learned_absolute_positions(base: Path, folder: Path) -> str:
-    GPT2LMHeadModel(GPT2Config(vocab_size=320, n_embd=16, n_layer=1, n_head=2)).save_pretrained(folder / "gpt2")
+def publish(model: PreTrainedModel, base: Path, folder: Path) -> str:
+    """Save a model with the base's tokenizer."""
+    model.save_pretrained(folder / "published")
     for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(base / name, folder / "gpt2")
-    return str(folder / "gpt2")
+        shutil.copy(base / name, folder / "published")
+    return str(folder / "published")
+
+
+def learned_absolute_positions(base: Path, folder: Path) -> str:
+    return publish(GPT2LMHeadModel(GPT2Config(vocab_size=320, n_embd=16, n_layer=1, n_head=2)), base, folder)
 
 
 def without_tokenizer(base: Path, folder: Path) -> str:
@@ -154,6 +167,22 @@ def pickled(base: Path, folder: Path) -> str:
     shutil.copytree(base, folder / "pickled")
     (folder / "pickled" / "model.safetensors").rename(folder / "pickled" / "pytorch_model.bin")
     return str(folder / "pickled")
+
+
+def alibi(base: Path, folder: Path) -> str:
+    return publish(BloomForCausalLM(BloomConfig(vocab_size=320, hidden_size=16, n_layer=1, n_head=2)), base, folder)
+
+
+def a_bare_encoder(base: Path, folder: Path) -> str:
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    return publish(BertModel(BertConfig(vocab_size=320, **sizes)), base, folder)
+
+
+def an_unknown_architecture(base: Path, folder: Path) -> str:
+    shutil.copytree(base, folder / "unknown")
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    (folder / "unknown" / "config.json").write_text(json.dumps({**config, "model_type": "mystery"}), encoding="utf-8")
+    return str(folder / "unknown")
 
 
 def the_base(base: Path, folder: Path) -> str:
@@ -177,6 +206,10 @@ Model = Callable[[Path, Path], str]
         (lambda *_: "missing.gguf", [], "there is no file 'missing.gguf'"),
         (without_end_of_text, [], "no end-of-sequence token"),
         (learned_absolute_positions, [], "GPT2LMHeadModel has no rotary positions"),
+        (alibi, [], "BloomForCausalLM has no rotary positions"),
+        (a_bare_encoder, [], "published holds a BertModel and so lacks what predicts tokens"),
+        (an_unknown_architecture, [], "(model_type 'mystery'): The checkpoint you are trying to load has model type"),
+        (lambda *_: "bilingual-rope", [], "bilingual-rope is a model that howfar trained from scratch"),
         (without_tokenizer, [], "there is no tokenizer to be had with"),
         (cut_short, [], "is damaged or cut short"),
         (pickled, [], "are pickled (pytorch_model.bin)"),
@@ -201,6 +234,33 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert set(tmp_path.iterdir()) == before
 
 
+def test_a_graft_is_written_neither_into_its_base_nor_among_other_files(
+    run, base: Path, text: str, tmp_path: Path
+) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "README.md").write_text("mine", encoding="utf-8")
+    own, before = sorted(base.iterdir()), sorted(tmp_path.rglob("*"))
+    graft = ["graft", str(base), "--text", text, "--steps", "1", *SMALL, "-o"]
+    for output, said in (
+        (str(base), "is the base model's own folder; choose another output folder"),
+        ("notes", "notes holds files that are no run; choose another output folder"),
+        ("notes/README.md", "notes/README.md is a file; choose another output folder"),
+        ("notes/README.md/x", "cannot be written (Not a directory); name another place"),
+    ):
+        code, _, err = run(*graft, output)
+        assert (code, err.count("\n")) == (2, 1)
+        assert said in err
+    assert (sorted(base.iterdir()), sorted(tmp_path.rglob("*"))) == (own, before)
+
+
+def test_a_corpus_of_other_tokens_is_refused(run, base: Path, text: str, tmp_path: Path) -> None:
+    assert run("corpus", "build", "of-bytes", "--source", text)[0] == 0
+    code, _, err = run("graft", str(base), "--corpus", "of-bytes", "--steps", "1", *SMALL, "-o", "out")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "the corpus in of-bytes is tokenized by 'bytes', the model reads other tokens; build it with" in err
+    assert not (tmp_path / "out").exists()
+
+
 def test_too_short_a_text_leaves_room_for_a_longer_one(run, base: Path, text: str, tmp_path: Path) -> None:
     (tmp_path / "short.txt").write_text("the cat\n\na dog\n\nold trees", encoding="utf-8")
     graft = ["graft", str(base), "-o", "out", "--steps", "1", *SMALL]
@@ -218,6 +278,9 @@ def test_too_short_a_text_leaves_room_for_a_longer_one(run, base: Path, text: st
         (["owner/model", "--corpus", "a", "--text", "b"], "--corpus and --text are both given"),
         (["--recipe", "graft-lora"], "'corpus' is missing; needed are at least name and corpus and base"),
         (["owner/model", "--corpus", "nowhere"], "nowhere"),
+        (["owner/model", "--text", "t", "--scope", "sharred"], "'sharred' is not one of 'shared', 'per_layer'; see"),
+        (["owner/model", "--text", "t", "--train", "lore"], "'lore' is not one of 'increments', 'lora', 'full'; see"),
+        (["owner/model", "--text", "t", "--step", "3"], "No such option: --step (Possible options: --set, --steps"),
     ],
 )
 def test_what_is_missing_is_said(run, tmp_path: Path, arguments: list[str], said: str) -> None:

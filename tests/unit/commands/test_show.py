@@ -154,7 +154,7 @@ def configure(folder: Path, **values: object) -> None:
         (disguised, "model.safetensors is damaged or cut short"),
         (of_another_size, "has another shape and 27 more; use the weights and the configuration that belong together"),
         (of_no_size, "The hidden size (-3) is not a multiple"),
-        (of_no_known_kind, "cannot build the model in damaged (model_type 'mystery')"),
+        (of_no_known_kind, "cannot build a causal language model from damaged (model_type 'mystery')"),
         (with_a_bound_of_its_own, "increments: bound is 'tanh'; it must be 'softplus' or 'sigmoid' or 'signed'"),
         (without_sense, "config.json is not JSON"),
         (without_numbers, "of the model's increments are infinite or no numbers (its type is float32)"),

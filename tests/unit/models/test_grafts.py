@@ -23,7 +23,7 @@ from howfar.models.grafts import (
     training_counts,
 )
 from howfar.models.loading import load, save, tokenizer_of
-from howfar.models.lora import ADAPTER_WEIGHTS, add_lora, has_lora, merge_lora
+from howfar.models.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS, add_lora, has_lora, merge_lora
 from howfar.models.publishing import push_to_hub
 from howfar.positions import IncrementConfig, attach, increments_of, override
 from support.grafts import make_base
@@ -181,6 +181,13 @@ def test_a_base_with_other_settings_is_refused(saved: Path) -> None:
     path.write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match="is not the model that was grafted"):
         load(saved)
+
+
+def test_a_lost_adapter_is_missed(base: Path, tmp_path: Path) -> None:
+    save(grafted(base, lora=True), tmp_path / "graft")
+    (tmp_path / "graft" / ADAPTER_CONFIG).unlink()
+    with pytest.raises(CheckpointError, match=r"adapter_config\.json is missing; save or download the graft again"):
+        load(tmp_path / "graft")
 
 
 def test_a_base_that_moved_is_found_where_the_description_says(saved: Path) -> None:

@@ -202,7 +202,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("howfar.text.journal.Journal.append", full)
-    with pytest.raises(OutputError, match=r"out cannot be written \(No space left on device\); nothing was left there"):
+    with pytest.raises(OutputError, match=r"out cannot be written \(No space left on device\); name another place"):
         build(tmp_path / "out", source)
     assert not hidden_leftovers(tmp_path)
 

@@ -273,8 +273,17 @@ def test_a_result_that_cannot_be_written_is_an_error_of_one_line(
 
 def test_a_folder_that_is_a_file_is_an_error_of_one_line(recipe: MakeRecipe, tmp_path: Path) -> None:
     (tmp_path / "run").touch()
-    with pytest.raises(OutputError, match=r"run cannot be made a folder .*; name another one"):
+    with pytest.raises(OutputError, match=r"run is a file; choose another output folder"):
         train(recipe(), tmp_path / "run")
+    with pytest.raises(OutputError, match=r"run/a cannot be made a folder .*; name another one"):
+        train(recipe(), tmp_path / "run" / "a")
+
+
+def test_a_run_does_not_begin_among_other_files(recipe: MakeRecipe, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("mine", encoding="utf-8")
+    with pytest.raises(OutputError, match=r"holds files that are no run; choose another output folder"):
+        train(recipe(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
 
 
 def test_what_the_trainer_refuses_is_an_error_of_one_line(recipe: MakeRecipe, tmp_path: Path) -> None:
