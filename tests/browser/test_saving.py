@@ -16,7 +16,7 @@ VIEWS = {
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_saved_pictures_open_without_a_network(visit, chromium, tmp_path, view):
-    page = visit(f"&text=save 我&at=2&factor=3.0&detail={view}")
+    page = visit(f"&text=save é&at=2&factor=3.0&detail={view}")
     with chromium.new_context(offline=True) as context:
         for name in VIEWS[view]:
             png = page.save(f"{name}-tiny", "PNG", tmp_path)
