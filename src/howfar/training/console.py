@@ -69,6 +69,10 @@ class Console(TrainerCallback):
         if line and state.is_world_process_zero:
             self._print(f"step {state.global_step:>7,}  {line}")
 
+    def say_stopped(self, step: int) -> None:
+        """Say that a run was told to end, and where it will go on."""
+        self._print(f"{self.name}: told to end; saved at step {step:,}, from which the same command goes on")
+
     def _print(self, line: str) -> None:
         self.console.print(line, markup=False)
 

@@ -23,6 +23,7 @@ class GraftRecipe(BaseRecipe):
         corpus: Folder of a corpus built with the model's tokenizer (`howfar corpus build --tokenizer`).
         seed: Decides the networks' and the adapter's initial weights and, with the step, which windows are seen.
         increment_learning_rate: Peak learning rate of the increment networks.
+        resident: Whether the device holds the corpus, and windows are gathered there. They are the same either way.
         trainer: Options of `transformers.TrainingArguments`; `learning_rate` is that of all but the increments.
         base: The pretrained model: a Hub id, a folder or a GGUF file.
         revision: Its branch, tag or commit on the Hub.

@@ -21,7 +21,7 @@ NOT_THE_TRAINERS = (
     # The data and the folder are settled elsewhere ...
     "seed", "data_seed", "train_sampling_strategy", "output_dir", "auto_find_batch_size",
     # ... and a run that was killed must be able to go on exactly where it stopped.
-    "ignore_data_skip", "save_only_model",
+    "ignore_data_skip", "save_only_model", "enable_jit_checkpoint",
 )  # fmt: skip
 """Options of `TrainingArguments` that a recipe cannot set."""
 
@@ -46,6 +46,7 @@ class BaseRecipe:
         corpus: Folder of a corpus made by `howfar corpus build`.
         seed: Decides the initial weights and, with the step, which windows of the corpus are seen.
         increment_learning_rate: Peak learning rate of the increment networks, where it differs from the trainer's.
+        resident: Whether the device holds the corpus, and windows are gathered there. They are the same either way.
         trainer: Options of `transformers.TrainingArguments`, by their own names.
 
     Raises:
@@ -59,10 +60,11 @@ class BaseRecipe:
     corpus: str
     seed: int = 0
     increment_learning_rate: float | None = None
+    resident: bool = False
     trainer: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, kind in (("name", str), ("corpus", str), ("seed", int), ("trainer", dict)):
+        for name, kind in (("name", str), ("corpus", str), ("seed", int), ("resident", bool), ("trainer", dict)):
             self.check_kind(name, kind)
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"recipe: seed is {self.seed}; it must be 0 or more, and less than 2**32")
@@ -86,6 +88,11 @@ class BaseRecipe:
                 raise ConfigError(f"recipe: [trainer] {name} is {value!r}; it must be {needed}")
             if name in LEAST and not value >= LEAST[name]:
                 raise ConfigError(f"recipe: [trainer] {name} is {value!r}; it must be at least {LEAST[name]}")
+        if self.resident and self.trainer.get("dataloader_num_workers"):
+            raise ConfigError(
+                "recipe: [trainer] sets dataloader_num_workers, and resident is true: windows that are gathered on the "
+                "device need no workers; remove one of the two"
+            )
         if self.trainer.get("max_steps", 0) < 1:
             raise ConfigError(
                 f"recipe: [trainer] max_steps is {self.trainer.get('max_steps')}; it must be a positive number of "
@@ -147,6 +154,7 @@ class Recipe(BaseRecipe):
         corpus: Folder of a corpus made by `howfar corpus build`.
         seed: Decides the initial weights and, with the step, which windows of the corpus are seen.
         increment_learning_rate: Peak learning rate of the increment networks, where it differs from the trainer's.
+        resident: Whether the device holds the corpus, and windows are gathered there. They are the same either way.
         trainer: Options of `transformers.TrainingArguments`, by their own names.
         model: Options of `HowFarConfig`; `max_position_embeddings` is the number of tokens in a window.
         increments: Options of `IncrementConfig`; None for plain rotary positions.

@@ -17,6 +17,7 @@ from howfar.errors import ConfigError, CorpusError, HowFarError, OutputError
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.text.corpus import Corpus
 from howfar.text.tokenizer import byte_tokenizer
+from howfar.training.attention import maskless_attention
 from howfar.training.checkpoints import (
     RECORD,
     check_folder,
@@ -26,9 +27,10 @@ from howfar.training.checkpoints import (
     write_record,
 )
 from howfar.training.console import Console
-from howfar.training.data import TrainingWindows
+from howfar.training.data import ResidentWindows, TrainingWindows, only_batch
 from howfar.training.evaluation import document_losses
 from howfar.training.recipe import BaseRecipe, Recipe
+from howfar.training.termination import EXIT_CODE, Termination
 from howfar.training.trainer import IncrementTrainer
 
 if TYPE_CHECKING:
@@ -61,15 +63,16 @@ def train(recipe: Recipe, output: str | Path, *, progress: bool = True) -> HowFa
     set_seed(recipe.seed)
     model, tokenizer = _make_model(recipe), byte_tokenizer()
     model.config.pad_token_id = tokenizer.pad_token_id  # as the Trainer would, with a warning
-    fit(
-        model,
-        tokenizer,
-        corpus,
-        recipe,
-        output,
-        length=model.config.max_position_embeddings,
-        progress=progress,
-    )
+    with maskless_attention(model):
+        fit(
+            model,
+            tokenizer,
+            corpus,
+            recipe,
+            output,
+            length=model.config.max_position_embeddings,
+            progress=progress,
+        )
     return model.eval()
 
 
@@ -100,7 +103,7 @@ def fit(
 
     A run that is killed at any moment resumes from its newest whole checkpoint, and ends bit for bit as if it had not
     been interrupted (on the same hardware and thread count). It can be carried on beyond its end with a larger
-    `max_steps`.
+    `max_steps`. One that is told to end (SIGTERM) saves a checkpoint first, and exits with code 143.
 
     Args:
         model: With increments or without. The caller seeds whatever was random in making it.
@@ -131,18 +134,24 @@ def fit(
     if checkpoint is not None or (output / RECORD).exists():
         check_same_run(checkpoint or output, recipe, facts)
     with _folder_of_run(output), Console(recipe.name, visible=progress) as console:
+        termination = Termination(arguments)
         trainer = _make_trainer(
             trainer_class,
             model=model,
             args=arguments,
+            recipe=recipe,
             corpus=corpus,
             length=length,
             facts=facts,
-            train_dataset=TrainingWindows(corpus.train, length, recipe.seed, arguments.max_steps * windows_per_step),
+            num_windows=arguments.max_steps * windows_per_step,
             processing_class=tokenizer,
-            callbacks=[console],
+            callbacks=[console, termination],
         )
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with termination:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if termination.requested:
+            console.say_stopped(trainer.state.global_step)
+            raise SystemExit(EXIT_CODE)
         _finish(trainer, output, max_held_out_windows)
     return trainer.facts
 
@@ -155,6 +164,8 @@ def training_arguments(recipe: BaseRecipe, output: Path) -> TrainingArguments:
     """
     # Looking at every loss for a NaN would make a GPU wait at every step, and all parameters are used at every step.
     options: dict[str, Any] = {"logging_nan_inf_filter": False, "ddp_find_unused_parameters": False, **recipe.trainer}
+    if recipe.resident:
+        options["dataloader_pin_memory"] = False  # windows on the device need no way there
     try:
         return TrainingArguments(
             **options,
@@ -187,10 +198,15 @@ def _folder_of_run(path: Path) -> Iterator[None]:
         raise
 
 
-def _make_trainer(kind: type[IncrementTrainer], *, args: TrainingArguments, **kwargs: Any) -> IncrementTrainer:
+def _make_trainer(
+    kind: type[IncrementTrainer], *, args: TrainingArguments, recipe: BaseRecipe, num_windows: int, **kwargs: Any
+) -> IncrementTrainer:
+    drawn = (kwargs["corpus"].train, kwargs["length"], recipe.seed, num_windows)
     try:
+        dataset = ResidentWindows(*drawn, args.device) if recipe.resident else TrainingWindows(*drawn)
         # Windows are of one length, so there is nothing for a collator to pad.
-        trainer = kind(args=args, data_collator=default_data_collator, **kwargs)
+        collator = only_batch if recipe.resident else default_data_collator
+        trainer = kind(args=args, train_dataset=dataset, data_collator=collator, **kwargs)
     except (RuntimeError, ImportError) as error:  # a tracker that is not installed, say
         raise ConfigError(f"recipe: [trainer] cannot be had: {' '.join(str(error).split())}; change it") from error
     trainer.remove_callback(PrinterCallback if args.disable_tqdm else ProgressCallback)

@@ -43,6 +43,7 @@ class IncrementTrainer(Trainer):
         self.tokens_per_byte = len(split.tokens) / max(1, int(split.num_bytes.sum()))
         num_probes = min(PROBE_WINDOWS, len(self.train_dataset))
         self.probe = torch.stack([self.train_dataset[index]["input_ids"] for index in range(num_probes)])
+        self._operations: dict[int, int] = {}
         self.restart_clock()
 
     def restart_clock(self) -> None:
@@ -57,6 +58,13 @@ class IncrementTrainer(Trainer):
         if is_new and rate is not None:
             give_increments_their_rate(optimizer, model or self.model, rate)
         return optimizer
+
+    def floating_point_ops(self, inputs: dict[str, Tensor | Any]) -> int:
+        """Of a batch. Transformers walks through all modules to count their parameters; once is enough."""
+        num_tokens = inputs["input_ids"].numel()
+        if num_tokens not in self._operations:
+            self._operations[num_tokens] = super().floating_point_ops(inputs)
+        return self._operations[num_tokens]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add nats and bits per byte, tokens per second and the increments' statistics to the training loss."""
@@ -176,13 +184,14 @@ def increment_statistics(model: nn.Module, input_ids: Tensor) -> dict[str, float
     with record(model) as recording:
         model(input_ids=input_ids, use_cache=False)
     model.train(was_training)
-    statistics = {}
+    statistics: dict[str, Tensor] = {}
     for layer, increments in recording.increments.items():
-        statistics[f"increment_mean/layer_{layer}"] = increments.mean().item()
-        statistics[f"increment_std/layer_{layer}"] = increments.std().item()
+        statistics[f"increment_mean/layer_{layer}"] = increments.mean()
+        statistics[f"increment_std/layer_{layer}"] = increments.std()
         if config.bound == "sigmoid":
             near = increments > (1 - SATURATED) * config.max_increment
-            statistics[f"increment_saturated/layer_{layer}"] = near.float().mean().item()
+            statistics[f"increment_saturated/layer_{layer}"] = near.float().mean()
         if config.scope == "shared":
             break
-    return statistics
+    # All in one, so that a device is waited for once.
+    return dict(zip(statistics, torch.stack(list(statistics.values())).tolist(), strict=True))

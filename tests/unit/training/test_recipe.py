@@ -38,7 +38,7 @@ def test_bundled_recipes_have_options_that_the_trainer_takes(name: str, tmp_path
     recipe = Recipe.load(name, overrides={"trainer": {"use_cpu": True}})
     arguments = training_arguments(recipe, tmp_path)
     assert arguments.max_steps == recipe.trainer["max_steps"]
-    assert arguments.accelerator_config.non_blocking is name.startswith("bilingual-")
+    assert recipe.resident is name.startswith("bilingual-")
 
 
 @pytest.mark.parametrize(
@@ -108,6 +108,11 @@ def test_published_recipes_have_the_published_setup(variant: str, increments: di
         ({"trainer": {"bf16": 1}}, r"\[trainer\] bf16 is 1; it must be true or false"),
         ({"increment_learning_rate": "slow"}, "increment_learning_rate is 'slow'; it must be a number, 0 or more"),
         ({"increment_learning_rate": -1e-3}, "increment_learning_rate is -0.001; it must be a number, 0 or more"),
+        ({"resident": 1}, "resident is 1; it must be true or false"),
+        (
+            {"resident": True, "trainer": {"max_steps": 1, "dataloader_num_workers": 2}},
+            "sets dataloader_num_workers, and resident is true: .* need no workers; remove one of the two",
+        ),
         ({"name": 3}, "name is 3; it must be a string"),
         ({"seed": "0"}, "seed is '0'; it must be a whole number"),
         ({"seed": True}, "seed is True; it must be a whole number"),

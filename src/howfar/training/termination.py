@@ -1,0 +1,47 @@
+"""A run that is told to end (SIGTERM: a time limit, a machine that is wanted back) saves itself first."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any, Self
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+EXIT_CODE = 128 + signal.SIGTERM
+"""What a shell reports of a process that SIGTERM ended."""
+
+
+class Termination(TrainerCallback):
+    """Turns SIGTERM into a checkpoint after the step at hand, and an end of training; a context manager.
+
+    Transformers' own `enable_jit_checkpoint` may save in the middle of a step, which a resumed run would then take
+    twice. Ranks of one run cannot agree on a step without waiting for each other at every one, so a run of several
+    processes is left to end at once, as is one that saves no checkpoints; so is one outside the main thread, where
+    Python takes no signals.
+
+    Args:
+        arguments: The trainer's.
+    """
+
+    def __init__(self, arguments: TrainingArguments) -> None:
+        self.requested = False
+        self._saves = arguments.save_strategy != "no" and arguments.world_size == 1
+
+    def __enter__(self) -> Self:
+        self._listens = self._saves and threading.current_thread() is threading.main_thread()
+        if self._listens:
+            self._before = signal.signal(signal.SIGTERM, self._request)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._listens:
+            signal.signal(signal.SIGTERM, self._before)
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: D102
+        if self.requested:
+            control.should_save = control.should_training_stop = True
