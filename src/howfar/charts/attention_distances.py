@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from howfar.charts.inline import inline
-from howfar.charts.intervals import names, numbers
+from howfar.charts.intervals import names, numbers, sparse_axis
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+MOST_COLOURS = 6
+"""Of layers that are told apart one by one; of more, a ramp shows which are early and which are late."""
 
 
 def draw_attention(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
@@ -31,11 +35,20 @@ def draw_attention(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     )
     even = table.filter(quantity="distance of even attention", unit="tokens")["value"].mean()
 
+    if distances["layer"].n_unique() <= MOST_COLOURS:
+        colour = alt.Color("layer_name:N", title=None)
+    else:
+        colour = alt.Color("layer:Q", title="layer", scale=alt.Scale(range="ramp"), legend=alt.Legend(format="d"))
     panels = []
     for unit, name in (("tokens", "tokens"), ("positions", "learned positions")):
         base = alt.Chart(inline(distances.filter(unit=unit))).encode(
-            x=alt.X("increment:Q", title="mean increment, positions", scale=alt.Scale(zero=False)),
-            color=alt.Color("layer_name:N", title=None),
+            x=alt.X(
+                "increment:Q",
+                title="mean increment, positions",
+                axis=sparse_axis(),
+                scale=alt.Scale(zero=False),
+            ),
+            color=colour,
             tooltip=[*names("layer_name", "head"), *numbers("increment", "value", "low", "high")],
         )
         title = f"mean attention distance, {name}"

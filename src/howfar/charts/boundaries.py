@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from howfar.charts.inline import inline
-from howfar.charts.intervals import ROW_HEIGHT, layer_names, names, numbers
+from howfar.charts.intervals import ROW_HEIGHT, layer_names, legend_above, names, numbers, sparse_axis
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
 from howfar.measures.targets import TARGETS
@@ -68,11 +68,11 @@ def _panel(
     )
     step: dict[str, Any] = {"step": ROW_HEIGHT}
     if scores is not None:
-        legend = alt.Legend(columns=2, labelLimit=300)
-        colour = alt.Color("what:N", title=None, scale=alt.Scale(domain=scores), legend=legend)
+        colour = alt.Color("what:N", title=None, scale=alt.Scale(domain=scores), legend=legend_above(columns=2))
         base = base.encode(color=colour, yOffset=alt.YOffset("what:N", scale=alt.Scale(domain=scores)))
         step = {"step": SMALL_ROW, "for": "offset"}
-    x: dict[str, Any] = {"title": title, "scale": alt.Scale(domain=reach, nice=True, zero=False)}
+    x: dict[str, Any] = {"title": title, "axis": sparse_axis()}
+    x["scale"] = alt.Scale(domain=reach, nice=True, zero=False)
     marks = [
         base.mark_rule(strokeWidth=1, opacity=0.8).encode(x=alt.X("low_any_layer:Q", **x), x2="high_any_layer:Q"),
         base.mark_rule(strokeWidth=3, opacity=0.6).encode(x=alt.X("low:Q", **x), x2="high:Q"),

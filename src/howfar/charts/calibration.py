@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from howfar.charts.inline import inline
-from howfar.charts.intervals import intervals, names, numbers
+from howfar.charts.intervals import intervals, legend_above, names, numbers
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 LEFT_OUT = ("entropy + surprisal", "entropy + surprisal + increment")
 """Scores fitted to documents, which the chart has no room for; the table has them."""
 
+ROW_HEIGHT, SEED_HEIGHT = 18, 7
 PLANTED, BY_LOT = "boundaries that can be found", "boundaries by lot"
 
 
@@ -32,7 +33,7 @@ def draw_calibration(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     scores = table.filter(pl.col("quantity") == "auc", ~pl.col("score").is_in(LEFT_OUT)).with_columns(
         panel=pl.when(by_lot).then(pl.lit("predictable, boundaries by lot")).otherwise("text"),
         score_name=pl.concat_str(
-            "score",
+            pl.col("score").str.replace(" of the residual stream", ""),
             pl.format(", layer {}", "layer").fill_null(""),
             pl.format(", {}", "scored_at").fill_null(""),
         ),
@@ -43,6 +44,7 @@ def draw_calibration(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     panels = scores["panel"].unique(maintain_order=True).to_list()
     order = scores["score_name"].unique(maintain_order=True).to_list()
     half = alt.Chart(alt.InlineData(values=[{}])).mark_rule(strokeDash=[3, 3], opacity=0.7).encode(x=alt.datum(0.5))
+    row = max(ROW_HEIGHT, SEED_HEIGHT * (1 + scores["seed"].n_unique()))
     points = intervals(
         *("value", "shown_low", "shown_high"),
         title="ROC-AUC",
@@ -52,11 +54,11 @@ def draw_calibration(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         ],
         y=alt.Y("score_name:N", title=None, sort=order, axis=alt.Axis(labelLimit=320)),
         yOffset=alt.YOffset("seed:O"),
-        color=alt.Color("what:N", title=None, sort=[PLANTED, BY_LOT]),
+        color=alt.Color("what:N", title=None, sort=[PLANTED, BY_LOT], legend=legend_above()),
     )
     chart = (
         alt.layer(half, points, data=inline(scores))
-        .properties(width=230, height=18 * len(order))
+        .properties(width=230, height=row * len(order))
         .facet(facet=alt.Facet("panel:N", title=None, sort=panels), columns=2)
         .properties(
             title=alt.Title(

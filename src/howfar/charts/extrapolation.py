@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from howfar.charts.inline import inline
-from howfar.charts.intervals import names, numbers
+from howfar.charts.intervals import legend_above, names, numbers, sparse_axis
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
 
@@ -24,14 +24,15 @@ def draw_extrapolation(table: pl.DataFrame, *, theme: Theme = "light") -> Pictur
     import polars as pl
 
     measured = table.filter(pl.col("nats_per_byte").is_not_null()).with_columns(
-        middle=(pl.col("start") + pl.col("stop")) / 2, context_name=pl.format("{} tokens", "context")
+        middle=(pl.col("start") + pl.col("stop")) / 2,
+        context_name=pl.col("context").map_elements(lambda context: f"{context:,} tokens", pl.String),
     )
     training_length = (measured["context"] // measured["times"]).min()
     contexts = measured.sort("context")["context_name"].unique(maintain_order=True).to_list()
 
     base = alt.Chart().encode(
-        x=alt.X("middle:Q", title="position in the window, tokens"),
-        color=alt.Color("context_name:N", title="context", sort=contexts),
+        x=alt.X("middle:Q", title="position in the window, tokens", axis=sparse_axis(format=",.6~g")),
+        color=alt.Color("context_name:N", title="context", sort=contexts, legend=legend_above()),
         tooltip=[
             *names("source", "context_name"),
             *numbers("start", "stop", "nats_per_byte", "low", "high", "change", "change_low", "change_high"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from howfar.charts.axes import labelled
 from howfar.charts.glyphs import visible
 from howfar.charts.inline import inline
-from howfar.charts.intervals import names, numbers
+from howfar.charts.intervals import legend_above, names, numbers
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
 
@@ -48,6 +48,7 @@ def draw_gap_effects(
     axis: dict[str, Any] = {"labelExpr": labelled(dict(enumerate(pieces))), "labelOverlap": False}
     axis |= {"labelFontSize": cell - 2, "ticks": False, "domain": False}
     upright = 0 if max(map(len, pieces), default=0) <= 1 else -90
+    marks = [-largest, -largest / 4, 0, largest / 4, largest]
     colour = alt.Color(
         "nats_per_position:Q",
         title="change of loss, nats per position (colours by square root)",
@@ -56,9 +57,9 @@ def draw_gap_effects(
             exponent=0.5,
             interpolate="rgb",
             range="heatmap",
-            domain=[-largest, -largest / 4, 0, largest / 4, largest],
+            domain=marks,
         ),
-        legend=alt.Legend(format=".2~g", values=[-largest, -largest / 4, 0, largest / 4, largest], gradientLength=320),
+        legend=legend_above(format=".2~g", values=marks, gradientLength=320),
     )
     panels = [
         alt.Chart()

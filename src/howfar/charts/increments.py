@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from howfar.charts.inline import inline
-from howfar.charts.intervals import ROW_HEIGHT, layer_names, names, numbers
+from howfar.charts.intervals import ROW_HEIGHT, layer_names, legend_above, names, numbers, sparse_axis
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
 
@@ -52,8 +52,9 @@ def draw_increments(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     )
     if in_text["head"].n_unique() > 1:
         base = base.encode(yOffset="head:O")
-    of_mean = alt.X("relative:Q", title=TITLE, scale=alt.Scale(zero=False))
-    ends = {name: alt.X(f"{name}_low:Q", title=TITLE) for name in ("relative", "spread")}
+    axis = sparse_axis()
+    of_mean = alt.X("relative:Q", title=TITLE, axis=axis, scale=alt.Scale(zero=False))
+    ends = {name: alt.X(f"{name}_low:Q", title=TITLE, axis=axis) for name in ("relative", "spread")}
     whole, of_text = alt.FieldOneOfPredicate("over", ["vocabulary"]), alt.FieldOneOfPredicate("over", ["text"])
     text = base.transform_filter(of_text)
     marks = [
@@ -83,6 +84,4 @@ def draw_increments(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
 
 def _legend(classes: pl.DataFrame) -> Any:
     """Only where there is something to tell apart."""
-    import altair as alt
-
-    return alt.Legend() if classes["saturated"].any() else None
+    return legend_above() if classes["saturated"].any() else None

@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     import altair as alt
 
 ROW_HEIGHT = 22
+PANEL_SPACING = 36
+"""Between panels whose axes' ends are labelled."""
 
 
-def intervals(
-    x: str, low: str, high: str, *, title: str, tooltip: Sequence[Any], format: str = "~g", **encodings: Any
-) -> Any:
+def intervals(x: str, low: str, high: str, *, title: str, tooltip: Sequence[Any], **encodings: Any) -> Any:
     """A point for each row's estimate on a line from the low to the high end of its interval.
 
     Args:
@@ -22,18 +22,30 @@ def intervals(
         high: Column of its high end.
         title: Of the axis; says the unit.
         tooltip: What to say of a row.
-        format: Of the numbers on the axis.
         **encodings: `y`, `color` and so on, as Altair takes them.
     """
     import altair as alt
 
-    axis = alt.Axis(format=format)
     base = alt.Chart().encode(tooltip=list(tooltip), **encodings)
-    ends = {"x": alt.X(f"{low}:Q", title=title, axis=axis), "x2": f"{high}:Q"}
+    options: dict[str, Any] = {"title": title, "axis": sparse_axis(), "scale": alt.Scale(padding=6)}
     return alt.layer(
-        base.mark_rule(strokeWidth=2, opacity=0.6).encode(**ends),
-        base.mark_point(filled=True, size=55, opacity=1).encode(x=alt.X(f"{x}:Q", title=title, axis=axis)),
+        base.mark_rule(strokeWidth=2, opacity=0.6).encode(x=alt.X(f"{low}:Q", **options), x2=f"{high}:Q"),
+        base.mark_point(filled=True, size=55, opacity=1).encode(x=alt.X(f"{x}:Q", **options)),
     )
+
+
+def sparse_axis(**options: Any) -> alt.Axis:
+    """An axis of numbers with few ticks, for a small panel: each number stands below its tick."""
+    import altair as alt
+
+    return alt.Axis(**{"tickCount": 5, "labelFlush": False, "format": ".6~g", **options})
+
+
+def legend_above(**options: Any) -> alt.Legend:
+    """A legend above panels that have names, apart from the names."""
+    import altair as alt
+
+    return alt.Legend(offset=14, labelLimit=300, **options)
 
 
 def zero_line() -> alt.Chart:
@@ -55,6 +67,11 @@ def names(*columns: str) -> list[Any]:
     import altair as alt
 
     return [alt.Tooltip(f"{column}:N", title=column.replace("_", " ")) for column in columns]
+
+
+def layers_in_order(table: Any) -> list[str]:
+    """What `layer_names` calls the layers, by their numbers; first what is of no layer."""
+    return list(table.sort("layer", nulls_last=False)["layer_name"].unique(maintain_order=True))
 
 
 def layer_names(table: Any, when_null: str) -> Any:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from howfar.charts.inline import inline
-from howfar.charts.intervals import ROW_HEIGHT, intervals, layer_names, names, numbers, zero_line
+from howfar.charts.intervals import (
+    ROW_HEIGHT,
+    intervals,
+    layer_names,
+    layers_in_order,
+    legend_above,
+    names,
+    numbers,
+    zero_line,
+)
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
 
@@ -39,14 +48,14 @@ def draw_interventions(table: pl.DataFrame, *, theme: Theme = "light") -> Pictur
         *("change", "change_low", "change_high"),
         title="change of loss, nats per byte",
         tooltip=[*names("kind", "layer_name", "side"), *numbers("change", "change_low", "change_high", "moved")],
-        y=alt.Y("layer_name:N", title=None),
+        y=alt.Y("layer_name:N", title=None, sort=layers_in_order(measured)),
         yOffset=alt.YOffset("side:N", sort=list(sides)),
-        color=alt.Color("side:N", title=None, sort=list(sides)),
+        color=alt.Color("side:N", title=None, sort=list(sides), legend=legend_above()),
     ).properties(width=430, height={"step": ROW_HEIGHT})
     chart = (
         alt.layer(zero_line(), rows, data=inline(long))
         .facet(facet=alt.Facet("kind:N", title=None, sort=kinds), columns=2)
-        .resolve_scale(x="independent", y="independent")
+        .resolve_scale(x="independent")
         .properties(title=alt.Title("What the model does with its increments", subtitle=_subtitle(table)))
     )
     return Picture(chart, theme=theme, description="Change of loss by intervention and layer, with 95% intervals")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from howfar.charts.inline import inline
-from howfar.charts.intervals import ROW_HEIGHT, intervals, names, numbers, zero_line
+from howfar.charts.intervals import PANEL_SPACING, ROW_HEIGHT, intervals, names, numbers, zero_line
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
 
@@ -24,9 +24,12 @@ def draw_neutrality(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     import polars as pl
 
     margin = float(table["margin"][0])
+    several = pl.lit(table["pair"].n_unique() - table["pair"].has_nulls() > 1)
+    of_pair = pl.when(pl.col("pair").is_null()).then(pl.lit("over pairs")).otherwise(pl.format("pair {}", "pair"))
     measured = table.filter(pl.col("low").is_not_null()).with_columns(
-        which=pl.when(pl.col("pair").is_null()).then(pl.lit("over pairs")).otherwise(pl.format("pair {}", "pair"))
+        which=pl.when(several).then(pl.format("{}, {}", "against", of_pair)).otherwise("against")
     )
+    sources = measured["source"].unique(maintain_order=True).to_list()
 
     band = (
         alt.Chart(alt.InlineData(values=[{"from": -margin, "to": margin}]))
@@ -40,21 +43,20 @@ def draw_neutrality(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
             *names("against", "which", "source", "statement", "pairing"),
             *numbers("model", "baseline", "difference", "low", "high", "p_equivalence"),
         ],
-        y=alt.Y("which:N", title=None),
-        color=alt.Color("against:N", title="against"),
-        yOffset="against:N",
-    ).properties(width=320, height={"step": ROW_HEIGHT})
+        y=alt.Y("which:N", title=None, sort=measured["which"].to_list(), axis=alt.Axis(labelLimit=220)),
+    ).properties(width=270, height={"step": ROW_HEIGHT})
     chart = (
         alt.layer(band, zero_line(), rows, data=inline(measured))
-        .facet(column=alt.Column("source:N", title=None))
+        .facet(facet=alt.Facet("source:N", title=None, sort=sources), columns=3)
         .properties(
+            spacing=PANEL_SPACING,
             title=alt.Title(
                 "Is the loss the same?",
                 subtitle=[
                     "Models with learned positions less the ones they are compared with; 95% intervals.",
                     f"Grey: differences within {margin:g}, which count as none.",
                 ],
-            )
+            ),
         )
     )
     return Picture(chart, theme=theme, description="Differences of loss with 95% intervals and the equivalence margin")

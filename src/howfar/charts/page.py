@@ -1,13 +1,16 @@
-"""A picture as a web page: one file that needs no network, with its own copy of the drawing library.
+"""Web pages of one file that needs no network; of a picture, with its own copy of the drawing library.
 
-The page's script (in `page.html`) chooses a layout by the screen's width and a theme by the reader's preference, draws
-the parts of a long picture as they are scrolled to, and lets the keyboard choose a character.
+A picture's script (in `page.js`) chooses a layout by the screen's width and a theme by the reader's preference, draws
+the parts of a long picture as they are scrolled to, and lets the keyboard choose a character. A chart without layouts
+is fitted to the screen (in `embed.js`, which reports share).
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
+from html import escape
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +19,21 @@ from howfar.charts.theme import COLOURS, config
 if TYPE_CHECKING:
     from howfar.charts.picture import Picture
 
+HEAD = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+"""
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+SCRIPT_POLICY = f"{POLICY}; script-src 'unsafe-inline' 'unsafe-eval'; img-src data: blob:"
+
 
 def html(picture: Picture) -> str:
     """Give the page of a picture."""
     spec = picture.chart.to_dict()
-    content: dict[str, Any] = {
-        "description": picture.description,
-        "themes": {theme: {"config": config(theme), "colours": COLOURS[theme]} for theme in COLOURS},
-        "pages": None,
-    }
+    content: dict[str, Any] = {"description": picture.description, "pages": None}
     del spec["config"]
     if picture.pages is not None:
         del spec["datasets"]
@@ -36,11 +45,55 @@ def html(picture: Picture) -> str:
             }
             for page in picture.pages()
         ]
-    template = resources.files("howfar.charts").joinpath("page.html").read_text(encoding="utf-8")
-    before_library, between, after_content = (
-        part for half in template.split("{{ library }}") for part in half.split("{{ content }}")
+    scripts = page_scripts({**content, "spec": spec}, asset("howfar.charts", "page.js"))
+    styles = asset("howfar.charts", "embed.css"), asset("howfar.charts", "page.css")
+    return web_page("howfar", styles, asset("howfar.charts", "page.html"), scripts)
+
+
+def web_page(title: str, styles: Sequence[str], body: str, scripts: str = "") -> str:
+    """Give a page in the themes' colours, which asks no other host for anything.
+
+    Args:
+        title: For the browser's tab.
+        styles: Style sheets beside the one of all pages.
+        body: HTML.
+        scripts: Script elements; without any, none is allowed.
+    """
+    policy = SCRIPT_POLICY if scripts else POLICY
+    style = "".join((_colours(), asset("howfar.charts", "base.css"), *styles))
+    head = f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n<title>{escape(title)}</title>'
+    return f"{HEAD}{head}\n<style>\n{style}</style>\n</head>\n<body>\n{body}{scripts}</body>\n</html>\n"
+
+
+def page_scripts(content: dict[str, Any], script: str) -> str:
+    """Script elements: the drawing library, what to draw in which theme, and what draws it.
+
+    Args:
+        content: What the script finds as `content`, together with the `themes`.
+        script: JavaScript, behind that of `embed.js`.
+    """
+    everything = script_json({**content, "themes": {theme: config(theme) for theme in COLOURS}})
+    drawing = asset("howfar.charts", "embed.js") + script
+    return (
+        f"<script>{library()}</script>\n"
+        f'<script type="application/json" id="content">{everything}</script>\n'
+        f"<script>\n{drawing}</script>\n"
     )
-    return "".join((before_library, library(), between, script_json({**content, "spec": spec}), after_content))
+
+
+def asset(package: str, name: str) -> str:
+    """A text file of a package."""
+    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
+
+
+def _colours() -> str:
+    """The colours of the theme that the reader prefers, as CSS variables."""
+
+    def variables(theme: Any) -> str:
+        names = ("background", "ink", "muted", "thread")
+        return ":root { " + " ".join(f"--{name}: {COLOURS[theme][name]};" for name in names) + " }"
+
+    return f"{variables('light')}\n@media (prefers-color-scheme: dark) {{ {variables('dark')} }}\n"
 
 
 @cache

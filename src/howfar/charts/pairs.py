@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from howfar.charts.inline import inline
-from howfar.charts.intervals import ROW_HEIGHT, layer_names, names, numbers, zero_line
+from howfar.charts.intervals import (
+    PANEL_SPACING,
+    ROW_HEIGHT,
+    layer_names,
+    layers_in_order,
+    legend_above,
+    names,
+    numbers,
+    sparse_axis,
+    zero_line,
+)
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
 
@@ -13,6 +23,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 LEVEL = 0.05
+EVIDENCE = [f"p < {LEVEL} (Holm)", "not significant"]
 
 
 def draw_pairs(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
@@ -28,19 +39,25 @@ def draw_pairs(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     tested = layer_names(table.filter(pl.col("effect_size").is_not_null(), pl.col("type") == "all"), "shared")
     tested = tested.with_columns(
         panel=pl.format("{} ({})", "control", "site"),
-        evidence=pl.when(pl.col("p_holm") < LEVEL).then(pl.lit("p < 0.05 (Holm)")).otherwise(pl.lit("not significant")),
+        evidence=pl.when(pl.col("p_holm") < LEVEL).then(pl.lit(EVIDENCE[0])).otherwise(pl.lit(EVIDENCE[1])),
     )
     panels = tested["panel"].unique(maintain_order=True).to_list()
+    named: dict[str, Any] = {"title": None, "legend": legend_above()}
 
     points = (
         alt.Chart()
         .mark_point(filled=True, size=90, opacity=1)
         .encode(
-            x=alt.X("effect_size:Q", title="effect size (rank-biserial)", scale=alt.Scale(domain=[-1, 1])),
-            y=alt.Y("layer_name:N", title=None),
+            x=alt.X(
+                "effect_size:Q",
+                title="effect size (rank-biserial)",
+                axis=sparse_axis(),
+                scale=alt.Scale(domain=[-1, 1]),
+            ),
+            y=alt.Y("layer_name:N", title=None, sort=layers_in_order(tested)),
             yOffset="head:O",
-            shape=alt.Shape("evidence:N", title=None, scale=alt.Scale(range=["circle", "cross"]), sort="descending"),
-            color=alt.Color("evidence:N", title=None, sort="descending"),
+            shape=alt.Shape("evidence:N", scale=alt.Scale(domain=EVIDENCE, range=["circle", "cross"]), **named),
+            color=alt.Color("evidence:N", scale=alt.Scale(domain=EVIDENCE), **named),
             tooltip=[
                 *names("panel", "layer_name", "head"),
                 *numbers("entity_mean", "control_mean", "difference", "difference_low", "difference_high"),
@@ -53,10 +70,11 @@ def draw_pairs(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         alt.layer(zero_line(), points, data=inline(tested))
         .facet(facet=alt.Facet("panel:N", title=None, sort=panels), columns=3)
         .properties(
+            spacing=PANEL_SPACING,
             title=alt.Title(
                 "Are the parts of entities closer together?",
                 subtitle=["Increment between the two parts, against each control; left of 0: entities are closer."],
-            )
+            ),
         )
     )
     return Picture(chart, theme=theme, description="Effect size of entities against controls by layer")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
-from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING, Any
 
 from howfar.charts.glyphs import in_line, visible
-from howfar.charts.theme import COLOURS
+from howfar.charts.page import asset, web_page
 
 if TYPE_CHECKING:
     import polars as pl
 
+TITLE = "Where are increments largest, smallest, and unlike their class?"
 HEADINGS = {
     "largest": "Largest increments",
     "smallest": "Smallest increments",
@@ -27,7 +27,6 @@ def page_of_passages(table: pl.DataFrame) -> str:
     """Give the page of a table of `howfar.measures.contexts`."""
     import polars as pl
 
-    template = resources.files("howfar.charts").joinpath("passages.html").read_text(encoding="utf-8")
     several_heads = table["head"].n_unique() > 1
     contents, sections = [], []
     for (layer, head), own in table.group_by("layer", "head", maintain_order=True):
@@ -37,11 +36,10 @@ def page_of_passages(table: pl.DataFrame) -> str:
         contents.append(f'<li><a href="#{anchor}">{name}</a></li>')
         sections.append(f'<section id="{anchor}"><h2>{name}</h2>{"".join(_section(own))}</section>')
     num_tokens = table.filter(pl.col("rank").is_null(), pl.col("class") == "all")["num_tokens"].to_list()[0]
-    names = ("background", "ink", "muted", "thread")
-    colours = {f"{theme}_{name}": of_theme[name] for theme, of_theme in COLOURS.items() for name in names}
-    return Template(template).substitute(
-        colours, num_tokens=f"{num_tokens:,}", contents="".join(contents), sections="\n".join(sections)
+    body = Template(asset("howfar.charts", "passages.html")).substitute(
+        title=TITLE, num_tokens=f"{num_tokens:,}", contents="".join(contents), sections="\n".join(sections)
     )
+    return web_page(TITLE, [asset("howfar.charts", name) for name in ("document.css", "passages.css")], body)
 
 
 def _section(own: pl.DataFrame) -> Iterator[str]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from html import escape
-from importlib import resources
 from importlib.metadata import version
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from howfar.charts.page import library, script_json
-from howfar.charts.theme import COLOURS, config
+from howfar.charts.page import asset, page_scripts, web_page
 from howfar.reports.published import RUNS, published
 from howfar.reports.tables import notes, readable
 
@@ -28,18 +26,17 @@ def html(report: Report) -> str:
     charts: list[Any] = []
     parts = [_section(section, charts, len(report.models) > 1) for section in report.sections]
     contents = dict.fromkeys(section.measure.name for section in report.sections)
-    themes = {theme: {"config": config(theme), "colours": COLOURS[theme]} for theme in COLOURS}
-    template = resources.files("howfar.reports").joinpath("report.html").read_text(encoding="utf-8")
-    return Template(template).substitute(
-        title=escape(f"How far apart: {', '.join(report.models)}"),
+    body = Template(asset("howfar.reports", "report.html")).substitute(
         models=escape(", ".join(report.models)),
         version=escape(version("howfar")),
         source=escape(published()["source"]),
         contents="".join(f'<li><a href="#{name}">{name}</a></li>' for name in contents),
         sections="\n".join(parts),
-        library=library(),
-        content=script_json({"charts": charts, "themes": themes}),
     )
+    styles = [asset("howfar.charts", name) for name in ("embed.css", "document.css")]
+    styles.append(asset("howfar.reports", "report.css"))
+    scripts = page_scripts({"charts": charts}, asset("howfar.reports", "report.js"))
+    return web_page(f"How far apart: {', '.join(report.models)}", styles, body, scripts)
 
 
 def _section(section: Section, charts: list[Any], several: bool) -> str:

@@ -126,7 +126,7 @@ def _increments(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
     of_code = not measured.filter(pl.col("class").is_in(["bracket", "identifier"])).is_empty()
     rows = []
     for row in measured.iter_rows(named=True):
-        name = row["class"].replace("_", " ")
+        name = row["class"].replace("_", " ").replace("cjk", "Chinese")
         if of_code:
             figures = published()["code_model_layer_specialisation"].get(_CODE_CLASSES.get(row["class"], ""))
             known = figures is not None and row["over"] == "text" and row["layer"] is not None

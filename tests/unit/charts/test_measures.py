@@ -1,6 +1,7 @@
 """The charts of the measures: drawn from real tables of a tiny model, they say what is to be said."""
 
 import json
+import re
 from typing import Any
 
 import polars as pl
@@ -11,6 +12,7 @@ from howfar.charts.boundaries import draw_boundaries
 from howfar.charts.extrapolation import draw_extrapolation
 from howfar.charts.gap_effects import draw_gap_effects
 from howfar.charts.increments import draw_increments
+from howfar.charts.intervals import layer_names, layers_in_order
 from howfar.charts.interventions import draw_interventions
 from howfar.charts.neutrality import draw_neutrality
 from howfar.charts.pairs import draw_pairs
@@ -57,11 +59,16 @@ def test_interventions() -> None:
 
 
 def test_attention() -> None:
-    picture = draw_attention(attention(copying_model(blind_second_layer=True), TEXTS))
+    table = attention(copying_model(blind_second_layer=True), TEXTS)
+    picture = draw_attention(table)
     assert {(row["layer"], row["unit"]) for row in rows_of(picture)} == {
         (layer, unit) for layer in (0, 1) for unit in ("tokens", "positions")
     }
     check_drawn(picture, "layer 1", "mean attention distance, tokens", "mean attention distance, learned positions")
+    deep = pl.concat([table.with_columns(layer=pl.col("layer") + 2 * number) for number in range(4)])
+    svg = draw_attention(deep).render("svg").decode()  # no eight colours can be told apart
+    assert "layer 7" not in re.sub("aria-label=.*?>", "", svg)
+    assert ">layer</text>" in svg
 
 
 def test_extrapolation() -> None:
@@ -73,8 +80,12 @@ def test_extrapolation() -> None:
 def test_neutrality() -> None:
     table = neutrality([copying_model()], {"plain": [copying_model(increments=None)]}, TEXTS)
     picture = draw_neutrality(table)
-    assert [row["which"] for row in rows_of(picture)] == ["pair 0"]  # over one pair nothing can be said
-    check_drawn(picture, "pair 0", "differences within 0.005")
+    assert [row["which"] for row in rows_of(picture)] == ["plain"]  # over one pair nothing can be said
+    check_drawn(picture, "plain", "differences within 0.005")
+    second = table.filter(pl.col("low").is_not_null()).with_columns(pair=pl.lit(1, pl.Int64))
+    over_pairs = second.with_columns(pair=pl.lit(None, pl.Int64))
+    several = draw_neutrality(pl.concat([table, second, over_pairs]))
+    assert [row["which"] for row in rows_of(several)] == ["plain, pair 0", "plain, pair 1", "plain, over pairs"]
 
 
 def test_pairs() -> None:
@@ -85,6 +96,11 @@ def test_pairs() -> None:
     picture = draw_pairs(planted)
     assert [row["evidence"] for row in rows_of(picture)] == ["p < 0.05 (Holm)"]
     check_drawn(picture, "reversed (space)", "layer 0")
+
+
+def test_layers_stand_in_the_order_of_their_numbers() -> None:
+    table = layer_names(pl.DataFrame({"layer": [10, 2, None, 0]}), "all layers")
+    assert layers_in_order(table) == ["all layers", "layer 0", "layer 2", "layer 10"]
 
 
 @pytest.mark.parametrize("text", ["ab cd\n", "a\"b'c"])

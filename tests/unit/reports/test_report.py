@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import polars as pl
 import pytest
 
 from howfar.errors import ConfigError, ModelNotFoundError, OutputError
+from howfar.measures.calibration import Setup, calibration
 from howfar.models.loading import save
+from howfar.reports import runners
 from howfar.reports.inputs import Inputs
 from howfar.reports.page import html
 from howfar.reports.published import beside_published, published
@@ -17,6 +20,7 @@ from howfar.reports.registry import MEASURES
 from howfar.reports.report import Report, report
 from howfar.reports.tables import Column, in_words, notes, readable
 from howfar.text.segmentation import Segmentation
+from howfar.tracing.run import Progress
 from support.copying import copying_model
 
 TEXTS = [f"The keeper of light {number} saw {number * 7} ships, and slept." for number in range(12)]
@@ -112,6 +116,35 @@ def test_without_texts_it_says_what_is_needed(models: tuple[str, str]) -> None:
     found = report(models[:1], Inputs(), measures=["increments", "vocabulary"])
     assert found.sections[0].missing == "increments needs text; give --corpus FOLDER or --text FILE"
     assert found.sections[1].table is not None
+
+
+def test_calibration_is_of_no_model_and_taken_once(
+    models: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = (("hidden_size", 8), ("intermediate_size", 8), ("num_hidden_layers", 1), ("num_attention_heads", 1))
+    tiny = Setup(4, 30, 12, 40, (*sizes, ("max_position_embeddings", 64)), num_steps=2, batch_size=2)
+    monkeypatch.setattr(runners, "calibration", partial(calibration, kinds=["random"], setup=tiny))
+    told: list[str] = []
+
+    def watch(what: str) -> Progress:
+        told.append(what)
+        return lambda done, in_all: told.append(f"{done} of {in_all}")
+
+    found = report(models, Inputs(seed=3), measures=["calibration", "vocabulary"], watch=watch)
+    assert [(section.title, section.model) for section in found.sections] == [
+        ("calibration", "made-up text"),
+        ("vocabulary", models[0]),
+    ]
+    section = found.sections[0]
+    assert told[:3] == ["calibration of made-up text", "0 of 1", "1 of 1"]
+    assert section.table is not None
+    assert section.table.equals(calibration(kinds=["random"], seed=3, setup=tiny))
+    assert section.beside is None
+    part = re.search(r'<section id="calibration">.*?</section>', html(found), re.DOTALL)
+    assert part is not None
+    for said in ("<small>made-up text</small>", escape(section.measure.question), "nothing, rightly", 'class="chart"'):
+        assert said in part[0]
+    assert found.save_tables(tmp_path / "tables")[0].name == "made-up-text-calibration.parquet"
 
 
 class TestPublishedFigures:
