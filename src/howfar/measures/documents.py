@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 BETWEEN_DOCUMENTS = "\0"
 """Stands between the documents of a block."""
 
+NUM_BLOCKS = 64
+"""Into how many stretches a sample of a corpus is divided."""
+
 Decoder = Callable[[NDArray[Any]], str]
 """From a corpus's tokens to their text, with `BETWEEN_DOCUMENTS` for an end of document."""
 
@@ -100,7 +103,7 @@ def _evenly(num_all: int, num_wanted: int) -> list[int]:
 
 
 def sample_blocks(
-    corpus: Corpus, tokenizer: PreTrainedTokenizerBase | None = None, *, num_tokens: int, num_blocks: int = 64
+    corpus: Corpus, tokenizer: PreTrainedTokenizerBase | None = None, *, num_tokens: int, num_blocks: int = NUM_BLOCKS
 ) -> Iterator[str]:
     """Read a bounded sample of a corpus's training part: blocks of whole documents, spread evenly over it.
 

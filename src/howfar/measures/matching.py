@@ -167,20 +167,24 @@ def match_english(pairs: Sequence[Pair], blocks: Blocks) -> Matching:
         pairs: Entities.
         blocks: The training corpus.
     """
-    counts = WordCounts.of(_without_chinese(blocks()))
+    names = {pair.first for pair in pairs}
+
+    def is_candidate(first: str, second: str) -> bool:
+        return second in FUNCTION_WORDS and first.lower() not in FUNCTION_WORDS and first not in names
+
+    known = {(pair.first, pair.second) for pair in pairs}
+    counts = WordCounts.of(
+        _without_chinese(blocks()), lambda first, second: is_candidate(first, second) or (first, second) in known
+    )
     entities = Counted(
         pairs,
         np.array([counts.words[pair.first] for pair in pairs]),
         np.array([counts.pairs[pair.first, pair.second] for pair in pairs]),
     )
-    names = {pair.first for pair in pairs}
     others = [
         Pair(first, second, "none")
         for (first, second), count in counts.pairs.items()
-        if count >= SMALLEST_COUNT
-        and second in FUNCTION_WORDS
-        and first.lower() not in FUNCTION_WORDS
-        and first not in names
+        if count >= SMALLEST_COUNT and is_candidate(first, second)
     ]
     candidates = Counted(
         others,
@@ -202,7 +206,7 @@ def match_chinese(pairs: Sequence[Pair], blocks: Blocks) -> Matching:
     both = [*pairs, *others]
     firsts = [pair.first[-3:] for pair in both]
     wholes = [first + pair.second[0] for first, pair in zip(firsts, both, strict=True)]
-    first_counts, pair_counts = _count(blocks(), firsts), _count(blocks(), wholes)
+    first_counts, pair_counts = np.split(_count(blocks(), [*firsts, *wholes]), 2)
     split = len(pairs)
     return match(
         Counted(pairs, first_counts[:split], pair_counts[:split]),

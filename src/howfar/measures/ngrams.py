@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -163,38 +163,28 @@ class WordCounts:
     Attributes:
         words: Count of each word.
         pairs: Count of each pair of words with nothing but blanks between them.
-        num_words: Words counted.
     """
 
     words: Counter[str]
     pairs: Counter[tuple[str, str]]
-    num_words: int
 
     @classmethod
-    def of(cls, blocks: Iterable[str], first_words: Iterable[str] | None = None) -> WordCounts:
+    def of(cls, blocks: Iterable[str], wanted: Callable[[str, str], bool] | None = None) -> WordCounts:
         """Count words that are parted by blanks, as in English.
 
         Args:
             blocks: The corpus, or a sample of it.
-            first_words: Count only pairs that begin with one of these; None for all pairs.
+            wanted: Whether to count a pair, which saves the memory of all others; None for all pairs.
         """
         words: Counter[str] = Counter()
         pairs: Counter[tuple[str, str]] = Counter()
-        wanted = None if first_words is None else frozenset(first_words)
         for block in blocks:
             found = _WORD.findall(block)
             words.update(found)
             neighbours = pairwise(found)
-            pairs.update(neighbours if wanted is None else (pair for pair in neighbours if pair[0] in wanted))
-        for counts in (words, pairs):
-            for key in [key for key in counts if not all(part[0].isalpha() for part in _parts(key))]:
-                del counts[key]
-        return cls(words, pairs, words.total())
-
-    def continuation_probability(self, first: str, second: str) -> float:
-        """How likely `second` follows once `first` was read; 0 where `first` does not occur."""
-        return self.pairs[first, second] / self.words[first] if self.words[first] else 0.0
-
-
-def _parts(key: str | tuple[str, str]) -> Sequence[str]:
-    return (key,) if isinstance(key, str) else key
+            pairs.update(neighbours if wanted is None else (pair for pair in neighbours if wanted(*pair)))
+        for mark in [word for word in words if not word[0].isalpha()]:
+            del words[mark]
+        for pair in [pair for pair in pairs if not (pair[0][0].isalpha() and pair[1][0].isalpha())]:
+            del pairs[pair]
+        return cls(words, pairs)

@@ -16,6 +16,7 @@ there, which alone make a difference: trust the recombined and the matched contr
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,12 +24,13 @@ from numpy.typing import NDArray
 
 from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
-from howfar.measures.documents import sample_blocks
+from howfar.measures.documents import NUM_BLOCKS, sample_blocks
 from howfar.measures.matching import Matching, match_chinese, match_english
 from howfar.measures.pair_lists import Pair, bundled_pairs
 from howfar.measures.pair_scores import SITES, Scores, scores_in_carriers, scores_in_passages
 from howfar.positions import increments_of
 from howfar.text.corpus import Corpus
+from howfar.tracing.run import Progress
 
 if TYPE_CHECKING:
     import polars as pl
@@ -51,6 +53,8 @@ NUMBERS = (
 RESOLUTION = 1e-4
 """Differences below this, in positions, are float32's and count as none."""
 MOST_TOKENS = 400_000_000  # of the training corpus, to count bigrams in
+CARRIER_PARTS, MATCHING_PARTS, PASSAGE_PARTS = 3, 12, 10
+"""How a bar of progress is divided: about as the time is, with a corpus of 100 MB."""
 
 
 def pairs(
@@ -61,6 +65,7 @@ def pairs(
     corpus: Corpus | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> pl.DataFrame:
     """Compare the increments inside multi-word entities with three controls.
 
@@ -71,6 +76,7 @@ def pairs(
         corpus: What the model was trained on; without it there is no matched control.
         tokenizer: The model's; found by `howfar.tokenizer_of` where None.
         seed: Of the intervals.
+        progress: Called with how many parts of the work are done and how many there are.
 
     Returns:
         One row per `control`, `site`, `type` of entity (`all` first), `layer` (null if shared) and `head`:
@@ -90,18 +96,30 @@ def pairs(
     entities = list(entities) if entities is not None else bundled_pairs(language)
     if len({pair.separator for pair in entities}) != 1:
         raise NotMeasurableError("some of the pairs are Chinese and some are not; measure them one after the other")
+    in_all = CARRIER_PARTS if corpus is None else CARRIER_PARTS + MATCHING_PARTS + 2 * PASSAGE_PARTS
+
+    def done(parts: int) -> None:
+        if progress is not None:
+            progress(parts, in_all)
+
     real = scores_in_carriers(model, tokenizer, entities)
+    done(1)
     reverse = [Pair(pair.second, pair.first, pair.type) for pair in entities]
     rows = _compare(model, "reversed", entities, real, scores_in_carriers(model, tokenizer, reverse), seed)
+    done(2)
     mixed = scores_in_carriers(model, tokenizer, _recombined(entities))
     rows += _compare(model, "recombined", entities, real, mixed, seed)
+    done(CARRIER_PARTS)
     if corpus is None:
         rows.append({"control": "matched", "note": "not measurable: no training corpus was given to count bigrams in"})
     else:
-        matching = match_pairs(entities, corpus, tokenizer)
-        ours, theirs = (
-            scores_in_passages(model, tokenizer, side.pairs, corpus) for side in (matching.entities, matching.controls)
+        matching = match_pairs(
+            entities, corpus, tokenizer, lambda read, blocks: done(CARRIER_PARTS + MATCHING_PARTS * read // blocks)
         )
+        ours = scores_in_passages(model, tokenizer, matching.entities.pairs, corpus)
+        done(in_all - PASSAGE_PARTS)
+        theirs = scores_in_passages(model, tokenizer, matching.controls.pairs, corpus)
+        done(in_all)
         imbalance = {"largest_imbalance": matching.largest_imbalance}
         rows += [row | imbalance for row in _compare(model, "matched", matching.entities.pairs, ours, theirs, seed)]
     schema: dict[str, Any] = dict.fromkeys(("control", "site", "type"), pl.String)
@@ -110,22 +128,33 @@ def pairs(
     return pl.DataFrame(rows, schema=schema | {"note": pl.String})
 
 
-def match_pairs(entities: Sequence[Pair], corpus: Corpus, tokenizer: PreTrainedTokenizerBase | None = None) -> Matching:
+def match_pairs(
+    entities: Sequence[Pair],
+    corpus: Corpus,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    progress: Progress | None = None,
+) -> Matching:
     """Match entities with bigrams that are none, by their counts in the training part of a corpus.
 
     Args:
         entities: All of one language.
         corpus: What the model was trained on.
         tokenizer: The corpus's tokenizer, where that is not the byte tokenizer.
+        progress: Called with how many blocks of the corpus are read and how many there are.
 
     Raises:
         NotMeasurableError: The corpus has no training part, or no bigrams like the entities.
     """
+    matched, times = (match_english, 1) if entities[0].separator else (match_chinese, 2)
+    number = count(1)
 
     def blocks() -> Iterator[str]:
-        return sample_blocks(corpus, tokenizer, num_tokens=MOST_TOKENS)
+        for block in sample_blocks(corpus, tokenizer, num_tokens=MOST_TOKENS):
+            yield block
+            if progress is not None:
+                progress(next(number), times * NUM_BLOCKS)
 
-    return (match_english if entities[0].separator else match_chinese)(entities, blocks)
+    return matched(entities, blocks)
 
 
 def _recombined(entities: Sequence[Pair]) -> list[Pair]:

@@ -76,7 +76,7 @@ def run_boundaries(model: PreTrainedModel, inputs: Inputs, progress: Progress | 
 def run_pairs(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
     """The corpus, if there is one, is where matched controls are found."""
     language = inputs.language or DEFAULT_LANGUAGE
-    return pairs(model, inputs.pairs, language=language, corpus=inputs.corpus, seed=inputs.seed)
+    return pairs(model, inputs.pairs, language=language, corpus=inputs.corpus, seed=inputs.seed, progress=progress)
 
 
 def run_neutrality(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:

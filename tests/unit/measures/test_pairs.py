@@ -8,7 +8,7 @@ import torch
 from howfar.errors import NoIncrementsError, NotMeasurableError
 from howfar.measures.pair_lists import Pair
 from howfar.measures.pair_scores import find_passages
-from howfar.measures.pairs import pairs
+from howfar.measures.pairs import match_pairs, pairs
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.positions import override
 from howfar.text.corpus import Corpus
@@ -151,6 +151,22 @@ def test_matched_control_does_not_take_expectation_for_grouping(corpus: Corpus) 
         table = pairs(model, ENTITIES, corpus=corpus)
     assert row(table, "reversed", "space")["share_smaller"] == 1.0  # as published, it would count as grouping
     assert row(table, "matched", "space")["p_value"] > 0.05
+
+
+def test_progress_goes_steadily_to_its_end(corpus: Corpus) -> None:
+    for given, in_all in ((None, 3), (corpus, 35)):
+        told: list[tuple[int, int]] = []
+        pairs(copying_model(), ENTITIES, corpus=given, progress=lambda *parts: told.append(parts))  # noqa: B023
+        assert told[:3] == [(1, in_all), (2, in_all), (3, in_all)]
+        assert told[-1] == (in_all, in_all)
+        assert told == sorted(told)
+
+
+def test_blocks_are_counted_as_they_are_read(corpus: Corpus, make_corpus: Callable[..., Corpus]) -> None:
+    told: list[tuple[int, int]] = []
+    match_pairs(ENTITIES, corpus, progress=lambda *blocks: told.append(blocks))
+    assert told == [(number, 64) for number in range(1, len(told) + 1)]
+    assert len(told) > 32
 
 
 def test_passages_are_taken_from_different_documents(make_corpus: Callable[..., Corpus]) -> None:
