@@ -15,11 +15,11 @@ Bounds = tuple[float, float]
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean, spread and range of some increments.
+    """Mean, spread and range of some increments; all attributes are of one shape, whichever.
 
     Attributes:
         counts: Of tokens.
-        sums: Of increments; like the rest in any shape, with `counts` in shape for its last axes.
+        sums: Of increments.
         squares: Of squared increments.
         at_zero: Tokens at the lower bound.
         at_maximum: Tokens at the upper bound.
@@ -36,6 +36,12 @@ class Spread:
     highest: Array
 
     @classmethod
+    def none(cls, shape: tuple[int, ...]) -> Spread:
+        """Before any token was read; lowest and highest are infinite."""
+        zeros = (np.zeros(shape) for _ in range(5))
+        return cls(*zeros, np.full(shape, np.inf), np.full(shape, -np.inf))
+
+    @classmethod
     def of(cls, values: Array, bounds: Bounds) -> Spread:
         """Of increments `[..., token]`, over the tokens."""
         return cls(
@@ -47,6 +53,21 @@ class Spread:
             values.min(axis=-1),
             values.max(axis=-1),
         )
+
+    def add(self, place: int, other: Spread) -> None:
+        """Add further tokens, at a place of the last axis."""
+        for own, more in ((self.counts, other.counts), (self.sums, other.sums), (self.squares, other.squares)):
+            own[..., place] += more
+        self.at_zero[..., place] += other.at_zero
+        self.at_maximum[..., place] += other.at_maximum
+        self.lowest[..., place] = np.minimum(self.lowest[..., place], other.lowest)
+        self.highest[..., place] = np.maximum(self.highest[..., place], other.highest)
+
+    @property
+    def together(self) -> Spread:
+        """Over the last axis."""
+        added = (self.counts, self.sums, self.squares, self.at_zero, self.at_maximum)
+        return Spread(*(each.sum(axis=-1) for each in added), self.lowest.min(axis=-1), self.highest.max(axis=-1))
 
     @property
     def mean(self) -> Array:
@@ -62,7 +83,7 @@ class Spread:
 
     def row(self, index: tuple[int, ...]) -> dict[str, Any]:
         """What a table says of one of them."""
-        num_tokens = float(np.broadcast_to(self.counts, self.sums.shape)[index])
+        num_tokens = float(self.counts[index])
         return {
             "sd": float(self.sd[index]),
             "lowest": float(self.lowest[index]),
@@ -75,39 +96,23 @@ class Spread:
 
 @dataclass(frozen=True)
 class ClassSums:
-    """Sums over the tokens of each class, document by document.
+    """Sums over the tokens of each class: document by document, and their spread over all documents.
 
     Attributes:
         counts: `[class, document]`, tokens.
         sums: `[layer, head, class, document]`, of increments.
-        squares: `[layer, head, class]`, of squared increments.
-        at_zero: `[layer, head, class]`, tokens at the lower bound.
-        at_maximum: `[layer, head, class]`, tokens at the upper bound.
-        lowest: `[layer, head, class]`; infinite where there are no tokens.
-        highest: Likewise.
+        by_class: `[layer, head, class]`, over all documents.
     """
 
     counts: Array
     sums: Array
-    squares: Array
-    at_zero: Array
-    at_maximum: Array
-    lowest: Array
-    highest: Array
+    by_class: Spread
 
     @classmethod
     def none(cls, num_layers: int, num_heads: int, num_classes: int, num_documents: int) -> ClassSums:
         """Before any token was read."""
         shape = (num_layers, num_heads, num_classes)
-        return cls(
-            np.zeros((num_classes, num_documents)),
-            np.zeros((*shape, num_documents)),
-            np.zeros(shape),
-            np.zeros(shape),
-            np.zeros(shape),
-            np.full(shape, np.inf),
-            np.full(shape, -np.inf),
-        )
+        return cls(np.zeros((num_classes, num_documents)), np.zeros((*shape, num_documents)), Spread.none(shape))
 
     def add(self, values: Array, classes: NDArray[np.uint8], document: int, bounds: Bounds) -> None:
         """Add some tokens of a document.
@@ -121,28 +126,5 @@ class ClassSums:
         for of_class in np.unique(classes).tolist():
             own = Spread.of(values[..., classes == of_class], bounds)
             self.counts[of_class, document] += own.counts.flat[0]
-            self.sums[:, :, of_class, document] += own.sums
-            self.squares[..., of_class] += own.squares
-            self.at_zero[..., of_class] += own.at_zero
-            self.at_maximum[..., of_class] += own.at_maximum
-            self.lowest[..., of_class] = np.minimum(self.lowest[..., of_class], own.lowest)
-            self.highest[..., of_class] = np.maximum(self.highest[..., of_class], own.highest)
-
-    @property
-    def by_class(self) -> Spread:
-        """Over all documents, `[layer, head, class]`."""
-        sums = (self.sums.sum(axis=-1), self.squares, self.at_zero, self.at_maximum)
-        return Spread(self.counts.sum(axis=-1), *sums, self.lowest, self.highest)
-
-    @property
-    def totals(self) -> Spread:
-        """Over all documents and classes, `[layer, head]`."""
-        return Spread(
-            self.counts.sum(),
-            self.sums.sum(axis=(-2, -1)),
-            self.squares.sum(axis=-1),
-            self.at_zero.sum(axis=-1),
-            self.at_maximum.sum(axis=-1),
-            self.lowest.min(axis=-1),
-            self.highest.max(axis=-1),
-        )
+            self.sums[..., of_class, document] += own.sums
+            self.by_class.add(of_class, own)

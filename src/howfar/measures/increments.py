@@ -90,7 +90,7 @@ def increments(
     sums = _read(model, windows, len(names), progress)
     layers: Sequence[int | None] = (None,) if config.scope == "shared" else increments_of(model).layer_indices
     rows = list(_rows_over_text(sums, names, layers, config, seed))
-    scale = sums.totals.mean[0]
+    scale = sums.by_class.together.mean[0]
     rows += _rows_over_vocabulary(model, tokenizer, classes, names, scale)
     return _table(rows)
 
@@ -168,7 +168,7 @@ def _rows_over_text(
     chosen = np.flatnonzero(measurable)
     means = statistics.ratio(sums.sums[:, :, chosen], sums.counts[chosen], seed=seed)
     relative = means / mean_of_all[:, :, np.newaxis]
-    totals, by_class = sums.totals, sums.by_class
+    totals, by_class = sums.by_class.together, sums.by_class
     for index, layer in enumerate(layers):
         for head in range(sums.sums.shape[1]):
             place = {"over": "text", "layer": layer, "head": head}
