@@ -1,11 +1,12 @@
-"""Peak memory of each measure on a large text, and its time.
+"""Peak memory of each measure on a large text, how it grows with the text, and its time.
 
-A text of the size asked for is made up: English and Chinese words at random, in documents of some two thousand bytes.
-Each measure then runs as `howfar measure` in a process of its own, on a small sample where it takes one, and the
-process's largest resident memory is read off. The bar: 4 GB on 100 MB of text. A measure that finds the text unfit
-after having read it exits with 2 (`pairs`: its entities do not occur in made-up text).
+A text of each size asked for is written: the beginnings of files that are given, in equal parts, or else English and
+Chinese words at random, in documents of some two thousand bytes. Each measure then runs as `howfar measure` in a
+process of its own, on a small sample where it takes one, and the process's largest resident memory is read off. The
+bar: 4 GB on 100 MB of text. A measure that finds the text unfit after having read it exits with 2 (`pairs`: its
+entities do not occur in made-up text).
 
-    OMP_NUM_THREADS=1 python benchmarks/memory.py --megabytes 100
+    OMP_NUM_THREADS=1 python benchmarks/memory.py --megabytes 10 100 --text english.txt --text chinese.txt
 
 The last line of output is JSON.
 """
@@ -31,6 +32,7 @@ MEASURES = {
     "boundaries": ["--sample", "2000", "--target", "words"],
     "boundaries, corpus": ["--sample", "2000", "--target", "words"],
     "pairs, corpus": [],
+    "pairs, corpus, zh": ["--language", "zh"],
     "attention": ["--sample", "16"],
     "interventions": ["--sample", "12"],
     "gap_effects": ["--sample", "20"],
@@ -57,6 +59,15 @@ def write_text(path: Path, megabytes: float) -> None:
             file.write(block.replace("night", f"night {file.tell()}"))  # so that no document is another's duplicate
 
 
+def write_beginnings(path: Path, megabytes: float, sources: list[Path]) -> None:
+    """Whole documents, which empty lines part, of as much of each file."""
+    with path.open("wb") as file:
+        for source in sources:
+            with source.open("rb") as opened:
+                beginning = opened.read(round(megabytes * 1e6 / len(sources)))
+            file.write(beginning[: beginning.rindex(b"\n\n") + 2])
+
+
 def run(arguments: list[str]) -> tuple[float, float, int]:
     """Peak megabytes, seconds and the exit code of a command."""
     started = time.perf_counter()
@@ -67,30 +78,54 @@ def run(arguments: list[str]) -> tuple[float, float, int]:
     return usage.ru_maxrss / 1024, time.perf_counter() - started, process.returncode
 
 
+def measure_all(
+    wanted: list[str], text: Path, corpus: Path, options: argparse.Namespace
+) -> dict[str, dict[str, float]]:
+    """Run each measure on a text, or on the corpus that is made of it here."""
+    if any("corpus" in name for name in wanted):
+        run(["corpus", "build", str(corpus), "--source", str(text), "--held-out-documents", "200"])
+    results: dict[str, dict[str, float]] = {}
+    for name in wanted:
+        measure, _, on_corpus = name.partition(", ")
+        given = ["--corpus", str(corpus)] if on_corpus else ["--text", str(text)]
+        own = [option.format(baseline=options.baseline) for option in MEASURES[name]]
+        if options.default_samples and "--sample" in own:
+            del own[own.index("--sample") : own.index("--sample") + 2]
+        megabytes, seconds, code = run(["measure", measure, *given, *own, "--model", options.model])
+        results[name] = {"peak_megabytes": round(megabytes), "seconds": round(seconds, 1), "exit_code": code}
+        print(f"  {name:20} {megabytes:7.0f} MB  {seconds:6.1f} s  exit code {code}", flush=True)
+    return results
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megabytes", type=float, default=100)
+    parser.add_argument("--megabytes", type=float, nargs="+", default=[10, 100], help="of text; from small to large")
+    parser.add_argument("--text", type=Path, action="append", help="take the text from this file; may be repeated")
     parser.add_argument("--model", default="bilingual-per-layer")
     parser.add_argument("--baseline", default="bilingual-rope", help="for neutrality")
-    parser.add_argument("--measure", action="append", help="only this one; may be repeated")
+    parser.add_argument("--measure", action="append", choices=MEASURES, help="only this one; may be repeated")
+    parser.add_argument("--default-samples", action="store_true", help="of the measures' own size, which takes minutes")
     arguments = parser.parse_args()
 
-    results: dict[str, dict[str, float]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        text, corpus = Path(folder, "text.txt"), Path(folder, "corpus")
-        write_text(text, arguments.megabytes)
-        wanted = [name for name in MEASURES if arguments.measure is None or name in arguments.measure]
-        if any(name.endswith("corpus") for name in wanted):
-            run(["corpus", "build", str(corpus), "--source", str(text), "--held-out-documents", "200"])
-        for name in wanted:
-            measure, _, on_corpus = name.partition(", ")
-            given = ["--corpus", str(corpus)] if on_corpus else ["--text", str(text)]
-            options = [option.format(baseline=arguments.baseline) for option in MEASURES[name]]
-            megabytes, seconds, code = run(["measure", measure, *given, *options, "--model", arguments.model])
-            results[name] = {"peak_megabytes": round(megabytes), "seconds": round(seconds, 1), "exit_code": code}
-            print(f"{name:20} {megabytes:7.0f} MB  {seconds:6.1f} s  exit code {code}", flush=True)
+    wanted = [name for name in MEASURES if arguments.measure is None or name in arguments.measure]
+    by_size: dict[float, dict[str, dict[str, float]]] = {}
+    for size in arguments.megabytes:
+        print(f"{size:g} MB of text", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            text = Path(folder, "text.txt")
+            if arguments.text:
+                write_beginnings(text, size, arguments.text)
+            else:
+                write_text(text, size)
+            by_size[size] = measure_all(wanted, text, Path(folder, "corpus"), arguments)
+    smallest, largest = min(by_size), max(by_size)
+    results: dict[str, dict[str, float]] = by_size[largest]
+    if largest > smallest:
+        for name, result in results.items():
+            grown = result["peak_megabytes"] - by_size[smallest][name]["peak_megabytes"]
+            result["grown_megabytes_per_megabyte"] = round(grown / (largest - smallest), 2)
     met = all(result["peak_megabytes"] < BAR_MEGABYTES for result in results.values())
-    print(json.dumps({"benchmark": "memory", "megabytes": arguments.megabytes, "measures": results, "met": met}))
+    print(json.dumps({"benchmark": "memory", "megabytes": largest, "measures": results, "met": met}))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 NEVER_SEEN = 0
+TOKENS_AT_ONCE = 2**22  # of the corpus, when they are counted
 
 
 def vocabulary(
@@ -212,12 +213,16 @@ def _counts(model: PreTrainedModel, corpus: Corpus | None, size: int) -> NDArray
         known = training_counts(model)
         return None if known is None else known.numpy()[:size]
     tokens = corpus.train.tokens
-    if len(tokens) and int(tokens.max()) >= size:
-        raise NotMeasurableError(
-            f"the corpus in {corpus.folder} is tokenized by {corpus.tokenizer_name!r}, not by this model's tokenizer; "
-            "name the one that it was trained on"
-        )
-    return np.bincount(tokens, minlength=size)
+    counts = np.zeros(size, dtype=np.int64)
+    for start in range(0, len(tokens), TOKENS_AT_ONCE):
+        counted = np.bincount(tokens[start : start + TOKENS_AT_ONCE], minlength=size)
+        if len(counted) > size:
+            raise NotMeasurableError(
+                f"the corpus in {corpus.folder} is tokenized by {corpus.tokenizer_name!r}, not by this model's "
+                "tokenizer; name the one that it was trained on"
+            )
+        counts += counted
+    return counts
 
 
 def _seen(table: pl.DataFrame, min_count: int) -> pl.DataFrame:

@@ -99,7 +99,10 @@ def test_runs_agree_with_themselves_and_not_with_their_opposite(model: PreTraine
     assert by_pair["a", "same"]["num_tokens"] == (table["count"] >= 5).sum()
 
 
-def test_counts_come_from_a_corpus_where_the_model_knows_none(base: Path, tmp_path: Path) -> None:
+def test_counts_come_from_a_corpus_where_the_model_knows_none(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("howfar.measures.vocabulary.TOKENS_AT_ONCE", 7)
     model = load(base)
     stir(attach(model, IncrementConfig(scope="shared")))
     unknown = vocabulary(model)
