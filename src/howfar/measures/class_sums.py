@@ -38,8 +38,8 @@ class Spread:
     @classmethod
     def none(cls, shape: tuple[int, ...]) -> Spread:
         """Before any token was read; lowest and highest are infinite."""
-        zeros = (np.zeros(shape) for _ in range(5))
-        return cls(*zeros, np.full(shape, np.inf), np.full(shape, -np.inf))
+        counts, sums, squares, at_zero, at_maximum = np.zeros((5, *shape))
+        return cls(counts, sums, squares, at_zero, at_maximum, np.full(shape, np.inf), np.full(shape, -np.inf))
 
     @classmethod
     def of(cls, values: Array, bounds: Bounds) -> Spread:
@@ -66,8 +66,15 @@ class Spread:
     @property
     def together(self) -> Spread:
         """Over the last axis."""
-        added = (self.counts, self.sums, self.squares, self.at_zero, self.at_maximum)
-        return Spread(*(each.sum(axis=-1) for each in added), self.lowest.min(axis=-1), self.highest.max(axis=-1))
+        return Spread(
+            self.counts.sum(axis=-1),
+            self.sums.sum(axis=-1),
+            self.squares.sum(axis=-1),
+            self.at_zero.sum(axis=-1),
+            self.at_maximum.sum(axis=-1),
+            self.lowest.min(axis=-1),
+            self.highest.max(axis=-1),
+        )
 
     @property
     def mean(self) -> Array:
