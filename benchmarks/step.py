@@ -1,14 +1,17 @@
 """Time and memory of a training step with learned positions, against the same model with plain rotary positions.
 
-The published setup (256 wide, 6 layers, 8 heads, feed-forward 1024) on windows of 512 bytes, 8 at a time, in float32,
-with AdamW. The variants take turns, a few steps each, so that whatever else the machine does falls on all of them
-alike; a round gives each variant's time as a ratio to plain RoPE's in the same round, and the median over the rounds
-is reported with its quartiles. Memory is what autograd keeps for the backward pass, of an eager step.
+The published setup (256 wide, 6 layers, 8 heads, feed-forward 1024) on windows of 512 bytes, with AdamW: on a CPU 8
+at a time in float32, on a GPU 64 at a time in bfloat16 by autocast. The variants take turns, a few steps each, so that
+whatever else the machine does falls on all of them alike; a round gives each variant's time as a ratio to plain RoPE's
+in the same round, and the median over the rounds is reported with its quartiles. Memory is what autograd keeps for the
+backward pass, of an eager step; on a GPU also the most that a step allocated.
 
-Peers, for scale: `x_transformers`, a model of the same shape by that package (`pip install x-transformers`; left out
-where it is not installed); and `floor`, the step's matrix products and attention alone, forward and backward.
+Peers, for scale: `llama`, Transformers' own, with its masks; `x_transformers`, a model of the same shape by that
+package (`pip install x-transformers`; left out where it is not installed); and `floor`, the step's matrix products and
+attention alone, forward and backward. The whole of training, under Trainer, is `benchmarks/trainer_step.py`.
 
     taskset -c 1 env OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 python benchmarks/step.py
+    python benchmarks/step.py --steps 20 --compile-mode default
 
 The last line of output is JSON.
 """
@@ -16,6 +19,7 @@ The last line of output is JSON.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import statistics
@@ -26,9 +30,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
+from howfar.training.attention import maskless_attention
 
 VARIANTS: dict[str, dict[str, Any] | None] = {
     "rope": None,
@@ -36,33 +42,53 @@ VARIANTS: dict[str, dict[str, Any] | None] = {
     "per_layer": {"scope": "per_layer", "start": "random"},
     "per_layer_per_head": {"scope": "per_layer", "start": "random", "per_head": True},
 }
-PEERS = ("x_transformers", "floor")
-BATCH_SIZE, NUM_TOKENS = 8, 512
+PEERS = ("llama", "x_transformers", "floor")
+NUM_TOKENS = 512
 Step = Callable[[], None]
 
 
-def training_step(name: str, tokens: Tensor, *, compiled: bool) -> Step:
-    """One step of a new model, or of a peer."""
+def training_step(name: str, tokens: Tensor, mode: str | None, stack: contextlib.ExitStack) -> Step:
+    """One step of a new model, or of a peer.
+
+    Args:
+        name: A variant or a peer.
+        tokens: `[window, token]`.
+        mode: Of `torch.compile`; None to leave the model uncompiled.
+        stack: Closed when the steps are done with.
+    """
     torch.manual_seed(0)
     if name == "floor":
-        return products_step(tokens.device)
+        return products_step(tokens)
     if name == "x_transformers":
         model = x_transformers_model().to(tokens.device)
-        return optimised(model, lambda run: next_token_loss(run(tokens), tokens), compiled=compiled)
-    model = HowFarForCausalLM(HowFarConfig(increments=VARIANTS[name])).to(tokens.device)
-    return optimised(model, lambda run: run(input_ids=tokens, labels=tokens, use_cache=False).loss, compiled=compiled)
+        return optimised(model, lambda run: next_token_loss(run(tokens), tokens), mode)
+    if name == "llama":
+        config = HowFarConfig().to_dict()
+        model = LlamaForCausalLM(LlamaConfig.from_dict({**config, "model_type": "llama"})).to(tokens.device)
+    else:
+        model = HowFarForCausalLM(HowFarConfig(increments=VARIANTS[name])).to(tokens.device)
+        stack.enter_context(maskless_attention(model))  # as training does
+    return optimised(model, lambda run: run(input_ids=tokens, labels=tokens, use_cache=False).loss, mode)
 
 
-def optimised(model: nn.Module, loss: Callable[[Any], Tensor], *, compiled: bool) -> Step:
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    run = torch.compile(model, fullgraph=isinstance(model, HowFarForCausalLM)) if compiled else model
+def optimised(model: nn.Module, loss: Callable[[Any], Tensor], mode: str | None) -> Step:
+    device = next(model.parameters()).device
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+    run = model if mode is None else torch.compile(model, fullgraph=isinstance(model, HowFarForCausalLM), mode=mode)
 
     def step() -> None:
-        loss(run).backward()
+        with half_precision(device):
+            value = loss(run)
+        value.backward()
         optimizer.step()
         optimizer.zero_grad()
 
     return step
+
+
+def half_precision(device: torch.device) -> torch.autocast:
+    """bfloat16 on a GPU; nothing on a CPU."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
 def next_token_loss(logits: Tensor, tokens: Tensor) -> Tensor:
@@ -97,18 +123,16 @@ def x_transformers_model() -> nn.Module:
     )
 
 
-def products_step(device: torch.device) -> Step:
+def products_step(tokens: Tensor) -> Step:
     """The arithmetic that no implementation can do without."""
-    size = HowFarConfig()
+    size, num_windows = HowFarConfig(), len(tokens)
+    place: dict[str, Any] = {"device": tokens.device, "requires_grad": True}
+    place["dtype"] = torch.bfloat16 if tokens.is_cuda else torch.float32
     width, inner, heads, head = size.hidden_size, size.intermediate_size, size.num_attention_heads, size.head_dim
     sizes = [*[(width, width)] * 4, *[(width, inner)] * 2, (inner, width)] * size.num_hidden_layers
-    weights = [torch.randn(*pair, device=device, requires_grad=True) for pair in [*sizes, (width, size.vocab_size)]]
-    inputs = {
-        wide: torch.randn(BATCH_SIZE * NUM_TOKENS, wide, device=device, requires_grad=True) for wide in (width, inner)
-    }
-    query, key, value = (
-        torch.randn(BATCH_SIZE, heads, NUM_TOKENS, head, device=device, requires_grad=True) for _ in range(3)
-    )
+    weights = [torch.randn(*pair, **place) for pair in [*sizes, (width, size.vocab_size)]]
+    inputs = {wide: torch.randn(num_windows * NUM_TOKENS, wide, **place) for wide in (width, inner)}
+    query, key, value = (torch.randn(num_windows, heads, NUM_TOKENS, head, **place) for _ in range(3))
 
     def step() -> None:
         products = [inputs[weight.shape[0]] @ weight for weight in weights]
@@ -135,19 +159,36 @@ def kept_megabytes(increments: dict[str, Any] | None, tokens: Tensor) -> float:
             sizes[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+    hooks = torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor)
+    with maskless_attention(model), half_precision(tokens.device), hooks:
         _loss = model(input_ids=tokens, labels=tokens, use_cache=False).loss
         return sum(sizes.values()) / 1e6
 
 
+def peak_megabytes(step: Step) -> float:
+    """The most that a step allocated on the GPU, beyond weights, moments and whatever else lay there before."""
+    step()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    step()
+    torch.cuda.synchronize()
+    return (torch.cuda.max_memory_allocated() - before) / 1e6
+
+
 def seconds(step: Step, num_steps: int, device: torch.device) -> float:
+    if device.type == "cuda":
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        for _ in range(num_steps):
+            step()
+        end.record()
+        end.synchronize()
+        return begin.elapsed_time(end) / 1e3 / num_steps
     # One thread's own processor time is blind to whatever else runs on the machine.
-    clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     start = clock()
     for _ in range(num_steps):
         step()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
     return (clock() - start) / num_steps
 
 
@@ -174,6 +215,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=25, help="interleaved rounds")
     parser.add_argument("--steps", type=int, default=2, help="training steps of each variant in a round")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--batch", type=int, help="windows in a step; 8 on a CPU, 64 on a GPU")
+    parser.add_argument("--compile-mode", default="default", help="of torch.compile")
     parser.add_argument("--modes", nargs="+", default=["eager", "compiled"], choices=["eager", "compiled"])
     names = [*VARIANTS, *PEERS]
     parser.add_argument("--variants", nargs="+", default=names, choices=names)
@@ -184,20 +227,30 @@ def main() -> None:
     if "x_transformers" in names and importlib.util.find_spec("x_transformers") is None:
         print("without x_transformers, which is not installed: pip install x-transformers")
         names = [name for name in names if name != "x_transformers"]
-    tokens = torch.randint(0, 256, (BATCH_SIZE, NUM_TOKENS), generator=torch.Generator().manual_seed(0)).to(device)
+    batch = options.batch or (64 if device.type == "cuda" else 8)
+    tokens = torch.randint(0, 256, (batch, NUM_TOKENS), generator=torch.Generator().manual_seed(0)).to(device)
     result: dict[str, Any] = {"threads": torch.get_num_threads(), "device": str(device), "rounds": options.rounds}
+    result.update(windows=batch, compile_mode=options.compile_mode, versions={"torch": torch.__version__})
+    if device.type == "cuda":
+        result["device"] = torch.cuda.get_device_name(device)
     for mode in options.modes:
-        steps = {name: training_step(name, tokens, compiled=mode == "compiled") for name in names}
-        result[mode] = measure(steps, options.rounds, options.steps, device)
+        with contextlib.ExitStack() as stack:
+            compiling = options.compile_mode if mode == "compiled" else None
+            steps = {name: training_step(name, tokens, compiling, stack) for name in names}
+            result[mode] = measure(steps, options.rounds, options.steps, device)
+            if device.type == "cuda":
+                for name, step in steps.items():
+                    result[mode][name]["peak_megabytes"] = peak_megabytes(step)
         for name, figures in result[mode].items():
             low, high = figures["quartiles"]
             ratio = f"{figures['ratio']:.3f} [{low:.3f}, {high:.3f}]"
-            print(f"{mode:9s} {name:19s} {figures['milliseconds']:8.1f} ms  x {ratio}")
-    result["faster"] = min(options.modes, key=lambda mode: result[mode]["rope"]["milliseconds"])
+            peak = f"  {figures['peak_megabytes']:8.0f} MB at most" if "peak_megabytes" in figures else ""
+            print(f"{mode:9s} {name:19s} {figures['milliseconds']:8.1f} ms  x {ratio}{peak}")
+    result["faster"] = min(options.modes, key=lambda mode: result[mode][names[0]]["milliseconds"])
     own = [name for name in names if name in VARIANTS]
     result["kept_megabytes"] = {name: kept_megabytes(VARIANTS[name], tokens) for name in own}
     for name, size in result["kept_megabytes"].items():
-        print(f"memory    {name:19s} {size:8.1f} MB  x {size / result['kept_megabytes']['rope']:.3f}")
+        print(f"memory    {name:19s} {size:8.1f} MB  x {size / result['kept_megabytes'][own[0]]:.3f}")
     print(json.dumps(result))
 
 
