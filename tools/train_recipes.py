@@ -66,7 +66,7 @@ def main() -> None:
         return
     started = time.monotonic()
     corpus = find_corpus(arguments.corpus, arguments.text)
-    print(f"{time.monotonic() - started:6.0f} s  the corpus is there", flush=True)
+    print(f"{time.monotonic() - started:6.0f} s  the corpus is there: {corpus.hash}", flush=True)
     jobs = {name: recipe_of(name, arguments) for name in arguments.jobs}
     end = started + 60 * arguments.minutes - SECONDS_TO_SAVE - SECONDS_TO_PACK * len(jobs)
     train_all(jobs, arguments.runs, arguments.at_once, started, end)
@@ -153,7 +153,8 @@ def pack(folder: Path, file: Path, corpus: Corpus, device: str) -> None:
     }
     model: Any = load(folder)
     unfit = model.load_state_dict(weights, strict=False)  # rounded, then computed in float32
-    assert not unfit.unexpected_keys and set(unfit.missing_keys) <= set(model.all_tied_weights_keys), unfit
+    assert not unfit.unexpected_keys, unfit
+    assert set(unfit.missing_keys) <= set(model.all_tied_weights_keys), unfit
     losses = document_losses(model.to(device), corpus.held_out, length=model.config.max_position_embeddings)
     metadata = {name: (folder / name).read_text(encoding="utf-8") for name in RECORDS if (folder / name).is_file()}
     by_document = {"nats": losses.nats, "bytes": losses.num_bytes, "sources": losses.sources}
