@@ -30,7 +30,8 @@ MOST_DOUBLINGS = 2  # colours tell gaps apart from a quarter to four times a pla
 MOST_NATS_QUANTILE = 0.98  # and nats up to the number that so large a share stays below
 _IS_WIDE = r"test(/[\u2e80-\ua4cf\uac00-\ud7af\uf900-\ufaff\ufe30-\uffef]/, datum.letters)"  # East Asian
 _SPACE_EMS = width_in_ems(SPACE)
-_SPACE_PATH = "M-0.2,0.14V0.33H0.2V0.14"  # in ems from a glyph's middle
+# In ems from a glyph's middle. An area, not a stroke, beside which Vega's legend of fills would be no gradient.
+_SPACE_PATH = "M-0.26,0.14V0.36H0.26V0.14H0.19V0.29H-0.19V0.14Z"
 _STRETCH = "log(max(datum.ratio, 1 / 64)) / LN2"  # gaps of nothing, or backwards, take the colour of the closest
 _STRETCH_LABELS = "['≤ ¼', '½', '1', '2', '≥ 4'][datum.value + 2]"
 
@@ -159,7 +160,7 @@ def _letters(chart: alt.Chart, middle: str, size: str, **options: Any) -> alt.Ch
 
 
 def _leading_spaces(chart: alt.Chart, middle: str, size: str, **options: Any) -> alt.Chart:
-    """The signs for the spaces that labels begin with, as lines.
+    """The signs for the spaces that labels begin with, drawn.
 
     Few fonts have such a sign, and PNG and PDF files take the whole of a label from the font that has all of it: words
     would come out in another and wider one, emoji as boxes.
@@ -171,7 +172,7 @@ def _leading_spaces(chart: alt.Chart, middle: str, size: str, **options: Any) ->
         chart.transform_calculate(space="sequence(datum.spaces)")
         .transform_flatten(["space"])
         .transform_calculate(space_middle=f"datum.{middle} + {place}", space_size=f"4 * {size} * {size}")
-        .mark_point(shape=_SPACE_PATH, filled=False, opacity=1, aria=False, **options)
+        .mark_point(shape=_SPACE_PATH, filled=True, opacity=1, aria=False, **options)
         .encode(_pixels("x", "space_middle"), _pixels("y"), size=alt.Size("space_size:Q", scale=None, legend=None))
     )
 

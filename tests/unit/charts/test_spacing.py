@@ -116,7 +116,7 @@ def test_what_cannot_be_drawn_is_refused(options, message: str):
         spacing(make_trace("ab", [1, 2]), **options)
 
 
-def test_spaces_that_tokens_begin_with_are_lines_so_that_words_keep_their_font():
+def test_spaces_that_tokens_begin_with_are_drawn_so_that_words_keep_their_font():
     pieces = ["Two", " cats", " 👩\u200d🔬", "   ", "居", " "]
     ends = np.cumsum([len(piece.encode()) for piece in pieces]).tolist()
     spans = list(zip([0, *ends[:-1]], ends, strict=True))
@@ -126,6 +126,7 @@ def test_spaces_that_tokens_begin_with_are_lines_so_that_words_keep_their_font()
     assert [texts.count(label) for label in ("Two", "cats", "👩\u200d🔬", "居")] == [2, 2, 2, 2]
     assert "␣" not in "".join(texts) + picture.drawn_text
     assert len(space_signs(root)) == 2 * 6
+    assert len(list(root.iter(f"{SVG}linearGradient"))) == 1  # the legend's, which outlined marks would turn into dots
 
 
 def test_a_space_stands_left_of_its_word_and_both_in_the_words_place():
@@ -142,8 +143,8 @@ def test_a_space_stands_left_of_its_word_and_both_in_the_words_place():
 
 
 def space_signs(root: ElementTree.Element) -> list[ElementTree.Element]:
-    """Open lines of four corners."""
-    return [path for path in root.iter(f"{SVG}path") if re.fullmatch(r"M[^LZ]+(L[^LZ]+){3}", path.get("d", ""))]
+    """Areas of eight corners."""
+    return [path for path in root.iter(f"{SVG}path") if re.fullmatch(r"M[^LZ]+(L[^LZ]+){7}Z", path.get("d", ""))]
 
 
 def horizontal(node: ElementTree.Element) -> float:
