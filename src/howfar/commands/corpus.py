@@ -33,9 +33,11 @@ def build(
     source: Annotated[
         list[str] | None,
         typer.Option(
-            help="[NAME=]LOCATION[,held_out=LOCATION]; may be repeated. A location is text (a.txt, documents parted by "
-            "empty lines), files:GLOB (a document each), a.jsonl[:FIELD], a.parquet[:COLUMN], or "
-            "hub:OWNER/NAME[:CONFIG]. Without any: Wikipedia in English and Chinese, from the Hub."
+            metavar="<source>",
+            help="[NAME=]LOCATION, and ,held_out=LOCATION behind it for text to hold out; may be repeated. A "
+            "location is text (a.txt, documents parted by empty lines), files:GLOB (a document each), "
+            "a.jsonl[:FIELD], a.parquet[:COLUMN], or hub:OWNER/NAME[:CONFIG]. Without any: Wikipedia in English and "
+            "Chinese, from the Hub.",
         ),
     ] = None,
     balance: Annotated[Balance, typer.Option(help="What the sources are to give equally much of.")] = Balance.BYTES,

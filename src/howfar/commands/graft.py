@@ -37,7 +37,9 @@ def graft(
     ] = None,
     text: Annotated[
         list[str] | None,
-        typer.Option(help="Text to train on instead of a corpus: files, folders, globs. May be repeated."),
+        typer.Option(
+            metavar="<path>", help="Text to train on instead of a corpus: files, folders, globs. May be repeated."
+        ),
     ] = None,
     train: Annotated[
         Trained | None,

@@ -29,12 +29,14 @@ def measure(
         typer.Option(help="Corpus: its held-out documents are measured on, its training part is counted in."),
     ] = None,
     text: Annotated[
-        list[Path] | None, typer.Option(help="UTF-8 text instead, documents parted by empty lines. May be repeated.")
+        list[Path] | None,
+        typer.Option(metavar="<path>", help="UTF-8 text instead, documents parted by empty lines. May be repeated."),
     ] = None,
     gold: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Known boundaries: CoNLL-U, or a sentence a line with words parted by spaces. May be repeated."
+            metavar="<path>",
+            help="Known boundaries: CoNLL-U, or a sentence a line with words parted by spaces. May be repeated.",
         ),
     ] = None,
     target: Annotated[str | None, typer.Option(help="Which boundaries: chinese-words, words, sentences …")] = None,
@@ -42,7 +44,8 @@ def measure(
     language: Annotated[str | None, typer.Option(help="Of the list in the package: en or zh.")] = None,
     classes: Annotated[str | None, typer.Option(help="Classes of tokens: text or code.")] = None,
     against: Annotated[
-        list[str] | None, typer.Option(help="Model with plain positions to compare with. May be repeated.")
+        list[str] | None,
+        typer.Option(metavar="<model>", help="Model with plain positions to compare with. May be repeated."),
     ] = None,
     sample: Annotated[
         int | None, typer.Option(help="How much to measure on: documents, gaps or windows, as the measure has it.")

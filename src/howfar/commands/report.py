@@ -22,16 +22,19 @@ def report(
         typer.Option(help="Corpus: its held-out documents are measured on, its training part is counted in."),
     ] = None,
     text: Annotated[
-        list[Path] | None, typer.Option(help="UTF-8 text instead, documents parted by empty lines. May be repeated.")
+        list[Path] | None,
+        typer.Option(metavar="<path>", help="UTF-8 text instead, documents parted by empty lines. May be repeated."),
     ] = None,
     gold: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Known Chinese words: CoNLL-U, or a sentence a line, words parted by spaces. May be repeated."
+            metavar="<path>",
+            help="Known Chinese words: CoNLL-U, or a sentence a line, words parted by spaces. May be repeated.",
         ),
     ] = None,
     measure: Annotated[
-        list[str] | None, typer.Option(help="Take only this measure of `howfar measure`. May be repeated.")
+        list[str] | None,
+        typer.Option(metavar="<name>", help="Take only this measure of `howfar measure`. May be repeated."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of samples and intervals.")] = 0,
     tables: Annotated[Path | None, typer.Option(help="Folder for each measure's table, as Parquet.")] = None,
