@@ -1,30 +1,30 @@
-"""Parse Python in one thread at a time.
+"""Build syntax trees in one thread at a time.
 
 A visitor's page is parsed and run by a thread of its own, but Python 3.11 has one counter for the depth of all syntax
 trees that are being built: two at once may end in `SystemError: AST constructor recursion depth mismatch`
 (python/cpython#106905), and a visitor in front of an empty page.
 """
 
-from __future__ import annotations
-
-import ast
+# No `from __future__` here: `compile` lets what it compiles inherit the features of the module that calls it.
+import builtins
+import sys
 import threading
 from functools import wraps
 from typing import Any
 
-_one_at_a_time = threading.RLock()  # reentrant, for what is collected during a parse may parse
+_one_at_a_time = threading.RLock()  # reentrant, for what is collected meanwhile may compile too
 
 
-def parse_one_at_a_time() -> None:
-    """Let `ast.parse` be called from many threads; a second call changes nothing."""
-    parse = ast.parse
-    if getattr(parse, "one_at_a_time", False):
+def compile_one_at_a_time() -> None:
+    """Let `compile`, which builds all trees, be called from many threads; nothing to do for Python 3.12 and later."""
+    compile_ = builtins.compile
+    if sys.version_info >= (3, 12) or hasattr(compile_, "one_at_a_time"):
         return
 
-    @wraps(parse)
+    @wraps(compile_)
     def one_at_a_time(*arguments: Any, **options: Any) -> Any:
         with _one_at_a_time:
-            return parse(*arguments, **options)
+            return compile_(*arguments, **options)
 
     one_at_a_time.one_at_a_time = True  # type: ignore[attr-defined]
-    ast.parse = one_at_a_time
+    builtins.compile = one_at_a_time

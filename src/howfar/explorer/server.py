@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from howfar.errors import MissingExtraError
-from howfar.explorer.parsing import parse_one_at_a_time
+from howfar.explorer.parsing import compile_one_at_a_time
 
 if TYPE_CHECKING:
     import polars as pl
@@ -71,7 +71,7 @@ def make_app(token: str | None, *, notebook: Path = NOTEBOOK) -> ASGIApp:
         MissingExtraError: marimo is not installed.
     """
     marimo = import_marimo()
-    parse_one_at_a_time()
+    compile_one_at_a_time()
     # A page's session lives on for a while after its tab is closed; shorter than marimo's default, to bound memory.
     builder = marimo.create_asgi_app(token=token, quiet=True, session_ttl=30)
     return OnlyHere(builder.with_app(path="/", root=str(notebook)).build())

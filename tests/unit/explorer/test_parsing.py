@@ -1,4 +1,5 @@
 import ast
+import builtins
 import gc
 import sys
 import threading
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from howfar.explorer import notebook
-from howfar.explorer.parsing import parse_one_at_a_time
+from howfar.explorer.parsing import compile_one_at_a_time
 
 SOURCE = Path(notebook.__file__).read_text(encoding="utf-8")
 
@@ -24,8 +25,8 @@ class Collected:
 
 @pytest.fixture
 def busy(monkeypatch):
-    """Threads change and garbage is collected as often as can be; the real `ast.parse` comes back afterwards."""
-    monkeypatch.setattr(ast, "parse", ast.parse)
+    """Threads change and garbage is collected as often as can be; the real `compile` comes back afterwards."""
+    monkeypatch.setattr(builtins, "compile", compile)
     interval, threshold = sys.getswitchinterval(), gc.get_threshold()
     sys.setswitchinterval(1e-6)
     gc.set_threshold(50)
@@ -35,14 +36,15 @@ def busy(monkeypatch):
 
 
 def test_many_threads_parse_the_page_at_once(busy):
-    parse_one_at_a_time()
+    compile_one_at_a_time()
     errors, parsed = [], []
 
     def parse():
         for _ in range(40):
             _garbage = [Collected() for _ in range(20)]
             try:
-                parsed.append(ast.parse(SOURCE, "notebook.py", "exec"))
+                parsed.append(ast.parse(SOURCE))
+                parsed.append(compile(SOURCE, "notebook.py", "exec", ast.PyCF_ONLY_AST))
             except SystemError as error:
                 errors.append(error)
 
@@ -56,8 +58,16 @@ def test_many_threads_parse_the_page_at_once(busy):
 
 
 def test_a_second_call_changes_nothing(monkeypatch):
-    monkeypatch.setattr(ast, "parse", ast.parse)
-    parse_one_at_a_time()
-    once = ast.parse
-    parse_one_at_a_time()
-    assert ast.parse is once
+    monkeypatch.setattr(builtins, "compile", compile)
+    compile_one_at_a_time()
+    once = builtins.compile
+    compile_one_at_a_time()
+    assert builtins.compile is once
+
+
+def test_what_is_compiled_inherits_no_feature(monkeypatch):
+    monkeypatch.setattr(builtins, "compile", compile)
+    compile_one_at_a_time()
+    names = {}
+    exec(compile("def f(x: int): pass", "", "exec"), names)
+    assert names["f"].__annotations__ == {"x": int}
