@@ -65,12 +65,9 @@ def put(page: Any, text: str) -> float:
     return time.perf_counter() - begun
 
 
-def key_to_picture(page: Any, keys: int, pause: float) -> list[float]:
-    """Milliseconds from each key to the frame after its picture."""
-    put(page, TEXT)
-    page.wait_for_timeout(3000)
-    page.evaluate(WATCH)
-    page.locator("textarea").first.press("End")
+def key_to_picture(page: Any, keys: int, pause: float, place: str) -> list[float]:
+    """Milliseconds from each key to the frame after its picture, typing where the key `place` leads to."""
+    page.locator("textarea").first.press(place)
     taken = []
     for number in range(keys):
         page.evaluate("() => { window.keys.length = window.drawn.length = 0 }")
@@ -130,7 +127,11 @@ def main() -> None:
         with sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
             page = open_page(browser, address)
-            taken = key_to_picture(page, arguments.keys, pause=1.5)
+            put(page, TEXT)
+            page.wait_for_timeout(3000)
+            page.evaluate(WATCH)
+            taken = key_to_picture(page, arguments.keys, pause=1.5, place="Control+End")
+            at_start = key_to_picture(page, arguments.keys, pause=1.5, place="Control+Home")
             long_text = put(page, LONG[:20_000])
             page.context.close()
             before = resident_megabytes(process)
@@ -145,6 +146,7 @@ def main() -> None:
         "key_to_picture_ms_p90": statistics.quantiles(taken, n=10)[-1],
         "trace_ms": statistics.median(forward),
         "beyond_trace_ms": statistics.median(taken) - statistics.median(forward),
+        "beyond_trace_ms_typing_at_the_start": statistics.median(at_start) - statistics.median(forward),
         "keys": len(taken),
         "text_characters": len(TEXT),
         "text_of_20000_characters_s": long_text,

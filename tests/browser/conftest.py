@@ -111,10 +111,10 @@ def visit(chromium, one_browser, server):
     """Opens the page, and afterwards checks that nothing went wrong in it: see `Visit`."""
     visits, contexts = [], []
 
-    def open_page(query="", *, wait=True, **options):
+    def open_page(query="", *, wait=True, script="", **options):
         if options:
             contexts.append(chromium.new_context(**{"viewport": WINDOW, **options}))
-        visits.append(Visit(contexts[-1] if options else one_browser, server[1] + query, wait=wait))
+        visits.append(Visit(contexts[-1] if options else one_browser, server[1] + query, wait=wait, script=script))
         return visits[-1]
 
     yield open_page

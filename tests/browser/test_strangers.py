@@ -12,6 +12,28 @@ HOSTILE = [
     "datum.x + width'); window.hacked = 1; (' \" \\u0022 ${window.hacked = 1}",
     "👩‍👩‍👧‍👦🏳️‍🌈 é שלום עולם \u202egnp.exe\u202c مرحبا \u0007\u2028",
 ]
+SLOW_FIRST_KEY = """
+const send = window.fetch.bind(window);
+let isFirst = true;
+window.fetch = async (resource, options) => {
+  if ((resource.url ?? resource).includes("set_ui_element_value") && window.typing && isFirst) {
+    isFirst = false;
+    await new Promise(done => setTimeout(done, 1000));
+  }
+  return send(resource, options);
+};
+document.addEventListener("keydown", event => { window.typing ||= event.key === "x" }, true);
+"""
+FIRST_CONNECTION_BREAKS = """
+const connections = () => Number(sessionStorage.connections ?? 0);
+window.WebSocket = class extends WebSocket {
+  constructor(...address) {
+    super(...address);
+    sessionStorage.connections = connections() + 1;
+    if (connections() === 1) this.addEventListener("open", () => this.close());
+  }
+};
+"""
 
 
 def test_hostile_text_is_text(visit):
@@ -62,8 +84,26 @@ def test_five_megabytes_are_refused_with_a_sentence_and_the_page_goes_on(visit):
     page.sees("The text is empty")
 
 
-def test_twenty_visitors_type_at_once(visit, server):
-    visitors = [visit() for _ in range(20)]  # one after the other: see docs/explorer.md
+def test_no_key_overtakes_another(visit):
+    page = visit(script=SLOW_FIRST_KEY)
+    page.text.press("End")
+    page.page.keyboard.type("xyz")
+    length = len(page.text.input_value())
+    page.until(lambda: f"of {length}" in page.selection, "a key was overtaken")
+    page.page.wait_for_timeout(1500)
+    assert f"of {length}" in page.selection
+
+
+def test_a_page_whose_first_connection_breaks_begins_anew(visit):
+    page = visit(script=FIRST_CONNECTION_BREAKS)
+    assert page.page.evaluate("sessionStorage.connections") == "3"  # the broken one, the empty one, the new page's
+    page.type_text("all is well")
+
+
+def test_twenty_visitors_come_and_type_at_once(visit, server):
+    visitors = [visit(wait=False) for _ in range(20)]
+    for visitor in visitors:
+        visitor.wait()
     for word in ("one ", "two ", "three"):
         for number, visitor in enumerate(visitors):
             visitor.text.press("End")

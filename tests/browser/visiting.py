@@ -18,9 +18,10 @@ class Visit:
         foreign: Requests to other hosts.
     """
 
-    def __init__(self, context, address, *, wait=True):
+    def __init__(self, context, address, *, wait=True, script=""):
         self.errors, self.foreign = [], []
         self.page = context.new_page()
+        self.page.add_init_script(script)
         self.page.set_default_timeout(PATIENCE)
         self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))

@@ -33,6 +33,7 @@ _SPACE_EMS = width_in_ems(SPACE)
 # In ems from a glyph's middle. An area, not a stroke, beside which Vega's legend of fills would be no gradient.
 _SPACE_PATH = "M-0.26,0.14V0.36H0.26V0.14H0.19V0.29H-0.19V0.14Z"
 _STRETCH = "log(max(datum.ratio, 1 / 64)) / LN2"  # gaps of nothing, or backwards, take the colour of the closest
+_RULER_END = "datum.x + (datum.x > datum.before ? -0.6 : 0.6)"
 _STRETCH_LABELS = "['≤ ¼', '½', '1', '2', '≥ 4'][datum.value + 2]"
 
 
@@ -50,17 +51,15 @@ def draw(datasets: Datasets, colour: alt.Color, *, still: bool = False) -> alt.L
     hovered = alt.selection_point(name="hovered", fields=["cell"], on="pointerover", clear="pointerout", empty=False)
     steps, cells, rows = (alt.NamedData(name, format=alt.JsonDataFormat(type="json")) for name in _NAMES)
     of_cell = alt.LookupData(cells, key="cell", fields=[name for name in datasets["cells"][0] if name != "cell"])
-    answers = [
-        *(layer.transform_filter(chosen | hovered) for layer in _chosen_marks()),
-        _targets().add_params(chosen, hovered),
-    ]
+    answers = [*_chosen_marks(chosen | hovered), _targets().add_params(chosen, hovered)]
     marks = (
         alt.layer(*_spacing_marks(colour), *([] if still else answers), data=steps)
         .transform_flatten(list(datasets["steps"][0]))
         .transform_lookup("cell", of_cell)
         .transform_calculate(ratio="datum.gap / datum.tokens")
         .transform_calculate(stretch=_STRETCH, letters=f"replace(datum.label, /^{SPACE}+/, '')")
-        .transform_calculate(spaces="length(datum.label) - length(datum.letters)")
+        .transform_calculate(spaces="length(datum.label) - length(datum.letters)", end=_RULER_END)
+        .transform_calculate(letters_middle=_letters_middle("glyph", "datum.size"))
     )
     # As text, which Altair does not check value by value.
     texts = {name: json.dumps(datasets[name], ensure_ascii=False, separators=(",", ":")) for name in _NAMES}
@@ -92,20 +91,18 @@ def colour_by(colour: Colour, cells: Cells) -> alt.Color:
 
 
 def _spacing_marks(colour: alt.Color) -> list[alt.Chart]:
-    """Threads between rows, rulers as long as gaps, and glyphs."""
+    """Threads between rows, rulers as long as gaps, and glyphs.
+
+    A calculation of a mark's own makes Vega copy every cell of every row for it: only those few that a filter leaves
+    are worth one, all others stand in `draw`, and constants are the marks' offsets.
+    """
     import altair as alt
 
     chart = alt.Chart()
-    threads = _thread(chart, "thread")
-    rulers = (
-        chart.transform_calculate(
-            end="datum.x + (datum.x > datum.before ? -0.6 : 0.6)",
-            ruler_top=f"datum.y + {BASELINE - RULER_HEIGHT / 2}",
-            ruler_bottom=f"datum.y + {BASELINE + RULER_HEIGHT / 2}",
-        )
-        .mark_rect(style="ruler", aria=False)
-        .encode(_pixels("x", "end"), _pixels("y", "ruler_top"), x2="before:Q", y2="ruler_bottom:Q", color=colour)
-    )
+    thickness = RULER_HEIGHT / 2
+    rulers = chart.mark_rect(
+        style="ruler", yOffset=BASELINE - thickness, y2Offset=BASELINE + thickness, aria=False
+    ).encode(_pixels("x", "end"), _pixels("y"), x2="before:Q", y2="y:Q", color=colour)
     breaks = (
         chart.transform_filter("datum.broken")
         .transform_calculate(middle="(datum.x + datum.before) / 2", text="'⟵ ' + format(datum.gap, '.3~g') + ' ⟶'")
@@ -114,49 +111,45 @@ def _spacing_marks(colour: alt.Color) -> list[alt.Chart]:
     )
     size = alt.Size("size:Q", scale=None, legend=None)
     glyphs = [
-        _letters(chart.transform_filter(which), "glyph", "datum.size", style=style).encode(size=size, color=colour)
+        _letters(chart.transform_filter(f"datum.letters !== '' && {which}"), style=style).encode(
+            size=size, color=colour
+        )
         for style, which in (("glyph", f"!{_IS_WIDE}"), ("wide-glyph", _IS_WIDE))
     ]
     spaces = _leading_spaces(chart, "glyph", "datum.size", style="space").encode(color=colour)
     leaders = (
         chart.transform_filter("abs(datum.glyph - datum.x) > 1.5")
-        .transform_calculate(
-            leader_top=f"datum.y + {GLYPH_HEIGHT - 2}", leader_bottom=f"datum.y + {BASELINE - RULER_HEIGHT / 2}"
-        )
-        .mark_rule(style="thread", aria=False)
-        .encode(_pixels("x", "glyph"), _pixels("y", "leader_top"), x2="x:Q", y2="leader_bottom:Q")
+        .mark_rule(style="thread", yOffset=GLYPH_HEIGHT - 2, y2Offset=BASELINE - thickness, aria=False)
+        .encode(_pixels("x", "glyph"), _pixels("y"), x2="x:Q", y2="y:Q")
     )
-    return [threads, leaders, rulers, breaks, *glyphs, spaces]
+    return [_thread(chart, "thread"), leaders, rulers, breaks, *glyphs, spaces]
 
 
-def _chosen_marks() -> list[alt.Chart]:
+def _chosen_marks(which: alt.PredicateComposition) -> list[alt.Chart]:
     """The same cell in all rows, at full size, over all else."""
     import altair as alt
 
-    chart = alt.Chart()
+    chart = alt.Chart().transform_filter(which)
+    reach = GLYPH_HEIGHT + 1
     back = (
-        chart.transform_calculate(
-            back_left="datum.x - datum.width / 2 - 4",
-            back_right="datum.x + datum.width / 2 + 4",
-            back_top=f"datum.y - {GLYPH_HEIGHT + 1}",
-            back_bottom=f"datum.y + {GLYPH_HEIGHT + 1}",
-        )
-        .mark_rect(style="chosen-back", aria=False)
-        .encode(_pixels("x", "back_left"), _pixels("y", "back_top"), x2="back_right:Q", y2="back_bottom:Q")
+        chart.transform_calculate(back_left="datum.x - datum.width / 2 - 4", back_right="datum.x + datum.width / 2 + 4")
+        .mark_rect(style="chosen-back", yOffset=-reach, y2Offset=reach, aria=False)
+        .encode(_pixels("x", "back_left"), _pixels("y"), x2="back_right:Q", y2="y:Q")
     )
     size = str(FONT_SIZE)
-    letters = _letters(chart, "x", size, style="chosen-glyph", fontSize=FONT_SIZE)
+    letters = _letters(
+        chart.transform_calculate(letters_middle=_letters_middle("x", size)), style="chosen-glyph", fontSize=FONT_SIZE
+    )
     return [_thread(chart, "chosen-thread"), back, letters, _leading_spaces(chart, "x", size, style="chosen-space")]
 
 
-def _letters(chart: alt.Chart, middle: str, size: str, **options: Any) -> alt.Chart:
+def _letters(chart: alt.Chart, **options: Any) -> alt.Chart:
     """Labels without the spaces that they begin with, which are no text: see `_leading_spaces`."""
-    return (
-        chart.transform_filter("datum.letters !== ''")
-        .transform_calculate(letters_middle=f"datum.{middle} + datum.spaces * {_SPACE_EMS / 2} * {size}")
-        .mark_text(aria=False, **options)
-        .encode(_pixels("x", "letters_middle"), _pixels("y"), text="letters:N")
-    )
+    return chart.mark_text(aria=False, **options).encode(_pixels("x", "letters_middle"), _pixels("y"), text="letters:N")
+
+
+def _letters_middle(middle: str, size: str) -> str:
+    return f"datum.{middle} + datum.spaces * {_SPACE_EMS / 2} * {size}"
 
 
 def _leading_spaces(chart: alt.Chart, middle: str, size: str, **options: Any) -> alt.Chart:
@@ -169,7 +162,8 @@ def _leading_spaces(chart: alt.Chart, middle: str, size: str, **options: Any) ->
 
     place = f"(datum.space + 0.5) * {_SPACE_EMS} * {size} - datum.width / 2 * {size} / {FONT_SIZE}"
     return (
-        chart.transform_calculate(space="sequence(datum.spaces)")
+        chart.transform_filter("datum.spaces > 0")
+        .transform_calculate(space="sequence(datum.spaces)")
         .transform_flatten(["space"])
         .transform_calculate(space_middle=f"datum.{middle} + {place}", space_size=f"4 * {size} * {size}")
         .mark_point(shape=_SPACE_PATH, filled=True, opacity=1, aria=False, **options)
@@ -195,9 +189,8 @@ def _targets() -> alt.Chart:
     ]
     return (
         alt.Chart()
-        .transform_calculate(top=f"datum.y - {half}", bottom=f"datum.y + {half}")
-        .mark_rect(opacity=0, aria=False)
-        .encode(_pixels("x", "left"), _pixels("y", "top"), x2="right:Q", y2="bottom:Q", tooltip=tooltip)
+        .mark_rect(opacity=0, yOffset=-half, y2Offset=half, aria=False)
+        .encode(_pixels("x", "left"), _pixels("y"), x2="right:Q", y2="y:Q", tooltip=tooltip)
     )
 
 
@@ -215,9 +208,8 @@ def _thread(chart: alt.Chart, style: str) -> alt.Chart:
     """A line from each cell's ruler to its glyph one row below."""
     return (
         chart.transform_filter("isValid(datum.glyph_below)")
-        .transform_calculate(thread_top=f"datum.y + {BASELINE + 3}", thread_end=f"datum.y + {ROW_PITCH - GLYPH_HEIGHT}")
-        .mark_rule(style=style, aria=False)
-        .encode(_pixels("x"), _pixels("y", "thread_top"), x2="glyph_below:Q", y2="thread_end:Q")
+        .mark_rule(style=style, yOffset=BASELINE + 3, y2Offset=ROW_PITCH - GLYPH_HEIGHT, aria=False)
+        .encode(_pixels("x"), _pixels("y"), x2="glyph_below:Q", y2="y:Q")
     )
 
 

@@ -106,4 +106,4 @@ def _readable(text: str, label: str) -> str:
 
 
 def _rounded(values: NDArray[Any], digits: int) -> list[Any]:
-    return [round(value, digits) for value in values.ravel().tolist()]
+    return np.round(values.ravel().astype(np.float64), digits).tolist()

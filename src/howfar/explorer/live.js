@@ -62,7 +62,7 @@ export default {
     }
 
     async function update() {
-      const picture = model.get("picture"), sent = JSON.parse(picture.sheets);
+      const picture = model.get("picture"), sent = picture.sheets;
       root.setAttribute("aria-label", picture.description);
       if (spec !== model.get("spec")) {
         spec = model.get("spec");
@@ -76,7 +76,7 @@ export default {
         const above = (picture.first + i) * picture.height;
         return above < bottom && above + picture.height > top;
       };
-      const drawThose = wanted => Promise.all(sent.map((datasets, i) => wanted(i) && draw(sheets[picture.first + i], picture, datasets)));
+      const drawThose = wanted => Promise.all(sent.map((data, i) => wanted(i) && draw(sheets[picture.first + i], picture, data)));
       await drawThose(isSeen);
       root.dataset.revision = picture.revision;
       await new Promise(requestAnimationFrame);  // what is to be seen is seen first
@@ -90,16 +90,16 @@ export default {
     }
 
     /* What arrives while a sheet is being drawn replaces whatever else waits for it. */
-    async function draw(sheet, picture, datasets) {
-      sheet.next = { picture, datasets };
+    async function draw(sheet, picture, data) {
+      sheet.next = { picture, data };
       if (sheet.isDrawing) return sheet.drawing;
       sheet.isDrawing = true;
       sheet.drawing = (async () => {
         try {
           while (sheet.next) {
-            const { picture, datasets } = sheet.next;
+            const { picture, data } = sheet.next;
             sheet.next = null;
-            await drawNow(sheet, picture, datasets);
+            await drawNow(sheet, picture, data);
           }
         } finally {
           sheet.isDrawing = false;
@@ -108,10 +108,13 @@ export default {
       return sheet.drawing;
     }
 
-    async function drawNow(sheet, picture, datasets) {
+    async function drawNow(sheet, picture, data) {
+      const shape = `${picture.width} ${picture.height} ${picture.colour}`, hasView = sheet.view && sheet.shape === shape;
+      if (hasView && sheet.data === data) return;  // what stands before the place where one types
+      const datasets = JSON.parse(data);
+      sheet.data = data;
       sheet.cells = datasets.cells.map(({ cell }) => cell);
-      const shape = `${picture.width} ${picture.height} ${picture.colour}`;
-      if (sheet.view && sheet.shape === shape) {
+      if (hasView) {
         for (const [name, values] of Object.entries(datasets)) sheet.view.data(name, values);
         await markChosen(sheet);
         return;

@@ -17,11 +17,11 @@ from howfar.charts.layout import Layout, lay_out
 from howfar.charts.marks import Colour
 from howfar.charts.page import library
 from howfar.charts.rows import Cells, Row, Scale, plain_row, rows_of
-from howfar.charts.tables import Datasets, datasets
+from howfar.charts.tables import datasets
 from howfar.charts.theme import Theme, config
 
 SMALLEST_ROOM = 360  # pixels
-NOTHING: dict[str, Any] = {"revision": 0, "count": 0, "sheets": "[]", "first": 0, "description": "no text"}
+NOTHING: dict[str, Any] = {"revision": 0, "count": 0, "sheets": [], "first": 0, "description": "no text"}
 _revisions = count(1)
 
 
@@ -97,20 +97,16 @@ class LiveSpacing(anywidget.AnyWidget):
             "count": len(layout.panels),
             "num_cells": len(self._cells),
             "first": first,
-            # As text, which nothing on the way walks through value by value.
-            "sheets": json.dumps(
-                [sheet(self._cells, self._rows, layout, index) for index in range(first, stop)],
-                ensure_ascii=False,
-                separators=(",", ":"),
-            ),
+            "sheets": [sheet(self._cells, self._rows, layout, index) for index in range(first, stop)],
             "description": describe(self._cells, self._rows, self._scale),
         }
 
 
-def sheet(cells: Cells, rows: list[Row], layout: Layout, index: int) -> Datasets:
-    """The data of one panel."""
+def sheet(cells: Cells, rows: list[Row], layout: Layout, index: int) -> str:
+    """The data of one panel as JSON: text, which nothing on the way walks through value by value."""
     panel = layout.panels[index]
-    return datasets(cells, rows, layout, [panel], origin=panel.top)
+    tables = datasets(cells, rows, layout, [panel], origin=panel.top)
+    return json.dumps(tables, ensure_ascii=False, separators=(",", ":"))
 
 
 _templates: dict[str, dict[str, Any]] = {}

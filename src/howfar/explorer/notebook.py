@@ -61,16 +61,16 @@ def _(refused):
     return
 
 
+# What is shown by the cell that makes it does not run again when its value changes, and a key waits for nothing.
 @app.cell
-def _(inference, start, use_example):
+def _(use_example):
     def example_button(name):
         return mo.ui.button(label=name, on_click=lambda _: use_example(EXAMPLES[name]))
 
-    examples = mo.ui.array([example_button(name) for name in EXAMPLES])
-    models = mo.ui.multiselect(inference.names, value=start.models, max_selections=2, label="Model, one or two")
-    scale = mo.ui.dropdown(SCALES, value=start.scale, label="Scale")
-    colour = mo.ui.dropdown(COLOURS, value=start.colour, label="Colour by")
-    return colour, examples, models, scale
+    mo.hstack(
+        [mo.Html("Start from"), *map(example_button, EXAMPLES)], justify="start", align="center", gap=0.25, wrap=True
+    )
+    return
 
 
 @app.cell
@@ -78,20 +78,17 @@ def _(example):
     text = mo.ui.text_area(
         value=example(), label="Text", placeholder="Type or paste a text", rows=3, debounce=False, full_width=True
     )
+    text  # noqa: B018 -- what the cell shows
     return (text,)
 
 
 @app.cell
-def _(colour, examples, models, scale, text):
-    mo.vstack(
-        [
-            mo.hstack([mo.Html("Start from"), *examples], justify="start", align="center", gap=0.25, wrap=True),
-            text,
-            mo.hstack([models, scale, colour], justify="start", gap=1.5, wrap=True),
-        ],
-        gap=0.5,
-    )
-    return
+def _(inference, start):
+    models = mo.ui.multiselect(inference.names, value=start.models, max_selections=2, label="Model, one or two")
+    scale = mo.ui.dropdown(SCALES, value=start.scale, label="Scale")
+    colour = mo.ui.dropdown(COLOURS, value=start.colour, label="Colour by")
+    mo.hstack([models, scale, colour], justify="start", gap=1.5, wrap=True)
+    return colour, models, scale
 
 
 @app.cell

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 NOTEBOOK = Path(__file__).with_name("notebook.py")
+HEAD = Path(__file__).with_name("head.js")
 MODELS_VARIABLE = "HOWFAR_EXPLORER_MODELS"  # how a page that marimo runs by itself learns of its models
 CONTEXTS_VARIABLE = "HOWFAR_EXPLORER_CONTEXTS"  # and of the table by which it ranks increments in a corpus
 
@@ -73,7 +74,8 @@ def make_app(token: str | None, *, notebook: Path = NOTEBOOK) -> ASGIApp:
     marimo = import_marimo()
     compile_one_at_a_time()
     # A page's session lives on for a while after its tab is closed; shorter than marimo's default, to bound memory.
-    builder = marimo.create_asgi_app(token=token, quiet=True, session_ttl=30)
+    head = f"<script>{HEAD.read_text(encoding='utf-8')}</script>"
+    builder = marimo.create_asgi_app(token=token, quiet=True, session_ttl=30, html_head=head)
     return OnlyHere(builder.with_app(path="/", root=str(notebook)).build())
 
 
