@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from howfar.commands.options import Corpus, Seed, Texts
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -24,14 +26,8 @@ def measure(
             "--model", "-m", help="A bundled model, a folder or a Hub id. [default: the first of `howfar models`]"
         ),
     ] = None,
-    corpus: Annotated[
-        Path | None,
-        typer.Option(help="Corpus: its held-out documents are measured on, its training part is counted in."),
-    ] = None,
-    text: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="<path>", help="UTF-8 text instead, documents parted by empty lines. May be repeated."),
-    ] = None,
+    corpus: Corpus = None,
+    text: Texts = None,
     gold: Annotated[
         list[Path] | None,
         typer.Option(
@@ -50,7 +46,7 @@ def measure(
     sample: Annotated[
         int | None, typer.Option(help="How much to measure on: documents, gaps or windows, as the measure has it.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of samples and intervals.")] = 0,
+    seed: Seed = 0,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Table (.csv, .parquet, .json) or picture (.html, .svg, .png, .pdf)."),

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from howfar.commands.options import Corpus, Seed, Texts
+
 DEFAULT_OUTPUT = Path("report.html")
 
 
@@ -17,14 +19,8 @@ def report(
             help="Bundled models, folders or Hub ids. Those with plain positions are what losses are compared with."
         ),
     ],
-    corpus: Annotated[
-        Path | None,
-        typer.Option(help="Corpus: its held-out documents are measured on, its training part is counted in."),
-    ] = None,
-    text: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="<path>", help="UTF-8 text instead, documents parted by empty lines. May be repeated."),
-    ] = None,
+    corpus: Corpus = None,
+    text: Texts = None,
     gold: Annotated[
         list[Path] | None,
         typer.Option(
@@ -36,7 +32,7 @@ def report(
         list[str] | None,
         typer.Option(metavar="<name>", help="Take only this measure of `howfar measure`. May be repeated."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of samples and intervals.")] = 0,
+    seed: Seed = 0,
     tables: Annotated[Path | None, typer.Option(help="Folder for each measure's table, as Parquet.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Web page to write.")] = DEFAULT_OUTPUT,
 ) -> None:
