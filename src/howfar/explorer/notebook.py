@@ -67,10 +67,9 @@ def _(use_example):
     def example_button(name):
         return mo.ui.button(label=name, on_click=lambda _: use_example(EXAMPLES[name]))
 
-    mo.hstack(
-        [mo.Html("Start from"), *map(example_button, EXAMPLES)], justify="start", align="center", gap=0.25, wrap=True
-    )
-    return
+    examples = mo.ui.array([example_button(name) for name in EXAMPLES])
+    mo.hstack([mo.Html("Start from"), *examples], justify="start", align="center", gap=0.25, wrap=True)
+    return (examples,)
 
 
 @app.cell
