@@ -99,10 +99,10 @@ def _spacing_marks(colour: alt.Color) -> list[alt.Chart]:
     import altair as alt
 
     chart = alt.Chart()
-    thickness = RULER_HEIGHT / 2
-    rulers = chart.mark_rect(
-        style="ruler", yOffset=BASELINE - thickness, y2Offset=BASELINE + thickness, aria=False
-    ).encode(_pixels("x", "end"), _pixels("y"), x2="before:Q", y2="y:Q", color=colour)
+    half = RULER_HEIGHT / 2
+    rulers = chart.mark_rect(style="ruler", yOffset=BASELINE - half, y2Offset=BASELINE + half, aria=False).encode(
+        _pixels("x", "end"), _pixels("y"), x2="before:Q", y2="y:Q", color=colour
+    )
     breaks = (
         chart.transform_filter("datum.broken")
         .transform_calculate(middle="(datum.x + datum.before) / 2", text="'⟵ ' + format(datum.gap, '.3~g') + ' ⟶'")
@@ -119,7 +119,7 @@ def _spacing_marks(colour: alt.Color) -> list[alt.Chart]:
     spaces = _leading_spaces(chart, "glyph", "datum.size", style="space").encode(color=colour)
     leaders = (
         chart.transform_filter("abs(datum.glyph - datum.x) > 1.5")
-        .mark_rule(style="thread", yOffset=GLYPH_HEIGHT - 2, y2Offset=BASELINE - thickness, aria=False)
+        .mark_rule(style="thread", yOffset=GLYPH_HEIGHT - 2, y2Offset=BASELINE - half, aria=False)
         .encode(_pixels("x", "glyph"), _pixels("y"), x2="x:Q", y2="y:Q")
     )
     return [_thread(chart, "thread"), leaders, rulers, breaks, *glyphs, spaces]
