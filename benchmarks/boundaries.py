@@ -23,13 +23,13 @@ import torch
 from transformers import PreTrainedModel
 
 import howfar
+from howfar.corpus.corpus import Corpus
 from howfar.measures.boundaries import boundaries
 from howfar.measures.targets import TARGETS
-from howfar.text.corpus import Corpus
+from howfar.reading.run import MAX_TOKENS
+from howfar.reading.windows import batches, cover
 from howfar.text.segmentation import Segmentation, read_spaced
 from howfar.text.tokenizer import END_OF_DOCUMENT
-from howfar.tracing.run import MAX_TOKENS
-from howfar.tracing.windows import batches, cover
 
 TARGET = "chinese-words"
 

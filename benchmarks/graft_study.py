@@ -22,11 +22,11 @@ from typing import Any
 import polars as pl
 import torch
 
+from howfar.corpus.corpus import Corpus
+from howfar.corpus.windows import Windows
 from howfar.measures import statistics
 from howfar.measures.vocabulary import agreement, movers, vocabulary
 from howfar.models.loading import load
-from howfar.text.corpus import Corpus
-from howfar.text.windows import Windows
 from howfar.training.checkpoints import RECORD, read_record
 from howfar.training.evaluation import DocumentLosses, document_losses
 from howfar.training.graft import graft

@@ -27,9 +27,9 @@ from transformers import PreTrainedModel
 import howfar
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
+from howfar.reading.run import MAX_TOKENS
+from howfar.reading.windows import batches, cover
 from howfar.text.tokenizer import END_OF_DOCUMENT
-from howfar.tracing.run import MAX_TOKENS
-from howfar.tracing.windows import batches, cover
 
 PASSAGE = "Marie Curie, a Polish-born physicist, won two Nobel Prizes. 居里夫人是第一位获得诺贝尔奖的女性。\n"
 SMALL = {"hidden_size": 128, "intermediate_size": 384, "num_attention_heads": 4}

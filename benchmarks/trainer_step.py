@@ -27,8 +27,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback
 
 from howfar.commands.train import parse_settings
+from howfar.corpus.corpus import Corpus
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.text.corpus import Corpus
 from howfar.text.tokenizer import byte_tokenizer
 from howfar.training.attention import maskless_attention
 from howfar.training.data import TrainingWindows

@@ -17,10 +17,10 @@ from typing import Any
 import torch
 
 import howfar
+from howfar.corpus.corpus import Corpus
 from howfar.errors import NoIncrementsError
 from howfar.measures.statistics import ratio
 from howfar.models.bundled import FOLDER
-from howfar.text.corpus import Corpus
 from howfar.training.checkpoints import read_record, write_record
 from howfar.training.evaluation import DocumentLosses, document_losses
 

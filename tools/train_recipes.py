@@ -27,11 +27,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from howfar.commands.train import parse_settings
+from howfar.corpus.build import build_corpus
+from howfar.corpus.corpus import MANIFEST, Corpus
+from howfar.corpus.sources import parse_source
 from howfar.measures.statistics import ratio
 from howfar.models.loading import load
-from howfar.text.build import build_corpus
-from howfar.text.corpus import MANIFEST, Corpus
-from howfar.text.sources import parse_source
 from howfar.training.checkpoints import RECORD, last_complete_checkpoint, read_record
 from howfar.training.evaluation import document_losses
 from howfar.training.recipe import Recipe

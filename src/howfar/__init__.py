@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from howfar.models.modeling import HowFarForCausalLM
     from howfar.models.publishing import push_to_hub
     from howfar.positions import IncrementConfig, attach, detach, increments_of, override, record
-    from howfar.tracing import Trace, trace, trace_many
+    from howfar.reading import Trace, trace, trace_many
 
 __all__ = [
     "HowFarConfig",
@@ -60,6 +60,6 @@ __getattr__, __dir__ = lazily(
         "models.modeling": ("HowFarForCausalLM",),
         "models.publishing": ("push_to_hub",),
         "positions": ("IncrementConfig", "attach", "detach", "increments_of", "override", "record"),
-        "tracing": ("Trace", "trace", "trace_many"),
+        "reading": ("Trace", "trace", "trace_many"),
     },
 )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from howfar.charts.interventions import draw_interventions
+from howfar.charts.measures.interventions import draw_interventions
 from howfar.charts.theme import COLOURS
 from howfar.measures.interventions import interventions
 from howfar.reports.inputs import Inputs

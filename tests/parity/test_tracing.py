@@ -11,9 +11,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.positions import record
+from howfar.reading import trace, trace_many
+from howfar.reading.reading import surprisal_and_entropy
 from howfar.text.tokenizer import END_OF_DOCUMENT, byte_tokenizer
-from howfar.tracing import trace, trace_many
-from howfar.tracing.reading import surprisal_and_entropy
 
 CONTEXT, OVERLAP = 32, 8
 SIZE: dict[str, Any] = {

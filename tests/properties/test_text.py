@@ -8,15 +8,15 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from howfar.text.build import build_corpus
+from howfar.corpus.build import build_corpus
+from howfar.corpus.journal import Journal, Outcome, Record
+from howfar.corpus.selection import BuildOptions
+from howfar.corpus.sources import LocalFiles, Source
+from howfar.corpus.windows import documents_in_windows
 from howfar.text.classes import ByteClass, classes_of_bytes
-from howfar.text.journal import Journal, Outcome, Record
 from howfar.text.segmentation import sentence_segmentation, word_segmentation
-from howfar.text.selection import BuildOptions
-from howfar.text.sources import LocalFiles, Source
 from howfar.text.spans import byte_spans_of_tokens, character_of_byte, sum_by_character
 from howfar.text.tokenizer import byte_tokenizer, decode_bytes, encode_bytes, encode_text
-from howfar.text.windows import documents_in_windows
 
 TOKENIZER = byte_tokenizer()
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

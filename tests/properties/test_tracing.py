@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.tracing import Trace, trace
-from howfar.tracing.windows import batches, cover
+from howfar.reading import Trace, trace
+from howfar.reading.windows import batches, cover
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from howfar.positions import IncrementConfig
-from howfar.tracing import Trace
+from howfar.reading import Trace
 
 
 def make_trace(

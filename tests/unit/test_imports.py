@@ -9,11 +9,11 @@ import pytest
 import howfar
 from howfar.imports import imports_for_good, lazily
 
-PACKAGES = ["howfar", "howfar.positions", "howfar.tracing", "howfar.training"]
+PACKAGES = ["howfar", "howfar.positions", "howfar.reading", "howfar.training"]
 
 
 def test_packages_import_nothing_heavy():
-    code = f"import sys, {', '.join(PACKAGES)}, howfar.positions.config, howfar.tracing.result; print(*sys.modules)"
+    code = f"import sys, {', '.join(PACKAGES)}, howfar.positions.config, howfar.reading.result; print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "transformers", "altair", "polars", "scipy"} & set(result.stdout.split())
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import altair as alt
     import polars as pl
 
-    from howfar.tracing import Trace
+    from howfar.reading import Trace
 
 LEAST_WEIGHT = 0.01  # thinner arcs are not drawn
 MOST_CELLS = 80  # of text are drawn behind the token

@@ -13,7 +13,7 @@ from howfar.errors import HowFarError
 from howfar.imports import imports_for_good
 
 if TYPE_CHECKING:
-    from howfar.tracing import Trace
+    from howfar.reading import Trace
 
 Begin = Callable[..., Callable[[], bytes]]
 """`begin(trace, **options)` begins to draw, by the options of `howfar.spacing`; what it gives waits for the file's
@@ -91,7 +91,7 @@ def rehearse(format: str) -> None:
     with imports_for_good():
         import numpy as np
 
-        from howfar.tracing.result import Trace
+        from howfar.reading.result import Trace
 
         one, of_token = np.ones((1, 1, 1), np.float32), np.zeros(1, np.float32)
         trace = Trace(

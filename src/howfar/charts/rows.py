@@ -18,7 +18,7 @@ from howfar.charts.glyphs import visible
 from howfar.errors import ConfigError, NotMeasurableError
 
 if TYPE_CHECKING:
-    from howfar.tracing import Trace
+    from howfar.reading import Trace
 
 Scale = Literal["layer-mean", "raw", "shared"]
 

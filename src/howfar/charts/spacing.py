@@ -18,7 +18,7 @@ from howfar.errors import ConfigError
 if TYPE_CHECKING:
     import altair as alt
 
-    from howfar.tracing import Trace
+    from howfar.reading import Trace
 
 WIDTH = 1100
 PAGE_WIDTHS = (1100, 720, 336)  # the layouts among which a web page chooses; the last one is for phones

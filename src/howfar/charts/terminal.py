@@ -14,7 +14,7 @@ from rich.text import Text
 from howfar.charts.rows import SCALES, Cells, Row, Scale, plain_row, rows_of
 
 if TYPE_CHECKING:
-    from howfar.tracing import Trace
+    from howfar.reading import Trace
 
 MOST_PANELS = 6
 """Stretches of the text that are shown, each as wide as the terminal; the picture has them all."""

@@ -58,9 +58,9 @@ def build(
 
     A build that was killed goes on when the same command is given again.
     """
-    from howfar.text.build import build_corpus
-    from howfar.text.selection import BuildOptions
-    from howfar.text.sources import WIKIPEDIA, parse_source
+    from howfar.corpus.build import build_corpus
+    from howfar.corpus.selection import BuildOptions
+    from howfar.corpus.sources import WIKIPEDIA, parse_source
 
     options = BuildOptions(
         held_out_fraction=held_out_fraction,

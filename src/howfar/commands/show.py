@@ -16,7 +16,7 @@ from howfar.errors import OutputError, TextError
 from howfar.imports import imports_for_good
 
 if TYPE_CHECKING:
-    from howfar.tracing import Trace
+    from howfar.reading import Trace
 
 DEFAULT_OUTPUT = Path("howfar.html")
 MOST_CHARACTERS = 50_000  # in a picture; a browser draws no more of them at ease
@@ -134,7 +134,7 @@ def _check_picture(text: str, output: Path) -> None:
 def _trace(text: str, model: str | None) -> Trace:
     with imports_for_good():
         from howfar.models.loading import load
-        from howfar.tracing import trace
+        from howfar.reading import trace
 
     loaded = load(model)
     if len(text) < LONG:

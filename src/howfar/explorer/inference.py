@@ -22,9 +22,9 @@ from howfar.explorer.alternatives import Alternatives, read_alternatives
 from howfar.explorer.passages import Attention, Passage, Reading, attend, read
 from howfar.explorer.what_if import Edit, WhatIf
 from howfar.models.loading import load, tokenizer_of
-from howfar.tracing import Trace, trace
-from howfar.tracing.reading import Reader
-from howfar.tracing.run import document_mark
+from howfar.reading import Trace, trace
+from howfar.reading.reading import Reader
+from howfar.reading.run import document_mark
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

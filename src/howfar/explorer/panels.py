@@ -35,8 +35,8 @@ from howfar.explorer.parts import (
 from howfar.explorer.server import contexts_of
 from howfar.explorer.what_if import Edit
 from howfar.measures.context_ranks import corpus_ranks
+from howfar.reading import Trace
 from howfar.text.spans import token_bytes
-from howfar.tracing import Trace
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from howfar.positions import IncrementFunction, override, record
-from howfar.tracing.reading import Reader, surprisal_and_entropy
+from howfar.reading.reading import Reader, surprisal_and_entropy
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from howfar.tracing import Trace
+    from howfar.reading import Trace
 
 LONGEST_PASSAGE = 512  # tokens: attention weights take the square of it
 

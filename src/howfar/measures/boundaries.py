@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError
 from howfar.measures.documents import sample_blocks
 from howfar.measures.gaps import Gaps, find_gaps
@@ -23,10 +24,9 @@ from howfar.measures.statistics import Estimate, nested_scores, roc_auc
 from howfar.measures.targets import TARGETS
 from howfar.models.loading import tokenizer_of
 from howfar.positions import increments_of
-from howfar.text.corpus import Corpus
+from howfar.reading.run import Progress
 from howfar.text.segmentation import Segmentation
 from howfar.text.tokenizer import is_byte_tokenizer
-from howfar.tracing.run import Progress
 
 if TYPE_CHECKING:
     import polars as pl

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from howfar.corpus.build import build_corpus
+from howfar.corpus.corpus import Corpus
+from howfar.corpus.sources import LocalFiles, Source
 from howfar.errors import ConfigError
 from howfar.measures import statistics
 from howfar.measures.boundaries import boundaries
 from howfar.measures.planted import KINDS, Kind, Lexicon, PlantedDocument, maker_of, with_random_boundaries
 from howfar.measures.targets import before_visible
-from howfar.text.build import build_corpus
-from howfar.text.corpus import Corpus
-from howfar.text.sources import LocalFiles, Source
-from howfar.tracing.run import Progress
+from howfar.reading.run import Progress
 from howfar.training.evaluation import document_losses
 from howfar.training.recipe import Recipe
 from howfar.training.run import train

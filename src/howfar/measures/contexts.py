@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures.documents import Document, decoder_of, documents_of
 from howfar.measures.extremes import Candidate, choose
@@ -21,12 +22,11 @@ from howfar.measures.statistics.streaming import ClassMoments, StreamSample
 from howfar.measures.token_classes import class_names
 from howfar.models.loading import tokenizer_of
 from howfar.positions import increments_of
+from howfar.reading import Trace, trace_many
+from howfar.reading.run import Progress
 from howfar.text.classes import classes_of_bytes
-from howfar.text.corpus import Corpus
 from howfar.text.subword_classes import classes_of_subwords
 from howfar.text.tokenizer import is_byte_tokenizer
-from howfar.tracing import Trace, trace_many
-from howfar.tracing.run import Progress
 
 if TYPE_CHECKING:
     import polars as pl

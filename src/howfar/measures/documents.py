@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from howfar.corpus.corpus import Corpus, SplitName
 from howfar.errors import NotMeasurableError
-from howfar.text.corpus import Corpus, SplitName
 from howfar.text.spans import token_bytes
 
 if TYPE_CHECKING:

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError
 from howfar.measures import statistics
 from howfar.measures.documents import documents_of
 from howfar.measures.passes import Progress, Window, byte_lengths, check_vocabulary, in_batches
 from howfar.models.loading import tokenizer_of
-from howfar.text.corpus import Corpus
+from howfar.reading.run import document_mark
 from howfar.text.spans import byte_spans_of_tokens
-from howfar.tracing.run import document_mark
 from howfar.training.evaluation import token_losses
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from howfar.errors import NotMeasurableError
 from howfar.measures.passes import Progress, window_length
 from howfar.models.loading import tokenizer_of
 from howfar.positions import increments_of, override
+from howfar.reading.run import document_mark
 from howfar.text.spans import byte_spans_of_tokens
-from howfar.tracing.run import document_mark
 
 if TYPE_CHECKING:
     import polars as pl

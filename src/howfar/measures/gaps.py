@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from howfar.errors import NotMeasurableError
 from howfar.measures.targets import Target
+from howfar.reading import Trace, trace_many
+from howfar.reading.run import Progress
 from howfar.text.segmentation import Segmentation
-from howfar.tracing import Trace, trace_many
-from howfar.tracing.run import Progress
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from howfar.corpus.corpus import Corpus
 from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.class_sums import ClassSums, Spread
@@ -23,7 +24,6 @@ from howfar.measures.token_classes import Classes, class_names, classes_of_vocab
 from howfar.measures.vocabulary import vocabulary_increments
 from howfar.models.loading import tokenizer_of
 from howfar.positions import IncrementConfig, increments_of, record
-from howfar.text.corpus import Corpus
 
 if TYPE_CHECKING:
     import polars as pl

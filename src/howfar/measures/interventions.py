@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.passes import (
@@ -33,7 +34,6 @@ from howfar.measures.passes import (
 from howfar.measures.replacements import AT_ONE_GAP, REPLACEMENTS, ByLayer, Untouched, moved_at_random
 from howfar.models.loading import tokenizer_of
 from howfar.positions import increments_of, override, record
-from howfar.text.corpus import Corpus
 from howfar.training.evaluation import token_losses
 
 if TYPE_CHECKING:

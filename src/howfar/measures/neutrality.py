@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from howfar.corpus.corpus import Corpus
 from howfar.errors import CheckpointError, NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.documents import Document, documents_of, spread_documents
 from howfar.measures.passes import Progress
 from howfar.models.loading import tokenizer_of
-from howfar.text.corpus import Corpus
-from howfar.tracing import trace_many
+from howfar.reading import trace_many
 from howfar.training.checkpoints import read_record
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from howfar.corpus.corpus import Corpus
 from howfar.measures.documents import documents_of
 from howfar.measures.pair_lists import Pair
-from howfar.text.corpus import Corpus
-from howfar.tracing import Trace, trace_many
+from howfar.reading import Trace, trace_many
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from howfar.corpus.corpus import Corpus
 from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.documents import NUM_BLOCKS, sample_blocks
@@ -29,8 +30,7 @@ from howfar.measures.matching import Matching, match_chinese, match_english
 from howfar.measures.pair_lists import Pair, bundled_pairs
 from howfar.measures.pair_scores import SITES, Scores, scores_in_carriers, scores_in_passages
 from howfar.positions import increments_of
-from howfar.text.corpus import Corpus
-from howfar.tracing.run import Progress
+from howfar.reading.run import Progress
 
 if TYPE_CHECKING:
     import polars as pl

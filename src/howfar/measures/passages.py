@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from howfar.measures.documents import Document
 from howfar.measures.extremes import Candidate, Extremes
+from howfar.reading import Trace
 from howfar.text.spans import character_of_byte
-from howfar.tracing import Trace
 
 STRETCH = 65_536
 """Characters of a long document that are read at once."""

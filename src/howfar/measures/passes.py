@@ -12,18 +12,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from howfar.corpus.corpus import Corpus
 from howfar.errors import NotMeasurableError
 from howfar.measures.documents import spread_documents
 from howfar.measures.statistics import MIN_DOCUMENTS
 from howfar.positions import Recording, increments_of, record
 from howfar.positions.per_head import PREFIX
 from howfar.positions.shapes import Bool
+from howfar.reading.run import document_mark
 from howfar.text.classes import classes_of_bytes
-from howfar.text.corpus import Corpus
 from howfar.text.spans import byte_spans_of_tokens, token_bytes
 from howfar.text.subword_classes import classes_of_subword_vocabulary
 from howfar.text.tokenizer import is_byte_tokenizer
-from howfar.tracing.run import document_mark
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

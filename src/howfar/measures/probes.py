@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from howfar.measures.gaps import Gaps
 from howfar.measures.statistics import held_out_scores
 from howfar.positions import increments_of
-from howfar.tracing import Trace
-from howfar.tracing.run import MAX_TOKENS, document_mark
-from howfar.tracing.windows import batches, cover
+from howfar.reading import Trace
+from howfar.reading.run import MAX_TOKENS, document_mark
+from howfar.reading.windows import batches, cover
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

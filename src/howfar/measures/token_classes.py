@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from howfar.errors import ConfigError
+from howfar.reading.run import document_mark
 from howfar.text.classes import ByteClass, CodeClass, classes_of_byte_values, classes_of_bytes, code_classes_of_bytes
 from howfar.text.spans import byte_spans_of_tokens, token_bytes
 from howfar.text.subword_classes import SubwordClass, classes_of_subword_vocabulary, classes_of_subwords
 from howfar.text.tokenizer import END_OF_DOCUMENT, is_byte_tokenizer
-from howfar.tracing.run import document_mark
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -17,13 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from howfar.corpus.corpus import Corpus
 from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
 from howfar.models.grafts import training_counts
 from howfar.models.loading import tokenizer_of
 from howfar.positions import increments_of, record
 from howfar.text.classes import ByteClass, classes_of_bytes
-from howfar.text.corpus import Corpus
 from howfar.text.spans import token_bytes
 from howfar.text.subword_classes import SubwordClass, classes_of_subword_vocabulary
 from howfar.text.tokenizer import END_OF_DOCUMENT, is_byte_tokenizer

@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from howfar.corpus.corpus import Corpus
+from howfar.corpus.readers import read_text_documents
 from howfar.errors import ConfigError, TextError
 from howfar.measures.pair_lists import Pair, read_pairs
-from howfar.text.corpus import Corpus
-from howfar.text.readers import read_text_documents
 from howfar.text.segmentation import Segmentation, read_conllu, read_spaced
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
 from howfar.errors import ConfigError
+from howfar.reading.run import Progress
 from howfar.reports.inputs import Inputs
-from howfar.tracing.run import Progress
 
 if TYPE_CHECKING:
     import polars as pl

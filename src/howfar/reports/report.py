@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
     from transformers import PreTrainedModel
 
-    from howfar.tracing.run import Progress
+    from howfar.reading.run import Progress
 
 Watch = Callable[[str], "Progress"]
 """Told what is measured next; gives what is to be called with how much of it is done."""

@@ -25,10 +25,10 @@ from howfar.measures.targets import TARGETS
 from howfar.measures.token_classes import Classes
 from howfar.measures.vocabulary import vocabulary
 from howfar.models.loading import load, tokenizer_of
+from howfar.reading.run import Progress
 from howfar.reports.inputs import Inputs
 from howfar.text.segmentation import Segmentation
 from howfar.text.spans import byte_spans_of_tokens
-from howfar.tracing.run import Progress
 
 if TYPE_CHECKING:
     import polars as pl

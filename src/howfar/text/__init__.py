@@ -1,1 +1,1 @@
-"""Text: the byte tokenizer, tokens against characters, corpora, gold segmentations and token classes."""
+"""Text: the byte tokenizer, tokens against characters, token classes and gold segmentations."""

@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from howfar.corpus.corpus import Corpus
 from howfar.errors import CheckpointError, OutputError
-from howfar.text.corpus import Corpus
 from howfar.training.recipe import BaseRecipe
 
 RECORD = "training.json"

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from howfar.corpus.corpus import Split
+from howfar.corpus.windows import Windows
 from howfar.errors import ConfigError
-from howfar.text.corpus import Split
-from howfar.text.windows import Windows
 
 
 class TrainingWindows(Dataset[dict[str, Tensor]]):

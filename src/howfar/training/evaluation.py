@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from howfar.corpus.corpus import Split
+from howfar.corpus.windows import DocumentWindow, documents_in_windows
 from howfar.errors import CorpusError
-from howfar.text.corpus import Split
-from howfar.text.windows import DocumentWindow, documents_in_windows
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,12 @@ import numpy as np
 import torch
 from transformers import set_seed
 
+from howfar.corpus.build import build_corpus
+from howfar.corpus.corpus import MANIFEST, Corpus
+from howfar.corpus.encoding import DocumentEncoder
+from howfar.corpus.selection import BuildOptions
+from howfar.corpus.sources import parse_source
+from howfar.corpus.windows import Windows
 from howfar.errors import ConfigError, CorpusError, HowFarError, OutputError
 from howfar.models.configuration import HowFarConfig
 from howfar.models.folders import find_model, read_config
@@ -22,12 +28,6 @@ from howfar.models.grafts import GRAFT_FILE, read_description, remember_base
 from howfar.models.lora import add_lora
 from howfar.models.pretrained import is_gguf, load_pretrained, load_tokenizer
 from howfar.positions import attach
-from howfar.text.build import build_corpus
-from howfar.text.corpus import MANIFEST, Corpus
-from howfar.text.encoding import DocumentEncoder
-from howfar.text.selection import BuildOptions
-from howfar.text.sources import parse_source
-from howfar.text.windows import Windows
 from howfar.training.checkpoints import check_folder, read_record, write_record
 from howfar.training.evaluation import document_losses
 from howfar.training.graft_recipe import GraftRecipe

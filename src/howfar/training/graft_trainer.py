@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from howfar.corpus.windows import Windows
 from howfar.models.grafts import load_weights, remember_training_counts, save_graft
-from howfar.text.windows import Windows
 from howfar.training.trainer import IncrementTrainer
 
 

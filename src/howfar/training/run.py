@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from transformers import PrinterCallback, ProgressCallback, TrainingArguments, default_data_collator, set_seed
 from transformers.trainer import TRAINING_ARGS_NAME
 
+from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, CorpusError, HowFarError, OutputError
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.text.corpus import Corpus
 from howfar.text.tokenizer import byte_tokenizer
 from howfar.training.attention import maskless_attention
 from howfar.training.checkpoints import (

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import rotate_checkpoints
 
+from howfar.corpus.corpus import Corpus
 from howfar.errors import CheckpointError, NoIncrementsError, OutputError
 from howfar.positions import increments_of, record
-from howfar.text.corpus import Corpus
 from howfar.training.checkpoints import write_record
 from howfar.training.evaluation import document_losses
 

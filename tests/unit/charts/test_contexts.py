@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 import polars as pl
 import pytest
 
-from howfar.charts.calibration import draw_calibration
-from howfar.charts.contexts import draw_contexts
 from howfar.charts.glyphs import in_line
+from howfar.charts.measures.calibration import draw_calibration
+from howfar.charts.measures.contexts import draw_contexts
 from howfar.measures.contexts import contexts
 from support.lookup import lookup_model
 

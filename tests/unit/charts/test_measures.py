@@ -7,17 +7,17 @@ from typing import Any
 import polars as pl
 import pytest
 
-from howfar.charts.attention_distances import draw_attention
-from howfar.charts.boundaries import draw_boundaries
-from howfar.charts.extrapolation import draw_extrapolation
-from howfar.charts.gap_effects import draw_gap_effects
-from howfar.charts.increments import draw_increments
 from howfar.charts.intervals import layer_names, layers_in_order
-from howfar.charts.interventions import draw_interventions
-from howfar.charts.neutrality import draw_neutrality
-from howfar.charts.pairs import draw_pairs
+from howfar.charts.measures.attention import draw_attention
+from howfar.charts.measures.boundaries import draw_boundaries
+from howfar.charts.measures.extrapolation import draw_extrapolation
+from howfar.charts.measures.gap_effects import draw_gap_effects
+from howfar.charts.measures.increments import draw_increments
+from howfar.charts.measures.interventions import draw_interventions
+from howfar.charts.measures.neutrality import draw_neutrality
+from howfar.charts.measures.pairs import draw_pairs
+from howfar.charts.measures.vocabulary import draw_vocabulary
 from howfar.charts.picture import Picture
-from howfar.charts.vocabulary import draw_vocabulary
 from howfar.measures.attention import attention
 from howfar.measures.boundaries import boundaries
 from howfar.measures.extrapolation import extrapolation

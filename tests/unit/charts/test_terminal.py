@@ -7,7 +7,7 @@ from rich.console import Console
 
 from howfar.charts.rows import Row
 from howfar.charts.terminal import MOST_PANELS, TerminalView, place
-from howfar.tracing import Trace
+from howfar.reading import Trace
 from support.traces import make_trace
 
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from howfar.models.loading import load
-from howfar.tracing import trace
+from howfar.reading import trace
 
 TEXT = "Two cats.\n"
 

@@ -9,11 +9,11 @@ import pytest
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
+from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, CorpusError, NoIncrementsError, NotMeasurableError
 from howfar.measures.boundaries import boundaries
 from howfar.models.loading import load
 from howfar.positions import IncrementConfig, attach
-from howfar.text.corpus import Corpus
 from howfar.text.segmentation import Segmentation, read_spaced, word_segmentation
 from support.copying import copying_model
 from support.grafts import make_base

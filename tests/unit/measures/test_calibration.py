@@ -7,13 +7,13 @@ import polars as pl
 import pytest
 import torch
 
+from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError
 from howfar.measures.calibration import CEILING, Setup, calibration, excess_loss, scores, verdict
 from howfar.measures.planted import Lexicon, PlantedDocument, predictable, random, with_random_boundaries
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.positions import override
-from howfar.text.corpus import Corpus
 from support.lookup import lookup_model
 
 SIZES = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2, "num_attention_heads": 1}

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 import torch
 
+from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, NoIncrementsError, NotMeasurableError
 from howfar.measures import contexts as module
 from howfar.measures import passages
@@ -16,10 +17,9 @@ from howfar.measures.documents import Document
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.positions import IncrementConfig, attach
+from howfar.reading import trace
 from howfar.text.classes import ByteClass, classes_of_bytes
-from howfar.text.corpus import Corpus
 from howfar.text.spans import token_bytes
-from howfar.tracing import trace
 from support.copying import copying_model
 from support.grafts import make_tokenizer
 from support.lookup import lookup_model

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError
 from howfar.measures.extrapolation import extrapolation
-from howfar.text.corpus import Corpus
 from support.copying import LAG, copying_model, repeating_texts
 
 LENGTH = 16

@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 import torch
 
+from howfar.corpus.corpus import Corpus
 from howfar.errors import NotMeasurableError
 from howfar.measures.neutrality import check_paired, neutrality
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.text.corpus import Corpus
 from support.copying import copying_model, repeating_texts
 
 TEXTS = repeating_texts(12, length=40)

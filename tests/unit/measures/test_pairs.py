@@ -5,13 +5,13 @@ import polars as pl
 import pytest
 import torch
 
+from howfar.corpus.corpus import Corpus
 from howfar.errors import NoIncrementsError, NotMeasurableError
 from howfar.measures.pair_lists import Pair
 from howfar.measures.pair_scores import find_passages
 from howfar.measures.pairs import match_pairs, pairs
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.positions import override
-from howfar.text.corpus import Corpus
 from support.copying import copying_model
 
 PLACES = """

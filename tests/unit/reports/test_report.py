@@ -12,6 +12,7 @@ import pytest
 from howfar.errors import ConfigError, ModelNotFoundError, OutputError
 from howfar.measures.calibration import Setup, calibration
 from howfar.models.loading import save
+from howfar.reading.run import Progress
 from howfar.reports import runners
 from howfar.reports.inputs import Inputs
 from howfar.reports.page import html
@@ -20,7 +21,6 @@ from howfar.reports.registry import MEASURES
 from howfar.reports.report import Report, report
 from howfar.reports.tables import Column, in_words, notes, readable
 from howfar.text.segmentation import Segmentation
-from howfar.tracing.run import Progress
 from support.copying import copying_model
 
 TEXTS = [f"The keeper of light {number} saw {number * 7} ships, and slept." for number in range(12)]

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from howfar.corpus.corpus import Split
 from howfar.errors import ConfigError
-from howfar.text.corpus import Split
 from howfar.training.data import ResidentWindows, TrainingWindows, only_batch
 from howfar.training.recipe import Recipe
 from howfar.training.run import train

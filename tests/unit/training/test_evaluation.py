@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from howfar.corpus.corpus import Corpus, Split
 from howfar.errors import CorpusError
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.text.corpus import Corpus, Split
 from howfar.training.evaluation import DocumentLosses, document_losses, token_losses
 
 LENGTH = 32

@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import howfar.training.graft as graft_module
+from howfar.corpus.corpus import Corpus
+from howfar.corpus.windows import Windows
 from howfar.errors import (
     CheckpointError,
     ConfigError,
@@ -26,8 +28,6 @@ from howfar.errors import (
 from howfar.models.grafts import COUNTS_FILE, GRAFT_FILE, training_counts
 from howfar.models.loading import load
 from howfar.positions import IncrementConfig, attach, increments_of
-from howfar.text.corpus import Corpus
-from howfar.text.windows import Windows
 from howfar.training.checkpoints import read_record
 from howfar.training.graft import corpus_from_text, graft
 from howfar.training.graft_recipe import GraftRecipe

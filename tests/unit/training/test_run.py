@@ -10,10 +10,10 @@ from accelerate.data_loader import prepare_data_loader
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from howfar.corpus.corpus import Corpus
+from howfar.corpus.windows import Windows
 from howfar.errors import CheckpointError, ConfigError, CorpusError, OutputError
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.text.corpus import Corpus
-from howfar.text.windows import Windows
 from howfar.training.__main__ import main
 from howfar.training.checkpoints import RECORD, last_complete_checkpoint, read_record
 from howfar.training.data import TrainingWindows

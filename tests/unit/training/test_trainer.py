@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from howfar.corpus.corpus import Corpus
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.positions import override
-from howfar.text.corpus import Corpus
 from howfar.training.console import log_line
 from howfar.training.data import TrainingWindows
 from howfar.training.recipe import Recipe

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from howfar.errors import NotMeasurableError, TextError
 from howfar.models.loading import tokenizer_of
+from howfar.reading.reading import Reader
+from howfar.reading.result import Trace
+from howfar.reading.windows import Window, batches, check_windows, cover
 from howfar.text.spans import byte_spans_of_tokens
-from howfar.tracing.reading import Reader
-from howfar.tracing.result import Trace
-from howfar.tracing.windows import Window, batches, check_windows, cover
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

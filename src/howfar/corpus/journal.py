@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from howfar.text.corpus import SPLITS, SplitName
+from howfar.corpus.corpus import SPLITS, SplitName
 
 _BYTES_BETWEEN_FLUSHES = 16 * 2**20
 _RECORD = np.dtype(

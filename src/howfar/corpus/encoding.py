@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from howfar.corpus.corpus import token_dtype
 from howfar.errors import ConfigError
-from howfar.text.corpus import token_dtype
 from howfar.text.tokenizer import END_OF_DOCUMENT, VOCABULARY_SIZE, is_byte_tokenizer
 
 if TYPE_CHECKING:

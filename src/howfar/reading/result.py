@@ -173,7 +173,7 @@ class Trace:
         Raises:
             OutputError: The file cannot be written.
         """
-        from howfar.tracing.files import save
+        from howfar.reading.files import save
 
         save(self, Path(path))
 
@@ -184,6 +184,6 @@ class Trace:
         Raises:
             TraceFileError: There is no such file, or it is damaged or no trace.
         """
-        from howfar.tracing.files import load
+        from howfar.reading.files import load
 
         return cls(**load(Path(path)))

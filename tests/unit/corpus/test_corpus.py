@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
+from howfar.corpus.corpus import Corpus
 from howfar.errors import CorpusError
-from howfar.text.corpus import Corpus
 from howfar.text.tokenizer import END_OF_DOCUMENT, decode_bytes
 
 

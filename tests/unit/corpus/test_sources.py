@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from howfar.corpus.sources import WIKIPEDIA, HubDataset, LocalFiles, Source, check_sources, parse_source
 from howfar.errors import ConfigError, CorpusError
-from howfar.text.sources import WIKIPEDIA, HubDataset, LocalFiles, Source, check_sources, parse_source
 
 
 @pytest.mark.parametrize(

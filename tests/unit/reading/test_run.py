@@ -9,9 +9,9 @@ import howfar
 from howfar.errors import ConfigError, ModelNotFoundError, TextError, UnsupportedModelError
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.positions import increments_of
+from howfar.reading import trace, trace_many
+from howfar.reading.run import document_mark
 from howfar.text.tokenizer import byte_tokenizer
-from howfar.tracing import trace, trace_many
-from howfar.tracing.run import document_mark
 
 TinyModel = Callable[..., HowFarForCausalLM]
 CONTEXT = 32
@@ -123,7 +123,7 @@ def test_the_text_fits_no_batch_at_once(tiny_model: TinyModel) -> None:
 
 
 def test_the_default_batch_is_bounded_by_its_logits(tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("howfar.tracing.run.MAX_LOGITS", 257 * 2 * CONTEXT)
+    monkeypatch.setattr("howfar.reading.run.MAX_LOGITS", 257 * 2 * CONTEXT)
     model = tiny_model()
     sizes = []
     model.lm_head.register_forward_hook(lambda module, args, output: sizes.append(output.shape[0] * output.shape[1]))
@@ -159,7 +159,7 @@ def test_attention_is_for_one_window(tiny_model: TinyModel) -> None:
 
 
 def test_many_texts_come_back_in_order(tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("howfar.tracing.run.POOL", 1)
+    monkeypatch.setattr("howfar.reading.run.POOL", 1)
     model = tiny_model()
     texts = ["a", LONG, "bc" * 40, "d"] * 3
     taken = []

@@ -1,7 +1,7 @@
 import pytest
 
 from howfar.errors import ConfigError
-from howfar.tracing.windows import Window, batches, check_windows, cover
+from howfar.reading.windows import Window, batches, check_windows, cover
 
 
 def test_a_short_sequence_is_one_window() -> None:

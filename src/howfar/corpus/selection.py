@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Literal, get_args
 
+from howfar.corpus.encoding import DocumentEncoder
+from howfar.corpus.journal import KEPT, DigestSet, Journal, Outcome, Record
+from howfar.corpus.readers import read_documents
+from howfar.corpus.sources import Source
 from howfar.errors import ConfigError
-from howfar.text.encoding import DocumentEncoder
-from howfar.text.journal import KEPT, DigestSet, Journal, Outcome, Record
-from howfar.text.readers import read_documents
-from howfar.text.sources import Source
 
 Balance = Literal["bytes", "documents", "none"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from howfar.corpus.corpus import Split
 from howfar.errors import ConfigError, CorpusError
-from howfar.text.corpus import Split
 
 _STARTS_PER_BLOCK = 1024
 

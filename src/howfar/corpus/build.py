@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from howfar.corpus.corpus import Corpus
+from howfar.corpus.encoding import DocumentEncoder
+from howfar.corpus.journal import Journal
+from howfar.corpus.manifest import finish_corpus
+from howfar.corpus.selection import BuildOptions, Selection
+from howfar.corpus.sources import LocalFiles, Source, check_sources
 from howfar.errors import CorpusError, HowFarError, OutputError, SourceInterruptedError
-from howfar.text.corpus import Corpus
-from howfar.text.encoding import DocumentEncoder
-from howfar.text.journal import Journal
-from howfar.text.manifest import finish_corpus
-from howfar.text.selection import BuildOptions, Selection
-from howfar.text.sources import LocalFiles, Source, check_sources
 
 if TYPE_CHECKING:
     from rich.progress import Progress

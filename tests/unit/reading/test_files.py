@@ -6,7 +6,7 @@ import pytest
 
 from howfar.errors import OutputError, TraceFileError
 from howfar.positions import IncrementConfig
-from howfar.tracing import Trace
+from howfar.reading import Trace
 
 ARRAYS = ("token_ids", "token_bytes", "increments", "mark_increments", "surprisal_nats", "entropy_nats", "positions")
 

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from howfar.errors import CorpusError
-from howfar.text.corpus import (
+from howfar.corpus.corpus import (
     FORMAT,
     FORMAT_VERSION,
     MANIFEST,
@@ -22,7 +21,8 @@ from howfar.text.corpus import (
     split_files,
     token_dtype,
 )
-from howfar.text.journal import KEPT, Outcome
+from howfar.corpus.journal import KEPT, Outcome
+from howfar.errors import CorpusError
 
 
 def finish_corpus(folder: Path, records: NDArray[np.void], description: Mapping[str, Any]) -> None:

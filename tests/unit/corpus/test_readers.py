@@ -5,9 +5,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from howfar.corpus.readers import read_documents
+from howfar.corpus.sources import HubDataset, LocalFiles
 from howfar.errors import CorpusError, MissingExtraError, SourceInterruptedError
-from howfar.text.readers import read_documents
-from howfar.text.sources import HubDataset, LocalFiles
 
 
 def read(path: Path, **options) -> list[bytes]:

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from howfar.text.build import build_corpus
-from howfar.text.corpus import Corpus
-from howfar.text.selection import BuildOptions
-from howfar.text.sources import parse_source
+from howfar.corpus.build import build_corpus
+from howfar.corpus.corpus import Corpus
+from howfar.corpus.selection import BuildOptions
+from howfar.corpus.sources import parse_source
 
 
 def write_documents(path: Path, documents: list[str]) -> Path:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from howfar.text.journal import DigestSet, Journal, Outcome, Record
+from howfar.corpus.journal import DigestSet, Journal, Outcome, Record
 
 
 def test_a_digest_set_holds_what_was_added_through_growth():

@@ -14,7 +14,7 @@ from howfar.errors import HowFarError, OutputError, TraceFileError
 from howfar.positions import IncrementConfig
 
 if TYPE_CHECKING:
-    from howfar.tracing.result import Trace
+    from howfar.reading.result import Trace
 
 METADATA = "howfar_trace"
 

@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from howfar.corpus.sources import HubDataset, LocalFiles, Location
 from howfar.errors import CorpusError, MissingExtraError, SourceInterruptedError, TextError
-from howfar.text.sources import HubDataset, LocalFiles, Location
 from howfar.text.tokenizer import utf8_bytes
 
 _ROWS_PER_BATCH = 1024

@@ -3,8 +3,8 @@ import pickle
 import numpy as np
 import pytest
 
+from howfar.corpus.windows import Windows, documents_in_windows
 from howfar.errors import ConfigError, CorpusError
-from howfar.text.windows import Windows, documents_in_windows
 
 
 def test_a_window_is_a_function_of_seed_and_index_alone(corpus):

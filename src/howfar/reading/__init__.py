@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from howfar.imports import lazily
 
 if TYPE_CHECKING:
-    from howfar.tracing.result import Trace, Unit
-    from howfar.tracing.run import trace, trace_many
+    from howfar.reading.result import Trace, Unit
+    from howfar.reading.run import trace, trace_many
 
 __all__ = ["Trace", "Unit", "trace", "trace_many"]
 

@@ -10,12 +10,12 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from howfar.corpus import selection
+from howfar.corpus.build import build_corpus
+from howfar.corpus.corpus import Corpus
+from howfar.corpus.selection import BuildOptions
+from howfar.corpus.sources import parse_source
 from howfar.errors import ConfigError, CorpusError, OutputError, SourceInterruptedError
-from howfar.text import selection
-from howfar.text.build import build_corpus
-from howfar.text.corpus import Corpus
-from howfar.text.selection import BuildOptions
-from howfar.text.sources import parse_source
 from howfar.text.tokenizer import byte_tokenizer, decode_bytes
 
 
@@ -201,7 +201,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("howfar.text.journal.Journal.append", full)
+    monkeypatch.setattr("howfar.corpus.journal.Journal.append", full)
     with pytest.raises(OutputError, match=r"out cannot be written \(No space left on device\); name another place"):
         build(tmp_path / "out", source)
     assert not hidden_leftovers(tmp_path)
@@ -239,10 +239,10 @@ def test_an_interrupted_build_is_no_corpus_and_goes_on_when_repeated(tmp_path: P
 
 KILLED_BUILD = """
 import os, signal, sys
-from howfar.text import journal
-from howfar.text.build import build_corpus
-from howfar.text.selection import BuildOptions
-from howfar.text.sources import parse_source
+from howfar.corpus import journal
+from howfar.corpus.build import build_corpus
+from howfar.corpus.selection import BuildOptions
+from howfar.corpus.sources import parse_source
 
 journal._BYTES_BETWEEN_FLUSHES = 1000
 append, count = journal.Journal.append, 0

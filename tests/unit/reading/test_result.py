@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from howfar.positions import IncrementConfig
-from howfar.tracing import Trace, Unit
+from howfar.reading import Trace, Unit
 
 
 def trace_of(text: str, spans: list[tuple[int, int]], **fields: Any) -> Trace:

@@ -1,0 +1,1 @@
+"""Charts of measures, one module for each measure."""

@@ -1,0 +1,1 @@
+"""Corpora: sources, building, windows, held-out documents."""
