@@ -25,7 +25,7 @@ from transformers import PreTrainedModel
 import howfar
 from howfar.corpus.corpus import Corpus
 from howfar.measures.boundaries import boundaries
-from howfar.measures.targets import TARGETS
+from howfar.measures.boundaries.targets import TARGETS
 from howfar.reading.run import MAX_TOKENS
 from howfar.reading.windows import batches, cover
 from howfar.text.segmentation import Segmentation, read_spaced

@@ -51,7 +51,7 @@ def explore(
 def _rank_by(contexts: Path) -> None:
     """Let pages of this process, and of one that it starts, rank increments by a table."""
     from howfar.explorer.server import CONTEXTS_VARIABLE
-    from howfar.measures.context_ranks import read_contexts
+    from howfar.measures.contexts.ranks import read_contexts
 
     read_contexts(contexts)  # so that it is refused before anything slow is done
     os.environ[CONTEXTS_VARIABLE] = str(contexts.absolute())

@@ -34,7 +34,7 @@ from howfar.explorer.parts import (
 )
 from howfar.explorer.server import contexts_of
 from howfar.explorer.what_if import Edit
-from howfar.measures.context_ranks import corpus_ranks
+from howfar.measures.contexts.ranks import corpus_ranks
 from howfar.reading import Trace
 from howfar.text.spans import token_bytes
 

@@ -128,6 +128,6 @@ def contexts_of(model: str) -> pl.DataFrame | None:
 
 @cache
 def _read_contexts(path: str) -> pl.DataFrame:
-    from howfar.measures.context_ranks import read_contexts
+    from howfar.measures.contexts.ranks import read_contexts
 
     return read_contexts(path)

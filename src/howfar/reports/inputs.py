@@ -10,7 +10,7 @@ from typing import Any
 from howfar.corpus.corpus import Corpus
 from howfar.corpus.readers import read_text_documents
 from howfar.errors import ConfigError, TextError
-from howfar.measures.pair_lists import Pair, read_pairs
+from howfar.measures.pairs.lists import Pair, read_pairs
 from howfar.text.segmentation import Segmentation, read_conllu, read_spaced
 
 
@@ -21,7 +21,7 @@ class Inputs:
     Attributes:
         texts: A corpus, of which the held-out documents are read (and the training part is counted in), or texts.
         gold: Documents with known boundaries.
-        target: A name from `howfar.measures.targets.TARGETS`.
+        target: A name from `howfar.measures.boundaries.targets.TARGETS`.
         pairs: Entities of two words; None for the list that comes with the package.
         language: Of that list.
         classes: Classes of tokens, `"text"` or `"code"`.

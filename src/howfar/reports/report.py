@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from howfar.charts.picture import write_whole
 from howfar.errors import ConfigError, MissingExtraError, NoIncrementsError, NotMeasurableError, OutputError
-from howfar.measures.pair_lists import LANGUAGES
+from howfar.measures.pairs.lists import LANGUAGES
 from howfar.models.loading import load
 from howfar.positions import increments_of
 from howfar.reports.inputs import Inputs

@@ -10,7 +10,8 @@ import numpy as np
 
 from howfar.errors import ConfigError
 from howfar.measures.attention import attention
-from howfar.measures.boundaries import MAX_GAPS, boundaries
+from howfar.measures.boundaries.measure import MAX_GAPS, boundaries
+from howfar.measures.boundaries.targets import TARGETS
 from howfar.measures.calibration import calibration
 from howfar.measures.contexts import contexts
 from howfar.measures.documents import documents_of, spread_documents
@@ -21,7 +22,6 @@ from howfar.measures.interventions import interventions
 from howfar.measures.neutrality import neutrality
 from howfar.measures.pairs import pairs
 from howfar.measures.passes import MOST_CHARACTERS, window_length
-from howfar.measures.targets import TARGETS
 from howfar.measures.token_classes import Classes
 from howfar.measures.vocabulary import vocabulary
 from howfar.models.loading import load, tokenizer_of

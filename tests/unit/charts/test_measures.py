@@ -25,8 +25,8 @@ from howfar.measures.gap_effects import gap_effects
 from howfar.measures.increments import increments
 from howfar.measures.interventions import interventions
 from howfar.measures.neutrality import neutrality
-from howfar.measures.pair_lists import bundled_pairs
 from howfar.measures.pairs import pairs
+from howfar.measures.pairs.lists import bundled_pairs
 from howfar.measures.vocabulary import vocabulary
 from howfar.text.segmentation import Segmentation
 from support.copying import copying_model, repeating_texts

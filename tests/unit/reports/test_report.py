@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from howfar.errors import ConfigError, ModelNotFoundError, OutputError
-from howfar.measures.calibration import Setup, calibration
+from howfar.measures.calibration.measure import Setup, calibration
 from howfar.models.loading import save
 from howfar.reading.run import Progress
 from howfar.reports import runners

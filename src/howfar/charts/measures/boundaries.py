@@ -8,7 +8,7 @@ from howfar.charts.inline import inline
 from howfar.charts.intervals import ROW_HEIGHT, layer_names, legend_above, names, numbers, sparse_axis
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
-from howfar.measures.targets import TARGETS
+from howfar.measures.boundaries.targets import TARGETS
 
 if TYPE_CHECKING:
     import polars as pl

@@ -1,0 +1,7 @@
+"""Do increments mark where words begin? The measure, the gaps it scores, and what they are scored against."""
+
+from __future__ import annotations
+
+from howfar.measures.boundaries.measure import boundaries
+
+__all__ = ["boundaries"]

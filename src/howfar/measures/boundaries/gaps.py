@@ -1,0 +1,137 @@
+"""Gaps between characters, and what a model's increments and predictions say at each."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from howfar.errors import NotMeasurableError
+from howfar.measures.boundaries.targets import Target
+from howfar.reading import Trace, trace_many
+from howfar.reading.run import Progress
+from howfar.text.segmentation import Segmentation
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """Gaps of some documents, in order.
+
+    Attributes:
+        is_boundary: bool `[gap]`.
+        documents: int64 `[gap]`: which of `traces` each is in.
+        tokens: int64 `[gap]`: the first token after each gap.
+        first_token: float64 `[layer, head, gap]`: the increment of that token.
+        whole_unit: float64 `[layer, head, gap]`: the sum of the increments of the character (or token) after the gap.
+        token_before: float64 `[layer, head, gap]`: the increment of the token before the gap.
+        entropy: float64 `[gap]`: of the model's prediction of the token after the gap, in nats.
+        surprisal: float64 `[gap]`: of that token, in nats.
+        unit_surprisal: float64 `[gap]`: of the whole character, in nats.
+        neighbours: uint32 `[gap, 4]`: code points of the two characters before and the two after; 0 beyond the text.
+        num_unseen: Gaps that lie inside a token, where no increment shows them; they are left out.
+        traces: The documents.
+    """
+
+    is_boundary: NDArray[np.bool_]
+    documents: NDArray[np.int64]
+    tokens: NDArray[np.int64]
+    first_token: NDArray[np.float64]
+    whole_unit: NDArray[np.float64]
+    token_before: NDArray[np.float64]
+    entropy: NDArray[np.float64]
+    surprisal: NDArray[np.float64]
+    unit_surprisal: NDArray[np.float64]
+    neighbours: NDArray[np.uint32]
+    num_unseen: int
+    traces: list[Trace]
+
+    def __len__(self) -> int:
+        return len(self.is_boundary)
+
+
+def find_gaps(
+    model: PreTrainedModel,
+    segmentations: Iterable[Segmentation],
+    target: Target,
+    *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    max_gaps: int,
+    progress: Progress | None = None,
+) -> Gaps:
+    """Let a model read documents until there are enough gaps.
+
+    Args:
+        model: With increments or without.
+        segmentations: The documents and their boundaries; those needed are taken.
+        target: Says which gaps count.
+        tokenizer: The model's.
+        max_gaps: Stop after the document that reaches so many.
+        progress: Called with how many gaps are found and `max_gaps`.
+
+    Raises:
+        NotMeasurableError: The documents have no such gaps, or a boundary lies beyond its text.
+    """
+    read: deque[tuple[Segmentation, NDArray[np.bool_]]] = deque()
+
+    def texts() -> Iterator[str]:
+        num_gaps = 0
+        for segmentation in segmentations:
+            candidates = target.candidates(segmentation.text)
+            if num_gaps >= max_gaps:
+                return
+            if candidates.any():
+                num_gaps += int(candidates.sum())
+                read.append((segmentation, candidates))
+                yield segmentation.text
+
+    parts, traces, done = [], [], 0
+    for number, trace in enumerate(trace_many(model, texts(), tokenizer)):
+        traces.append(trace)
+        parts.append(_gaps_of(trace, *read.popleft(), number))
+        done += len(parts[-1]["tokens"])
+        if progress is not None:
+            progress(min(done, max_gaps), max_gaps)
+    if not done:
+        raise NotMeasurableError(f"the documents nowhere have {target.absent}; give other text for {target.name!r}")
+    arrays = {key: np.concatenate([part[key] for part in parts], axis=-1) for key in parts[0]}
+    num_unseen = int(arrays.pop("num_unseen").sum())
+    neighbours = np.ascontiguousarray(arrays.pop("neighbours").T)
+    return Gaps(**arrays, neighbours=neighbours, num_unseen=num_unseen, traces=traces)
+
+
+def _gaps_of(
+    trace: Trace, segmentation: Segmentation, candidates: NDArray[np.bool_], number: int
+) -> dict[str, NDArray]:
+    """The gaps of one document; gaps are along the last axis of every array."""
+    is_boundary = np.zeros(len(trace.text), dtype=bool)
+    if not all(0 < boundary < len(trace.text) for boundary in segmentation.boundaries):
+        raise NotMeasurableError(
+            f"a boundary of {trace.text[:20]!r} lies beyond its {len(trace.text)} characters; "
+            "give the segmentation of this very text"
+        )
+    is_boundary[list(segmentation.boundaries)] = True
+    characters = np.array([unit.start_char for unit in trace.units], dtype=np.int64)
+    first_tokens = np.array([unit.start_token for unit in trace.units], dtype=np.int64)
+    units = 1 + np.flatnonzero(candidates[characters[1:]])
+    tokens, before = first_tokens[units], characters[units]
+    padded = np.frombuffer(f"\0\0{trace.text}\0".encode("utf-32-le"), dtype=np.uint32)
+    return {
+        "is_boundary": is_boundary[before],
+        "documents": np.full(len(units), number),
+        "tokens": tokens,
+        "first_token": trace.increments[..., tokens].astype(np.float64),
+        "whole_unit": trace.unit_gaps()[..., units],
+        "token_before": trace.increments[..., tokens - 1].astype(np.float64),
+        "entropy": trace.entropy_nats[tokens - 1].astype(np.float64),
+        "surprisal": trace.surprisal_nats[tokens].astype(np.float64),
+        "unit_surprisal": trace.unit_surprisal_nats()[units],
+        "neighbours": np.stack([padded[before + offset] for offset in range(4)]),
+        "num_unseen": np.array([candidates.sum() - len(units)]),
+    }

@@ -1,0 +1,7 @@
+"""What boundaries are found where it is known which there are: the measure and its made-up text."""
+
+from __future__ import annotations
+
+from howfar.measures.calibration.measure import calibration
+
+__all__ = ["calibration"]

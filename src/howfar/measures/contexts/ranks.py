@@ -1,0 +1,80 @@
+"""Where any increment ranks in a corpus, by what `howfar.measures.contexts` found there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from howfar.errors import ConfigError
+from howfar.measures.contexts.measure import ALL_CLASSES, DISTRIBUTION
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_NEEDED = {"kind", "model", "layer", "head", "class", "share", "increment"}
+
+
+def read_contexts(path: str | Path) -> pl.DataFrame:
+    """Read a table of `contexts`: a Parquet file, or a folder of its parts.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    import polars as pl
+
+    try:
+        table = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ConfigError(f"{path} cannot be read ({_first_line(error)}); {_WHAT_TO_GIVE}") from error
+    if not set(table.columns) >= _NEEDED or DISTRIBUTION not in table["kind"]:
+        raise ConfigError(f"{path} is no table of contexts; {_WHAT_TO_GIVE}")
+    return table
+
+
+_WHAT_TO_GIVE = "give what `howfar measure contexts -o contexts.parquet` wrote"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def corpus_ranks(
+    table: pl.DataFrame, increments: ArrayLike, layers: Sequence[int], *, of_class: str = ALL_CLASSES
+) -> pl.DataFrame:
+    """Say which share of a corpus's tokens have an increment of at most so much.
+
+    Args:
+        table: From `contexts`, of the same model.
+        increments: `[layer, head]`, in positions.
+        layers: Their layers.
+        of_class: Compare with the tokens of this class.
+
+    Returns:
+        One row per `layer` and `head`: `corpus_percentile`, from 0.1 to 99.9, interpolated between the shares in the
+        table; null where the table has no such layer, head or class.
+    """
+    import polars as pl
+
+    of_corpus = table.filter(pl.col("kind") == DISTRIBUTION, pl.col("class") == of_class)
+    is_shared = of_corpus["layer"].is_null().all()
+    rows = []
+    for layer, of_layer in zip(layers, np.asarray(increments, np.float64), strict=True):
+        for head, increment in enumerate(of_layer.tolist()):
+            known = of_corpus.filter(
+                pl.col("head") == head, pl.lit(True) if is_shared else pl.col("layer") == layer
+            ).sort("share")
+            percentile = None if known.is_empty() else 100 * _share(known, increment)
+            rows.append({"layer": layer, "head": head, "corpus_percentile": percentile})
+    schema = {"layer": pl.Int64, "head": pl.Int64, "corpus_percentile": pl.Float64}
+    return pl.DataFrame(rows, schema=schema)
+
+
+def _share(known: pl.DataFrame, increment: float) -> float:
+    shares, quantiles = known["share"].to_numpy(), known["increment"].to_numpy()
+    at_most = shares[quantiles <= increment]
+    # Where many tokens have the same increment, all of them are at most that far.
+    return max(float(np.interp(increment, quantiles, shares)), float(at_most.max(initial=0.0)))

@@ -1,0 +1,7 @@
+"""How far positions advance at tokens of each class: the measure and its sums."""
+
+from __future__ import annotations
+
+from howfar.measures.increments.measure import increments
+
+__all__ = ["increments"]

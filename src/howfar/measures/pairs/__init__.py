@@ -1,0 +1,7 @@
+"""Are the parts of a name close together? The measure, its lists, its scores and its matched controls."""
+
+from __future__ import annotations
+
+from howfar.measures.pairs.measure import pairs
+
+__all__ = ["pairs"]

@@ -1,0 +1,89 @@
+"""Lists of multi-word entities: the ones that come with the package, and users' own."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from howfar.errors import ConfigError
+from howfar.text.classes import is_chinese_character
+
+COLUMNS = ("first", "second", "type")
+LANGUAGES = ("en", "zh")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two parts of a text that belong together, or do not.
+
+    Attributes:
+        first: The first part.
+        second: The second part.
+        type: What kind of entity it is, such as `person` or `place`.
+    """
+
+    first: str
+    second: str
+    type: str
+
+    @property
+    def separator(self) -> str:
+        """What stands between the parts: a space, but nothing between Chinese characters."""
+        return "" if is_chinese_character(self.first[-1]) and is_chinese_character(self.second[0]) else " "
+
+    @property
+    def text(self) -> str:
+        """Both parts, as they are written."""
+        return self.first + self.separator + self.second
+
+
+def bundled_pairs(language: str) -> list[Pair]:
+    """The list of entities that comes with the package.
+
+    Args:
+        language: `"en"` or `"zh"`.
+
+    Raises:
+        ConfigError: There is no list for the language.
+    """
+    if language not in LANGUAGES:
+        raise ConfigError(
+            f"there is no list of pairs for {language!r}; choose from {', '.join(LANGUAGES)} or give a CSV file"
+        )
+    source = resources.files("howfar.measures.pairs") / "data" / f"pairs_{language}.csv"
+    return _parse(source.read_text(encoding="utf-8"), f"the {language} list")
+
+
+def read_pairs(path: str | Path) -> list[Pair]:
+    """Read a list of entities from a CSV file with the columns `first`, `second` and `type`.
+
+    Raises:
+        ConfigError: The file cannot be read, lacks a column, or has an empty or repeated entry.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the pairs in {path} cannot be read ({error}); give a CSV file in UTF-8") from error
+    return _parse(text, str(path))
+
+
+def _parse(text: str, name: str) -> list[Pair]:
+    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
+    missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+    if missing:
+        raise ConfigError(f"{name} has no column {missing[0]!r}; its first line must be {','.join(COLUMNS)}")
+    pairs = []
+    for row in reader:
+        first, second, kind = ((row[column] or "").strip() for column in COLUMNS)
+        if not (first and second and kind):
+            raise ConfigError(f"{name}, line {reader.line_num}: {row} is incomplete; give {', '.join(COLUMNS)}")
+        pairs.append(Pair(first, second, kind))
+    repeated = [text for text, count in Counter(pair.text for pair in pairs).items() if count > 1]
+    if repeated:
+        raise ConfigError(f"{name} has {repeated[0]!r} more than once; keep one of them")
+    if not pairs:
+        raise ConfigError(f"{name} has no pairs; give at least one line below {','.join(COLUMNS)}")
+    return pairs

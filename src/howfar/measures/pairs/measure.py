@@ -1,0 +1,227 @@
+"""Multi-word entities: does a model place the parts of *New York* closer together, and because they are one thing?
+
+Three controls, each the same increments somewhere else:
+
+- `reversed`: the parts in the other order (*York New*), as published. The increment at the space has seen the first
+  part only, so this compares what may follow *New* with what may follow *York*.
+- `recombined`: the second part behind another entity's first (*Los York*), so that the token scored is the same.
+- `matched`: bigrams that are no entity but as frequent, and as predictable from their first part (*According to*), each
+  in passages of the corpus. What is left of a difference is not mere expectation of a continuation.
+
+In English the increment of the space between the parts is scored, as published. Chinese has none; there it is the
+first byte of the second part, and its first character (the sum over its bytes). Reversed Chinese puts other bytes
+there, which alone make a difference: trust the recombined and the matched control, whose bytes are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from howfar.corpus.corpus import Corpus
+from howfar.errors import NotMeasurableError
+from howfar.measures import statistics
+from howfar.measures.documents import NUM_BLOCKS, sample_blocks
+from howfar.measures.pairs.lists import Pair, bundled_pairs
+from howfar.measures.pairs.matching import Matching, match_chinese, match_english
+from howfar.measures.pairs.scores import SITES, Scores, scores_in_carriers, scores_in_passages
+from howfar.positions import increments_of
+from howfar.reading.run import Progress
+
+if TYPE_CHECKING:
+    import polars as pl
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+SITES_OF = {
+    ("reversed", True): ("space",),
+    ("reversed", False): ("lead byte", "character"),
+    ("recombined", True): ("character",),
+    ("recombined", False): ("lead byte", "character"),
+    ("matched", True): ("space",),
+    ("matched", False): ("lead byte",),
+}
+"""What is scored, by the control and whether a space parts the pairs; where a control puts other tokens, nothing is."""
+
+NUMBERS = (
+    *("entity_mean", "control_mean", "difference", "difference_low", "difference_high"),
+    *("share_smaller", "effect_size", "p_value", "p_holm", "largest_imbalance"),
+)
+RESOLUTION = 1e-4
+"""Differences below this, in positions, are float32's and count as none."""
+MOST_TOKENS = 400_000_000  # of the training corpus, to count bigrams in
+CARRIER_PARTS, MATCHING_PARTS, PASSAGE_PARTS = 3, 12, 10
+"""How a bar of progress is divided: about as the time is, with a corpus of 100 MB."""
+
+
+def pairs(
+    model: PreTrainedModel,
+    entities: Sequence[Pair] | None = None,
+    *,
+    language: str = "en",
+    corpus: Corpus | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> pl.DataFrame:
+    """Compare the increments inside multi-word entities with three controls.
+
+    Args:
+        model: A model with increments.
+        entities: From `read_pairs`, all of one language; the list that comes with the package where None.
+        language: Of that list, `"en"` or `"zh"`.
+        corpus: What the model was trained on; without it there is no matched control.
+        tokenizer: The model's; found by `howfar.tokenizer_of` where None.
+        seed: Of the intervals.
+        progress: Called with how many parts of the work are done and how many there are.
+
+    Returns:
+        One row per `control`, `site`, `type` of entity (`all` first), `layer` (null if shared) and `head`:
+        `entity_mean` and `control_mean` of the increments, their `difference` with 95% interval (pairs resampled),
+        `share_smaller` of the entities,
+        `effect_size` (rank-biserial, -1 to 1, negative where entities are closer together), two-sided Wilcoxon
+        `p_value`, and `p_holm`, corrected over the layers and heads of the same comparison. `largest_imbalance` of the
+        matched control is in standard deviations. `note` says why where there are no numbers.
+
+    Raises:
+        NoIncrementsError: The model has no increments.
+        NotMeasurableError: The entities are of several languages.
+    """
+    import polars as pl
+
+    increments_of(model)
+    entities = list(entities) if entities is not None else bundled_pairs(language)
+    if len({pair.separator for pair in entities}) != 1:
+        raise NotMeasurableError("some of the pairs are Chinese and some are not; measure them one after the other")
+    in_all = CARRIER_PARTS if corpus is None else CARRIER_PARTS + MATCHING_PARTS + 2 * PASSAGE_PARTS
+
+    def done(parts: int) -> None:
+        if progress is not None:
+            progress(parts, in_all)
+
+    real = scores_in_carriers(model, tokenizer, entities)
+    done(1)
+    reverse = [Pair(pair.second, pair.first, pair.type) for pair in entities]
+    rows = _compare(model, "reversed", entities, real, scores_in_carriers(model, tokenizer, reverse), seed)
+    done(2)
+    mixed = scores_in_carriers(model, tokenizer, _recombined(entities))
+    rows += _compare(model, "recombined", entities, real, mixed, seed)
+    done(CARRIER_PARTS)
+    if corpus is None:
+        rows.append({"control": "matched", "note": "not measurable: no training corpus was given to count bigrams in"})
+    else:
+        matching = match_pairs(
+            entities, corpus, tokenizer, lambda read, blocks: done(CARRIER_PARTS + MATCHING_PARTS * read // blocks)
+        )
+        ours = scores_in_passages(model, tokenizer, matching.entities.pairs, corpus)
+        done(in_all - PASSAGE_PARTS)
+        theirs = scores_in_passages(model, tokenizer, matching.controls.pairs, corpus)
+        done(in_all)
+        imbalance = {"largest_imbalance": matching.largest_imbalance}
+        rows += [row | imbalance for row in _compare(model, "matched", matching.entities.pairs, ours, theirs, seed)]
+    schema: dict[str, Any] = dict.fromkeys(("control", "site", "type"), pl.String)
+    schema |= dict.fromkeys(("layer", "head", "num_pairs"), pl.Int64)
+    schema |= dict.fromkeys(NUMBERS, pl.Float64)
+    return pl.DataFrame(rows, schema=schema | {"note": pl.String})
+
+
+def match_pairs(
+    entities: Sequence[Pair],
+    corpus: Corpus,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    progress: Progress | None = None,
+) -> Matching:
+    """Match entities with bigrams that are none, by their counts in the training part of a corpus.
+
+    Args:
+        entities: All of one language.
+        corpus: What the model was trained on.
+        tokenizer: The corpus's tokenizer, where that is not the byte tokenizer.
+        progress: Called with how many blocks of the corpus are read and how many there are.
+
+    Raises:
+        NotMeasurableError: The corpus has no training part, or no bigrams like the entities.
+    """
+    matched, times = (match_english, 1) if entities[0].separator else (match_chinese, 2)
+    number = count(1)
+
+    def blocks() -> Iterator[str]:
+        for block in sample_blocks(corpus, tokenizer, num_tokens=MOST_TOKENS):
+            yield block
+            if progress is not None:
+                progress(next(number), times * NUM_BLOCKS)
+
+    return matched(entities, blocks)
+
+
+def _recombined(entities: Sequence[Pair]) -> list[Pair]:
+    """Each second part behind the first part of another entity, of the same type where there is one."""
+    known = {pair.text for pair in entities}
+    mixed = []
+    for pair in entities:
+        same = [other for other in entities if other.type == pair.type]
+        for pool in (same, list(entities)):
+            place = pool.index(pair)
+            turned = [*pool[place + 1 :], *pool[:place]]
+            candidates = [Pair(other.first, pair.second, pair.type) for other in turned if other.first != pair.first]
+            candidates = [candidate for candidate in candidates if candidate.text not in known]
+            if candidates:
+                mixed.append(candidates[0])
+                break
+        else:
+            raise NotMeasurableError(f"{pair.text!r} cannot be recombined; give pairs with more than one first part")
+    return mixed
+
+
+def _compare(
+    model: PreTrainedModel, control: str, entities: Sequence[Pair], ours: Scores, theirs: Scores, seed: int
+) -> list[dict[str, Any]]:
+    """Test each site, type, layer and head."""
+    increments = increments_of(model)
+    layers: Sequence[int | None] = (None,) if increments.config.scope == "shared" else increments.layer_indices
+    rows = []
+    for site in SITES_OF[control, bool(entities[0].separator)]:
+        mine, other = (side[:, SITES.index(site)] for side in (ours, theirs))
+        known = ~np.isnan(mine + other).any(axis=(1, 2))
+        types = np.array([pair.type for pair in entities])
+        for kind in ("all", *dict.fromkeys(types[known].tolist())):
+            chosen = known if kind == "all" else known & (types == kind)
+            tests = [
+                {"control": control, "site": site, "type": kind, "layer": layer, "head": head}
+                | _test(mine[chosen, index, head], other[chosen, index, head], seed)
+                for index, layer in enumerate(layers)
+                for head in range(mine.shape[-1])
+            ]
+            corrected = statistics.holm([test.get("p_value", np.nan) for test in tests])
+            rows += [
+                test | {"p_holm": float(p)} if "p_value" in test else test
+                for test, p in zip(tests, corrected, strict=True)
+            ]
+    return rows
+
+
+def _test(ours: NDArray[np.float64], theirs: NDArray[np.float64], seed: int) -> dict[str, Any]:
+    if len(ours) < statistics.MIN_DOCUMENTS:
+        return {"num_pairs": len(ours), "note": f"not measurable: {len(ours)} pairs are too few for a test"}
+    differences = np.where(np.abs(ours - theirs) < RESOLUTION, 0.0, ours - theirs)
+    test = statistics.wilcoxon(differences, seed=seed)
+    values = {
+        "num_pairs": len(ours),
+        "entity_mean": float(ours.mean()),
+        "control_mean": float(theirs.mean()),
+        "difference": float(test.mean_difference.value),
+    }
+    if not test.num_different:
+        return values | {
+            "note": "not measurable: the increment is the same for every pair, it depends on the token alone"
+        }
+    return values | {
+        "difference_low": float(test.mean_difference.low),
+        "difference_high": float(test.mean_difference.high),
+        "share_smaller": float((differences < 0).mean()),
+        "effect_size": test.effect_size,
+        "p_value": test.p_value,
+    }

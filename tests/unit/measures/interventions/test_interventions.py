@@ -1,0 +1,107 @@
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from howfar.errors import ConfigError, NoIncrementsError, NotMeasurableError
+from howfar.measures.interventions import interventions
+from howfar.measures.interventions.replacements import REPLACEMENTS
+from howfar.positions import override
+from howfar.training.evaluation import token_losses
+from support.copying import INCREMENT, copying_model, repeating_texts
+
+TEXTS = repeating_texts(12)
+CONSTANT = ("set to mean", "shuffled", "shuffled in class")
+MOVING = ("set to one", "one gap widened", "one gap closed")
+
+
+@pytest.fixture(scope="module")
+def table() -> pl.DataFrame:
+    """Layer 0 finds the letter to copy by its position; layer 1 attends to everything alike. All increments are 2."""
+    return interventions(copying_model(blind_second_layer=True), TEXTS)
+
+
+def rows(table: pl.DataFrame, layer: int | None, *kinds: str) -> pl.DataFrame:
+    return table.filter(pl.col("layer").eq_missing(layer), pl.col("kind").is_in(kinds))
+
+
+def test_every_kind_and_layer_has_a_row(table: pl.DataFrame) -> None:
+    assert table.height == 3 * len(REPLACEMENTS) - 1  # a swap of all layers at once would be none
+    assert table["note"].null_count() == table.height
+    assert set(table["num_documents"]) == {12}
+
+
+def test_finds_the_layer_that_uses_positions(table: pl.DataFrame) -> None:
+    found = rows(table, 0, *MOVING)
+    assert found.height == 3
+    assert (found["change_low"] > 0.1).all()
+    assert (found["attention_change_low"] > 0.01).all()
+    assert rows(table, None, "set to one")["change"].item() == pytest.approx(
+        rows(table, 0, "set to one")["change"].item()
+    )
+
+
+def test_set_to_one_costs_what_the_losses_say(table: pl.DataFrame) -> None:
+    model, windows = copying_model(), [np.array([256, *text.encode()]) for text in TEXTS]
+    plain = token_losses(model, windows)
+    with override(model, lambda layer, own: torch.ones_like(own)):
+        changed = token_losses(model, windows)
+    row = rows(table, 0, "set to one")
+    assert row["change"].item() == pytest.approx(float((changed - plain).mean()), rel=1e-4)
+    assert row["num_bytes"].item() == sum(map(len, TEXTS))
+    assert row["moved"].item() == pytest.approx(INCREMENT - 1)
+
+
+def test_finds_nothing_where_attention_is_blind_to_positions(table: pl.DataFrame) -> None:
+    found = rows(table, 1, *MOVING)
+    assert found.height == 3
+    assert (found["moved"] > 0).all()
+    for column in ("change", "control", "beyond_control", "attention_change", "attention_control"):
+        assert (found[column].abs() < 1e-6).all()
+
+
+def test_finds_nothing_where_increments_do_not_differ(table: pl.DataFrame) -> None:
+    for layer in (0, 1, None):
+        found = rows(table, layer, *CONSTANT)
+        assert found.height == 3
+        for column in ("moved", "change", "control", "attention_change"):
+            assert (found[column].abs() < 1e-6).all()
+
+
+def test_only_bytes_behind_the_gap_count(table: pl.DataFrame) -> None:
+    assert rows(table, 0, "one gap closed")["num_bytes"].item() < sum(map(len, TEXTS))
+
+
+def test_attention_is_compared_on_some_documents_and_switched_back() -> None:
+    model = copying_model()
+    before = model.config._attn_implementation
+    few = interventions(model, TEXTS, kinds=["set to one"], num_attention_documents=10, batch_size=4)
+    everyone = interventions(model, TEXTS, kinds=["set to one"], num_attention_documents=12, batch_size=5)
+    assert few["change"].item() == pytest.approx(everyone["change"].item())
+    assert few["attention_change"].item() == pytest.approx(everyone["attention_change"].item(), rel=0.1)
+    assert model.config._attn_implementation == before != "eager"
+
+
+def test_shared_increments_cannot_be_swapped() -> None:
+    model = copying_model(increments={"scope": "shared"}, blind_second_layer=True)
+    table = interventions(model, TEXTS, kinds=["swapped with next layer", "set to one"])
+    swapped = table.filter(kind="swapped with next layer")
+    assert swapped["change"].null_count() == swapped.height == 2
+    assert set(swapped["note"]) == {"not measurable: all layers share their increments"}
+    assert rows(table, 1, "set to one")["change"].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_single_layer_cannot_be_swapped() -> None:
+    table = interventions(copying_model(), TEXTS, kinds=["swapped with next layer"])
+    assert table["note"].item() == "not measurable: there is only one layer"
+
+
+def test_refusals() -> None:
+    with pytest.raises(ConfigError, match="no intervention 'doubled'; choose from set to one, "):
+        interventions(copying_model(), TEXTS, kinds=["doubled"])
+    with pytest.raises(NoIncrementsError, match="has no increments"):
+        interventions(copying_model(increments=None), TEXTS)
+    with pytest.raises(NotMeasurableError, match="accumulate=False"):
+        interventions(copying_model(increments={"accumulate": False}), TEXTS)
+    with pytest.raises(NotMeasurableError, match="9 documents with text give no interval; give at least 10"):
+        interventions(copying_model(), TEXTS[:9])

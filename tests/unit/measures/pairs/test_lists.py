@@ -1,0 +1,56 @@
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from howfar.errors import ConfigError
+from howfar.measures.pairs.lists import Pair, bundled_pairs, read_pairs
+
+
+@pytest.mark.parametrize(("language", "at_least", "separator"), [("en", 150, " "), ("zh", 100, "")])
+def test_bundled_lists(language: str, at_least: int, separator: str) -> None:
+    pairs = bundled_pairs(language)
+    assert len(pairs) >= at_least
+    assert {pair.separator for pair in pairs} == {separator}
+    counts = Counter(pair.type for pair in pairs)
+    assert set(counts) == {"person", "place", "organisation", "work", "title", "event", "compound term"}
+    assert min(counts.values()) >= 10
+
+
+def test_text_of_a_pair() -> None:
+    assert Pair("New", "York", "place").text == "New York"
+    assert Pair("北京", "大学", "organisation").text == "北京大学"
+
+
+def test_reads_a_list_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text("type,first,second,note\nplace, Den ,Haag,x\n", encoding="utf-8")
+    assert read_pairs(path) == [Pair("Den", "Haag", "place")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("first,second\na,b\n", "has no column 'type'; its first line must be first,second,type"),
+        ("first,second,type\na,,x\n", "line 2: .* is incomplete"),
+        ("first,second,type\na\n", "line 2: .* is incomplete"),
+        ("first,second,type\na,b,x\na,b,y\n", "has 'a b' more than once"),
+        ("first,second,type\n", "has no pairs"),
+        ("", "has no column 'first'"),
+    ],
+)
+def test_refuses_bad_lists(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=message):
+        read_pairs(path)
+
+
+def test_refuses_what_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_pairs(tmp_path / "none.csv")
+    (tmp_path / "latin.csv").write_bytes(b"first,second,type\nSaarbr\xfccken,x,y\n")
+    with pytest.raises(ConfigError, match=r"cannot be read .*; give a CSV file in UTF-8"):
+        read_pairs(tmp_path / "latin.csv")
+    with pytest.raises(ConfigError, match="no list of pairs for 'de'; choose from en, zh"):
+        bundled_pairs("de")

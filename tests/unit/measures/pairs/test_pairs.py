@@ -1,0 +1,203 @@
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import polars as pl
+import pytest
+import torch
+
+from howfar.corpus.corpus import Corpus
+from howfar.errors import NoIncrementsError, NotMeasurableError
+from howfar.measures.pairs.lists import Pair
+from howfar.measures.pairs.measure import match_pairs, pairs
+from howfar.measures.pairs.scores import find_passages
+from howfar.models.modeling import HowFarForCausalLM
+from howfar.positions import override
+from support.copying import copying_model
+
+PLACES = """
+    Amber Alley, Birch Brook, Cedar Creek, Delta Downs, Ember Edges, Flint Falls, Grove Gates, Haven Hills,
+    Ivory Isles, Jewel Jetty, Karst Knoll, Lotus Lakes, Maple Marsh, North Nooks, Ochre Oasis, Pearl Ponds
+"""
+ENTITIES = [Pair(*place.split(), "place") for place in PLACES.split(",")]
+FIRSTS = [pair.first for pair in ENTITIES]
+CHINESE = [
+    Pair(first, second, "place")
+    for first, second in zip("东西南北上下左右前后高低大小新旧", "山水河湖海江岛城镇村园林门桥路塔", strict=True)
+]
+
+
+@contextmanager
+def increments_by_bytes(model: HowFarForCausalLM, rule: Callable[[bytes], float]) -> Iterator[None]:
+    """Give each token the increment that a rule reads from the bytes up to it."""
+    seen: list[torch.Tensor] = []
+    hook = model.register_forward_pre_hook(lambda _, args, kwargs: seen.append(kwargs["input_ids"]), with_kwargs=True)
+
+    def planted(layer: int, own: torch.Tensor) -> torch.Tensor:
+        rows = [bytes(token % 256 for token in row) for row in seen[-1].tolist()]
+        return torch.tensor([[rule(row[max(0, t - 19) : t + 1]) for t in range(len(row))] for row in rows])[:, None]
+
+    try:
+        with override(model, planted):
+            yield
+    finally:
+        hook.remove()
+
+
+def pseudo_random(text: bytes) -> float:
+    """Between 1 and 2, by the last four bytes."""
+    return 1 + (int.from_bytes(text[-4:]) * 2246822519 % 2**32) / 2**32
+
+
+def closer_behind(firsts: list[str], byte: bytes, by: float) -> Callable[[bytes], float]:
+    """Closer by so much at the byte behind any of some words; pseudo-random otherwise."""
+    endings = tuple(first.encode() + byte for first in firsts)
+    return lambda text: pseudo_random(text) - (by if text.endswith(endings) else 0)
+
+
+def row(table: pl.DataFrame, control: str, site: str) -> dict[str, object]:
+    return table.filter(control=control, site=site, type="all").row(0, named=True)
+
+
+def test_reversed_order_finds_a_planted_effect() -> None:
+    model = copying_model()
+    with increments_by_bytes(model, closer_behind(FIRSTS, b" ", by=1.5)):
+        found = row(pairs(model, ENTITIES), "reversed", "space")
+    assert found["num_pairs"] == 16
+    assert found["difference"] == pytest.approx(-1.5, abs=0.5)
+    assert (found["share_smaller"], found["effect_size"]) == (1.0, -1.0)
+    assert found["p_value"] == pytest.approx(2 / 2**16)  # every one of sixteen differences is below 0
+    assert found["p_holm"] == found["p_value"]  # one layer
+    assert found["difference_high"] < -1
+
+
+def test_finds_no_effect_where_there_is_none() -> None:
+    model = copying_model()
+    with increments_by_bytes(model, pseudo_random):
+        table = pairs(model, ENTITIES)
+    for control, site in (("reversed", "space"), ("recombined", "character")):
+        found = row(table, control, site)
+        assert found["p_value"] > 0.01
+        assert abs(found["effect_size"]) < 0.7
+
+
+def test_recombined_holds_the_scored_byte_fixed() -> None:
+    model = copying_model()
+    endings = tuple(
+        pair.text.encode()[: len(pair.first) + 2] for pair in ENTITIES
+    )  # up to the second word's first letter
+
+    def together(text: bytes) -> float:
+        return 0.5 if text.endswith(endings) else 1.0
+
+    with increments_by_bytes(model, together):
+        table = pairs(model, ENTITIES)
+    found = row(table, "recombined", "character")
+    assert (found["entity_mean"], found["control_mean"], found["share_smaller"]) == (0.5, 1.0, 1.0)
+    # The space between the words has not seen the second one.
+    assert row(table, "reversed", "space")["note"].startswith(
+        "not measurable: the increment is the same for every pair"
+    )
+
+
+def test_chinese_is_scored_at_the_second_part() -> None:
+    model = copying_model()
+    begun = {pair.text.encode()[:4] for pair in CHINESE}
+
+    def closer(text: bytes) -> float:
+        return 0.5 if text[-4:] in begun else 1.0
+
+    with increments_by_bytes(model, closer):
+        table = pairs(model, CHINESE)
+    assert table.filter(type="all").select("control", "site").rows()[:4] == [
+        ("reversed", "lead byte"),
+        ("reversed", "character"),
+        ("recombined", "lead byte"),
+        ("recombined", "character"),
+    ]
+    # Three bytes of 1 make up a character; the first one is closer.
+    assert row(table, "reversed", "lead byte")["entity_mean"] == 0.5
+    assert row(table, "reversed", "character")["entity_mean"] == 2.5
+    assert row(table, "reversed", "character")["control_mean"] == 3.0
+
+
+def test_without_a_corpus_there_is_no_matched_control() -> None:
+    found = pairs(copying_model(), ENTITIES).filter(control="matched")
+    assert found["note"].item() == "not measurable: no training corpus was given to count bigrams in"
+
+
+@pytest.fixture
+def corpus(make_corpus: Callable[..., Corpus]) -> Corpus:
+    """Entities and bigrams of grammar, alike in counts: sixteen of each, 20 times, half of the time in company."""
+    others = [word.upper() for word in FIRSTS]
+    lines = [f"we saw {pair.text} today and {pair.first} too" for pair in ENTITIES]
+    lines += [f"we saw {other} of old and {other} too" for other in others]
+    return make_corpus(en=([f"{line} {number}" for number in range(20) for line in lines], ["nothing"]))
+
+
+def test_matched_control_finds_a_planted_effect(corpus: Corpus) -> None:
+    model = copying_model()
+    with increments_by_bytes(model, closer_behind(FIRSTS, b" ", by=1.5)):
+        found = row(pairs(model, ENTITIES, corpus=corpus), "matched", "space")
+    assert found["num_pairs"] == 16
+    assert (found["share_smaller"], found["effect_size"]) == (1.0, -1.0)
+    assert found["largest_imbalance"] < 0.1
+
+
+def test_matched_control_does_not_take_expectation_for_grouping(corpus: Corpus) -> None:
+    """Where spaces are close behind every word that is often continued alike, entities are nothing special."""
+    model = copying_model()
+    alike = closer_behind([*FIRSTS, *(word.upper() for word in FIRSTS)], b" ", by=1.5)
+    with increments_by_bytes(model, alike):
+        table = pairs(model, ENTITIES, corpus=corpus)
+    assert row(table, "reversed", "space")["share_smaller"] == 1.0  # as published, it would count as grouping
+    assert row(table, "matched", "space")["p_value"] > 0.05
+
+
+def test_progress_goes_steadily_to_its_end(corpus: Corpus) -> None:
+    for given, in_all in ((None, 3), (corpus, 35)):
+        told: list[tuple[int, int]] = []
+        pairs(copying_model(), ENTITIES, corpus=given, progress=lambda *parts: told.append(parts))  # noqa: B023
+        assert told[:3] == [(1, in_all), (2, in_all), (3, in_all)]
+        assert told[-1] == (in_all, in_all)
+        assert told == sorted(told)
+
+
+def test_blocks_are_counted_as_they_are_read(corpus: Corpus, make_corpus: Callable[..., Corpus]) -> None:
+    told: list[tuple[int, int]] = []
+    match_pairs(ENTITIES, corpus, progress=lambda *blocks: told.append(blocks))
+    assert told == [(number, 64) for number in range(1, len(told) + 1)]
+    assert len(told) > 32
+
+
+def test_passages_are_taken_from_different_documents(make_corpus: Callable[..., Corpus]) -> None:
+    texts = [
+        "New York and New York",
+        "NewYork, aNew York, New Yorker",
+        *(f"{number}: in New York" for number in range(9)),
+    ]
+    corpus = make_corpus(en=(texts, ["held out: (New York)"]))
+    found = [before for _, before, _ in find_passages([Pair("New", "York", "place")], corpus, None)]
+    assert found == ["held out: (", "", "0: in ", "1: in ", "2: in "]
+
+
+def test_few_pairs_of_a_type_are_not_tested() -> None:
+    mixed = [*ENTITIES, Pair("Big", "Tree", "compound term")]
+    table = pairs(copying_model(), mixed).filter(control="reversed", type="compound term")
+    assert table["note"].item() == "not measurable: 1 pairs are too few for a test"
+    assert table["difference"].item() is None
+
+
+def test_shared_increments_depend_on_the_token_alone() -> None:
+    model = copying_model(increments={"scope": "shared"}, blind_second_layer=True)
+    table = pairs(model, ENTITIES).filter(control="reversed", type="all")
+    assert table.select("layer", "p_value").rows() == [(None, None)]
+    assert "it depends on the token alone" in table["note"].item()
+
+
+def test_refusals() -> None:
+    with pytest.raises(NoIncrementsError):
+        pairs(copying_model(increments=None), ENTITIES)
+    with pytest.raises(NotMeasurableError, match="some of the pairs are Chinese and some are not"):
+        pairs(copying_model(), [*ENTITIES, *CHINESE])
+    with pytest.raises(NotMeasurableError, match="'Big Tree' cannot be recombined"):
+        pairs(copying_model(), [Pair("Big", "Tree", "x"), Pair("Big", "House", "x")])
