@@ -21,6 +21,7 @@ from howfar.corpus.corpus import Corpus
 from howfar.errors import NoIncrementsError
 from howfar.measures.statistics import ratio
 from howfar.models.bundled import FOLDER
+from howfar.models.manifest import write_manifest
 from howfar.training.checkpoints import read_record, write_record
 from howfar.training.evaluation import DocumentLosses, document_losses
 
@@ -69,6 +70,7 @@ def main() -> None:
     howfar.save(model, folder)
     for file in ("tokenizer.json", "tokenizer_config.json", "log.json"):
         (folder / file).unlink(missing_ok=True)  # the byte tokenizer is code, and the log stays with the run
+    write_manifest(folder)
     model = howfar.load(folder)
     held_out = Corpus.open(arguments.held_out).held_out
     losses = document_losses(model, held_out, length=model.config.max_position_embeddings)

@@ -11,7 +11,7 @@ from howfar.errors import CheckpointError, ModelNotFoundError
 from howfar.models.bundled import DEFAULT_NAME, FOLDER, bundled_models
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
-_HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt"]  # no pickles, no code
+_HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]  # no pickles, no code
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 

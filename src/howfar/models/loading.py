@@ -15,6 +15,7 @@ from howfar.models.bundled import DEFAULT_NAME
 from howfar.models.configuration import HowFarConfig
 from howfar.models.folders import find_model
 from howfar.models.grafts import GRAFT_FILE, load_graft, remember_base, save_graft
+from howfar.models.manifest import verified, write_manifest
 from howfar.models.pretrained import load_pretrained, load_tokenizer, quiet_transformers
 from howfar.positions import increments_of
 from howfar.text.tokenizer import VOCABULARY_SIZE, byte_tokenizer
@@ -54,11 +55,12 @@ def load(
     options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
     if attn_implementation is not None:
         options["attn_implementation"] = attn_implementation
-    if (path / GRAFT_FILE).is_file():
-        model = load_graft(path, **options)
-    else:
-        model = load_pretrained(path, **{"dtype": torch.float32, **options})
-        remember_base(model, name_or_path, path)
+    with verified(path):
+        if (path / GRAFT_FILE).is_file():
+            model = load_graft(path, **options)
+        else:
+            model = load_pretrained(path, **{"dtype": torch.float32, **options})
+            remember_base(model, name_or_path, path)
     model.name_or_path = model.config._name_or_path = DEFAULT_NAME if name_or_path is None else str(name_or_path)
     return model.eval() if device is None else model.to(device).eval()
 
@@ -82,6 +84,7 @@ def save(model: PreTrainedModel, folder: str | Path) -> None:
             new, old = Path(beside, "new"), Path(beside, "old")
             with quiet_transformers():
                 _write(model, new)
+            write_manifest(new)
             if folder.exists():
                 folder.rename(old)
             new.rename(folder)

@@ -15,6 +15,7 @@ from transformers.trainer import TRAINING_ARGS_NAME
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, CorpusError, HowFarError, OutputError
+from howfar.models.manifest import write_manifest
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.text.tokenizer import byte_tokenizer
 from howfar.training.attention import maskless_attention
@@ -224,6 +225,7 @@ def _finish(trainer: IncrementTrainer, output: Path, max_held_out_windows: int |
         )
         trainer.facts["held_out"] = losses.summary()
     partial = output / ".partial"
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed while it wrote
     try:
         trainer.save_model(str(partial))
         if trainer.is_world_process_zero():
@@ -240,6 +242,7 @@ def _publish(trainer: IncrementTrainer, partial: Path, output: Path) -> None:
     log = json.dumps(trainer.state.log_history, indent=1)
     (partial / "log.json").write_text(log + "\n", encoding="utf-8")
     (partial / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle, which the record makes needless
+    write_manifest(partial)
     (output / RECORD).unlink(missing_ok=True)
     for file in partial.iterdir():
         file.replace(output / file.name)

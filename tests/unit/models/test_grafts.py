@@ -24,6 +24,7 @@ from howfar.models.grafts import (
 )
 from howfar.models.loading import load, save, tokenizer_of
 from howfar.models.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS, add_lora, has_lora, merge_lora
+from howfar.models.manifest import MANIFEST_FILE
 from howfar.models.publishing import push_to_hub
 from howfar.positions import IncrementConfig, attach, increments_of, override
 from support.grafts import make_base
@@ -161,9 +162,10 @@ def test_the_fingerprint_is_that_of_the_base_whatever_its_type_and_what_was_adde
 
 @pytest.fixture
 def saved(base: Path, tmp_path: Path) -> Path:
-    """A graft with an adapter, and its base at hand to be exchanged."""
+    """A graft with an adapter and no list of its files, and its base at hand to be exchanged."""
     own = shutil.copytree(base, tmp_path / "base")
     save(grafted(own, lora=True), tmp_path / "graft")
+    (tmp_path / "graft" / MANIFEST_FILE).unlink()
     return tmp_path / "graft"
 
 
@@ -186,6 +188,9 @@ def test_a_base_with_other_settings_is_refused(saved: Path) -> None:
 def test_a_lost_adapter_is_missed(base: Path, tmp_path: Path) -> None:
     save(grafted(base, lora=True), tmp_path / "graft")
     (tmp_path / "graft" / ADAPTER_CONFIG).unlink()
+    with pytest.raises(CheckpointError, match=r"adapter_config\.json is missing or damaged"):
+        load(tmp_path / "graft")
+    (tmp_path / "graft" / MANIFEST_FILE).unlink()
     with pytest.raises(CheckpointError, match=r"adapter_config\.json is missing; save or download the graft again"):
         load(tmp_path / "graft")
 

@@ -1,0 +1,169 @@
+"""The list of a saved model's files, with their sizes and hashes: written when it is saved, checked when it is loaded.
+
+Sizes and small files are checked before anything is read. Weights are hashed in threads of their own while the model
+is built, since hashing (1.1 GB a second on one core) takes about as long as reading. A folder without a list was
+written by others, or before there were lists; then only what its tensors tell by themselves is checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from howfar.errors import CheckpointError
+
+MANIFEST_FILE = "howfar_files.json"
+FORMAT_VERSION = 1
+
+FOR_READERS = ("README.md", "card.md", "training.json", "log.json")
+"""Files that say something of a model and decide nothing about it; people may edit them."""
+SELF_CHECKED = ("howfar.json",)
+"""Files that hold a hash of their own, because a part of them may be edited; only their presence is checked here."""
+_READ = (
+    "*.safetensors", "*.index.json", "*config.json", "*token*.json", "vocab.*", "merges.txt", "*.jinja", *SELF_CHECKED,
+)  # fmt: skip
+"""Files that change a model by being there at all, so none may be added to those listed."""
+_SMALL = 2**20
+_NUM_THREADS = 4
+
+
+def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Size and SHA-256 of each file in a folder, by name; not of those below it, nor of those `FOR_READERS`.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    return {
+        path.name: {} if path.name in SELF_CHECKED else {"bytes": path.stat().st_size, "sha256": sha256(path)}
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name not in (MANIFEST_FILE, *FOR_READERS)
+    }
+
+
+def write_manifest(folder: Path) -> None:
+    """List a saved model's files, last of all, and give them all the mode that new files have here.
+
+    Raises:
+        OSError: A file cannot be read or written.
+    """
+    manifest = {"format_version": FORMAT_VERSION, "files": describe_files(folder)}
+    path = folder / MANIFEST_FILE
+    path.unlink(missing_ok=True)
+    path.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    mode = path.stat().st_mode
+    for name in manifest["files"]:  # safetensors writes for its owner alone
+        (folder / name).chmod(mode)
+
+
+@contextmanager
+def verified(folder: Path, *, hashes: bool = True) -> Iterator[None]:
+    """Check a folder against its list, if it has one, while the block loads what lies in it.
+
+    Args:
+        folder: A saved model.
+        hashes: Whether to compare hashes of files above 1 MB too, not only their sizes.
+
+    Raises:
+        CheckpointError: A file is missing, added, damaged or changed, or the list is.
+    """
+    listed = read_manifest(folder)
+    if listed is None:
+        yield
+        return
+    check_listed(folder, listed)
+    large = {name: entry for name, entry in listed.items() if hashes and entry.get("bytes", 0) > _SMALL}
+    with ThreadPoolExecutor(_NUM_THREADS) as pool:
+        checks = [pool.submit(_check_hash, folder / name, entry["sha256"]) for name, entry in large.items()]
+        try:
+            yield
+        except Exception:
+            for check in checks:  # a damaged file explains the error better than whoever read it
+                check.result()
+            raise
+        for check in checks:
+            check.result()
+
+
+def check_listed(folder: Path, listed: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check the names and sizes of a folder's files, and the hashes of small ones.
+
+    Args:
+        folder: Where the files are.
+        listed: What `describe_files` said of them.
+
+    Raises:
+        CheckpointError: A file is missing, added, damaged or changed.
+    """
+    for name, entry in listed.items():
+        path = folder / name
+        if not path.is_file():
+            raise _damaged(path, "it was saved, and is not there")
+        size = path.stat().st_size
+        if "bytes" in entry and size != entry["bytes"]:
+            raise _damaged(path, f"it has {size:,} bytes instead of {entry['bytes']:,}")
+    for path in folder.iterdir():
+        if path.name not in listed and path.name != MANIFEST_FILE and any(fnmatch(path.name, kind) for kind in _READ):
+            raise CheckpointError(
+                f"{path} was not saved with the model and would change it; take it away, or remove "
+                f"{folder / MANIFEST_FILE} if it belongs there"
+            )
+    for name, entry in listed.items():
+        if entry.get("bytes", _SMALL + 1) <= _SMALL:
+            _check_hash(folder / name, entry["sha256"])
+
+
+def read_manifest(folder: Path) -> dict[str, dict[str, Any]] | None:
+    """The files that a folder's list names, as `describe_files` gives them; None where it has no list.
+
+    Raises:
+        CheckpointError: The list is damaged, or of another version.
+    """
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        return None
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        version, listed = manifest["format_version"], dict(manifest["files"])
+        for name, entry in listed.items():
+            if Path(name).name != name or not (
+                entry == {} or (isinstance(entry["bytes"], int) and isinstance(entry["sha256"], str))
+            ):
+                raise ValueError(f"the entry of {name!r} is not one")
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({type(error).__name__}: {error}); save or download the model again, or remove "
+            "this list of its files to load it unchecked"
+        ) from None
+    if version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} has format version {version}, this howfar reads {FORMAT_VERSION}; install the one that wrote it"
+        )
+    return listed
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_hash(path: Path, expected: str) -> None:
+    try:
+        found = sha256(path)
+    except OSError as error:
+        raise _damaged(path, error.strerror or str(error)) from None
+    if found != expected:
+        raise _damaged(path, f"its SHA-256 is {found[:12]} instead of {expected[:12]}")
+
+
+def _damaged(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is missing or damaged ({reason}); save or download the model again, or remove "
+        f"{path.with_name(MANIFEST_FILE)} if you changed the file on purpose"
+    )
