@@ -9,6 +9,7 @@ import jaxtyping
 # Not in `config`, which checks what a user gives it by itself.
 CHECKED = [
     "attachment",
+    "calls",
     "checkpointing",
     "clock",
     "decoder",

@@ -1,7 +1,7 @@
 """The mechanism: positions that advance by learned increments.
 
-Reads in this order: `config`, `network` (what predicts), `clock` (what sums), `rotation` (what turns), `increments`
-(how they meet in a layer), `decoder` and `attachment` (how they meet a model), `per_head`, `observe`.
+Reads in this order: `config`, `network` (what predicts), `clock` (what sums), `rotation` (what turns), `calls` and
+`increments` (how they meet in a layer), `decoder` and `attachment` (how they meet a model), `per_head`, `observe`.
 """
 
 from typing import TYPE_CHECKING
@@ -10,8 +10,9 @@ from howfar.imports import lazily
 
 if TYPE_CHECKING:
     from howfar.positions.attachment import attach, detach, increments_of
+    from howfar.positions.calls import IncrementFunction, Recording
     from howfar.positions.config import IncrementConfig
-    from howfar.positions.increments import IncrementFunction, Increments, Recording
+    from howfar.positions.increments import Increments
     from howfar.positions.network import IncrementNetwork
     from howfar.positions.observe import override, record
 
@@ -32,8 +33,9 @@ __getattr__, __dir__ = lazily(
     __name__,
     {
         "attachment": ("attach", "detach", "increments_of"),
+        "calls": ("IncrementFunction", "Recording"),
         "config": ("IncrementConfig",),
-        "increments": ("IncrementFunction", "Increments", "Recording"),
+        "increments": ("Increments",),
         "network": ("IncrementNetwork",),
         "observe": ("override", "record"),
     },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from howfar.errors import AlreadyAttachedError, NoIncrementsError, UnsupportedModelError
 from howfar.positions import per_head
@@ -116,11 +116,15 @@ def _add_networks(increments: Increments, decoder: Decoder) -> None:
 
 def _check_identity(increments: Increments, decoder: Decoder, before: Probe) -> None:
     """Compare a probe at positions 0, 1, 2, ... to one without increments."""
-    one = [lambda layer, predicted: torch.ones_like(predicted)]
-    placed = [lambda layer, predicted: torch.arange(predicted.shape[-1], device=predicted.device)]
-    increments.overrides = one if increments.config.accumulate else placed
-    after = probe(decoder)
-    increments.overrides = []
+
+    def one(layer: int, predicted: Tensor) -> Tensor:
+        return torch.ones_like(predicted)
+
+    def placed(layer: int, predicted: Tensor) -> Tensor:
+        return torch.arange(predicted.shape[-1], device=predicted.device)
+
+    with increments.overridden_by(one if increments.config.accumulate else placed):
+        after = probe(decoder)
     if before.output is not None:
         message = "at positions 0, 1, 2, ... its output differs from what it was"
         torch.testing.assert_close(after.output, before.output, equal_nan=True, msg=message)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, cast
 
@@ -12,7 +11,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
-from howfar.errors import OverrideError
+from howfar.errors import OverrideError, UnsupportedModelError
+from howfar.positions.calls import Calls, ForwardPass, IncrementFunction, Recording
 from howfar.positions.checkpointing import is_reentrant, lead_gradients_through
 from howfar.positions.clock import clock_of, running_sum
 from howfar.positions.config import IncrementConfig
@@ -22,34 +22,13 @@ from howfar.positions.per_head import PerHeadRotation, check_attention
 from howfar.positions.rotation import Rotation
 from howfar.positions.shapes import Float
 
-IncrementFunction = Callable[[int, Tensor], Any]
-"""`fn(layer, increments)` gives increments, or what broadcasts to them; they are `[batch, head, token]`."""
-
-
-@dataclass
-class Recording:
-    """What each layer used in the latest forward pass, by decoder layer; `[batch, head, token]`, in positions."""
-
-    increments: dict[int, Tensor] = field(default_factory=dict)
-    positions: dict[int, Tensor] = field(default_factory=dict)
-
-
-@dataclass
-class _Pass:
-    """What the layers of one forward pass have in common."""
-
-    attention_mask: Any = None
-    num_past_tokens: int | Tensor = 0
-    shared_increments: Tensor | None = None
-    rotations: dict[Any, tuple[Tensor, Tensor]] = field(default_factory=dict)
-
 
 class Increments:
     """The learned positions of one model; made by `attach`, found again by `increments_of`.
 
     It owns no parameters: the networks are submodules of the model, all named `increments`. It is a plain object rather
-    than a module, so that the model keeps the structure that Transformers, PEFT and FSDP expect. What the layers of a
-    forward pass share is kept here while the pass lasts, so threads must take turns in running one model.
+    than a module, so that the model keeps the structure that Transformers, PEFT and FSDP expect. What belongs to one
+    call is kept apart for each thread, so threads may share a model.
 
     Args:
         config: The kind of increments.
@@ -65,10 +44,21 @@ class Increments:
         self.decoder = decoder
         self.layers = layers
         self.rotations = rotations
-        self.overrides: list[IncrementFunction] = []
-        self.recordings: list[Recording] = []
+        self._calls = Calls()
         self._hooks: list[RemovableHandle] = []
-        self._pass = _Pass()
+
+    @property
+    def recordings(self) -> list[Recording]:
+        """Who is told in this thread what each layer uses."""
+        return self._calls.recordings
+
+    def overridden_by(self, function: IncrementFunction) -> AbstractContextManager[None]:
+        """Replace increments for a while, in this thread; `override` is how it is called."""
+        return self._calls.within("overrides", function)
+
+    def recorded_by(self, recording: Recording) -> AbstractContextManager[None]:
+        """Tell `recording` for a while what each layer uses, in this thread; `record` is how it is called."""
+        return self._calls.within("recordings", recording)
 
     @property
     def layer_indices(self) -> tuple[int, ...]:
@@ -113,36 +103,38 @@ class Increments:
         num_past_tokens = 0 if cache is None else cache.get_seq_length()
         if isinstance(num_past_tokens, Tensor):
             num_past_tokens = num_past_tokens.clone()  # the first layer advances the cache's own
-        self._pass = _Pass(kwargs.get("attention_mask", args[1] if len(args) > 1 else None), num_past_tokens)
+        attention_mask = kwargs.get("attention_mask", args[1] if len(args) > 1 else None)
+        self._calls.passes.append(ForwardPass(attention_mask, num_past_tokens))
 
     def _end_pass(self, decoder: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """Forward hook of the decoder: let go of the pass's tensors, also when it failed."""
-        self._pass = _Pass()
+        if self._calls.passes:  # a hook before `_begin_pass` may have failed
+            self._calls.passes.pop()
 
     def _move_layer(
         self, index: int, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Forward pre-hook of a decoder layer: replace its positions by learned ones."""
-        hidden_states = args[0]
-        increments = self._increments(index, hidden_states)
+        hidden_states, current = args[0], self._current_pass(index)
+        increments = self._increments(index, hidden_states, current)
         history, clock = running_sum(increments), None
         cache = kwargs.get("past_key_values", kwargs.get("layer_past"))
         if cache is not None:
             clock = clock_of(cache, index, len(self.layers))
             history = clock.advance(index, history)
         positions = self._place(history[..., -increments.shape[-1] :], increments)
-        for recording in self.recordings:
+        for recording in self._calls.recordings:
             recording.increments[index], recording.positions[index] = increments, positions
 
         # Layers at the same positions share their cosines.
-        same_positions = self.config.scope == "shared" and not self.overrides
+        same_positions = self.config.scope == "shared" and not self._calls.overrides
         key = self.rotations[index].prefix if same_positions else index
-        rotation = self._pass.rotations.get(key)
+        rotation = current.rotations.get(key)
         if rotation is None:
             rotation = self.rotations[index](positions, kwargs["position_embeddings"][0].dtype)
             if is_reentrant(layer):
                 hidden_states, rotation = lead_gradients_through(hidden_states, rotation)
-            self._pass.rotations[key] = rotation
+            current.rotations[key] = rotation
         cos, sin = rotation
         args = (hidden_states, *args[1:])
         if not self.config.per_head:
@@ -158,19 +150,27 @@ class Increments:
         per_head_rotation = PerHeadRotation(self.rotations[index].width, rotation, keys, num_keys)
         return args, {**kwargs, "position_embeddings": still, "per_head_rotation": per_head_rotation}
 
+    def _current_pass(self, index: int) -> ForwardPass:
+        if not self._calls.passes:
+            raise UnsupportedModelError(
+                f"decoder layer {index} ran outside of {type(self.decoder).__name__}.forward, which knows the padding "
+                "and the first layer's input; call the whole model, and checkpoint it by gradient_checkpointing_enable()"
+            )
+        return self._calls.passes[-1]
+
     def _increments(
-        self, index: int, hidden_states: Float[Tensor, "batch token width"]
+        self, index: int, hidden_states: Float[Tensor, "batch token width"], current: ForwardPass
     ) -> Float[Tensor, "batch head token"]:
         """The increments of a layer's tokens, overridden, and 0 for padding."""
         if self.config.scope == "per_layer":
             increments = self.layers[index].get_submodule("increments")(hidden_states)
         else:
-            if self._pass.shared_increments is None:
-                self._pass.shared_increments = self.decoder.get_submodule("increments")(hidden_states)
-            increments = self._pass.shared_increments
-        for function in self.overrides:
+            if current.shared_increments is None:
+                current.shared_increments = self.decoder.get_submodule("increments")(hidden_states)
+            increments = current.shared_increments
+        for function in self._calls.overrides:
             increments = _like(increments, function(index, increments), index)
-        real = real_tokens(self._pass.attention_mask, increments.shape[-1], self._pass.num_past_tokens)
+        real = real_tokens(current.attention_mask, increments.shape[-1], current.num_past_tokens)
         return increments if real is None else increments.masked_fill(~real[:, None].to(increments.device), 0)
 
     def _place(

@@ -1,4 +1,4 @@
-"""Watch a model's increments, or replace them, for as long as a `with` block lasts."""
+"""Watch a model's increments, or replace them, for as long as a `with` block lasts, in the thread that entered it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from torch import nn
 
 from howfar.positions.attachment import increments_of
-from howfar.positions.increments import IncrementFunction, Recording
+from howfar.positions.calls import IncrementFunction, Recording
 
 
 @contextmanager
@@ -26,12 +26,8 @@ def record(model: nn.Module) -> Iterator[Recording]:
         NoIncrementsError: The model has no increments.
     """
     increments, recording = increments_of(model), Recording()
-    others = increments.recordings
-    increments.recordings = [*others, recording]
-    try:
+    with increments.recorded_by(recording):
         yield recording
-    finally:
-        increments.recordings = others
 
 
 @contextmanager
@@ -50,10 +46,5 @@ def override(model: nn.Module, fn: IncrementFunction) -> Iterator[None]:
         NoIncrementsError: The model has no increments.
         OverrideError: In a forward pass, if what `fn` returns does not broadcast to the increments.
     """
-    increments = increments_of(model)
-    outer = increments.overrides
-    increments.overrides = [*outer, fn]
-    try:
+    with increments_of(model).overridden_by(fn):
         yield
-    finally:
-        increments.overrides = outer
