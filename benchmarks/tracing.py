@@ -20,6 +20,7 @@ import statistics
 import time
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -27,8 +28,8 @@ from transformers import PreTrainedModel
 import howfar
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.reading.run import MAX_TOKENS
-from howfar.reading.windows import batches, cover
+from howfar.reading.reader import MAX_TOKENS
+from howfar.reading.windows import batches, cover, side_by_side
 from howfar.text.tokenizer import END_OF_DOCUMENT
 
 PASSAGE = "Marie Curie, a Polish-born physicist, won two Nobel Prizes. 居里夫人是第一位获得诺贝尔奖的女性。\n"
@@ -37,11 +38,8 @@ SMALL = {"hidden_size": 128, "intermediate_size": 384, "num_attention_heads": 4}
 
 def windows_of(piece: str, context: int, overlap: int, device: torch.device) -> list[Tensor]:
     """The batches of windows that a trace reads, ready on the device."""
-    sequence = torch.tensor([END_OF_DOCUMENT, *piece.encode()], device=device)
-    return [
-        torch.stack([sequence[window.start : window.stop] for window in batch])
-        for batch in batches(cover(len(sequence), context, overlap), MAX_TOKENS)
-    ]
+    tokens = np.array([END_OF_DOCUMENT, *piece.encode()])
+    return [side_by_side(batch).to(device) for batch in batches(cover(tokens, context, overlap), MAX_TOKENS)]
 
 
 def run_bare(model: PreTrainedModel, windows: list[Tensor]) -> None:

@@ -12,7 +12,7 @@ from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.positions import record
 from howfar.reading import trace, trace_many
-from howfar.reading.reading import surprisal_and_entropy
+from howfar.reading.head import surprisal_and_entropy
 from howfar.text.tokenizer import END_OF_DOCUMENT, byte_tokenizer
 
 CONTEXT, OVERLAP = 32, 8
@@ -136,9 +136,8 @@ def test_surprisal_and_entropy_equal_double_precision(dtype: torch.dtype, scale:
     tokens = torch.randint(1000, (3, 7))
     exact = logits.double()
     surprisal, entropy = surprisal_and_entropy(logits.clone(), tokens)
-    losses = F.cross_entropy(exact[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none")
-    torch.testing.assert_close(surprisal[:, 1:].double(), losses, rtol=1e-5, atol=1e-5)
-    assert (surprisal[:, 0] == 0).all()
+    losses = F.cross_entropy(exact.transpose(1, 2), tokens, reduction="none")
+    torch.testing.assert_close(surprisal.double(), losses, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(
         entropy.double(), torch.distributions.Categorical(logits=exact).entropy(), rtol=1e-5, atol=1e-5
     )

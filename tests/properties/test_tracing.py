@@ -24,7 +24,7 @@ def coverings(draw: st.DrawFn) -> tuple[int, int, int]:
 @given(coverings())
 def test_windows_keep_each_token_once_where_it_has_most_left_context(covering: tuple[int, int, int]) -> None:
     length, context, overlap = covering
-    windows = cover(length, context, overlap)
+    windows = cover(np.arange(length), context, overlap)
     keeper = [window for window in windows for _ in range(window.kept_from, window.stop)]
     assert len(keeper) == length
     for token, window in enumerate(keeper):
@@ -36,9 +36,13 @@ def test_windows_keep_each_token_once_where_it_has_most_left_context(covering: t
 
 @given(st.lists(coverings(), max_size=8), st.integers(1, 100))
 def test_batches_hold_every_window_once(sequences: list[tuple[int, int, int]], max_tokens: int) -> None:
-    windows = [window for index, covering in enumerate(sequences) for window in cover(*covering, sequence=index)]
+    windows = [
+        window
+        for index, (length, context, overlap) in enumerate(sequences)
+        for window in cover(np.arange(length), context, overlap, index)
+    ]
     batched = list(batches(windows, max_tokens))
-    key = lambda window: (window.sequence, window.start)  # noqa: E731
+    key = lambda window: (window.document, window.start)  # noqa: E731
     assert sorted((window for batch in batched for window in batch), key=key) == sorted(windows, key=key)
     for batch in batched:
         assert len(batch) == 1 or len(batch) * max(map(len, batch)) <= max_tokens

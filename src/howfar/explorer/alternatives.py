@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from howfar.explorer.passages import Passage
-from howfar.positions import increments_of, record
+from howfar.explorer.passages import place_in
+from howfar.positions import increments_of
+from howfar.reading.reader import Reader
+from howfar.reading.windows import Window
 
 if TYPE_CHECKING:
     import polars as pl
-    from transformers import PreTrainedModel
 
 LARGEST_VOCABULARY = 1024  # above that, only the likeliest tokens are tried
 NUM_LIKELIEST = 256
@@ -58,33 +60,25 @@ class Alternatives:
         )
 
 
-@torch.inference_mode()
-def read_alternatives(model: PreTrainedModel, passage: Passage, token: int) -> Alternatives:
+def read_alternatives(reader: Reader, passage: Window, token: int) -> Alternatives:
     """Put every token of the vocabulary in a token's place and read its increments.
 
-    The text before is read once; each candidate continues it from the same cache.
-
     Args:
-        model: A model with increments.
+        reader: Of a model with increments.
         passage: A passage that holds the token.
         token: The token of the text.
 
     Raises:
         NoIncrementsError: The model has no increments.
     """
-    layers = increments_of(model).layer_indices
-    place = passage.index_of(token)
-    tokens = torch.from_numpy(passage.token_ids).to(model.device)
-    own = int(tokens[place])
-    vocabulary_size = model.get_input_embeddings().num_embeddings
-    output = model(input_ids=tokens[None, :place], use_cache=True)
-    candidates = torch.arange(vocabulary_size, device=tokens.device)
-    if vocabulary_size > LARGEST_VOCABULARY:
-        likeliest = output.logits[0, -1].topk(NUM_LIKELIEST).indices
-        candidates = torch.cat((likeliest, tokens[place, None])).unique()
-    cache = output.past_key_values
-    cache.batch_repeat_interleave(len(candidates))
-    with record(model) as recording:
-        model(input_ids=candidates[:, None], past_key_values=cache, use_cache=True)
-    increments = np.stack([recording.increments[layer][..., 0].T.cpu().numpy() for layer in layers])
-    return Alternatives(own, candidates.cpu().numpy(), layers, increments, len(candidates) == vocabulary_size)
+    increments_of(reader.model)
+    place = place_in(passage, token)
+    own, vocabulary_size = int(passage.tokens[place]), reader.vocabulary_size
+
+    def candidates(logits: Tensor) -> Tensor:
+        if vocabulary_size <= LARGEST_VOCABULARY:
+            return torch.arange(vocabulary_size)
+        return torch.cat((logits.topk(NUM_LIKELIEST).indices.cpu(), torch.tensor([own]))).unique()
+
+    token_ids, increments = reader.read_next(passage.tokens[:place], candidates)
+    return Alternatives(own, token_ids, reader.layers, increments, len(token_ids) == vocabulary_size)

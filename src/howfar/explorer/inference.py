@@ -14,33 +14,23 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from howfar.errors import BusyError, ModelNotFoundError, TextError
 from howfar.explorer.alternatives import Alternatives, read_alternatives
-from howfar.explorer.passages import Attention, Passage, Reading, attend, read
+from howfar.explorer.passages import Attention, Reading, attend, passage_around, read
 from howfar.explorer.what_if import Edit, WhatIf
-from howfar.models.loading import load, tokenizer_of
+from howfar.models.loading import load
 from howfar.reading import Trace, trace
-from howfar.reading.reading import Reader
-from howfar.reading.run import document_mark
+from howfar.reading.reader import Reader
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 MAX_WAITING = 64  # requests in the queue
 MAX_CHARACTERS = 50_000  # of a text
 MAX_REMEMBERED = 1_000_000  # characters of the texts whose answers are kept
 COST_OF_AN_ANSWER = 2_000  # in the same unit, for small ones
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    mark: int
-    layers: tuple[int, ...]
 
 
 class Inference:
@@ -53,7 +43,7 @@ class Inference:
 
     def __init__(self, models: dict[str, str | None], max_waiting: int = MAX_WAITING) -> None:
         self._sources = dict(models)
-        self._loaded: dict[str, _Loaded] = {}
+        self._readers: dict[str, Reader] = {}
         self._answers: OrderedDict[Hashable, tuple[Future[Any], int]] = OrderedDict()
         self._lock = threading.Lock()
         self._places = threading.Semaphore(max_waiting)
@@ -90,7 +80,7 @@ class Inference:
         """
         check_text(text)
         return self._answer(
-            ("trace", name, text), len(text), lambda loaded: trace(loaded.model, text, loaded.tokenizer)
+            ("trace", name, text), len(text), lambda reader: trace(reader.model, text, reader.tokenizer)
         )
 
     def what_if(self, name: str, text: str, edit: Edit) -> WhatIf:
@@ -112,8 +102,8 @@ class Inference:
         """
         document = self.trace(name, text)
 
-        def ask(loaded: _Loaded) -> Attention:
-            return attend(loaded.model, Passage.around(document, token, loaded.mark), token)
+        def ask(reader: Reader) -> Attention:
+            return attend(reader, passage_around(reader, document, token), token)
 
         return self._answer(("attention", name, text, token), 0, ask)
 
@@ -126,26 +116,26 @@ class Inference:
         """
         document = self.trace(name, text)
 
-        def ask(loaded: _Loaded) -> Alternatives:
-            return read_alternatives(loaded.model, Passage.around(document, token, loaded.mark), token)
+        def ask(reader: Reader) -> Alternatives:
+            return read_alternatives(reader, passage_around(reader, document, token), token)
 
         return self._answer(("alternatives", name, text, token), 0, ask)
 
     def _reading(self, name: str, text: str, edit: Edit) -> Reading:
         document = self.trace(name, text)
 
-        def ask(loaded: _Loaded) -> Reading:
+        def ask(reader: Reader) -> Reading:
             last = edit.tokens[1] - 1
-            passage = Passage.around(document, last, loaded.mark)
+            passage = passage_around(reader, document, last)
 
             def change(layer: int, increments: Any) -> Any:
                 return edit.in_passage(passage, layer, increments)
 
-            return read(loaded.model, passage, last, None if edit.is_none else change)
+            return read(reader, passage, last, None if edit.is_none else change)
 
         return self._answer(("reading", name, text, edit), 0, ask)
 
-    def _answer(self, key: Hashable, size: int, ask: Callable[[_Loaded], Any]) -> Any:
+    def _answer(self, key: Hashable, size: int, ask: Callable[[Reader], Any]) -> Any:
         """Answer a request, or wait for the answer to an equal one."""
         with self._lock:
             if key in self._answers:
@@ -162,7 +152,7 @@ class Inference:
                 self._answers.pop(key, None)
             raise
 
-    def _submit(self, key: Any, ask: Callable[[_Loaded], Any]) -> Future[Any]:
+    def _submit(self, key: Any, ask: Callable[[Reader], Any]) -> Future[Any]:
         if not self._places.acquire(blocking=False):
             raise BusyError("too many texts are waiting for the model; type on in a moment")
         future = self._worker.submit(lambda: ask(self._model(key[1])))
@@ -175,17 +165,17 @@ class Inference:
             _, (_, cost) = self._answers.popitem(last=False)
             in_all -= cost
 
-    def _ready(self, name: str) -> _Loaded:
-        return self._loaded.get(name) or self._worker.submit(self._model, name).result()
+    def _ready(self, name: str) -> Reader:
+        return self._readers.get(name) or self._worker.submit(self._model, name).result()
 
-    def _model(self, name: str) -> _Loaded:
+    def _model(self, name: str) -> Reader:
         if name not in self._sources:
             raise ModelNotFoundError(f"this page has no model {name!r}; it has {', '.join(self.names)}")
-        if name not in self._loaded:
-            model = load(self._sources[name])
-            tokenizer = tokenizer_of(model)
-            self._loaded[name] = _Loaded(model, tokenizer, document_mark(tokenizer), Reader.of(model).layers)
-        return self._loaded[name]
+        if name not in self._readers:
+            reader = Reader(load(self._sources[name]))
+            _ = reader.tokenizer, reader.mark, reader.layers  # found now, and refused now if there are none
+            self._readers[name] = reader
+        return self._readers[name]
 
 
 def check_text(text: str) -> None:

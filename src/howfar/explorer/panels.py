@@ -159,9 +159,9 @@ def attention_view(inference: Inference, document: Document, at: int, layer: int
     weights = np.stack([row.weights for row in rows]).mean(axis=0)
     of = "all layers, mean over heads" if layer is None else f"layer {layer}, head by head"
     said = f"Of what it reads here ({of}), {weights[-1]:.0%} is the selected {cells.token_noun} itself"
-    if attention.passage.first < 0:
+    if not attention.passage.start:
         said += f" and {weights[0]:.0%} the mark at the beginning of the text"
-    arguments = (cells, rows, token, attention.passage.first)
+    arguments = (cells, rows, token, attention.passage.start - 1)
     arcs, points = attention_arcs(*arguments, theme=theme), attention_by_distance(*arguments, theme=theme)
     label = cells.labels[document.selected(at)]
     return _view(

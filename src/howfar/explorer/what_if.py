@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from howfar.explorer.passages import Passage, Reading
+from howfar.explorer.passages import Reading, place_in
+from howfar.reading.windows import Window
 from howfar.text.spans import token_bytes
 
 if TYPE_CHECKING:
@@ -43,14 +44,14 @@ class Edit:
         """Whether it changes nothing."""
         return self.factor == 1.0 and not self.plain
 
-    def in_passage(self, passage: Passage, layer: int, increments: Tensor) -> Tensor:
+    def in_passage(self, passage: Window, layer: int, increments: Tensor) -> Tensor:
         """The edited increments of a layer, `[batch, head, token]`."""
         if self.layer is not None and layer != self.layer:
             return increments
         edited = increments.clone()
         if self.plain:
             return edited.fill_(1.0)
-        first, stop = (passage.index_of(token) for token in self.tokens)
+        first, stop = (place_in(passage, token) for token in self.tokens)
         edited[..., first:stop] *= self.factor
         return edited
 
@@ -84,8 +85,8 @@ class WhatIf:
         import polars as pl
 
         passage, trace = self.before.passage, cells.trace
-        tokens = np.arange(self.edit.tokens[1], passage.stop)
-        before, after = (side.surprisal_nats[tokens - passage.first] for side in (self.before, self.after))
+        tokens = np.arange(self.edit.tokens[1], passage.stop - 1)
+        before, after = (side.surprisal_nats[place_in(passage, 0) + tokens] for side in (self.before, self.after))
         data = trace.text.encode()
         return pl.DataFrame(
             {
@@ -105,9 +106,9 @@ class WhatIf:
 
         passage, ends = self.before.passage, cells.end_tokens
         starts = ends - cells.num_tokens
-        inside = np.flatnonzero((starts > passage.first) & (ends <= passage.stop))
+        inside = np.flatnonzero((starts >= passage.start) & (ends < passage.stop))
         before, after = (
-            np.add.reduceat(side.increments[..., 1:].astype(np.float64), starts[inside] - passage.first - 1, axis=-1)
+            np.add.reduceat(side.increments[..., 1:].astype(np.float64), starts[inside] - passage.start, axis=-1)
             for side in (self.before, self.after)
         )
         layer, head, cell = np.meshgrid(self.before.layers, np.arange(before.shape[1]), inside, indexing="ij")

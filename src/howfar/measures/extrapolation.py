@@ -19,7 +19,7 @@ from howfar.measures import statistics
 from howfar.measures.documents import documents_of
 from howfar.measures.passes import Progress, Window, byte_lengths, check_vocabulary, in_batches
 from howfar.models.loading import tokenizer_of
-from howfar.reading.run import document_mark
+from howfar.reading.marks import document_mark
 from howfar.text.spans import byte_spans_of_tokens
 from howfar.training.evaluation import token_losses
 

@@ -15,7 +15,7 @@ from howfar.errors import NotMeasurableError
 from howfar.measures.passes import Progress, window_length
 from howfar.models.loading import tokenizer_of
 from howfar.positions import increments_of, override
-from howfar.reading.run import document_mark
+from howfar.reading.marks import document_mark
 from howfar.text.spans import byte_spans_of_tokens
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from howfar.measures.statistics import MIN_DOCUMENTS
 from howfar.positions import Recording, increments_of, record
 from howfar.positions.per_head import PREFIX
 from howfar.positions.shapes import Bool
-from howfar.reading.run import document_mark
+from howfar.reading.marks import document_mark
 from howfar.text.classes import classes_of_bytes
 from howfar.text.spans import byte_spans_of_tokens, token_bytes
 from howfar.text.subword_classes import classes_of_subword_vocabulary

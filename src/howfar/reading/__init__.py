@@ -1,7 +1,8 @@
-"""Traces: what a model did with a text, token by token.
+"""Reading texts through a model, and traces: what it did with a text, token by token.
 
-Reads in this order: `result` (what a trace holds), `windows` (how a long text is cut), `reading` (one
-forward pass, watched), `run` (how a trace is made), `files`.
+Reads in this order: `windows` (what a model reads at once), `reader` (the one object that reads), with `mode`, `head`
+and `watch` under it (evaluation mode, logits in stretches, attention and residuals); `result` (what a trace holds),
+`run` (how a trace is made), `files`.
 """
 
 from typing import TYPE_CHECKING

@@ -46,6 +46,7 @@ def save(trace: Trace, path: Path) -> None:
         "model_name": trace.model_name,
         "context": trace.context,
         "overlap": trace.overlap,
+        "mark": trace.mark,
     }
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:

@@ -49,8 +49,10 @@ class Trace:
         model_name: As given to `howfar.load`.
         context: Tokens in a window. Texts longer than that were read in overlapping windows.
         overlap: The least left context of a token, but for those of the first window.
+        mark: Token id of the document mark; None in the file of an older version.
         attention: float32 `[layer, head, query, key]` where it was asked for: the share of each key in what a query
-            reads. Index 0 of both is the document mark, the text's tokens follow.
+            reads. Index 0 of both is the document mark, the text's tokens follow. The shares of a query add up to 1,
+            or to less where the model has attention sinks, which take the rest.
     """
 
     text: str
@@ -65,6 +67,7 @@ class Trace:
     model_name: str
     context: int
     overlap: int
+    mark: int | None = None
     attention: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:

@@ -11,19 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from howfar.errors import NotMeasurableError, TextError
-from howfar.models.loading import tokenizer_of
-from howfar.reading.reading import Reader
+from howfar.reading.reader import POOL, Reader, TokenizedText, stacked
 from howfar.reading.result import Trace
-from howfar.reading.windows import Window, batches, check_windows, cover
-from howfar.text.spans import byte_spans_of_tokens
+from howfar.reading.windows import pools
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-MAX_CONTEXT = 4096  # tokens in a window by default, where a model could read more
-MAX_TOKENS = 8192  # tokens in a batch by default,
-MAX_LOGITS = 2**26  # or fewer: the logits of a batch take at most 256 MB in float32
-POOL = 16  # short texts are gathered until there are so many batches of them, then sorted by length
 
 Progress = Callable[[int, int], None]
 """`progress(tokens_done, tokens_in_all)`"""
@@ -37,6 +30,7 @@ def trace(
     context: int | None = None,
     overlap: int | None = None,
     batch_size: int | None = None,
+    mark: int | str | None = None,
     attention: bool = False,
     progress: Progress | None = None,
 ) -> Trace:
@@ -54,6 +48,8 @@ def trace(
         overlap: The least left context of a token in a later window; a sixth of the context where None. More costs
             time: `context / (context - overlap)` passes over the text.
         batch_size: Windows at a time; chosen by size where None.
+        mark: The document mark: a token's id, or the token as the vocabulary has it. Where None, what the tokenizer
+            itself puts before a text, else its end of sequence. A text that begins with the mark is given no other.
         attention: Keep the attention weights too; for texts that fit into one window.
         progress: Called after each batch as `progress(tokens_done, tokens_in_all)`.
 
@@ -62,15 +58,19 @@ def trace(
         UnsupportedModelError: The model has no rotary positions.
         ConfigError: `context`, `overlap` or `batch_size` is out of range.
     """
-    tracer = _Tracer.of(model, tokenizer, context, overlap, batch_size)
-    document = tracer.open(text)
-    if attention and len(document.sequence) > tracer.context:
+    reader = Reader(model, tokenizer, context=context, overlap=overlap, batch_size=batch_size, mark=mark)
+    document = _Document.of(reader, text)
+    if attention and len(document) > reader.context:
         raise TextError(
-            f"the text has {len(document.sequence) - 1} tokens, attention is kept for one window of at most "
-            f"{tracer.context - 1}; shorten the text or raise context"
+            f"the text has {len(document) - 1} tokens, attention is kept for one window of at most "
+            f"{reader.context - 1}; shorten the text or raise context"
         )
-    tracer.run([document], progress)
-    return tracer.close(document, tracer.reader.attention(document.sequence) if attention else None)
+    _fill(reader, [document], progress)
+    if not attention:
+        return _finished(reader, document)
+    (window,) = reader.cover(document.read.tokens)
+    weights = stacked(reader.read_together([window], "attention").attention)
+    return _finished(reader, document, weights[:, 0])
 
 
 def trace_many(
@@ -81,6 +81,7 @@ def trace_many(
     context: int | None = None,
     overlap: int | None = None,
     batch_size: int | None = None,
+    mark: int | str | None = None,
 ) -> Iterator[Trace]:
     """Watch a model read many texts, each by itself; short ones are batched together.
 
@@ -91,6 +92,7 @@ def trace_many(
         context: As for `trace`.
         overlap: As for `trace`.
         batch_size: As for `trace`.
+        mark: As for `trace`.
 
     Yields:
         Their traces, in order.
@@ -100,154 +102,88 @@ def trace_many(
         UnsupportedModelError: The model has no rotary positions.
         ConfigError: `context`, `overlap` or `batch_size` is out of range.
     """
-    tracer = _Tracer.of(model, tokenizer, context, overlap, batch_size)
-    pool: list[_Document] = []
-    num_tokens = 0
-    for text in texts:
-        pool.append(tracer.open(text))
-        num_tokens += len(pool[-1].sequence)
-        if num_tokens >= POOL * tracer.max_tokens:
-            tracer.run(pool)
-            yield from map(tracer.close, pool)
-            pool, num_tokens = [], 0
-    tracer.run(pool)
-    yield from map(tracer.close, pool)
+    reader = Reader(model, tokenizer, context=context, overlap=overlap, batch_size=batch_size, mark=mark)
+    opened = (_Document.of(reader, text) for text in texts)
+    for pool in pools(opened, len, POOL * reader.max_tokens):
+        _fill(reader, pool)
+        yield from (_finished(reader, document) for document in pool)
 
 
 @dataclass(frozen=True)
 class _Document:
     """A text on its way to being a trace; index 0 of every array along tokens is the document mark."""
 
-    text: str
-    sequence: NDArray[np.int64]
-    byte_spans: NDArray[np.int64]
+    read: TokenizedText
     increments: NDArray[np.float32]
     surprisal_nats: NDArray[np.float32]
     entropy_nats: NDArray[np.float32]
 
-
-@dataclass(frozen=True)
-class _Tracer:
-    """A model and what is the same for all of its texts."""
-
-    reader: Reader
-    tokenizer: PreTrainedTokenizerBase
-    mark: int
-    context: int
-    overlap: int
-    max_tokens: int
-
     @classmethod
-    def of(
-        cls,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase | None,
-        context: int | None,
-        overlap: int | None,
-        batch_size: int | None,
-    ) -> _Tracer:
-        reader = Reader.of(model)
-        tokenizer = tokenizer or tokenizer_of(model)
-        if context is None:
-            context = min(model.config.get_text_config().max_position_embeddings, MAX_CONTEXT)
-        if overlap is None:
-            overlap = max(1, context // 6)
-        check_windows(context, overlap, batch_size)
-        max_tokens = batch_size * context if batch_size else min(MAX_TOKENS, MAX_LOGITS // reader.vocabulary_size)
-        return cls(reader, tokenizer, document_mark(tokenizer), context, overlap, max_tokens)
-
-    def open(self, text: str) -> _Document:
-        spans = byte_spans_of_tokens(self.tokenizer, text) if text else None
-        if spans is None or not len(spans.token_ids):
-            raise TextError("the text is empty; give at least one character")
-        if spans.token_ids.max() >= self.reader.vocabulary_size:
-            raise TextError(
-                f"the tokenizer gives token id {spans.token_ids.max()}, the model knows ids up to "
-                f"{self.reader.vocabulary_size - 1}; pass the model's own tokenizer"
-            )
-        length = 1 + len(spans.token_ids)
-        return _Document(
-            text,
-            np.append(self.mark, spans.token_ids),
-            spans.byte_spans,
-            np.empty((len(self.reader.layers), self.reader.num_heads, length), dtype=np.float32),
+    def of(cls, reader: Reader, text: str) -> _Document:
+        tokenized = reader.tokenize(text)
+        length = len(tokenized.tokens)
+        return cls(
+            tokenized,
+            np.empty((len(reader.layers), reader.num_heads, length), dtype=np.float32),
             np.empty(length, dtype=np.float32),
             np.empty(length, dtype=np.float32),
         )
 
-    def run(self, documents: list[_Document], progress: Progress | None = None) -> None:
-        """Fill in the documents' results."""
-        windows = [
-            window
-            for index, document in enumerate(documents)
-            for window in cover(len(document.sequence), self.context, self.overlap, index)
-        ]
-        done, in_all = 0, sum(len(document.sequence) for document in documents) - len(documents)
-        with self.reader.reading() as read:
-            for batch in batches(windows, self.max_tokens):
-                reading = read(self._token_ids(documents, batch))
-                for row, window in enumerate(batch):
-                    document = documents[window.sequence]
-                    kept = slice(window.kept_from, window.stop)
-                    in_window = slice(window.kept_from - window.start, len(window))
-                    document.surprisal_nats[kept] = reading.surprisal_nats[row, in_window]
-                    document.entropy_nats[kept] = reading.entropy_nats[row, in_window]
-                    document.increments[..., kept] = reading.increments[:, row, :, in_window]
-                    done += window.stop - max(window.kept_from, 1)
-                if progress is not None:
-                    progress(done, in_all)
+    def __len__(self) -> int:
+        return len(self.read.tokens)
 
-    def close(self, document: _Document, attention: NDArray[np.float32] | None = None) -> Trace:
-        model = self.reader.model
-        _check_numbers(document, model.dtype)
-        return Trace(
-            text=document.text,
-            token_ids=document.sequence[1:],
-            token_bytes=document.byte_spans,
-            layers=self.reader.layers,
-            increments=document.increments[..., 1:],
-            mark_increments=document.increments[..., 0],
-            surprisal_nats=document.surprisal_nats[1:],
-            entropy_nats=document.entropy_nats[1:],
-            config=self.reader.config,
-            model_name=model.name_or_path or type(model).__name__,
-            context=self.context,
-            overlap=self.overlap,
-            attention=attention,
-        )
 
-    def _token_ids(self, documents: list[_Document], batch: list[Window]) -> NDArray[np.int64]:
-        token_ids = np.full((len(batch), len(batch[0])), self.mark)
-        for row, window in enumerate(batch):
-            token_ids[row, : len(window)] = documents[window.sequence].sequence[window.start : window.stop]
-        return token_ids
+def _fill(reader: Reader, documents: list[_Document], progress: Progress | None = None) -> None:
+    """Read documents and fill in their results."""
+    windows = [
+        window for number, document in enumerate(documents) for window in reader.cover(document.read.tokens, number)
+    ]
+    done, in_all = 0, sum(map(len, documents)) - len(documents)
+    for reading in reader.read(windows, "losses", "increments"):
+        surprisal, entropy = reading.surprisal_nats.cpu().numpy(), reading.entropy_nats.cpu().numpy()
+        increments = stacked(reading.increments)
+        for row, window in enumerate(reading.windows):
+            document = documents[window.document]
+            kept = slice(window.kept_from, window.stop)
+            document.surprisal_nats[kept] = surprisal[row, window.kept]
+            document.entropy_nats[kept] = entropy[row, window.kept]
+            document.increments[..., kept] = increments[:, row, :, window.kept]
+            done += window.stop - max(window.kept_from, 1)
+        if progress is not None:
+            progress(done, in_all)
+
+
+def _finished(reader: Reader, document: _Document, attention: NDArray[np.float32] | None = None) -> Trace:
+    model, read = reader.model, document.read
+    _check_numbers(document, model.dtype)
+    return Trace(
+        text=read.text,
+        token_ids=read.tokens[1:],
+        token_bytes=read.byte_spans,
+        layers=reader.layers,
+        increments=document.increments[..., 1:],
+        mark_increments=document.increments[..., 0],
+        surprisal_nats=document.surprisal_nats[1:],
+        entropy_nats=document.entropy_nats[1:],
+        config=reader.config,
+        model_name=model.name_or_path or type(model).__name__,
+        context=reader.context,
+        overlap=reader.overlap,
+        mark=reader.mark,
+        attention=attention,
+    )
 
 
 def _check_numbers(document: _Document, dtype: torch.dtype) -> None:
     """Refuse results that nothing could be said of.
 
     Raises:
-        NotMeasurableError: There are some that are infinite or no numbers.
+        NotMeasurableError: Some of them are infinite or NaN.
     """
     for name, values in (("increments", document.increments), ("surprisal", document.surprisal_nats)):
         num_wrong = int(np.count_nonzero(~np.isfinite(values)))
         if num_wrong:
             raise NotMeasurableError(
-                f"{num_wrong:,} of {values.size:,} values of the model's {name} are infinite or no numbers (its type "
+                f"{num_wrong:,} of {values.size:,} values of the model's {name} are infinite or NaN (its type "
                 f"is {str(dtype).removeprefix('torch.')}); load it in float32, or check its weights"
             )
-
-
-def document_mark(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token that stands before a document: what the tokenizer itself puts there, else its end of sequence.
-
-    Raises:
-        TextError: It has neither.
-    """
-    begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
-    if begin is not None and tokenizer("a")["input_ids"][:1] == [begin]:
-        return int(begin)
-    mark = begin if end is None else end
-    if mark is None:
-        raise TextError("the tokenizer has no token to begin a document with; set its eos_token")
-    return int(mark)

@@ -1,31 +1,51 @@
-"""Overlapping windows over token sequences, and batches of them."""
+"""Windows: what a model reads at once. Overlapping ones cover a long sequence; some of them make a batch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from howfar.errors import ConfigError
+from howfar.positions.shapes import Bool, Int
+
+Item = TypeVar("Item")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Window:
-    """A stretch of a sequence that the model reads at once.
+    """Tokens that a model reads at once.
 
     Attributes:
-        sequence: Which sequence it belongs to.
-        start: Its first token.
-        stop: The token past its last.
-        kept_from: The first token whose results are taken from this window; those before it are its left context.
+        document: The number of the document that it belongs to.
+        tokens: int64 `[token]`.
+        start: Where in its document's tokens it begins; the document mark before a document is token 0.
+        kept_from: The first of its document's tokens whose results are taken from this window; those before it are
+            left context.
     """
 
-    sequence: int
-    start: int
-    stop: int
-    kept_from: int
+    document: int
+    tokens: NDArray[np.int64]
+    start: int = 0
+    kept_from: int = 0
 
     def __len__(self) -> int:
-        return self.stop - self.start
+        return len(self.tokens)
+
+    @property
+    def stop(self) -> int:
+        """The document's token past the window's last."""
+        return self.start + len(self.tokens)
+
+    @property
+    def kept(self) -> slice:
+        """The part of the window whose results are taken from it."""
+        return slice(self.kept_from - self.start, len(self.tokens))
 
 
 def check_windows(context: int, overlap: int, batch_size: int | None = None) -> None:
@@ -43,21 +63,21 @@ def check_windows(context: int, overlap: int, batch_size: int | None = None) -> 
         raise ConfigError(f"tracing with a batch size of {batch_size}; it needs at least 1 window at a time")
 
 
-def cover(length: int, context: int, overlap: int, sequence: int = 0) -> list[Window]:
-    """Cover a sequence with windows; each token is kept in the one window in which it has most left context.
+def cover(tokens: NDArray[np.int64], context: int, overlap: int, document: int = 0) -> list[Window]:
+    """Cover a document with windows; each token is kept in the one window in which it has most left context.
 
     Args:
-        length: Tokens in the sequence.
-        context: The most tokens in a window. All windows of a longer sequence are that long: the last one begins
+        tokens: int64 `[token]`: the document's, the mark before it included.
+        context: The most tokens in a window. All windows of a longer document are that long: the last one begins
             earlier instead of being shorter.
         overlap: The least left context of a kept token, but for those of the first window.
-        sequence: Noted in the windows.
+        document: Noted in the windows.
     """
-    windows = [Window(sequence, 0, min(context, length), 0)]
-    while windows[-1].stop < length:
+    windows = [Window(document, tokens[:context])]
+    while windows[-1].stop < len(tokens):
         end = windows[-1].stop
-        stop = min(end + context - overlap, length)
-        windows.append(Window(sequence, stop - context, stop, end))
+        stop = min(end + context - overlap, len(tokens))
+        windows.append(Window(document, tokens[stop - context : stop], stop - context, end))
     return windows
 
 
@@ -76,3 +96,40 @@ def batches(windows: Iterable[Window], max_tokens: int) -> Iterator[list[Window]
         batch.append(window)
     if batch:
         yield batch
+
+
+def pools(items: Iterable[Item], size_of: Callable[[Item], int], size: int) -> Iterator[list[Item]]:
+    """Gather items in their order until they are of some size together.
+
+    Args:
+        items: They are taken as they are needed.
+        size_of: The size of one.
+        size: Of a pool, at least, but for the last one.
+    """
+    pool: list[Item] = []
+    gathered = 0
+    for item in items:
+        pool.append(item)
+        gathered += size_of(item)
+        if gathered >= size:
+            yield pool
+            pool, gathered = [], 0
+    if pool:
+        yield pool
+
+
+def side_by_side(windows: Sequence[Window]) -> Int[Tensor, "window token"]:
+    """Windows as one batch.
+
+    A shorter one is filled up behind its end, where causal attention never looks, so a batch needs no mask.
+    """
+    tokens = np.zeros((len(windows), max(map(len, windows))), dtype=np.int64)
+    for row, window in enumerate(windows):
+        tokens[row, : len(window)] = window.tokens
+    return torch.from_numpy(tokens)
+
+
+def real_tokens(windows: Sequence[Window]) -> Bool[Tensor, "window token"]:
+    """Which tokens of a batch are text rather than what fills it up."""
+    lengths = torch.tensor([len(window) for window in windows])
+    return torch.arange(int(lengths.max())) < lengths[:, None]

@@ -157,7 +157,7 @@ def configure(folder: Path, **values: object) -> None:
         (of_no_known_kind, "cannot build a causal language model from damaged (model_type 'mystery')"),
         (with_a_bound_of_its_own, "increments: bound is 'tanh'; it must be 'softplus' or 'sigmoid' or 'signed'"),
         (without_sense, "config.json is not JSON"),
-        (without_numbers, "of the model's increments are infinite or no numbers (its type is float32)"),
+        (without_numbers, "of the model's increments are infinite or NaN (its type is float32)"),
     ],
 )
 def test_a_damaged_model_is_one_line_and_leaves_nothing(

@@ -10,7 +10,7 @@ TEXT = "Ada wrote 图书馆 in 1843."
 def test_attention_is_that_of_the_trace(inference, model_folder):
     expected = howfar.trace(howfar.load(model_folder), TEXT, attention=True).attention
     got = inference.attention("tiny", TEXT, 9)
-    assert got.passage.first == -1
+    assert got.passage.start == 0
     np.testing.assert_allclose(got.weights, expected[:, :, 10, :11], atol=1e-6)
     np.testing.assert_allclose(got.weights.sum(axis=-1), 1, rtol=1e-5)
 

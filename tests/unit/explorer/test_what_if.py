@@ -70,8 +70,8 @@ def test_in_a_long_text_the_passage_around_the_gap_is_read(inference, at):
     cells = Cells.of(inference.trace("tiny", text))
     result = inference.what_if("tiny", text, Edit((at, at + 1), 2.0))
     passage = result.before.passage
-    assert len(passage.token_ids) == 64
-    assert passage.first < at < passage.stop
+    assert len(passage) == 64
+    assert passage.start <= at + 1 < passage.stop  # the document mark is token 0
     losses = result.losses(cells)
-    assert len(losses) == passage.stop - at - 1
-    assert b"".join(losses["bytes"]).decode() == text[at + 1 : passage.stop]
+    assert len(losses) == passage.stop - at - 2
+    assert b"".join(losses["bytes"]).decode() == text[at + 1 : passage.stop - 1]

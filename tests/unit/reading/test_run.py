@@ -10,7 +10,7 @@ from howfar.errors import ConfigError, ModelNotFoundError, TextError, Unsupporte
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.positions import increments_of
 from howfar.reading import trace, trace_many
-from howfar.reading.run import document_mark
+from howfar.reading.marks import document_mark
 from howfar.text.tokenizer import byte_tokenizer
 
 TinyModel = Callable[..., HowFarForCausalLM]
@@ -123,7 +123,7 @@ def test_the_text_fits_no_batch_at_once(tiny_model: TinyModel) -> None:
 
 
 def test_the_default_batch_is_bounded_by_its_logits(tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("howfar.reading.run.MAX_LOGITS", 257 * 2 * CONTEXT)
+    monkeypatch.setattr("howfar.reading.reader.MAX_LOGITS", 257 * 2 * CONTEXT)
     model = tiny_model()
     sizes = []
     model.lm_head.register_forward_hook(lambda module, args, output: sizes.append(output.shape[0] * output.shape[1]))

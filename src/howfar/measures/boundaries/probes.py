@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from howfar.measures.boundaries.gaps import Gaps
 from howfar.measures.statistics import held_out_scores
-from howfar.positions import increments_of
 from howfar.reading import Trace
-from howfar.reading.run import MAX_TOKENS, document_mark
-from howfar.reading.windows import batches, cover
+from howfar.reading.reader import Reader
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -70,56 +67,26 @@ def hidden_states(
         float16 `[layer, wanted token, width]`, each vector divided by its root mean square, as the increments' networks
         do; in the documents' order.
     """
-    decoder, mark = increments_of(model).decoder, document_mark(tokenizer)
-    sequences = [np.append(mark, trace.token_ids) for trace in traces]
+    reader = Reader(model, tokenizer, context=traces[0].context, overlap=traces[0].overlap, mark=traces[0].mark)
     windows = [
         window
         for number, trace in enumerate(traces)
-        for window in cover(len(trace) + 1, trace.context, trace.overlap, number)
+        for window in reader.cover(np.append(reader.mark, trace.token_ids), number)
     ]
     starts = np.cumsum([0, *map(len, tokens)])
     width = model.get_input_embeddings().weight.shape[1]
-    states = np.empty((len(traces[0].layers), starts[-1], width), dtype=np.float16)
-    device = next(model.parameters()).device
-    with _entering(model) as entering, torch.inference_mode():
-        for batch in batches(windows, MAX_TOKENS):
-            token_ids = np.full((len(batch), len(batch[0])), mark)
-            for row, window in enumerate(batch):
-                token_ids[row, : len(window)] = sequences[window.sequence][window.start : window.stop]
-            decoder(input_ids=torch.from_numpy(token_ids).to(device), use_cache=False)
-            for row, window in enumerate(batch):
-                wanted = tokens[window.sequence] + 1  # the mark is token 0 of the sequence
-                first, last = np.searchsorted(wanted, (window.kept_from, window.stop))
-                place = starts[window.sequence] + np.arange(first, last)
-                columns = torch.from_numpy(wanted[first:last] - window.start).to(device)
-                for index, hidden in enumerate(entering.values()):
-                    states[index, place] = _normalised(hidden[row, columns]).cpu().numpy()
+    states = np.empty((len(reader.layers), starts[-1], width), dtype=np.float16)
+    for reading in reader.read(windows, "residuals"):
+        for row, window in enumerate(reading.windows):
+            wanted = tokens[window.document] + 1  # the mark is token 0 of the document
+            first, last = np.searchsorted(wanted, (window.kept_from, window.stop))
+            place = starts[window.document] + np.arange(first, last)
+            columns = torch.from_numpy(wanted[first:last] - window.start)
+            for index, entering in enumerate(reading.residuals.values()):
+                states[index, place] = _normalised(entering[row, columns.to(entering.device)]).cpu().numpy()
     return states
 
 
 def _normalised(vectors: Tensor) -> Tensor:
     vectors = vectors.float()
     return (vectors / vectors.square().mean(dim=-1, keepdim=True).sqrt().clamp_min(1e-6)).half()
-
-
-@contextmanager
-def _entering(model: PreTrainedModel) -> Iterator[dict[int, Tensor]]:
-    """What entered each layer with increments in the latest forward pass, by layer."""
-    increments = increments_of(model)
-    entering: dict[int, Tensor] = {}
-
-    def keep(layer: int) -> Callable[..., None]:
-        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            entering[layer] = args[0] if args else kwargs["hidden_states"]
-
-        return hook
-
-    handles = [
-        increments.layers[layer].register_forward_pre_hook(keep(layer), with_kwargs=True)
-        for layer in increments.layer_indices
-    ]
-    try:
-        yield entering
-    finally:
-        for handle in handles:
-            handle.remove()

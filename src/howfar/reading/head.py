@@ -1,0 +1,131 @@
+"""A causal language model's logits a stretch of tokens at a time, so that its vocabulary may be of any size.
+
+The decoder runs once. The model's own `forward` then runs once for each stretch, with a stand-in for the decoder that
+hands out that stretch of its output. So whatever an architecture does to hidden states and logits around its output
+layer (scaling, softcapping, a bias) is done by its own code.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from howfar.errors import UnsupportedModelError
+from howfar.positions.shapes import Float, Int
+
+Part = Callable[[Tensor], Tensor]
+"""Takes some tokens out of a tensor `[window, token, ...]`."""
+
+
+def logits_of_parts(model: nn.Module, tokens: Int[Tensor, "window token"], parts: Sequence[Part]) -> Iterator[Tensor]:
+    """Run a model once and give its logits part by part.
+
+    Args:
+        model: A causal language model; one whose decoder is not found gives all logits at once.
+        tokens: What it reads.
+        parts: What to take out of the decoder's output.
+
+    Yields:
+        Each part's logits, `[window, token, vocabulary]`, to be overwritten at will.
+
+    Raises:
+        UnsupportedModelError: The model does not predict tokens.
+    """
+    base = inner_model(model)
+    if base is None:
+        logits = _checked(model, model(input_ids=tokens, use_cache=False), tokens)
+        yield from (part(logits) for part in parts)
+        return
+    stand_in = _StandIn(base.base_model, parts)
+    # A copy that shares all with the model but the place of its decoder, so that other threads do not see the stand-in.
+    with_stand_in: Any = object.__new__(type(base))
+    with_stand_in.__dict__.update(vars(base))
+    with_stand_in._modules = {**base._modules, base.base_model_prefix: stand_in}
+    with_stand_in._compiled_call_impl = None
+    call = type(base).forward if "forward" in vars(base) else type(base).__call__
+    for _ in parts:
+        yield _checked(base, call(with_stand_in, input_ids=tokens, use_cache=False), tokens)
+
+
+def inner_model(model: nn.Module) -> PreTrainedModel | None:
+    """The Transformers model within compiled, parallel and adapter wrappers; None where no decoder is a part of it."""
+    while not isinstance(model, PreTrainedModel):
+        inner = getattr(model, "_orig_mod", None) or getattr(model, "module", None)
+        if inner is None and not getattr(model, "is_prompt_learning", True):
+            inner = cast(Any, model).get_base_model()
+        if not isinstance(inner, nn.Module):
+            return None
+        model = inner
+    replaced = "forward" in vars(model) and not hasattr(model, "_hf_hook")  # Accelerate's hooks are on the parts too
+    return None if replaced or model.base_model_prefix not in model._modules else model
+
+
+class _StandIn(nn.Module):
+    """Stands in for a decoder: runs it once, and gives one part of its output at each call."""
+
+    def __init__(self, decoder: nn.Module, parts: Sequence[Part]) -> None:
+        super().__init__()
+        self._run: list[nn.Module] = [decoder]  # in a list, so as not to be a submodule
+        self._parts = iter(parts)
+        self._output: Any = None
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if self._output is None:
+            self._output = self._run[0](*args, **kwargs)
+        part = next(self._parts)
+        if isinstance(self._output, tuple):
+            return (part(self._output[0]), *self._output[1:])
+        output = copy.copy(self._output)
+        output["last_hidden_state"] = part(self._output["last_hidden_state"])
+        return output
+
+
+def _checked(model: nn.Module, output: Any, tokens: Tensor) -> Tensor:
+    logits = getattr(output, "logits", None)
+    if logits is None or logits.ndim != 3 or logits.shape[-1] <= int(tokens.max()):
+        raise UnsupportedModelError(
+            f"{type(model).__name__} does not predict the next token of a text; "
+            "load it as a causal language model (AutoModelForCausalLM)"
+        )
+    return cast(Tensor, logits)
+
+
+def surprisal_and_entropy(
+    logits: Float[Tensor, "window token vocabulary"], following: Int[Tensor, "window token"]
+) -> tuple[Float[Tensor, "window token"], Float[Tensor, "window token"]]:
+    """Surprisal of the token that follows each token, and entropy of its prediction, in nats.
+
+    Args:
+        logits: Overwritten where they are float32; one more tensor of their size is all that is made.
+        following: The tokens that follow.
+
+    Returns:
+        Both float32.
+    """
+    logits = logits.float()
+    logits -= logits.amax(dim=-1, keepdim=True)
+    of_following = logits.gather(-1, following[..., None].to(logits.device)).squeeze(-1)
+    weights = logits.exp()
+    total = weights.sum(dim=-1)
+    log_total = total.log()
+    return log_total - of_following, log_total - weights.mul_(logits).sum(dim=-1) / total
+
+
+def stretches(num_tokens: int, length: int) -> list[Part]:
+    """Parts of so many tokens each, which make up the whole."""
+
+    def from_(start: int) -> Part:
+        return lambda tensor: tensor[:, start : start + length]
+
+    return [from_(start) for start in range(0, num_tokens, length)]
+
+
+def after(places: Sequence[int]) -> Part:
+    """The part that is one token of each window, at these places."""
+    index = torch.tensor(list(places))
+    return lambda tensor: tensor[torch.arange(len(index)), index][:, None]

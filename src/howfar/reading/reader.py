@@ -1,0 +1,358 @@
+"""One object that reads texts through a model. All else that looks at what a model does goes through it.
+
+    reader = Reader(model)                       # or Reader(model, tokenizer, context=512, mark="<|endoftext|>")
+    text = reader.tokenize("Two roads diverged")  # the tokens, behind the document mark, and the bytes they stand for
+    windows = reader.cover(text.tokens)           # overlapping windows; each token is kept once
+    for reading in reader.read(windows, "losses", "increments"):  # batch by batch, in bounded memory
+        reading.windows, reading.surprisal_nats, reading.increments[layer]
+
+`read` batches windows by length; `read_together` reads some as one batch. Both take what to keep: `"losses"` (surprisal
+and entropy), `"increments"`, `"positions"`, `"attention"` and `"residuals"`. `nats_of` sums losses by document: it is
+the one held-out loss. The model is in evaluation mode for each batch and left as it was; edits by `howfar.override`
+around a call count. Results are tensors on the model's device, without gradients unless asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from howfar.errors import NoIncrementsError, TextError
+from howfar.models.loading import tokenizer_of
+from howfar.positions import IncrementConfig, Increments, increments_of, record
+from howfar.positions.decoder import find_decoder, probe
+from howfar.positions.shapes import Float
+from howfar.reading.head import after, inner_model, logits_of_parts, stretches, surprisal_and_entropy
+from howfar.reading.marks import document_mark
+from howfar.reading.mode import evaluation_mode
+from howfar.reading.watch import watch
+from howfar.reading.windows import Window, batches, check_windows, cover, pools, real_tokens, side_by_side
+from howfar.text.spans import byte_spans_of_tokens
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+MAX_CONTEXT = 4096  # tokens in a window by default, where a model could read more
+MAX_TOKENS = 8192  # tokens in a batch by default,
+MAX_LOGITS = 2**26  # or fewer: the logits of a batch take at most 256 MB in float32,
+MAX_STRETCH = 2**25  # of which at most 128 MB are there at a time, however long a window is
+MAX_WEIGHTS = 2**26  # attention weights of a batch, of all layers and heads, unless one window has more
+POOL = 16  # short documents are gathered until there are so many batches of them, then sorted by length
+
+Kept = Literal["losses", "increments", "positions", "attention", "residuals"]
+
+
+@dataclass(frozen=True)
+class TokenizedText:
+    """A text as a model reads it.
+
+    Attributes:
+        text: The text.
+        tokens: int64 `[token]`; the first is the document mark.
+        byte_spans: int64 `[token - 1, 2]`: first byte and the byte past the last of each token behind the mark, in the
+            text's UTF-8.
+    """
+
+    text: str
+    tokens: NDArray[np.int64]
+    byte_spans: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a model did with a batch of windows. What was not asked for is empty.
+
+    Attributes:
+        windows: The batch; a shorter window's results are followed by values that mean nothing (`real_tokens`).
+        surprisal_nats: float32 `[window, token]`; 0 for the first token of a window, which nothing precedes, and behind
+            a window's end.
+        entropy_nats: float32 `[window, token]`: of the prediction of the next token.
+        increments: By layer with rotary positions, `[window, head, token]`; ones in a model without increments.
+        positions: By layer, `[window, head, token]`.
+        attention: By layer, `[window, head, query, key]`. A row sums to 1, or to less where the model has sinks.
+        visible: By layer, which keys a query may attend to: bool, broadcasts to `attention`. A sliding window is less
+            than all tokens before.
+        residuals: By layer, the residual stream that enters it, `[window, token, width]`.
+        predictions: float32 `[window, vocabulary]`: log-probabilities of the next token at the places asked for.
+    """
+
+    windows: Sequence[Window]
+    surprisal_nats: Float[Tensor, "window token"] = field(default_factory=lambda: torch.empty(0))
+    entropy_nats: Float[Tensor, "window token"] = field(default_factory=lambda: torch.empty(0))
+    increments: dict[int, Tensor] = field(default_factory=dict)
+    positions: dict[int, Tensor] = field(default_factory=dict)
+    attention: dict[int, Tensor] = field(default_factory=dict)
+    visible: dict[int, Tensor] = field(default_factory=dict)
+    residuals: dict[int, Tensor] = field(default_factory=dict)
+    predictions: Float[Tensor, "window vocabulary"] = field(default_factory=lambda: torch.empty(0))
+
+
+def stacked(by_layer: dict[int, Tensor]) -> NDArray[Any]:
+    """What a reading has by layer as one array `[layer, window, ...]`."""
+    parts = list(by_layer.values())
+    stack = torch.stack([part.to(parts[0].device) for part in parts]).cpu()
+    return (stack.float() if stack.dtype == torch.bfloat16 else stack).numpy()
+
+
+class Reader:
+    """A model that reads.
+
+    Args:
+        model: A causal language model; wrapped or compiled ones too.
+        tokenizer: The model's; found by `howfar.tokenizer_of` where None, when it is first needed.
+        context: Tokens in a window, the document mark included; where None, what the model was made for (at most 4096).
+        overlap: The least left context of a token in a later window; a sixth of the context where None.
+        batch_size: Windows at a time; chosen by size where None.
+        mark: What stands before a document, as for `document_mark`.
+
+    Raises:
+        ConfigError: `context`, `overlap` or `batch_size` is out of range.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        *,
+        context: int | None = None,
+        overlap: int | None = None,
+        batch_size: int | None = None,
+        mark: int | str | None = None,
+    ) -> None:
+        self.model = model
+        self._tokenizer, self._mark = tokenizer, mark
+        self.context = self.longest if context is None else context
+        self.overlap = max(1, self.context // 6) if overlap is None else overlap
+        check_windows(self.context, self.overlap, batch_size)
+        self._batch_size = batch_size
+
+    @property
+    def longest(self) -> int:
+        """Tokens that the model was made to read at once, at most 4096."""
+        config = self.model.config.get_text_config()
+        return min(int(getattr(config, "max_position_embeddings", None) or MAX_CONTEXT), MAX_CONTEXT)
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The model's tokenizer."""
+        return self._tokenizer or tokenizer_of(self.model)
+
+    @cached_property
+    def mark(self) -> int:
+        """The token that stands before a document."""
+        return document_mark(self.tokenizer, self._mark)
+
+    @cached_property
+    def increments(self) -> Increments | None:
+        """The model's increments; None for plain rotary positions."""
+        try:
+            return increments_of(self.model)
+        except NoIncrementsError:
+            return None
+
+    @property
+    def config(self) -> IncrementConfig | None:
+        """The kind of increments; None for plain rotary positions."""
+        return None if self.increments is None else self.increments.config
+
+    @cached_property
+    def layers(self) -> tuple[int, ...]:
+        """The decoder layers that have rotary positions.
+
+        Raises:
+            UnsupportedModelError: The model has no rotary positions.
+        """
+        if self.increments is not None:
+            return self.increments.layer_indices
+        return tuple(probe(find_decoder(self.model)).rotating_layers)
+
+    @property
+    def num_heads(self) -> int:
+        """Increments of a layer for each token."""
+        return 1 if self.increments is None else self.increments.networks[0].output.out_features
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Token ids that the model knows."""
+        return int(self.model.get_input_embeddings().weight.shape[0])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model takes its tokens."""
+        return next(self.model.parameters()).device
+
+    @property
+    def max_tokens(self) -> int:
+        """The most tokens in a batch; a longer window is a batch of its own."""
+        if self._batch_size:
+            return self._batch_size * self.context
+        return min(MAX_TOKENS, MAX_LOGITS // self.vocabulary_size)
+
+    def tokenize(self, text: str) -> TokenizedText:
+        """Tokenize a text, behind the document mark; a text that begins with the mark is given no other.
+
+        Raises:
+            TextError: The text is empty, holds a lone surrogate, or its tokens are not the model's.
+        """
+        if not text:
+            raise TextError("the text is empty; give at least one character")
+        spans = byte_spans_of_tokens(self.tokenizer, text)
+        begins = int(len(spans.token_ids) > 0 and spans.token_ids[0] == self.mark)
+        tokens = np.append(self.mark, spans.token_ids[begins:])
+        if len(tokens) == 1:
+            raise TextError("the text is empty; give at least one character that is more than the document mark")
+        if tokens.max() >= self.vocabulary_size:
+            raise TextError(
+                f"the tokenizer gives token id {tokens.max()}, the model knows ids up to "
+                f"{self.vocabulary_size - 1}; pass the model's own tokenizer"
+            )
+        return TokenizedText(text, tokens, spans.byte_spans[begins:])
+
+    def cover(self, tokens: NDArray[np.int64], document: int = 0) -> list[Window]:
+        """Cover a document's tokens with overlapping windows, in which each is kept once."""
+        return cover(tokens, self.context, self.overlap, document)
+
+    def read(self, windows: Iterable[Window], *keep: Kept) -> Iterator[Reading]:
+        """Read windows in batches of like lengths, the longest first.
+
+        Memory is bounded by the batch: it does not grow with the windows' number, nor with the vocabulary.
+
+        Args:
+            windows: Any windows.
+            *keep: What to keep of each.
+
+        Raises:
+            UnsupportedModelError: The model does not predict tokens, or has no rotary positions where they are asked.
+        """
+        for batch in batches(windows, self.max_tokens):
+            size = len(batch)
+            if "attention" in keep:
+                num_heads = self.model.config.get_text_config().num_attention_heads
+                size = max(1, MAX_WEIGHTS // (len(self.layers) * num_heads * len(batch[0]) ** 2))
+            for begin in range(0, len(batch), size):
+                yield self.read_together(batch[begin : begin + size], *keep)
+
+    def read_together(
+        self, windows: Sequence[Window], *keep: Kept, predict_at: Sequence[int] | None = None, gradients: bool = False
+    ) -> Reading:
+        """Read windows as one batch.
+
+        Args:
+            windows: Any windows.
+            *keep: What to keep.
+            predict_at: A place in each window; what the model predicts after it is kept as `predictions`.
+            gradients: Whether increments, positions and predictions stay part of the autograd graph.
+
+        Raises:
+            UnsupportedModelError: The model does not predict tokens, or has no rotary positions where they are asked.
+        """
+        tokens = side_by_side(windows).to(self.device)
+        with ExitStack() as stack:
+            stack.enter_context(evaluation_mode(self.model))
+            stack.enter_context(torch.enable_grad() if gradients else torch.inference_mode())
+            found: dict[str, Any] = self._placed(stack, tokens, keep)
+            if {"attention", "residuals"} & set(keep):
+                kinds: dict[str, bool] = {kind: kind in keep for kind in ("attention", "residuals")}
+                found |= vars(stack.enter_context(watch(self.model, self.layers, **kinds)))
+            found |= self._predicted(tokens, windows, "losses" in keep, predict_at)
+        return Reading(windows, **found)
+
+    def nats_of(self, documents: Iterable[NDArray[np.int64]], *, every: int = 1) -> Iterator[tuple[float, int]]:
+        """The loss of documents: what a model pays for each of their tokens, given those before it.
+
+        Args:
+            documents: Their tokens, the mark before each included; they are taken as they are needed.
+            every: Read only one in so many windows.
+
+        Yields:
+            For each document, in order: nats, and how many of its tokens were scored.
+        """
+        number = 0
+        for pool in pools(documents, len, POOL * self.max_tokens):
+            windows = []
+            for place, tokens in enumerate(pool):
+                for window in self.cover(tokens, place):
+                    if not number % every:
+                        windows.append(window)
+                    number += 1
+            nats, counts = np.zeros(len(pool)), np.zeros(len(pool), dtype=np.int64)
+            for reading in self.read(windows, "losses"):
+                surprisal = reading.surprisal_nats.cpu().numpy().astype(np.float64)
+                for row, window in enumerate(reading.windows):
+                    nats[window.document] += surprisal[row, window.kept].sum()
+                    counts[window.document] += window.stop - max(window.kept_from, 1)
+            yield from zip(nats.tolist(), counts.tolist(), strict=True)
+
+    def read_next(
+        self, tokens: NDArray[np.int64], choose: Callable[[Tensor], Tensor]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Let each of some tokens follow the same ones, and give its increments.
+
+        What comes before is read once; each candidate goes on from the same cache.
+
+        Args:
+            tokens: int64 `[token]`: what they follow.
+            choose: The candidates, int64 `[candidate]`, from the logits after those tokens, `[vocabulary]`.
+
+        Returns:
+            The candidates, and their increments `[layer, head, candidate]`.
+
+        Raises:
+            NoIncrementsError: The model has no increments.
+        """
+        with evaluation_mode(self.model), torch.inference_mode():
+            output = self.model(input_ids=torch.from_numpy(tokens)[None].to(self.device), use_cache=True)
+            candidates = choose(output.logits[0, -1])
+            cache = output.past_key_values
+            cache.batch_repeat_interleave(len(candidates))
+            with record(self.model) as recording:
+                self.model(input_ids=candidates[:, None].to(self.device), past_key_values=cache, use_cache=True)
+        increments = stacked(recording.increments)[..., 0]
+        return candidates.numpy(), np.moveaxis(increments, 1, 2)
+
+    def _placed(self, stack: ExitStack, tokens: Tensor, keep: Sequence[Kept]) -> dict[str, Any]:
+        """Where increments and positions will be."""
+        wanted = [kind for kind in ("increments", "positions") if kind in keep]
+        if not wanted:
+            return {}
+        if self.increments is not None:
+            recording = stack.enter_context(record(self.model))
+            return {kind: getattr(recording, kind) for kind in wanted}
+        ones = torch.ones(tokens.shape[0], 1, tokens.shape[1], device=tokens.device)
+        plain = {"increments": ones, "positions": ones.cumsum(dim=-1) - 1}
+        return {kind: dict.fromkeys(self.layers, plain[kind]) for kind in wanted}
+
+    def _predicted(
+        self, tokens: Tensor, windows: Sequence[Window], with_losses: bool, places: Sequence[int] | None
+    ) -> dict[str, Tensor]:
+        """Run the model, and only as much of its output layer as is asked for."""
+        per_stretch = max(1, MAX_STRETCH // (self.vocabulary_size * len(tokens)))
+        scored = stretches(tokens.shape[1], per_stretch) if with_losses else []
+        parts = scored if places is None else [*scored, after(places)]
+        if not parts:
+            inner = inner_model(self.model)
+            run: Any = self.model if inner is None else inner.base_model
+            run(input_ids=tokens, use_cache=False)
+            return {}
+        following = tokens.roll(-1, dims=1)
+        columns, found = [], {}
+        for number, logits in enumerate(logits_of_parts(self.model, tokens, parts)):
+            if number < len(scored):
+                columns.append(surprisal_and_entropy(logits, scored[number](following)))
+            else:
+                found["predictions"] = logits[:, 0].float().log_softmax(dim=-1)
+        if columns:
+            of_following, entropy = (torch.cat(column, dim=1) for column in zip(*columns, strict=True))
+            real = real_tokens(windows).to(of_following.device)
+            surprisal = torch.zeros_like(of_following)
+            surprisal[:, 1:] = of_following[:, :-1]
+            found |= {"surprisal_nats": surprisal * real, "entropy_nats": entropy}
+        return found
