@@ -30,6 +30,7 @@ from howfar.commands.train import parse_settings
 from howfar.corpus.build import build_corpus
 from howfar.corpus.corpus import MANIFEST, Corpus
 from howfar.corpus.sources import parse_source
+from howfar.files import whole_file
 from howfar.measures.statistics import ratio
 from howfar.models.loading import load
 from howfar.training.checkpoints import RECORD, last_complete_checkpoint, read_record
@@ -161,9 +162,8 @@ def pack(folder: Path, file: Path, corpus: Corpus, device: str) -> None:
     metadata[LOSSES] = json.dumps(
         {"source_names": losses.source_names, **{name: values.tolist() for name, values in by_document.items()}}
     )
-    partial = file.with_suffix(".partial")
-    save_file(weights, partial, metadata={"format": "pt", **metadata})
-    partial.replace(file)
+    with whole_file(file) as partial:
+        save_file(weights, partial, metadata={"format": "pt", **metadata})
 
 
 def unpack(file: Path, runs: Path) -> None:

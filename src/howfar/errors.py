@@ -7,9 +7,18 @@ that does not know this module can still catch it.
 
 from __future__ import annotations
 
+from howfar.foreign import harmless
+
 
 class HowFarError(Exception):
-    """Base of every error that a user can meet."""
+    """Base of every error that a user can meet.
+
+    Args:
+        message: May hold strings that others wrote; it is put on one line and made harmless to a terminal.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(harmless(message))
 
 
 class ConfigError(HowFarError, ValueError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from howfar.charts.fonts import check_fonts, refuse_embedding
 from howfar.charts.theme import Theme, config
 from howfar.errors import OutputError
+from howfar.files import write_file
 
 if TYPE_CHECKING:
     import altair as alt
@@ -96,7 +96,7 @@ class Picture:
                 character that a PNG or PDF needs, or a PDF cannot hold the font that has it.
         """
         path = Path(path)
-        write_whole(path, self.render(file_format(path)))
+        write_file(path, self.render(file_format(path)))
 
     def render(self, format: str) -> bytes:
         """Give the content of a file of one of `FORMATS`.
@@ -143,20 +143,3 @@ def file_format(path: Path) -> str:
             f"{', '.join(f'.{known}' for known in FORMATS[:-1])} or .{FORMATS[-1]}"
         )
     return format
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or, if that fails, as it was before.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        try:
-            partial.write_bytes(content)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror or error}); choose another place") from error

@@ -102,7 +102,7 @@ def _list() -> None:
 
 def _run(chosen: Measure, model: str | None, inputs: Inputs) -> pl.DataFrame:
     import howfar
-    from howfar.commands.progress import progress_bars
+    from howfar.progress import progress_bars
 
     loaded = howfar.load(model) if chosen.of_model else None
     with progress_bars() as watch:

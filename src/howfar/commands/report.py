@@ -42,7 +42,7 @@ def report(
 
     What cannot be measured with what was given is listed with the reason.
     """
-    from howfar.commands.progress import progress_bars
+    from howfar.progress import progress_bars
     from howfar.reports.inputs import read_inputs
     from howfar.reports.report import report
     from howfar.reports.tables import check_folder_of_tables, check_page

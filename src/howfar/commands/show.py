@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from howfar.commands.progress import progress_bars
 from howfar.errors import OutputError, TextError
+from howfar.files import check_writable, write_file
 from howfar.imports import imports_for_good
+from howfar.progress import progress_bars
 
 if TYPE_CHECKING:
     from howfar.reading import Trace
@@ -69,7 +70,7 @@ def show(
     Prints the spacing of each layer and writes a picture to look at closely.
     """
     from howfar.charts.beside import drawing_beside
-    from howfar.charts.picture import file_format, write_whole
+    from howfar.charts.picture import file_format
 
     passage = _read(text, file)
     drawn = None if as_json and output is None else output or DEFAULT_OUTPUT
@@ -85,7 +86,7 @@ def show(
         else:
             _print(traced, scale, layer, head)
         if picture is not None and drawn is not None:
-            write_whole(drawn, picture())
+            write_file(drawn, picture())
             typer.echo(f"The picture is in {drawn}", err=as_json)
 
 
@@ -120,10 +121,7 @@ def _check_picture(text: str, output: Path) -> None:
     from howfar.charts.picture import file_format
 
     file_format(output)
-    if output.is_dir():
-        raise OutputError(f"{output} cannot be written: it is a folder; choose another name")
-    if not output.parent.is_dir():
-        raise OutputError(f"{output} cannot be written: there is no folder {output.parent}; make it, or choose another")
+    check_writable(output)
     if len(text) > MOST_CHARACTERS:
         raise OutputError(
             f"the text has {len(text):,} characters and a picture holds {MOST_CHARACTERS:,}; "

@@ -20,9 +20,10 @@ from howfar.corpus.manifest import finish_corpus
 from howfar.corpus.selection import BuildOptions, Selection
 from howfar.corpus.sources import LocalFiles, Source, check_sources
 from howfar.errors import CorpusError, HowFarError, OutputError, SourceInterruptedError
+from howfar.files import refused_by_name
+from howfar.progress import progress_bars
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
     from transformers import PreTrainedTokenizerBase
 
 _PLAN = "plan.json"
@@ -91,9 +92,10 @@ def build_corpus(
     except HowFarError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    except OSError as error:
+    except OSError:
         shutil.rmtree(partial, ignore_errors=True)
-        raise OutputError(f"{out} cannot be written ({error.strerror or error}); name another place") from None
+        with refused_by_name(out, "name another place"):
+            raise
     return Corpus.open(out)
 
 
@@ -111,37 +113,19 @@ def _check_plan(partial: Path, description: dict[str, Any]) -> None:
         )
 
 
-def _run(selection: Selection, expected_bytes: int | None, progress: bool) -> None:
-    with _progress_bar(progress) as bar:
-        task = bar.add_task("Reading documents", total=expected_bytes, completed=selection.num_bytes)
-        for record in selection.run():
-            if record.num_tokens:
-                bar.advance(task, record.num_bytes)
-        bar.update(task, total=selection.num_bytes, completed=selection.num_bytes)
+def _run(selection: Selection, expected_bytes: int, visible: bool) -> None:
+    with progress_bars("bytes", visible=visible) as begin:
+        advance = begin("Reading documents")
+        for _ in selection.run():
+            advance(selection.num_bytes, expected_bytes)
 
 
-def _progress_bar(visible: bool) -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not (visible and console.is_terminal),
-    )
-
-
-def _expected_bytes(sources: Sequence[Source], options: BuildOptions) -> int | None:
-    """Guess from file sizes how much will be kept, for the progress bar; None where a source does not say."""
+def _expected_bytes(sources: Sequence[Source], options: BuildOptions) -> int:
+    """Guess from file sizes how much will be kept, for the progress bar; 0 where a source does not say."""
     sizes = []
     for source in sources:
         if not isinstance(source.location, LocalFiles):
-            return None
+            return 0
         size = sum(file.stat().st_size for file in source.location.files())
         sizes.append(size if options.max_bytes_per_source is None else min(size, options.max_bytes_per_source))
     return min(sizes) * len(sizes) if options.balance == "bytes" else sum(sizes)

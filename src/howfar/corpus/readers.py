@@ -10,6 +10,7 @@ from typing import Any
 
 from howfar.corpus.sources import HubDataset, LocalFiles, Location
 from howfar.errors import CorpusError, MissingExtraError, SourceInterruptedError, TextError
+from howfar.foreign import first_line
 from howfar.text.tokenizer import utf8_bytes
 
 _ROWS_PER_BATCH = 1024
@@ -110,7 +111,7 @@ def _read_parquet(path: Path, column: str) -> Iterator[bytes]:
         table = polars.scan_parquet(path, glob=False)
         columns = table.collect_schema().names()
     except polars.exceptions.PolarsError as error:
-        raise CorpusError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
+        raise CorpusError(f"{path} cannot be read as Parquet: {first_line(error)}") from None
     if column not in columns:
         raise CorpusError(f"{path} has no column {column!r} (has: {', '.join(columns)}); name it: {path}:COLUMN")
     row_number = 0

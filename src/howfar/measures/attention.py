@@ -18,9 +18,10 @@ from torch import Tensor
 from howfar.corpus.corpus import Corpus
 from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
-from howfar.measures.passes import Progress, Window, in_batches, sample_windows, watch
+from howfar.measures.passes import Window, in_batches, sample_windows, watch
 from howfar.models.loading import tokenizer_of
 from howfar.positions import increments_of
+from howfar.progress import Progress
 from howfar.training.evaluation import token_losses
 
 if TYPE_CHECKING:

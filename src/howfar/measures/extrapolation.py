@@ -17,8 +17,9 @@ from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError
 from howfar.measures import statistics
 from howfar.measures.documents import documents_of
-from howfar.measures.passes import Progress, Window, byte_lengths, check_vocabulary, in_batches
+from howfar.measures.passes import Window, byte_lengths, check_vocabulary, in_batches
 from howfar.models.loading import tokenizer_of
+from howfar.progress import Progress
 from howfar.reading.marks import document_mark
 from howfar.text.spans import byte_spans_of_tokens
 from howfar.training.evaluation import token_losses

@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from howfar.errors import NotMeasurableError
-from howfar.measures.passes import Progress, window_length
+from howfar.measures.passes import window_length
 from howfar.models.loading import tokenizer_of
 from howfar.positions import increments_of, override
+from howfar.progress import Progress
 from howfar.reading.marks import document_mark
 from howfar.text.spans import byte_spans_of_tokens
 

@@ -20,8 +20,8 @@ from howfar.corpus.corpus import Corpus
 from howfar.errors import CheckpointError, NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.documents import Document, documents_of, spread_documents
-from howfar.measures.passes import Progress
 from howfar.models.loading import tokenizer_of
+from howfar.progress import Progress
 from howfar.reading import trace_many
 from howfar.training.checkpoints import read_record
 

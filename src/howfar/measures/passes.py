@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 LONGEST_WINDOW = 512
 MOST_CHARACTERS = 8  # per token
 
-Progress = Callable[[int, int], None]
 """`progress(done, in_all)`"""
 
 

@@ -156,11 +156,3 @@ def check_weights(folder: Path) -> None:
             raise CheckpointError(
                 f"{path} is damaged or cut short ({error}); save or download the model again"
             ) from None
-
-
-def first_line(error: Exception) -> str:
-    """What an error of another library says, in one line: its first, and the next where that one ends in a colon."""
-    lines = [line.strip() for line in str(error).strip().splitlines()]
-    if not lines:
-        return type(error).__name__
-    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
 
 from howfar.errors import CheckpointError, HowFarError, ModelNotFoundError, NoIncrementsError, OutputError
+from howfar.files import whole_folder
 from howfar.models.bundled import DEFAULT_NAME
 from howfar.models.configuration import HowFarConfig
 from howfar.models.folders import find_model
@@ -78,18 +77,10 @@ def save(model: PreTrainedModel, folder: str | Path) -> None:
     folder = Path(folder)
     if folder.exists() and not _is_replaceable(folder):
         raise OutputError(f"{folder} exists and is not just a saved model; choose another folder")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
-            new, old = Path(beside, "new"), Path(beside, "old")
-            with quiet_transformers():
-                _write(model, new)
-            write_manifest(new)
-            if folder.exists():
-                folder.rename(old)
-            new.rename(folder)
-    except (OSError, SafetensorError) as error:
-        raise OutputError(f"the model cannot be written to {folder} ({error}); choose another folder") from error
+    with whole_folder(folder, replace=True) as partial:
+        with quiet_transformers():
+            _write(model, partial)
+        write_manifest(partial)
 
 
 def _write(model: PreTrainedModel, folder: Path) -> None:

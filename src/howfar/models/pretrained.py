@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from transformers import AutoModelForCausalLM
 
 from howfar.errors import CheckpointError, HowFarError, MissingExtraError
+from howfar.foreign import first_line
 from howfar.models import modeling as _registers_the_auto_classes  # noqa: F401
 from howfar.models.configuration import HowFarConfig
-from howfar.models.folders import check_weights, first_line, read_config
+from howfar.models.folders import check_weights, read_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

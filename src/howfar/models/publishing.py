@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from howfar.errors import CheckpointError, OutputError
-from howfar.models.folders import first_line
+from howfar.foreign import first_line
 from howfar.models.grafts import GRAFT_FILE, read_description
 
 UPLOADED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "README.md"]  # not the checkpoints in folders

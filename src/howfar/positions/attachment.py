@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from howfar.errors import AlreadyAttachedError, NoIncrementsError, UnsupportedModelError
+from howfar.foreign import first_line
 from howfar.positions import per_head
 from howfar.positions.config import IncrementConfig
 from howfar.positions.decoder import Decoder, Probe, find_decoder, no_rotary_positions, probe
@@ -62,8 +63,9 @@ def attach(model: nn.Module, config: IncrementConfig | None = None) -> Increment
         what, advice = "increments", "use another rotary model"
         if config.per_head:
             what, advice = "positions per head", "use per_head=False for this model"
-        reason = str(error).strip().partition("\n")[0]
-        raise UnsupportedModelError(f"{type(model).__name__} cannot be given {what}: {reason}; {advice}") from error
+        raise UnsupportedModelError(
+            f"{type(model).__name__} cannot be given {what}: {first_line(error)}; {advice}"
+        ) from error
     return increments
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from howfar.errors import UnsupportedModelError
+from howfar.foreign import first_line
 from howfar.positions.shapes import Float
 
 Layout = Literal["halves", "interleaved", "single"]
@@ -93,9 +94,8 @@ def rotation_of(rotary: nn.Module, layer_type: str | None, angles: Literal["floa
             if torch.equal(cos[0], expected_cos.float()) and torch.equal(sin[0], expected_sin.float()):
                 return Rotation(rotary, prefix, layout, angles)
     except (TypeError, ValueError, AttributeError, KeyError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
         raise UnsupportedModelError(
-            f"{name} gives its rotary angles in a form that increments cannot replace ({reason}); "
+            f"{name} gives its rotary angles in a form that increments cannot replace ({first_line(error)}); "
             "use a model whose rotary module maps position ids to (cos, sin)"
         ) from error
     raise UnsupportedModelError(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from howfar.errors import HowFarError, OutputError, TraceFileError
+from howfar.errors import HowFarError, TraceFileError
+from howfar.files import whole_file
+from howfar.foreign import first_line
 from howfar.positions import IncrementConfig
 
 if TYPE_CHECKING:
@@ -48,14 +49,8 @@ def save(trace: Trace, path: Path) -> None:
         "overlap": trace.overlap,
         "mark": trace.mark,
     }
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with whole_file(path) as partial:
         pl.DataFrame(columns).write_parquet(partial, metadata={METADATA: json.dumps(about)})
-        partial.replace(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise OutputError(f"the trace cannot be written to {path} ({error}); choose another place") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -86,5 +81,5 @@ def load(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise TraceFileError(f"there is no file {path}; name one that Trace.save wrote") from None
     except (OSError, ValueError, KeyError, TypeError, HowFarError, pl.exceptions.PolarsError) as error:
-        reason = "it is no trace" if isinstance(error, KeyError) else str(error).strip().splitlines()[0]
+        reason = "it is no trace" if isinstance(error, KeyError) else first_line(error)
         raise TraceFileError(f"{path} cannot be read ({reason}); name a file that Trace.save wrote") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,15 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from howfar.errors import NotMeasurableError, TextError
+from howfar.progress import Progress
 from howfar.reading.reader import POOL, Reader, TokenizedText, stacked
 from howfar.reading.result import Trace
 from howfar.reading.windows import pools
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-Progress = Callable[[int, int], None]
-"""`progress(tokens_done, tokens_in_all)`"""
 
 
 def trace(

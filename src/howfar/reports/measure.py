@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
 from howfar.errors import ConfigError
-from howfar.reading.run import Progress
+from howfar.progress import Progress
 from howfar.reports.inputs import Inputs
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from howfar.charts.picture import write_whole
 from howfar.errors import ConfigError, MissingExtraError, NoIncrementsError, NotMeasurableError, OutputError
+from howfar.files import write_file
 from howfar.measures.pairs.lists import LANGUAGES
 from howfar.models.loading import load
 from howfar.positions import increments_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
     from transformers import PreTrainedModel
 
-    from howfar.reading.run import Progress
+    from howfar.progress import Progress
 
 Watch = Callable[[str], "Progress"]
 """Told what is measured next; gives what is to be called with how much of it is done."""
@@ -80,7 +80,7 @@ class Report:
         """
         from howfar.reports.page import html
 
-        write_whole(Path(path), html(self).encode())
+        write_file(path, html(self))
 
     def save_tables(self, folder: str | Path) -> list[Path]:
         """Write each section's table as Parquet; gives the files.

@@ -25,7 +25,7 @@ from howfar.measures.passes import MOST_CHARACTERS, window_length
 from howfar.measures.token_classes import Classes
 from howfar.measures.vocabulary import vocabulary
 from howfar.models.loading import load, tokenizer_of
-from howfar.reading.run import Progress
+from howfar.progress import Progress
 from howfar.reports.inputs import Inputs
 from howfar.text.segmentation import Segmentation
 from howfar.text.spans import byte_spans_of_tokens

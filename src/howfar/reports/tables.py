@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from howfar.charts.glyphs import in_line
 from howfar.charts.picture import FORMATS as PICTURE_FORMATS
-from howfar.charts.picture import write_whole
 from howfar.errors import OutputError
+from howfar.files import check_writable, whole_file, whole_folder
 
 if TYPE_CHECKING:
     import polars as pl
@@ -44,7 +41,7 @@ def check_output(path: Path, partitions: Sequence[str] = ()) -> None:
             f"{str(path)!r} ends in {path.suffix!r}; end it in .{', .'.join(TABLE_FORMATS)} for the table "
             f"or .{', .'.join(PICTURE_FORMATS)} for the picture"
         )
-    _check_folder(path)
+    check_writable(path)
 
 
 def check_page(path: Path) -> None:
@@ -55,7 +52,7 @@ def check_page(path: Path) -> None:
     """
     if _format(path) != "html":
         raise OutputError(f"{str(path)!r} ends in {path.suffix!r}; a report is a web page: end it in .html")
-    _check_folder(path)
+    check_writable(path)
 
 
 def check_folder_of_tables(path: Path) -> None:
@@ -67,16 +64,7 @@ def check_folder_of_tables(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} is no folder; name another one for the tables")
     if not path.exists():
-        _check_folder(path)
-
-
-def _check_folder(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise OutputError(f"{path} cannot be written: there is no folder {path.parent}; make it, or choose another")
-    if path.is_dir():
-        raise OutputError(f"{path} cannot be written: it is a folder; name a file in it")
-    if not os.access(path.parent, os.W_OK):
-        raise OutputError(f"{path} cannot be written: the folder {path.parent} is read-only; choose another")
+        check_writable(path)
 
 
 def write_table(table: pl.DataFrame, path: Path) -> None:
@@ -85,14 +73,13 @@ def write_table(table: pl.DataFrame, path: Path) -> None:
     Raises:
         OutputError: It cannot be written.
     """
-    writers: dict[str, Callable[[BytesIO], Any]] = {
+    writers: dict[str, Callable[[Path], Any]] = {
         "csv": table.write_csv,
         "parquet": table.write_parquet,
         "json": table.write_json,
     }
-    content = BytesIO()
-    writers[_format(path)](content)
-    write_whole(path, content.getvalue())
+    with whole_file(path) as partial:
+        writers[_format(path)](partial)
 
 
 def write_dataset(table: pl.DataFrame, folder: Path, partitions: Sequence[str]) -> None:
@@ -103,14 +90,8 @@ def write_dataset(table: pl.DataFrame, folder: Path, partitions: Sequence[str]) 
     Raises:
         OutputError: It cannot be written.
     """
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    try:
+    with whole_folder(folder) as partial:
         table.write_parquet(partial, partition_by=partitions, mkdir=True)
-        partial.replace(folder)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written ({error.strerror or error}); choose another place") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import CheckpointError, OutputError
+from howfar.files import write_file
 from howfar.training.recipe import BaseRecipe
 
 RECORD = "training.json"
@@ -49,9 +50,7 @@ def training_record(recipe: BaseRecipe, corpus: Corpus, *, windows_per_step: int
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Write the record into a folder, whole or not at all."""
-    temporary = folder / f".{RECORD}.partial"
-    temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(folder / RECORD)
+    write_file(folder / RECORD, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_record(folder: Path) -> dict[str, Any]:

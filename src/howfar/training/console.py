@@ -7,9 +7,10 @@ from typing import Any, Self
 
 import rich.console
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.utils import logging as transformers_logging
+
+from howfar.progress import bars_on
 
 MOST_LAYERS = 12  # more increments than this would not fit a line
 
@@ -25,15 +26,7 @@ class Console(TrainerCallback):
     def __init__(self, name: str, *, visible: bool = True) -> None:
         self.name = name
         self.console = rich.console.Console(file=sys.stderr, highlight=False, soft_wrap=True, quiet=not visible)
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=self.console,
-            disable=not (visible and self.console.is_terminal),
-        )
+        self.progress = bars_on(self.console)
         self.task = self.progress.add_task(name)
 
     def __enter__(self) -> Self:

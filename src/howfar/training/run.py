@@ -15,6 +15,7 @@ from transformers.trainer import TRAINING_ARGS_NAME
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, CorpusError, HowFarError, OutputError
+from howfar.files import open_to_readers
 from howfar.models.manifest import write_manifest
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.text.tokenizer import byte_tokenizer
@@ -227,6 +228,9 @@ def _finish(trainer: IncrementTrainer, output: Path, max_held_out_windows: int |
     partial = output / ".partial"
     shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed while it wrote
     try:
+        if trainer.is_world_process_zero():
+            shutil.rmtree(partial, ignore_errors=True)  # a killed run left it
+        trainer.accelerator.wait_for_everyone()
         trainer.save_model(str(partial))
         if trainer.is_world_process_zero():
             _publish(trainer, partial, output)
@@ -242,6 +246,7 @@ def _publish(trainer: IncrementTrainer, partial: Path, output: Path) -> None:
     log = json.dumps(trainer.state.log_history, indent=1)
     (partial / "log.json").write_text(log + "\n", encoding="utf-8")
     (partial / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle, which the record makes needless
+    open_to_readers(partial)
     write_manifest(partial)
     (output / RECORD).unlink(missing_ok=True)
     for file in partial.iterdir():

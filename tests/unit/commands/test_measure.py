@@ -196,10 +196,11 @@ def test_what_has_no_number_is_not_drawn_but_may_be_written(run, model_folder: P
 def test_a_full_disk_leaves_the_table_of_before(run, model_folder: Path, files: Path, monkeypatch: pytest.MonkeyPatch):
     (files / "x.csv").write_text("before", encoding="utf-8")
 
-    def full(path: Path, content: bytes) -> int:
-        raise OSError(28, "No space left on device")
+    def full(table: pl.DataFrame, file: Path) -> None:
+        file.write_text("half", encoding="utf-8")
+        raise OSError("No space left on device (os error 28)")  # as Polars says it
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(pl.DataFrame, "write_csv", full)
     code, _, err = run("measure", "vocabulary", "--model", str(model_folder), "-o", "x.csv")
     assert code == 2
     assert "x.csv cannot be written (No space left on device); choose another place" in err

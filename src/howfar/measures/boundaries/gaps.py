@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from howfar.errors import NotMeasurableError
 from howfar.measures.boundaries.targets import Target
+from howfar.progress import Progress
 from howfar.reading import Trace, trace_many
-from howfar.reading.run import Progress
 from howfar.text.segmentation import Segmentation
 
 if TYPE_CHECKING:

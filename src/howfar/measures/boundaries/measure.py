@@ -24,7 +24,7 @@ from howfar.measures.ngrams import gap_statistics
 from howfar.measures.statistics import Estimate, nested_scores, roc_auc
 from howfar.models.loading import tokenizer_of
 from howfar.positions import increments_of
-from howfar.reading.run import Progress
+from howfar.progress import Progress
 from howfar.text.segmentation import Segmentation
 from howfar.text.tokenizer import is_byte_tokenizer
 

@@ -24,7 +24,7 @@ from howfar.measures import statistics
 from howfar.measures.boundaries import boundaries
 from howfar.measures.boundaries.targets import before_visible
 from howfar.measures.calibration.planted import KINDS, Kind, Lexicon, PlantedDocument, maker_of, with_random_boundaries
-from howfar.reading.run import Progress
+from howfar.progress import Progress
 from howfar.training.evaluation import document_losses
 from howfar.training.recipe import Recipe
 from howfar.training.run import train

@@ -22,8 +22,8 @@ from howfar.measures.statistics.streaming import ClassMoments, StreamSample
 from howfar.measures.token_classes import class_names
 from howfar.models.loading import tokenizer_of
 from howfar.positions import increments_of
+from howfar.progress import Progress
 from howfar.reading import Trace, trace_many
-from howfar.reading.run import Progress
 from howfar.text.classes import classes_of_bytes
 from howfar.text.subword_classes import classes_of_subwords
 from howfar.text.tokenizer import is_byte_tokenizer

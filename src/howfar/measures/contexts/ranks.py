@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from howfar.errors import ConfigError
+from howfar.foreign import first_line
 from howfar.measures.contexts.measure import ALL_CLASSES, DISTRIBUTION
 
 if TYPE_CHECKING:
@@ -29,17 +30,13 @@ def read_contexts(path: str | Path) -> pl.DataFrame:
     try:
         table = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise ConfigError(f"{path} cannot be read ({_first_line(error)}); {_WHAT_TO_GIVE}") from error
+        raise ConfigError(f"{path} cannot be read ({first_line(error)}); {_WHAT_TO_GIVE}") from error
     if not set(table.columns) >= _NEEDED or DISTRIBUTION not in table["kind"]:
         raise ConfigError(f"{path} is no table of contexts; {_WHAT_TO_GIVE}")
     return table
 
 
 _WHAT_TO_GIVE = "give what `howfar measure contexts -o contexts.parquet` wrote"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def corpus_ranks(

@@ -19,11 +19,12 @@ from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.documents import spread_documents
 from howfar.measures.increments.class_sums import ClassSums, Spread
-from howfar.measures.passes import Progress, Window, check_vocabulary, in_batches, window_length
+from howfar.measures.passes import Window, check_vocabulary, in_batches, window_length
 from howfar.measures.token_classes import Classes, class_names, classes_of_vocabulary, classified
 from howfar.measures.vocabulary import vocabulary_increments
 from howfar.models.loading import tokenizer_of
 from howfar.positions import IncrementConfig, increments_of, record
+from howfar.progress import Progress
 
 if TYPE_CHECKING:
     import polars as pl

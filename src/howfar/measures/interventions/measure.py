@@ -23,7 +23,6 @@ from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.interventions.replacements import AT_ONE_GAP, REPLACEMENTS, ByLayer, Untouched, moved_at_random
 from howfar.measures.passes import (
-    Progress,
     Window,
     byte_lengths,
     classes_of_tokens,
@@ -34,6 +33,7 @@ from howfar.measures.passes import (
 )
 from howfar.models.loading import tokenizer_of
 from howfar.positions import increments_of, override, record
+from howfar.progress import Progress
 from howfar.training.evaluation import token_losses
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from howfar.measures.pairs.lists import Pair, bundled_pairs
 from howfar.measures.pairs.matching import Matching, match_chinese, match_english
 from howfar.measures.pairs.scores import SITES, Scores, scores_in_carriers, scores_in_passages
 from howfar.positions import increments_of
-from howfar.reading.run import Progress
+from howfar.progress import Progress
 
 if TYPE_CHECKING:
     import polars as pl

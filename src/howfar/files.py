@@ -1,0 +1,244 @@
+"""Files and folders that are there whole or, if writing them fails, as they were before.
+
+What is being written stands beside its place, under a name of its own, and is moved there when it is whole. What a
+killed process left is cleared when the same place is written again. Links, pipes and devices are written through: they
+stay what they are.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import re
+import shutil
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from hashlib import blake2s
+from pathlib import Path
+
+from howfar.errors import HowFarError, OutputError
+
+_count = itertools.count()
+_RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # how libraries that are written in Rust tell of the system's errors
+
+_ADVICE = {
+    errno.ENOSPC: "choose another place, or make room there",
+    errno.EDQUOT: "choose another place, or make room there",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOENT: "make the folder that it is to be in, or choose another place",
+    errno.EEXIST: "choose another name",
+    errno.EISDIR: "choose another name",
+    errno.ENOTDIR: "choose another place",
+    errno.EACCES: "choose a place that you may write to",
+    errno.EPERM: "choose a place that you may write to",
+    errno.EROFS: "choose a place that you may write to",
+}
+
+
+def write_file(path: str | Path, content: bytes | str) -> None:
+    """Write a file, whole or not at all; text as UTF-8.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    with whole_file(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Write a file in the block, whole or not at all.
+
+    Args:
+        path: Where it is to be. A file that is there is replaced and its permissions are kept.
+
+    Yields:
+        The path to write it to in the block.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    path = Path(path)
+    with refused_by_name(path):
+        if is_stream(path):
+            yield from _through(path)
+            return
+        target = path.resolve()
+        _clear_stale(target)
+        partial, there = _beside(target, "partial"), _stat(target)
+        try:
+            partial.touch()
+            mode = (there or partial.stat()).st_mode
+            yield partial
+            partial.chmod(stat.S_IMODE(mode))  # some libraries make private files
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(folder: str | Path, *, replace: bool = False) -> Iterator[Path]:
+    """Write a folder in the block, whole or not at all.
+
+    Args:
+        folder: Where it is to be.
+        replace: Whether a folder that is there is replaced, with all that it holds; else it must be empty.
+
+    Yields:
+        An empty folder to write to in the block.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    folder = Path(folder)
+    with refused_by_name(folder):
+        is_there = _stat(folder) is not None
+        target = folder.resolve()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if is_there and not (target.is_dir() and (replace or not any(target.iterdir()))):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        _clear_stale(target)
+        partial, old = _beside(target, "partial"), _beside(target, "old")
+        try:
+            partial.mkdir()
+            yield partial
+            open_to_readers(partial)
+            if target.exists():
+                target.rename(old)
+            partial.rename(target)
+        except BaseException:
+            if old.exists() and not target.exists():
+                old.rename(target)
+            raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def refused_by_name(path: Path, advice: str | None = None) -> Iterator[None]:
+    """Turn the system's errors in the block, and those that other libraries make of them, into one that names a path.
+
+    Args:
+        path: What is being written.
+        advice: What to do; by the kind of error where None.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    try:
+        yield
+    except HowFarError:
+        raise
+    except Exception as error:
+        number = _system_error(error)
+        if number is None:
+            raise
+        advice = advice or _ADVICE.get(number, "choose another place")
+        raise OutputError(f"{_short(path)} cannot be written ({os.strerror(number)}); {advice}") from error
+
+
+def check_writable(path: str | Path) -> None:
+    """Find fault with the place of a file or a new folder before any work is done.
+
+    Raises:
+        OutputError: Its folder is missing or may not be written to, its name is too long, or it is a folder.
+    """
+    path = Path(path)
+    with refused_by_name(path):
+        there = _stat(path)
+        if there is not None and stat.S_ISDIR(there.st_mode):
+            raise OutputError(f"{path} cannot be written: it is a folder; choose another name")
+        parent = path.resolve().parent
+        if _stat(parent) is None:
+            raise OutputError(f"{path} cannot be written: there is no folder {path.parent}; make it, or choose another")
+        if there is not None and not os.access(path, os.W_OK):
+            raise OutputError(f"{path} cannot be written: it is read-only; choose another name")
+        if not is_stream(path) and not os.access(parent, os.W_OK):
+            raise OutputError(f"{path} cannot be written: the folder {path.parent} is read-only; choose another")
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a path leads to a pipe, a device or a socket: something to write to that cannot be replaced."""
+    there = _stat(path)
+    return there is not None and not stat.S_ISREG(there.st_mode) and not stat.S_ISDIR(there.st_mode)
+
+
+def open_to_readers(folder: Path) -> None:
+    """Give all in a folder its own permissions, those to execute files left out; some libraries make private files."""
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    for inside in folder.rglob("*"):
+        inside.chmod(mode if inside.is_dir() else mode & 0o666)
+
+
+def _through(path: Path) -> Iterator[Path]:
+    """Let a file be written elsewhere, and copy it into a pipe or a device."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="howfar-") as folder:
+        whole = Path(folder, path.name)
+        yield whole
+        with whole.open("rb") as source, path.open("wb", buffering=0) as stream:
+            shutil.copyfileobj(source, stream)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """What is known of a path; None where there is nothing.
+
+    Raises:
+        OSError: The path cannot be one, or may not be looked at.
+    """
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _beside(target: Path, kind: str) -> Path:
+    """A name beside a target that no other process or thread uses; it is short, whatever the target's own is."""
+    return target.with_name(f"{_prefix(target)}{_host()}.{os.getpid()}.{next(_count)}.{kind}")
+
+
+def _clear_stale(target: Path) -> None:
+    """Remove what processes that are no more left beside a target; a folder that was moved aside is put back."""
+    for left in target.parent.glob(f"{_prefix(target)}{_host()}.*"):
+        owner = left.name.split(".")[-3]
+        if not owner.isdecimal() or _is_alive(int(owner)):
+            continue
+        with suppress(OSError):
+            if left.suffix == ".old" and not target.exists():
+                left.rename(target)
+            elif left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
+
+
+def _prefix(target: Path) -> str:
+    return f".howfar.{blake2s(os.fsencode(target.name), digest_size=6).hexdigest()}."
+
+
+def _host() -> str:
+    return blake2s(socket.gethostname().encode(), digest_size=4).hexdigest()
+
+
+def _is_alive(process: int) -> bool:
+    import psutil
+
+    return bool(psutil.pid_exists(process))
+
+
+def _system_error(error: Exception) -> int | None:
+    """The number of the system's error that an exception tells of; None where it is of another kind."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    found = _RUST_ERROR.search(str(error))
+    return int(found[1]) if found else None
+
+
+def _short(path: Path) -> str:
+    name = str(path)
+    return name if len(name) <= 200 else f"{name[:80]}…{name[-20:]}"

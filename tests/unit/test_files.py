@@ -1,0 +1,252 @@
+"""Files and folders that are there whole or as they were before."""
+
+import errno
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from howfar import files
+from howfar.errors import OutputError
+from howfar.files import check_writable, whole_file, whole_folder, write_file
+
+DEAD = 2**22 + 1  # more than the largest process id of Linux
+
+
+@pytest.fixture
+def usual_permissions() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def fail_halfway(place: AbstractContextManager[Path], error: BaseException) -> None:
+    with place as partial:
+        (partial / "half" if partial.is_dir() else partial).write_text("half")
+        raise error
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_file_is_written_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    write_file(tmp_path / "a.txt", "été")
+    write_file(tmp_path / "a.txt", b"new")
+    assert (tmp_path / "a.txt").read_bytes() == b"new"
+    assert names(tmp_path) == {"a.txt"}
+
+
+def test_a_file_stays_as_it_was_where_writing_fails(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("before")
+    for error in (RuntimeError("ours"), KeyboardInterrupt()):
+        with pytest.raises(type(error)):
+            fail_halfway(whole_file(path), error)
+    assert path.read_text() == "before"
+    assert names(tmp_path) == {"a.txt"}
+
+
+@pytest.mark.usefixtures("usual_permissions")
+def test_new_files_may_be_read_by_others_and_old_ones_keep_their_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    for expected in (0o644, 0o600, 0o640):
+        if path.exists():
+            path.chmod(expected)
+        with whole_file(path) as partial:
+            save_file({"a": torch.zeros(2)}, partial)  # which makes private files
+        assert mode(path) == expected
+
+
+@pytest.mark.usefixtures("usual_permissions")
+def test_all_of_a_folder_may_be_read_by_others(tmp_path: Path) -> None:
+    with whole_folder(tmp_path / "new") as partial:
+        (partial / "inner").mkdir(mode=0o700)
+        save_file({"a": torch.zeros(2)}, partial / "a.safetensors")
+        (partial / "inner" / "b").write_text("b")
+    assert [mode(tmp_path / "new" / name) for name in ("", "inner", "a.safetensors", "inner/b")] == [
+        0o755,
+        0o755,
+        0o644,
+        0o644,
+    ]
+
+
+def test_a_folder_is_replaced_only_where_that_is_asked_for(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    for replace in (False, True):
+        with whole_folder(folder, replace=replace) as partial:
+            (partial / f"{replace}").touch()
+    assert names(folder) == {"True"}
+    with pytest.raises(OutputError, match=r"cannot be written \(File exists\); choose another"), whole_folder(folder):
+        pytest.fail("the block is not to be entered")
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="File exists"), whole_folder(tmp_path / "file", replace=True):
+        pytest.fail("the block is not to be entered")
+
+
+def test_a_folder_stays_as_it_was_where_writing_or_moving_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "before").touch()
+    with pytest.raises(OutputError, match="No space left"):
+        fail_halfway(whole_folder(folder, replace=True), OSError(errno.ENOSPC, "No space left on device"))
+
+    rename = Path.rename
+
+    def fail_to_move_the_new_one(self: Path, target: Path) -> Path:
+        if self.name.endswith(".partial"):
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail_to_move_the_new_one)
+    with pytest.raises(OutputError, match="Input/output error"), whole_folder(folder, replace=True):
+        pass
+    assert names(tmp_path) == {"folder"}
+    assert names(folder) == {"before"}
+
+
+def test_what_killed_processes_left_is_cleared_and_what_others_write_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "folder"
+    others = files._beside(path, "partial")  # by this process, which is alive
+    others.touch()
+    of_another_file = files._beside(tmp_path / "other", "partial")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: DEAD)
+        files._beside(path, "partial").mkdir()
+        files._beside(path, "partial").touch()
+        of_another_file = files._beside(tmp_path / "other", "partial")
+        of_another_file.touch()
+    with whole_folder(path):
+        pass
+    assert names(tmp_path) == {"folder", others.name, of_another_file.name}
+
+
+def test_a_folder_that_was_moved_aside_by_a_killed_process_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "folder"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: DEAD)
+        old = files._beside(path, "old")
+    old.mkdir()
+    (old / "before").touch()
+    with pytest.raises(RuntimeError):
+        fail_halfway(whole_folder(path, replace=True), RuntimeError())
+    assert names(path) == {"before"}
+
+
+def test_links_are_written_through(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    for target in ("inner/there.txt", "inner/not_yet.txt"):
+        link = tmp_path / "link.txt"
+        link.unlink(missing_ok=True)
+        link.symlink_to(tmp_path / target)
+        write_file(link, "new")
+        assert link.is_symlink()
+        assert (tmp_path / target).read_text() == "new"
+    folder = tmp_path / "folder"
+    folder.symlink_to(tmp_path / "inner", target_is_directory=True)
+    with whole_folder(folder, replace=True) as partial:
+        (partial / "new").touch()
+    assert folder.is_symlink()
+    assert names(tmp_path / "inner") == {"new"}
+
+
+def test_pipes_and_devices_are_written_through(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "link").symlink_to(pipe)
+    for path in (pipe, tmp_path / "link"):
+        check_writable(path)
+        got: list[bytes] = []
+        reader = threading.Thread(target=lambda got=got: got.append(pipe.read_bytes()), daemon=True)
+        reader.start()
+        write_file(path, b"x" * 100_000)
+        reader.join(timeout=60)
+        assert got == [b"x" * 100_000]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    write_file("/dev/null", "away")
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+    with pytest.raises(OutputError, match=r"/dev/full cannot be written \(No space left on device\).*make room"):
+        write_file("/dev/full", "no")
+
+
+def test_a_full_disk_is_named_whichever_library_meets_it(tmp_path: Path) -> None:
+    def by_python(partial: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def by_safetensors(partial: Path) -> None:
+        save_file({"a": torch.zeros(2)}, "/dev/full/none/such")
+
+    def by_polars(partial: Path) -> None:
+        pl.DataFrame({"a": [1]}).write_parquet("/dev/full")
+
+    for write in (by_python, by_safetensors, by_polars):
+        said = r"a\.txt cannot be written \((No space left on|Not a).*\); choose"
+        with pytest.raises(OutputError, match=said), whole_file(tmp_path / "a.txt") as partial:
+            write(partial)
+    assert not names(tmp_path)
+
+
+def test_other_errors_are_left_as_they_are(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), whole_file(tmp_path / "a.txt"):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("x" * 300 + ".svg", r"x{10}.*….*\.svg cannot be written \(File name too long\); choose a shorter name"),
+        ("nowhere/x.svg", r"x\.svg cannot be written: there is no folder .*nowhere; make it, or choose another"),
+        ("", "cannot be written: it is a folder; choose another name"),
+        ("file/x.svg", r"x\.svg cannot be written \(Not a directory\); choose another place"),
+        ("loop", r"loop cannot be written \(Too many levels of symbolic links\); choose another place"),
+    ],
+)
+def test_a_place_that_cannot_be_written_to_is_found_out_before_any_work(
+    tmp_path: Path, name: str, message: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(OutputError, match=message):
+        check_writable(tmp_path / name)
+    if name != "":
+        with pytest.raises(OutputError, match="cannot be written"), whole_file(tmp_path / name):
+            pytest.fail("the block is not to be entered")
+
+
+def test_the_longest_name_that_a_file_can_have_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 251 + ".svg")
+    check_writable(path)
+    write_file(path, "whole")
+    with whole_folder(tmp_path / ("y" * 255)):
+        pass
+    assert path.read_text() == "whole"
+
+
+def test_many_threads_that_write_one_file_leave_it_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    contents = [bytes([number]) * 200_000 for number in range(16)]
+    threads = [threading.Thread(target=write_file, args=(path, content)) for content in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert path.read_bytes() in contents
+    assert names(tmp_path) == {"a.bin"}
