@@ -154,7 +154,7 @@ class Increments:
         if not self._calls.passes:
             raise UnsupportedModelError(
                 f"decoder layer {index} ran outside of {type(self.decoder).__name__}.forward, which knows the padding "
-                "and the first layer's input; call the whole model, and checkpoint it by gradient_checkpointing_enable()"
+                "and the first layer's input; call the whole model, and checkpoint by gradient_checkpointing_enable()"
             )
         return self._calls.passes[-1]
 

@@ -15,7 +15,6 @@ from transformers.trainer import TRAINING_ARGS_NAME
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, CorpusError, HowFarError, OutputError
-from howfar.files import open_to_readers
 from howfar.models.manifest import write_manifest
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.text.tokenizer import byte_tokenizer
@@ -246,7 +245,6 @@ def _publish(trainer: IncrementTrainer, partial: Path, output: Path) -> None:
     log = json.dumps(trainer.state.log_history, indent=1)
     (partial / "log.json").write_text(log + "\n", encoding="utf-8")
     (partial / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle, which the record makes needless
-    open_to_readers(partial)
     write_manifest(partial)
     (output / RECORD).unlink(missing_ok=True)
     for file in partial.iterdir():
