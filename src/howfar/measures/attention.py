@@ -178,7 +178,7 @@ def _over_heads(
         }
         row |= {"unit": unit, "layer": None, "head": None}
         try:
-            found = statistics.correlation(increments.ravel(), distances.ravel(), rank=rank, seed=seed)
+            found = statistics.correlation(increments.ravel(), distances.ravel(), rank=rank)
             row |= {"value": found.value, "low": found.low, "high": found.high, "p_value": found.p_value}
         except NotMeasurableError as error:
             row["note"] = f"not measurable: {error}"

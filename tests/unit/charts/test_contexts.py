@@ -93,8 +93,8 @@ def test_heads_have_sections_of_their_own() -> None:
 
 def test_calibration_has_a_panel_for_each_text() -> None:
     row = {"seed": 0, "quantity": "auc", "layer": None, "scored_at": None, "num_gaps": 9, "num_documents": 10}
-    row |= {"low_any_layer": None, "high_any_layer": None, "verdict": "found"}
-    of_layer = {"score": "increment", "layer": 1, "scored_at": "lead byte", "low_any_layer": 0.5, "high_any_layer": 0.9}
+    row |= {"low_together": None, "high_together": None, "verdict": "found"}
+    of_layer = {"score": "increment", "layer": 1, "scored_at": "lead byte", "low_together": 0.5, "high_together": 0.9}
     rows = [
         row | {"text": "marked", "planted": True, "score": "entropy", "value": 0.9, "low": 0.8, "high": 0.95},
         row | {"text": "predictable", "planted": True, "value": 0.7, "low": 0.6, "high": 0.8} | of_layer,

@@ -10,9 +10,10 @@ from howfar.measures.statistics import (
     correlation,
     equivalence_of_estimate,
     equivalence_of_pairs,
-    held_out_scores,
     holm,
     mean,
+    nested_scores,
+    probe_scores,
     ratio,
     resampling,
     roc_auc,
@@ -35,9 +36,10 @@ class TestBootstrap:
     def test_agrees_with_scipy(self):
         values = RNG(0).exponential(size=60)
         ours = ratio(values, np.ones(60), num_resamples=4000)
-        theirs = stats.bootstrap((values,), np.mean, n_resamples=4000, method="percentile", rng=1).confidence_interval
+        theirs = stats.bootstrap((values,), np.mean, n_resamples=4000, rng=1)
         assert ours.value == pytest.approx(values.mean())
-        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.02)
+        assert ours.error == pytest.approx(stats.sem(values)) == pytest.approx(theirs.standard_error, rel=0.05)
+        assert ours.replicates.std() == pytest.approx(theirs.bootstrap_distribution.std(), rel=0.05)
 
     def test_covers_the_truth_about_as_often_as_it_says(self):
         # 200 samples of 50 documents whose items share a shift: an interval over items would cover far too rarely.
@@ -75,11 +77,18 @@ class TestBootstrap:
         with pytest.raises(NotMeasurableError, match=f"{few} documents give no interval"):
             ratio(np.ones(few), np.ones(few))
 
-    def test_resamples_without_a_value_are_left_out(self):
-        # One document in ten has the class; a third of the resamples never draw it.
-        estimate = ratio(np.r_[2.0, np.zeros(9)], np.r_[1.0, np.zeros(9)])
-        assert np.isnan(estimate.replicates).any()
-        assert estimate.low == estimate.high == 2
+    @pytest.mark.parametrize("carriers", [1, 2, 3, MIN_DOCUMENTS - 1])
+    def test_what_few_documents_carry_has_a_value_and_no_interval(self, carriers):
+        # Resamples draw few of these documents, or none: an interval would be too sure.
+        present = np.arange(30) < carriers
+        estimate = ratio(present * (2.0 + np.arange(30)), present)
+        assert estimate.value == pytest.approx(2 + (carriers - 1) / 2)
+        assert np.isnan([estimate.low, estimate.high]).all()
+
+    def test_what_enough_documents_carry_has_an_interval(self):
+        present = np.arange(30) < 10
+        estimate = ratio(present * RNG(0).normal(2, 1, size=30), present)
+        assert estimate.low < 2 < estimate.high
 
     def test_all_values_missing_gives_no_interval(self):
         estimate = ratio(np.zeros((2, 10)), np.stack([np.zeros(10), np.ones(10)]))
@@ -146,6 +155,46 @@ class TestRocAuc:
             roc_auc(np.r_[np.nan, np.arange(39.0)], np.arange(40) % 2, np.arange(40))
 
 
+class TestStrata:
+    def test_equals_a_count_of_pairs(self):
+        scores, labels, documents = clustered_scores(0, num_documents=12, per_document=8)
+        scores, strata = np.round(scores, 1), RNG(1).integers(4, size=len(scores))
+        pairs = [(i, j) for i in np.flatnonzero(labels) for j in np.flatnonzero(~labels) if strata[i] == strata[j]]
+        expected = np.mean([(scores[i] > scores[j]) + (scores[i] == scores[j]) / 2 for i, j in pairs])
+        estimate = roc_auc(scores, labels, documents, strata=[strata])
+        assert estimate.value == pytest.approx(expected)
+
+    def test_without_a_document_equals_computing_anew(self):
+        scores, labels, documents = clustered_scores(3, num_documents=12, per_document=8)
+        scores, strata = np.round(scores, 1), RNG(1).integers(4, size=len(scores))
+        estimate = roc_auc(scores, labels, documents, strata=[strata])
+        for left_out in (0, 5, 11):
+            kept = documents != left_out
+            anew = roc_auc(scores[kept], labels[kept], documents[kept], strata=[strata[kept]])
+            assert estimate.left_out[left_out] == pytest.approx(float(anew.value))
+
+    def test_what_identity_alone_tells_vanishes(self):
+        rng = RNG(0)
+        documents, identity = np.arange(4000) // 20, rng.integers(30, size=4000)
+        labels = rng.random(4000) < rng.random(30)[identity]
+        scores = np.bincount(identity, labels)[identity] + rng.normal(size=4000)
+        raw, within = roc_auc(scores, labels, documents), roc_auc(scores, labels, documents, strata=[identity])
+        assert raw.low > 0.55
+        assert within.low < 0.5 < within.high
+
+    def test_what_is_not_identity_stays(self):
+        rng = RNG(0)
+        documents, identity = np.arange(4000) // 20, rng.integers(30, size=4000)
+        labels = rng.random(4000) < rng.random(30)[identity]
+        scores = 3.0 * identity + labels + rng.normal(size=4000)
+        assert roc_auc(scores, labels, documents, strata=[identity]).low > 0.7
+
+    def test_strata_of_one_class_leave_nothing_to_compare(self):
+        labels = np.arange(40) % 2 == 0
+        with pytest.raises(NotMeasurableError, match="no stratum has items of both classes"):
+            roc_auc(np.arange(40.0), labels, np.arange(40), strata=[labels])
+
+
 class TestSimultaneous:
     def test_is_wider_than_each_interval_alone(self):
         scores = np.stack([clustered_scores(seed)[0] for seed in range(6)])
@@ -181,35 +230,34 @@ class TestSimultaneous:
         assert together.low[0] == together.high[0] == 0.5
 
 
-class TestHeldOut:
+def added(base, additions, labels, documents, **options):
+    """What each addition adds to the AUC beyond what a useless one does."""
+    models = nested_scores(base, additions, labels, documents, **options)
+    return models, models.more.auc(labels, documents) - models.exchanged.auc(labels, documents)
+
+
+class TestCrossFitted:
     def test_a_feature_that_only_bends_another_adds_nothing(self):
         rng = RNG(0)
-        documents, base = np.arange(3000) // 30, rng.normal(size=3000)
-        labels = rng.random(3000) < 1 / (1 + np.exp(-2 * np.abs(base)))
-        bent = np.exp(base)
-        scores = [held_out_scores(np.stack(columns, 1), labels, documents) for columns in ([base], [base, bent])]
-        without, with_bent = (
-            roc_auc(np.stack(scores), labels, documents)[0],
-            roc_auc(np.stack(scores), labels, documents)[1],
-        )
-        gain = with_bent - without
-        assert without.value > 0.65
-        assert abs(gain.value) < 0.01
+        documents, base = np.arange(3000) // 30, rng.normal(size=(3000, 1))
+        labels = rng.random(3000) < 1 / (1 + np.exp(-2 * np.abs(base[:, 0])))
+        models, gains = added(base, [np.exp(base)], labels, documents)
+        assert models.base.auc(labels, documents).value > 0.65
+        assert abs(gains[0].value) < 0.01
 
     def test_finds_what_a_feature_adds(self):
         rng = RNG(0)
         documents, features = np.arange(3000) // 30, rng.normal(size=(3000, 2))
         labels = features.sum(axis=1) + rng.normal(size=3000) > 0
-        scores = np.stack([held_out_scores(features[:, :columns], labels, documents) for columns in (1, 2)])
-        auc = roc_auc(scores, labels, documents)
-        assert (auc[1] - auc[0]).low > 0.05
+        _, gains = added(features[:, :1], [features[:, 1:]], labels, documents)
+        assert gains[0].low > 0.05
 
-    def test_noise_does_not_pay(self):
+    @pytest.mark.parametrize("kind", ["linear", "mlp"])
+    def test_noise_does_not_pay(self, kind):
         # In sample, 50 columns of noise would look predictive; held out they are worth nothing.
         rng = RNG(0)
         documents, labels = np.arange(400) // 10, rng.random(400) < 0.5
-        scores = held_out_scores(rng.normal(size=(400, 50)), labels, documents, probe=True)
-        estimate = roc_auc(scores, labels, documents)
+        estimate = probe_scores(rng.normal(size=(400, 50)), labels, documents, kind=kind).auc(labels, documents)
         assert estimate.low < 0.5 < estimate.high
 
     def test_documents_are_not_split(self):
@@ -218,12 +266,64 @@ class TestHeldOut:
         documents = np.repeat(np.arange(60), 20)
         labels = (rng.random(60) < 0.5)[documents]
         fingerprint = rng.normal(size=(60, 59))[documents]
-        scores = held_out_scores(fingerprint, labels, documents, probe=True)
-        assert 0.2 < roc_auc_score(labels, scores) < 0.8
+        assert 0.2 < probe_scores(fingerprint, labels, documents).auc(labels, documents).value < 0.8
+
+    def test_a_hidden_layer_finds_what_no_line_does(self):
+        rng = RNG(0)
+        documents, features = np.arange(3000) // 30, rng.normal(size=(3000, 2))
+        labels = features.prod(axis=1) > 0
+        linear, mlp = (
+            probe_scores(features, labels, documents, kind=kind, num_neurons=32).auc(labels, documents).value
+            for kind in ("linear", "mlp")
+        )
+        assert linear < 0.6 < 0.9 < mlp
+
+    def test_a_lookup_of_categories_is_part_of_the_base(self):
+        # What stands before an item decides its label, and the feature only repeats what that is.
+        rng = RNG(0)
+        documents, category = np.arange(3000) // 30, rng.integers(40, size=3000)
+        chances, feature = rng.random(40)[category], rng.normal(size=40)[category]
+        labels = rng.random(3000) < chances
+        nothing = np.zeros((3000, 1))
+        known, gains = added(nothing, [feature[:, None]], labels, documents, categories=category[:, None])
+        _, naive = added(nothing, [feature[:, None]], labels, documents)
+        assert known.base.auc(labels, documents).value > 0.7
+        assert naive[0].low > 0.05
+        assert gains[0].low < 0 < gains[0].high or abs(gains[0].value) < 0.005
+
+    def test_categories_that_are_never_seen_twice_tell_nothing(self):
+        rng = RNG(0)
+        documents, labels = np.arange(1500) // 30, rng.random(1500) < 0.4
+        models = nested_scores(np.zeros((1500, 1)), [], labels, documents, categories=np.arange(1500)[:, None])
+        estimate = models.base.auc(labels, documents)
+        assert estimate.low <= 0.5 <= estimate.high
+
+    def test_folds_are_not_pooled(self):
+        # A part with many positives is scored by a model that saw few of them: pooled, a null lies below a half.
+        pooled, within = [], []
+        for seed in range(30):
+            rng = RNG(seed)
+            documents = np.repeat(np.arange(40), 20)
+            labels = rng.random(800) < rng.beta(2, 2, size=40)[documents]
+            scores = probe_scores(rng.normal(size=(800, 3)), labels, documents)
+            pooled.append(float(roc_auc(scores.scores, labels, documents, num_resamples=20).value))
+            within.append(float(scores.auc(labels, documents, num_resamples=20).value))
+        assert np.mean(pooled) < 0.49
+        assert np.mean(within) == pytest.approx(0.5, abs=0.01)
+
+    def test_a_useless_feature_does_not_lose(self):
+        lost = 0
+        for seed in range(25):
+            rng = RNG(seed)
+            documents, features = np.repeat(np.arange(40), 25), rng.normal(size=(1000, 2))
+            labels = rng.random(1000) < 1 / (1 + np.exp(-2 * features[:, 0]))
+            _, gains = added(features[:, :1], [features[:, 1:]], labels, documents)
+            lost += bool(gains[0].high < 0)
+        assert lost <= 3
 
     def test_refuses_few_documents(self):
         with pytest.raises(NotMeasurableError, match="too few to hold some out"):
-            held_out_scores(np.zeros((40, 1)), np.arange(40) % 2, np.arange(40) // 8)
+            probe_scores(np.zeros((40, 1)), np.arange(40) % 2, np.arange(40) // 8)
 
 
 class TestWilcoxon:

@@ -13,7 +13,8 @@ from howfar.measures.boundaries.targets import TARGETS
 if TYPE_CHECKING:
     import polars as pl
 
-INCREMENT, PROBE = "increment", "linear probe of the residual stream"
+INCREMENT = "increment"
+PROBES = ("linear probe of the residual stream", "MLP probe of the residual stream")
 SMALL_ROW = 13
 
 
@@ -33,16 +34,25 @@ def draw_boundaries(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     if measured["head"].max():
         head = pl.format(", head {}", "head").fill_null("")
         measured = measured.with_columns(layer_name=pl.col("layer_name") + head)
-    aucs, of_layers = measured.filter(quantity="auc"), pl.col("score").is_in([INCREMENT, PROBE])
+    of_layers = pl.col("score").is_in([INCREMENT, *PROBES])
+    aucs, within = measured.filter(quantity="auc"), measured.filter(of_layers, quantity="auc within")
     layered, alone = aucs.filter(of_layers), aucs.filter(~of_layers, pl.col("scored_at").is_null())
     gains = measured.filter(quantity="auc gain")
 
     scores = layered["what"].unique(maintain_order=True).to_list()
-    chance, both = 0.5, pl.concat([layered, alone])
+    chance, both = 0.5, pl.concat([layered, within, alone])
     panels = [
         _panel(layered, "AUC of each layer's increments", "AUC", chance, _reach(both, chance), scores),
+        _panel(within, "The same among gaps behind the same character", "AUC", chance, _reach(both, chance), scores),
         _panel(alone, "AUC of other scores of the same gaps", "AUC", chance, _reach(both, chance)),
-        _panel(gains, "What they add to entropy and surprisal", "difference of AUC", 0.0, _reach(gains, 0.0), scores),
+        _panel(
+            gains,
+            "What they add to characters, entropy and surprisal",
+            "difference of AUC",
+            0.0,
+            _reach(gains, 0.0),
+            scores,
+        ),
     ]
     chart = alt.vconcat(*panels, spacing=24).properties(
         title=alt.Title("Do increments tell boundaries?", subtitle=_subtitle(table["target"][0], measured))
@@ -62,7 +72,7 @@ def _panel(
         y=alt.Y(f"{y}:N", title=None, sort=order, axis=alt.Axis(labelLimit=260, minExtent=170)),
         tooltip=[
             *names("score", "scored_at", y),
-            *numbers("value", "low", "high", "low_any_layer", "high_any_layer", "p_any_layer"),
+            *numbers("value", "low", "high", "low_together", "high_together", "p_together"),
             *numbers("num_gaps", "num_boundaries", "num_documents"),
         ],
     )
@@ -74,7 +84,7 @@ def _panel(
     x: dict[str, Any] = {"title": title, "axis": sparse_axis()}
     x["scale"] = alt.Scale(domain=reach, nice=True, zero=False)
     marks = [
-        base.mark_rule(strokeWidth=1, opacity=0.8).encode(x=alt.X("low_any_layer:Q", **x), x2="high_any_layer:Q"),
+        base.mark_rule(strokeWidth=1, opacity=0.8).encode(x=alt.X("low_together:Q", **x), x2="high_together:Q"),
         base.mark_rule(strokeWidth=3, opacity=0.6).encode(x=alt.X("low:Q", **x), x2="high:Q"),
         base.mark_point(filled=True, size=55, opacity=1).encode(x=alt.X("value:Q", **x)),
     ]
@@ -86,7 +96,7 @@ def _panel(
 
 def _reach(rows: pl.DataFrame, null: float) -> list[float]:
     """From the lowest to the highest end of an interval, chance included."""
-    ends = [rows[name].drop_nulls().to_list() for name in ("low", "high", "low_any_layer", "high_any_layer")]
+    ends = [rows[name].drop_nulls().to_list() for name in ("low", "high", "low_together", "high_together")]
     values = [null, *(value for column in ends for value in column)]
     return [min(values), max(values)]
 
@@ -100,6 +110,6 @@ def _subtitle(target: str, measured: pl.DataFrame) -> list[str]:
     return [
         question,
         f"{first['num_gaps']:,} gaps, {first['num_boundaries']:,} of them boundaries; 95% intervals over "
-        f"{first['num_documents']:,} documents, thin ones for all layers at once.",
+        f"{first['num_documents']:,} documents, thin ones for all layers and places at once.",
         "Dashed: chance. Below it a score is lower at boundaries than elsewhere.",
     ]

@@ -38,8 +38,8 @@ def draw_calibration(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
             pl.format(", {}", "scored_at").fill_null(""),
         ),
         what=pl.when("planted").then(pl.lit(PLANTED)).otherwise(pl.lit(BY_LOT)),
-        shown_low=pl.coalesce("low_any_layer", "low"),
-        shown_high=pl.coalesce("high_any_layer", "high"),
+        shown_low=pl.coalesce("low_together", "low"),
+        shown_high=pl.coalesce("high_together", "high"),
     )
     panels = scores["panel"].unique(maintain_order=True).to_list()
     order = scores["score_name"].unique(maintain_order=True).to_list()
@@ -50,7 +50,7 @@ def draw_calibration(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         title="ROC-AUC",
         tooltip=[
             *names("score_name", "text", "seed", "verdict"),
-            *numbers("value", "low", "high", "low_any_layer", "high_any_layer", "num_gaps", "num_documents"),
+            *numbers("value", "low", "high", "low_together", "high_together", "num_gaps", "num_documents"),
         ],
         y=alt.Y("score_name:N", title=None, sort=order, axis=alt.Axis(labelLimit=320)),
         yOffset=alt.YOffset("seed:O"),

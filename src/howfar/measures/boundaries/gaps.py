@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from howfar.errors import NotMeasurableError
 from howfar.measures.boundaries.targets import Target
+from howfar.models.loading import tokenizer_of
 from howfar.progress import Progress
 from howfar.reading import Trace, trace_many
 from howfar.text.segmentation import Segmentation
+from howfar.text.tokenizer import is_byte_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -28,6 +30,10 @@ class Gaps:
         is_boundary: bool `[gap]`.
         documents: int64 `[gap]`: which of `traces` each is in.
         tokens: int64 `[gap]`: the first token after each gap.
+        characters: int64 `[gap]`: the character after each gap, in its document.
+        previous: int64 `[gap]`: what stands before the gap: the character's code point where tokens are bytes, else the
+            token.
+        next_byte: int64 `[gap]`: the first byte after the gap.
         first_token: float64 `[layer, head, gap]`: the increment of that token.
         whole_unit: float64 `[layer, head, gap]`: the sum of the increments of the character (or token) after the gap.
         token_before: float64 `[layer, head, gap]`: the increment of the token before the gap.
@@ -42,6 +48,9 @@ class Gaps:
     is_boundary: NDArray[np.bool_]
     documents: NDArray[np.int64]
     tokens: NDArray[np.int64]
+    characters: NDArray[np.int64]
+    previous: NDArray[np.int64]
+    next_byte: NDArray[np.int64]
     first_token: NDArray[np.float64]
     whole_unit: NDArray[np.float64]
     token_before: NDArray[np.float64]
@@ -54,6 +63,15 @@ class Gaps:
 
     def __len__(self) -> int:
         return len(self.is_boundary)
+
+    def among(self, chosen: NDArray[np.bool_]) -> Gaps:
+        """Those gaps that a mask keeps."""
+        by_gap: dict[str, Any] = {
+            name: value[chosen] if name == "neighbours" else value[..., chosen]
+            for name, value in vars(self).items()
+            if isinstance(value, np.ndarray)
+        }
+        return replace(self, **by_gap)
 
 
 def find_gaps(
@@ -91,10 +109,11 @@ def find_gaps(
                 read.append((segmentation, candidates))
                 yield segmentation.text
 
+    of_bytes = is_byte_tokenizer(tokenizer or tokenizer_of(model))
     parts, traces, done = [], [], 0
     for number, trace in enumerate(trace_many(model, texts(), tokenizer)):
         traces.append(trace)
-        parts.append(_gaps_of(trace, *read.popleft(), number))
+        parts.append(_gaps_of(trace, *read.popleft(), number, of_bytes))
         done += len(parts[-1]["tokens"])
         if progress is not None:
             progress(min(done, max_gaps), max_gaps)
@@ -107,7 +126,7 @@ def find_gaps(
 
 
 def _gaps_of(
-    trace: Trace, segmentation: Segmentation, candidates: NDArray[np.bool_], number: int
+    trace: Trace, segmentation: Segmentation, candidates: NDArray[np.bool_], number: int, of_bytes: bool
 ) -> dict[str, NDArray]:
     """The gaps of one document; gaps are along the last axis of every array."""
     is_boundary = np.zeros(len(trace.text), dtype=bool)
@@ -122,10 +141,16 @@ def _gaps_of(
     units = 1 + np.flatnonzero(candidates[characters[1:]])
     tokens, before = first_tokens[units], characters[units]
     padded = np.frombuffer(f"\0\0{trace.text}\0".encode("utf-32-le"), dtype=np.uint32)
+    # Byte tokens are bits of a character, of which the last tells least: there the character is what stands before.
+    previous = padded[before + 1] if of_bytes else trace.token_ids[tokens - 1]
+    text = np.frombuffer(trace.text.encode(), dtype=np.uint8)
     return {
         "is_boundary": is_boundary[before],
         "documents": np.full(len(units), number),
         "tokens": tokens,
+        "characters": before,
+        "previous": previous.astype(np.int64),
+        "next_byte": text[trace.token_bytes[tokens, 0]].astype(np.int64),
         "first_token": trace.increments[..., tokens].astype(np.float64),
         "whole_unit": trace.unit_gaps()[..., units],
         "token_before": trace.increments[..., tokens - 1].astype(np.float64),

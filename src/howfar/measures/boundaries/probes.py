@@ -1,9 +1,12 @@
-"""Linear probes of the residual stream: the ceiling of what increments could say, for they read the same."""
+"""Probes of the residual stream: what increments could say, for they read the same.
+
+A linear probe is no ceiling: the increments' own networks have a hidden layer. A probe with one as wide is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,42 +14,59 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from howfar.measures.boundaries.gaps import Gaps
-from howfar.measures.statistics import held_out_scores
+from howfar.measures.boundaries.rows import auc_rows
+from howfar.measures.boundaries.scores import Score
+from howfar.measures.statistics import ProbeKind, probe_scores
+from howfar.positions import increments_of
 from howfar.reading import Trace
 from howfar.reading.reader import Reader
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+PROBES: dict[ProbeKind, str] = {
+    "linear": "linear probe of the residual stream",
+    "mlp": "MLP probe of the residual stream",
+}
 MAX_VALUES = 250_000_000
 """Numbers of hidden states that are kept, in half precision: 500 MB. Documents beyond that are not probed."""
 
 
-def probe_scores(
-    model: PreTrainedModel, gaps: Gaps, tokenizer: PreTrainedTokenizerBase
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Score gaps by a linear probe of what enters each layer at the first token after the gap.
+def probe_rows(
+    model: PreTrainedModel, gaps: Gaps, tokenizer: PreTrainedTokenizerBase, kind: ProbeKind, *, seed: int = 0
+) -> list[dict[str, Any]]:
+    """How well probes of what enters each layer at the first token after the gap tell boundaries.
 
     Args:
         model: A model with increments.
         gaps: The gaps and their documents; no document is both fitted to and scored.
         tokenizer: The model's.
+        kind: Of probe; a hidden layer is as wide as that of the increments' networks.
+        seed: Of the probe and of the intervals.
 
     Returns:
-        Scores `[layer, probed gap]`, and which gaps were probed, `[gap]`.
+        Rows of the table of `boundaries`.
     """
     width = model.get_input_embeddings().weight.shape[1]
     max_gaps = MAX_VALUES // (len(gaps.traces[0].layers) * width)
     last = gaps.documents[min(max_gaps, len(gaps) - 1)]
-    probed = gaps.documents < last if max_gaps < len(gaps) else np.ones(len(gaps), dtype=bool)
-    documents, first = np.unique(gaps.documents[probed], return_index=True)
-    tokens = np.split(gaps.tokens[probed], first[1:])
+    probed = gaps.among(gaps.documents < last) if max_gaps < len(gaps) else gaps
+    documents, first = np.unique(probed.documents, return_index=True)
+    tokens = np.split(probed.tokens, first[1:])
     states = hidden_states(model, [gaps.traces[number] for number in documents], tokens, tokenizer)
-    scores = [
-        held_out_scores(of_layer.astype(np.float32), gaps.is_boundary[probed], gaps.documents[probed], probe=True)
-        for of_layer in states
-    ]
-    return np.stack(scores), probed
+    num_neurons = increments_of(model).config.hidden_size or width // 4
+    scores = []
+    for layer, of_layer in zip(gaps.traces[0].layers, states, strict=True):
+        found = probe_scores(
+            of_layer.astype(np.float32),
+            probed.is_boundary,
+            probed.documents,
+            kind=kind,
+            num_neurons=num_neurons,
+            seed=seed,
+        )
+        scores.append(Score(PROBES[kind], found.scores, layer=layer, folds=found.folds))
+    return auc_rows(scores, probed, seed=seed)
 
 
 def hidden_states(

@@ -19,6 +19,9 @@ from howfar.text.segmentation import (
 Candidates = Callable[[str], NDArray[np.bool_]]
 """From a text to whether the gap before each character counts."""
 
+_END_MARKS = frozenset(".!?…。！？\n")
+_CLOSING = frozenset("\"'”’»)]」』）】》")
+
 
 @dataclass(frozen=True)
 class Target:
@@ -30,6 +33,7 @@ class Target:
         segment: Finds the boundaries where no gold segmentation is given.
         candidates: The gaps that are asked about.
         absent: What a text without any candidates lacks.
+        baseline: The rule that anyone would try first, and its name; None where there is none.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Target:
     segment: Callable[[str], Segmentation]
     candidates: Candidates
     absent: str
+    baseline: tuple[str, Candidates] | None = None
 
 
 def inside_chinese(text: str) -> NDArray[np.bool_]:
@@ -57,6 +62,19 @@ def before_words(text: str) -> NDArray[np.bool_]:
     starts = np.zeros(len(text), dtype=bool)
     starts[list(word_segmentation(text).boundaries)] = True
     return starts
+
+
+def after_end_mark(text: str) -> NDArray[np.bool_]:
+    """Places before which the last mark, closing quotes and brackets apart, is a full stop, its like or a line end."""
+    found = np.zeros(len(text), dtype=bool)
+    ended = False
+    for place, character in enumerate(text):
+        found[place] = ended
+        if character in _END_MARKS:
+            ended = True
+        elif not (character.isspace() or character in _CLOSING):
+            ended = False
+    return found
 
 
 def anywhere(text: str) -> NDArray[np.bool_]:
@@ -92,6 +110,7 @@ TARGETS = {
             sentence_segmentation,
             before_words,
             "two words",
+            ("the last mark is a full stop or line end", after_end_mark),
         ),
         Target(
             "delimiters",

@@ -244,12 +244,15 @@ def verdict(row: dict[str, Any], planted: bool) -> str | None:
         planted: Whether there was something to find.
 
     Returns:
-        None for what increments add to other scores where boundaries are planted: they need not add anything.
+        None for what increments add to other scores where boundaries are planted: they need not add anything; and
+        where there is no interval.
     """
     if planted and row["quantity"] == "auc gain":
         return None
-    together = row.get("low_any_layer") is not None
-    low, high = (row[f"{end}_any_layer" if together else end] for end in ("low", "high"))
+    if row.get("low") is None:
+        return None
+    together = row.get("low_together") is not None
+    low, high = (row[f"{end}_together" if together else end] for end in ("low", "high"))
     nothing = 0.0 if row["quantity"] == "auc gain" else 0.5
     if low <= nothing <= high:
         return "not found" if planted else "nothing, rightly"
@@ -263,6 +266,6 @@ def _table(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
 
     schema: dict[str, Any] = {"planted": pl.Boolean, "quantity": pl.String, "score": pl.String, "scored_at": pl.String}
     schema |= {"layer": pl.Int64, "head": pl.Int64}
-    schema |= dict.fromkeys(("value", "low", "high", "low_any_layer", "high_any_layer", "p_any_layer"), pl.Float64)
+    schema |= dict.fromkeys(("value", "low", "high", "low_together", "high_together", "p_together"), pl.Float64)
     schema |= dict.fromkeys(("num_gaps", "num_boundaries", "num_documents"), pl.Int64)
     return pl.DataFrame(rows, schema=schema | {"verdict": pl.String})

@@ -1,14 +1,24 @@
 """All statistics of the measures: intervals that resample documents, and tests that a sceptic accepts.
 
-Tokens of one document are not independent, so every interval here resamples whole documents. A resample is a row of
-weights, how often it drew each document, so that a statistic of sums is one matrix product for all resamples at once.
-Two statistics computed on the same documents share their resamples: their difference is paired.
+Tokens of one document are not independent, so every interval here resamples whole documents, and studentises each
+resample. A resample is a row of weights, how often it drew each document, so that a statistic of sums is one matrix
+product for all resamples at once. Two statistics computed on the same documents share their resamples: their
+difference is paired.
 """
 
 from __future__ import annotations
 
 from howfar.measures.statistics.association import rank_correlation
-from howfar.measures.statistics.discrimination import check_labels, held_out_scores, nested_scores, roc_auc
+from howfar.measures.statistics.discrimination import check_labels, roc_auc
+from howfar.measures.statistics.estimate import LEVEL, MIN_DOCUMENTS, Estimate, Simultaneous
+from howfar.measures.statistics.fitting import (
+    Additions,
+    CrossFitted,
+    ProbeKind,
+    divide,
+    nested_scores,
+    probe_scores,
+)
 from howfar.measures.statistics.inference import (
     Correlation,
     Equivalence,
@@ -19,25 +29,29 @@ from howfar.measures.statistics.inference import (
     holm,
     wilcoxon,
 )
-from howfar.measures.statistics.resampling import LEVEL, MIN_DOCUMENTS, Estimate, Simultaneous, bootstrap, mean, ratio
+from howfar.measures.statistics.resampling import bootstrap, mean, ratio
 
 __all__ = [
     "LEVEL",
     "MIN_DOCUMENTS",
+    "Additions",
     "Correlation",
+    "CrossFitted",
     "Equivalence",
     "Estimate",
     "PairedTest",
+    "ProbeKind",
     "Simultaneous",
     "bootstrap",
     "check_labels",
     "correlation",
+    "divide",
     "equivalence_of_estimate",
     "equivalence_of_pairs",
-    "held_out_scores",
     "holm",
     "mean",
     "nested_scores",
+    "probe_scores",
     "rank_correlation",
     "ratio",
     "roc_auc",

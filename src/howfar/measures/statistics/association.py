@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from howfar.errors import NotMeasurableError
-from howfar.measures.statistics.resampling import Array, Estimate, bootstrap
+from howfar.measures.statistics.estimate import Array, Estimate
+from howfar.measures.statistics.resampling import bootstrap
 
 
 def rank_correlation(x: ArrayLike, y: ArrayLike, documents: ArrayLike, **options: Any) -> Estimate:
@@ -33,9 +34,13 @@ def rank_correlation(x: ArrayLike, y: ArrayLike, documents: ArrayLike, **options
     moments = np.stack([np.bincount(which, v, len(names)) for v in (np.ones_like(a), a, b, a * a, b * b, a * b)])
 
     def correlate(weights: Array) -> Array:
-        n, sum_x, sum_y, sum_xx, sum_yy, sum_xy = moments @ weights.T
+        return from_sums(moments @ weights.T)
+
+    def from_sums(sums: Array) -> Array:
+        n, sum_x, sum_y, sum_xx, sum_yy, sum_xy = sums
         covariance, variance_x, variance_y = n * sum_xy - sum_x * sum_y, n * sum_xx - sum_x**2, n * sum_yy - sum_y**2
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(covariance / np.sqrt(variance_x * variance_y))
 
-    return bootstrap(correlate, len(names), **options)
+    left_out = from_sums(moments.sum(axis=1, keepdims=True) - moments)
+    return bootstrap(correlate, len(names), left_out=left_out, limits=(-1.0, 1.0), **options)

@@ -1,4 +1,4 @@
-"""How well scores tell two classes apart: ROC-AUC over documents, and models fitted to other documents."""
+"""How well scores tell two classes apart: ROC-AUC over documents, among all items or within strata of them."""
 
 from __future__ import annotations
 
@@ -10,39 +10,53 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from howfar.errors import NotMeasurableError
-from howfar.measures.statistics.resampling import (
-    MIN_DOCUMENTS,
-    Array,
-    Estimate,
-    bootstrap,
-    numbered,
-)
+from howfar.measures.statistics.estimate import Array, Estimate
+from howfar.measures.statistics.resampling import bootstrap, numbered
 
-NUM_FOLDS = 5
+Numbers = NDArray[np.int64]
 
 
-def roc_auc(scores: ArrayLike, labels: ArrayLike, documents: ArrayLike, **options: Any) -> Estimate:
+def roc_auc(
+    scores: ArrayLike, labels: ArrayLike, documents: ArrayLike, *, strata: Sequence[ArrayLike] = (), **options: Any
+) -> Estimate:
     """The probability that a positive item scores higher than a negative one (ties count half).
 
     Args:
         scores: `[..., item]`, several scores of the same items.
         labels: `[item]`, true for positive items.
         documents: `[item]`, which document each item is of; any integers.
+        strata: Each `[item]`, any integers. Only items that are alike in all of these are compared: those of one fold,
+            scored by one fitted model; those behind the same character. Every such pair of items counts as much.
         **options: Of `bootstrap`.
 
     Raises:
-        NotMeasurableError: All labels are the same, a score is not finite, or there are too few documents.
+        NotMeasurableError: All labels are the same (in every stratum), a score is not finite, or there are too few
+            documents.
     """
     scores, labels = np.asarray(scores, np.float64), check_labels(labels)
     if not np.isfinite(scores).all():
         raise NotMeasurableError("a score is infinite or not a number, so items cannot be ranked; leave such items out")
     which, num_documents = numbered(documents)
-    rankings = [_Ranking.of(row, labels, which) for row in scores.reshape(-1, scores.shape[-1])]
+    groups = _groups(strata, len(labels))
+    counts = _Comparisons.among(np.zeros(len(labels)), labels, which, groups)
+    if not counts.num_all:
+        raise NotMeasurableError(
+            "no stratum has items of both classes, so nothing is left to compare; give more documents"
+        )
+    rankings = [_Comparisons.among(row, labels, which, groups) for row in scores.reshape(-1, scores.shape[-1])]
+    shape = scores.shape[:-1]
 
     def statistic(weights: Array) -> Array:
-        return np.stack([ranking.auc(weights) for ranking in rankings]).reshape(*scores.shape[:-1], len(weights))
+        every = counts.num_compared(weights)
+        with np.errstate(invalid="ignore"):
+            aucs = [ranking.num_in_order(weights) / every for ranking in rankings]
+        return np.stack(aucs).reshape(*shape, len(weights))
 
-    return bootstrap(statistic, num_documents, **options)
+    every = counts.compared_without(num_documents)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        left_out = np.stack([ranking.in_order_without(num_documents) for ranking in rankings]) / every
+    left_out = left_out.reshape(*shape, num_documents)
+    return bootstrap(statistic, num_documents, left_out=left_out, limits=(0.0, 1.0), **options)
 
 
 def check_labels(labels: ArrayLike) -> NDArray[np.bool_]:
@@ -58,140 +72,96 @@ def check_labels(labels: ArrayLike) -> NDArray[np.bool_]:
     return labels
 
 
-def held_out_scores(
-    features: ArrayLike, labels: ArrayLike, documents: ArrayLike, *, probe: bool = False, num_folds: int = NUM_FOLDS
-) -> Array:
-    """Scores of items by a model fitted to other documents.
-
-    Args:
-        features: `[item, feature]`.
-        labels: `[item]`, what to predict.
-        documents: `[item]`; no document is both fitted to and scored.
-        probe: False: the model of `nested_scores`. True: a linear probe of many features (ridge regression).
-        num_folds: Parts that the documents are divided into.
-
-    Returns:
-        `[item]`, higher where a positive label is more likely.
-
-    Raises:
-        NotMeasurableError: One class only, or fewer documents than `MIN_DOCUMENTS`.
-    """
-    if not probe:
-        return np.asarray(nested_scores(features, [], labels, documents, num_folds=num_folds)[0])
-    from sklearn.model_selection import cross_val_predict
-
-    features, labels = np.asarray(features), check_labels(labels)
-    folds = _folds(labels, documents, num_folds)
-    return np.asarray(
-        cross_val_predict(_linear_probe(), features, labels, cv=folds, method="decision_function"), np.float64
-    )
-
-
-def nested_scores(
-    base: ArrayLike,
-    additions: Sequence[ArrayLike],
-    labels: ArrayLike,
-    documents: ArrayLike,
-    *,
-    num_folds: int = NUM_FOLDS,
-) -> Array:
-    """Scores by a model of some features, and by models that know something more: compare the AUCs of these.
-
-    A model is a logistic regression on a cubic spline of each feature's quantile, so that a feature adds nothing if it
-    is but another one bent. It is fitted to other documents than it scores.
-
-    Args:
-        base: `[item, feature]`.
-        additions: Each `[item, further feature]`.
-        labels: `[item]`, what to predict.
-        documents: `[item]`; no document is both fitted to and scored.
-        num_folds: Parts that the documents are divided into.
-
-    Returns:
-        `[1 + addition, item]`, higher where a positive label is more likely; first the model of the base alone.
-
-    Raises:
-        NotMeasurableError: One class only, or fewer documents than `MIN_DOCUMENTS`.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    labels = check_labels(labels)
-    features = [np.asarray(columns, np.float64) for columns in (base, *additions)]
-    scores = np.empty((len(features), len(labels)))
-    for fitted, scored in _folds(labels, documents, num_folds):
-        bent_base, *bent = (_bent(columns, fitted) for columns in features)
-        for number, columns in enumerate((bent_base, *(np.hstack([bent_base, addition]) for addition in bent))):
-            model = LogisticRegression(solver="newton-cholesky").fit(columns[fitted], labels[fitted])
-            scores[number, scored] = model.decision_function(columns[scored])
-    return scores
-
-
-def _folds(labels: NDArray[np.bool_], documents: ArrayLike, num_folds: int) -> list[Any]:
-    """Which items to fit to and which to score, each time."""
-    from sklearn.model_selection import GroupKFold
-
-    which, num_documents = numbered(documents)
-    if num_documents < MIN_DOCUMENTS:
-        raise NotMeasurableError(
-            f"{num_documents} documents are too few to hold some out; give at least {MIN_DOCUMENTS}"
-        )
-    folds = list(GroupKFold(num_folds, shuffle=True, random_state=0).split(labels, labels, which))
-    for fitted, _ in folds:
-        check_labels(labels[fitted])
-    return folds
-
-
-def _bent(columns: Array, fitted: NDArray[np.int64]) -> Array:
-    """A cubic spline of each feature's quantile among the fitted items; `[item, spline]`."""
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import QuantileTransformer, SplineTransformer
-
-    knots = np.tile(np.linspace(0, 1, 5)[:, None], columns.shape[1])
-    bend = make_pipeline(
-        QuantileTransformer(n_quantiles=min(100, len(fitted) // 2), random_state=0), SplineTransformer(knots=knots)
-    )
-    return np.asarray(bend.fit(columns[fitted]).transform(columns))
-
-
-def _linear_probe() -> Any:
-    from sklearn.linear_model import RidgeClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    return make_pipeline(StandardScaler(), RidgeClassifier(alpha=10.0))
+def _groups(strata: Sequence[ArrayLike], num_items: int) -> Numbers:
+    """Number the combinations of strata, `[item]`."""
+    groups = np.zeros(num_items, dtype=np.int64)
+    for stratum in strata:
+        own, num = numbered(stratum)
+        groups = numbered(groups * num + own)[0]
+    return groups
 
 
 @dataclass(frozen=True)
-class _Ranking:
-    """Items in the order of a score, as the documents that they are of.
+class _Comparisons:
+    """Pairs of a positive and a negative item of one group, and how many of them a score puts in order.
+
+    Items stand in the order of their group and, within it, of their score.
 
     Attributes:
         positives: `[positive]`, document of each positive item.
-        negatives: `[negative]`, document of each negative item, scores ascending.
-        first: `[positive]`, how many negative items score lower.
-        last: `[positive]`, how many negative items score lower or the same.
+        negatives: `[negative]`, document of each negative item.
+        begin: `[positive]`, how many negative items are of earlier groups.
+        first: `[positive]`, how many are, or score lower.
+        last: `[positive]`, how many are, or score lower or the same.
+        end: `[positive]`, how many are, or are of the same group.
+        within: `[document]`, pairs in order both of whose items are of that document; ties count half.
     """
 
-    positives: NDArray[np.int64]
-    negatives: NDArray[np.int64]
-    first: NDArray[np.int64]
-    last: NDArray[np.int64]
+    positives: Numbers
+    negatives: Numbers
+    begin: Numbers
+    first: Numbers
+    last: Numbers
+    end: Numbers
+    within: Array
 
     @classmethod
-    def of(cls, scores: Array, labels: NDArray[np.bool_], documents: NDArray[np.int64]) -> _Ranking:
-        positive_order, negative_order = np.argsort(scores[labels]), np.argsort(scores[~labels])
-        ascending, reference = scores[labels][positive_order], scores[~labels][negative_order]
-        first, last = (np.searchsorted(reference, ascending, side) for side in ("left", "right"))
-        return cls(documents[labels][positive_order], documents[~labels][negative_order], first, last)
+    def among(cls, scores: Array, labels: NDArray[np.bool_], documents: Numbers, groups: Numbers) -> _Comparisons:
+        order = np.lexsort((scores, groups))
+        positives, negatives = order[labels[order]], order[~labels[order]]
+        begin, end = (np.searchsorted(groups[negatives], groups[positives], side) for side in ("left", "right"))
+        ranks = np.empty(len(order), dtype=np.int64)
+        changes = (np.diff(groups[order]) != 0) | (np.diff(scores[order]) != 0)
+        ranks[order] = np.append(0, np.cumsum(changes))
+        first, last = (np.searchsorted(ranks[negatives], ranks[positives], side) for side in ("left", "right"))
+        within = _within_documents(ranks, labels, documents, groups)
+        return cls(documents[positives], documents[negatives], begin, first, last, end, within)
 
-    def auc(self, weights: Array) -> Array:
-        """Pairs in order over all pairs, with weights `[resample, document]`: `[resample]`."""
-        twice_in_order, in_all = np.empty(len(weights)), np.empty(len(weights))
+    @property
+    def num_all(self) -> int:
+        """Pairs, in order or not."""
+        return int((self.end - self.begin).sum())
+
+    def num_in_order(self, weights: Array) -> Array:
+        """Pairs in order, with weights `[resample, document]`: `[resample]`."""
+        return self._summed(weights, lambda lower: (lower[self.first] + lower[self.last]) / 2 - lower[self.begin])
+
+    def num_compared(self, weights: Array) -> Array:
+        """All pairs, likewise."""
+        return self._summed(weights, lambda lower: lower[self.end] - lower[self.begin])
+
+    def in_order_without(self, num_documents: int) -> Array:
+        """Pairs in order where a document is left out, `[document]`."""
+        of_positives = (self.first + self.last) / 2 - self.begin
+        by_positives = np.bincount(self.positives, of_positives, num_documents)
+        # A negative item is in order with every positive one of its group that stands behind it.
+        stops = [np.bincount(edge, minlength=len(self.negatives) + 1) for edge in (self.first, self.last, self.begin)]
+        reached = [np.cumsum(stop[::-1])[::-1][1:] for stop in stops]
+        of_negatives = (reached[0] + reached[1]) / 2 - reached[2]
+        by_negatives = np.bincount(self.negatives, of_negatives, num_documents)
+        return of_positives.sum() - by_positives - by_negatives + self.within
+
+    def compared_without(self, num_documents: int) -> Array:
+        """All pairs where a document is left out, `[document]`; for a score that is the same for all items."""
+        return 2 * self.in_order_without(num_documents)
+
+    def _summed(self, weights: Array, compared: Any) -> Array:
+        sums = np.empty(len(weights))
         lower = np.zeros(len(self.negatives) + 1)
         for number, drawn in enumerate(weights):  # one at a time stays in the processor's cache
             np.cumsum(drawn[self.negatives], out=lower[1:])
-            positives = drawn[self.positives]
-            twice_in_order[number] = positives @ lower[self.first] + positives @ lower[self.last]
-            in_all[number] = 2 * positives.sum() * lower[-1]
-        with np.errstate(invalid="ignore"):
-            return twice_in_order / in_all
+            sums[number] = drawn[self.positives] @ compared(lower)
+        return sums
+
+
+def _within_documents(ranks: Numbers, labels: NDArray[np.bool_], documents: Numbers, groups: Numbers) -> Array:
+    """Pairs in order among the items of one document and group, `[document]`."""
+    num_documents = int(documents.max()) + 1
+    order = np.lexsort((ranks, groups, documents))
+    cells, ranked, positive = _groups((documents, groups), len(ranks))[order], ranks[order], labels[order]
+    keys = cells * (ranks.max() + 1) + ranked
+    starts = cells * (ranks.max() + 1)
+    negatives = keys[~positive]
+    first, last = (np.searchsorted(negatives, keys[positive], side) for side in ("left", "right"))
+    begin = np.searchsorted(negatives, starts[positive])
+    return np.bincount(documents[order][positive], (first + last) / 2.0 - begin, num_documents).astype(np.float64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from howfar.errors import NotMeasurableError
-from howfar.measures.statistics.resampling import (
-    LEVEL,
-    MIN_DOCUMENTS,
-    NUM_RESAMPLES,
-    Array,
-    Estimate,
-    ratio,
-)
+from howfar.measures.statistics.estimate import LEVEL, MIN_DOCUMENTS, Array, Estimate
+from howfar.measures.statistics.resampling import ratio
 
 
 @dataclass(frozen=True)
@@ -149,11 +142,12 @@ def equivalence_of_estimate(difference: Estimate, margin: float, *, alpha: float
     The two one-sided tests ask whether the interval of level 1 - 2 alpha lies within the margin.
     """
     interval = difference.at_level(1 - 2 * alpha)
-    beyond = np.array([(difference.replicates <= -margin).sum(), (difference.replicates >= margin).sum()])
-    p_value = float((beyond.max() + 1) / (difference.replicates.shape[-1] + 1))
+    nearer = margin if difference.value >= 0 else -margin
+    p_value = float(difference.p_value(nearer)) / 2
+    if not abs(difference.value) < margin:
+        p_value = 1 - p_value
     low, high = float(interval.low), float(interval.high)
-    equivalent = -margin < low and high < margin
-    return Equivalence(float(difference.value), margin, low, high, p_value, equivalent, difference.num_documents)
+    return Equivalence(float(difference.value), margin, low, high, p_value, p_value < alpha, difference.num_documents)
 
 
 @dataclass(frozen=True)
@@ -167,19 +161,22 @@ class Correlation:
     num_pairs: int
 
 
-def correlation(x: ArrayLike, y: ArrayLike, *, rank: bool = False, seed: int = 0) -> Correlation:
+def correlation(x: ArrayLike, y: ArrayLike, *, rank: bool = False) -> Correlation:
     """Pearson's correlation, or Spearman's rank correlation.
 
-    Pearson's interval is by Fisher's transformation, Spearman's resamples the pairs.
+    Intervals are by Fisher's transformation.
 
     Args:
         x: `[pair]`.
         y: `[pair]`.
         rank: Whether to correlate ranks.
-        seed: Of the resampling.
 
     Raises:
         NotMeasurableError: There are fewer than `MIN_DOCUMENTS` pairs, or one side does not vary.
+
+    Source:
+        Bonett & Wright 2000, "Sample size requirements for estimating Pearson, Kendall and Spearman correlations"
+        (the interval of rank correlations).
     """
     from scipy import stats
 
@@ -195,25 +192,8 @@ def correlation(x: ArrayLike, y: ArrayLike, *, rank: bool = False, seed: int = 0
             float(pearson.statistic), float(interval.low), float(interval.high), float(pearson.pvalue), len(x)
         )
     spearman = stats.spearmanr(x, y)
-    with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        drawn = stats.bootstrap(
-            (x, y),
-            lambda a, b, axis: _rank_correlation(a, b),
-            paired=True,
-            vectorized=True,
-            n_resamples=NUM_RESAMPLES,
-            method="percentile",
-            confidence_level=LEVEL,
-            rng=seed,
-        ).confidence_interval
-    return Correlation(float(spearman.statistic), float(drawn.low), float(drawn.high), float(spearman.pvalue), len(x))
-
-
-def _rank_correlation(x: Array, y: Array) -> Array:
-    """Spearman's correlation along the last axis."""
-    from scipy.stats import rankdata
-
-    x, y = (rankdata(side, axis=-1) for side in (x, y))
-    x, y = (side - side.mean(axis=-1, keepdims=True) for side in (x, y))
-    return np.asarray((x * y).sum(-1) / np.sqrt((x * x).sum(-1) * (y * y).sum(-1)))
+    value = float(spearman.statistic)
+    reach = stats.norm.ppf((1 + LEVEL) / 2) * np.sqrt((1 + value**2 / 2) / (len(x) - 3))
+    with np.errstate(divide="ignore"):
+        low, high = (float(np.tanh(np.arctanh(value) + sign * reach)) for sign in (-1, 1))
+    return Correlation(value, low, high, float(spearman.pvalue), len(x))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from howfar.measures.statistics.resampling import Array
+from howfar.measures.statistics.estimate import Array
 
 
 class ClassMoments:

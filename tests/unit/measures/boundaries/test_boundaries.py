@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -72,7 +73,7 @@ def test_perfect_and_inverted_increments() -> None:
     table = measured(model, segmented())
     rows = increment_rows(table)
     assert rows["value"].to_list() == [1.0, 0.0, 0.5]  # below 0.5 it stays what it is; without a difference it is 0.5
-    assert rows["low"].to_list() == rows["low_any_layer"].to_list() == [1.0, 0.0, 0.5]
+    assert rows["low"].to_list() == rows["low_together"].to_list() == [1.0, 0.0, 0.5]
     assert rows["num_gaps"].unique().to_list() == [15 * 29]
     assert table["target"].unique().to_list() == ["chinese-words"]
 
@@ -99,7 +100,7 @@ def test_an_auc_in_between_is_the_share_of_pairs_in_order() -> None:
 def test_random_increments_tell_nothing() -> None:
     row = increment_rows(measured(lookup_model(LEADS), segmented(num=60, error=0.5))).row(0, named=True)
     assert row["low"] < 0.5 < row["high"]
-    assert row["p_any_layer"] > 0.05
+    assert row["p_together"] > 0.05
 
 
 def test_the_correction_is_for_the_number_of_layers() -> None:
@@ -111,32 +112,86 @@ def test_the_correction_is_for_the_number_of_layers() -> None:
         for layers in ([], others)
     )
     assert (among["value"], among["low"], among["high"]) == (alone["value"], alone["low"], alone["high"])
-    assert among["low_any_layer"] < alone["low"] < alone["value"] < alone["high"] < among["high_any_layer"]
-    assert among["p_any_layer"] > alone["p_any_layer"]
+    assert among["low_together"] < alone["low"] < alone["value"] < alone["high"] < among["high_together"]
+    assert among["p_together"] > alone["p_together"]
 
 
-def test_increments_add_nothing_to_an_entropy_that_they_repeat() -> None:
-    # Predictions are sure behind 80-83, so entropy tells which character stands before the gap, as do increments
-    # there; but those of lead bytes tell what stands behind it.
+def gain_of(table: pl.DataFrame, scored_at: str, layer: int = 0) -> dict[str, Any]:
+    return table.filter(quantity="auc gain", scored_at=scored_at, layer=layer).row(0, named=True)
+
+
+def test_increments_add_nothing_to_what_they_repeat() -> None:
+    # Predictions are sure behind 80-83, so entropy tells which character stands before the gap, as do increments there;
+    # those of lead bytes repeat the first byte behind it, which is looked up.
     sure = {0x80: 6.0, 0x81: 6.0, 0x83: 6.0}
     model = lookup_model({0x80: 2.0, 0x81: 2.0, 0x83: 2.0}, LEADS, certainty=sure)
-    documents = segmented(num=40, error=0.2)
-    table = boundaries(model, documents)
-    gains = table.filter(quantity="auc gain").sort("layer")
-    at_byte_before = gains.filter(scored_at="byte before", layer=0).row(0, named=True)
-    assert at_byte_before["value"] == pytest.approx(0, abs=0.01)
-    at_lead = gains.filter(scored_at="lead byte", layer=1).row(0, named=True)
-    assert at_lead["low_any_layer"] > 0.1
-    assert at_lead["p_any_layer"] < 0.01
-    both = table.filter(quantity="auc", score="entropy + surprisal + increment", scored_at="lead byte", layer=1)
-    without = table.filter(score="entropy + surprisal")
-    assert at_lead["value"] == pytest.approx(both["value"].item() - without["value"].item())
+    table = boundaries(model, segmented(num=40, error=0.2), probes=())
+    for scored_at, layer in (("byte before", 0), ("lead byte", 1)):
+        assert gain_of(table, scored_at, layer)["value"] == pytest.approx(0, abs=0.01)
+        assert gain_of(table, scored_at, layer)["p_together"] > 0.05
+    looked_up = table.filter(quantity="auc", score="lookup").row(0, named=True)
+    labels, spelled = labels_and(segmented(num=40, error=0.2), lambda text, place: text[place] in FIRST)
+    assert looked_up["value"] == pytest.approx(auc_of(spelled, labels), abs=0.02)
+
+
+def test_what_increments_know_beyond_the_first_byte_is_a_gain() -> None:
+    # All characters begin with E4; the last byte tells whether a word begins, which only the whole character shows.
+    generator = random.Random(0)
+    documents = []
+    for _ in range(40):
+        starts = [generator.random() < 0.5 for _ in range(30)]
+        shown = [start if generator.random() < 0.9 else not start for start in starts]
+        text = "".join("一" if start else "七" for start in shown)  # E4 B8 80 and E4 B8 83
+        documents.append(Segmentation(text, tuple(i for i in range(1, 30) if starts[i])))
+    table = boundaries(lookup_model({0x80: 3.0}), documents, probes=())
+    gain = gain_of(table, "whole character")
+    assert gain["low_together"] > 0.3
+    assert gain["p_together"] < 0.01
+    assert gain_of(table, "lead byte")["value"] == pytest.approx(0, abs=0.02)
+    models = table.filter(quantity="auc", scored_at="whole character").filter(pl.col("score").str.contains("lookup"))
+    assert models["value"].item() > table.filter(quantity="auc", score="lookup")["value"].item() + 0.3
+
+
+def test_a_planted_effect_of_identity_alone_vanishes_within_strata() -> None:
+    # Words begin behind 一 more often than behind 七, whatever stands behind the gap: increments that know the byte
+    # before tell boundaries, and nothing of them among gaps behind the same character.
+    generator, documents = random.Random(0), []
+    for _ in range(60):
+        text = "".join(generator.choice("一丁七") for _ in range(30))
+        chance = {"一": 0.8, "丁": 0.5, "七": 0.2}
+        documents.append(Segmentation(text, tuple(i for i in range(1, 30) if generator.random() < chance[text[i - 1]])))
+    table = measured(lookup_model({0x80: 3.0, 0x81: 2.0}), documents)
+    chosen = table.filter(score="increment", scored_at="byte before")
+    assert chosen.filter(quantity="auc")["low_together"].item() > 0.65
+    assert chosen.filter(quantity="auc within")["value"].item() == 0.5
+
+
+def test_a_planted_boundary_effect_stays_within_strata() -> None:
+    table = measured(lookup_model(LEADS), segmented(num=40, error=0.2))
+    row = table.filter(quantity="auc within", score="increment", scored_at="lead byte").row(0, named=True)
+    assert row["low_together"] > 0.7
+
+
+def test_characters_behind_which_all_gaps_are_alike_leave_nothing_to_compare() -> None:
+    # A word begins behind each 一 and behind nothing else.
+    documents = [Segmentation("一七一七一七", (1, 3, 5))] * 12
+    table = measured(lookup_model(LEADS), documents)
+    notes = table.filter(quantity="auc within")["note"].unique().to_list()
+    assert len(notes) == 1
+    assert notes[0].startswith("not measurable: no stratum has items of both classes")
+
+
+def test_sentences_have_the_rule_that_anyone_would_try_first() -> None:
+    documents = [Segmentation("Ab cd. (Ef.) Gh, ij\nKl mn", (7, 13, 20))] * 12
+    table = measured(lookup_model({}), documents, target="sentences")
+    rule = table.filter(score="the last mark is a full stop or line end", quantity="auc")
+    assert rule["value"].item() == 1.0
 
 
 def test_entropy_is_that_of_the_prediction_before_the_gap() -> None:
     labels, before = labels_and(segmented(), lambda text, place: text[place - 1] in INNER)
     table = measured(lookup_model({}, certainty={0x80: 6.0, 0x81: 6.0, 0x83: 6.0}), segmented())
-    assert table.filter(score="entropy")["value"].item() == pytest.approx(auc_of(before, labels))
+    assert table.filter(score="entropy", quantity="auc")["value"].item() == pytest.approx(auc_of(before, labels))
 
 
 def test_a_probe_finds_what_increments_do_not_show() -> None:
@@ -144,11 +199,11 @@ def test_a_probe_finds_what_increments_do_not_show() -> None:
     labels, spelled = labels_and(documents, lambda text, place: text[place] in FIRST)
     table = boundaries(lookup_model({}, {}), documents)
     assert increment_rows(table)["value"].to_list() == [0.5, 0.5]
-    probes = table.filter(score="linear probe of the residual stream").sort("layer")
+    probes = table.filter(score="linear probe of the residual stream", quantity="auc").sort("layer")
     assert probes["layer"].to_list() == [0, 1]
     assert probes["value"].to_list() == pytest.approx([auc_of(spelled, labels)] * 2, abs=0.03)
     nothing = boundaries(lookup_model({}), segmented(num=40, error=0.5)).filter(
-        score="linear probe of the residual stream"
+        score="linear probe of the residual stream", quantity="auc"
     )
     assert nothing["low"].item() < 0.5 < nothing["high"].item()
 
@@ -158,8 +213,9 @@ def test_counts_come_from_the_training_corpus(make_corpus: Callable[..., Corpus]
     corpus = make_corpus(zh=(["一唐一唐一唐"] * 30 + ["一丁七"], ["一唐"]))
     documents = [Segmentation("一唐一唐一唐", (2, 4))] * 12
     table = measured(lookup_model(LEADS), documents, corpus=corpus)
-    assert table.filter(score="-PMI")["value"].item() == 1.0
-    assert table.filter(score="branching entropy")["value"].item() == 1.0
+    counted = table.filter(quantity="auc")
+    assert counted.filter(score="-PMI")["value"].item() == 1.0
+    assert counted.filter(score="branching entropy")["value"].item() == 1.0
     without = measured(lookup_model(LEADS), documents).filter(score="-PMI").row(0, named=True)
     assert (without["value"], without["note"]) == (None, "not measurable: no training corpus")
 
@@ -191,18 +247,18 @@ def test_gaps_inside_tokens_are_counted_and_left_out(tmp_path) -> None:
     documents = [word_segmentation(text)] * 12
     table = measured(model, documents, target="words")
     assert set(table["scored_at"].drop_nulls()) == {"first token", "whole unit", "token before"}
-    notes = table.filter(score="increment")["note"].unique().to_list()
+    notes = table.filter(score="increment", quantity="auc")["note"].unique().to_list()
     assert len(notes) == 1
     left_out = int(notes[0].split()[0])
     assert notes[0] == f"{left_out} gaps inside tokens left out"
     candidates = 12 * sum(c != " " for c in text[1:])
-    assert table.filter(score="increment")["num_gaps"].unique().to_list() == [candidates - left_out]
+    assert table.filter(score="increment", quantity="auc")["num_gaps"].unique().to_list() == [candidates - left_out]
 
 
 def test_documents_are_taken_until_there_are_enough_gaps() -> None:
     states: list[tuple[int, int]] = []
     table = measured(lookup_model(LEADS), segmented(), max_gaps=300, progress=lambda *state: states.append(state))
-    assert table["num_gaps"].drop_nulls().unique().to_list() == [11 * 29]
+    assert table.filter(quantity="auc")["num_gaps"].drop_nulls().unique().to_list() == [11 * 29]
     assert states[-1] == (300, 300)
 
 

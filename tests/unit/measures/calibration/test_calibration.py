@@ -136,7 +136,7 @@ def test_verdicts() -> None:
     assert verdict(auc | {"low": 0.4, "high": 0.6}, True) == "not found"
     assert verdict(auc | {"low": 0.4, "high": 0.6}, False) == "nothing, rightly"
     # What holds for all layers at once goes before what holds for one.
-    assert verdict(auc | {"low_any_layer": 0.45, "high_any_layer": 0.8}, False) == "nothing, rightly"
+    assert verdict(auc | {"low_together": 0.45, "high_together": 0.8}, False) == "nothing, rightly"
     gain = {"quantity": "auc gain", "low": 0.01, "high": 0.02}
     assert verdict(gain, False) == "false alarm"
     assert verdict(gain | {"low": -0.01}, False) == "nothing, rightly"

@@ -1,0 +1,114 @@
+"""From scores of gaps to the rows of the table of `boundaries`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from howfar.errors import NotMeasurableError
+from howfar.measures.boundaries.gaps import Gaps
+from howfar.measures.boundaries.scores import Score
+from howfar.measures.statistics import Estimate, roc_auc
+
+if TYPE_CHECKING:
+    import polars as pl
+
+AUC, WITHIN, GAIN = "auc", "auc within", "auc gain"
+
+
+def auc_rows(scores: Sequence[Score], gaps: Gaps, **options: Any) -> list[dict[str, Any]]:
+    """Rows of some scores, all of the same folds: their AUC, and that among gaps behind the same character or token."""
+    values = np.stack([score.values for score in scores])
+    folds = [] if scores[0].folds is None else [scores[0].folds]
+    rows: list[dict[str, Any]] = []
+    for quantity, strata in ((AUC, folds), (WITHIN, [*folds, gaps.previous])):
+        try:
+            estimates = roc_auc(values, gaps.is_boundary, gaps.documents, strata=strata, **options)
+        except NotMeasurableError as error:
+            if quantity == AUC:
+                raise
+            note = f"not measurable: {error}"
+            rows += [_identity(quantity, score) | {"note": note} for score in scores]
+            continue
+        compared = _compared(gaps) if quantity == WITHIN else np.ones(len(gaps), dtype=bool)
+        rows += estimate_rows(quantity, scores, estimates, gaps, compared, null=0.5)
+    return rows
+
+
+def gain_rows(known: Sequence[Score], exchanged: Sequence[Score], gaps: Gaps, **options: Any) -> list[dict[str, Any]]:
+    """How much better models are that know the increments than those that know exchanged ones."""
+    strata = [score.folds for score in known[:1] if score.folds is not None]
+    with_, without = (
+        roc_auc(np.stack([s.values for s in side]), gaps.is_boundary, gaps.documents, strata=strata, **options)
+        for side in (known, exchanged)
+    )
+    everything = np.ones(len(gaps), dtype=bool)
+    return estimate_rows(GAIN, known, with_ - without, gaps, everything, null=0.0)
+
+
+def estimate_rows(
+    quantity: str,
+    scores: Sequence[Score],
+    estimates: Estimate,
+    gaps: Gaps,
+    compared: NDArray[np.bool_],
+    *,
+    null: float,
+) -> list[dict[str, Any]]:
+    """A row for each score; those of increments hold together too, whatever their layer, head and place."""
+    low, high = estimates.low, estimates.high
+    rows = [
+        _identity(quantity, score)
+        | {"value": float(estimates.value[index])}
+        | {"low": _or_none(low[index]), "high": _or_none(high[index])}
+        | {"num_gaps": int(compared.sum()), "num_boundaries": int((compared & gaps.is_boundary).sum())}
+        | {"num_documents": estimates.num_documents}
+        for index, score in enumerate(scores)
+    ]
+    family = [index for index, score in enumerate(scores) if score.scored_at is not None]
+    if family:
+        together = estimates[np.array(family)].simultaneous(null)
+        for place, index in enumerate(family):
+            rows[index] |= {
+                "low_together": _or_none(together.low[place]),
+                "high_together": _or_none(together.high[place]),
+                "p_together": _or_none(together.p_value[place]),
+            }
+    return rows
+
+
+def table_of(rows: Sequence[dict[str, Any]], target: str, gaps: Gaps) -> pl.DataFrame:
+    """The table of `boundaries`."""
+    import polars as pl
+
+    unseen = f"{gaps.num_unseen} gaps inside tokens left out" if gaps.num_unseen else None
+    schema: dict[str, Any] = dict.fromkeys(("target", "quantity", "score", "scored_at"), pl.String)
+    schema |= dict.fromkeys(("layer", "head"), pl.Int64)
+    schema |= dict.fromkeys(("value", "low", "high", "low_together", "high_together", "p_together"), pl.Float64)
+    schema |= dict.fromkeys(("num_gaps", "num_boundaries", "num_documents"), pl.Int64)
+    return pl.DataFrame([{"target": target, "note": unseen} | row for row in rows], schema=schema | {"note": pl.String})
+
+
+def _identity(quantity: str, score: Score) -> dict[str, Any]:
+    return {
+        "quantity": quantity,
+        "score": score.score,
+        "scored_at": score.scored_at,
+        "layer": score.layer,
+        "head": score.head,
+    }
+
+
+def _compared(gaps: Gaps) -> NDArray[np.bool_]:
+    """Gaps that have one of the other class behind the same character or token."""
+    which = np.unique(gaps.previous, return_inverse=True)[1]
+    num, positive = np.bincount(which), np.bincount(which, gaps.is_boundary)
+    return np.asarray(((positive > 0) & (positive < num))[which])
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

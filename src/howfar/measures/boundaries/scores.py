@@ -1,0 +1,126 @@
+"""Everything that may tell boundaries, one number a gap: increments, predictions, counts, identities, fitted models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from howfar.corpus.corpus import Corpus
+from howfar.measures.boundaries.gaps import Gaps
+from howfar.measures.boundaries.targets import Target
+from howfar.measures.documents import sample_blocks
+from howfar.measures.ngrams import gap_statistics
+from howfar.measures.statistics import Additions, nested_scores
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Array = NDArray[np.float64]
+
+CORPUS_TOKENS = 64_000_000
+"""How much of the training corpus is counted."""
+
+CORPUS_SCORES = ("-PMI", "branching entropy", "entropy after", "entropy before")
+PLACES = ("first_token", "whole_unit", "token_before")
+SCORED_AT = dict(zip(PLACES, ("first token", "whole unit", "token before"), strict=True))
+SCORED_AT_BYTES = dict(zip(PLACES, ("lead byte", "whole character", "byte before"), strict=True))
+LOOKUP = "lookup"
+BASE = "lookup + entropy + surprisal"
+"""What is known without any increment: the character (or token) before the gap and the first byte behind it, looked up
+among other documents, and what the model predicts."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score of the gaps, and what its row says.
+
+    Attributes:
+        score: Its name.
+        values: `[gap]`.
+        scored_at: The token whose increment it is, where it is one.
+        layer: None where a score is of the whole model or corpus.
+        head: Likewise.
+        folds: `[gap]`, where a fitted model gave it: only scores of one fold can be compared.
+    """
+
+    score: str
+    values: Array
+    scored_at: str | None = None
+    layer: int | None = None
+    head: int | None = None
+    folds: NDArray[np.int64] | None = field(default=None, repr=False)
+
+
+def increment_scores(gaps: Gaps, names: dict[str, str], layers: Sequence[int | None]) -> Iterator[Score]:
+    """The increments of each place, layer and head."""
+    for attribute, name in names.items():
+        values = getattr(gaps, attribute)
+        for index, layer in enumerate(layers):
+            for head in range(values.shape[1]):
+                yield Score("increment", values[index, head], name, layer, head)
+
+
+def prediction_scores(gaps: Gaps) -> Iterator[Score]:
+    """What the model predicts."""
+    yield Score("entropy", gaps.entropy)
+    yield Score("surprisal", gaps.surprisal)
+    yield Score("surprisal of the whole unit", gaps.unit_surprisal)
+
+
+def baseline_scores(gaps: Gaps, target: Target) -> Iterator[Score]:
+    """The rule that anyone would try first, if the target has one."""
+    if target.baseline is None:
+        return
+    name, rule = target.baseline
+    found = [rule(trace.text) for trace in gaps.traces]
+    starts = np.cumsum([0, *map(len, found)])
+    yield Score(name, np.concatenate(found)[starts[gaps.documents] + gaps.characters].astype(np.float64))
+
+
+def corpus_scores(corpus: Corpus, gaps: Gaps, tokenizer: PreTrainedTokenizerBase) -> Iterator[Score]:
+    """Counts of neighbouring characters in the training corpus."""
+    counted = gap_statistics(sample_blocks(corpus, tokenizer, num_tokens=CORPUS_TOKENS), gaps.neighbours)
+    found = (-counted.pmi, counted.branching_entropy, counted.entropy_after, counted.entropy_before)
+    for name, values in zip(CORPUS_SCORES, found, strict=True):
+        yield Score(name, values)
+
+
+def nested(
+    gaps: Gaps, names: dict[str, str], layers: Sequence[int | None], seed: int
+) -> tuple[list[Score], list[Score], list[Score]]:
+    """Models of what is known without increments, of what is known with them, and with exchanged ones.
+
+    Returns:
+        The lookup alone and the base; the base with a layer's increments (all heads), for each place; the same with
+        increments exchanged between the gaps of a document.
+    """
+    identities = np.stack([gaps.previous, gaps.previous * 256 + gaps.next_byte], axis=1)
+    nothing = np.empty((len(gaps), 0))
+    looked_up = nested_scores(nothing, [], gaps.is_boundary, gaps.documents, categories=identities)
+    predictions = np.stack([score.values for score in prediction_scores(gaps)], axis=1)
+    places = [(attribute, index) for attribute in names for index in range(len(layers))]
+    found: Additions = nested_scores(
+        predictions,
+        [getattr(gaps, attribute)[index].T for attribute, index in places],
+        gaps.is_boundary,
+        gaps.documents,
+        categories=identities,
+        seed=seed,
+    )
+    folds = found.base.folds
+    alone = [
+        Score(LOOKUP, looked_up.base.scores, folds=looked_up.base.folds),
+        Score(BASE, found.base.scores, folds=folds),
+    ]
+    known, exchanged = (
+        [
+            Score(f"{BASE} + {what}", values, names[attribute], layers[index], folds=folds)
+            for (attribute, index), values in zip(places, models.scores, strict=True)
+        ]
+        for what, models in (("increment", found.more), ("exchanged increment", found.exchanged))
+    )
+    return alone, known, exchanged

@@ -1,0 +1,198 @@
+"""A statistic with what its interval is made of: its values in resamples and its values without each document."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+LEVEL = 0.95
+MIN_DOCUMENTS = 10
+"""With fewer documents intervals cover the truth too rarely (`benchmarks/coverage.py`)."""
+_NO_DEVIATION = 1e-12  # of the statistic's size: what rounding may make of two equal values
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A statistic, or an array of them, with symmetric bootstrap-t intervals.
+
+    Each resample's deviation is divided by that resample's own standard error, which comes from the documents'
+    influences (jackknife). The interval reaches as far as 95% of these studentised deviations do; p-values count how
+    many reach farther than the null. So an interval excludes a value if and only if the p-value against it is small.
+
+    Attributes:
+        value: `[...]`; its unit is the statistic's.
+        replicates: `[..., resample]`; NaN where a resample has no value (it drew no document with the class asked for).
+        left_out: `[..., document]`, the statistic without each document; NaN where it then has no value.
+        draws: `[resample, document]`, how often each resample drew each document.
+        level: Coverage of `low` to `high`.
+        limits: Where the statistic cannot go beyond two values, those: it is then studentised on the scale
+            `arctanh`, which is the log odds of an AUC and Fisher's z of a correlation.
+
+    Source:
+        Hall 1988, "On symmetric bootstrap confidence intervals"; DiCiccio & Efron 1996, "Bootstrap confidence
+        intervals" (bootstrap-t).
+    """
+
+    value: Array
+    replicates: Array
+    left_out: Array
+    draws: Array
+    level: float = LEVEL
+    limits: tuple[float, float] | None = None
+
+    @property
+    def num_documents(self) -> int:
+        """Documents that were resampled."""
+        return self.draws.shape[1]
+
+    @cached_property
+    def error(self) -> Array:
+        """Standard error by the jackknife, `[...]`; NaN where the statistic hangs on one document."""
+        return np.sqrt(np.square(self._influence()).mean(axis=-1) / (self.num_documents - 1))
+
+    @property
+    def low(self) -> Array:
+        """Lower end of the interval, `[...]`; NaN where so few documents carry the statistic that it has none."""
+        return self._bounds(self._critical(self._studentised))[0]
+
+    @property
+    def high(self) -> Array:
+        """Upper end of the interval, `[...]`."""
+        return self._bounds(self._critical(self._studentised))[1]
+
+    def p_value(self, null: ArrayLike = 0.0) -> Array:
+        """Two-sided p-value `[...]` of the hypothesis that the statistic is `null`."""
+        deviations = self._studentised
+        reached = (deviations >= self._deviation_from(null)[..., None]).sum(axis=-1)
+        return np.where(self._is_carried, (reached + 1) / (deviations.shape[-1] + 1), np.nan)
+
+    def at_level(self, level: float) -> Estimate:
+        """The same with another coverage."""
+        return replace(self, level=level)
+
+    def __getitem__(self, index: Any) -> Estimate:
+        index = index if isinstance(index, tuple) else (index,)
+        last = (*index, ..., slice(None))
+        return replace(self, value=self.value[index], replicates=self.replicates[last], left_out=self.left_out[last])
+
+    def __sub__(self, other: Estimate) -> Estimate:
+        """The paired difference of two statistics of the same documents; broadcasts."""
+        return self._with(other, np.subtract)
+
+    def __truediv__(self, other: Estimate) -> Estimate:
+        """The paired quotient of two statistics of the same documents; broadcasts."""
+        return self._with(other, np.divide)
+
+    def simultaneous(self, null: ArrayLike = 0.0) -> Simultaneous:
+        """Intervals that hold for all the statistics together, so that the best may be picked afterwards.
+
+        The largest studentised deviation of any statistic in a resample takes the place of each one's own (single-step
+        max-t). Statistics without an interval of their own are left out and get none here.
+
+        Args:
+            null: The value that the p-values test against.
+
+        Source:
+            Romano & Wolf 2005, "Exact and approximate stepdown methods for multiple hypothesis testing".
+        """
+        deviations = self._studentised
+        known = np.isfinite(self._critical(deviations)) & self._is_carried
+        largest = np.where(known[..., None], deviations, 0.0).max(axis=tuple(range(self.value.ndim)))
+        critical = np.where(known, self._critical(largest), np.nan)
+        low, high = self._bounds(critical)
+        reached = (largest >= self._deviation_from(null)[..., None]).sum(axis=-1)
+        return Simultaneous(low, high, np.where(known, (reached + 1) / (len(largest) + 1), np.nan))
+
+    def _with(self, other: Estimate, operation: np.ufunc) -> Estimate:
+        if self.draws.shape != other.draws.shape or not np.array_equal(self.draws, other.draws):
+            raise ValueError("only statistics of the same documents and resamples can be compared")
+        with np.errstate(invalid="ignore", divide="ignore"):
+            value, replicates, left_out = (
+                np.asarray(operation(getattr(self, name), getattr(other, name)))
+                for name in ("value", "replicates", "left_out")
+            )
+        return Estimate(value, replicates, left_out, self.draws, self.level)
+
+    @cached_property
+    def _is_carried(self) -> NDArray[np.bool_]:
+        """Whether enough documents have a part in the statistic, or none has because it is a constant; `[...]`."""
+        influence = self._influence()
+        num_carriers = (np.abs(influence) > _NO_DEVIATION).sum(axis=-1)
+        return ~np.isnan(influence).any(axis=-1) & ((num_carriers >= MIN_DOCUMENTS) | (num_carriers == 0))
+
+    def _influence(self) -> Array:
+        """How much each document adds to the statistic, `[..., document]`; their mean is 0."""
+        return (self.num_documents - 1) * (self.left_out.mean(axis=-1, keepdims=True) - self.left_out)
+
+    @cached_property
+    def _studentised(self) -> Array:
+        """Each resample's deviation from the value in standard errors, `[..., resample]`; infinite without a value."""
+        influence, num = self._influence(), self.num_documents
+        mean = influence @ self.draws.T / num
+        error = np.sqrt(np.maximum(np.square(influence) @ self.draws.T / num - np.square(mean), 0.0) / (num - 1))
+        size = np.abs(self.value)[..., None] + 1.0
+        equal = np.abs(self.replicates - self.value[..., None]) <= _NO_DEVIATION * size
+        with np.errstate(invalid="ignore", divide="ignore"):
+            deviation = np.abs(self._scaled(self.replicates) - self._scaled(self.value)[..., None])
+            studentised = deviation / (error * self._slope()[..., None])
+        return np.where(equal, 0.0, np.where(np.isnan(studentised), np.inf, studentised))
+
+    def _deviation_from(self, null: ArrayLike) -> Array:
+        """How many standard errors the value is from another one, `[...]`."""
+        null = np.broadcast_to(np.asarray(null, np.float64), self.value.shape)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            deviation = np.abs(self._scaled(self.value) - self._scaled(null)) / (self.error * self._slope())
+        return np.where(self.value == null, 0.0, deviation)
+
+    def _critical(self, deviations: Array) -> Array:
+        """The deviation beyond which a p-value is below 1 - level, `[...]` from `[..., resample]`."""
+        num = deviations.shape[-1]
+        most = math.ceil(round((1 - self.level) * (num + 1), 9)) - 2  # so many resamples may reach as far
+        if most < 0:
+            return np.full(deviations.shape[:-1], np.inf)
+        return np.partition(deviations, num - 1 - most, axis=-1)[..., num - 1 - most]
+
+    def _bounds(self, critical: Array) -> tuple[Array, Array]:
+        """The interval that reaches so many standard errors to either side."""
+        with np.errstate(invalid="ignore"):
+            reach = np.where(self.error == 0, 0.0, critical * self.error)
+            centre, scaled = self._scaled(self.value), reach * self._slope()
+            low, high = self._unscaled(centre - scaled), self._unscaled(centre + scaled)
+        known = np.isfinite(reach) & self._is_carried
+        low, high = (np.where(reach == 0, self.value, np.where(known, end, np.nan)) for end in (low, high))
+        return low, high
+
+    def _scaled(self, values: Array) -> Array:
+        if self.limits is None:
+            return values
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.arctanh(np.clip(2 * (values - self.limits[0]) / (self.limits[1] - self.limits[0]) - 1, -1, 1))
+
+    def _unscaled(self, values: Array) -> Array:
+        if self.limits is None:
+            return values
+        return self.limits[0] + (np.tanh(values) + 1) / 2 * (self.limits[1] - self.limits[0])
+
+    def _slope(self) -> Array:
+        """How fast the scale runs at the value; `[...]`."""
+        if self.limits is None:
+            return np.ones_like(self.value)
+        half = (self.limits[1] - self.limits[0]) / 2
+        with np.errstate(divide="ignore"):
+            return 1 / (half * (1 - np.square((self.value - self.limits[0]) / half - 1)))
+
+
+@dataclass(frozen=True)
+class Simultaneous:
+    """Intervals `[...]` of which all hold together with the level asked for, and p-values corrected alike."""
+
+    low: Array
+    high: Array
+    p_value: Array
