@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import altair as alt
 
 FORMATS = ("html", "svg", "png", "pdf")
-_PIXEL_DENSITY = 2.0
-_MOST_PIXELS = 1e8  # of a PNG file; a taller picture gets a lower density
+PIXEL_DENSITY = 2.0
+MOST_PIXELS = 1e8  # of a PNG file; a taller picture gets a lower density
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Picture:
                 raise refuse_embedding(self.drawn_text) from error
         sizes = (spec.get(side, 0) for side in ("width", "height"))
         pixels = math.prod(size if isinstance(size, int | float) else 0 for size in sizes)  # else it is by the row
-        density = min(_PIXEL_DENSITY, (_MOST_PIXELS / max(pixels, 1.0)) ** 0.5)
+        density = min(PIXEL_DENSITY, (MOST_PIXELS / max(pixels, 1.0)) ** 0.5)
         return bytes(vl_convert.vegalite_to_png(spec, scale=density))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:

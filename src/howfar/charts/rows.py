@@ -20,12 +20,13 @@ from howfar.errors import ConfigError, NotMeasurableError
 if TYPE_CHECKING:
     from howfar.reading import Trace
 
-Scale = Literal["layer-mean", "raw", "shared"]
+Scale = Literal["layer-mean", "raw", "shared", "contrast"]
 
 SCALES: dict[str, str] = {
     "layer-mean": "each row divided by its mean increment, so 1 is that row's average step",
     "raw": "positions as the model uses them; 1 is the step of plain rotary positions",
     "shared": "all rows divided by one number, the mean increment of all layers, so 1 is the model's average step",
+    "contrast": "deviations from each row's average step, stretched until every row varies alike",
 }
 """What each scale means, for captions."""
 
@@ -154,7 +155,7 @@ def rows_of(cells: Cells, scale: Scale, *, layer: int | None = None, head: int |
     rows = []
     for name, increments, positions in _select(trace, layer, head):
         mean = float(increments.mean(dtype=np.float64))
-        divisor = {"raw": 1.0, "layer-mean": mean, "shared": float(trace.increments.mean(dtype=np.float64))}[scale]
+        divisor = {"raw": 1.0, "shared": float(trace.increments.mean(dtype=np.float64))}.get(scale, mean)
         if divisor <= 0:
             raise NotMeasurableError(
                 f"the mean increment of {name} over this text is {divisor:.3g}, which cannot be a unit of length; "

@@ -1,3 +1,4 @@
+import base64
 import errno
 import json
 import os
@@ -6,17 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from howfar.charts import fonts, page
-from howfar.charts.picture import Picture
-from howfar.charts.spacing import spacing
+from howfar.charts import fonts
+from howfar.charts.spacing import SpacingPicture, spacing
 from howfar.errors import OutputError
 from support.traces import make_trace
 
 NOWHERE = "\U00010600"  # a sign of Linear A, which no common font has
 
 
-def picture(text: str = "ab") -> Picture:
+def picture(text: str = "ab") -> SpacingPicture:
     return spacing(make_trace(text, [1.0] * len(text.encode())))
+
+
+def html(picture: SpacingPicture) -> str:
+    return picture.render("html").decode()
 
 
 @pytest.mark.parametrize(("name", "magic"), [("x.svg", b"<svg"), ("x.PNG", b"\x89PNG"), ("x.pdf", b"%PDF")])
@@ -26,12 +30,12 @@ def test_the_ending_says_the_format(tmp_path: Path, name: str, magic: bytes):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_still_picture_has_nothing_for_a_pointer():
-    assert 'opacity="0"' not in picture().render("svg").decode()
+def test_a_still_picture_has_no_script():
+    assert "<script" not in picture().render("svg").decode()
 
 
 def test_a_page_asks_no_other_host_for_anything():
-    content = page.html(picture()).replace(page.library(), "")
+    content = html(picture())
     assert "default-src 'none'" in content
     assert not re.search(r"<[^>]*\s(src|href)=", content)
     assert "cdn." not in content
@@ -41,18 +45,16 @@ def test_a_page_asks_no_other_host_for_anything():
     "text", ["</script><script>alert(1)</script>", "<!--<script>", "{{ content }}", "{{ library }}"]
 )
 def test_a_text_is_never_more_than_text_in_a_page(text: str):
-    content = page.html(picture(text))
-    assert content.count("<script") == 3
-    data = re.search(r'<script type="application/json" id="content">(.*?)</script>', content, re.DOTALL)
-    cells = json.loads(data[1])["pages"][0]["sheets"][0]["datasets"]["cells"]
-    assert [cell["label"] for cell in cells] == [character.replace(" ", "␣") for character in text]
+    content = html(picture(text))
+    assert content.count("<script") == 2
+    data = re.search(r'<script type="application/json">(.*?)</script>', content, re.DOTALL)
+    assert json.loads(data[1])["content"]["texts"][0]["labels"] == list(text)
 
 
 def test_a_page_has_both_themes_and_words_for_those_who_do_not_see_it():
-    content = page.html(picture())
-    data = json.loads(re.search(r'id="content">(.*?)</script>', content, re.DOTALL)[1])
-    assert set(data["themes"]) == {"light", "dark"}
-    assert "gaps from" in data["description"]
+    content = html(picture())
+    assert "prefers-color-scheme: dark" in content
+    assert re.search('role="group" aria-label="[^"]*steps from', content)
     assert 'aria-live="polite"' in content
     assert 'tabindex="0"' in content
 
@@ -86,7 +88,8 @@ def test_characters_without_a_font_are_named_not_drawn_as_boxes(tmp_path: Path):
 
 
 @pytest.mark.parametrize("emoji", ["👩", "❤\ufe0f"])
-def test_a_pdf_holds_an_emoji_or_says_that_it_cannot(emoji: str):
+def test_a_pdf_holds_an_emoji_or_says_that_it_cannot(emoji: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(fonts, "_can_be_drawn", lambda character: True)  # or as if it could: this is about PDF
     said = "a pdf cannot hold .* on this machine, which draws in pixels; save .png, .svg or .html"
     assert re.match(f"%PDF|{said}", pdf_or_why_not(f"a{emoji}"))
 
@@ -106,10 +109,10 @@ def test_what_a_pdf_cannot_hold_is_named_and_other_defects_stay_defects(monkeypa
         return convert
 
     monkeypatch.setattr(fonts, "_can_be_embedded", lambda character: character != "☃")
-    monkeypatch.setattr("vl_convert.vegalite_to_pdf", refuse("an error while subsetting a font"))
+    monkeypatch.setattr("vl_convert.svg_to_pdf", refuse("an error while subsetting a font"))
     with pytest.raises(OutputError, match="a pdf cannot hold the font that has ☃ on this machine"):
         picture("a☃").render("pdf")
-    monkeypatch.setattr("vl_convert.vegalite_to_pdf", refuse("out of memory"))
+    monkeypatch.setattr("vl_convert.svg_to_pdf", refuse("out of memory"))
     with pytest.raises(ValueError, match="out of memory"):
         picture("a☃").render("pdf")
 
@@ -131,5 +134,18 @@ def test_a_folder_of_fonts_must_be_there(tmp_path: Path):
     fonts.register_fonts(tmp_path)
 
 
-def test_a_notebook_shows_the_chart():
-    assert any("vega" in kind or kind == "text/html" for kind in picture()._repr_mimebundle_(None, None))
+def test_a_notebook_shows_the_picture_without_a_network():
+    bundle = picture()._repr_mimebundle_()
+    assert list(bundle) == ["text/plain", "text/html", "image/svg+xml", "image/png"]
+    assert bundle["text/plain"] == (
+        "SpacingPicture('How known spaces this text', 2 characters, 1 rows, scale 'layer-mean', colour 'gap')"
+    )
+    assert "mountAll" in bundle["text/html"]
+    assert "http" not in bundle["text/html"].replace("http://www.w3.org/2000/svg", "")
+    assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
+    assert "image/png" not in picture(f"a{NOWHERE}")._repr_mimebundle_()
+
+
+def test_pages_are_small():
+    assert len(picture("Marie Curie, a Polish-born physicist, won two Nobel Prizes.").render("html")) < 80_000
+    assert len(picture("A sentence of two thousand letters in all. " * 47).render("html")) < 600_000

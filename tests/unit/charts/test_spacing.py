@@ -1,111 +1,208 @@
-import json
-import re
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from howfar.charts.glyphs import width_in_ems
-from howfar.charts.layout import FONT_SIZE
-from howfar.charts.rows import SCALES
-from howfar.charts.spacing import PAGE_WIDTHS, spacing
-from howfar.errors import ConfigError
+from howfar.charts.spacing import spacing
+from howfar.charts.spacing.geometry import CONTRAST_SPREAD
+from howfar.errors import ConfigError, NotMeasurableError
 from howfar.positions import IncrementConfig
 from support.traces import make_trace
 
 SVG = "{http://www.w3.org/2000/svg}"
-GOLDEN = Path(__file__).parents[2] / "golden" / "spacing.json"
+GOLDEN = Path(__file__).parents[2] / "golden" / "spacing.svg"
+RANDOM = np.random.default_rng(0)
 
 
-def drawn(picture) -> dict[str, list[dict[str, Any]]]:
-    return {name: json.loads(text) for name, text in picture.chart.to_dict()["datasets"].items()}
+def texts(picture, kind: str) -> list[str]:
+    """What stands in the picture's texts of a class."""
+    root = ElementTree.fromstring(picture.svg)
+    return ["".join(node.itertext()) for node in root.iter(f"{SVG}text") if node.get("class") == kind]
 
 
-def said(picture) -> str:
-    title = picture.chart.to_dict()["title"]
-    return " ".join([*title["text"], *title["subtitle"]])
+def lines(picture) -> dict[str, str]:
+    return {line.name: line.note for line in picture.drawing.lines}
 
 
-@pytest.mark.parametrize("scale", SCALES)
-def test_the_picture_names_its_scale_and_its_model(scale):
-    text = said(spacing(make_trace("ab", [[1, 2], [3, 4]], model_name="path/to/some-model"), scale=scale))
-    assert f"Scale {scale}: {SCALES[scale]}." in text
-    assert "How far apart some-model thinks these characters are" in text
-    assert "path/to" not in text
+def test_the_picture_names_its_model_and_its_rows():
+    picture = spacing(make_trace("ab", [[1, 2], [3, 4]], model_name="path/to/some-model"))
+    assert texts(picture, "title") == ["How some-model spaces this text"]
+    assert texts(picture, "name") == ["plain", "layer 0", "layer 1"]
+    assert texts(picture, "note")[-2:] == ["mean 1.50 ±33%", "mean 3.50 ±14%"]
+    assert "path/to" not in picture.svg
 
 
-def test_the_numbers_under_the_pointer_are_the_traces():
+@pytest.mark.parametrize(
+    ("scale", "expected"),
+    [
+        ("raw", [[1, 1], [1, 2], [6, 3]]),
+        ("layer-mean", [[1, 1], [2 / 3, 4 / 3], [4 / 3, 2 / 3]]),
+        ("shared", [[1, 1], [1 / 3, 2 / 3], [2, 1]]),
+        ("contrast", [[1, 1], [1 - CONTRAST_SPREAD, 1 + CONTRAST_SPREAD], [1 + CONTRAST_SPREAD, 1 - CONTRAST_SPREAD]]),
+    ],
+)
+def test_each_scale_draws_what_it_says(scale, expected):
+    drawing = spacing(make_trace("ab", [[1, 2], [6, 3]]), scale=scale).drawing
+    np.testing.assert_allclose([line.drawn for line in drawing.lines], expected, rtol=1e-4)
+
+
+def test_tiles_are_as_wide_as_steps_and_end_at_positions():
+    trace = make_trace("a居bc", [2, 1, 0.5, 0.25, 1, 3])
+    layout = spacing(trace, scale="raw").drawing.layout
+    np.testing.assert_allclose((layout.end - layout.before)[1] / layout.scale, [2, 1.75, 1, 3])
+    np.testing.assert_allclose((layout.end[1] - layout.before[1, 0]) / layout.scale, [2, 3.75, 4.75, 7.75])
+    np.testing.assert_allclose((layout.end - layout.before)[0] / layout.scale, [1, 3, 1, 1])
+
+
+def test_the_numbers_in_a_page_are_the_traces():
     trace = make_trace("a居", [2, 1, 0.5, 0.25])
-    tables = drawn(spacing(trace, scale="raw"))
-    (steps,) = tables["steps"]
-    assert steps["row"] == ["plain", "plain", "layer 0", "layer 0"]
-    assert steps["gap"] == [1, 3, 2, 1.75]
-    assert steps["position"] == [1, 4, 2, 3.75]
-    assert steps["increments"] == ["1", "1 + 1 + 1", "2", "1 + 0.5 + 0.25"]
-    cell = tables["cells"][1]
-    assert (cell["character"], cell["bytes"], cell["tokens"]) == ("居  U+5C45", "E5 B1 85", 3)
-    assert cell["surprisal"] == pytest.approx(trace.surprisal_nats[1:].sum(), abs=1e-3)
+    content = spacing(trace).content.json()
+    text, row = content["texts"][0], content["rows"][1]
+    assert (text["labels"], text["tokens"]) == (["a", "居"], [1, 3])
+    assert (row["gaps"], row["mean"], row["parts"]) == ([2, 1.75], 0.9375, {1: "1 + 0.5 + 0.25"})
+    assert text["surprisal"][1] == pytest.approx(trace.surprisal_nats[1:].sum(), rel=1e-4)
+    assert text["entropy"][1] == pytest.approx(trace.entropy_nats[3], rel=1e-4)
 
 
-def test_the_same_trace_gives_the_same_tables_as_ever():
-    """Rewrite the file by hand if a picture is meant to change: `json.dumps(drawn(...), indent=1)`."""
+def test_the_same_trace_gives_the_same_picture_as_ever():
+    """Write the file anew if the picture is meant to change, and look at it: `Path(GOLDEN).write_text(picture.svg)`."""
     increments = np.array([[0.5, 0.5, 4, 1, 1, 1, 0], [1, 1, 1, 1, 2, 0.25, 3]])
-    picture = spacing(make_trace("Hi 居!", increments, config=IncrementConfig()))
-    assert drawn(picture) == json.loads(GOLDEN.read_text(encoding="utf-8"))
+    picture = spacing(make_trace("Hi 居!", increments, config=IncrementConfig()), width=640)
+    assert picture.svg == GOLDEN.read_text(encoding="utf-8")
 
 
-def test_surprisal_and_entropy_colour_by_nats():
-    for colour in ("surprisal", "entropy"):
-        spec = json.dumps(spacing(make_trace("abc", [1, 2, 3]), colour=colour).chart.to_dict())
-        assert f'"field": "{colour}"' in spec
-        assert "in nats" in spec
+@pytest.mark.parametrize(
+    ("colour", "said"),
+    [
+        ("gap", "step, over an average one"),
+        ("rank", "rank of the step in its row"),
+        ("surprisal", "surprisal of the character"),
+        ("entropy", "entropy of what follows"),
+        ("kind", "step, against others of its kind"),
+    ],
+)
+def test_the_legend_says_what_colours_mean(colour, said):
+    assert said in texts(spacing(make_trace("abc", [1, 2, 3]), colour=colour), "note")
+
+
+def test_colours_tell_short_steps_from_long_ones_and_plain_ones_are_neutral():
+    shades = spacing(make_trace("abcd", [0.25, 1, 1, 4]), scale="raw").drawing.shades
+    assert shades.of.tolist() == [[4, 4, 4, 4], [0, 4, 4, 8]]
+    ranks = spacing(make_trace("abc", [1.001, 1, 1.002]), colour="rank").drawing.shades
+    assert np.argsort(ranks.of[1]).tolist() == [1, 0, 2]
+
+
+def test_a_step_is_compared_with_those_of_its_kind():
+    text, steps = "a b c d", [1, 5, 1, 5, 1, 5, 2]
+    assert spacing(make_trace(text, steps), colour="kind").drawing.shades.of[1].tolist()[:6] == [2, 4, 2, 4, 2, 4]
 
 
 def test_heads_are_named():
     trace = make_trace("ab", np.ones((2, 3, 2)), config=IncrementConfig(per_head=True))
-    assert "mean over heads" in said(spacing(trace))
-    assert "are, layer 1, head 2" in said(spacing(trace, layer=1, head=2))
-    of_layer = spacing(trace, layer=1)
-    assert "Each row is a head" in said(of_layer)
-    assert drawn(of_layer)["rows"][1]["name"] == "head 0"
+    assert "mean over heads" in spacing(trace).content.title
+    assert spacing(trace, layer=1, head=2).content.title.endswith("this text, layer 1, head 2")
+    assert list(lines(spacing(trace, layer=1, rows="all"))) == ["plain", "head 0", "head 1", "head 2"]
+
+
+def test_nearly_even_rows_are_folded_and_opened():
+    uneven, even = [1, 4, 1, 1], [1, 1.01, 1, 1]
+    trace = make_trace("abcd", [uneven, even, even, uneven, even])
+    assert list(lines(spacing(trace))) == ["plain", "layer 0", "layers 1–2", "layer 3", "layer 4"]
+    assert lines(spacing(trace))["layers 1–2"] == "even to ±0.43%"
+    assert len(lines(spacing(trace, rows="all"))) == 6
+    assert len(lines(spacing(trace, colour="rank"))) == len(lines(spacing(trace, scale="contrast"))) == 6
+    assert len(lines(spacing(make_trace("abcd", [even, even])))) == 3  # the less even one is never folded
+
+
+def test_contrast_prints_its_factor():
+    trace = make_trace("abcd", [0.99, 1.01, 0.99, 1.01])
+    assert lines(spacing(trace, scale="contrast"))["layer 0"] == "×33 ±1%"
+
+
+def test_captions_say_what_the_numbers_say_and_no_more():
+    found = spacing(make_trace("a b c d e f", [1, 3] * 5 + [1])).content.captions
+    assert found == ["In this text, layer 0 takes 1.6 average steps at a space (5 of them) and 0.52 elsewhere."]
+    assert spacing(make_trace("abc", [1, 1, 1])).content.captions == ["Every step is 1: these are plain positions."]
+    noise = RANDOM.uniform(0.9, 1.1, (1, 40))
+    (said,) = spacing(make_trace("ab c" * 10, noise)).content.captions
+    assert said.startswith("Steps of layer 0 vary most, by ±")
 
 
 def test_the_description_says_what_is_to_be_seen():
-    description = spacing(make_trace("abc", [1, 4, 0.5]), scale="raw").description
-    assert "layer 0, mean 1.83: gaps from 0.50 (before c) to 4.00 (before b)." in description
+    description = spacing(make_trace("abc", [1, 4, 0.5])).description
+    assert "layer 0, mean 1.83 ±84%: steps from 0.27 of the average (to c) to 2.18 (to b)." in description
+
+
+def test_the_key_explains_the_longest_step_of_this_text():
+    picture = spacing(make_trace("ab cd", [1, 1, 4, 1, 1], model_name="m"))
+    assert texts(picture, "note")[0] == "layer 0: 2.5 average steps to the space"
+    many = spacing(make_trace("a居b", [1, 2, 2, 2, 1]))
+    assert texts(many, "note")[0] == "layer 0: 3.8 average steps to 居, which is 3 bytes"
 
 
 def test_a_text_read_from_right_to_left_is_drawn_so():
-    (steps,) = drawn(spacing(make_trace("שלום", np.ones(8))))["steps"]
-    assert steps["x"][0] > steps["x"][3]
-    assert "from right to left" in said(spacing(make_trace("שלום", np.ones(8))))
+    layout = spacing(make_trace("שלום", np.ones(8))).drawing.layout
+    assert layout.end[0, 0] > layout.end[0, 3]
 
 
 def test_subword_models_speak_of_tokens():
-    trace = make_trace("ab cd", [1, 2], token_bytes=[(0, 2), (2, 5)])
-    text = said(spacing(trace))
-    assert "thinks these tokens are" in text
-    assert "byte" not in text
+    picture = spacing(make_trace("ab cd", [1, 2], token_bytes=[(0, 2), (2, 5)]))
+    assert "A tile is as wide as the step from the token before it to its own." in texts(picture, "note")
+    assert texts(picture, "letters")[-1] == "ab cd"
+    assert "byte" not in picture.svg
 
 
-def test_every_page_layout_draws_every_cell():
-    text = "some words " * 40
-    picture = spacing(make_trace(text, np.random.default_rng(0).uniform(0, 5, (2, len(text)))))
-    pages = picture.pages()
-    assert [page.width for page in pages] == list(PAGE_WIDTHS)
-    for page in pages:
-        cells = [cell["cell"] for sheet in page.sheets for cell in sheet.datasets["cells"]]
-        assert cells == list(range(len(text)))
-        assert all(len(line) * 5 < page.width for line in page.title["subtitle"])
+@pytest.mark.parametrize("width", [390, 700, 1100])
+def test_each_row_holds_the_text_once_so_that_it_can_be_found(width):
+    text = "some words & <tags> " * 20
+    picture = spacing(make_trace(text, RANDOM.uniform(0.5, 2, (2, len(text)))), width=width)
+    root = ElementTree.fromstring(picture.svg)
+    rows = [group for group in root.iter(f"{SVG}g") if "row" in (group.get("class") or "")]
+    found = [
+        "".join("".join(node.itertext()) for node in row.iter(f"{SVG}text") if node.get("class") == "letters")
+        for row in rows
+    ]
+    assert ["".join(found[start::3]) for start in range(3)] == [text] * 3
+
+
+def test_a_files_last_line_end_is_not_drawn():
+    assert spacing(make_trace("ab\n", [1, 1, 1])).content.texts[0].labels == ["a", "b"]
+    assert spacing(make_trace("ab\r\n", [1, 1, 1, 1])).content.texts[0].labels == ["a", "b"]
+    assert spacing(make_trace("a\nb", [1, 1, 1])).content.texts[0].labels == ["a", "⏎", "b"]
+    assert spacing(make_trace("\n", [1])).content.texts[0].labels == ["⏎"]
+
+
+def test_a_long_text_begins_with_all_of_it_in_strips():
+    short, long = (spacing(make_trace("word " * n, np.ones(5 * n))) for n in (10, 400))
+    assert 'class="overview"' not in short.svg
+    assert long.svg.count('class="overview"') == 1
+
+
+def test_two_models_are_aligned_and_compared():
+    one, other = make_trace("ab", [1, 3], model_name="one"), make_trace("ab", [2, 2], model_name="other")
+    picture = spacing(one, beside=other)
+    assert picture.content.title == "How one and other space this text"
+    assert list(lines(picture)) == ["plain", "one layer 0", "other layer 0"]
+    assert picture.content.rows[1].difference.tolist() == [-0.5, 0.5]
+    assert picture.drawing.shades.of.tolist() == [[4, 4], [0, 8], [8, 0]]
+
+
+def test_two_texts_are_aligned_where_they_are_alike():
+    picture = spacing(make_trace("cat sat", np.ones(7)), beside=make_trace("cat's sat", np.ones(9)), rows="all")
+    first, second = (text.labels for text in picture.content.texts)
+    assert (first, second) == ([*"cat", "", "", *" sat"], [*"cat's sat"])
+    assert list(lines(picture)) == ["plain", "A layer 0", "B layer 0"]
+    assert np.isnan(picture.content.rows[1].difference[3:5]).all()
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"colour": "red"}, "colour is 'red'; it must be one of gap, surprisal, entropy"),
+        ({"colour": "red"}, "colour is 'red'; it must be one of gap, rank, surprisal, entropy, kind, difference"),
+        ({"colour": "difference"}, "colour is 'difference', which needs a second trace"),
         ({"theme": "blue"}, "theme is 'blue'; it must be one of light, dark"),
+        ({"rows": "some"}, "rows is 'some'; it must be one of auto, all"),
         ({"width": 100}, "width is 100 pixels; it must be at least 320"),
         ({"scale": "log"}, "scale is 'log'"),
         ({"layer": 9}, "there is no layer 9"),
@@ -116,37 +213,9 @@ def test_what_cannot_be_drawn_is_refused(options, message: str):
         spacing(make_trace("ab", [1, 2]), **options)
 
 
-def test_spaces_that_tokens_begin_with_are_drawn_so_that_words_keep_their_font():
-    pieces = ["Two", " cats", " 👩\u200d🔬", "   ", "居", " "]
-    ends = np.cumsum([len(piece.encode()) for piece in pieces]).tolist()
-    spans = list(zip([0, *ends[:-1]], ends, strict=True))
-    picture = spacing(make_trace("".join(pieces), [1, 1, 2, 1, 1, 0.5], token_bytes=spans))
-    root = ElementTree.fromstring(picture.render("svg"))
-    texts = [node.text or "" for node in root.iter(f"{SVG}text")]
-    assert [texts.count(label) for label in ("Two", "cats", "👩\u200d🔬", "居")] == [2, 2, 2, 2]
-    assert "␣" not in "".join(texts) + picture.drawn_text
-    assert len(space_signs(root)) == 2 * 6
-    assert len(list(root.iter(f"{SVG}linearGradient"))) == 1  # the legend's, which outlined marks would turn into dots
-
-
-def test_a_space_stands_left_of_its_word_and_both_in_the_words_place():
-    picture = spacing(make_trace("a cats", [1, 3], token_bytes=[(0, 1), (1, 6)]))
-    root = ElementTree.fromstring(picture.render("svg"))
-    (steps,), cells = drawn(picture)["steps"], drawn(picture)["cells"]
-    words = [node for node in root.iter(f"{SVG}text") if node.text == "cats"]
-    space = FONT_SIZE * width_in_ems("␣")
-    for row, (word, sign) in enumerate(zip(words, space_signs(root), strict=True)):
-        place, width = steps["glyph"][2 * row + 1], cells[1]["width"]
-        assert steps["size"][2 * row + 1] == FONT_SIZE
-        assert horizontal(word) == pytest.approx(place + space / 2, abs=0.1)
-        assert horizontal(sign) == pytest.approx(place - width / 2 + space / 2, abs=0.1)
-
-
-def space_signs(root: ElementTree.Element) -> list[ElementTree.Element]:
-    """Areas of eight corners."""
-    return [path for path in root.iter(f"{SVG}path") if re.fullmatch(r"M[^LZ]+(L[^LZ]+){7}Z", path.get("d", ""))]
-
-
-def horizontal(node: ElementTree.Element) -> float:
-    """Where a mark stands, from its `transform="translate(x,y)"`."""
-    return float(node.get("transform").removeprefix("translate(").split(",")[0])
+def test_a_row_that_moves_back_on_average_is_shown_raw_only():
+    trace = make_trace("ab", [-2, 1], config=IncrementConfig(bound="signed"))
+    for scale in ("layer-mean", "contrast"):
+        with pytest.raises(NotMeasurableError, match="the mean increment of layer 0"):
+            spacing(trace, scale=scale)
+    assert spacing(trace, scale="raw").svg

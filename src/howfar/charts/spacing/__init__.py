@@ -1,0 +1,83 @@
+"""The picture of spacing: each character as far from the one before it as a layer puts it.
+
+`build` gathers what is shown from a trace; `scales`, `colours` and `layout` say how long, in which shade and where each
+step is drawn; `svg` writes it down. In a page, `draw.js` does the same from the same numbers, and `look.js` lets one
+look closer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, get_args
+
+from howfar.charts.rows import Cells, Scale, rows_of
+from howfar.charts.spacing.build import content_of
+from howfar.charts.spacing.colours import Colour
+from howfar.charts.spacing.picture import SpacingPicture
+from howfar.charts.spacing.scales import Rows
+from howfar.charts.spacing.svg import View
+from howfar.charts.theme import Theme
+from howfar.errors import ConfigError
+
+if TYPE_CHECKING:
+    from howfar.reading import Trace
+
+WIDTH = 1100
+SMALLEST_WIDTH = 320
+
+
+def spacing(
+    trace: Trace,
+    *,
+    beside: Trace | None = None,
+    scale: Scale = "layer-mean",
+    colour: Colour | None = None,
+    rows: Rows = "auto",
+    layer: int | None = None,
+    head: int | None = None,
+    width: int = WIDTH,
+    theme: Theme = "light",
+) -> SpacingPicture:
+    """Draw a text as its model spaces it.
+
+    Each row is a layer. Each character stands in a tile as wide as the step that the layer takes to it, so the tile's
+    end is the character's position. The first row has plain positions, where every token advances by 1. A long text is
+    wrapped into panels.
+
+    Args:
+        trace: What the model did with the text.
+        beside: The same text read by another model, or another text, which is aligned with the first.
+        scale: `"layer-mean"`: each row divided by its mean increment. `"raw"`: positions as the model uses them.
+            `"shared"`: all rows divided by one number, the mean increment of all layers. `"contrast"`: deviations from
+            each row's mean stretched to the same spread.
+        colour: By `"gap"` (the step over an average one: blue is closer, orange farther), `"rank"` (of the step within
+            its row), `"surprisal"` (of the character, in nats), `"entropy"` (of the prediction after it, in nats),
+            `"kind"` (the step against the mean of its kind of character, in standard deviations) or `"difference"`
+            (from the row of the other trace). By gap, or by difference where there are two traces, where None.
+        rows: `"auto"` folds nearly even rows into one; `"all"` shows each.
+        layer: Show this layer alone; of a model with increments per head, a row for each head.
+        head: The head whose increments to show; the mean over heads where None.
+        width: In pixels, in SVG, PNG and PDF files. A web page fits the reader's screen.
+        theme: `"light"` or `"dark"`, in these files. A web page follows the reader's choice.
+
+    Returns:
+        A picture that displays itself in notebooks, and saves itself as HTML, SVG, PNG or PDF.
+
+    Raises:
+        ConfigError: There is no such scale, colour, layer, head or theme, or the width is too small.
+        NotMeasurableError: The model's positions do not accumulate, or the scale would divide by 0 or less.
+    """
+    colour = colour or ("gap" if beside is None else "difference")
+    for name, got, known in (("colour", colour, Colour), ("theme", theme, Theme), ("rows", rows, Rows)):
+        if got not in get_args(known):
+            raise ConfigError(f"{name} is {got!r}; it must be one of {', '.join(get_args(known))}")
+    if colour == "difference" and beside is None:
+        raise ConfigError("colour is 'difference', which needs a second trace; give one as beside")
+    if width < SMALLEST_WIDTH:
+        raise ConfigError(f"width is {width} pixels; it must be at least {SMALLEST_WIDTH}")
+    for one in (trace, *([] if beside is None else [beside])):
+        rows_of(Cells.of(one), scale, layer=layer, head=head)  # raises where the scale cannot be
+    content = content_of(trace, beside=beside, layer=layer, head=head)
+    return SpacingPicture(content, View(scale, colour, rows), width=width, theme=theme)
+
+
+__all__ = ["SpacingPicture", "spacing"]

@@ -1,0 +1,175 @@
+"""From traces to what a picture shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from howfar.charts.captions import model_label, reads_right_to_left
+from howfar.charts.glyphs import visible
+from howfar.charts.rows import Cells, Row, plain_row, rows_of
+from howfar.charts.spacing.captions import describe, findings
+from howfar.charts.spacing.content import Content, Steps, Text, rounded
+from howfar.charts.spacing.kinds import kind_of
+
+if TYPE_CHECKING:
+    from howfar.reading import Trace
+
+_MOST_PARTS = 12  # increments of one character that are listed one by one,
+_MOST_LISTED = 20_000  # and of all characters of a picture
+
+Slots = list[int | None]
+"""For each slot, the number of the cell that stands in it."""
+
+
+def content_of(
+    trace: Trace, *, beside: Trace | None = None, layer: int | None = None, head: int | None = None
+) -> Content:
+    """Gather what a picture shows.
+
+    Args:
+        trace: What a model did with a text.
+        beside: The same text read by another model, or another text: aligned with the first, row below row.
+        layer: Show this layer alone; of a model with increments per head, a row for each head.
+        head: The head whose increments to show; the mean over heads where None.
+
+    Raises:
+        ConfigError: There is no such layer or head.
+        NotMeasurableError: Positions do not accumulate.
+    """
+    traces = [trace] if beside is None else [trace, beside]
+    cells = [Cells.of(one) for one in traces]
+    slots = _aligned([one.texts[: _num_drawn(one)] for one in cells])
+    texts = [_text(one, places) for one, places in zip(cells, slots, strict=True)]
+    learned = [rows_of(one, "raw", layer=layer, head=head) for one in cells]
+    plain = plain_row(cells[0])
+    rows = [Steps("plain", 0, 1.0, rounded(_at(plain.gaps, slots[0])), is_plain=True)]
+    rows += _interleaved(traces, cells, slots, learned)
+    shared = float(np.mean([row.mean for row in rows if not row.is_plain]))
+    first = cells[0]
+    content = Content(
+        title=_title(traces, layer, head),
+        captions=[],
+        description="",
+        noun=first.noun,
+        unit=first.token_noun,
+        right_to_left=reads_right_to_left(trace.text),
+        shared_mean=float(f"{shared:.5g}"),
+        texts=texts,
+        rows=rows,
+    )
+    content.captions.extend(findings(content))
+    object.__setattr__(content, "description", describe(content))
+    return content
+
+
+def _num_drawn(cells: Cells) -> int:
+    """All cells but a line end that is the text's last character, as files have it."""
+    return len(cells) - (len(cells) > 1 and cells.texts[-1] in ("\n", "\r\n"))
+
+
+def _aligned(texts: Sequence[list[str]]) -> list[Slots]:
+    """Put what two texts share into the same slots; what differs stands opposite, as far as there is as much of it."""
+    if len(texts) == 1:
+        return [list(range(len(texts[0])))]
+    first: Slots = []
+    second: Slots = []
+    for _, i, i_end, j, j_end in SequenceMatcher(None, texts[0], texts[1], autojunk=False).get_opcodes():
+        length = max(i_end - i, j_end - j)
+        first += [*range(i, i_end), *[None] * (length - (i_end - i))]
+        second += [*range(j, j_end), *[None] * (length - (j_end - j))]
+    return [first, second]
+
+
+def _at(values: NDArray[np.float64], slots: Slots, empty: float = 0.0) -> NDArray[np.float64]:
+    return np.array([empty if cell is None else values[cell] for cell in slots], dtype=np.float64)
+
+
+def _text(cells: Cells, slots: Slots) -> Text:
+    texts = ["" if cell is None else cells.texts[cell] for cell in slots]
+    labels = [visible(text, space=" ") if text else "" for text in texts]
+    codes = {slot: _code_points(texts[slot]) for slot, label in enumerate(labels) if label != texts[slot]}
+    return Text(
+        labels=labels,
+        codes=codes,
+        tokens=np.array([0 if cell is None else cells.num_tokens[cell] for cell in slots], dtype=np.int64),
+        kinds=np.array([kind_of(text) if text else 0 for text in texts], dtype=np.int64),
+        surprisal_nats=rounded(_at(cells.surprisal_nats, slots)),
+        entropy_nats=rounded(_at(cells.entropy_nats.astype(np.float64), slots)),
+    )
+
+
+def _code_points(text: str) -> str:
+    return " ".join(f"U+{ord(character):04X}" for character in text)
+
+
+def _interleaved(
+    traces: Sequence[Trace], cells: Sequence[Cells], slots: Sequence[Slots], learned: Sequence[list[Row]]
+) -> list[Steps]:
+    """The rows of all traces, those of the same name below each other."""
+    if len(traces) == 1:
+        return [_steps(row, row.name, 0, cells[0], slots[0], None) for row in learned[0]]
+    names = _distinct_names(traces)
+    steps = []
+    by_name = [{row.name: row for row in rows} for rows in learned]
+    for row_name in dict.fromkeys(row.name for rows in learned for row in rows):
+        pair = [rows.get(row_name) for rows in by_name]
+        relative = [None if row is None else _relative(row, cells[i], slots[i]) for i, row in enumerate(pair)]
+        for i, row in enumerate(pair):
+            if row is None:
+                continue
+            own, other = relative[i], relative[1 - i]
+            difference = None if own is None or other is None else own - other
+            steps.append(_steps(row, f"{names[i]} {row_name}", i, cells[i], slots[i], difference))
+    return steps
+
+
+def _distinct_names(traces: Sequence[Trace]) -> list[str]:
+    """Models by their names; the same model twice by its texts."""
+    models = [model_label(trace.model_name) for trace in traces]
+    return models if models[0] != models[1] else ["A", "B"]
+
+
+def _relative(row: Row, cells: Cells, slots: Slots) -> NDArray[np.float64]:
+    unit = row.mean_increment if row.mean_increment > 0 else 1.0
+    return _at(row.gaps / (cells.num_tokens * unit), slots, empty=np.nan)
+
+
+def _steps(row: Row, name: str, text: int, cells: Cells, slots: Slots, difference: NDArray[np.float64] | None) -> Steps:
+    return Steps(
+        name,
+        text,
+        float(f"{row.mean_increment:.5g}"),
+        rounded(_at(row.gaps, slots)),
+        difference=None if difference is None else rounded(difference),
+        parts=_parts(row, cells, slots) if len(cells.trace) <= _MOST_LISTED else {},
+    )
+
+
+def _parts(row: Row, cells: Cells, slots: Slots) -> dict[int, str]:
+    """The increments that make up each gap of several tokens."""
+    spans = cells.token_spans()
+    parts = {}
+    for slot, cell in enumerate(slots):
+        if cell is None or cells.num_tokens[cell] < 2:
+            continue
+        start, end = spans[cell]
+        shown = [f"{increment:.3g}" for increment in row.increments[start : min(end, start + _MOST_PARTS)].tolist()]
+        parts[slot] = " + ".join(shown) + (" + …" if end - start > _MOST_PARTS else "")
+    return parts
+
+
+def _title(traces: Sequence[Trace], layer: int | None, head: int | None) -> str:
+    models = list(dict.fromkeys(model_label(trace.model_name) for trace in traces))
+    texts = list(dict.fromkeys(trace.text for trace in traces))
+    of_layer = "" if layer is None else f", layer {layer}"
+    per_head = traces[0].increments.shape[1] > 1
+    rows_are_heads = per_head and layer is not None and head is None
+    of_head = f", head {head}" if per_head and head is not None else ", mean over heads" if per_head else ""
+    verb = "space" if len(models) > 1 else "spaces"
+    what = "this text" if len(texts) == 1 else "two texts" if len(models) > 1 else "two texts, A and B"
+    return f"How {' and '.join(models)} {verb} {what}{of_layer}{'' if rows_are_heads else of_head}"

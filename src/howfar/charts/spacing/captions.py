@@ -1,0 +1,79 @@
+"""What a picture of spacing says in words, from its numbers and never more than they say."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from howfar.charts.spacing.content import Content, Steps
+from howfar.charts.spacing.kinds import KINDS
+from howfar.charts.spacing.scales import percent, ratio_of, short, spread_of
+
+_LEAST_MEMBERS = 3  # of a kind, and outside of it
+_LEAST_RATIO = 1.1  # between a kind's mean step and that of the rest
+_LEAST_ERRORS = 3.0  # standard errors between the two
+_MOST_QUOTED = 60
+_MOST_FINDINGS = 2
+
+
+def findings(content: Content) -> list[str]:
+    """At most two sentences: at which kind of character a row steps farther or shorter than elsewhere in this text."""
+    found = [one for row in content.rows if not row.is_plain if (one := _finding(content, row)) is not None]
+    found.sort(key=lambda one: -one[0])
+    sentences = [sentence for _, sentence in found[:_MOST_FINDINGS]]
+    learned = [row for row in content.rows if not row.is_plain]
+    spreads = [spread_of(content, row) for row in learned]
+    if not any(spreads):
+        return ["Every step is 1: these are plain positions."]
+    if not sentences:
+        sentences = [f"Steps of {learned[int(np.argmax(spreads))].name} vary most, by ±{percent(max(spreads))}."]
+    return sentences
+
+
+def _finding(content: Content, row: Steps) -> tuple[float, str] | None:
+    """The kind that differs most, and by how much on a logarithmic scale."""
+    text, ratio = content.texts[row.text], ratio_of(content, row)
+    present = text.tokens > 0
+    best: tuple[float, str] | None = None
+    for kind in np.unique(text.kinds[present]).tolist():
+        own, rest = ratio[present & (text.kinds == kind)], ratio[present & (text.kinds != kind)]
+        if min(len(own), len(rest)) < _LEAST_MEMBERS or own.mean() <= 0 or rest.mean() <= 0:
+            continue
+        error = np.sqrt(own.var(ddof=1) / len(own) + rest.var(ddof=1) / len(rest))
+        size = abs(float(np.log(own.mean() / rest.mean())))
+        if size < np.log(_LEAST_RATIO) or abs(own.mean() - rest.mean()) < _LEAST_ERRORS * error:
+            continue
+        if best is None or size > best[0]:
+            article = "an" if KINDS[kind][0] in "aeiou" else "a"
+            sentence = (
+                f"In this text, {row.name} takes {short(float(own.mean()), 2)} average steps at {article} "
+                f"{KINDS[kind]} ({len(own):,} of them) and {short(float(rest.mean()), 2)} elsewhere."
+            )
+            best = (size, sentence)
+    return best
+
+
+def describe(content: Content) -> str:
+    """The picture for those who do not see it: of each row, mean, spread, and its widest and narrowest steps."""
+    labels = content.texts[0].labels
+    quoted = "".join(labels)
+    quoted = quoted if len(quoted) <= _MOST_QUOTED else f"{quoted[: _MOST_QUOTED - 1]}…"
+    num_rows = len(content.rows) - 1
+    said = [
+        f"{content.title}: {len(content):,} {content.noun}s, {quoted!r}, in {num_rows} row"
+        f"{'s' if num_rows > 1 else ''} below one of plain positions."
+    ]
+    for row in content.rows:
+        if row.is_plain:
+            continue
+        text, ratio = content.texts[row.text], ratio_of(content, row)
+        ordered = [slot for slot in np.argsort(ratio, kind="stable").tolist() if text.tokens[slot]]
+        low, high = ordered[0], ordered[-1]
+        said.append(
+            f"{row.name}, mean {row.mean:.2f} ±{percent(spread_of(content, row))}: steps from {ratio[low]:.2f} of the "
+            f"average (to {_named(text.labels[low])}) to {ratio[high]:.2f} (to {_named(text.labels[high])})."
+        )
+    return " ".join(said)
+
+
+def _named(label: str) -> str:
+    return label if label.strip() else "a space"

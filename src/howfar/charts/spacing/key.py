@@ -1,0 +1,113 @@
+"""The key of a picture: how to read it, on a step of the very text, and what the colours say."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from howfar.charts.glyphs import is_wide
+from howfar.charts.spacing import geometry
+from howfar.charts.spacing.colours import SHADES
+from howfar.charts.spacing.elements import letters, number, stroke
+from howfar.charts.spacing.scales import short
+
+if TYPE_CHECKING:
+    from howfar.charts.spacing.svg import Drawing
+
+_SWATCH = 13.0
+_LINE = 15.0
+_TOP = 40.0  # the middle of the sample's tiles
+_BESIDE = 2  # tiles on both sides of the one that is explained
+_UNITS = {"raw": "plain steps", "shared": "average steps of all layers", "contrast": "average steps as drawn"}
+
+
+def key_height(drawing: Drawing) -> float:
+    """How much room the key takes."""
+    return geometry.KEY_HEIGHT_NARROW if drawing.is_narrow else geometry.KEY_HEIGHT
+
+
+def key(drawing: Drawing) -> str:
+    """A step of this text with its length, how to read it, and what the colours say."""
+    margin, narrow = geometry.MARGIN, drawing.is_narrow
+    line, slot = _explained(drawing)
+    sample, right = _sample(drawing, line, slot)
+    text_left, text_top = (margin, 70.0) if narrow else (right + 16, 36.0)
+    sentences = "".join(
+        f'<text class="note" x="{number(text_left)}" y="{number(text_top + _LINE * index)}">{escape(sentence)}</text>'
+        for index, sentence in enumerate(_sentences(drawing))
+    )
+    legend_left = margin if narrow else drawing.width - margin - SHADES * _SWATCH
+    return f'<g class="key">{sample}{sentences}{_legend(drawing, legend_left, 114.0 if narrow else 36.0)}</g>'
+
+
+def _explained(drawing: Drawing) -> tuple[int, int]:
+    """Of the least even row, the longest step, by token, that is drawn whole and is not the first."""
+    unevenness = [0.0 if line.is_folded else float(((line.ratio - 1) ** 2).sum()) for line in drawing.lines]
+    line = unevenness.index(max(unevenness))
+    tokens = drawing.text_of(drawing.lines[line]).tokens
+    lengths = np.where(
+        (tokens > 0) & ~drawing.layout.is_broken[line], drawing.lines[line].drawn / np.maximum(tokens, 1), -np.inf
+    )
+    return line, (int(np.argmax(lengths[1:])) + 1 if len(lengths) > 1 else 0)
+
+
+def _sample(drawing: Drawing, line: int, slot: int) -> tuple[str, float]:
+    """The explained tile amid those beside it, as long as in the picture, and where they end."""
+    layout, row, text = drawing.layout, drawing.lines[line], drawing.text_of(drawing.lines[line])
+    end = geometry.MARGIN
+    tiles, labels, middles, bracket = "", [], [], ""
+    for near in range(max(0, slot - _BESIDE), min(len(text.labels), slot + _BESIDE + 1)):
+        length = abs(float(layout.end[line, near] - layout.before[line, near]))
+        if length == 0 or (layout.is_broken[line, near] and near != slot):
+            continue
+        shade = drawing.shades.name(int(drawing.shades.of[line, near]))
+        mark = (end + geometry.TILE_GAP / 2, max(length - geometry.TILE_GAP, 0.3))
+        tiles += stroke(shade, geometry.TILE_HEIGHT, [mark], _TOP)
+        labels.append(text.labels[near])
+        middles.append(end + length / 2)
+        if near == slot:
+            bracket = f'<path class="bracket" d="M{number(end + 1)} 25v-4h{number(max(length - 2, 0.3))}v4"/>'
+        end += length
+    said = escape(
+        f"{row.name}: {short(float(row.drawn[slot]), 2)} {_UNITS.get(drawing.view.scale, 'average steps')} to "
+    )
+    label, num_tokens = text.labels[slot], int(text.tokens[slot])
+    wide = ' class="wide"' if is_wide(label) else ""
+    named = f"<tspan{wide}>{escape(label, quote=False)}</tspan>" if label.strip() else "the space"
+    many = f", which is {num_tokens} {drawing.content.unit}s" if num_tokens > 1 else ""
+    baseline = number(_TOP + geometry.FONT_SIZE * 0.36)
+    return (
+        f'{tiles}{bracket}<text class="note" x="{number(geometry.MARGIN)}" y="14">{said}{named}{many}</text>'
+        f'<text class="letters" y="{baseline}">{letters(labels, middles)}</text>'
+    ), end
+
+
+def _sentences(drawing: Drawing) -> list[str]:
+    noun = drawing.content.noun
+    if drawing.is_narrow:
+        return [f"A tile is as wide as the step to its {noun}.", "±: standard deviation of a row's steps"]
+    return [
+        f"A tile is as wide as the step from the {noun} before it to its own.",
+        "Beside each row: its mean step in positions, ± the standard deviation of its steps, and their histogram.",
+    ]
+
+
+def _legend(drawing: Drawing, left: float, top: float) -> str:
+    """The shades, what they show, and what the first, the middle and the last of them stand for."""
+    shades = drawing.shades
+    width = SHADES * _SWATCH
+    swatches = "".join(
+        stroke(shades.name(shade), 8, [(left + shade * _SWATCH, _SWATCH)], top) for shade in range(SHADES)
+    )
+    places = ((left, "start"), (left + width / 2, "middle"), (left + width, "end"))
+    ends = "".join(
+        f'<text class="note" text-anchor="{anchor}" x="{number(x)}" y="{number(top + 17)}">{escape(end)}</text>'
+        for (x, anchor), end in zip(places, shades.ends, strict=True)
+    )
+    x, anchor = (left, "start") if drawing.is_narrow else (left + width, "end")
+    title = (
+        f'<text class="note" text-anchor="{anchor}" x="{number(x)}" y="{number(top - 9)}">{escape(shades.title)}</text>'
+    )
+    return swatches + title + ends

@@ -1,0 +1,163 @@
+"""Where everything in a picture of spacing goes, in pixels: wrapping into panels, tiles, the letters in them.
+
+`spacing.js` computes the same; a browser test compares them. Sums run from left to right in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from howfar.charts.spacing.geometry import (
+    GUTTER,
+    HUGE,
+    MARGIN,
+    MOST_BALANCED,
+    MOST_CELLS,
+    MOST_MEASURED,
+    NARROW,
+    PADDING,
+    WIDEST_GAP,
+)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A stretch of the text that stands side by side."""
+
+    first: int
+    stop: int
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """A picture's horizontal geometry. Arrays are float64 `[line, slot]`, in pixels, the origin at the left.
+
+    Attributes:
+        width: Of the whole picture.
+        scale: Pixels of an average step.
+        panels: From top to bottom.
+        before: Where each tile begins: where the character before it ends.
+        end: Where it ends, which is the character's position.
+        letters: The middle of its letters: that of the tile, or as near to it as the letters beside it let it be.
+        is_broken: Whether a step is longer than drawn.
+    """
+
+    width: float
+    scale: float
+    panels: list[Panel]
+    before: NDArray[np.float64]
+    end: NDArray[np.float64]
+    letters: NDArray[np.float64]
+    is_broken: NDArray[np.bool_]
+
+
+def lay_out(
+    drawn: NDArray[np.float64],
+    letter_widths: NDArray[np.float64],
+    is_pause: Sequence[bool],
+    width: float,
+    *,
+    right_to_left: bool = False,
+) -> Layout:
+    """Place every tile of every line.
+
+    All panels and lines have the same number of pixels per step, so lengths can be compared anywhere in a picture.
+
+    Args:
+        drawn: float64 `[line, slot]`: how long each step is drawn; 1 is an average one.
+        letter_widths: float64 `[line, slot]`: of what is drawn in each tile, in pixels; 0 where nothing is.
+        is_pause: By slot, whether a panel may well end after it.
+        width: Of the whole picture, in pixels.
+        right_to_left: Let positions grow to the left, for scripts that are read so.
+    """
+    left = MARGIN if width < NARROW else GUTTER
+    room = width - left - MARGIN
+    pixels = _pixels_per_step(drawn, letter_widths, room)
+    lengths = np.clip(drawn * pixels, -WIDEST_GAP * room, WIDEST_GAP * room)
+    ends = lengths.cumsum(axis=1)
+    panels = _balanced(ends, ends - lengths, room, is_pause)
+    end, letters = np.empty_like(ends), np.empty_like(ends)
+    for panel in panels:
+        here = slice(panel.first, panel.stop)
+        offsets = ends[:, here] - (ends[:, panel.first, None] - lengths[:, panel.first, None])
+        end[:, here] = offsets - min(0.0, float(offsets.min()))
+        for line in range(len(end)):
+            middles = end[line, here] - lengths[line, here] / 2
+            letters[line, here] = _make_way(middles, letter_widths[line, here])
+    places = [end - lengths, end, letters]
+    before, end, letters = (left + (room - place if right_to_left else place) for place in places)
+    return Layout(width, pixels, panels, before, end, letters, np.abs(drawn * pixels) > WIDEST_GAP * room)
+
+
+def _pixels_per_step(drawn: NDArray[np.float64], letter_widths: NDArray[np.float64], room: float) -> float:
+    """Choose a scale at which most letters have the room they need, within bounds; a short text fills its panel."""
+    sizes, needed = np.abs(drawn[:, :MOST_MEASURED]).ravel(), letter_widths[:, :MOST_MEASURED].ravel() + PADDING
+    sizes, needed = sizes[sizes > 0], needed[sizes > 0]
+    if not len(sizes):
+        return 1.0
+    mean = float(np.minimum(sizes, HUGE * np.sort(sizes)[len(sizes) // 2]).sum()) / len(sizes)
+    wanted = np.sort(needed / np.maximum(sizes, mean / 20))[int(0.75 * (len(sizes) - 1))]
+    typical = float(needed.sum()) / len(needed) / mean
+    pixels = min(max(float(wanted), 1.2 * typical), 2 * typical)
+    one_panel = room / max(float(np.abs(drawn).sum(axis=1).max()), 1e-9)
+    return min(one_panel, 2 * pixels) if one_panel > pixels / 1.25 else pixels
+
+
+def _balanced(
+    ends: NDArray[np.float64], begins: NDArray[np.float64], room: float, is_pause: Sequence[bool]
+) -> list[Panel]:
+    """Cut the slots into as few panels as fit; into few ones so that the last is not much shorter than the others."""
+    panels = _wrap(ends, begins, room, is_pause)
+    for share in (0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6) if 1 < len(panels) <= MOST_BALANCED else ():
+        narrower = _wrap(ends, begins, room * share, is_pause)
+        if len(narrower) != len(panels):
+            break
+        panels = narrower
+    return panels
+
+
+def _wrap(ends: NDArray[np.float64], begins: NDArray[np.float64], room: float, is_pause: Sequence[bool]) -> list[Panel]:
+    """Cut the slots into panels that fit, after whitespace where there is some in a panel's last sixth."""
+    panels: list[Panel] = []
+    num_slots = ends.shape[1]
+    first = 0
+    while first < num_slots:
+        offsets = ends[:, first : first + MOST_CELLS] - begins[:, first, None]
+        low = np.minimum(np.minimum.accumulate(offsets, axis=1).min(axis=0), 0.0)
+        high = np.maximum(np.maximum.accumulate(offsets, axis=1).max(axis=0), 0.0)
+        fits = int(np.searchsorted(high - low, room + 1e-6, side="right"))
+        stop = first + max(1, fits)
+        if stop < num_slots:
+            pauses = [slot for slot in range(stop - fits // 6, stop) if is_pause[slot]]
+            stop = pauses[-1] + 1 if pauses else stop
+        panels.append(Panel(first, stop))
+        first = stop
+    return panels
+
+
+def _make_way(middles: NDArray[np.float64], widths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Move letters off their tiles' middles where they would overlap: the least moves that keep their order.
+
+    Where each needs the widths of those before it, what is left of their places is to rise: isotonic regression, by
+    pooling neighbours that do not.
+
+    Source:
+        Ayer et al., "An Empirical Distribution Function for Sampling with Incomplete Information" (1955).
+    """
+    order = [slot for slot in np.argsort(middles, kind="stable").tolist() if widths[slot] > 0]
+    needed = widths[order].cumsum() - widths[order] / 2
+    blocks: list[tuple[float, int]] = []  # sum and number of what was pooled
+    for place in (middles[order] - needed).tolist():
+        total, count = place, 1
+        while blocks and blocks[-1][0] * count > total * blocks[-1][1]:
+            before, number = blocks.pop()
+            total, count = before + total, number + count
+        blocks.append((total, count))
+    free = np.repeat([total / count for total, count in blocks], [count for _, count in blocks])
+    moved = middles.copy()
+    moved[order] = free + needed
+    return moved

@@ -1,0 +1,223 @@
+/* Looking at a picture of spacing: it fits its place, follows a pointer and the keyboard, and changes its scale and colours.
+
+   `mount(root, content, view, options)` draws into `root`, a `.howfar` element, and gives a handle. Whoever moves the picture
+   by other means (a page on which one types, or drags a gap) uses these:
+     handle.update(content, view)   draws other numbers; the selection stays
+     handle.select(slot)            selects a slot, or none: null
+     handle.slotAt(event)           { line, slot, before, end } under a pointer, in pixels of its panel, or null
+     handle.drawing                 what is drawn: lines, layout, shades
+     handle.destroy()
+   `options.onSelect(slot)` hears of a choice of the reader's, `options.hasControls` leaves out what changes the view. */
+const CHOICES = {
+  scale: [["layer-mean", "each row's average step"], ["raw", "positions"], ["shared", "average of all rows"], ["contrast", "contrast: rows stretched alike"]],
+  colour: [["gap", "step"], ["rank", "rank in the row"], ["surprisal", "surprisal"], ["entropy", "entropy after it"], ["kind", "step, within its kind"], ["difference", "difference"]],
+};
+const SVG = "http://www.w3.org/2000/svg", AHEAD = "600px";
+const element = (tag, properties = {}, ...children) => {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+};
+const digits = value => Number(value.toPrecision(4)).toString();
+const shownSpace = label => label.replaceAll(" ", "␣");
+
+function mount(root, content, view, { onSelect = () => {}, hasControls = true } = {}) {
+  root.dataset.mounted = "";
+  const part = name => root.querySelector(`:scope > .${name}`) ?? root.appendChild(element("div", { className: name }));
+  const controls = part("controls"), picture = part("picture"), readout = part("readout"), table = root.querySelector(":scope > details");
+  let drawing = null, selected = null, pointed = null, revision = 0;
+  picture.tabIndex = 0;
+  picture.setAttribute("role", "group");
+  readout.setAttribute("role", "status");
+  readout.setAttribute("aria-live", "polite");
+
+  const seen = new IntersectionObserver(entries => {
+    for (const { isIntersecting, target } of entries) if (isIntersecting) fill(target);
+  }, { rootMargin: AHEAD });
+
+  function redraw() {
+    const width = Math.max(320, Math.floor(picture.clientWidth) || 1100);
+    drawing = draw(content, view, width);
+    const { layout, headerHeight, panelHeight } = drawing;
+    seen.disconnect();
+    picture.replaceChildren(sheet("header", headerHeight, drawing.header()), ...layout.panels.map((_, index) => {
+      const panel = sheet("panel", panelHeight, "");
+      panel.dataset.index = index;
+      return panel;
+    }));
+    picture.setAttribute("aria-label", content.description);
+    for (const panel of panels()) seen.observe(panel);
+    panels().slice(0, 2).forEach(fill);
+    mark();
+    root.dataset.revision = ++revision;
+  }
+
+  const panels = () => [...picture.querySelectorAll(":scope > .panel")];
+  function sheet(name, height, inside) {
+    const svg = document.createElementNS(SVG, "svg");
+    svg.setAttribute("class", name);
+    svg.setAttribute("width", drawing.width);
+    svg.setAttribute("height", height);
+    svg.setAttribute("aria-hidden", "true");
+    svg.innerHTML = inside;
+    return svg;
+  }
+  function fill(panel) {
+    seen.unobserve(panel);
+    if (!panel.childNodes.length) panel.innerHTML = `${drawing.panel(+panel.dataset.index)}<g class="marks"></g>`;
+    mark();
+  }
+
+  /* A band from row to row through one character, and a frame around each of its tiles. */
+  function mark() {
+    const slots = [...new Set([selected, pointed])].filter(slot => slot !== null);
+    for (const panel of panels()) {
+      const marks = panel.querySelector(".marks"), { first, stop } = drawing.layout.panels[panel.dataset.index];
+      if (marks) marks.innerHTML = slots.filter(slot => slot >= first && slot < stop).map(markOf).join("");
+    }
+  }
+  function markOf(slot) {
+    const { lines, layout: { before, end }, middles } = drawing, half = index => (lines[index].isFolded ? G.thinTileHeight : G.tileHeight) / 2;
+    const there = lines.map((_, index) => index).filter(index => before[index][slot] !== end[index][slot]);
+    const bands = there.slice(1).map((below, at) => {
+      const above = there[at], [from, to] = [middles[above] + half(above), middles[below] - half(below)];
+      return `M${number(before[above][slot])} ${number(from)}H${number(end[above][slot])}L${number(end[below][slot])} ${number(to)}H${number(before[below][slot])}z`;
+    });
+    const frames = there.map(index => {
+      const left = Math.min(before[index][slot], end[index][slot]), width = Math.abs(end[index][slot] - before[index][slot]);
+      return `<rect x="${number(left)}" y="${number(middles[index] - half(index))}" width="${number(width)}" height="${number(2 * half(index))}"/>`;
+    });
+    return `<path class="band" d="${bands.join("")}"/>${frames.join("")}`;
+  }
+
+  function slotAt(event) {
+    const panel = event.target.closest?.(".panel");
+    if (!panel || !picture.contains(panel)) return null;
+    const box = panel.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
+    const { first, stop } = drawing.layout.panels[panel.dataset.index], { before, end } = drawing.layout;
+    const line = drawing.middles.reduce((best, middle, index) => Math.abs(middle - y) < Math.abs(drawing.middles[best] - y) ? index : best, 0);
+    if (Math.abs(drawing.middles[line] - y) > G.rowPitch / 2) return null;
+    const slot = range(first, stop).find(at => x >= Math.min(before[line][at], end[line][at]) && x < Math.max(before[line][at], end[line][at]));
+    return slot === undefined ? { line, slot: null } : { line, slot, before: before[line][slot], end: end[line][slot] };
+  }
+
+  function select(slot, isReaders = false) {
+    selected = slot !== null && slot >= 0 && slot < content.texts[0].labels.length ? slot : null;
+    mark();
+    say();
+    if (isReaders) onSelect(selected);
+  }
+
+  /* What there is to know of the character that is pointed at, else of the selected one. */
+  function say() {
+    const slot = pointed ?? selected;
+    readout.replaceChildren();
+    if (slot === null) return;
+    content.texts.forEach((text, index) => {
+      const label = text.labels[slot], codes = text.codes[slot] ?? Array.from(label, one => `U+${one.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`).join(" ");
+      if (label) readout.append(
+        element("b", {}, element("bdi", { textContent: shownSpace(label) })),
+        element("span", { textContent: `${content.noun} ${grouped(slot + 1)}, ${codes}${text.tokens[slot] > 1 ? `, ${text.tokens[slot]} ${content.unit}s` : ""}` }),
+        element("span", { textContent: `surprisal ${digits(text.surprisal[slot])} nats, entropy after it ${digits(text.entropy[slot])}` }),
+      );
+      for (const row of content.rows) if (label && row.text === index && !row.isPlain) {
+        const ratio = ratioOf(content, row)[slot], parts = row.parts[slot] ? ` = ${row.parts[slot]}` : "";
+        readout.append(element("span", { className: "row", textContent: `${row.name}: ${digits(row.gaps[slot])}${parts} positions, ${digits(ratio)} of an average step` }));
+      }
+    });
+  }
+
+  function fillTable(details) {
+    const labels = content.texts[0].labels, rows = content.rows.filter(row => !row.isPlain);
+    const line = (tag, values) => element("tr", {}, ...values.map((value, index) => element(index ? tag : "th", { textContent: value })));
+    const body = labels.map((label, slot) => line("td", [
+      shownSpace(content.texts.map(text => text.labels[slot]).find(Boolean) ?? label), ...content.texts.flatMap(text => [text.surprisal[slot], text.entropy[slot]]), ...rows.map(row => row.gaps[slot]),
+    ]));
+    const names = content.texts.flatMap(() => ["surprisal, nats", "entropy after, nats"]);
+    details.querySelector(".scroll").replaceChildren(element("table", {},
+      element("thead", {}, line("th", [content.noun, ...names, ...rows.map(row => `${row.name}, positions`)])), element("tbody", {}, ...body)));
+  }
+
+  function fillControls() {
+    const select = (name, choices) => {
+      const list = element("select", { onchange: () => set({ [name]: list.value }) }, ...choices.map(([value, text]) => element("option", { value, textContent: text, selected: view[name] === value })));
+      return element("label", {}, name === "scale" ? "1 is " : "Colour by ", list);
+    };
+    const all = element("input", { type: "checkbox", checked: view.rows === "all", onchange: () => set({ rows: all.checked ? "all" : "auto" }) });
+    const hasDifference = content.rows.some(row => row.difference);
+    controls.replaceChildren(select("scale", CHOICES.scale), select("colour", CHOICES.colour.filter(([name]) => name !== "difference" || hasDifference)), element("label", {}, all, " all rows"));
+  }
+  function set(changes) {
+    view = { ...view, ...changes };
+    if (hasControls) fillControls();
+    redraw();
+  }
+
+  picture.addEventListener("pointermove", event => {
+    const slot = event.pointerType === "touch" ? null : slotAt(event)?.slot ?? null;
+    if (slot === pointed) return;
+    pointed = slot;
+    mark();
+    say();
+  });
+  picture.addEventListener("pointerleave", () => { pointed = null; mark(); say(); });
+  picture.addEventListener("click", event => {
+    const overview = event.target.closest?.(".overview");
+    if (overview) return jump(event, overview);
+    const found = slotAt(event);
+    if (!found || String(getSelection())) return;
+    if (drawing.lines[found.line].isFolded) set({ rows: "all" });
+    else if (found.slot !== null) select(found.slot, true);
+  });
+  function jump(event, overview) {
+    const left = drawing.isNarrow ? G.margin : G.gutter, x = event.clientX - overview.ownerSVGElement.getBoundingClientRect().left;
+    const slot = Math.floor((x - left) / (drawing.width - left - G.margin) * content.texts[0].labels.length);
+    panels()[drawing.layout.panels.findIndex(({ stop }) => slot < stop)]?.scrollIntoView({ block: "start" });
+  }
+  picture.addEventListener("keydown", event => {
+    const last = content.texts[0].labels.length - 1;
+    const next = { ArrowRight: () => Math.min((selected ?? -1) + 1, last), ArrowLeft: () => Math.max((selected ?? 1) - 1, 0), Home: () => 0, End: () => last, Escape: () => null }[event.key];
+    if (!next || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    select(next(), true);
+    panels()[drawing.layout.panels.findIndex(({ first, stop }) => selected >= first && selected < stop)]?.scrollIntoView({ block: "nearest" });
+  });
+  const drawAll = () => panels().forEach(fill);
+  addEventListener("beforeprint", drawAll);
+  table?.addEventListener("toggle", () => fillTable(table), { once: true });
+  let width = picture.clientWidth;
+  const resized = new ResizeObserver(() => {
+    if (Math.abs(picture.clientWidth - width) < 2) return;
+    width = picture.clientWidth;
+    redraw();
+  });
+  resized.observe(picture);
+  if (hasControls) fillControls();
+  redraw();
+  say();
+  return {
+    get drawing() { return drawing; },
+    select, slotAt,
+    update(newContent, newView = view) {
+      [content, view] = [newContent, newView];
+      select(selected);
+      redraw();
+      say();
+    },
+    destroy() {
+      resized.disconnect();
+      seen.disconnect();
+      removeEventListener("beforeprint", drawAll);
+    },
+  };
+}
+
+/* Every picture of a saved page or notebook that has not been brought to life yet. */
+function mountAll() {
+  for (const root of document.querySelectorAll(".howfar:not([data-mounted])")) {
+    const data = root.querySelector(":scope > script[type='application/json']");
+    if (!data) continue;
+    const { content, view } = JSON.parse(data.textContent);
+    mount(root, content, view);
+  }
+}

@@ -1,0 +1,50 @@
+"""All of a long text at a glance: a strip a row."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from howfar.charts.spacing import geometry
+from howfar.charts.spacing.colours import SHADES
+from howfar.charts.spacing.elements import number, stroke
+from howfar.charts.spacing.key import key_height
+
+if TYPE_CHECKING:
+    from howfar.charts.spacing.svg import Drawing
+
+_BIN = 3.0  # pixels: what stands in them is averaged
+_STRIP_HEIGHT = 7.0
+_BELOW = 24.0
+
+
+def overview_height(drawing: Drawing) -> float:
+    """Nothing, where the text is so short that it is at a glance anyway."""
+    if len(drawing.layout.panels) < geometry.OVERVIEW_FROM:
+        return 0.0
+    return geometry.OVERVIEW_PITCH * len(drawing.lines) + _BELOW
+
+
+def overview(drawing: Drawing) -> str:
+    """Mean shades of the text from its beginning to its end, a strip a row."""
+    if not overview_height(drawing):
+        return ""
+    left = geometry.MARGIN if drawing.is_narrow else geometry.GUTTER
+    num_bins = int((drawing.width - left - geometry.MARGIN) / _BIN)
+    edges = np.arange(num_bins + 1) * len(drawing.content) // num_bins
+    counts = np.diff(edges)
+    parts = []
+    for index, line in enumerate(drawing.lines):
+        sums = np.concatenate([[0], np.cumsum(drawing.shades.of[index])])
+        means = np.floor((sums[edges[1:]] - sums[edges[:-1]]) / np.maximum(counts, 1) + 0.5)
+        middle = key_height(drawing) + geometry.OVERVIEW_PITCH * (index + 0.5)
+        for shade in range(SHADES):
+            marks = [(left + place * _BIN, _BIN) for place in np.flatnonzero((means == shade) & (counts > 0)).tolist()]
+            parts.append(stroke(drawing.shades.name(shade), _STRIP_HEIGHT, marks, middle))
+        if not drawing.is_narrow:
+            parts.append(
+                f'<text class="strip" x="{number(left - 6)}" y="{number(middle + 3)}">{escape(line.name)}</text>'
+            )
+    return f'<g class="overview">{"".join(parts)}</g>'

@@ -1,0 +1,80 @@
+"""The picture of spacing in web pages and notebooks: one file that asks no other host for anything.
+
+The picture is in the page as it stands, so that it is there without scripts too; the script then fits it to the screen.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from html import escape
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from howfar.charts.page import HEAD, script_json
+from howfar.charts.spacing.geometry import GEOMETRY
+from howfar.charts.spacing.palette import stylesheet
+
+if TYPE_CHECKING:
+    from howfar.charts.spacing.picture import SpacingPicture
+
+STILL_PANELS = 3  # are in the page before its script draws them anew
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+HINT = "Point at a character or tap it, or press ← and → here, to follow it through the rows; Esc lets it go."
+
+
+def page(picture: SpacingPicture) -> str:
+    """Give the page of a picture."""
+    title = escape(picture.content.title)
+    head = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<title>{title}</title>'
+    body = "html { background: var(--background); } body { margin: 0; } main { max-width: 1400px; margin: 0 auto; }"
+    start = HEAD.replace("<html ", '<html class="howfar" data-mounted ')  # for its colours
+    return (
+        f"{start}{head}\n<style>{body}</style>\n</head>\n<body>\n<main>"
+        f"{fragment(picture, heading='h1')}</main>\n</body>\n</html>\n"
+    )
+
+
+def fragment(picture: SpacingPicture, *, heading: str = "h2") -> str:
+    """Give the picture as a piece of a page, with all that it needs."""
+    content, drawing = picture.content, picture.drawing
+    panels = drawing.layout.panels[:STILL_PANELS]
+    sheets = [("header", drawing.header_height, drawing.header())]
+    sheets += [("panel", drawing.panel_height, drawing.panel(index)) for index in range(len(panels))]
+    drawn = "".join(
+        f'<svg class="{name}" width="{drawing.width:g}" height="{height:g}" aria-hidden="true">{body}</svg>'
+        for name, height, body in sheets
+    )
+    captions = "".join(f"<p>{escape(caption)}</p>" for caption in content.captions)
+    data = script_json({"content": content.json(), "view": picture.view.json()})
+    return (
+        f"<style>{styles()}</style>\n"
+        f'<div class="howfar"><{heading}>{escape(content.title)}</{heading}>{captions}<div class="controls"></div>'
+        f'<div class="picture" tabindex="0" role="group" aria-label="{escape(content.description)}">{drawn}</div>'
+        f'<p class="hint">{HINT}</p>'
+        '<details><summary>All numbers as a table</summary><div class="scroll"></div></details>'
+        '<div class="readout" role="status" aria-live="polite"></div>'
+        f'<script type="application/json">{data}</script></div>\n'
+        f"<script>{script()}window.howfarSpacing.mountAll();</script>\n"
+    )
+
+
+@cache
+def styles() -> str:
+    """The style sheet of pictures in pages, in the light and in the dark."""
+    return stylesheet() + _asset("page.css")
+
+
+@cache
+def script() -> str:
+    """The script, which puts `howfarSpacing` on the window: `draw`, `mount`, `mountAll`."""
+    patterns: Any = json.loads(resources.files("howfar.charts").joinpath("glyphs.json").read_text(encoding="utf-8"))
+    constants = f"const GEOMETRY = {script_json(GEOMETRY)}, PATTERNS = {script_json(patterns)};\n"
+    return (
+        f'window.howfarSpacing ??= (() => {{\n"use strict";\n{constants}{_asset("draw.js")}{_asset("look.js")}'
+        "return { draw, mount, mountAll };\n})();\n"
+    )
+
+
+def _asset(name: str) -> str:
+    return resources.files("howfar.charts.spacing").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,147 @@
+"""The picture of spacing as an object: it displays itself in notebooks and saves itself as a file."""
+
+from __future__ import annotations
+
+import base64
+from contextlib import suppress
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from howfar.charts.fonts import check_fonts, refuse_embedding
+from howfar.charts.picture import MOST_PIXELS, PIXEL_DENSITY, file_format
+from howfar.charts.spacing.content import Content
+from howfar.charts.spacing.geometry import MARGIN
+from howfar.charts.spacing.palette import stylesheet, variables
+from howfar.charts.spacing.svg import Drawing, View
+from howfar.charts.theme import Theme
+from howfar.errors import OutputError
+from howfar.files import write_file
+
+_TITLE_LINE, _CAPTION_LINE = 26.0, 19.0
+_TITLE_CHARACTER, _CAPTION_CHARACTER = 10.2, 6.7  # pixels that a character takes on average
+
+
+class SpacingPicture:
+    """A picture of spacing: it displays itself in notebooks and saves itself as a file.
+
+    Attributes:
+        content: What is shown.
+        view: How.
+        width: In pixels, in SVG, PNG and PDF files. A page fits the reader's screen.
+        theme: The colours of these files. A page follows the reader's choice.
+    """
+
+    def __init__(self, content: Content, view: View, *, width: float, theme: Theme) -> None:
+        self.content, self.view, self.width, self.theme = content, view, width, theme
+
+    def __repr__(self) -> str:
+        num_rows, view = len(self.content.rows) - 1, self.view
+        return (
+            f"SpacingPicture({self.content.title!r}, {len(self.content):,} {self.content.noun}s, {num_rows} rows, "
+            f"scale {view.scale!r}, colour {view.colour!r})"
+        )
+
+    @property
+    def description(self) -> str:
+        """What is to be seen, in words, for those who do not see it."""
+        return self.content.description
+
+    @cached_property
+    def drawing(self) -> Drawing:
+        """The picture at its width."""
+        return Drawing(self.content, self.view, self.width)
+
+    @cached_property
+    def svg(self) -> str:
+        """The whole picture as an SVG file's content."""
+        drawing = self.drawing
+        head, top = self._head()
+        parts = [head, f'<g transform="translate(0 {top:g})">{drawing.header()}</g>']
+        top += drawing.header_height
+        for index in range(len(drawing.layout.panels)):
+            parts.append(f'<g transform="translate(0 {top:g})">{drawing.panel(index)}</g>')
+            top += drawing.panel_height
+        return self._file(parts, top)
+
+    def _file(self, parts: list[str], height: float) -> str:
+        size = f'width="{self.width:g}" height="{height:g}"'
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="howfar" {size} viewBox="0 0 {self.width:g} {height:g}" '
+            f'xml:space="preserve" role="img" aria-label="{escape(self.content.description)}">'
+            f"<style>{stylesheet(self.theme)}</style>"
+            f'<rect {size} fill="{variables(self.theme)["background"]}"/>{"".join(parts)}</svg>'
+        )
+
+    def _head(self) -> tuple[str, float]:
+        """Title and captions, and where they end."""
+        from textwrap import wrap
+
+        top, parts = 12.0, []
+        for kind, pitch, character, texts in (
+            ("title", _TITLE_LINE, _TITLE_CHARACTER, [self.content.title]),
+            ("caption", _CAPTION_LINE, _CAPTION_CHARACTER, self.content.captions),
+        ):
+            for text in texts:
+                for line in wrap(text, int((self.width - 2 * MARGIN) / character)):
+                    top += pitch
+                    parts.append(f'<text class="{kind}" x="{MARGIN:g}" y="{top - 5:g}">{escape(line)}</text>')
+        return "".join(parts), top + 12
+
+    def save(self, path: str | Path) -> None:
+        """Write the picture, whole or not at all; a file of the name is replaced.
+
+        Args:
+            path: Its ending says as what: `.html` (one file that needs no network), `.svg`, `.png` or `.pdf`.
+
+        Raises:
+            OutputError: The ending is none of these, the file cannot be written, no font on this machine has a
+                character that a PNG or PDF needs, or a PDF cannot hold the font that has it.
+        """
+        path = Path(path)
+        write_file(path, self.render(file_format(path)))
+
+    def render(self, format: str) -> bytes:
+        """Give the content of a file of one of `howfar.charts.picture.FORMATS`.
+
+        Raises:
+            OutputError: No font on this machine has a character that a PNG or PDF needs, or a PDF cannot hold the font.
+        """
+        if format == "html":
+            from howfar.charts.spacing.page import page
+
+            return page(self).encode()
+        if format == "svg":
+            return self.svg.encode()
+        import vl_convert
+
+        check_fonts(self.drawn_text, format)
+        if format == "pdf":
+            try:
+                return bytes(vl_convert.svg_to_pdf(self.svg))
+            except (RuntimeError, ValueError) as error:
+                if "font" not in str(error):
+                    raise
+                raise refuse_embedding(self.drawn_text) from error
+        height = self.drawing.header_height + len(self.drawing.layout.panels) * self.drawing.panel_height
+        density = min(PIXEL_DENSITY, (MOST_PIXELS / (self.width * height)) ** 0.5)
+        return bytes(vl_convert.svg_to_png(self.svg, scale=density))
+
+    @property
+    def drawn_text(self) -> str:
+        """The text in it that fonts may not have."""
+        return self.content.title + "".join(label for text in self.content.texts for label in text.labels)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        from howfar.charts.spacing.page import fragment
+
+        bundle = {"text/plain": repr(self), "text/html": fragment(self), "image/svg+xml": self.svg}
+        with suppress(OutputError):  # a font is missing; the others are drawn with the reader's
+            bundle["image/png"] = base64.b64encode(self.render("png")).decode()
+        return bundle
+
+    def _repr_html_(self) -> str:
+        from howfar.charts.spacing.page import fragment
+
+        return fragment(self)

@@ -1,0 +1,120 @@
+"""How long each step is drawn in each scale, how uneven a row is, and which rows are folded into one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from howfar.charts.rows import Scale
+from howfar.charts.spacing.content import Content, Steps
+from howfar.charts.spacing.geometry import CONTRAST_LEAST, CONTRAST_SPREAD, EVEN
+
+Rows = Literal["auto", "all"]
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One row as it is drawn.
+
+    Attributes:
+        rows: Numbers of the content's rows that it stands for; several where nearly even ones are folded.
+        name: At its side.
+        note: Below the name.
+        ratio: float64 `[slot]`: each step over the average one of its row, by token; 1 in an even row.
+        drawn: float64 `[slot]`: how long each step is drawn; 1 is the length of an average one.
+        is_folded: Whether it stands for rows that are nearly even.
+        is_plain: Whether it is the row of plain positions.
+    """
+
+    rows: tuple[int, ...]
+    name: str
+    note: str
+    ratio: NDArray[np.float64]
+    drawn: NDArray[np.float64]
+    is_folded: bool = False
+    is_plain: bool = False
+
+
+def lines_of(content: Content, scale: Scale, *, fold: bool) -> list[Line]:
+    """The rows of a picture, stretched to a scale; nearly even ones next to each other are folded if asked for."""
+    lines = [_line(content, number, scale) for number in range(len(content.rows))]
+    if not fold:
+        return lines
+    spreads = [spread_of(content, row) for row in content.rows]
+    learned = [number for number, row in enumerate(content.rows) if not row.is_plain]
+    widest = max(learned, key=lambda number: spreads[number], default=0)
+    folded: list[Line] = []
+    run: list[int] = []
+    for number, row in enumerate(content.rows):
+        if not row.is_plain and number != widest and spreads[number] < EVEN:
+            run.append(number)
+            continue
+        folded += _fold(lines, run, spreads)
+        folded.append(lines[number])
+        run = []
+    return folded + _fold(lines, run, spreads)
+
+
+def spread_of(content: Content, row: Steps) -> float:
+    """How far a character's step is from the average one: the root mean square, as a share of the average step."""
+    present = content.texts[row.text].tokens > 0
+    deviations = ratio_of(content, row)[present] - 1
+    return float(np.sqrt((deviations * deviations).sum() / max(1, len(deviations))))
+
+
+def ratio_of(content: Content, row: Steps) -> NDArray[np.float64]:
+    """Each step over the average one, by token; over a plain one where the average is not positive. 1 where empty."""
+    tokens = content.texts[row.text].tokens
+    unit = row.mean if row.mean > 0 else 1.0
+    return np.where(tokens > 0, row.gaps / (unit * np.maximum(tokens, 1)), 1.0)
+
+
+def _line(content: Content, number: int, scale: Scale) -> Line:
+    row = content.rows[number]
+    tokens = content.texts[row.text].tokens
+    ratio, spread = ratio_of(content, row), spread_of(content, row)
+    note = "every step 1" if row.is_plain else f"mean {row.mean:.2f} ±{percent(spread)}"
+    if row.is_plain:
+        drawn = tokens.astype(np.float64)
+    elif scale == "contrast":
+        factor = CONTRAST_SPREAD / spread if spread > 1e-6 else 1.0
+        drawn = np.maximum(CONTRAST_LEAST, 1 + (ratio - 1) * factor) * tokens
+        note = f"×{short(factor, 2)} ±{percent(spread)}"
+    else:
+        drawn = row.gaps / {"layer-mean": row.mean, "raw": 1.0, "shared": content.shared_mean}[scale]
+    return Line((number,), row.name, note, ratio, drawn, is_plain=row.is_plain)
+
+
+def _fold(lines: Sequence[Line], run: Sequence[int], spreads: Sequence[float]) -> list[Line]:
+    if len(run) < 2:
+        return [lines[number] for number in run]
+    folded = [lines[number] for number in run]
+    total = folded[0].ratio
+    drawn = folded[0].drawn
+    for line in folded[1:]:
+        total, drawn = total + line.ratio, drawn + line.drawn
+    name = _span_of_names([line.name for line in folded])
+    note = f"even to ±{percent(max(spreads[number] for number in run))}"
+    return [Line(tuple(run), name, note, total / len(run), drawn / len(run), is_folded=True)]
+
+
+def _span_of_names(names: Sequence[str]) -> str:
+    """`layers 3–5` for `layer 3`, `layer 4` and `layer 5`."""
+    stem, _, first = names[0].rpartition(" ")
+    last_stem, _, last = names[-1].rpartition(" ")
+    return f"{stem}s {first}–{last}" if stem == last_stem and stem else f"{len(names)} rows"
+
+
+def percent(share: float) -> str:
+    """A share in percent, with two digits that count."""
+    return f"{short(share * 100, 2)}%"
+
+
+def short(value: float, digits: int) -> str:
+    """The shortest way to write a number to so many digits."""
+    rounded = float(f"{value:.{digits}g}")
+    return f"{rounded:g}" if abs(rounded) < 1e6 else f"{rounded:.0f}"

@@ -1,0 +1,181 @@
+"""The picture of spacing as SVG: pure functions from numbers to strings, the same as in `spacing.js`.
+
+Elements have classes, never colours: a style sheet gives those. The text of a row is one `text` element, so that it can
+be selected and found; the tiles of a row are one path a shade.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+from howfar.charts.glyphs import width_in_ems
+from howfar.charts.rows import Scale
+from howfar.charts.spacing import geometry
+from howfar.charts.spacing.colours import SHADES, Colour, shades_of
+from howfar.charts.spacing.content import Content, Text
+from howfar.charts.spacing.elements import letters, number, stroke
+from howfar.charts.spacing.key import key, key_height
+from howfar.charts.spacing.layout import Panel, lay_out
+from howfar.charts.spacing.overview import overview, overview_height
+from howfar.charts.spacing.scales import Line, Rows, lines_of, short
+
+_BINS = 16  # of a histogram, from a quarter to four times an average step
+_BIN_WIDTH = 2.5
+_BIN_HEIGHT = 14.0
+
+
+@dataclass(frozen=True)
+class View:
+    """How a picture is looked at.
+
+    Attributes:
+        scale: What steps are divided by.
+        colour: What colours say.
+        rows: `"auto"` folds nearly even rows into one, where colours do not tell them apart; `"all"` shows each.
+    """
+
+    scale: Scale = "layer-mean"
+    colour: Colour = "gap"
+    rows: Rows = "auto"
+
+    def json(self) -> dict[str, str]:
+        """The same as plain values, for the script."""
+        return {"scale": self.scale, "colour": self.colour, "rows": self.rows}
+
+
+class Drawing:
+    """A picture laid out for a width, to be drawn part by part.
+
+    Args:
+        content: What is shown.
+        view: How.
+        width: Of the picture, in pixels.
+    """
+
+    def __init__(self, content: Content, view: View, width: float) -> None:
+        self.content, self.view, self.width = content, view, width
+        self.is_narrow = width < geometry.NARROW
+        folds = view.rows == "auto" and view.scale != "contrast" and view.colour in ("gap", "surprisal", "entropy")
+        self.lines = lines_of(content, view.scale, fold=folds)
+        self.shades = shades_of(content, self.lines, view.colour)
+        self.layout = lay_out(
+            np.stack([line.drawn for line in self.lines]),
+            np.array([self._letter_widths(line) for line in self.lines]),
+            [label[-1:] in (" ", "⏎") for label in content.texts[0].labels],
+            width,
+            right_to_left=content.right_to_left,
+        )
+        self.middles: list[float] = []
+        self.panel_height = 0.0
+        for line in self.lines:
+            head = geometry.HEAD_HEIGHT if self.is_narrow else 0.0
+            pitch = geometry.THIN_PITCH if line.is_folded else geometry.ROW_PITCH
+            self.middles.append(self.panel_height + head + pitch / 2)
+            self.panel_height += head + pitch
+        self.panel_height += geometry.PANEL_SPACING
+        self.header_height = key_height(self) + overview_height(self)
+
+    def text_of(self, line: Line) -> Text:
+        """The text that a row is of."""
+        return self.content.texts[self.content.rows[line.rows[0]].text]
+
+    def _letter_widths(self, line: Line) -> list[float]:
+        labels = self.text_of(line).labels
+        if line.is_folded:
+            return [0.0] * len(labels)
+        return [geometry.FONT_SIZE * width_in_ems(label) if label.strip() else 0.0 for label in labels]
+
+    def header(self) -> str:
+        """The key, and of a long text all of it in strips."""
+        return key(self) + overview(self)
+
+    def panel(self, index: int) -> str:
+        """One stretch of the text in every row; its top is 0."""
+        panel = self.layout.panels[index]
+        return "".join(_row(self, line, panel) for line in range(len(self.lines)))
+
+
+def _row(drawing: Drawing, index: int, panel: Panel) -> str:
+    line = drawing.lines[index]
+    kind = "folded" if line.is_folded else "plain" if line.is_plain else "layer"
+    body = _tiles(drawing, index, panel)
+    if not line.is_folded:
+        here = slice(panel.first, panel.stop)
+        baseline = number(drawing.middles[index] + geometry.FONT_SIZE * 0.36)
+        text = letters(drawing.text_of(line).labels[here], drawing.layout.letters[index, here].tolist())
+        body += f'<text class="letters" y="{baseline}">{text}</text>{_broken(drawing, index, panel)}'
+    return f'<g class="row {kind}">{_head(drawing, index, panel)}{body}</g>'
+
+
+def _head(drawing: Drawing, index: int, panel: Panel) -> str:
+    """A row's name, mean, spread and histogram: left of it, or above it where there is little room."""
+    line, middle, margin = drawing.lines[index], drawing.middles[index], geometry.MARGIN
+    note = f"from {drawing.content.noun} {panel.first + 1:,}" if line.is_plain and panel.first else line.note
+    name, note = escape(line.name), escape(note)
+    indent = 10.0 if line.is_folded else 0.0
+    tip = middle - 6
+    if drawing.is_narrow:
+        top = middle - (geometry.THIN_TILE_HEIGHT if line.is_folded else geometry.TILE_HEIGHT) / 2 - 5
+        tip = top - 4
+        written = (
+            f'<text class="name" x="{number(margin + indent)}" y="{number(top)}">{name}'
+            f'<tspan class="note" dx="8">{note}</tspan></text>'
+        )
+        chart = _histogram(drawing, line, drawing.width - margin - _BINS * _BIN_WIDTH, top + 1)
+    else:
+        written = (
+            f'<text class="name" x="{number(margin + indent)}" y="{number(middle - 2)}">{name}</text>'
+            f'<text class="note" x="{number(margin)}" y="{number(middle + 11)}">{note}</text>'
+        )
+        chart = _histogram(drawing, line, geometry.GUTTER - _BINS * _BIN_WIDTH - 10, middle + 8)
+    arrow = f'<path class="arrow" d="M{number(margin)} {number(tip - 3.5)}l6 3.5l-6 3.5z"/>' if line.is_folded else ""
+    return arrow + written + chart
+
+
+def _histogram(drawing: Drawing, line: Line, left: float, base: float) -> str:
+    """How many steps are how long, from a quarter to four times an average one, as drawn."""
+    if line.is_plain:
+        return ""
+    tokens = drawing.text_of(line).tokens
+    ratios = line.drawn[tokens > 0] / tokens[tokens > 0]
+    places = np.clip(np.floor((np.log2(np.maximum(ratios, 1e-3)) + 2) * _BINS / 4), 0, _BINS - 1).astype(int)
+    counts = np.bincount(places, minlength=_BINS).tolist()
+    bars = "".join(
+        f"M{number(left + place * _BIN_WIDTH)} {number(base)}v-{number(max(1.0, _BIN_HEIGHT * count / max(counts)))}"
+        f"h{number(_BIN_WIDTH - 0.5)}V{number(base)}z"
+        for place, count in enumerate(counts)
+        if count
+    )
+    axis = f'<path class="axis" d="M{number(left)} {number(base)}h{number(_BINS * _BIN_WIDTH)}"/>'
+    return f'{axis}<path class="histogram" d="{bars}"/>'
+
+
+def _tiles(drawing: Drawing, index: int, panel: Panel) -> str:
+    """A row's tiles, a path for each shade."""
+    here = slice(panel.first, panel.stop)
+    shades = drawing.shades.of[index, here]
+    ends = drawing.layout.before[index, here], drawing.layout.end[index, here]
+    low, high = np.minimum(*ends), np.maximum(*ends)
+    starts, lengths = low + geometry.TILE_GAP / 2, np.maximum(high - low - geometry.TILE_GAP, 0.3)
+    height = geometry.THIN_TILE_HEIGHT if drawing.lines[index].is_folded else geometry.TILE_HEIGHT
+    paths = []
+    for shade in range(SHADES):
+        those = (high > low) & (shades == shade)
+        marks = zip(starts[those].tolist(), lengths[those].tolist(), strict=True)
+        paths.append(stroke(drawing.shades.name(shade), height, marks, drawing.middles[index]))
+    return "".join(paths)
+
+
+def _broken(drawing: Drawing, index: int, panel: Panel) -> str:
+    """The length of steps that are longer than drawn."""
+    layout = drawing.layout
+    y = number(drawing.middles[index] - geometry.TILE_HEIGHT / 2 - 2)
+    return "".join(
+        f'<text class="broken" x="{number((layout.before[index, slot] + layout.end[index, slot]) / 2)}" y="{y}">'
+        f"⟵ {short(float(drawing.lines[index].drawn[slot]), 3)} ⟶</text>"
+        for slot in range(panel.first, panel.stop)
+        if layout.is_broken[index, slot]
+    )

@@ -1,0 +1,98 @@
+"""The page's script draws what Python draws, from the same numbers."""
+
+import re
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from howfar.charts.spacing.build import content_of
+from howfar.charts.spacing.page import script
+from howfar.charts.spacing.svg import Drawing, View
+from howfar.positions import IncrementConfig
+from support.traces import make_trace
+
+NUM_TRACES = 200
+TOLERANCE = 0.1 + 1e-6  # pixels
+NUMBER = re.compile(r"-?\d+\.?\d*")
+ALPHABET = [
+    "a",
+    "i",
+    "M",
+    "W",
+    " ",
+    " ",
+    ".",
+    "\n",
+    "é",
+    "ж",
+    "居",
+    "，",
+    "ب",
+    "👩‍🔬",
+    "🇪🇬",
+    "<",
+    "&",
+    '"',
+    "\u202e",
+    "e\u0301",
+]
+SCALES = ("layer-mean", "raw", "shared", "contrast")
+COLOURS = ("gap", "rank", "surprisal", "entropy", "kind", "difference")
+
+
+def random_trace(seed):
+    """Texts of all scripts, of some layers whose steps are wild, nearly even, or backwards."""
+    random = np.random.default_rng(seed)
+    length = int(random.integers(1, 400 if seed % 10 == 0 else 60))
+    text = "".join(random.choice(ALPHABET, length))
+    num_tokens = len(text.encode())
+    signed = seed % 7 == 0
+    spreads = random.choice([0.0, 0.01, 0.03, 0.5, 1.5], int(random.integers(1, 7)))
+    increments = np.exp(spreads[:, None] * random.standard_normal((len(spreads), num_tokens)))
+    increments *= np.where(random.random(increments.shape) < 0.01, 40, 1)
+    if signed:
+        increments = increments + 0.3 * random.standard_normal(increments.shape)
+    trace = make_trace(text, increments, config=IncrementConfig(bound="signed") if signed else None)
+    return trace, random
+
+
+def drawn_in_python(content, view, width):
+    drawing = Drawing(content, view, width)
+    panels = [drawing.panel(index) for index in range(len(drawing.layout.panels))]
+    return [drawing.header(), *panels, f"{drawing.header_height} {drawing.panel_height}"]
+
+
+@pytest.fixture(scope="module")
+def page(chromium):
+    with chromium.new_context(offline=True) as context:
+        page = context.new_page()
+        page.evaluate(script())
+        yield page
+
+
+def drawn_in_the_page(page, content, view, width):
+    return page.evaluate(
+        """([content, view, width]) => {
+            const drawing = howfarSpacing.draw(content, view, width);
+            const panels = drawing.layout.panels.map((_, index) => drawing.panel(index));
+            return [drawing.header(), ...panels, `${drawing.headerHeight} ${drawing.panelHeight}`];
+        }""",
+        [content.json(), asdict(view), width],
+    )
+
+
+def test_both_drawings_are_the_same_to_a_tenth_of_a_pixel(page):
+    for seed in range(NUM_TRACES):
+        trace, random = random_trace(seed)
+        other = random_trace(seed + NUM_TRACES)[0] if seed % 5 == 0 else None
+        content = content_of(trace, beside=other)
+        colours = COLOURS if other is not None else COLOURS[:-1]
+        view = View(str(random.choice(SCALES)), str(random.choice(colours)), str(random.choice(["auto", "all"])))
+        width = float(random.choice([360, 390, 720, 1100, 1733]))
+        here, there = drawn_in_python(content, view, width), drawn_in_the_page(page, content, view, width)
+        assert len(here) == len(there), (seed, view, width)
+        for ours, theirs in zip(here, there, strict=True):
+            assert NUMBER.sub("#", ours) == NUMBER.sub("#", theirs), (seed, view, width)
+            ours_at, theirs_at = (np.array(NUMBER.findall(one), dtype=float) for one in (ours, theirs))
+            np.testing.assert_allclose(ours_at, theirs_at, rtol=0, atol=TOLERANCE, err_msg=f"{seed} {view} {width}")
