@@ -6,32 +6,64 @@ Each command is a function of its module in `howfar.commands`, which imports wha
 
 from __future__ import annotations
 
-import os
+import re
+import shlex
 import sys
+import warnings
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from howfar.commands import corpus, explore, graft, measure, models, report, show, train
+from howfar.commands.output import accept_all_characters, drop_output, finish_printing, printing, say
 from howfar.errors import HowFarError
 
+_OPTION = re.compile(r"--?[A-Za-z][\w-]*(=.*)?")
+
+
+class _Flags:
+    """Says nothing of a flag's type in its help: it takes no value."""
+
+    def get_params(self, context: Any) -> list[Any]:
+        params: list[Any] = super().get_params(context)  # type: ignore[misc]
+        for param in params:
+            if getattr(param, "is_flag", False):
+                param.metavar = ""
+        return params
+
+
+class Command(_Flags, TyperCommand):
+    """A command."""
+
+
+class Group(_Flags, TyperGroup):
+    """A group of commands."""
+
+
 app = typer.Typer(
+    cls=Group,
     help="How far apart does a language model think its tokens are?",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
 
-app.command()(show.show)
-app.command()(models.models)
-app.command()(explore.explore)
-app.command()(measure.measure)
-app.command()(report.report)
-app.command()(train.train)
-app.command()(train.recipes)
-app.command()(graft.graft)
-app.add_typer(corpus.app, name="corpus")
+app.command(cls=Command, context_settings={"allow_extra_args": True})(show.show)
+for command in (
+    models.models,
+    explore.explore,
+    measure.measure,
+    report.report,
+    train.train,
+    train.recipes,
+    graft.graft,
+):
+    app.command(cls=Command)(command)
+app.add_typer(corpus.app, name="corpus", cls=Group)
+
+_debug = False
 
 
 def _say_version(asked: bool) -> None:
@@ -40,41 +72,65 @@ def _say_version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _set_debug(asked: bool) -> None:
+    global _debug
+    _debug = asked
+
+
 @app.callback()
 def options(
-    context: typer.Context,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error.", callback=_set_debug, is_eager=True)
+    ] = False,
     version: Annotated[
-        bool, typer.Option("--version", help="Say the version and stop.", callback=_say_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and stop.", callback=_say_version, is_eager=True)
     ] = False,
 ) -> None:
     """How far apart does a language model think its tokens are?"""
-    context.obj = debug
 
 
 def main() -> None:
     """Run the command line; a person's mistake is one line on standard error and exit code 2."""
+    _set_debug(False)
+    accept_all_characters()
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # they are for those who program with the libraries
     try:
-        sys.exit(app(standalone_mode=False))  # else it would frame what is wrong with an option
+        code = app(prog_name="howfar", standalone_mode=False)  # else it would frame what is wrong with an option
+        finish_printing()
+        sys.exit(code)
     except HowFarError as error:
         _fail(error, str(error))
     except BrokenPipeError:
-        # Whoever read the output has enough of it; nothing more can be said, at exit neither.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()  # whoever read it has enough of it
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if say := getattr(error, "format_message", None):  # Typer's: an option or argument is wrong
-            said = say().replace("Value error, ", "").removesuffix(".")
-            if not said:  # there were none, and the help is printed
-                sys.exit(2)
-            _fail(error, f"{said}; see `howfar … --help`")
+        if hasattr(error, "format_message"):  # Typer's: an option or argument is wrong
+            _fail(error, _usage(error))
         _fail(error, f"{type(error).__name__}: {error} (run `howfar --debug …` for the traceback)")
 
 
-def _fail(error: Exception, message: str) -> None:
-    if "--debug" in sys.argv:
+def _usage(error: Any) -> str:
+    """What is wrong with the arguments, and where to read what they can be."""
+    said = error.format_message().replace("Value error, ", "").removesuffix(".")
+    if not said:  # there were none, and the help is printed
+        sys.exit(2)
+    path = error.ctx.command_path if getattr(error, "ctx", None) else "howfar"
+    name = getattr(error, "option_name", "")
+    meant = next((word for word in sys.argv[1:] if name and word.startswith(name)), "")
+    if meant and not _OPTION.fullmatch(meant):
+        return f"{said}; put what begins with a dash and is no option behind --: {path} -- {shlex.quote(meant)}"
+    if name == "--debug":
+        return f"{said}; it comes before the command: `howfar --debug …`"
+    return f"{said}; see `{path} --help`"
+
+
+def _fail(error: Exception, message: str) -> NoReturn:
+    if _debug:
         raise error
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    with printing():
+        pass  # so that what the command printed comes first
+    say(f"error: {message}", err=True)
     sys.exit(2)

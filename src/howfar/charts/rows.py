@@ -170,9 +170,8 @@ def _select(
     trace: Trace, layer: int | None, head: int | None
 ) -> list[tuple[str, NDArray[np.float32], NDArray[np.float64]]]:
     """Names, increments and positions `[token]` of the rows that are asked for."""
+    check_selection(trace, layer, head)
     num_heads = trace.increments.shape[1]
-    _check("layer", layer, trace.layers)
-    _check("head", head, range(num_heads))
     shared = trace.config is not None and trace.config.scope == "shared" and layer is None
     rows = []
     for index, number in enumerate(trace.layers):
@@ -187,6 +186,16 @@ def _select(
         else:
             rows.append((name, increments[head], positions[head]))
     return rows
+
+
+def check_selection(trace: Trace, layer: int | None, head: int | None) -> None:
+    """Refuse a layer or head that a trace does not have.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    _check("layer", layer, trace.layers)
+    _check("head", head, range(trace.increments.shape[1]))
 
 
 def _check(what: str, got: int | None, there: Sequence[int]) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from howfar.commands.options import Corpus, Seed, Texts
+from howfar.commands.options import Corpus, Seed, Texts, check_given
+from howfar.commands.output import console, printing, say
 
 if TYPE_CHECKING:
     import polars as pl
@@ -61,6 +62,9 @@ def measure(
     if name is None:
         _list()
         return
+    check_given(
+        model, corpus=None if text else corpus, files=[*(text or ()), *(gold or ()), *([pairs] if pairs else ())]
+    )
     from howfar.errors import ConfigError
     from howfar.reports.inputs import read_inputs
     from howfar.reports.registry import measure_named
@@ -82,13 +86,14 @@ def measure(
     if model is not None and not chosen.of_model:
         raise ConfigError(f"{chosen.name} trains models of its own; leave out --model")
     table = _run(chosen, model, inputs)
-    _print(table, chosen)
+    with printing() as check_printed:  # whatever becomes of that, the table is written
+        _print(table, chosen)
     if output is not None:
         _write(table, chosen, output)
+    check_printed()
 
 
 def _list() -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from howfar.reports.registry import MEASURES
@@ -96,7 +101,7 @@ def _list() -> None:
     listed = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for measure in MEASURES.values():
         listed.add_row(measure.name, measure.question)
-    Console(highlight=False).print(listed)
+    console().print(listed)
     typer.echo("\nFor example: howfar measure pairs --language en")
 
 
@@ -115,14 +120,13 @@ def _print(table: pl.DataFrame, chosen: Measure) -> None:
     headings, rows = readable(table, chosen.columns, MOST_ROWS)
     _print_rows(headings, rows)
     for note in notes(table):
-        typer.echo(note)
+        say(note)
     if len(table) > MOST_ROWS:
         typer.echo(f"These are {MOST_ROWS} of {len(table):,} rows; -o {chosen.name}.csv writes all of them.")
 
 
 def _print_rows(headings: list[str], rows: list[list[str]]) -> None:
     """What is the same in all rows is said once, above them, which leaves room for the rest."""
-    from rich.console import Console
     from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
@@ -138,11 +142,11 @@ def _print_rows(headings: list[str], rows: list[list[str]]) -> None:
         drawn.add_column(heading, no_wrap=not any(" [" in cell for cell in cells))
     for row in zip(*(cells for _, cells in varying), strict=True):
         drawn.add_row(*map(Text, row))  # whose brackets are no markup
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        natural = Measurement.get(console, console.options.update(width=10_000), drawn).maximum
-        console.width = max(console.width, natural)
-    console.print(drawn)
+    screen = console()
+    if not screen.is_terminal:
+        natural = Measurement.get(screen, screen.options.update(width=10_000), drawn).maximum
+        screen.width = max(screen.width, natural)
+    screen.print(drawn)
 
 
 def _write(table: pl.DataFrame, chosen: Measure, output: Path) -> None:
@@ -151,12 +155,12 @@ def _write(table: pl.DataFrame, chosen: Measure, output: Path) -> None:
 
     if not output.suffix:
         write_dataset(table, output, chosen.partitions)
-        typer.echo(f"The table is in the files of {output}")
+        say(f"The table is in the files of {output}")
     elif is_table(output):
         write_table(table, output)
-        typer.echo(f"The table is in {output}")
+        say(f"The table is in {output}")
     elif not readable(table, chosen.columns, 1)[1]:
         raise NotMeasurableError(f"there is nothing to draw: {'; '.join(notes(table))}")
     else:
         chosen.draw(table).save(output)
-        typer.echo(f"The picture is in {output}")
+        say(f"The picture is in {output}")

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from howfar.commands.output import console
+
 
 def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
@@ -22,7 +24,6 @@ def models(
     if as_json:
         typer.echo(json.dumps([asdict(model) for model in found], indent=1, default=str))
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -39,4 +40,4 @@ def models(
             model.data,
             model.licence,
         )
-    Console().print(table)
+    console().print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,3 +17,26 @@ Texts = Annotated[
     typer.Option(metavar="<path>", help="UTF-8 text instead, documents parted by empty lines. May be repeated."),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Of samples and intervals.")]
+
+
+def check_given(*models: str | None, corpus: Path | None = None, files: Sequence[Path] = ()) -> None:
+    """Find fault with what is named before what takes long to load is loaded.
+
+    Raises:
+        ModelNotFoundError: There is no such model.
+        CorpusError: There is no such corpus, or it lacks a file.
+        TextError: There is no such file.
+    """
+    from howfar.corpus.corpus import Corpus
+    from howfar.errors import TextError
+    from howfar.models.folders import find_model
+
+    for path in files:
+        try:
+            path.stat()
+        except OSError as error:
+            raise TextError(f"{path} cannot be read ({error.strerror}); name a file that is there") from None
+    if corpus is not None:
+        Corpus.open(corpus)
+    for model in models:
+        find_model(model)

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from howfar.commands.options import Corpus, Seed, Texts
+from howfar.commands.options import Corpus, Seed, Texts, check_given
+from howfar.commands.output import say
 
 DEFAULT_OUTPUT = Path("report.html")
 
@@ -42,6 +43,7 @@ def report(
 
     What cannot be measured with what was given is listed with the reason.
     """
+    check_given(*models, corpus=None if text else corpus, files=[*(text or ()), *(gold or ())])
     from howfar.progress import progress_bars
     from howfar.reports.inputs import read_inputs
     from howfar.reports.report import report
@@ -54,6 +56,6 @@ def report(
     with progress_bars() as watch:
         found = report(models, inputs, measures=measure, watch=watch)
     found.save(output)
-    typer.echo(f"The report is in {output}")
+    say(f"The report is in {output}")
     if tables is not None:
-        typer.echo(f"{len(found.save_tables(tables))} tables are in {tables}")
+        say(f"{len(found.save_tables(tables))} tables are in {tables}")

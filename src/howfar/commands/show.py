@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import ExitStack
 from enum import StrEnum
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from howfar.commands.output import console, printing, say
 from howfar.errors import OutputError, TextError
 from howfar.files import check_writable, write_file
+from howfar.foreign import harmless_json
 from howfar.imports import imports_for_good
 from howfar.progress import progress_bars
 
@@ -41,6 +42,7 @@ class Colour(StrEnum):
 
 
 def show(
+    context: typer.Context,
     text: Annotated[str | None, typer.Argument(help="The text; - reads it from standard input.")] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the text from a UTF-8 file.")] = None,
     model: Annotated[
@@ -56,7 +58,9 @@ def show(
         ),
     ] = None,
     scale: Annotated[Scale, typer.Option(help="What positions are divided by.")] = Scale.LAYER_MEAN,
-    colour: Annotated[Colour, typer.Option(help="What colours mean in the picture.")] = Colour.GAP,
+    colour: Annotated[
+        Colour, typer.Option("--colour", "--color", help="What colours mean in the picture.")
+    ] = Colour.GAP,
     layer: Annotated[int | None, typer.Option(help="Show one layer.")] = None,
     head: Annotated[int | None, typer.Option(help="Show one head, of a model with positions for each.")] = None,
     as_json: Annotated[
@@ -72,6 +76,9 @@ def show(
     from howfar.charts.beside import drawing_beside
     from howfar.charts.picture import file_format
 
+    if context.args:
+        words = " ".join([text or "", *context.args])
+        raise TextError(f'show takes one text, got several words; put quotes around them: howfar show "{words}"')
     passage = _read(text, file)
     drawn = None if as_json and output is None else output or DEFAULT_OUTPUT
     if drawn is not None:
@@ -81,13 +88,15 @@ def show(
         traced = _trace(passage, model)
         options = {"scale": scale.value, "colour": colour.value, "layer": layer, "head": head}
         picture = None if begin is None else begin(traced, **options)
-        if as_json:
-            typer.echo(json.dumps(_numbers(traced), ensure_ascii=False))
-        else:
-            _print(traced, scale, layer, head)
+        with printing() as check_printed:  # whatever becomes of that, the picture is written
+            if as_json:
+                typer.echo(harmless_json(_numbers(traced, layer, head), encoding=sys.stdout.encoding))
+            else:
+                _print(traced, scale, layer, head)
         if picture is not None and drawn is not None:
             write_file(drawn, picture())
-            typer.echo(f"The picture is in {drawn}", err=as_json)
+            say(f"The picture is in {drawn}", err=as_json)
+        check_printed()
 
 
 def _read(text: str | None, file: Path | None) -> str:
@@ -101,7 +110,7 @@ def _read(text: str | None, file: Path | None) -> str:
     try:
         if file is not None:
             return file.read_bytes().decode("utf-8")
-        return sys.stdin.buffer.read().decode("utf-8") if text == "-" else str(text)
+        return sys.stdin.buffer.read().decode("utf-8") if text == "-" else _as_typed(str(text))
     except OSError as error:
         raise TextError(f"{file} cannot be read ({error.strerror}); give a text file") from error
     except UnicodeDecodeError as error:
@@ -110,6 +119,14 @@ def _read(text: str | None, file: Path | None) -> str:
             f"{where} is not UTF-8 (byte 0x{error.object[error.start]:02x} at {error.start:,}); convert it, "
             "for example with iconv -t UTF-8"
         ) from error
+
+
+def _as_typed(text: str) -> str:
+    """An argument's text where the locale, `C` for example, knows no characters beyond ASCII."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return text
 
 
 def _check_picture(text: str, output: Path) -> None:
@@ -142,23 +159,26 @@ def _trace(text: str, model: str | None) -> Trace:
 
 
 def _print(traced: Trace, scale: Scale, layer: int | None, head: int | None) -> None:
-    from rich.console import Console
-
     from howfar.charts.terminal import TerminalView
 
-    Console(highlight=False).print(TerminalView(traced, scale=scale.value, layer=layer, head=head))
+    console().print(TerminalView(traced, scale=scale.value, layer=layer, head=head))
 
 
-def _numbers(traced: Trace) -> dict[str, object]:
-    """What the picture is drawn from, as plain values."""
+def _numbers(traced: Trace, layer: int | None, head: int | None) -> dict[str, object]:
+    """What the picture is drawn from, as plain values: of all layers and heads, or of the one that is asked for."""
+    from howfar.charts.rows import check_selection
+
+    check_selection(traced, layer, head)
+    layers = slice(None) if layer is None else [traced.layers.index(layer)]
+    heads = slice(None) if head is None else [head]
     return {
         "text": traced.text,
         "model": traced.model_name,
-        "layers": list(traced.layers),
+        "layers": list(traced.layers) if layer is None else [layer],
         "token_ids": traced.token_ids.tolist(),
         "token_bytes": traced.token_bytes.tolist(),
-        "increments": traced.increments.tolist(),
-        "positions": traced.positions.tolist(),
+        "increments": traced.increments[layers][:, heads].tolist(),
+        "positions": traced.positions[layers][:, heads].tolist(),
         "surprisal_nats": traced.surprisal_nats.tolist(),
         "entropy_nats": traced.entropy_nats.tolist(),
     }

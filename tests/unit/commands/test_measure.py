@@ -146,7 +146,7 @@ def test_pairs_of_ones_own(run, model_folder: Path, files: Path):
         ("increments --text text.txt -o folder.csv", "folder.csv cannot be written: it is a folder"),
         ("boundaries --text text.txt", "the documents nowhere have two Chinese characters side by side"),
         ("boundaries --gold gold.txt --text text.txt", "either known from --gold FILE or found by rule in --text FILE"),
-        ("boundaries --gold nowhere.txt", "nowhere.txt cannot be read: No such file or directory"),
+        ("boundaries --gold nowhere.txt", "nowhere.txt cannot be read (No such file or directory)"),
         ("boundaries --gold one.txt", "give labels of both kinds"),
         ("boundaries --gold few.txt", "3 documents are too few to hold some out; give at least 10"),
         ("boundaries --gold bad.conllu", "line 1 of bad.conllu is not CoNLL-U"),

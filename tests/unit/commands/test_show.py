@@ -1,14 +1,18 @@
+import contextlib
 import io
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from howfar.foreign import harmless
 from howfar.models.loading import load
 from howfar.reading import trace
 
@@ -204,3 +208,110 @@ def test_a_full_disk_leaves_the_picture_of_before(
     assert "No space left on device" in err
     assert [path.name for path in tmp_path.iterdir()] == ["howfar.html"]
     assert (tmp_path / "howfar.html").read_text(encoding="utf-8") == "before"
+
+
+def test_json_of_one_layer_and_head(run, model_folder: Path):
+    code, out, _ = run("show", TEXT, "--model", str(model_folder), "--json", "--layer", "1", "--head", "0")
+    numbers, expected = json.loads(out), trace(load(model_folder), TEXT)
+    assert (code, numbers["layers"]) == (0, [1])
+    assert numbers["increments"] == expected.increments[1:, :1].tolist()
+    assert numbers["positions"] == expected.positions[1:, :1].tolist()
+
+
+@pytest.mark.parametrize("option", [("--layer", "99"), ("--head", "7"), ("--layer", "-1")])
+def test_json_too_refuses_what_is_not_there(run, model_folder: Path, option: tuple[str, str]):
+    code, out, err = run("show", TEXT, "--model", str(model_folder), "--json", *option)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"there is no {option[0][2:]} {option[1]}" in err
+
+
+def test_json_holds_nothing_that_a_terminal_obeys(run, model_folder: Path):
+    text = "a\x1b[31m\x9b1m\u202eb\u2066"
+    code, out, _ = run("show", text, "--model", str(model_folder), "--json")
+    assert code == 0
+    assert json.loads(out)["text"] == text
+    assert harmless(out) == out.strip()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-5 degrees"], "put what begins with a dash and is no option behind --: howfar show -- '-5 degrees'"),
+        (["--- a line"], "put what begins with a dash and is no option behind --: howfar show -- '--- a line'"),
+        (["hello", "world"], 'put quotes around them: howfar show "hello world"'),
+        (["x", "--debug"], "No such option: --debug; it comes before the command: `howfar --debug …`"),
+        (["x", "--scale", "wrong"], "see `howfar show --help`"),
+    ],
+)
+def test_arguments_that_are_likely_to_be_mistaken_are_explained(run, arguments: list[str], said: str):
+    code, out, err = run("show", *arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+
+
+@pytest.mark.parametrize("text", ["-5 degrees", "--debug", "--json"])
+def test_a_text_behind_two_dashes_is_a_text(run, model_folder: Path, text: str):
+    code, out, err = run("show", "--json", "--model", str(model_folder), "--", text)
+    assert (code, err) == (0, "")
+    assert json.loads(out)["text"] == text
+
+
+def test_a_text_that_the_locale_cannot_tell_is_read_as_utf8(run, model_folder: Path):
+    as_given = "café 汉".encode().decode("ascii", "surrogateescape")
+    code, out, _ = run("show", as_given, "--model", str(model_folder), "--json")
+    assert code == 0
+    assert json.loads(out)["text"] == "café 汉"
+
+
+def test_the_picture_goes_through_links_and_pipes(run, model_folder: Path, tmp_path: Path):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "link.svg").symlink_to("inner/there.svg")
+    os.mkfifo(tmp_path / "pipe.svg")
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append((tmp_path / "pipe.svg").read_bytes()), daemon=True)
+    reader.start()
+    for name in ("link.svg", "pipe.svg"):
+        assert run("show", TEXT, "--model", str(model_folder), "-o", name)[0] == 0
+    reader.join(timeout=60)
+    assert (tmp_path / "link.svg").is_symlink()
+    assert (tmp_path / "pipe.svg").is_fifo()
+    for picture in ((tmp_path / "inner" / "there.svg").read_bytes(), *got):
+        assert picture.startswith(b"<svg")
+        assert picture.endswith(b"</svg>")
+
+
+def closed_pipe() -> TextIOWrapper:
+    read, write = os.pipe()
+    os.close(read)
+    return os.fdopen(write, "w", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "said"),
+    [
+        (closed_pipe, 1, ""),
+        (lambda: open("/dev/full", "w", encoding="utf-8"), 2, "standard output cannot be written (No space left"),  # noqa: PTH123, SIM115
+        (lambda: TextIOWrapper(io.BytesIO(), encoding="cp1252"), 0, ""),
+        (lambda: TextIOWrapper(io.BytesIO(), encoding="ascii"), 0, ""),
+    ],
+)
+@pytest.mark.parametrize("command", ["show", "measure"])
+def test_what_is_written_does_not_hang_on_what_is_printed(
+    run, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, output, code: int, said: str
+):
+    arguments = {"show": ["show", TEXT, "-o", "x.svg"], "measure": ["measure", "vocabulary", "-o", "x.csv"]}[command]
+    printed = output()
+    monkeypatch.setattr("sys.stdout", printed)
+    got, _, err = run(*arguments, "--model", str(model_folder))
+    monkeypatch.undo()
+    assert got == code
+    assert said in err
+    assert len(list(tmp_path.glob("x.*"))) == 1
+    with contextlib.suppress(OSError):
+        printed.close()
+
+
+def test_both_spellings_of_colour_are_known(run, model_folder: Path, tmp_path: Path):
+    for name, option in (("a.svg", "--colour"), ("b.svg", "--color")):
+        assert run("show", TEXT, "--model", str(model_folder), option, "surprisal", "-o", name)[0] == 0
+        assert "surprisal" in (tmp_path / name).read_text(encoding="utf-8")

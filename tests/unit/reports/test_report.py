@@ -12,7 +12,7 @@ import pytest
 from howfar.errors import ConfigError, ModelNotFoundError, OutputError
 from howfar.measures.calibration.measure import Setup, calibration
 from howfar.models.loading import save
-from howfar.reading.run import Progress
+from howfar.progress import Progress
 from howfar.reports import runners
 from howfar.reports.inputs import Inputs
 from howfar.reports.page import html
