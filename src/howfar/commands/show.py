@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,19 +25,30 @@ LONG = 100_000  # characters from which on a progress bar is worth its lines
 
 
 class Scale(StrEnum):
-    """What positions are divided by."""
+    """What steps are divided by."""
 
     LAYER_MEAN = "layer-mean"
     RAW = "raw"
     SHARED = "shared"
+    CONTRAST = "contrast"
 
 
 class Colour(StrEnum):
     """What colours mean."""
 
     GAP = "gap"
+    RANK = "rank"
     SURPRISAL = "surprisal"
     ENTROPY = "entropy"
+    KIND = "kind"
+    DIFFERENCE = "difference"
+
+
+class Rows(StrEnum):
+    """Which rows are shown."""
+
+    AUTO = "auto"
+    ALL = "all"
 
 
 def show(
@@ -57,10 +67,18 @@ def show(
             "--output", "-o", help=f"Picture to write: .html, .svg, .png or .pdf. [default: {DEFAULT_OUTPUT}]"
         ),
     ] = None,
-    scale: Annotated[Scale, typer.Option(help="What positions are divided by.")] = Scale.LAYER_MEAN,
+    scale: Annotated[
+        Scale, typer.Option(help="What steps are divided by; contrast stretches all rows to the same spread.")
+    ] = Scale.LAYER_MEAN,
     colour: Annotated[
-        Colour, typer.Option("--colour", "--color", help="What colours mean in the picture.")
-    ] = Colour.GAP,
+        Colour | None,
+        typer.Option(
+            "--colour", "--color", help="What colours mean. [default: gap; of two models or texts, difference]"
+        ),
+    ] = None,
+    rows: Annotated[Rows, typer.Option(help="Fold nearly even rows into one, or show all.")] = Rows.AUTO,
+    beside_model: Annotated[str | None, typer.Option(help="Another model to compare with.")] = None,
+    beside_text: Annotated[str | None, typer.Option(help="Another text to compare with.")] = None,
     layer: Annotated[int | None, typer.Option(help="Show one layer.")] = None,
     head: Annotated[int | None, typer.Option(help="Show one head, of a model with positions for each.")] = None,
     as_json: Annotated[
@@ -71,10 +89,11 @@ def show(
 
     Example: howfar show "Marie Curie won two Nobel Prizes." -o curie.svg
 
-    Prints the spacing of each layer and writes a picture to look at closely.
+    Writes a picture to look at closely and prints the spacing of each layer.
     """
-    from howfar.charts.beside import drawing_beside
     from howfar.charts.picture import file_format
+    from howfar.charts.spacing import spacing
+    from howfar.charts.spacing.terminal import TerminalView
 
     if context.args:
         words = " ".join([text or "", *context.args])
@@ -82,21 +101,24 @@ def show(
     passage = _read(text, file)
     drawn = None if as_json and output is None else output or DEFAULT_OUTPUT
     if drawn is not None:
-        _check_picture(passage, drawn)
-    with ExitStack() as stack:
-        begin = None if drawn is None else stack.enter_context(drawing_beside(file_format(drawn)))
-        traced = _trace(passage, model)
-        options = {"scale": scale.value, "colour": colour.value, "layer": layer, "head": head}
-        picture = None if begin is None else begin(traced, **options)
-        with printing() as check_printed:  # whatever becomes of that, the picture is written
-            if as_json:
-                typer.echo(harmless_json(_numbers(traced, layer, head), encoding=sys.stdout.encoding))
-            else:
-                _print(traced, scale, layer, head)
-        if picture is not None and drawn is not None:
-            write_file(drawn, picture())
-            say(f"The picture is in {drawn}", err=as_json)
-        check_printed()
+        _check_picture(passage + (beside_text or ""), drawn)
+    traced = _trace(passage, model)
+    compared = beside_model is not None or beside_text is not None
+    beside = _trace(passage if beside_text is None else beside_text, beside_model or model) if compared else None
+    picture = None
+    if drawn is not None or not as_json:
+        options = {"scale": scale.value, "rows": rows.value, "colour": None if colour is None else colour.value}
+        picture = spacing(traced, beside=beside, layer=layer, head=head, **options)
+    if picture is not None and drawn is not None:
+        write_file(drawn, picture.render(file_format(drawn)))
+    with printing() as check_printed:
+        if as_json:
+            typer.echo(harmless_json(_numbers(traced, layer, head), encoding=sys.stdout.encoding))
+        elif picture is not None:
+            console().print(TerminalView(picture.content, picture.view))
+    if drawn is not None:
+        say(f"The picture is in {drawn}", err=as_json)
+    check_printed()
 
 
 def _read(text: str | None, file: Path | None) -> str:
@@ -156,12 +178,6 @@ def _trace(text: str, model: str | None) -> Trace:
         return trace(loaded, text)
     with progress_bars() as begin:
         return trace(loaded, text, progress=begin("Reading"))
-
-
-def _print(traced: Trace, scale: Scale, layer: int | None, head: int | None) -> None:
-    from howfar.charts.terminal import TerminalView
-
-    console().print(TerminalView(traced, scale=scale.value, layer=layer, head=head))
 
 
 def _numbers(traced: Trace, layer: int | None, head: int | None) -> dict[str, object]:

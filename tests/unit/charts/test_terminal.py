@@ -5,30 +5,39 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from howfar.charts.rows import Row
-from howfar.charts.terminal import MOST_PANELS, TerminalView, place
+from howfar.charts.spacing import spacing
+from howfar.charts.spacing.terminal import MOST_PANELS, TerminalView, wrap
 from howfar.reading import Trace
 from support.traces import make_trace
 
 
-def printed(trace: Trace, width: int = 80, colours: str | None = None) -> str:
+def printed(trace: Trace, width: int = 80, colours: str | None = None, **options) -> str:
     console = Console(width=width, color_system=colours, force_terminal=True)
+    picture = spacing(trace, **{"scale": "raw", "rows": "all", **options})
     with console.capture() as capture:
-        console.print(TerminalView(trace, scale="raw"))
+        console.print(TerminalView(picture.content, picture.view))
     return capture.get()
 
 
-def test_gaps_are_columns():
-    lines = printed(make_trace("abcd", [1, 1, 4, 1])).splitlines()
-    steps = 2 / ((4 + 7) / 8)  # two columns a character on average, over both rows
-    ends = [line[len("layer 0  ") :].index(character) + 1 for line in lines[:2] for character in "abcd"]
-    assert ends == [round(steps * at) for at in (1, 2, 3, 4, 1, 2, 6, 7)]
+def test_the_text_stands_once_and_blocks_are_as_high_as_steps():
+    lines = printed(make_trace("abcd", [0.25, 1, 4, 1])).splitlines()
+    assert lines[0].strip() == "abcd"
+    assert lines[1].split() == ["plain", "every", "step", "1", "▄▄▄▄"]
+    assert lines[2].split() == ["layer", "0", "mean", "1.56", "±92%", "▁▄█▄"]
+    assert lines[2].index("▁") == lines[0].index("a")
+    assert "abcd" not in "".join(lines[1:])
+
+
+@pytest.mark.parametrize("text", ["Пет 居里 a", "مرحبا a", "👩\u200d🔬 x 🇪🇬"])
+def test_the_plain_row_is_even_in_every_script(text):
+    line = printed(make_trace(text, np.ones(len(text.encode())))).splitlines()[1]
+    assert set(line.split()[-1]) == {"▄"}
 
 
 def test_wide_characters_take_two_columns_and_their_bytes_add_up():
-    lines = printed(make_trace("中文", [1, 1, 1, 2, 2, 2])).splitlines()
-    assert cell_len(lines[1]) > cell_len(lines[0])
-    assert lines[1].split() == ["layer", "0", "中", "文"]
+    lines = printed(make_trace("中文", [1, 1, 1, 4, 4, 4])).splitlines()
+    assert cell_len(lines[0]) == cell_len(lines[2])
+    assert lines[2].endswith("▄▄██")
 
 
 @pytest.mark.parametrize("width", [30, 60, 80, 200])
@@ -40,19 +49,22 @@ def test_no_line_is_wider_than_the_terminal(width: int):
 
 def test_a_long_text_is_cut_and_said_so():
     lines = printed(make_trace("a" * 1000, [1.0] * 1000)).splitlines()
-    plain = [line.removeprefix("plain") for line in lines if line.startswith("plain")]
-    assert len(plain) == MOST_PANELS
-    shown = sum(line.count("a") for line in plain)
+    assert sum(line.startswith("plain") for line in lines) == MOST_PANELS
+    shown = sum(line.count("a") for line in lines if set(line.strip()) == {"a"})
     assert lines[-1] == f"the first {shown:,} of 1,000 characters; the picture has all"
 
 
 def test_colour_changes_nothing_but_colour():
     trace = make_trace("abcd", [1, 1, 4, 1])
-    plain = printed(trace)
-    assert "\x1b[1;38" not in plain
-    assert "\x1b[1;38" in printed(trace, colours="truecolor")
-    assert "twice or more" in printed(trace, colours="truecolor")
-    assert "twice or more" not in plain  # nothing is coloured, so there is nothing to explain
+    plain, coloured = printed(trace), printed(trace, colours="truecolor")
+    assert "\x1b[38" not in plain
+    assert "\x1b[38" in coloured
+    assert plain.split("step, over")[1].startswith(" an average one: ▁ ≤ ½   ▄ 1   █ ≥ 2")
+
+
+def test_nearly_even_rows_are_one_strip():
+    trace = make_trace("abcd", [[1, 4, 1, 1], [1, 1.01, 1, 1], [1, 1, 1, 1.01]])
+    assert "layers 1–2  even to ±" in printed(trace, rows="auto", scale="layer-mean")
 
 
 def test_a_text_cannot_command_the_terminal():
@@ -64,15 +76,8 @@ def test_a_text_cannot_command_the_terminal():
     assert "U+202E" in out
 
 
-@given(st.lists(st.tuples(st.floats(-2, 12), st.integers(1, 2)), min_size=1, max_size=60), st.integers(16, 80))
-def test_characters_never_overlap_nor_leave_their_panel(cells: list[tuple[float, int]], room: int):
-    gaps, widths = np.array([gap for gap, _ in cells]), np.array([width for _, width in cells])
-    row = Row("x", "", 1.0, gaps.cumsum(), gaps, gaps.astype(np.float32))
-    first = 0
-    for starts in place([row], widths, room):
-        here = widths[first : first + starts.shape[1]]
-        assert (starts[0] >= 0).all()
-        assert (np.diff(starts[0]) >= here[:-1]).all()
-        assert starts[0, -1] + here[-1] <= room
-        first += starts.shape[1]
-    assert first == len(widths)
+@given(st.lists(st.integers(1, 2), min_size=1, max_size=60), st.integers(16, 80))
+def test_stretches_hold_every_character_once_and_fit(widths: list[int], room: int):
+    bounds = list(wrap(widths, room))
+    assert [slot for first, stop in bounds for slot in range(first, stop)] == list(range(len(widths)))
+    assert all(sum(widths[first:stop]) <= room for first, stop in bounds)

@@ -1,12 +1,10 @@
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from howfar import cli
-from howfar.charts import beside
 from howfar.models.configuration import HowFarConfig
 from howfar.models.loading import save
 from howfar.models.modeling import HowFarForCausalLM
@@ -32,18 +30,11 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@contextmanager
-def drawing_here(format: str) -> Iterator[beside.Begin]:
-    """As `drawing_beside`, in this process, which has the drawing library at hand already."""
-    yield lambda trace, **options: lambda: beside.draw(trace, format, options)
-
-
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """Runs the command line in an empty folder; gives the exit code and both outputs."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setattr(beside, "drawing_beside", drawing_here)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["howfar", *arguments])

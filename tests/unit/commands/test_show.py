@@ -23,8 +23,8 @@ def test_it_prints_the_layers_and_writes_the_picture(run, model_folder: Path, tm
     code, out, err = run("show", TEXT, "--model", str(model_folder))
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert [line.split("  ")[0] for line in lines[:3]] == ["plain", "layer 0", "layer 1"]
-    assert lines[0].replace(" ", "").endswith("Two␣cats.⏎")
+    assert lines[0].strip() == "Two cats."
+    assert [line.split("  ")[0] for line in lines[1:4]] == ["plain", "layer 0", "layer 1"]
     assert lines[-1] == "The picture is in howfar.html"
     assert (tmp_path / "howfar.html").read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html")
 
@@ -315,3 +315,11 @@ def test_both_spellings_of_colour_are_known(run, model_folder: Path, tmp_path: P
     for name, option in (("a.svg", "--colour"), ("b.svg", "--color")):
         assert run("show", TEXT, "--model", str(model_folder), option, "surprisal", "-o", name)[0] == 0
         assert "surprisal" in (tmp_path / name).read_text(encoding="utf-8")
+
+
+def test_two_models_and_two_texts_are_compared(run, model_folder: Path, tmp_path: Path):
+    assert run("show", TEXT, "--model", str(model_folder), "--beside-text", "Two dogs.", "-o", "x.svg")[0] == 0
+    assert "two texts, A and B" in (tmp_path / "x.svg").read_text(encoding="utf-8")
+    shutil.copytree(model_folder, "other")
+    assert run("show", TEXT, "--model", str(model_folder), "--beside-model", "other", "-o", "y.svg")[0] == 0
+    assert "How tiny and other space this text" in (tmp_path / "y.svg").read_text(encoding="utf-8")

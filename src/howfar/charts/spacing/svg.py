@@ -41,6 +41,11 @@ class View:
     colour: Colour = "gap"
     rows: Rows = "auto"
 
+    @property
+    def folds(self) -> bool:
+        """Whether nearly even rows are folded: not where a scale or colours tell them apart."""
+        return self.rows == "auto" and self.scale != "contrast" and self.colour in ("gap", "surprisal", "entropy")
+
     def json(self) -> dict[str, str]:
         """The same as plain values, for the script."""
         return {"scale": self.scale, "colour": self.colour, "rows": self.rows}
@@ -58,8 +63,7 @@ class Drawing:
     def __init__(self, content: Content, view: View, width: float) -> None:
         self.content, self.view, self.width = content, view, width
         self.is_narrow = width < geometry.NARROW
-        folds = view.rows == "auto" and view.scale != "contrast" and view.colour in ("gap", "surprisal", "entropy")
-        self.lines = lines_of(content, view.scale, fold=folds)
+        self.lines = lines_of(content, view.scale, fold=view.folds)
         self.shades = shades_of(content, self.lines, view.colour)
         self.layout = lay_out(
             np.stack([line.drawn for line in self.lines]),

@@ -1,0 +1,107 @@
+"""Spacing in a terminal: the text once, and a strip of blocks a row; needs no file and no colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
+
+from howfar.charts.spacing.colours import SHADES, shades_of
+from howfar.charts.spacing.content import Content
+from howfar.charts.spacing.scales import lines_of
+from howfar.charts.spacing.svg import View
+
+MOST_PANELS = 6
+"""Stretches of the text that are shown, each as wide as the terminal; the picture has them all."""
+
+_BLOCKS = "▁▂▂▃▄▅▆▇█"  # by shade, from the shortest step to the longest
+_DIGITS = "123345678"  # where a terminal's encoding has no blocks
+_SMALLEST_ROOM = 16  # columns; in a narrower terminal lines are cut
+
+# Blue and orange can be told apart in all common forms of colour blindness.
+_DIVERGING = ["#2f6fd6", "#2f6fd6", "#5b9bf0", "#8fb4e8", "-", "#dda878", "#d98032", "#d9600f", "#d9480f"]
+_RISING = ["#a9b1bd", "#a3a6c4", "#9c9bca", "#9690d0", "#8f85d6", "#887adb", "#816fe0", "#7a62e5", "#7355ea"]
+
+
+class TerminalView:
+    """A text as its model spaces it, for Rich to print.
+
+    Args:
+        content: What is shown.
+        view: How.
+    """
+
+    def __init__(self, content: Content, view: View) -> None:
+        self._content, self._view = content, view
+        self._lines = lines_of(content, view.scale, fold=view.folds)
+        self._shades = shades_of(content, self._lines, view.colour)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Lay the lines out for the console's width."""
+        texts = self._content.texts
+        names = [line.name for line in self._lines]
+        name_width = max(cell_len(name) for name in names) + 2
+        margin = name_width + max(len(line.note) for line in self._lines) + 2
+        widths = [max(cell_len(_shown(text.labels[slot])) for text in texts) for slot in range(len(self._content))]
+        blocks = _BLOCKS if _can_be_encoded(_BLOCKS, options.encoding) else _DIGITS
+        styles = [f"{style}" for style in (_DIVERGING if self._shades.is_diverging else _RISING)]
+        shown = 0
+        for number, (first, stop) in enumerate(wrap(widths, max(_SMALLEST_ROOM, options.max_width - margin))):
+            if number == MOST_PANELS:
+                break
+            for text in texts:
+                labels = (_padded(_shown(text.labels[slot]), widths[slot]) for slot in range(first, stop))
+                yield _line(" " * margin + "".join(labels))
+            for index, line in enumerate(self._lines):
+                strip = _line(f"{line.name:<{name_width}}{line.note:<{margin - name_width}}", style="dim")
+                tokens = texts[self._content.rows[line.rows[0]].text].tokens
+                for slot in range(first, stop):
+                    shade = int(self._shades.of[index, slot])
+                    style = "" if styles[shade] == "-" else styles[shade]
+                    strip.append((blocks[shade] if tokens[slot] else " ") * widths[slot], style=style)
+                yield strip
+            yield Text()
+            shown = stop
+        for caption in self._content.captions:
+            yield Text(caption)
+        low, middle, high = self._shades.ends
+        yield Text(
+            f"{self._shades.title}: {blocks[0]} {low}   {blocks[SHADES // 2]} {middle}   {blocks[-1]} {high}",
+            style="dim",
+        )
+        if shown < len(self._content):
+            noun = self._content.noun
+            yield Text(f"the first {shown:,} of {len(self._content):,} {noun}s; the picture has all", style="dim")
+
+
+def wrap(widths: Sequence[int], room: int) -> Iterator[tuple[int, int]]:
+    """Cut slots of these widths into stretches that fit into so many columns; first slot and the one past the last."""
+    first = filled = 0
+    for slot, width in enumerate(widths):
+        if filled + width > room and slot > first:
+            yield first, slot
+            first, filled = slot, 0
+        filled += width
+    yield first, len(widths)
+
+
+def _line(text: str, style: str = "") -> Text:
+    return Text.assemble((text, style), no_wrap=True, overflow="crop")
+
+
+def _shown(label: str) -> str:
+    return label or " "
+
+
+def _padded(label: str, width: int) -> str:
+    return label + " " * (width - cell_len(label))
+
+
+def _can_be_encoded(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
