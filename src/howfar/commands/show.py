@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -107,7 +107,11 @@ def show(
     beside = _trace(passage if beside_text is None else beside_text, beside_model or model) if compared else None
     picture = None
     if drawn is not None or not as_json:
-        options = {"scale": scale.value, "rows": rows.value, "colour": None if colour is None else colour.value}
+        options: dict[str, Any] = {
+            "scale": scale.value,
+            "rows": rows.value,
+            "colour": None if colour is None else colour.value,
+        }
         picture = spacing(traced, beside=beside, layer=layer, head=head, **options)
     if picture is not None and drawn is not None:
         write_file(drawn, picture.render(file_format(drawn)))
