@@ -38,6 +38,7 @@ SMALLEST_COUNT = 10
 FEWEST_FOLLOWERS = 4
 """Function characters behind which a stretch of Chinese characters has to be seen to count as a word."""
 _BITS = np.uint64(16)
+_NUM_CODE_POINTS = 0x110000
 _CHINESE = re.compile(r"[\u3000-\u9fff\uf900-\uffef]+")
 
 Blocks = Callable[[], Iterable[str]]
@@ -224,11 +225,11 @@ def _code_points(block: str) -> NDArray[np.uint64]:
     return np.frombuffer(block.encode("utf-32-le"), dtype=np.uint32).astype(np.uint64)
 
 
-def _keys(code_points: NDArray[np.uint64], length: int) -> NDArray[np.uint64]:
-    """Every stretch of up to four characters, packed into a number; `[start]`."""
-    packed = np.zeros(max(0, len(code_points) - length + 1), dtype=np.uint64)
+def _keys(characters: NDArray[np.uint64], length: int) -> NDArray[np.uint64]:
+    """Every stretch of up to four characters below 2**16, packed into a number; `[start]`."""
+    packed = np.zeros(max(0, len(characters) - length + 1), dtype=np.uint64)
     for offset in range(length):
-        packed = packed << _BITS | code_points[offset : offset + len(packed)]
+        packed = packed << _BITS | characters[offset : offset + len(packed)]
     return packed
 
 
@@ -259,15 +260,21 @@ def _stand_alone(blocks: Iterable[str]) -> list[str]:
 def _count(blocks: Iterable[str], texts: Sequence[str]) -> NDArray[np.int64]:
     """How often each text of up to four characters occurs; `[text]`."""
     totals = np.zeros(len(texts), dtype=np.int64)
+    # Characters are numbered among those asked for: a code point can have 21 bits, and four of them would not fit.
+    numbers = np.zeros(_NUM_CODE_POINTS, dtype=np.uint64)
+    asked = np.unique(_code_points("".join(texts)))
+    numbers[asked] = np.arange(1, len(asked) + 1)
     by_length: dict[int, tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]] = {}
     for length in {len(text) for text in texts}:
         members = np.array([index for index, text in enumerate(texts) if len(text) == length])
-        own = np.array([int(_keys(_code_points(texts[index]), length)[0]) for index in members], dtype=np.uint64)
+        own = np.array(
+            [int(_keys(numbers[_code_points(texts[index])], length)[0]) for index in members], dtype=np.uint64
+        )
         keys, which = np.unique(own, return_inverse=True)
         by_length[length] = members, keys, which
     counts = {length: np.zeros(len(keys), dtype=np.int64) for length, (_, keys, _) in by_length.items()}
     for block in blocks:
-        points = _code_points(block)
+        points = numbers[_code_points(block)]
         for length, (_, keys, _) in by_length.items():
             seen = _keys(points, length)
             places = np.minimum(np.searchsorted(keys, seen), len(keys) - 1)

@@ -1,12 +1,17 @@
 """Multi-word entities: does a model place the parts of *New York* closer together, and because they are one thing?
 
-Three controls, each the same increments somewhere else:
+Four controls, each the same increments somewhere else:
 
-- `reversed`: the parts in the other order (*York New*), as published. The increment at the space has seen the first
-  part only, so this compares what may follow *New* with what may follow *York*.
+- `same first`, the main test: another word behind the same first word (*New laws*), in passages of the corpus, at the
+  same place of a sentence, where the model is as uncertain at the space. A first word that is always near or far does
+  the same on both sides.
+- `reversed`: the parts in the other order (*York New*), as published, with the share of entities that are smaller. Its
+  limit: the increment at the space has seen the first part only, so this compares *New* with *York*, not *New York*
+  with anything. First words that are near in whatever company look like entities.
 - `recombined`: the second part behind another entity's first (*Los York*), so that the token scored is the same.
 - `matched`: bigrams that are no entity but as frequent, and as predictable from their first part (*According to*), each
-  in passages of the corpus. What is left of a difference is not mere expectation of a continuation.
+  in passages of the corpus. What is left of a difference is not mere expectation of a continuation; but their first
+  words are others, and stand more often at the start of a sentence.
 
 In English the increment of the space between the parts is scored, as published. Chinese has none; there it is the
 first byte of the second part, and its first character (the sum over its bytes). Reversed Chinese puts other bytes
@@ -28,6 +33,7 @@ from howfar.measures import statistics
 from howfar.measures.documents import NUM_BLOCKS, sample_blocks
 from howfar.measures.pairs.lists import Pair, bundled_pairs
 from howfar.measures.pairs.matching import Matching, match_chinese, match_english
+from howfar.measures.pairs.same_first import same_first
 from howfar.measures.pairs.scores import SITES, Scores, scores_in_carriers, scores_in_passages
 from howfar.positions import increments_of
 from howfar.progress import Progress
@@ -36,7 +42,9 @@ if TYPE_CHECKING:
     import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+SAME_FIRST = "same first"
 SITES_OF = {
+    (SAME_FIRST, True): ("space", "second word", "space after"),
     ("reversed", True): ("space",),
     ("reversed", False): ("lead byte", "character"),
     ("recombined", True): ("character",),
@@ -48,12 +56,12 @@ SITES_OF = {
 
 NUMBERS = (
     *("entity_mean", "control_mean", "difference", "difference_low", "difference_high"),
-    *("share_smaller", "effect_size", "p_value", "p_holm", "largest_imbalance"),
+    *("share_smaller", "effect_size", "p_value", "p_holm", "largest_imbalance", "entropy_difference"),
 )
 RESOLUTION = 1e-4
 """Differences below this, in positions, are float32's and count as none."""
 MOST_TOKENS = 400_000_000  # of the training corpus, to count bigrams in
-CARRIER_PARTS, MATCHING_PARTS, PASSAGE_PARTS = 3, 12, 10
+CARRIER_PARTS, MATCHING_PARTS, PASSAGE_PARTS, SAME_FIRST_PARTS = 3, 12, 10, 10
 """How a bar of progress is divided: about as the time is, with a corpus of 100 MB."""
 
 
@@ -67,13 +75,13 @@ def pairs(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> pl.DataFrame:
-    """Compare the increments inside multi-word entities with three controls.
+    """Compare the increments inside multi-word entities with four controls.
 
     Args:
         model: A model with increments.
         entities: From `read_pairs`, all of one language; the list that comes with the package where None.
         language: Of that list, `"en"` or `"zh"`.
-        corpus: What the model was trained on; without it there is no matched control.
+        corpus: What the model was trained on; without it there are no passages to match.
         tokenizer: The model's; found by `howfar.tokenizer_of` where None.
         seed: Of the intervals.
         progress: Called with how many parts of the work are done and how many there are.
@@ -83,8 +91,9 @@ def pairs(
         `entity_mean` and `control_mean` of the increments, their `difference` with 95% interval (pairs resampled),
         `share_smaller` of the entities,
         `effect_size` (rank-biserial, -1 to 1, negative where entities are closer together), two-sided Wilcoxon
-        `p_value`, and `p_holm`, corrected over the layers and heads of the same comparison. `largest_imbalance` of the
-        matched control is in standard deviations. `note` says why where there are no numbers.
+        `p_value`, and `p_holm`, corrected over all sites, layers and heads of the same comparison. `largest_imbalance`
+        of the matched control is in standard deviations. Behind the same first word, `num_passages` were matched, and
+        `entropy_difference` is what is left of it at the space, in nats. `note` says why where there are no numbers.
 
     Raises:
         NoIncrementsError: The model has no increments.
@@ -96,7 +105,7 @@ def pairs(
     entities = list(entities) if entities is not None else bundled_pairs(language)
     if len({pair.separator for pair in entities}) != 1:
         raise NotMeasurableError("some of the pairs are Chinese and some are not; measure them one after the other")
-    in_all = CARRIER_PARTS if corpus is None else CARRIER_PARTS + MATCHING_PARTS + 2 * PASSAGE_PARTS
+    in_all = CARRIER_PARTS if corpus is None else SAME_FIRST_PARTS + CARRIER_PARTS + MATCHING_PARTS + 2 * PASSAGE_PARTS
 
     def done(parts: int) -> None:
         if progress is not None:
@@ -111,19 +120,22 @@ def pairs(
     rows += _compare(model, "recombined", entities, real, mixed, seed)
     done(CARRIER_PARTS)
     if corpus is None:
-        rows.append({"control": "matched", "note": "not measurable: no training corpus was given to count bigrams in"})
+        note = "not measurable: no training corpus was given to find passages in"
+        rows += [{"control": control, "note": note} for control in (SAME_FIRST, "matched")]
     else:
         matching = match_pairs(
             entities, corpus, tokenizer, lambda read, blocks: done(CARRIER_PARTS + MATCHING_PARTS * read // blocks)
         )
         ours = scores_in_passages(model, tokenizer, matching.entities.pairs, corpus)
-        done(in_all - PASSAGE_PARTS)
+        done(in_all - SAME_FIRST_PARTS - PASSAGE_PARTS)
         theirs = scores_in_passages(model, tokenizer, matching.controls.pairs, corpus)
-        done(in_all)
+        done(in_all - SAME_FIRST_PARTS)
         imbalance = {"largest_imbalance": matching.largest_imbalance}
         rows += [row | imbalance for row in _compare(model, "matched", matching.entities.pairs, ours, theirs, seed)]
+        rows += _same_first(model, tokenizer, entities, corpus, seed)
+        done(in_all)
     schema: dict[str, Any] = dict.fromkeys(("control", "site", "type"), pl.String)
-    schema |= dict.fromkeys(("layer", "head", "num_pairs"), pl.Int64)
+    schema |= dict.fromkeys(("layer", "head", "num_pairs", "num_passages"), pl.Int64)
     schema |= dict.fromkeys(NUMBERS, pl.Float64)
     return pl.DataFrame(rows, schema=schema | {"note": pl.String})
 
@@ -182,25 +194,40 @@ def _compare(
     """Test each site, type, layer and head."""
     increments = increments_of(model)
     layers: Sequence[int | None] = (None,) if increments.config.scope == "shared" else increments.layer_indices
+    sites = SITES_OF[control, bool(entities[0].separator)]
+    indices = [SITES.index(site) for site in sites]
+    known = np.asarray(~np.isnan((ours + theirs)[:, indices]).any(axis=(2, 3)))
+    types = np.array([pair.type for pair in entities])
     rows = []
-    for site in SITES_OF[control, bool(entities[0].separator)]:
-        mine, other = (side[:, SITES.index(site)] for side in (ours, theirs))
-        known = ~np.isnan(mine + other).any(axis=(1, 2))
-        types = np.array([pair.type for pair in entities])
-        for kind in ("all", *dict.fromkeys(types[known].tolist())):
-            chosen = known if kind == "all" else known & (types == kind)
-            tests = [
+    for kind in ("all", *dict.fromkeys(types[known.any(axis=1)].tolist())):
+        tests = []
+        for place, (site, index) in enumerate(zip(sites, indices, strict=True)):
+            chosen = known[:, place] if kind == "all" else known[:, place] & (types == kind)
+            tests += [
                 {"control": control, "site": site, "type": kind, "layer": layer, "head": head}
-                | _test(mine[chosen, index, head], other[chosen, index, head], seed)
-                for index, layer in enumerate(layers)
-                for head in range(mine.shape[-1])
+                | _test(ours[chosen, index, number, head], theirs[chosen, index, number, head], seed)
+                for number, layer in enumerate(layers)
+                for head in range(ours.shape[-1])
             ]
-            corrected = statistics.holm([test.get("p_value", np.nan) for test in tests])
-            rows += [
-                test | {"p_holm": float(p)} if "p_value" in test else test
-                for test, p in zip(tests, corrected, strict=True)
-            ]
+        corrected = statistics.holm([test.get("p_value", np.nan) for test in tests])
+        rows += [
+            test | {"p_holm": float(p)} if "p_value" in test else test for test, p in zip(tests, corrected, strict=True)
+        ]
     return rows
+
+
+def _same_first(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase | None,
+    entities: Sequence[Pair],
+    corpus: Corpus,
+    seed: int,
+) -> list[dict[str, Any]]:
+    if not entities[0].separator:
+        return [{"control": SAME_FIRST, "note": "not measurable: no space stands between the parts"}]
+    found = same_first(model, tokenizer, entities, corpus)
+    said = {"num_passages": found.num_passages, "entropy_difference": found.entropy_difference}
+    return [row | said for row in _compare(model, SAME_FIRST, entities, found.entities, found.others, seed)]
 
 
 def _test(ours: NDArray[np.float64], theirs: NDArray[np.float64], seed: int) -> dict[str, Any]:

@@ -28,9 +28,10 @@ CHINESE = ("昨天我读到了", "这篇文章介绍", "很多人都知道", "�
 CARRIERS = {" ": ENGLISH, "": CHINESE}
 """Phrases that end before a pair, by what separates its parts."""
 
-SITES = ("space", "lead byte", "character")
+SITES = ("space", "lead byte", "character", "second word", "space after")
 """What is scored: the space between the parts; the second part's first byte, where its first character has several; the
-sum over that character's bytes. Each stands for the token that holds it."""
+sum over that character's bytes; the mean over the second part's tokens; the space behind it, where the text has one.
+Each stands for the token that holds it."""
 
 NUM_PASSAGES = 5
 PASSAGE_CHARACTERS = 200
@@ -112,14 +113,14 @@ def _mean_scores(
     ordered = sorted(passages, key=lambda passage: passage[0])
     traces = trace_many(model, [before + pair.text for _, before, pair in ordered], tokenizer)
     scores = [
-        (index, _scores(trace, before, pair)) for trace, (index, before, pair) in zip(traces, ordered, strict=True)
+        (index, scores_of(trace, before, pair)) for trace, (index, before, pair) in zip(traces, ordered, strict=True)
     ]
     return np.stack(
         [np.mean([score for _, score in group], axis=0) for _, group in groupby(scores, key=lambda item: item[0])]
     )
 
 
-def _scores(trace: Trace, before: str, pair: Pair) -> NDArray[np.float64]:
+def scores_of(trace: Trace, before: str, pair: Pair) -> NDArray[np.float64]:
     """Increments at the sites of a pair that stands behind some text; `[site, layer, head]`."""
     starts, ends = trace.token_bytes.T
     second = len((before + pair.first + pair.separator).encode())
@@ -134,4 +135,8 @@ def _scores(trace: Trace, before: str, pair: Pair) -> NDArray[np.float64]:
     if character > 1:
         scores[1] = trace.increments[..., covering(second)]
     scores[2] = trace.increments[..., covering(second) : covering(second + character - 1) + 1].sum(axis=-1)
+    end = second + len(pair.second.encode())
+    scores[3] = trace.increments[..., covering(second) : covering(end - 1) + 1].mean(axis=-1)
+    if trace.text.encode()[end : end + 1] == b" ":
+        scores[4] = trace.increments[..., covering(end)]
     return scores

@@ -1,6 +1,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -9,6 +10,7 @@ from howfar.corpus.corpus import Corpus
 from howfar.errors import NoIncrementsError, NotMeasurableError
 from howfar.measures.pairs.lists import Pair
 from howfar.measures.pairs.measure import match_pairs, pairs
+from howfar.measures.pairs.same_first import find_same_first, match_passages
 from howfar.measures.pairs.scores import find_passages
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.positions import override
@@ -121,8 +123,8 @@ def test_chinese_is_scored_at_the_second_part() -> None:
 
 
 def test_without_a_corpus_there_is_no_matched_control() -> None:
-    found = pairs(copying_model(), ENTITIES).filter(control="matched")
-    assert found["note"].item() == "not measurable: no training corpus was given to count bigrams in"
+    found = pairs(copying_model(), ENTITIES).filter(pl.col("control").is_in(["same first", "matched"]))
+    assert found["note"].to_list() == ["not measurable: no training corpus was given to find passages in"] * 2
 
 
 @pytest.fixture
@@ -153,8 +155,53 @@ def test_matched_control_does_not_take_expectation_for_grouping(corpus: Corpus) 
     assert row(table, "matched", "space")["p_value"] > 0.05
 
 
+def test_a_first_word_effect_does_not_look_like_an_entity_effect(corpus: Corpus) -> None:
+    """Where spaces are close behind the entities' first words in whatever company, other controls see entities."""
+    model = copying_model()
+    with increments_by_bytes(model, closer_behind(FIRSTS, b" ", by=1.5)):
+        table = pairs(model, ENTITIES, corpus=corpus)
+    for control in ("reversed", "matched"):
+        assert row(table, control, "space")["share_smaller"] == 1.0
+    found = row(table, "same first", "space")
+    assert found["num_pairs"] == 16
+    assert found["entity_mean"] == pytest.approx(found["control_mean"], abs=0.2)
+    assert found["p_value"] is None or found["p_value"] > 0.05
+
+
+def test_an_entity_effect_is_seen_behind_the_second_word(corpus: Corpus) -> None:
+    model = copying_model()
+    ends = [pair.text[-10:] for pair in ENTITIES]  # of both words
+    with increments_by_bytes(model, closer_behind(ends, b" ", by=1.5)):
+        table = pairs(model, ENTITIES, corpus=corpus)
+    found = row(table, "same first", "space after")
+    assert (found["num_pairs"], found["share_smaller"]) == (16, 1.0)
+    assert found["difference_high"] < -1
+    assert found["p_holm"] < 0.001
+    assert found["num_passages"] >= 32
+    assert abs(found["entropy_difference"]) < 0.2
+
+
+def test_passages_behind_the_same_first_word_stand_at_the_same_place(make_corpus: Callable[..., Corpus]) -> None:
+    texts = [
+        "New York is big. New laws are not.",
+        "Old, New York is, and New rules are",
+        "Newer York is old",
+        "a New York",
+    ]
+    corpus = make_corpus(en=(texts, ["nothing"]))
+    found = list(find_same_first([Pair("New", "York", "place")], corpus, None))
+    assert [(passage.pair.second, passage.starts_sentence, passage.is_entity) for passage in found] == [
+        ("York", True, True),
+        ("laws", True, False),
+        ("York", False, True),
+        ("rules", False, False),
+    ]
+    matched = match_passages(found, np.array([1.0, 1.1, 2.0, 2.5]), 0)
+    assert matched == [(0, 1)]  # the other two are too different
+
+
 def test_progress_goes_steadily_to_its_end(corpus: Corpus) -> None:
-    for given, in_all in ((None, 3), (corpus, 35)):
+    for given, in_all in ((None, 3), (corpus, 45)):
         told: list[tuple[int, int]] = []
         pairs(copying_model(), ENTITIES, corpus=given, progress=lambda *parts: told.append(parts))  # noqa: B023
         assert told[:3] == [(1, in_all), (2, in_all), (3, in_all)]
