@@ -12,7 +12,7 @@ from howfar.corpus.build import build_corpus
 from howfar.corpus.journal import Journal, Outcome, Record
 from howfar.corpus.selection import BuildOptions
 from howfar.corpus.sources import LocalFiles, Source
-from howfar.corpus.windows import documents_in_windows
+from howfar.reading.windows import cover
 from howfar.text.classes import ByteClass, classes_of_bytes
 from howfar.text.segmentation import sentence_segmentation, word_segmentation
 from howfar.text.spans import byte_spans_of_tokens, character_of_byte, sum_by_character
@@ -100,9 +100,10 @@ def test_a_corpus_holds_each_text_once_and_windows_score_each_byte_once(first, s
             assert set(found) == given_texts
         for split in (corpus.train, corpus.held_out):
             scored = [
-                place
-                for window in documents_in_windows(split, length)
-                for place in range(window.start + window.scored.start, window.start + window.scored.stop)
+                int(split.offsets[document]) - 1 + place
+                for document in range(split.num_documents)
+                for window in cover(np.append(256, split.document(document)), length, 1)
+                for place in range(max(1, window.kept_from), window.stop)
             ]
             assert scored == np.flatnonzero(split.tokens != 256).tolist()
     finally:

@@ -1,9 +1,6 @@
-"""Windows of tokens: random ones to train on, covering ones to evaluate on."""
+"""Windows of tokens to train on, drawn at random."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,51 +67,3 @@ class Windows:
         # The block is a high word of the counter, so that no block's stream runs into another's.
         generator = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, block, 0]))
         return generator.integers(0, len(self.split.tokens) - self.length + 1, size=_STARTS_PER_BLOCK)
-
-
-@dataclass(frozen=True)
-class DocumentWindow:
-    """A window inside one document, preceded by its document mark, for evaluation.
-
-    Attributes:
-        document: The document's index in its split.
-        start: Where the window begins in the split's tokens.
-        tokens: int64 `[up to length]`. The last window of a document may be shorter than the others.
-        scored: The part of `tokens` to score. It never includes the first token, which nothing precedes.
-    """
-
-    document: int
-    start: int
-    tokens: NDArray[np.int64]
-    scored: slice
-
-
-def documents_in_windows(split: Split, length: int, overlap: int = 0) -> Iterator[DocumentWindow]:
-    """Cover every document with windows so that each of its tokens is scored exactly once.
-
-    A document's first window begins with the end of document before it, so its first token is scored too; the end of
-    document after it is not. A later window begins with the token before its first scored one, and with `overlap`
-    tokens more before that, which are context only.
-
-    Args:
-        split: The documents to cover.
-        length: The most tokens in a window.
-        overlap: Extra tokens of context from the window before, 0 to `length - 2`.
-
-    Yields:
-        The windows, in the order of the documents.
-
-    Raises:
-        ConfigError: `length` or `overlap` is out of range.
-    """
-    if length < 2 or not 0 <= overlap <= length - 2:
-        raise ConfigError(f"covering windows need length >= 2 and 0 <= overlap <= length - 2, got {length}, {overlap}")
-    for document in range(split.num_documents):
-        first, end = int(split.offsets[document]), int(split.offsets[document + 1]) - 1
-        scored_from = first
-        while scored_from < end:
-            start = max(first - 1, scored_from - 1 - overlap)
-            stop = min(start + length, end)
-            tokens = np.array(split.tokens[start:stop], dtype=np.int64)
-            yield DocumentWindow(document, start, tokens, slice(scored_from - start, stop - start))
-            scored_from = stop

@@ -18,11 +18,11 @@ from torch import Tensor
 from howfar.corpus.corpus import Corpus
 from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
-from howfar.measures.passes import Window, in_batches, sample_windows, watch
-from howfar.models.loading import tokenizer_of
+from howfar.measures.passes import sample_windows, window_length
 from howfar.positions import increments_of
 from howfar.progress import Progress
-from howfar.training.evaluation import token_losses
+from howfar.reading.reader import Reader, Reading
+from howfar.reading.windows import Window
 
 if TYPE_CHECKING:
     import polars as pl
@@ -59,7 +59,8 @@ def attention(
 
         - `increment`: the mean increment that the head's keys have.
         - `distance`: the mean attention distance.
-        - `distance of even attention`: what it were if the head attended to all earlier tokens alike.
+        - `distance of even attention`: what it would be if the head attended alike to all tokens that it may
+          attend to: all earlier ones, or those in its sliding window.
         - `rank correlation over queries`: of a query's increment with the head's distance there (Spearman).
         - `correlation over heads` and `rank correlation over heads`: of a head's mean increment with its mean distance,
           one number for the model (layer and head null) with the interval that heads, not documents, give it. Where
@@ -73,15 +74,15 @@ def attention(
     """
     import polars as pl
 
-    increments_of(model)
-    windows = sample_windows(model, tokenizer or tokenizer_of(model), texts, num_documents=num_documents, seed=seed)
-    parts, done = [], 0
-    for group in in_batches(windows, batch_size):
-        parts += _read(model, group)
-        done += len(group)
-        if progress is not None:
-            progress(done, len(windows))
     layers = increments_of(model).layer_indices
+    reader = Reader(model, tokenizer, context=window_length(model), batch_size=batch_size)
+    windows = sample_windows(reader, texts, num_documents=num_documents, seed=seed)
+    found: dict[Window, dict[str, Array]] = {}
+    for reading in reader.read(windows, "increments", "positions", "attention"):
+        found |= zip(reading.windows, _distances(reading), strict=True)
+        if progress is not None:
+            progress(len(found), len(windows))
+    parts = [found[window] for window in windows]
     documents = np.repeat(np.arange(len(parts)), [part["increment"].shape[-1] for part in parts])
     by_query = {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
     means = {name: statistics.mean(values, documents, seed=seed) for name, values in by_query.items()}
@@ -109,34 +110,34 @@ _QUANTITIES = {
 }
 
 
-@torch.no_grad()
-def _read(model: PreTrainedModel, windows: Sequence[Window]) -> list[dict[str, Array]]:
+def _distances(reading: Reading) -> list[dict[str, Array]]:
     """Each window's increments and distances by query, `[layer, head, query]`; the first token is no query."""
-    with watch(model) as (recording, weights):
-        token_losses(model, [window.tokens for window in windows])
     columns: dict[str, list[Array]] = {name: [] for name in _QUANTITIES}
-    for layer, attended in weights.items():
-        num_heads = attended.shape[1]
+    for layer, weights in reading.attention.items():
+        num_heads = weights.shape[1]
         increments, positions = (
             values[layer].double().repeat_interleave(num_heads // values[layer].shape[1], dim=1)
-            for values in (recording.increments, recording.positions)
+            for values in (reading.increments, reading.positions)
         )
-        tokens = torch.arange(attended.shape[-1], dtype=torch.float64, device=attended.device).expand_as(positions)
+        tokens = torch.arange(weights.shape[-1], dtype=torch.float64, device=weights.device).expand_as(positions)
         columns["increment"].append(increments.cpu().numpy())
         for unit, places in (("tokens", tokens), ("positions", positions)):
-            columns[unit].append((places - _looked_at(attended, places)).cpu().numpy())
-            so_far = torch.arange(1, places.shape[-1] + 1, device=places.device)
-            columns[f"even_{unit}"].append((places - places.cumsum(dim=-1) / so_far).cpu().numpy())
+            columns[unit].append((places - _looked_at(weights, places)).cpu().numpy())
+            columns[f"even_{unit}"].append((places - _looked_at(reading.visible[layer], places)).cpu().numpy())
     stacked = {name: np.stack(values, axis=1) for name, values in columns.items()}
     return [
-        {name: values[row][..., 1 : len(window.tokens)] for name, values in stacked.items()}
-        for row, window in enumerate(windows)
+        {name: values[row][..., 1 : len(window)] for name, values in stacked.items()}
+        for row, window in enumerate(reading.windows)
     ]
 
 
 def _looked_at(weights: Tensor, places: Tensor) -> Tensor:
-    """The mean place of the keys that each query attends to; `[window, head, query]`."""
-    return torch.einsum("bhqk,bhk->bhq", weights.double(), places)
+    """The mean place of the keys that each query attends to; `[window, head, query]`.
+
+    Weights need not add up to 1: attention sinks take a share that goes to no key.
+    """
+    weights = weights.double()
+    return torch.einsum("bhqk,bhk->bhq", weights, places) / weights.sum(dim=-1)
 
 
 def _interval(estimate: statistics.Estimate) -> dict[str, Any]:

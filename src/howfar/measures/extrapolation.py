@@ -17,19 +17,17 @@ from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError
 from howfar.measures import statistics
 from howfar.measures.documents import documents_of
-from howfar.measures.passes import Window, byte_lengths, check_vocabulary, in_batches
-from howfar.models.loading import tokenizer_of
+from howfar.measures.passes import byte_lengths, check_vocabulary
 from howfar.progress import Progress
-from howfar.reading.marks import document_mark
+from howfar.reading.reader import Reader
+from howfar.reading.windows import Window
 from howfar.text.spans import byte_spans_of_tokens
-from howfar.training.evaluation import token_losses
 
 if TYPE_CHECKING:
     import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 FACTORS = (1, 2, 4, 8)
-TOKENS_AT_ONCE = 8192
 
 
 def extrapolation(
@@ -66,21 +64,21 @@ def extrapolation(
     """
     if not factors or min(factors) < 1 or list(factors) != sorted(set(factors)):
         raise ConfigError(f"factors are {list(factors)}; they must be ascending whole numbers, such as {list(FACTORS)}")
-    tokenizer = tokenizer or tokenizer_of(model)
     length = training_length or int(model.config.max_position_embeddings)
-    windows = _pack(texts, tokenizer, max(factors) * length, num_windows)
+    reader = Reader(model, tokenizer, context=max(factors) * length)
+    windows = _pack(reader, texts, num_windows)
     sources = np.array([source for source, own in windows.items() for _ in own])
     everything = [window for own in windows.values() for window in own]
     if not everything:
         needed = max(factors) * length
         return _table([{"source": "all", "note": f"not measurable: no source has {needed} tokens"}])
-    check_vocabulary(model, everything)
-    lengths = byte_lengths(tokenizer)
-    lengths[document_mark(tokenizer)] = 0
+    check_vocabulary(reader, everything)
+    lengths = byte_lengths(reader.tokenizer)
+    lengths[reader.mark] = 0
     blocks = {}
     for number, factor in enumerate(factors):
         shorter = [Window(window.document, window.tokens[-factor * length :]) for window in everything]
-        blocks[factor] = _by_block(model, shorter, lengths, length // 2)
+        blocks[factor] = _by_block(reader, shorter, lengths, length // 2)
         if progress is not None:
             progress(number + 1, len(factors))
     rows: list[dict[str, Any]] = []
@@ -99,38 +97,34 @@ def _table(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema)
 
 
-def _pack(
-    texts: Corpus | Iterable[str], tokenizer: PreTrainedTokenizerBase, num_tokens: int, num_windows: int
-) -> dict[str, list[Window]]:
+def _pack(reader: Reader, texts: Corpus | Iterable[str], num_windows: int) -> dict[str, list[Window]]:
     """Windows of whole documents by source, each as long as asked for; what does not fill one is left out."""
-    mark = document_mark(tokenizer)
+    num_tokens = reader.context
     windows: dict[str, list[Window]] = {}
     unfinished: dict[str, list[NDArray[np.int64]]] = {}
-    for document in documents_of(texts, tokenizer):
+    for document in documents_of(texts, reader.tokenizer):
         own = windows.setdefault(document.source, [])
         if len(own) == num_windows or not document.text:
             continue
         parts = unfinished.setdefault(document.source, [])
         # Text beyond the window need not be tokenized.
-        tokens = byte_spans_of_tokens(tokenizer, document.text[: 8 * num_tokens]).token_ids
-        parts.append(np.append(mark, tokens))
+        tokens = byte_spans_of_tokens(reader.tokenizer, document.text[: 8 * num_tokens]).token_ids
+        parts.append(np.append(reader.mark, tokens))
         if sum(map(len, parts)) >= num_tokens:
             own.append(Window(document.number, np.concatenate(parts)[:num_tokens]))
             parts.clear()
     return windows
 
 
-def _by_block(
-    model: PreTrainedModel, windows: Sequence[Window], lengths: NDArray[np.int64], block: int
-) -> NDArray[np.float64]:
+def _by_block(reader: Reader, windows: Sequence[Window], lengths: NDArray[np.int64], block: int) -> NDArray[np.float64]:
     """Nats and bytes of each window's blocks of tokens; `[2, block, window]`."""
     sums = []
-    for group in in_batches(windows, max(1, TOKENS_AT_ONCE // len(windows[0].tokens))):
-        tokens = np.stack([window.tokens for window in group])
+    for reading in reader.read(windows, "losses"):  # in their order, for they are of one length
+        tokens = np.stack([window.tokens for window in reading.windows])
         # The first token of a window is not predicted, and predicting that a document ends predicts no byte.
         num_bytes = lengths[tokens]
         num_bytes[:, 0] = 0
-        losses = np.pad(token_losses(model, list(tokens)).double().numpy(), ((0, 0), (1, 0)))
+        losses = reading.surprisal_nats.double().cpu().numpy()
         both = np.stack([np.where(num_bytes > 0, losses, 0.0), num_bytes])
         sums.append(np.add.reduceat(both, np.arange(0, tokens.shape[1], block), axis=-1))
     return np.moveaxis(np.concatenate(sums, axis=1), 1, 2)

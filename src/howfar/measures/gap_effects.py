@@ -13,10 +13,10 @@ from torch.nn import functional as F
 
 from howfar.errors import NotMeasurableError
 from howfar.measures.passes import window_length
-from howfar.models.loading import tokenizer_of
 from howfar.positions import increments_of, override
 from howfar.progress import Progress
-from howfar.reading.marks import document_mark
+from howfar.reading.reader import Reader
+from howfar.reading.windows import Window
 from howfar.text.spans import byte_spans_of_tokens
 
 if TYPE_CHECKING:
@@ -82,49 +82,37 @@ def gap_effects(
         NoIncrementsError: The model has no increments.
         NotMeasurableError: The text is empty or longer than a window.
     """
-    increments = increments_of(model)
-    tokenizer = tokenizer or tokenizer_of(model)
-    spans = byte_spans_of_tokens(tokenizer, text)
-    num_tokens, longest = len(spans.token_ids), window_length(model) - 1
+    increments_of(model)
+    reader = Reader(model, tokenizer, context=window_length(model))
+    spans = byte_spans_of_tokens(reader.tokenizer, text)
+    num_tokens, longest = len(spans.token_ids), reader.context - 1
     if not 1 <= num_tokens <= longest:
         raise NotMeasurableError(f"the text has {num_tokens} tokens; give 1 to {longest}")
-    tokens = torch.from_numpy(np.append(document_mark(tokenizer), spans.token_ids)).to(model.device)
-    num_heads = increments.networks[0].get_parameter("output.weight").shape[0]
-    effects = np.zeros((len(increments.layer_indices), num_heads, num_tokens, num_tokens), dtype=np.float32)
-    was_training = model.training
-    model.eval()
-    try:
-        for start in range(0, num_tokens, batch_size):
-            predicted = torch.arange(start, min(start + batch_size, num_tokens), device=model.device)
-            found = _differentiate(model, increments.layer_indices, num_heads, tokens, predicted)
-            effects[:, :, predicted.cpu().numpy()] = found[..., 1:].cpu().numpy()
-            if progress is not None:
-                progress(int(predicted[-1]) + 1, num_tokens)
-    finally:
-        model.train(was_training)
+    window = Window(0, np.append(reader.mark, spans.token_ids))
+    effects = np.zeros((len(reader.layers), reader.num_heads, num_tokens, num_tokens), dtype=np.float32)
+    for start in range(0, num_tokens, batch_size):
+        predicted = np.arange(start, min(start + batch_size, num_tokens))
+        effects[:, :, predicted] = _differentiate(reader, window, predicted)[..., 1:].cpu().numpy()
+        if progress is not None:
+            progress(int(predicted[-1]) + 1, num_tokens)
     data = text.encode()
     pieces = tuple(_readable(data[start:end]) for start, end in spans.byte_spans.tolist())
-    return GapEffects(pieces, increments.layer_indices, effects)
+    return GapEffects(pieces, reader.layers, effects)
 
 
-def _differentiate(
-    model: PreTrainedModel, layers: tuple[int, ...], num_heads: int, tokens: Tensor, predicted: Tensor
-) -> Tensor:
+def _differentiate(reader: Reader, window: Window, predicted: NDArray[np.int64]) -> Tensor:
     """Derivatives of some tokens' losses; `[layer, head, predicted, token]`.
 
     Every row of the batch is the same text with increments of its own, so that one backward pass of the sum over rows,
     in each of which another token's loss is taken, gives every loss's derivatives.
     """
-    rows = tokens.expand(len(predicted), -1)
-    moves = {
-        layer: torch.zeros(len(predicted), num_heads, len(tokens), device=tokens.device, requires_grad=True)
-        for layer in layers
-    }
-    with torch.enable_grad(), override(model, lambda layer, own: own + moves[layer]):
-        logits = model(input_ids=rows, use_cache=False).logits
-        chosen = logits[torch.arange(len(predicted)), predicted].float()
-        loss = F.cross_entropy(chosen, tokens[1:][predicted], reduction="sum")
-        derivatives = torch.autograd.grad(loss, list(moves.values()))
+    size = (len(predicted), reader.num_heads, len(window))
+    moves = {layer: torch.zeros(size, device=reader.device, requires_grad=True) for layer in reader.layers}
+    with override(reader.model, lambda layer, own: own + moves[layer]):
+        reading = reader.read_together([window] * len(predicted), predict_at=predicted.tolist(), gradients=True)
+    following = torch.from_numpy(window.tokens[predicted + 1]).to(reading.predictions.device)
+    loss = F.nll_loss(reading.predictions, following, reduction="sum")
+    derivatives = torch.autograd.grad(loss, list(moves.values()))
     return torch.stack([derivative.transpose(0, 1) for derivative in derivatives])
 
 

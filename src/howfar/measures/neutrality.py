@@ -20,9 +20,8 @@ from howfar.corpus.corpus import Corpus
 from howfar.errors import CheckpointError, NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.documents import Document, documents_of, spread_documents
-from howfar.models.loading import tokenizer_of
 from howfar.progress import Progress
-from howfar.reading import trace_many
+from howfar.reading.reader import Reader
 from howfar.training.checkpoints import read_record
 
 if TYPE_CHECKING:
@@ -158,12 +157,13 @@ def _losses(
     documents: Sequence[Document],
     read: Callable[[], None],
 ) -> Losses:
-    texts = [document.text for document in documents]
-    nats = np.empty(len(texts))
-    for number, trace in enumerate(trace_many(model, texts, tokenizer or tokenizer_of(model))):
-        nats[number] = trace.surprisal_nats.sum(dtype=np.float64)
+    reader = Reader(model, tokenizer)
+    tokens = (reader.tokenize(document.text).tokens for document in documents)
+    nats = np.empty(len(documents))
+    for number, (of_document, _) in enumerate(reader.nats_of(tokens)):
+        nats[number] = of_document
         read()
-    num_bytes = np.array([len(text.encode()) for text in texts], dtype=np.float64)
+    num_bytes = np.array([len(document.text.encode()) for document in documents], dtype=np.float64)
     return Losses(nats, num_bytes, np.array([document.source for document in documents]))
 
 

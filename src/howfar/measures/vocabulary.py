@@ -10,19 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
 from howfar.models.grafts import training_counts
 from howfar.models.loading import tokenizer_of
-from howfar.positions import increments_of, record
+from howfar.positions import increments_of
+from howfar.reading.reader import Reader
+from howfar.reading.windows import Window
 from howfar.text.classes import ByteClass, classes_of_bytes
 from howfar.text.spans import token_bytes
 from howfar.text.subword_classes import SubwordClass, classes_of_subword_vocabulary
@@ -163,7 +163,6 @@ def agreement(tables: Mapping[str, pl.DataFrame], *, min_count: int = 5) -> pl.D
     return pl.DataFrame(rows)
 
 
-@torch.no_grad()
 def vocabulary_increments(model: PreTrainedModel, num_tokens: int, *, batch_size: int = 4096) -> NDArray[np.float32]:
     """The first layer's increments for each of the first so many tokens of the vocabulary.
 
@@ -185,27 +184,13 @@ def vocabulary_increments(model: PreTrainedModel, num_tokens: int, *, batch_size
         raise NotMeasurableError(
             f"the first layer with increments is layer {first}, where they depend on the text; measure them on a text"
         )
-    parts = []
-    # Nothing behind the first layer matters, so the pass is broken off there.
-    stop = increments.layers[first].register_forward_pre_hook(_break_off)
-    try:
-        for tokens in torch.arange(num_tokens, device=model.device).split(batch_size):
-            with record(model) as recording:
-                try:
-                    increments.decoder(input_ids=tokens[:, None], use_cache=False)
-                except _BrokenOff:
-                    parts.append(recording.increments[first][:, :, 0].T.float().cpu().numpy())
-    finally:
-        stop.remove()
+    reader, parts = Reader(model), []
+    for start in range(0, num_tokens, batch_size):
+        stop = min(start + batch_size, num_tokens)
+        alone = [Window(token, np.array([token])) for token in range(start, stop)]
+        reading = reader.read_together(alone, "increments", until=first)
+        parts.append(reading.increments[first][:, :, 0].T.float().cpu().numpy())
     return np.concatenate(parts, axis=1)
-
-
-class _BrokenOff(Exception):  # noqa: N818
-    """All that was asked of a forward pass is known."""
-
-
-def _break_off(layer: nn.Module, args: tuple[Any, ...]) -> None:
-    raise _BrokenOff
 
 
 def _counts(model: PreTrainedModel, corpus: Corpus | None, size: int) -> NDArray[np.int64] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from transformers import PreTrainedModel
 
 from howfar.errors import UnsupportedModelError
 from howfar.positions.config import Angles
+from howfar.positions.mode import evaluation_mode
 from howfar.positions.rotation import Rotation, rotation_of
 from howfar.positions.shapes import Float
 
@@ -71,33 +73,31 @@ def probe(decoder: Decoder) -> Probe:
     if device.type == "meta":
         return Probe(None, list(range(len(decoder.layers))))
     token_ids = torch.arange(NUM_PROBE_TOKENS, device=device) % module.config.vocab_size
-    in_training = [part for part in module.modules() if part.training]
-    with _Watch() as watch:
+    with evaluation_mode(module), _Watch() as watch:
         hooks = [
             layer.register_forward_pre_hook(partial(watch.hand_over, index), with_kwargs=True)
             for index, layer in enumerate(decoder.layers)
         ]
         try:
-            output = module.eval()(input_ids=token_ids[None], use_cache=False, return_dict=True).last_hidden_state
+            output = module(input_ids=token_ids[None], use_cache=False, return_dict=True).last_hidden_state
         finally:
             for hook in hooks:
                 hook.remove()
-            for part in in_training:
-                part.training = True
     return Probe(output, sorted(watch.used))
 
 
 class _Watch(TorchFunctionMode):
-    """Hands each layer cosines of its own and notes which of them are given to any torch function."""
+    """Hands each layer cosines of its own and notes which of them are given to any torch function, in its thread."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.thread = threading.get_ident()
         self.cosines: dict[int, Tensor] = {}
         self.used: set[int] = set()
 
     def hand_over(self, index: int, layer: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
         """Forward pre-hook of decoder layer `index`."""
-        if isinstance(kwargs.get("position_embeddings"), tuple):
+        if threading.get_ident() == self.thread and isinstance(kwargs.get("position_embeddings"), tuple):
             cos, sin = kwargs["position_embeddings"]
             self.cosines[index] = cos.clone()
             kwargs = {**kwargs, "position_embeddings": (self.cosines[index], sin)}

@@ -61,8 +61,10 @@ def inner_model(model: nn.Module) -> PreTrainedModel | None:
         if not isinstance(inner, nn.Module):
             return None
         model = inner
-    replaced = "forward" in vars(model) and not hasattr(model, "_hf_hook")  # Accelerate's hooks are on the parts too
-    return None if replaced or model.base_model_prefix not in model._modules else model
+    # What is done around the whole model is done to all of its logits. Accelerate's hooks are around its parts too.
+    replaced = "forward" in vars(model) and not hasattr(model, "_hf_hook")
+    hooked = model._forward_pre_hooks or model._forward_hooks
+    return None if replaced or hooked or model.base_model_prefix not in model._modules else model
 
 
 class _StandIn(nn.Module):

@@ -18,22 +18,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from howfar.errors import NoIncrementsError, TextError
 from howfar.models.loading import tokenizer_of
 from howfar.positions import IncrementConfig, Increments, increments_of, record
 from howfar.positions.decoder import find_decoder, probe
+from howfar.positions.mode import evaluation_mode
 from howfar.positions.shapes import Float
 from howfar.reading.head import after, inner_model, logits_of_parts, stretches, surprisal_and_entropy
 from howfar.reading.marks import document_mark
-from howfar.reading.mode import evaluation_mode
-from howfar.reading.watch import watch
+from howfar.reading.watch import ends_at, watch
 from howfar.reading.windows import Window, batches, check_windows, cover, pools, real_tokens, side_by_side
 from howfar.text.spans import byte_spans_of_tokens
 
@@ -119,7 +119,7 @@ class Reader:
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: PreTrainedModel | nn.Module,
         tokenizer: PreTrainedTokenizerBase | None = None,
         *,
         context: int | None = None,
@@ -127,7 +127,7 @@ class Reader:
         batch_size: int | None = None,
         mark: int | str | None = None,
     ) -> None:
-        self.model = model
+        self.model = cast("PreTrainedModel", model)
         self._tokenizer, self._mark = tokenizer, mark
         self.context = self.longest if context is None else context
         self.overlap = max(1, self.context // 6) if overlap is None else overlap
@@ -241,7 +241,12 @@ class Reader:
                 yield self.read_together(batch[begin : begin + size], *keep)
 
     def read_together(
-        self, windows: Sequence[Window], *keep: Kept, predict_at: Sequence[int] | None = None, gradients: bool = False
+        self,
+        windows: Sequence[Window],
+        *keep: Kept,
+        predict_at: Sequence[int] | None = None,
+        until: int | None = None,
+        gradients: bool = False,
     ) -> Reading:
         """Read windows as one batch.
 
@@ -249,6 +254,7 @@ class Reader:
             windows: Any windows.
             *keep: What to keep.
             predict_at: A place in each window; what the model predicts after it is kept as `predictions`.
+            until: The layer after whose increments nothing more is asked for; the pass ends there.
             gradients: Whether increments, positions and predictions stay part of the autograd graph.
 
         Raises:
@@ -256,12 +262,16 @@ class Reader:
         """
         tokens = side_by_side(windows).to(self.device)
         with ExitStack() as stack:
+            # What a model in training computes and keeps (scaled frequencies) must not be an inference tensor.
+            no_gradients = torch.no_grad() if self.model.training else torch.inference_mode()
+            stack.enter_context(torch.enable_grad() if gradients else no_gradients)
             stack.enter_context(evaluation_mode(self.model))
-            stack.enter_context(torch.enable_grad() if gradients else torch.inference_mode())
             found: dict[str, Any] = self._placed(stack, tokens, keep)
             if {"attention", "residuals"} & set(keep):
                 kinds: dict[str, bool] = {kind: kind in keep for kind in ("attention", "residuals")}
                 found |= vars(stack.enter_context(watch(self.model, self.layers, **kinds)))
+            if until is not None:
+                stack.enter_context(ends_at(self.model, until))
             found |= self._predicted(tokens, windows, "losses" in keep, predict_at)
         return Reading(windows, **found)
 
@@ -279,7 +289,7 @@ class Reader:
         for pool in pools(documents, len, POOL * self.max_tokens):
             windows = []
             for place, tokens in enumerate(pool):
-                for window in self.cover(tokens, place):
+                for window in self.cover(tokens, place) if len(tokens) > 1 else ():
                     if not number % every:
                         windows.append(window)
                     number += 1

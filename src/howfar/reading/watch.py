@@ -63,10 +63,31 @@ def watch(model: nn.Module, layers: tuple[int, ...], *, attention: bool, residua
         yield watched
 
 
+@contextmanager
+def ends_at(model: nn.Module, layer: int) -> Iterator[None]:
+    """Let the forward pass in a block end when it comes to a layer, whose increments are known then; and the block."""
+
+    def end(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        raise _EndOfPass
+
+    handle = _hook(find_decoder(model).layers[layer].register_forward_pre_hook, end)
+    try:
+        yield
+    except _EndOfPass:
+        pass
+    finally:
+        handle.remove()
+
+
+class _EndOfPass(Exception):  # noqa: N818
+    """All that was asked of a forward pass is known."""
+
+
 def _hook(register: Callable[..., RemovableHandle], function: Callable[..., None]) -> RemovableHandle:
     """Register a hook that acts in this thread only."""
     thread = threading.get_ident()
 
+    # Another thread may come by before PyTorch has noted that the hook takes keyword arguments.
     def hook(*args: Any) -> None:
         if threading.get_ident() == thread:
             function(*args)
@@ -139,8 +160,8 @@ def _weights(
     key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
     scores = query @ key.transpose(-1, -2) * (query.shape[-1] ** -0.5 if scale is None else scale)
     if is_causal:
-        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
-    visible = _visible(attn_mask, scores) if attn_mask is not None else torch.ones_like(scores[:1, :1]).bool()
+        attn_mask = torch.ones_like(scores[:1, :1], dtype=torch.bool).tril()
+    visible = torch.ones_like(scores[:1, :1], dtype=torch.bool) if attn_mask is None else _visible(attn_mask, scores)
     lowest = torch.finfo(scores.dtype).min
     if attn_mask is not None and attn_mask.dtype != torch.bool:
         scores = scores + attn_mask
@@ -151,7 +172,7 @@ def _weights(
 def _visible(mask: Any, weights: Tensor) -> Tensor:
     """Which keys a query may attend to, from a mask that is boolean or added to scores; causal where there is none."""
     if not isinstance(mask, Tensor):
-        return torch.ones_like(weights[:1, :1]).bool().tril()
+        return torch.ones_like(weights[:1, :1], dtype=torch.bool).tril()
     visible = mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
     return visible[..., : weights.shape[-1]]
 

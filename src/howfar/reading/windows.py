@@ -81,6 +81,11 @@ def cover(tokens: NDArray[np.int64], context: int, overlap: int, document: int =
     return windows
 
 
+def num_windows(num_tokens: NDArray[np.int64], context: int, overlap: int) -> NDArray[np.int64]:
+    """How many windows cover documents of so many tokens, the marks before them included; `[document]`."""
+    return 1 + np.maximum(0, -(-(num_tokens - context) // (context - overlap)))
+
+
 def batches(windows: Iterable[Window], max_tokens: int) -> Iterator[list[Window]]:
     """Group windows of similar length, the longest first.
 

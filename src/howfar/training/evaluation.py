@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from howfar.corpus.corpus import Split
-from howfar.corpus.windows import DocumentWindow, documents_in_windows
 from howfar.errors import CorpusError
+from howfar.reading.reader import Reader
+from howfar.reading.windows import num_windows
 
 
 @dataclass(frozen=True)
@@ -63,69 +60,44 @@ class DocumentLosses:
 
 
 def document_losses(
-    model: nn.Module, split: Split, *, length: int, batch_size: int = 16, max_windows: int | None = None
+    model: nn.Module,
+    split: Split,
+    *,
+    length: int,
+    mark: int | None = None,
+    batch_size: int | None = None,
+    max_windows: int | None = None,
 ) -> DocumentLosses:
     """Evaluate a model on documents; each of their tokens is scored exactly once.
+
+    The windows are those of `howfar.trace`, so the loss is the sum of a trace's surprisals.
 
     Args:
         model: A causal language model.
         split: The documents, usually a corpus's `held_out`.
-        length: Tokens in a window; later windows of a document begin with half a window of context.
-        batch_size: Windows at a time.
+        length: Tokens in a window; a later window of a document begins with a sixth of that as context.
+        mark: Token id of what stands before a document; the corpus's end of document where None.
+        batch_size: Windows at a time; chosen by size where None.
         max_windows: For a glance: at most so many windows, evenly spread over all documents. None for all.
 
     Raises:
         CorpusError: There is nothing to evaluate on.
     """
-    nats = np.zeros(split.num_documents)
-    num_scored = np.zeros(split.num_documents, dtype=np.int64)
-    windows: Iterable[DocumentWindow] = documents_in_windows(split, length, overlap=length // 2)
+    reader = Reader(model, context=length, batch_size=batch_size)
+    offsets = np.asarray(split.offsets, dtype=np.int64)
+    num_tokens = np.diff(offsets) - 1
+    every = 1
     if max_windows is not None:
-        total = sum(1 for _ in documents_in_windows(split, length, overlap=length // 2))
-        windows = islice(windows, 0, None, max(1, -(-total // max_windows)))
-    for batch in _batches(iter(windows), batch_size):
-        for window, loss in zip(batch, token_losses(model, [w.tokens for w in batch]), strict=True):
-            scored = loss[window.scored.start - 1 : window.scored.stop - 1]
-            nats[window.document] += float(scored.double().sum())
-            num_scored[window.document] += len(scored)
+        every = max(1, -(-int(num_windows(num_tokens + 1, length, reader.overlap).sum()) // max_windows))
+    documents = (
+        np.append(split.tokens[first - 1] if mark is None else mark, split.document(number)).astype(np.int64)
+        for number, first in enumerate(offsets[:-1])
+    )
+    losses = np.array(list(reader.nats_of(documents, every=every))).reshape(-1, 2)
+    nats, num_scored = losses.T
     seen = num_scored > 0
     if not seen.any():
         raise CorpusError("the corpus has no held-out documents to evaluate on; build it with some held out")
     # Of a document that is scored in part, as many bytes count as its tokens have on average.
-    starts = np.asarray(split.offsets, dtype=np.int64)
-    num_tokens = starts[1:] - starts[:-1] - 1
     num_bytes = split.num_bytes[seen] * num_scored[seen] / num_tokens[seen]
     return DocumentLosses(nats[seen], num_bytes, np.asarray(split.sources, dtype=np.int64)[seen], split.source_names)
-
-
-@torch.no_grad()
-def token_losses(model: nn.Module, windows: list[NDArray[np.int64]]) -> Tensor:
-    """Loss of every token given those before it in its window, in nats.
-
-    Args:
-        model: A causal language model; its training mode is restored afterwards.
-        windows: Token ids, of any lengths.
-
-    Returns:
-        float32 `[window, longest - 1]`: entry t is the loss of token t + 1; zeros behind a shorter window's end.
-    """
-    longest = max(len(window) for window in windows)
-    tokens = torch.zeros(len(windows), longest, dtype=torch.long)
-    real = torch.zeros(len(windows), longest, dtype=torch.bool)
-    for row, window in enumerate(windows):
-        tokens[row, : len(window)] = torch.from_numpy(window)
-        real[row, : len(window)] = True
-    device = next(model.parameters()).device
-    tokens, real = tokens.to(device), real.to(device)
-    was_training = model.training
-    model.eval()
-    # Padding stands behind the text, where causal attention never looks, so it needs no mask.
-    logits = model(input_ids=tokens, use_cache=False).logits
-    model.train(was_training)
-    losses = F.cross_entropy(logits[:, :-1].float().transpose(1, 2), tokens[:, 1:], reduction="none")
-    return losses.masked_fill(~real[:, 1:], 0).cpu()
-
-
-def _batches(windows: Iterator[DocumentWindow], size: int) -> Iterator[list[DocumentWindow]]:
-    while batch := list(islice(windows, size)):
-        yield batch

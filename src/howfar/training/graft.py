@@ -28,6 +28,7 @@ from howfar.models.grafts import GRAFT_FILE, read_description, remember_base
 from howfar.models.lora import add_lora
 from howfar.models.pretrained import is_gguf, load_pretrained, load_tokenizer
 from howfar.positions import attach
+from howfar.reading.marks import document_mark
 from howfar.training.checkpoints import check_folder, read_record, write_record
 from howfar.training.evaluation import document_losses
 from howfar.training.graft_recipe import GraftRecipe
@@ -156,7 +157,13 @@ def _run(recipe: GraftRecipe, corpus: Corpus, output: Path, progress: bool) -> t
     before = Reading.of(model, checked)
     base_loss = None
     if corpus.held_out.num_documents and recipe.increments is not None:
-        losses = document_losses(model, corpus.held_out, length=recipe.context, max_windows=recipe.held_out_windows)
+        losses = document_losses(
+            model,
+            corpus.held_out,
+            length=recipe.context,
+            mark=document_mark(tokenizer),
+            max_windows=recipe.held_out_windows,
+        )
         base_loss = losses.summary()
     set_seed(recipe.seed)
     _make_trainable(model, recipe)

@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from howfar.errors import IdentityError
+from howfar.positions.mode import evaluation_mode
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,14 @@ class Reading:
     @classmethod
     @torch.no_grad()
     def of(cls, model: PreTrainedModel, input_ids: Tensor) -> Reading:
-        """Run a model, in eval mode.
+        """Run a model in evaluation mode.
 
         Args:
             model: Any causal language model.
             input_ids: `[window, token]`.
         """
-        output = model.eval()(input_ids=input_ids, labels=input_ids, output_hidden_states=True, use_cache=False)
+        with evaluation_mode(model):
+            output = model(input_ids=input_ids, labels=input_ids, output_hidden_states=True, use_cache=False)
         return cls(output.loss.item(), output.hidden_states)
 
 

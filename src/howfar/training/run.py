@@ -17,6 +17,7 @@ from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, CorpusError, HowFarError, OutputError
 from howfar.models.manifest import write_manifest
 from howfar.models.modeling import HowFarForCausalLM
+from howfar.reading.marks import document_mark
 from howfar.text.tokenizer import byte_tokenizer
 from howfar.training.attention import maskless_attention
 from howfar.training.checkpoints import (
@@ -221,7 +222,11 @@ def _finish(trainer: IncrementTrainer, output: Path, max_held_out_windows: int |
     trainer.facts["step"] = trainer.state.global_step
     if trainer.is_world_process_zero() and trainer.corpus.held_out.num_documents:
         losses = document_losses(
-            model, trainer.corpus.held_out, length=trainer.length, max_windows=max_held_out_windows
+            model,
+            trainer.corpus.held_out,
+            length=trainer.length,
+            mark=document_mark(trainer.processing_class),
+            max_windows=max_held_out_windows,
         )
         trainer.facts["held_out"] = losses.summary()
     partial = output / ".partial"

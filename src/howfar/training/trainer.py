@@ -16,7 +16,9 @@ from transformers.trainer_utils import rotate_checkpoints
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import CheckpointError, NoIncrementsError, OutputError
-from howfar.positions import increments_of, record
+from howfar.positions import increments_of
+from howfar.reading.reader import Reader
+from howfar.reading.windows import Window
 from howfar.training.checkpoints import write_record
 from howfar.training.evaluation import document_losses
 
@@ -179,13 +181,10 @@ def increment_statistics(model: nn.Module, input_ids: Tensor) -> dict[str, float
         config = increments_of(model).config
     except NoIncrementsError:
         return {}
-    was_training = model.training
-    model.eval()
-    with record(model) as recording:
-        model(input_ids=input_ids, use_cache=False)
-    model.train(was_training)
+    windows = [Window(number, tokens) for number, tokens in enumerate(input_ids.cpu().numpy())]
+    reading = Reader(model, context=input_ids.shape[1]).read_together(windows, "increments")
     statistics: dict[str, Tensor] = {}
-    for layer, increments in recording.increments.items():
+    for layer, increments in reading.increments.items():
         statistics[f"increment_mean/layer_{layer}"] = increments.mean()
         statistics[f"increment_std/layer_{layer}"] = increments.std()
         if config.bound == "sigmoid":

@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from howfar.corpus.windows import Windows, documents_in_windows
+from howfar.corpus.windows import Windows
 from howfar.errors import ConfigError, CorpusError
 
 
@@ -61,26 +61,3 @@ def test_windows_out_of_range_are_refused(corpus, change):
 def test_a_split_shorter_than_a_window_is_refused(corpus):
     with pytest.raises(CorpusError, match="the held_out split has 83 tokens, one window needs 84; give more text"):
         Windows(corpus.held_out, length=84, seed=0, num_windows=1)
-
-
-@pytest.mark.parametrize(("length", "overlap"), [(2, 0), (7, 0), (7, 5), (16, 4), (500, 0)])
-def test_covering_windows_score_every_token_of_every_document_once(corpus, length, overlap):
-    split = corpus.held_out
-    scored = np.zeros(len(split.tokens), dtype=int)
-    for window in documents_in_windows(split, length, overlap):
-        assert 2 <= len(window.tokens) <= length
-        assert window.tokens.tolist() == split.tokens[window.start : window.start + len(window.tokens)].tolist()
-        first, end = split.offsets[window.document], split.offsets[window.document + 1] - 1
-        assert first - 1 <= window.start
-        assert window.start + len(window.tokens) <= end
-        new = np.arange(len(window.tokens))[window.scored] + window.start
-        assert new[0] - window.start == min(1 + overlap, new[0] - (first - 1))  # as much context as was asked for
-        scored[new] += 1
-    is_document = split.tokens != 256
-    assert (scored == is_document).all()
-
-
-@pytest.mark.parametrize(("length", "overlap"), [(1, 0), (8, 7), (8, -1)])
-def test_covering_windows_out_of_range_are_refused(corpus, length, overlap):
-    with pytest.raises(ConfigError, match="0 <= overlap <= length - 2"):
-        list(documents_in_windows(corpus.held_out, length, overlap))

@@ -9,8 +9,8 @@ from howfar.measures.gap_effects import gap_effects
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.positions import override
-from howfar.training.evaluation import token_losses
 from support.copying import LAG, copying_model, repeating_texts
+from support.losses import token_losses
 
 TEXT = repeating_texts(1)[0][:14]
 

@@ -11,7 +11,10 @@ import torch
 from howfar.corpus.corpus import Corpus
 from howfar.errors import NotMeasurableError
 from howfar.measures.neutrality import check_paired, neutrality
+from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
+from howfar.reading import trace
+from howfar.training.evaluation import document_losses
 from support.copying import copying_model, repeating_texts
 
 TEXTS = repeating_texts(12, length=40)
@@ -135,3 +138,22 @@ def test_refuses_what_is_no_pair(tmp_path: Path, changed: dict[str, Any], messag
 def test_refuses_unequal_numbers_of_models() -> None:
     with pytest.raises(NotMeasurableError, match="1 models cannot be paired with 2 plain ones"):
         neutrality([copying_model()], {"plain": [copying_model()] * 2}, TEXTS)
+
+
+@pytest.mark.parametrize("increments", [None, {"start": "random"}])
+def test_the_loss_is_that_of_a_model_card_and_of_a_trace(
+    make_corpus: Callable[..., Corpus], increments: dict[str, Any] | None
+) -> None:
+    torch.manual_seed(0)
+    size = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = HowFarConfig(**size, max_position_embeddings=48, initializer_range=0.4, increments=increments)
+    model = HowFarForCausalLM(config).eval()
+    english = [f"{number} roads diverged in a yellow wood, " * (number % 5 + 1) for number in range(12)]
+    chinese = [f"{number}条路" * (5 * number + 1) for number in range(11)]
+    corpus = make_corpus(en=(["x"], english), zh=(["y"], chinese))
+    card = document_losses(model, corpus.held_out, length=48)
+    table = neutrality([model], {"itself": [model]}, corpus)
+    losses = dict(table.filter(pl.col("pair") == 0).select("source", "model").iter_rows())
+    assert losses == {"all": card.nats_per_byte, **card.nats_per_byte_by_source()}
+    traced = trace(model, english[4])
+    assert traced.surprisal_nats.sum(dtype="float64") == pytest.approx(card.nats[4], rel=1e-6)

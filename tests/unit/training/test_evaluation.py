@@ -10,7 +10,7 @@ from howfar.corpus.corpus import Corpus, Split
 from howfar.errors import CorpusError
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.training.evaluation import DocumentLosses, document_losses, token_losses
+from howfar.training.evaluation import DocumentLosses, document_losses
 
 LENGTH = 32
 
@@ -21,9 +21,13 @@ class Uniform(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
+        self.embeddings = nn.Embedding(257, 1)
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        return self.embeddings
 
     def forward(self, input_ids: Tensor, **_: object) -> SimpleNamespace:
-        return SimpleNamespace(logits=self.weight.expand(*input_ids.shape, 257))
+        return SimpleNamespace(logits=self.weight.expand(*input_ids.shape, 257).clone())
 
 
 def split_of(texts: list[bytes], sources: list[int], bytes_per_token: int = 1) -> Split:
@@ -68,7 +72,8 @@ def test_losses_equal_a_naive_loop(model: HowFarForCausalLM) -> None:
     for text, nats in zip(texts, losses.nats, strict=True):
         expected, scored = 0.0, 0
         while scored < len(text):
-            first = 0 if scored == 0 else scored - LENGTH // 2  # later windows: half a window of context and one more
+            # Later windows begin with a sixth of a window as context; the last one is full.
+            first = 0 if scored == 0 else min(scored + 1 - LENGTH // 6, len(text) + 1 - LENGTH)
             window = [256, *text][first : first + LENGTH]
             log_probabilities = model(torch.tensor([window])).logits[0].double().log_softmax(-1)
             for place in range(scored - first + 1, len(window)):
@@ -95,20 +100,21 @@ def test_a_glance_sees_all_sources_and_counts_what_it_scored() -> None:
     assert losses.nats_per_byte == pytest.approx(math.log(257) / 2, rel=1e-6)
 
 
-def test_windows_of_unequal_lengths_do_not_touch_each_other(model: HowFarForCausalLM) -> None:
-    windows = [np.array([256, 1, 2, 3, 4]), np.array([256, 7])]
-    together = token_losses(model, windows)
-    assert together.shape == (2, 4)
-    assert (together[1, 1:] == 0).all()
-    for row, window in enumerate(windows):
-        alone = token_losses(model, [window])[0]
-        torch.testing.assert_close(together[row, : len(window) - 1], alone, rtol=1e-5, atol=1e-6)
+def test_the_mark_before_a_document_can_be_chosen(model: HowFarForCausalLM) -> None:
+    split = split_of([b"one document"], [0])
+    usual, other = (document_losses(model, split, length=LENGTH, mark=mark).nats for mark in (None, 7))
+    assert usual == document_losses(model, split, length=LENGTH, mark=256).nats
+    assert usual != other
 
 
 def test_the_training_mode_is_restored(model: HowFarForCausalLM) -> None:
+    split = split_of([b"one document"], [0])
     for training in (True, False):
-        token_losses(model.train(training), [np.array([256, 1])])
+        model.train(training)
+        model.model.layers[0].eval()  # frozen
+        document_losses(model, split, length=LENGTH)
         assert model.training is training
+        assert not model.model.layers[0].training
 
 
 def test_a_corpus_with_nothing_held_out_is_refused(corpus: Corpus) -> None:

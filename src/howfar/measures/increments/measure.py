@@ -7,11 +7,9 @@ whole window, which no attention sees. The last one is what stands for the end o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus
@@ -19,12 +17,13 @@ from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.documents import spread_documents
 from howfar.measures.increments.class_sums import ClassSums, Spread
-from howfar.measures.passes import Window, check_vocabulary, in_batches, window_length
+from howfar.measures.passes import check_vocabulary, window_length
 from howfar.measures.token_classes import Classes, class_names, classes_of_vocabulary, classified
 from howfar.measures.vocabulary import vocabulary_increments
-from howfar.models.loading import tokenizer_of
-from howfar.positions import IncrementConfig, increments_of, record
+from howfar.positions import IncrementConfig, increments_of
 from howfar.progress import Progress
+from howfar.reading.reader import Reader, stacked
+from howfar.reading.windows import Window
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,14 +37,6 @@ NEAR_BOUND = 0.01
 """An increment within this share of its range counts as at the bound (without an upper bound, of 1 position)."""
 SATURATED = 0.5
 """The share of tokens at a bound from which on a class is said to be saturated."""
-BATCH_SIZE = 16
-
-
-@dataclass(frozen=True)
-class _ClassedWindow(Window):
-    """A window and the class of each of its tokens, `[token]`."""
-
-    classes: NDArray[np.uint8]
 
 
 def increments(
@@ -85,71 +76,63 @@ def increments(
         ConfigError: The classes are unknown, or of code where the model does not read bytes.
     """
     config = increments_of(model).config
-    tokenizer = tokenizer or tokenizer_of(model)
-    names = class_names(tokenizer, classes)
-    windows = list(_windows(model, tokenizer, texts, classes, num_documents))
-    sums = _read(model, windows, len(names), progress)
+    reader = Reader(model, tokenizer, context=window_length(model))
+    names = class_names(reader.tokenizer, classes)
+    windows = _windows(reader, texts, classes, num_documents)
+    sums = _read(reader, windows, len(names), progress)
     layers: Sequence[int | None] = (None,) if config.scope == "shared" else increments_of(model).layer_indices
     rows = list(_rows_over_text(sums, names, layers, config, seed))
     scale = sums.by_class.together.mean[0]
-    rows += _rows_over_vocabulary(model, tokenizer, classes, names, scale)
+    rows += _rows_over_vocabulary(model, reader.tokenizer, classes, names, scale)
     return _table(rows)
 
 
 def _windows(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Corpus | Iterable[str],
-    classes: Classes,
-    num_documents: int,
-) -> Iterator[_ClassedWindow]:
-    """Windows spread evenly over each document, its beginning and its end among them."""
-    documents = [d for d in spread_documents(texts, tokenizer, num_documents=num_documents) if d.text]
+    reader: Reader, texts: Corpus | Iterable[str], classes: Classes, num_documents: int
+) -> dict[Window, NDArray[np.uint8]]:
+    """Windows spread evenly over each document, from its beginning to its end, and the classes of their kept tokens.
+
+    Documents are numbered as they come. A short document's windows meet or overlap, and keep each token once.
+    """
+    documents = [d for d in spread_documents(texts, reader.tokenizer, num_documents=num_documents) if d.text]
     if len(documents) < statistics.MIN_DOCUMENTS:
         raise NotMeasurableError(
             f"{len(documents)} documents with text give no interval; give at least {statistics.MIN_DOCUMENTS}, "
             "or split the text into more"
         )
-    length = window_length(model) - 1  # each window begins with a mark
-    for document in documents:
-        tokens, of_tokens = classified(tokenizer, document.text[:MOST_CHARACTERS], classes)
+    length = reader.context - 1  # each window begins with a mark
+    windows = {}
+    for number, document in enumerate(documents):
+        tokens, of_tokens = classified(reader.tokenizer, document.text[:MOST_CHARACTERS], classes)
         num_tokens = len(tokens) - 1
-        num_windows = min(MOST_WINDOWS, max(1, num_tokens // length))
+        num_windows = min(MOST_WINDOWS, -(-num_tokens // length))
+        stop = 1
         for start in np.linspace(1, max(1, num_tokens + 1 - length), num_windows).astype(int).tolist():
-            own = slice(start, start + length)
-            yield _ClassedWindow(document.number, np.append(tokens[0], tokens[own]), of_tokens[own])
+            kept_from = max(start, stop)
+            own = tokens[start : start + length]
+            stop = start + len(own)
+            # The mark stands where the token before the window does.
+            windows[Window(number, np.append(tokens[0], own), start - 1, kept_from)] = of_tokens[kept_from:stop]
+    return windows
 
 
-@torch.inference_mode()
 def _read(
-    model: PreTrainedModel, windows: Sequence[_ClassedWindow], num_classes: int, progress: Progress | None
+    reader: Reader, windows: dict[Window, NDArray[np.uint8]], num_classes: int, progress: Progress | None
 ) -> ClassSums:
     """Sum up the increments of all windows by class and document."""
-    check_vocabulary(model, windows)
-    found = increments_of(model)
-    layers = found.layer_indices[:1] if found.config.scope == "shared" else found.layer_indices
-    numbers = {document: number for number, document in enumerate(dict.fromkeys(w.document for w in windows))}
-    sums = ClassSums.none(len(layers), found.networks[0].output.out_features, num_classes, len(numbers))
-    ordered = sorted(windows, key=lambda window: len(window.tokens))
-    done, bounds = 0, _bounds(found.config)
-    was_training = model.training
-    model.eval()
-    try:
-        with record(model) as recording:
-            for group in in_batches(ordered, BATCH_SIZE):
-                tokens = np.zeros((len(group), max(len(window.tokens) for window in group)), dtype=np.int64)
-                for row, window in enumerate(group):
-                    tokens[row, : len(window.tokens)] = window.tokens
-                found.decoder(input_ids=torch.from_numpy(tokens).to(model.device), use_cache=False)
-                values = np.stack([recording.increments[layer].float().cpu().numpy() for layer in layers])
-                for row, window in enumerate(group):
-                    own = values[:, row, :, 1 : len(window.tokens)].astype(np.float64)
-                    sums.add(own, window.classes, numbers[window.document], bounds)
-                done += len(group)
-                if progress is not None:
-                    progress(done, len(windows))
-    finally:
-        model.train(was_training)
+    check_vocabulary(reader, list(windows))
+    config = increments_of(reader.model).config
+    num_layers = 1 if config.scope == "shared" else len(reader.layers)
+    num_documents = 1 + max(window.document for window in windows)
+    sums = ClassSums.none(num_layers, reader.num_heads, num_classes, num_documents)
+    done, bounds = 0, _bounds(config)
+    for reading in reader.read(windows, "increments"):
+        values = stacked(reading.increments)[:num_layers].astype(np.float64)
+        for row, window in enumerate(reading.windows):
+            sums.add(values[:, row, :, window.kept], windows[window], window.document, bounds)
+        done += len(reading.windows)
+        if progress is not None:
+            progress(done, len(windows))
     return sums
 
 

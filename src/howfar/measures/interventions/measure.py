@@ -22,19 +22,11 @@ from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.interventions.replacements import AT_ONE_GAP, REPLACEMENTS, ByLayer, Untouched, moved_at_random
-from howfar.measures.passes import (
-    Window,
-    byte_lengths,
-    classes_of_tokens,
-    in_batches,
-    real_tokens,
-    sample_windows,
-    watch,
-)
-from howfar.models.loading import tokenizer_of
-from howfar.positions import increments_of, override, record
+from howfar.measures.passes import byte_lengths, classes_of_tokens, in_batches, sample_windows, window_length
+from howfar.positions import increments_of, override
 from howfar.progress import Progress
-from howfar.training.evaluation import token_losses
+from howfar.reading.reader import Kept, Reader, Reading
+from howfar.reading.windows import Window, real_tokens
 
 if TYPE_CHECKING:
     import polars as pl
@@ -96,15 +88,15 @@ def interventions(
     import polars as pl
 
     _check(model, kinds)
-    tokenizer = tokenizer or tokenizer_of(model)
-    windows = sample_windows(model, tokenizer, texts, num_documents=num_documents, seed=seed)
+    reader = Reader(model, tokenizer, context=window_length(model), batch_size=batch_size)
+    windows = sample_windows(reader, texts, num_documents=num_documents, seed=seed)
     watched = windows[: max(num_attention_documents, statistics.MIN_DOCUMENTS)]
     layers = increments_of(model).layer_indices
     cells = [Cell(kind, (layer,)) for kind in kinds for layer in layers]
     cells += [Cell(kind, layers) for kind in kinds if len(layers) > 1 and kind != SWAPPED]
     groups = [(group, True) for group in in_batches(watched, batch_size)]
     groups += [(group, False) for group in in_batches(windows[len(watched) :], batch_size)]
-    sums = _run(model, tokenizer, groups, [cell for cell in cells if not _why_not(model, cell)], seed, progress)
+    sums = _run(reader, groups, [cell for cell in cells if not _why_not(model, cell)], seed, progress)
     rows = []
     for cell in cells:
         row: dict[str, Any] = {"kind": cell.kind, "layer": cell.layers[0] if len(cell.layers) == 1 else None}
@@ -136,24 +128,25 @@ def _why_not(model: PreTrainedModel, cell: Cell) -> str | None:
     return None if len(increments.layer_indices) > 1 else "not measurable: there is only one layer"
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def _run(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    reader: Reader,
     groups: Sequence[tuple[Sequence[Window], bool]],
     cells: Sequence[Cell],
     seed: int,
     progress: Progress | None,
 ) -> dict[Cell, Sums]:
     """Try each cell on each group of windows; of some groups, attention is watched too."""
-    lengths, means = byte_lengths(tokenizer), _mean_increments(model, [group for group, _ in groups])
+    lengths = byte_lengths(reader.tokenizer)
+    means = _mean_increments(reader, [window for group, _ in groups for window in group])
     parts: dict[Cell, list[Sums]] = {cell: [] for cell in cells}
     done, in_all = 0, sum(len(group) for group, _ in groups)
     for group, with_attention in groups:
         generator = np.random.default_rng([seed, done])
-        untouched = _observe(model, group, means, classes_of_tokens(tokenizer, group), generator, with_attention)
+        classes = classes_of_tokens(reader.tokenizer, group)
+        untouched = _observe(reader, group, means, classes, generator, with_attention)
         for cell in cells:
-            parts[cell].append(_intervene(model, untouched, cell, lengths, generator))
+            parts[cell].append(_intervene(reader, untouched, cell, lengths, generator))
         done += len(group)
         if progress is not None:
             progress(done, in_all)
@@ -162,21 +155,19 @@ def _run(
     }
 
 
-def _mean_increments(model: PreTrainedModel, groups: Sequence[Sequence[Window]]) -> ByLayer:
+def _mean_increments(reader: Reader, windows: Sequence[Window]) -> ByLayer:
     """Each layer's mean over all tokens of the windows; `[head, 1]`."""
     totals: dict[int, Any] = {}
-    with record(model) as recording:
-        for group in groups:
-            token_losses(model, [window.tokens for window in group])
-            real = real_tokens(group)[:, None]
-            for layer, increments in recording.increments.items():
-                totals[layer] = totals.get(layer, 0) + (increments.cpu().double() * real).sum(dim=(0, 2))
-    num_tokens = sum(len(window.tokens) for group in groups for window in group)
-    return {layer: (total / num_tokens).float()[:, None].to(model.device) for layer, total in totals.items()}
+    for reading in reader.read(windows, "increments"):
+        real = real_tokens(reading.windows)[:, None]
+        for layer, increments in reading.increments.items():
+            totals[layer] = totals.get(layer, 0) + (increments.cpu().double() * real).sum(dim=(0, 2))
+    num_tokens = sum(map(len, windows))
+    return {layer: (total / num_tokens).float()[:, None].to(reader.device) for layer, total in totals.items()}
 
 
 def _observe(
-    model: PreTrainedModel,
+    reader: Reader,
     windows: Sequence[Window],
     means: ByLayer,
     classes: Sequence[NDArray[np.uint8]],
@@ -184,19 +175,27 @@ def _observe(
     with_attention: bool,
 ) -> Untouched:
     """Let the model alone with some windows."""
-    with watch(model, with_attention) as (recording, attention):
-        losses = token_losses(model, [window.tokens for window in windows])
+    reading = _read(reader, windows, "increments", with_attention=with_attention)
     real = real_tokens(windows)
     padded = np.zeros(real.shape, dtype=np.uint8)
     for row, own in enumerate(classes):
         padded[row, : len(own)] = own
     # A gap parts what stands before it from what follows: neither side may be empty.
     gaps = np.array([generator.integers(1, max(2, len(window.tokens) - 1)) for window in windows])
-    return Untouched(windows, real, padded, gaps, dict(recording.increments), means, losses, dict(attention))
+    return Untouched(windows, real, padded, gaps, reading.increments, means, _losses(reading), reading.attention)
+
+
+def _read(reader: Reader, windows: Sequence[Window], *keep: Kept, with_attention: bool) -> Reading:
+    return reader.read_together(windows, "losses", *keep, *(["attention"] if with_attention else []))
+
+
+def _losses(reading: Reading) -> Tensor:
+    """Of every token but the first, `[window, token but the first]`."""
+    return reading.surprisal_nats[:, 1:].cpu()
 
 
 def _intervene(
-    model: PreTrainedModel, untouched: Untouched, cell: Cell, lengths: NDArray[np.int64], generator: np.random.Generator
+    reader: Reader, untouched: Untouched, cell: Cell, lengths: NDArray[np.int64], generator: np.random.Generator
 ) -> Sums:
     """What a replacement and its control change, summed over each window."""
     replaced = REPLACEMENTS[cell.kind](untouched, cell.layers, generator)
@@ -214,12 +213,13 @@ def _intervene(
         "increments": len(replaced) * untouched.real.sum(dim=1).numpy(),
     }
     for name, increments in (("change", replaced), ("control", control)):
-        with _replaced(model, increments), watch(model, with_attention) as (_, attention):
-            losses = token_losses(model, [window.tokens for window in untouched.windows])
+        with _replaced(reader.model, increments):
+            reading = _read(reader, untouched.windows, with_attention=with_attention)
+        losses = _losses(reading)
         sums[name] = ((losses - untouched.losses).double() * scored).sum(dim=1).numpy()
         sums[f"attention_{name}"] = np.zeros(len(losses))
         if with_attention:
-            distances = [_total_variation(attention[layer], untouched.attention[layer]) for layer in replaced]
+            distances = [_total_variation(reading.attention[layer], untouched.attention[layer]) for layer in replaced]
             sums[f"attention_{name}"] = (torch.stack(distances).mean(dim=0).cpu() * concerned).sum(dim=1).numpy()
     return sums
 

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from howfar.measures.passes import Window
 from howfar.positions.shapes import Bool, Float
+from howfar.reading.windows import Window
 
 ByLayer = dict[int, Tensor]
 """By decoder layer, `[window, head, token]` where nothing else is said."""

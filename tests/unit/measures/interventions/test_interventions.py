@@ -7,8 +7,8 @@ from howfar.errors import ConfigError, NoIncrementsError, NotMeasurableError
 from howfar.measures.interventions import interventions
 from howfar.measures.interventions.replacements import REPLACEMENTS
 from howfar.positions import override
-from howfar.training.evaluation import token_losses
 from support.copying import INCREMENT, copying_model, repeating_texts
+from support.losses import token_losses
 
 TEXTS = repeating_texts(12)
 CONSTANT = ("set to mean", "shuffled", "shuffled in class")

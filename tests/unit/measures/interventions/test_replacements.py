@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from howfar.measures.interventions.replacements import REPLACEMENTS, Untouched, moved_at_random
-from howfar.measures.passes import Window
+from howfar.reading.windows import Window
 
 NUM_TOKENS = (12, 9)
 GAPS = (4, 6)
