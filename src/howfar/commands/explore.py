@@ -28,6 +28,10 @@ def explore(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 for any that is free.")] = 0,
+    known_as: Annotated[
+        list[str] | None,
+        typer.Option(metavar="<name>", help="Host name that visitors use, as behind a proxy. May be repeated."),
+    ] = None,
     token: Annotated[bool, typer.Option(help="Let in only those who know the token that is printed.")] = True,
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
     contexts: Annotated[
@@ -45,7 +49,7 @@ def explore(
     if edit:
         _edit(models or [], host, port, browser)
     else:
-        _serve(models or [], host, port, token, browser)
+        _serve(models or [], host, port, known_as or [], token, browser)
 
 
 def _rank_by(contexts: Path) -> None:
@@ -57,12 +61,10 @@ def _rank_by(contexts: Path) -> None:
     os.environ[CONTEXTS_VARIABLE] = str(contexts.absolute())
 
 
-def _serve(models: list[str], host: str, port: int, with_token: bool, browser: bool) -> None:
-    import uvicorn
-
+def _serve(models: list[str], host: str, port: int, names: list[str], with_token: bool, browser: bool) -> None:
     from howfar.explorer.inference import shared_inference
     from howfar.explorer.live import script
-    from howfar.explorer.server import make_app, new_token
+    from howfar.explorer.server import make_app, new_token, serve
 
     listener = _listen(host, port)
     inference = shared_inference(models)
@@ -74,8 +76,7 @@ def _serve(models: list[str], host: str, port: int, with_token: bool, browser: b
     typer.echo(f"The explorer is at {address} until you press Ctrl+C.")
     if browser:
         threading.Timer(1.0, webbrowser.open, [address]).start()
-    server = uvicorn.Server(uvicorn.Config(make_app(token), log_level="warning", timeout_graceful_shutdown=2))
-    server.run(sockets=[listener])
+    serve(make_app(token, names=[host, *names]), listener)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -131,20 +131,18 @@ def _read(text: str | None, file: Path | None) -> str:
     Raises:
         TextError: There is none, or two, or it is not UTF-8.
     """
+    from howfar.text.decoding import decode
+
     if (text is None) == (file is None):
         raise TextError('show needs one text; give it in quotes, as in howfar show "Some text.", or --file FILE, or -')
     try:
         if file is not None:
-            return file.read_bytes().decode("utf-8")
-        return sys.stdin.buffer.read().decode("utf-8") if text == "-" else _as_typed(str(text))
+            return decode(file.read_bytes(), file, error=TextError)
+        if text == "-":
+            return decode(sys.stdin.buffer.read(), "standard input", error=TextError)
     except OSError as error:
         raise TextError(f"{file} cannot be read ({error.strerror}); give a text file") from error
-    except UnicodeDecodeError as error:
-        where = file or "standard input"
-        raise TextError(
-            f"{where} is not UTF-8 (byte 0x{error.object[error.start]:02x} at {error.start:,}); convert it, "
-            "for example with iconv -t UTF-8"
-        ) from error
+    return _as_typed(str(text))
 
 
 def _as_typed(text: str) -> str:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from howfar.corpus.kinds import kind_of
 from howfar.corpus.sources import HubDataset, LocalFiles, Location
 from howfar.errors import CorpusError, MissingExtraError, SourceInterruptedError, TextError
 from howfar.foreign import first_line
+from howfar.text.decoding import decode
 from howfar.text.tokenizer import utf8_bytes
 
 _ROWS_PER_BATCH = 1024
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_BLOCK = 2**20
+_WIDE_SPACES = tuple(chr(code).encode() for code in (0x85, 0xA0, 0x1680, *range(0x2000, 0x2030), 0x205F, 0x3000))
 
 
 def read_documents(location: Location, skip: int = 0) -> Iterator[bytes]:
@@ -36,55 +40,78 @@ def read_documents(location: Location, skip: int = 0) -> Iterator[bytes]:
     return islice(_read_files(location), skip, None)
 
 
+def read_local_documents(path: Path, column: str = "text") -> Iterator[bytes]:
+    """Read a file's documents: a text's, which are separated by blank lines, or a table's, one a row.
+
+    Args:
+        path: Text, lines of JSON or Parquet, as its content and its name say.
+        column: The field or column of a table that holds the text.
+
+    Raises:
+        CorpusError: It is of another kind, or is not what it seems to be.
+        MissingExtraError: It is Parquet and Polars is not installed.
+        OSError: It cannot be read.
+    """
+    kind = kind_of(path)
+    if kind == "text":
+        return read_text_documents(path)
+    return (_read_parquet if kind == "Parquet" else _read_jsonl)(path, column)
+
+
 def read_text_documents(path: Path) -> Iterator[bytes]:
-    """Read a text file's documents, which are parted by one or more empty lines.
+    """Read a text file's documents, which are separated by one or more blank lines, of spaces of any kind.
 
     Line ends inside a document stay as they are; those at its end, and a byte order mark, are left out.
 
     Raises:
         CorpusError: The file is not UTF-8.
+        OSError: It cannot be read.
     """
     lines: list[bytes] = []
     first_line = 1
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            text = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
-            if text.rstrip(b"\r\n"):
+        for number, line in enumerate(_lines(file), start=1):
+            text = line.removeprefix(BOM_UTF8) if number == 1 else line
+            if not _is_blank(text):
                 if not lines:
                     first_line = number
                 lines.append(text)
             elif lines:
-                yield _checked_utf8(b"".join(lines).rstrip(b"\r\n"), path, first_line)
+                yield _document(lines, path, first_line)
                 lines = []
     if lines:
-        yield _checked_utf8(b"".join(lines).rstrip(b"\r\n"), path, first_line)
+        yield _document(lines, path, first_line)
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """A file's lines with their ends, whichever of the three these are."""
+    rest = b""
+    while block := file.read(_BLOCK):
+        *lines, rest = (rest + block).splitlines(keepends=True)
+        yield from lines
+    yield from rest.splitlines(keepends=True)
+
+
+def _is_blank(line: bytes) -> bool:
+    visible = line.strip()
+    return not visible or (visible.startswith(_WIDE_SPACES) and not visible.decode("utf-8", "replace").strip())
+
+
+def _document(lines: list[bytes], path: Path, first_line: int) -> bytes:
+    data = b"".join(lines).rstrip(b"\r\n")
+    decode(data, path, first_line=first_line)
+    return data
 
 
 def _read_files(location: LocalFiles) -> Iterator[bytes]:
     for path in location.files():
         try:
             if location.whole_files:
-                yield _checked_utf8(path.read_bytes(), path, 1)
-            elif path.suffix == ".jsonl":
-                yield from _read_jsonl(path, location.column)
-            elif path.suffix == ".parquet":
-                yield from _read_parquet(path, location.column)
+                yield decode(path.read_bytes(), path).encode()
             else:
-                yield from read_text_documents(path)
+                yield from read_local_documents(path, location.column)
         except OSError as error:
-            raise CorpusError(f"{path} cannot be read: {error.strerror or error}") from None
-
-
-def _checked_utf8(data: bytes, path: Path, first_line: int) -> bytes:
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = first_line + data.count(b"\n", 0, error.start)
-        raise CorpusError(
-            f"{path} is not UTF-8: byte 0x{data[error.start]:02x} in line {line}; "
-            "convert it (iconv -t utf-8) or leave the file out"
-        ) from None
-    return data
+            raise CorpusError(f"{path} cannot be read ({error.strerror or error}); name a file that can be") from None
 
 
 def _read_jsonl(path: Path, field: str) -> Iterator[bytes]:
@@ -95,7 +122,9 @@ def _read_jsonl(path: Path, field: str) -> Iterator[bytes]:
             try:
                 row = json.loads(line)
             except ValueError as error:
-                raise CorpusError(f"line {number} of {path} is not JSON ({error}); mend or remove it") from None
+                raise CorpusError(
+                    f"line {number} of {path} is not JSON ({first_line(error)}); mend or remove it"
+                ) from None
             if not isinstance(row, dict) or field not in row:
                 has = ", ".join(row) if isinstance(row, dict) else type(row).__name__
                 raise CorpusError(f"line {number} of {path} has no field {field!r} (has: {has}); name it: {path}:FIELD")
@@ -139,8 +168,10 @@ def _read_hub(location: HubDataset, skip: int) -> Iterator[bytes]:
     except CorpusError:
         raise
     except Exception as error:  # the Hub's client fails in many ways: network, names, permissions, formats
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise SourceInterruptedError(f"the Hub dataset {name} cannot be read: {reason}") from error
+        raise SourceInterruptedError(
+            f"the Hub dataset {name} cannot be read ({first_line(error)}); check its name and the network, and "
+            "start the same command again"
+        ) from error
 
 
 def _text_of_row(value: Any, where: str) -> bytes:

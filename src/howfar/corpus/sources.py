@@ -2,9 +2,9 @@
 
 A source is written `[NAME=]LOCATION[,held_out=LOCATION]`. A location is one of
 
-- `path/to/articles.txt`: UTF-8 text, documents parted by empty lines (any suffix but the two below)
+- `path/to/articles.txt`: UTF-8 text, documents separated by blank lines (any suffix but those below)
 - `files:src/**/*.py`: one document per file, kept to the last byte
-- `path/to/articles.jsonl[:FIELD]`: one JSON object a line; the field is `text` unless named
+- `path/to/articles.jsonl[:FIELD]`: one JSON object a line (also `.ndjson`); the field is `text` unless named
 - `path/to/articles.parquet[:COLUMN]`: the column is `text` unless named
 - `hub:OWNER/NAME[:CONFIG[:SPLIT[:COLUMN]]]`: a Hugging Face dataset, streamed (split `train`, column `text`)
 
@@ -24,12 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from howfar.corpus.kinds import TABLE_SUFFIXES
 from howfar.errors import ConfigError, CorpusError
 
 WIKIPEDIA = ("en=hub:wikimedia/wikipedia:20231101.en", "zh=hub:wikimedia/wikipedia:20231101.zh")
 """The default recipe: English and Chinese Wikipedia of November 2023."""
 
-TABLE_SUFFIXES = (".jsonl", ".parquet")
 _HELD_OUT = ",held_out="
 _NAME = re.compile(r"([\w.-]+)=(.*)", re.DOTALL)
 
@@ -144,10 +144,10 @@ def parse_source(text: str) -> Source:
 
 
 def check_sources(sources: Sequence[Source]) -> None:
-    """Refuse no sources and two of one name.
+    """Refuse a corpus without sources, and two sources of one name.
 
     Raises:
-        ConfigError: So it is.
+        ConfigError: There are none, or two have one name.
     """
     names = [source.name for source in sources]
     if not names:
@@ -163,7 +163,7 @@ def _parse_location(text: str) -> Location:
     if text.startswith("files:"):
         return LocalFiles(text.removeprefix("files:"), whole_files=True)
     path, colon, column = text.rpartition(":")
-    if colon and path.endswith(TABLE_SUFFIXES):
+    if colon and path.lower().endswith(TABLE_SUFFIXES):
         return LocalFiles(path, column)
     return LocalFiles(text)
 
@@ -171,7 +171,9 @@ def _parse_location(text: str) -> Location:
 def _parse_hub(text: str) -> HubDataset:
     repository, *options = text.removeprefix("hub:").split(":")
     if repository.count("/") > 1 or not repository or len(options) > 3:
-        raise ConfigError(f"Hub source {text!r} is not hub:OWNER/NAME[:CONFIG[:SPLIT[:COLUMN]]]")
+        raise ConfigError(
+            f"Hub source {text!r} is not hub:OWNER/NAME[:CONFIG[:SPLIT[:COLUMN]]]; write it like {WIKIPEDIA[0][3:]}"
+        )
     config, split, column = (*options, *[""] * (3 - len(options)))
     return HubDataset(repository, config or None, split or "train", column or "text")
 

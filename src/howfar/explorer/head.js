@@ -11,6 +11,21 @@
     return answer;
   };
 
+  /* Refuse a longer text here: to send it would take a minute, and the answer would be no. */
+  const refusal = document.createElement("p");
+  refusal.setAttribute("role", "alert");
+  refusal.style.cssText =
+    "position:fixed;inset:0 0 auto;z-index:99;margin:0;padding:.7em 1em;background:#fff3cd;color:#4d3800";
+  addEventListener("input", event => {
+    const value = event.composedPath()[0].value ?? "";
+    const length = value.length > MAX_CHARACTERS ? [...value].length : 0;  // of characters, not of halves
+    if (length <= MAX_CHARACTERS) return refusal.remove();
+    event.stopImmediatePropagation();
+    const [has, most] = [length, MAX_CHARACTERS].map(number => number.toLocaleString("en"));
+    refusal.textContent = `The text has ${has} characters, the explorer takes at most ${most}; shorten it.`;
+    document.body.append(refusal);
+  }, true);
+
   /* Begin anew where the first connection broke before the page came: marimo sends nothing of it over the next one.
      Busy servers have such pages, where many visitors come at once. */
   let connections = 0;

@@ -4,79 +4,71 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Sequence
+import socket
+from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from howfar.errors import MissingExtraError
+from howfar.explorer.gate import OnlyHere
 from howfar.explorer.parsing import compile_one_at_a_time
 
 if TYPE_CHECKING:
     import polars as pl
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp
 
 NOTEBOOK = Path(__file__).with_name("notebook.py")
 HEAD = Path(__file__).with_name("head.js")
 MODELS_VARIABLE = "HOWFAR_EXPLORER_MODELS"  # how a page that marimo runs by itself learns of its models
 CONTEXTS_VARIABLE = "HOWFAR_EXPLORER_CONTEXTS"  # and of the table by which it ranks increments in a corpus
 
-CONTENT_POLICY = (
-    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
-    "style-src 'self' 'unsafe-inline'; connect-src 'self' data: blob:; base-uri 'self'; form-action 'self'; "
-    "object-src 'none'"
-)
-"""Browsers then refuse any request to another host, whatever asks for it."""
 
-
-class OnlyHere:
-    """Refuse what other sites send, and tell browsers to load nothing from them.
-
-    Args:
-        app: The application.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if scope["type"] not in ("http", "websocket"):
-            return await self.app(scope, receive, send)
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
-            if scope["type"] == "websocket":
-                return await send({"type": "websocket.close", "code": 4403})
-            await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
-            return await send({"type": "http.response.body", "body": b"requests from other sites are refused"})
-
-        async def with_policy(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                policy = (b"content-security-policy", CONTENT_POLICY.encode())
-                message = {**message, "headers": [*message.get("headers", []), policy]}
-            await send(message)
-
-        return await self.app(scope, receive, with_policy)
-
-
-def make_app(token: str | None, *, notebook: Path = NOTEBOOK) -> ASGIApp:
+def make_app(token: str | None, *, names: Collection[str] = (), notebook: Path = NOTEBOOK) -> ASGIApp:
     """The explorer as an ASGI application, for any server.
 
     Args:
         token: What visitors must know; None lets everyone in.
+        names: Host names under which the page is asked for, beside this machine's own.
         notebook: The marimo notebook that is the page.
 
     Raises:
         MissingExtraError: marimo is not installed.
     """
     marimo = import_marimo()
+    from howfar.explorer.inference import MAX_CHARACTERS
+
     compile_one_at_a_time()
     # A page's session lives on for a while after its tab is closed; shorter than marimo's default, to bound memory.
-    head = f"<script>{HEAD.read_text(encoding='utf-8')}</script>"
-    builder = marimo.create_asgi_app(token=token, quiet=True, session_ttl=30, html_head=head)
-    return OnlyHere(builder.with_app(path="/", root=str(notebook)).build())
+    script = HEAD.read_text(encoding="utf-8").replace("MAX_CHARACTERS", str(MAX_CHARACTERS))
+    builder = marimo.create_asgi_app(token=token, quiet=True, session_ttl=30, html_head=f"<script>{script}</script>")
+    app = builder.with_app(path="/", root=str(notebook)).build()
+    return OnlyHere(app, names, own_file=_is_made_for_a_page, hidden=notebook.parent)
+
+
+def _is_made_for_a_page(name: str) -> bool:
+    """Whether marimo holds a file for a page; for any other name it would look into the shared memory of others."""
+    from marimo._runtime.virtual_file.storage import VirtualFileStorageManager
+
+    storage = VirtualFileStorageManager().storage
+    return storage is not None and storage.has(name)
+
+
+def serve(app: ASGIApp, listener: socket.socket) -> None:
+    """Serve an application until it is told to end; many visitors are welcome, unfinished requests are not."""
+    import uvicorn
+
+    from howfar.explorer.connections import MAX_CONNECTIONS, ImpatientProtocol
+
+    config = uvicorn.Config(
+        app,
+        http=ImpatientProtocol,
+        log_level="warning",
+        timeout_graceful_shutdown=2,
+        limit_concurrency=MAX_CONNECTIONS,
+        server_header=False,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 def import_marimo() -> Any:

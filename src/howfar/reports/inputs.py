@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from howfar.corpus.corpus import Corpus
-from howfar.corpus.readers import read_text_documents
+from howfar.corpus.readers import read_local_documents
 from howfar.errors import ConfigError, TextError
 from howfar.measures.pairs.lists import Pair, read_pairs
 from howfar.text.segmentation import Segmentation, read_conllu, read_spaced
@@ -89,7 +89,7 @@ def read_inputs(
 
 
 def read_texts(paths: Iterable[Path]) -> list[str]:
-    """Read text files: UTF-8, documents parted by empty lines.
+    """Read files of documents: UTF-8 text in which blank lines separate them, lines of JSON, or Parquet.
 
     Raises:
         TextError: A file cannot be read, or there is no text in them.
@@ -97,13 +97,13 @@ def read_texts(paths: Iterable[Path]) -> list[str]:
     """
     documents = [document for path in paths for document in _documents(path)]
     if not documents:
-        raise TextError("there is no text in the files; give some that have text, documents parted by empty lines")
+        raise TextError("there is no text in the files; give some that have text, documents separated by blank lines")
     return documents
 
 
 def _documents(path: Path) -> Iterator[str]:
     try:
-        for document in read_text_documents(path):
+        for document in read_local_documents(path):
             yield document.decode()
     except OSError as error:
         raise TextError(f"{path} cannot be read ({error.strerror}); give a text file") from error

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from howfar.errors import CorpusError, MissingExtraError
+from howfar.text.decoding import decode
 
 
 @dataclass(frozen=True)
@@ -224,9 +225,6 @@ def _blocks(path: Path) -> Iterator[list[tuple[int, str]]]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").split("\n")
+        return re.split("\r\n|\r|\n", decode(path.read_bytes(), path))
     except OSError as error:
-        raise CorpusError(f"{path} cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise CorpusError(f"{path} is not UTF-8 in line {line}; convert it (iconv -t utf-8)") from None
+        raise CorpusError(f"{path} cannot be read ({error.strerror or error}); name a file that can be") from None

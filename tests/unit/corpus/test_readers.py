@@ -1,12 +1,16 @@
 import builtins
+import bz2
+import gzip
 import json
+import lzma
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from howfar.corpus import readers
 from howfar.corpus.readers import read_documents
-from howfar.corpus.sources import HubDataset, LocalFiles
+from howfar.corpus.sources import HubDataset, LocalFiles, parse_source
 from howfar.errors import CorpusError, MissingExtraError, SourceInterruptedError
 
 
@@ -20,6 +24,59 @@ def test_text_documents_are_parted_by_empty_lines(tmp_path: Path):
     assert read(path) == [b"Title\nline one", b"  second \r\nx", b"third"]
     path.write_bytes(b"")
     assert read(path) == []
+
+
+@pytest.mark.parametrize("blank", ["", "  ", "\t", "\u3000\u3000", "\u00a0", " \u2003 ", "\u2028"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_of_any_blanks_separate_documents_whatever_ends_a_line(tmp_path: Path, blank: str, end: str):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + end.join(["一", "\u3000二", blank, blank, " three"]).encode())
+    assert read(path) == [f"一{end}\u3000二".encode(), b" three"]
+
+
+def test_lines_are_whole_where_a_block_of_the_file_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"ab\r\ncd\r\n\r\nef\r\rgh\n\nij")
+    for size in range(1, 12):
+        monkeypatch.setattr(readers, "_BLOCK", size)
+        assert read(path) == [b"ab\r\ncd", b"ef", b"gh", b"ij"]
+
+
+@pytest.mark.parametrize("name", ["a.JSONL", "a.ndjson", "a.NDJSON", "a.json"])
+def test_lines_of_json_are_known_by_any_of_their_names(tmp_path: Path, name: str):
+    (tmp_path / name).write_text('{"text": "a"}\n{"text": "b"}\n')
+    assert read(tmp_path / name) == [b"a", b"b"]
+    named = parse_source(f"{tmp_path / name}:text").location
+    assert isinstance(named, LocalFiles)
+    assert named.column == "text"
+
+
+def test_parquet_is_known_by_its_content(tmp_path: Path):
+    for name in ("a.PARQUET", "part-0"):
+        pl.DataFrame({"text": ["a"]}).write_parquet(tmp_path / name)
+        assert read(tmp_path / name) == [b"a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", b'[{"text": "a"}]', r"is one JSON document; make lines of it: jq -c '\.\[\]' \S+ > \S+a\.jsonl"),
+        ("a.csv", b"text,n\na,1\n", r"is a table; make lines of JSON of it: python -c .*read_csv.*write_ndjson"),
+        ("a.TSV", b"text\tn\na\t1\n", r"is a table; .*separator="),
+        ("a.jsonl.gz", gzip.compress(b"x"), r"is compressed; unpack it first: gunzip -k \S+a\.jsonl\.gz"),
+        ("a.txt", bz2.compress(b"x"), r"is compressed; unpack it first: bunzip2"),
+        ("a b.xz", lzma.compress(b"x"), r"is compressed; unpack it first: unxz -k '\S+a b\.xz'"),
+        ("a.docx", b"PK\x03\x04rest", r"is a ZIP archive or an office document, not text; save its text"),
+        ("a.txt", "text".encode("utf-16"), r"iconv -f UTF-16 -t UTF-8"),
+        ("a.txt", "tëxt".encode("utf-16-le"), r"iconv -f UTF-16LE -t UTF-8"),
+        ("a.txt", "北京大学在中国北京".encode("gb18030"), r"iconv -f GB18030 -t UTF-8"),
+        ("a.txt", "déjà".encode("cp1252"), r"iconv -f WINDOWS-1252 -t UTF-8"),
+    ],
+)
+def test_other_kinds_are_refused_with_the_command_that_helps(tmp_path: Path, name: str, content: bytes, message: str):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CorpusError, match=message):
+        read(tmp_path / name)
 
 
 def test_odd_text_is_kept_as_it_is(tmp_path: Path):
@@ -60,7 +117,11 @@ def test_files_of_several_kinds_are_one_source(tmp_path: Path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt", b"one\n\ntwo\nbad \xff", r"a\.txt is not UTF-8: byte 0xff in line 4; convert it \(iconv"),
+        (
+            "a.txt",
+            b"one\n\ntwo\nbad \xff",
+            r"\(byte 0xff at 4 in line 4\); .*iconv -f WINDOWS-1252 -t UTF-8 \S+ > \S+\.utf8\.txt$",
+        ),
         ("a.jsonl", b'{"text": "a"}\n{', r"line 2 of .*a\.jsonl is not JSON"),
         ("a.jsonl", b'\n{"body": "a"}', r"line 2 of .* has no field 'text' \(has: body\); name it: .*:FIELD"),
         ("a.jsonl", b"[1]", r"line 1 of .* has no field 'text' \(has: list\)"),
@@ -113,7 +174,7 @@ def test_hub_rows_are_streamed_and_skipped(hub):
 
 
 def test_a_hub_that_stops_answering_is_told_from_bad_data(hub):
-    with pytest.raises(SourceInterruptedError, match=r"Hub dataset o/n \(c, train\) cannot be read: no route to host$"):
+    with pytest.raises(SourceInterruptedError, match=r"o/n \(c, train\) cannot be read \(no route to host\); check"):
         list(read_documents(HubDataset("o/n", "c")))
 
 

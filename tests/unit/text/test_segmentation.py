@@ -106,10 +106,10 @@ def test_bad_conllu_is_refused_by_line(tmp_path: Path, content, message):
 
 @pytest.mark.parametrize("read", [read_spaced, read_conllu])
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path, read):
-    with pytest.raises(CorpusError, match="none cannot be read: No such file"):
+    with pytest.raises(CorpusError, match=r"none cannot be read \(No such file"):
         read(tmp_path / "none")
     (tmp_path / "bad").write_bytes(b"a\nb\xff")
-    with pytest.raises(CorpusError, match="bad is not UTF-8 in line 2"):
+    with pytest.raises(CorpusError, match=r"bad is not UTF-8 \(byte .* in line 2\); .*iconv -f"):
         read(tmp_path / "bad")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from howfar.errors import ConfigError
 from howfar.text.classes import is_chinese_character
+from howfar.text.decoding import decode
 
 COLUMNS = ("first", "second", "type")
 LANGUAGES = ("en", "zh")
@@ -64,14 +65,18 @@ def read_pairs(path: str | Path) -> list[Pair]:
         ConfigError: The file cannot be read, lacks a column, or has an empty or repeated entry.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = decode(Path(path).read_bytes(), Path(path), error=ConfigError)
+    except OSError as error:
         raise ConfigError(f"the pairs in {path} cannot be read ({error}); give a CSV file in UTF-8") from error
     return _parse(text, str(path))
 
 
 def _parse(text: str, name: str) -> list[Pair]:
-    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
+    lines = text.splitlines()
+    heading = lines[0].lower() if lines else ""
+    delimiter = max(",;\t", key=heading.count)  # spreadsheets write semicolons where a comma is in numbers
+    reader = csv.DictReader(lines, skipinitialspace=True, delimiter=delimiter)
+    reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
     missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
     if missing:
         raise ConfigError(f"{name} has no column {missing[0]!r}; its first line must be {','.join(COLUMNS)}")

@@ -28,6 +28,13 @@ def test_reads_a_list_of_ones_own(tmp_path: Path) -> None:
     assert read_pairs(path) == [Pair("Den", "Haag", "place")]
 
 
+@pytest.mark.parametrize("text", ["First;Second;TYPE\nDen;Haag;place\n", "\ufefffirst\ttype\tsecond\nDen\tplace\tHaag"])
+def test_reads_what_spreadsheets_write(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text(text, encoding="utf-8")
+    assert read_pairs(path) == [Pair("Den", "Haag", "place")]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -50,7 +57,7 @@ def test_refuses_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         read_pairs(tmp_path / "none.csv")
     (tmp_path / "latin.csv").write_bytes(b"first,second,type\nSaarbr\xfccken,x,y\n")
-    with pytest.raises(ConfigError, match=r"cannot be read .*; give a CSV file in UTF-8"):
+    with pytest.raises(ConfigError, match=r"latin\.csv is not UTF-8 .*iconv -f WINDOWS-1252"):
         read_pairs(tmp_path / "latin.csv")
     with pytest.raises(ConfigError, match="no list of pairs for 'de'; choose from en, zh"):
         bundled_pairs("de")

@@ -1,0 +1,68 @@
+"""What kind of file documents lie in, by content and name; other kinds are refused with the command that helps."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Literal
+
+from howfar.errors import CorpusError
+
+Kind = Literal["text", "lines of JSON", "Parquet"]
+
+LINES_OF_JSON = (".jsonl", ".ndjson")
+TABLE_SUFFIXES = (*LINES_OF_JSON, ".json", ".parquet")
+"""Endings, in small letters, of files of which a field or column can be named."""
+
+_PARQUET = b"PAR1"
+_PACKED = {b"\x1f\x8b": "gunzip -k", b"BZh": "bunzip2 -k", b"\xfd7zXZ": "unxz -k", b"\x28\xb5\x2f\xfd": "unzstd"}
+_OTHER = {
+    b"PK\x03\x04": "a ZIP archive or an office document",
+    b"%PDF": "a PDF",
+    b"\xd0\xcf\x11\xe0": "an office document",
+    b"\x89PNG": "a picture",
+    b"SQLite format 3": "a database",
+}
+
+
+def kind_of(path: Path) -> Kind:
+    """Tell a file's kind by its content, and by its name where the content leaves it open.
+
+    Raises:
+        CorpusError: It is compressed, a table of another kind, or no text.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        beginning = file.read(2**16)
+    name, suffix = shlex.quote(str(path)), path.suffix.lower()
+    for magic, command in _PACKED.items():
+        if beginning.startswith(magic):
+            raise CorpusError(f"{path} is compressed; unpack it first: {command} {name}")
+    for magic, what in _OTHER.items():
+        if beginning.startswith(magic):
+            raise CorpusError(f"{path} is {what}, not text; save its text as a .txt file and name that")
+    if suffix == ".parquet" or beginning.startswith(_PARQUET):
+        return "Parquet"
+    if suffix in LINES_OF_JSON:
+        return "lines of JSON"
+    if suffix == ".json":
+        if _is_object(beginning.strip().partition(b"\n")[0]):
+            return "lines of JSON"
+        raise CorpusError(f"{path} is one JSON document; make lines of it: jq -c '.[]' {name} > {_renamed(path)}")
+    if suffix in (".csv", ".tsv"):
+        separator = "" if suffix == ".csv" else ", separator='\\t'"
+        command = f"import polars; polars.read_csv({str(path)!r}{separator}).write_ndjson({_renamed(path)!r})"
+        raise CorpusError(f"{path} is a table; make lines of JSON of it: python -c {shlex.quote(command)}")
+    return "text"
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _renamed(path: Path) -> str:
+    return str(path.with_suffix(".jsonl"))
