@@ -71,14 +71,16 @@ MEASURES = {
         ),
         Measure(
             name="interventions",
-            question="What does the loss do when increments are replaced, beyond a random change of equal size?",
+            question="What does the loss do when increments are replaced, beyond a shuffle and an equal displacement?",
             run=runners.run_interventions,
             draw=draw_interventions,
             sample="documents",
             columns=(
                 "kind",
                 "layer",
+                "dose",
                 "change [change_low, change_high]",
+                "beyond_shuffle [beyond_shuffle_low, beyond_shuffle_high]",
                 "beyond_control [beyond_control_low, beyond_control_high]",
                 "num_documents",
             ),

@@ -33,7 +33,9 @@ def draw_interventions(table: pl.DataFrame, *, theme: Theme = "light") -> Pictur
     import polars as pl
 
     measured = layer_names(table.filter(pl.col("change").is_not_null()), "all layers")
-    sides = {"intervention": "change", "random control": "control"}
+    if "dose" in measured.columns:
+        measured = measured.filter(pl.col("dose") == pl.col("dose").max())
+    sides = {"intervention": "change", "matched control": "control"}
     long = pl.concat(
         measured.select(
             *("kind", "layer_name", "moved", "num_documents"),
@@ -63,6 +65,6 @@ def draw_interventions(table: pl.DataFrame, *, theme: Theme = "light") -> Pictur
 
 def _subtitle(table: pl.DataFrame) -> list[str]:
     return [
-        "Change of loss when a layer's increments are replaced, and when they are moved as far in a random direction.",
+        "Change of loss when a layer's increments are replaced, and when tokens are displaced as far at random places.",
         f"95% intervals over {table['num_documents'][0]} held-out documents.",
     ]

@@ -1,9 +1,11 @@
 """What a model does with its increments: replace them, and see what becomes of its loss and its attention.
 
 Each intervention replaces a layer's increments on held-out text and leaves the rest of the model free to react, later
-layers' increments included. Any change of positions may cost something, so each stands beside a control: the layer's
-own increments moved in a random direction by as much. What an intervention costs beyond its control is owed to *what*
-it took away rather than to *how far* it moved the tokens.
+layers' increments included. Any change of positions may cost something, so each stands beside two others. One is a
+shuffle within classes, which takes away what increments say beyond a token's class and nothing else: what an
+intervention costs beyond it, the primary outcome, is owed to the classes. The other is a control that displaces tokens
+as far at every lag, at random places: what an intervention costs beyond it is owed to *what* it took away rather than
+to *how far* it moved the tokens. Doses between 0 and 1 go only a part of the way.
 """
 
 from __future__ import annotations
@@ -21,7 +23,21 @@ from torch import Tensor
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures import statistics
-from howfar.measures.interventions.replacements import AT_ONE_GAP, REPLACEMENTS, ByLayer, Untouched, moved_at_random
+from howfar.measures.interventions.controls import (
+    LAGS,
+    MOST_MISMATCH,
+    mismatch,
+    phase_randomised,
+    range_of,
+    squared_displacements,
+)
+from howfar.measures.interventions.replacements import (
+    AT_ONE_GAP,
+    REPLACEMENTS,
+    SHUFFLED_IN_CLASS,
+    ByLayer,
+    Untouched,
+)
 from howfar.measures.passes import byte_lengths, classes_of_tokens, in_batches, sample_windows, window_length
 from howfar.positions import increments_of, override
 from howfar.progress import Progress
@@ -33,7 +49,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 SWAPPED = "swapped with next layer"
-ESTIMATES = ("change", "control", "beyond_control", "attention_change", "attention_control")
+ESTIMATES = ("change", "beyond_shuffle", "control", "beyond_control", "attention_change", "attention_control")
+DOSES = (0.5, 1.0)
 
 Sums = dict[str, NDArray[np.float64]]
 """Sums over each window, `[window]`, by name."""
@@ -41,10 +58,18 @@ Sums = dict[str, NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Cell:
-    """One thing to try: a kind of replacement in some layers."""
+    """One thing to try: a kind of replacement in some layers, and what share of the way to go."""
 
     kind: str
     layers: tuple[int, ...]
+    dose: float = 1.0
+
+    @property
+    def shuffle(self) -> Cell | None:
+        """The shuffle within classes in the same layers; None where that is no comparison."""
+        if self.kind == SHUFFLED_IN_CLASS or self.kind in AT_ONE_GAP:
+            return None
+        return Cell(SHUFFLED_IN_CLASS, self.layers, self.dose)
 
 
 def interventions(
@@ -53,6 +78,7 @@ def interventions(
     *,
     tokenizer: PreTrainedTokenizerBase | None = None,
     kinds: Sequence[str] = tuple(REPLACEMENTS),
+    doses: Sequence[float] = DOSES,
     num_documents: int = 48,
     num_attention_documents: int = 16,
     batch_size: int = 8,
@@ -66,6 +92,7 @@ def interventions(
         texts: A corpus, of which the held-out documents are read, or texts.
         tokenizer: The model's; found by `howfar.tokenizer_of` where None.
         kinds: Names from `REPLACEMENTS`.
+        doses: Shares of the way from a layer's own increments to what replaces them, above 0 and at most 1.
         num_documents: Documents of which one window is read, at a random place.
         num_attention_documents: Those among them whose attention is compared, which takes twice the time; at least 10.
         batch_size: Windows at a time.
@@ -73,12 +100,15 @@ def interventions(
         progress: Called with how many windows are done and how many there are.
 
     Returns:
-        One row per kind and layer (null: all layers at once), each number with `_low` and `_high` of its 95% interval:
-        `change` of the loss in nats per byte (of the bytes behind the gap where one gap is moved), the same of the
-        `control`, and their difference `beyond_control`; `attention_change`, the total variation distance (0 to 1)
-        between a head's attention before and after, averaged over the layers concerned, and `attention_control`.
-        Further `moved`, by how much an increment changed (root mean square, in positions), and `note`, which says why
-        where there are no numbers.
+        One row per kind, layer (null: all layers at once) and `dose`, each number with `_low` and `_high` of its 95%
+        interval: `change` of the loss in nats per byte (of the bytes behind the gap where one gap is moved);
+        `beyond_shuffle`, by how much that exceeds the change by a shuffle within classes of the same dose; the change
+        by the `control`, and the difference from it, `beyond_control`; `attention_change`, the total variation
+        distance (0 to 1) between a head's attention before and after, averaged over the layers concerned, and
+        `attention_control`. Further `moved`, by how much an increment changed (root mean square, in positions),
+        `control_mismatch`, the largest share by which the control's displacement differs from the replacement's at
+        lags of 1, 4, 16 and 64 tokens, and `note`, which says why where there are no numbers, or that the control does
+        not match.
 
     Raises:
         NoIncrementsError: The model has no increments.
@@ -87,31 +117,39 @@ def interventions(
     """
     import polars as pl
 
-    _check(model, kinds)
+    _check(model, kinds, doses)
     reader = Reader(model, tokenizer, context=window_length(model), batch_size=batch_size)
     windows = sample_windows(reader, texts, num_documents=num_documents, seed=seed)
     watched = windows[: max(num_attention_documents, statistics.MIN_DOCUMENTS)]
     layers = increments_of(model).layer_indices
-    cells = [Cell(kind, (layer,)) for kind in kinds for layer in layers]
-    cells += [Cell(kind, layers) for kind in kinds if len(layers) > 1 and kind != SWAPPED]
+    places: list[tuple[str, tuple[int, ...]]] = [(kind, (layer,)) for kind in kinds for layer in layers]
+    places += [(kind, layers) for kind in kinds if len(layers) > 1 and kind != SWAPPED]
+    cells = [Cell(*place, dose) for place in places for dose in doses]
+    measurable = [cell for cell in cells if not _why_not(model, cell)]
+    needed = dict.fromkeys([*measurable, *(cell.shuffle for cell in measurable if cell.shuffle is not None)])
     groups = [(group, True) for group in in_batches(watched, batch_size)]
     groups += [(group, False) for group in in_batches(windows[len(watched) :], batch_size)]
-    sums = _run(reader, groups, [cell for cell in cells if not _why_not(model, cell)], seed, progress)
+    sums = _run(reader, groups, list(needed), seed, progress)
     rows = []
     for cell in cells:
         row: dict[str, Any] = {"kind": cell.kind, "layer": cell.layers[0] if len(cell.layers) == 1 else None}
-        row |= _estimates(sums[cell], seed) if cell in sums else {}
-        rows.append(row | {"num_documents": len(windows), "note": _why_not(model, cell)})
+        row |= {"dose": cell.dose, "num_documents": len(windows), "note": _why_not(model, cell)}
+        if cell in sums:
+            row |= _estimates(sums[cell], sums[cell.shuffle] if cell.shuffle else None, seed)
+        rows.append(row)
     numbers = [f"{name}{end}" for name in ESTIMATES for end in ("", "_low", "_high")]
-    schema: dict[str, Any] = {"kind": pl.String, "layer": pl.Int64} | dict.fromkeys([*numbers, "moved"], pl.Float64)
+    schema: dict[str, Any] = {"kind": pl.String, "layer": pl.Int64, "dose": pl.Float64}
+    schema |= dict.fromkeys([*numbers, "moved", "control_mismatch"], pl.Float64)
     schema |= {"num_documents": pl.Int64, "num_bytes": pl.Int64, "note": pl.String}
     return pl.DataFrame(rows, schema=schema)
 
 
-def _check(model: PreTrainedModel, kinds: Sequence[str]) -> None:
+def _check(model: PreTrainedModel, kinds: Sequence[str], doses: Sequence[float]) -> None:
     unknown = [kind for kind in kinds if kind not in REPLACEMENTS]
     if unknown:
         raise ConfigError(f"there is no intervention {unknown[0]!r}; choose from {', '.join(REPLACEMENTS)}")
+    if not doses or not all(0 < dose <= 1 for dose in doses):
+        raise ConfigError(f"the doses are {list(doses)}; give some above 0 and at most 1")
     if not increments_of(model).config.accumulate:
         raise NotMeasurableError(
             "this model's increments are positions themselves (accumulate=False), so no gap can be moved; "
@@ -146,7 +184,9 @@ def _run(
         classes = classes_of_tokens(reader.tokenizer, group)
         untouched = _observe(reader, group, means, classes, generator, with_attention)
         for cell in cells:
-            parts[cell].append(_intervene(reader, untouched, cell, lengths, generator))
+            # All doses go the same way.
+            own = np.random.default_rng([seed, done, tuple(REPLACEMENTS).index(cell.kind), *cell.layers])
+            parts[cell].append(_intervene(reader, untouched, cell, lengths, own))
         done += len(group)
         if progress is not None:
             progress(done, in_all)
@@ -156,13 +196,14 @@ def _run(
 
 
 def _mean_increments(reader: Reader, windows: Sequence[Window]) -> ByLayer:
-    """Each layer's mean over all tokens of the windows; `[head, 1]`."""
+    """Each layer's mean over all tokens of the windows but the document marks; `[head, 1]`."""
     totals: dict[int, Any] = {}
     for reading in reader.read(windows, "increments"):
-        real = real_tokens(reading.windows)[:, None]
+        real = real_tokens(reading.windows)[:, None].clone()
+        real[..., 0] = False
         for layer, increments in reading.increments.items():
             totals[layer] = totals.get(layer, 0) + (increments.cpu().double() * real).sum(dim=(0, 2))
-    num_tokens = sum(map(len, windows))
+    num_tokens = sum(len(window) - 1 for window in windows)
     return {layer: (total / num_tokens).float()[:, None].to(reader.device) for layer, total in totals.items()}
 
 
@@ -199,7 +240,8 @@ def _intervene(
 ) -> Sums:
     """What a replacement and its control change, summed over each window."""
     replaced = REPLACEMENTS[cell.kind](untouched, cell.layers, generator)
-    control = moved_at_random(untouched, replaced, generator)
+    replaced = {layer: torch.lerp(untouched.increments[layer], new, cell.dose) for layer, new in replaced.items()}
+    control = phase_randomised(untouched, replaced, range_of(increments_of(reader.model).config), generator)
     concerned = untouched.real.clone()
     if cell.kind in AT_ONE_GAP:
         # Attention changes from the gap's own token on, and so do the predictions of the tokens after it.
@@ -213,6 +255,8 @@ def _intervene(
         "increments": len(replaced) * untouched.real.sum(dim=1).numpy(),
     }
     for name, increments in (("change", replaced), ("control", control)):
+        displaced = np.sum([squared_displacements(untouched, *own) for own in increments.items()], axis=0)
+        sums |= {f"{name} at lag {lag}": own for lag, own in zip(LAGS, displaced, strict=True)}
         with _replaced(reader.model, increments):
             reading = _read(reader, untouched.windows, with_attention=with_attention)
         losses = _losses(reading)
@@ -248,15 +292,25 @@ def _total_variation(one: Tensor, other: Tensor) -> Tensor:
     return (one - other).abs().sum(dim=-1).mean(dim=1).double() / 2
 
 
-def _estimates(sums: Sums, seed: int) -> dict[str, float]:
+def _estimates(sums: Sums, shuffle: Sums | None, seed: int) -> dict[str, Any]:
     change, control = (statistics.ratio(sums[name], sums["bytes"], seed=seed) for name in ("change", "control"))
     watched = sums["queries"] > 0
-    attention = (
+    attention = [
         statistics.ratio(sums[name][watched], sums["queries"][watched], seed=seed)
         for name in ("attention_change", "attention_control")
-    )
-    values: dict[str, float] = {}
-    for name, column in zip(ESTIMATES, (change, control, change - control, *attention), strict=True):
+    ]
+    found = {"change": change, "control": control, "beyond_control": change - control}
+    found |= {"attention_change": attention[0], "attention_control": attention[1]}
+    if shuffle is not None:
+        found["beyond_shuffle"] = change - statistics.ratio(shuffle["change"], shuffle["bytes"], seed=seed)
+    values: dict[str, Any] = {}
+    for name, column in found.items():
         values |= {name: float(column.value), f"{name}_low": float(column.low), f"{name}_high": float(column.high)}
     values["moved"] = float(np.sqrt(sums["squares"].sum() / sums["increments"].sum()))
+    displaced = (np.array([sums[f"{name} at lag {lag}"].sum() for lag in LAGS]) for name in ("change", "control"))
+    values["control_mismatch"] = mismatch(*displaced)
+    if values["control_mismatch"] > MOST_MISMATCH:
+        values["note"] = (
+            f"the control does not match: it displaces tokens by {values['control_mismatch']:.0%} otherwise"
+        )
     return values | {"num_bytes": int(sums["bytes"].sum())}

@@ -1,4 +1,4 @@
-"""What interventions put in place of a layer's increments, and the random-direction control of equal size."""
+"""What interventions put in place of a layer's increments."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Untouched:
         classes: uint8 `[window, token]`.
         gaps: `[window]`, the token whose increment is the one gap to be moved.
         increments: The layers' own, in positions.
-        means: Each layer's mean increment over all windows; `[head, 1]`.
+        means: Each layer's mean increment over all windows, document marks apart; `[head, 1]`.
         losses: `[window, token but the first]`, in nats.
         attention: Weights; `[window, head, query, key]`.
     """
@@ -52,8 +52,17 @@ def set_to_one(untouched: Untouched, layers: tuple[int, ...], generator: np.rand
 
 
 def set_to_mean(untouched: Untouched, layers: tuple[int, ...], generator: np.random.Generator) -> ByLayer:
-    """Every token advances by the layer's mean: the scale stays, the differences go."""
-    return {layer: untouched.means[layer].expand_as(untouched.increments[layer]) for layer in layers}
+    """Every token advances by its own window's mean, the document mark apart: the scale stays, the differences go.
+
+    Texts differ in their means, languages above all, so the mean of all windows would change the scale of each.
+    """
+    new = {}
+    for layer in layers:
+        own = untouched.increments[layer]
+        inner = untouched.real[:, None].to(own) * (torch.arange(own.shape[-1], device=own.device) > 0)
+        means = (own * inner).sum(dim=-1, keepdim=True) / inner.sum(dim=-1, keepdim=True).clamp(min=1)
+        new[layer] = torch.where(inner > 0, means, own)
+    return new
 
 
 def shuffle_in_class(untouched: Untouched, layers: tuple[int, ...], generator: np.random.Generator) -> ByLayer:
@@ -97,24 +106,8 @@ REPLACEMENTS: dict[str, Replacement] = {
 }
 """What can be done to a layer's increments, by name."""
 
+SHUFFLED_IN_CLASS = "shuffled in class"
 AT_ONE_GAP = frozenset({"one gap widened", "one gap closed"})
-
-
-def moved_at_random(untouched: Untouched, replaced: ByLayer, generator: np.random.Generator) -> ByLayer:
-    """The layers' own increments, moved by as much as a replacement moves them, in a random direction.
-
-    As much means the same Euclidean length over each window (and head). The first token's increment, which only shifts
-    the origin, stays.
-    """
-    moved = {}
-    for layer, new in replaced.items():
-        own = untouched.increments[layer]
-        inner = untouched.real[:, None].to(own.device).clone()
-        inner[..., 0] = False
-        direction = torch.from_numpy(generator.standard_normal(own.shape)).to(own) * inner
-        length = ((new - own) * inner).norm(dim=-1, keepdim=True)
-        moved[layer] = own + direction * length / direction.norm(dim=-1, keepdim=True).clamp(min=1e-12)
-    return moved
 
 
 def _shuffled(

@@ -22,11 +22,12 @@ def table() -> pl.DataFrame:
 
 
 def rows(table: pl.DataFrame, layer: int | None, *kinds: str) -> pl.DataFrame:
-    return table.filter(pl.col("layer").eq_missing(layer), pl.col("kind").is_in(kinds))
+    return table.filter(pl.col("layer").eq_missing(layer), pl.col("kind").is_in(kinds), dose=1.0)
 
 
 def test_every_kind_and_layer_has_a_row(table: pl.DataFrame) -> None:
-    assert table.height == 3 * len(REPLACEMENTS) - 1  # a swap of all layers at once would be none
+    assert table.height == 2 * (3 * len(REPLACEMENTS) - 1)  # a swap of all layers at once would be none
+    assert table["dose"].unique().sort().to_list() == [0.5, 1.0]
     assert table["note"].null_count() == table.height
     assert set(table["num_documents"]) == {12}
 
@@ -34,7 +35,8 @@ def test_every_kind_and_layer_has_a_row(table: pl.DataFrame) -> None:
 def test_finds_the_layer_that_uses_positions(table: pl.DataFrame) -> None:
     found = rows(table, 0, *MOVING)
     assert found.height == 3
-    assert (found["change_low"] > 0.1).all()
+    assert (found["change"] > 0.1).all()
+    assert (found["change_low"] > 0).all()  # twelve documents do not say more where one gap in each is moved
     assert (found["attention_change_low"] > 0.01).all()
     assert rows(table, None, "set to one")["change"].item() == pytest.approx(
         rows(table, 0, "set to one")["change"].item()
@@ -68,6 +70,28 @@ def test_finds_nothing_where_increments_do_not_differ(table: pl.DataFrame) -> No
             assert (found[column].abs() < 1e-6).all()
 
 
+def test_half_the_dose_goes_half_the_way(table: pl.DataFrame) -> None:
+    half, whole = (
+        table.filter(pl.col("layer") == 0, kind="one gap closed", dose=dose).row(0, named=True) for dose in (0.5, 1.0)
+    )
+    assert half["moved"] == pytest.approx(whole["moved"] / 2)
+    assert 0 < half["change"] < whole["change"]
+
+
+def test_what_a_shuffle_leaves_is_the_primary_outcome(table: pl.DataFrame) -> None:
+    # All increments are 2, so a shuffle changes nothing, and all that setting them to 1 costs is beyond it.
+    row = rows(table, 0, "set to one").row(0, named=True)
+    assert row["beyond_shuffle"] == pytest.approx(row["change"], abs=1e-6)
+    assert row["beyond_shuffle_low"] > 0.1
+    assert rows(table, 0, "shuffled in class", "one gap closed")["beyond_shuffle"].null_count() == 2
+
+
+def test_the_shuffle_is_compared_with_even_where_it_is_not_asked_for(table: pl.DataFrame) -> None:
+    alone = interventions(copying_model(), TEXTS, kinds=["set to one"], doses=[1.0], num_attention_documents=10)
+    assert alone["kind"].to_list() == ["set to one"]
+    assert alone["beyond_shuffle"].item() == pytest.approx(alone["change"].item(), abs=1e-6)
+
+
 def test_only_bytes_behind_the_gap_count(table: pl.DataFrame) -> None:
     assert rows(table, 0, "one gap closed")["num_bytes"].item() < sum(map(len, TEXTS))
 
@@ -75,8 +99,8 @@ def test_only_bytes_behind_the_gap_count(table: pl.DataFrame) -> None:
 def test_attention_is_compared_on_some_documents_and_switched_back() -> None:
     model = copying_model()
     before = model.config._attn_implementation
-    few = interventions(model, TEXTS, kinds=["set to one"], num_attention_documents=10, batch_size=4)
-    everyone = interventions(model, TEXTS, kinds=["set to one"], num_attention_documents=12, batch_size=5)
+    few = interventions(model, TEXTS, kinds=["set to one"], doses=[1], num_attention_documents=10, batch_size=4)
+    everyone = interventions(model, TEXTS, kinds=["set to one"], doses=[1], num_attention_documents=12, batch_size=5)
     assert few["change"].item() == pytest.approx(everyone["change"].item())
     assert few["attention_change"].item() == pytest.approx(everyone["attention_change"].item(), rel=0.1)
     assert model.config._attn_implementation == before != "eager"
@@ -84,7 +108,7 @@ def test_attention_is_compared_on_some_documents_and_switched_back() -> None:
 
 def test_shared_increments_cannot_be_swapped() -> None:
     model = copying_model(increments={"scope": "shared"}, blind_second_layer=True)
-    table = interventions(model, TEXTS, kinds=["swapped with next layer", "set to one"])
+    table = interventions(model, TEXTS, kinds=["swapped with next layer", "set to one"], doses=[1.0])
     swapped = table.filter(kind="swapped with next layer")
     assert swapped["change"].null_count() == swapped.height == 2
     assert set(swapped["note"]) == {"not measurable: all layers share their increments"}
@@ -92,13 +116,15 @@ def test_shared_increments_cannot_be_swapped() -> None:
 
 
 def test_a_single_layer_cannot_be_swapped() -> None:
-    table = interventions(copying_model(), TEXTS, kinds=["swapped with next layer"])
+    table = interventions(copying_model(), TEXTS, kinds=["swapped with next layer"], doses=[1.0])
     assert table["note"].item() == "not measurable: there is only one layer"
 
 
 def test_refusals() -> None:
     with pytest.raises(ConfigError, match="no intervention 'doubled'; choose from set to one, "):
         interventions(copying_model(), TEXTS, kinds=["doubled"])
+    with pytest.raises(ConfigError, match="give some above 0 and at most 1"):
+        interventions(copying_model(), TEXTS, doses=[0.0])
     with pytest.raises(NoIncrementsError, match="has no increments"):
         interventions(copying_model(increments=None), TEXTS)
     with pytest.raises(NotMeasurableError, match="accumulate=False"):

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 import torch
 
-from howfar.measures.interventions.replacements import REPLACEMENTS, Untouched, moved_at_random
+from howfar.measures.interventions.controls import (
+    LAGS,
+    mismatch,
+    phase_randomised,
+    range_of,
+    squared_displacements,
+)
+from howfar.measures.interventions.replacements import REPLACEMENTS, Untouched
+from howfar.positions import IncrementConfig
 from howfar.reading.windows import Window
 
 NUM_TOKENS = (12, 9)
@@ -27,7 +35,10 @@ def replace(untouched: Untouched, kind: str, layers: tuple[int, ...] = (0,)) -> 
 def test_constants(untouched: Untouched) -> None:
     assert (replace(untouched, "set to one")[0] == 1).all()
     mean = replace(untouched, "set to mean", (0, 3))
-    assert torch.allclose(mean[3][1, 0], untouched.means[3][0].expand(12))
+    for row, size in enumerate(NUM_TOKENS):  # of its own window, whose first token is the document mark
+        own = untouched.increments[3][row, 0]
+        assert torch.allclose(mean[3][row, 0, 1:size], own[1:size].mean().expand(size - 1))
+        assert mean[3][row, 0, 0] == own[0]
     assert set(mean) == {0, 3}
 
 
@@ -64,7 +75,7 @@ def test_one_gap_is_moved(untouched: Untouched) -> None:
 @pytest.mark.parametrize("kind", list(REPLACEMENTS))
 def test_control_moves_by_as_much(untouched: Untouched, kind: str) -> None:
     replaced = replace(untouched, kind)
-    control = moved_at_random(untouched, replaced, np.random.default_rng(1))
+    control = phase_randomised(untouched, replaced, (-np.inf, np.inf), np.random.default_rng(1))
     assert control.keys() == replaced.keys()
     for layer, new in replaced.items():
         own = untouched.increments[layer]
@@ -73,3 +84,51 @@ def test_control_moves_by_as_much(untouched: Untouched, kind: str) -> None:
             assert torch.allclose(*moves, atol=1e-5)
         assert torch.equal(control[layer][..., 0], own[..., 0])
         assert torch.equal(control[layer][1, :, 9:], own[1, :, 9:])
+
+
+def skewed(generator: np.random.Generator) -> np.ndarray:
+    """Many short steps and few long ones."""
+    return generator.gamma(0.5, 2.0, size=(4, 2, 400))
+
+
+def wandering(generator: np.random.Generator) -> np.ndarray:
+    """Long steps in some stretches, short ones in others."""
+    return np.exp(np.cumsum(generator.normal(0, 0.1, size=(4, 2, 400)), axis=-1) / 2)
+
+
+def two_sizes(generator: np.random.Generator) -> np.ndarray:
+    """Near either end of the range."""
+    return np.where(generator.random((4, 2, 400)) < 0.2, 9.5, 0.5)
+
+
+@pytest.mark.parametrize("kind", ["set to one", "set to mean", "shuffled", "shuffled in class"])
+@pytest.mark.parametrize("steps", [skewed, wandering, two_sizes])
+def test_control_displaces_as_far_at_every_lag_within_the_bound(kind: str, steps) -> None:
+    generator = np.random.default_rng(0)
+    own = torch.from_numpy(steps(generator).clip(0, 10)).float()
+    windows = tuple(Window(number, np.arange(400)) for number in range(4))
+    classes = generator.integers(3, size=(4, 400)).astype(np.uint8)
+    real = torch.ones(4, 400, dtype=torch.bool)
+    many = Untouched(windows, real, classes, np.zeros(4, int), {0: own}, {}, torch.zeros(4, 399), {})
+    new = replace(many, kind)[0]
+    control = phase_randomised(many, {0: new}, range_of(IncrementConfig(max_increment=10.0)), generator)[0]
+    assert control.min() >= 0
+    assert control.max() <= 10
+    displaced, by_control = (squared_displacements(many, 0, side).sum(axis=1) for side in (new, control))
+    assert mismatch(displaced, by_control) < 0.1
+    for lag, expected in zip(LAGS, by_control, strict=True):  # by another way
+        path = (control - own).double().cumsum(dim=-1)
+        assert expected == pytest.approx(float((path[..., lag:] - path[..., :-lag]).square().mean(dim=1).sum()))
+    agreement = torch.corrcoef(torch.stack([(new - own).flatten(), (control - own).flatten()]))[0, 1]
+    assert abs(agreement) < (0.75 if steps is two_sizes else 0.6)  # it goes elsewhere, as far as the bound allows
+
+
+def test_a_mismatch_is_the_worst_lag() -> None:
+    assert mismatch(np.array([1.0, 4.0, 9.0, 0.0]), np.array([1.0, 4.0, 4.0, 5.0])) == pytest.approx(1 / 3)
+    assert mismatch(np.zeros(4), np.ones(4)) == 0
+
+
+def test_ranges() -> None:
+    assert range_of(IncrementConfig(bound="sigmoid", max_increment=4.0)) == (0, 4)
+    assert range_of(IncrementConfig(bound="softplus")) == (0, np.inf)
+    assert range_of(IncrementConfig(bound="signed")) == (-np.inf, np.inf)
