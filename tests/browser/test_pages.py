@@ -4,8 +4,8 @@ import pytest
 
 from howfar.charts.measures.interventions import draw_interventions
 from howfar.charts.theme import COLOURS
+from howfar.measures.inputs import Inputs
 from howfar.measures.interventions import interventions
-from howfar.reports.inputs import Inputs
 from howfar.reports.report import report
 
 TEXTS = [f"The keeper of light {number} saw {number * 7} ships, and slept." for number in range(12)]

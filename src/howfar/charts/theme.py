@@ -92,6 +92,7 @@ def config(theme: Theme) -> dict[str, Any]:
             "wide-glyph": {"font": WIDE_FONT, "baseline": "middle", "align": "center"},
             "space": {"strokeWidth": 0},
             "row-name": {"color": ink, "fontSize": 12, "fontWeight": 600, "align": "left", "baseline": "middle"},
+            "source": {"color": muted, "fontSize": 11, "align": "left", "baseline": "top"},
             "row-note": {"color": muted, "fontSize": 10.5, "align": "left", "baseline": "middle"},
             "chosen-thread": {"color": ink, "strokeWidth": 1.6},
             "chosen-back": {"color": background, "stroke": ink, "strokeWidth": 1, "cornerRadius": 4},

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from howfar.commands.options import Corpus, Seed, Texts, check_given
+from howfar.commands.options import Corpus, Gold, Seed, Texts, check_given
 from howfar.commands.output import console, printing, say
+from howfar.measures.choices import Classes, Language, Target
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from howfar.reports.inputs import Inputs
-    from howfar.reports.measure import Measure
+    from howfar.measures.declaration import Measure
+    from howfar.measures.inputs import Inputs
 
-MOST_ROWS = 40  # in the terminal
+MOST_ROWS = 20  # in the terminal
+LONG_CELL = 24  # characters from which on a cell may be broken over lines
+SAMPLES = "documents; gaps in boundaries, windows in extrapolation, tokens in gap_effects, seeds in calibration"
+"""What the size of a sample counts."""
 
 
 def measure(
@@ -29,35 +33,29 @@ def measure(
     ] = None,
     corpus: Corpus = None,
     text: Texts = None,
-    gold: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="<path>",
-            help="Known boundaries: CoNLL-U, or a sentence a line with words parted by spaces. May be repeated.",
-        ),
-    ] = None,
-    target: Annotated[str | None, typer.Option(help="Which boundaries: chinese-words, words, sentences …")] = None,
+    gold: Gold = None,
+    target: Annotated[Target | None, typer.Option(help="Which boundaries. [default: chinese-words]")] = None,
     pairs: Annotated[Path | None, typer.Option(help="CSV of entities, in place of the list in the package.")] = None,
-    language: Annotated[str | None, typer.Option(help="Of the list in the package: en or zh.")] = None,
-    classes: Annotated[str | None, typer.Option(help="Classes of tokens: text or code.")] = None,
+    language: Annotated[Language | None, typer.Option(help="Of the list in the package. [default: en]")] = None,
+    classes: Annotated[Classes | None, typer.Option(help="Classes of tokens. [default: text]")] = None,
     against: Annotated[
         list[str] | None,
         typer.Option(metavar="<model>", help="Model with plain positions to compare with. May be repeated."),
     ] = None,
-    sample: Annotated[
-        int | None, typer.Option(help="How much to measure on: documents, gaps or windows, as the measure has it.")
-    ] = None,
+    sample: Annotated[int | None, typer.Option(help=f"Sample size: {SAMPLES}.")] = None,
     seed: Seed = 0,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Table (.csv, .parquet, .json) or picture (.html, .svg, .png, .pdf)."),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole table as JSON, a list of rows.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the whole table as CSV.")] = False,
 ) -> None:
     """Measure what a model's increments mean.
 
     Example: howfar measure boundaries --corpus corpora/bilingual --gold gold.txt -o boundaries.html
 
-    Prints a table; numbers have 95% intervals, and a note says why where there is no number.
+    Prints a table with 95% intervals as ±. Notes below it say why a number is missing.
     """
     if name is None:
         _list()
@@ -65,38 +63,36 @@ def measure(
     check_given(
         model, corpus=None if text else corpus, files=[*(text or ()), *(gold or ()), *([pairs] if pairs else ())]
     )
+    from howfar.charts.outputs import check_output
     from howfar.errors import ConfigError
-    from howfar.reports.inputs import read_inputs
-    from howfar.reports.registry import measure_named
-    from howfar.reports.tables import check_output
+    from howfar.measures.files import read_inputs
+    from howfar.measures.registry import measure_named
 
+    if as_json and as_csv:
+        raise ConfigError("give either --json or --csv, not both")
     chosen = measure_named(name)
     if output is not None:
         check_output(output, chosen.partitions)
-    options: dict[str, Any] = {
-        "target": target,
-        "language": language,
-        "classes": classes,
-        "against": against,
-        "sample": sample,
-        "seed": seed,
-    }
-    inputs = read_inputs(corpus=corpus, texts=text, gold=gold, pairs=pairs, **options)
+    options = {"target": target, "language": language, "classes": classes, "against": against, "sample": sample}
+    inputs = read_inputs(corpus=corpus, texts=text, gold=gold, pairs=pairs, seed=seed, **options)
     chosen.check(inputs)
     if model is not None and not chosen.of_model:
         raise ConfigError(f"{chosen.name} trains models of its own; leave out --model")
-    table = _run(chosen, model, inputs)
+    table, source = _take(chosen, model, inputs)
     with printing() as check_printed:  # whatever becomes of that, the table is written
-        _print(table, chosen)
+        if as_json or as_csv:
+            typer.echo(table.write_json() if as_json else table.write_csv().rstrip("\n"))
+        else:
+            _print(table, chosen, source)
     if output is not None:
-        _write(table, chosen, output)
+        _write(table, chosen, output, source, to_stderr=as_json or as_csv)
     check_printed()
 
 
 def _list() -> None:
     from rich.table import Table
 
-    from howfar.reports.registry import MEASURES
+    from howfar.measures.registry import MEASURES
 
     listed = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for measure in MEASURES.values():
@@ -105,62 +101,73 @@ def _list() -> None:
     typer.echo("\nFor example: howfar measure pairs --language en")
 
 
-def _run(chosen: Measure, model: str | None, inputs: Inputs) -> pl.DataFrame:
+def _take(chosen: Measure, model: str | None, inputs: Inputs) -> tuple[pl.DataFrame, str]:
+    """The table, and a line that says what it is of."""
     import howfar
     from howfar.progress import progress_bars
 
     loaded = howfar.load(model) if chosen.of_model else None
     with progress_bars() as watch:
-        return chosen.run(loaded, inputs, watch(chosen.name))
+        table = chosen.take(loaded, inputs, watch(chosen.name))
+    named = model or (Path(loaded.name_or_path).name if loaded is not None else "models trained for this")
+    return table, chosen.source(table, named, inputs)
 
 
-def _print(table: pl.DataFrame, chosen: Measure) -> None:
-    from howfar.reports.tables import notes, readable
+def _print(table: pl.DataFrame, chosen: Measure, source: str) -> None:
 
-    headings, rows = readable(table, chosen.columns, MOST_ROWS)
-    _print_rows(headings, rows)
-    for note in notes(table):
-        say(note)
-    if len(table) > MOST_ROWS:
-        typer.echo(f"These are {MOST_ROWS} of {len(table):,} rows; -o {chosen.name}.csv writes all of them.")
+    from howfar.charts.matrices import grid
+    from howfar.charts.text_tables import notes, readable
+
+    if chosen.value:
+        typer.echo(f"{chosen.value[0].upper()}{chosen.value[1:]}; ±: 95% interval")
+    if chosen.matrix is not None:
+        laid_out = grid(table, chosen.matrix, most_rows=MOST_ROWS, width=console().width)
+        for headings, rows in laid_out.blocks:
+            _print_rows(headings, rows, matrix=True)
+        remarks = laid_out.remarks
+    else:
+        _print_rows(*readable(table, chosen.columns, MOST_ROWS))
+        more = f"These are {MOST_ROWS} of {len(table):,} rows; --csv prints all of them."
+        remarks = [more] if len(table) > MOST_ROWS else []
+    for line in (*remarks, *notes(table), source):
+        say(line)
 
 
-def _print_rows(headings: list[str], rows: list[list[str]]) -> None:
-    """What is the same in all rows is said once, above them, which leaves room for the rest."""
+def _print_rows(headings: list[str], rows: list[list[str]], *, matrix: bool = False) -> None:
+    """In a list of rows, what is the same in all of them is said once, above them, which leaves room for the rest."""
     from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
     columns = list(zip(headings, zip(*rows, strict=True), strict=True)) if rows else []
-    same = [(heading, cells[0]) for heading, cells in columns if len(rows) > 1 and len(set(cells)) == 1]
+    same = [(heading, cells[0]) for heading, cells in columns if len(rows) > 1 and len(set(cells)) == 1 and not matrix]
     varying = [(heading, cells) for heading, cells in columns if (heading, cells[0]) not in same]
     if same:
         typer.echo(", ".join(f"{heading} {cell}".strip() for heading, cell in same))
     drawn = Table(box=None, padding=(0, 2, 0, 0))
     for heading, cells in varying:
-        # In a narrow terminal intervals are broken over lines, and nothing else is.
-        drawn.add_column(heading, no_wrap=not any(" [" in cell for cell in cells))
+        # In a narrow terminal sentences and long names are broken over lines, and nothing else is.
+        drawn.add_column(heading, no_wrap=not any(len(cell) > LONG_CELL for cell in cells))
     for row in zip(*(cells for _, cells in varying), strict=True):
         drawn.add_row(*map(Text, row))  # whose brackets are no markup
     screen = console()
-    if not screen.is_terminal:
+    if not screen.is_terminal and not matrix:
         natural = Measurement.get(screen, screen.options.update(width=10_000), drawn).maximum
         screen.width = max(screen.width, natural)
     screen.print(drawn)
 
 
-def _write(table: pl.DataFrame, chosen: Measure, output: Path) -> None:
-    from howfar.errors import NotMeasurableError
-    from howfar.reports.tables import is_table, notes, readable, write_dataset, write_table
+def _write(table: pl.DataFrame, chosen: Measure, output: Path, source: str, *, to_stderr: bool) -> None:
+    from howfar.charts.measured import draw
+    from howfar.charts.outputs import is_table, write_dataset, write_table
 
     if not output.suffix:
         write_dataset(table, output, chosen.partitions)
-        say(f"The table is in the files of {output}")
+        written = f"The table is in the files of {output}"
     elif is_table(output):
         write_table(table, output)
-        say(f"The table is in {output}")
-    elif not readable(table, chosen.columns, 1)[1]:
-        raise NotMeasurableError(f"there is nothing to draw: {'; '.join(notes(table))}")
+        written = f"The table is in {output}"
     else:
-        chosen.draw(table).save(output)
-        say(f"The picture is in {output}")
+        draw(chosen, table, source=source).save(output)
+        written = f"The picture is in {output}"
+    say(written, err=to_stderr)

@@ -10,13 +10,22 @@ import typer
 
 Corpus = Annotated[
     Path | None,
-    typer.Option(help="Corpus: its held-out documents are measured on, its training part is counted in."),
+    typer.Option(help="Corpus folder: measured on its held-out documents, counted in its training part."),
 ]
 Texts = Annotated[
     list[Path] | None,
-    typer.Option(metavar="<path>", help="UTF-8 text instead, documents parted by empty lines. May be repeated."),
+    typer.Option(
+        metavar="<path>", help="UTF-8 text file instead, with blank lines between documents. May be repeated."
+    ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Of samples and intervals.")]
+Gold = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="<path>",
+        help="Known boundaries: CoNLL-U, or a sentence on each line with words separated by spaces. May be repeated.",
+    ),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed for sampling and bootstrap intervals.")]
 
 
 def check_given(*models: str | None, corpus: Path | None = None, files: Sequence[Path] = ()) -> None:

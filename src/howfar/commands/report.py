@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from howfar.commands.options import Corpus, Seed, Texts, check_given
+from howfar.commands.options import Corpus, Gold, Seed, Texts, check_given
 from howfar.commands.output import say
 
 DEFAULT_OUTPUT = Path("report.html")
@@ -17,18 +17,12 @@ def report(
     models: Annotated[
         list[str],
         typer.Argument(
-            help="Bundled models, folders or Hub ids. Those with plain positions are what losses are compared with."
+            help="Bundled models, folders or Hub ids. Those with plain positions are what the others are compared with."
         ),
     ],
     corpus: Corpus = None,
     text: Texts = None,
-    gold: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="<path>",
-            help="Known Chinese words: CoNLL-U, or a sentence a line, words parted by spaces. May be repeated.",
-        ),
-    ] = None,
+    gold: Gold = None,
     measure: Annotated[
         list[str] | None,
         typer.Option(metavar="<name>", help="Take only this measure of `howfar measure`. May be repeated."),
@@ -41,13 +35,13 @@ def report(
 
     Example: howfar report bilingual-per-layer bilingual-rope --corpus corpora/bilingual -o report.html
 
-    What cannot be measured with what was given is listed with the reason.
+    What cannot be measured is listed with the reason.
     """
     check_given(*models, corpus=None if text else corpus, files=[*(text or ()), *(gold or ())])
+    from howfar.charts.outputs import check_folder_of_tables, check_page
+    from howfar.measures.files import read_inputs
     from howfar.progress import progress_bars
-    from howfar.reports.inputs import read_inputs
     from howfar.reports.report import report
-    from howfar.reports.tables import check_folder_of_tables, check_page
 
     check_page(output)
     if tables is not None:

@@ -18,6 +18,8 @@ from torch import Tensor
 from howfar.corpus.corpus import Corpus
 from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
+from howfar.measures.declaration import Matrix, Measure
+from howfar.measures.inputs import Inputs
 from howfar.measures.passes import sample_windows, window_length
 from howfar.positions import increments_of
 from howfar.progress import Progress
@@ -66,7 +68,7 @@ def attention(
           one number for the model (layer and head null) with the interval that heads, not documents, give it. Where
           the heads of a layer share their increments, `over layers`.
 
-        `note` says why where there is no number.
+        `n` is how many documents were read; `note` says why there is no number.
 
     Raises:
         NoIncrementsError: The model has no increments.
@@ -97,8 +99,8 @@ def attention(
         rows += _over_heads(model, means["increment"].value, means[unit].value, unit, seed)
     schema: dict[str, Any] = {"quantity": pl.String, "unit": pl.String, "layer": pl.Int64, "head": pl.Int64}
     schema |= dict.fromkeys(("value", "low", "high", "p_value"), pl.Float64)
-    schema |= {"num_documents": pl.Int64, "note": pl.String}
-    return pl.DataFrame([row | {"num_documents": len(windows)} for row in rows], schema=schema)
+    schema |= {"n": pl.Int64, "note": pl.String}
+    return pl.DataFrame([row | {"n": len(windows)} for row in rows], schema=schema)
 
 
 _QUANTITIES = {
@@ -185,3 +187,20 @@ def _over_heads(
             row["note"] = f"not measurable: {error}"
         rows.append(row)
     return rows
+
+
+def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
+    sized = inputs.sized("num_documents")
+    return attention(model, inputs.some_texts, seed=inputs.seed, progress=progress, **sized)
+
+
+MEASURE = Measure(
+    name="attention",
+    question="How far do heads look, and does that go with the increments?",
+    run=_run,
+    value="the quantity named in its row, in tokens or in positions",
+    counts="documents",
+    sample="documents",
+    columns=("quantity", "unit", "layer", "head", "value [low, high]", "n"),
+    matrix=Matrix(rows=("layer", "head"), columns=("quantity", "unit")),
+)

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError
 from howfar.measures import statistics
+from howfar.measures.declaration import Matrix, Measure
 from howfar.measures.documents import documents_of
+from howfar.measures.inputs import Inputs
 from howfar.measures.passes import byte_lengths, check_vocabulary
 from howfar.progress import Progress
 from howfar.reading.reader import Reader
@@ -54,9 +56,10 @@ def extrapolation(
         progress: Called with how many windows are done and how many there are.
 
     Returns:
-        One row per source (`all` first), context and half training length of positions `[start, stop)`: `nats_per_byte`
-        with its 95% interval, windows resampled. In the last row of each context, which scores the same bytes in all,
-        also the `change` from the first context, paired by window. `note` says why where there are no numbers.
+        One row per source (`all` first), context and half training length of positions `[start, stop)`: the loss in
+        nats per byte as `value` with its 95% interval, `n` windows resampled. In the last row of each context, which
+        scores the same bytes in all, also the `change` from the first context, paired by window. `note` says why there
+        is no number.
 
     Raises:
         ConfigError: The factors are not ascending positive numbers.
@@ -92,8 +95,8 @@ def _table(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
     import polars as pl
 
     schema: dict[str, Any] = {"source": pl.String} | dict.fromkeys(("times", "context", "start", "stop"), pl.Int64)
-    schema |= dict.fromkeys(("nats_per_byte", "low", "high", "change", "change_low", "change_high"), pl.Float64)
-    schema |= {"num_windows": pl.Int64, "num_bytes": pl.Int64, "note": pl.String}
+    schema |= dict.fromkeys(("value", "low", "high", "change", "change_low", "change_high"), pl.Float64)
+    schema |= {"n": pl.Int64, "num_bytes": pl.Int64, "note": pl.String}
     return pl.DataFrame(rows, schema=schema)
 
 
@@ -145,7 +148,7 @@ def _rows(
         for index in range(len(nats)):
             row: dict[str, Any] = {"source": source, "times": factor, "context": factor * length}
             row |= {"start": index * (length // 2), "stop": (index + 1) * (length // 2)}
-            row |= {"nats_per_byte": float(estimate.value[index])}
+            row |= {"value": float(estimate.value[index])}
             row |= {"low": float(estimate[index].low), "high": float(estimate[index].high)}
             if index == len(nats) - 1:
                 change = estimate[index] - first
@@ -154,4 +157,22 @@ def _rows(
                     "change_low": float(change.low),
                     "change_high": float(change.high),
                 }
-            yield row | {"num_windows": num_windows, "num_bytes": int(num_bytes[index].sum())}
+            yield row | {"n": num_windows, "num_bytes": int(num_bytes[index].sum())}
+
+
+def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
+    sized = inputs.sized("num_windows")
+    return extrapolation(model, inputs.some_texts, seed=inputs.seed, progress=progress, **sized)
+
+
+MEASURE = Measure(
+    name="extrapolation",
+    question="What is the loss in contexts longer than those of training?",
+    run=_run,
+    value="loss, nats per byte",
+    counts="windows",
+    sample="windows",
+    columns=("source", "times", "start", "stop", "value [low, high]", "change [change_low, change_high]", "n"),
+    matrix=Matrix(rows=("source", "start", "stop"), columns=("times",)),
+    of_plain=True,
+)

@@ -12,7 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from howfar.errors import NotMeasurableError
-from howfar.measures.passes import window_length
+from howfar.measures.declaration import Measure
+from howfar.measures.documents import documents_of
+from howfar.measures.inputs import Inputs
+from howfar.measures.passes import MOST_CHARACTERS, window_length
+from howfar.models.loading import tokenizer_of
 from howfar.positions import increments_of, override
 from howfar.progress import Progress
 from howfar.reading.reader import Reader
@@ -22,6 +26,10 @@ from howfar.text.spans import byte_spans_of_tokens
 if TYPE_CHECKING:
     import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+DEFAULT_TOKENS = 40
+"""Whose predictions are differentiated, unless another sample is asked for."""
 
 
 @dataclass(frozen=True)
@@ -121,3 +129,24 @@ def _readable(piece: bytes) -> str:
         return piece.decode("utf-8")
     except UnicodeDecodeError:
         return f"<{piece.hex().upper()}>"
+
+
+def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
+    """Of the first tokens of the first text."""
+    tokenizer = tokenizer_of(model)
+    text = next((document.text for document in documents_of(inputs.some_texts, tokenizer) if document.text), "")
+    wanted = min(inputs.sample or DEFAULT_TOKENS, window_length(model) - 1)
+    ends = byte_spans_of_tokens(tokenizer, text[: MOST_CHARACTERS * wanted]).byte_spans[:wanted, 1]
+    # A character that is not whole at the end is left out.
+    beginning = text.encode()[: ends[-1] if len(ends) else 0].decode(errors="ignore")
+    return gap_effects(model, beginning, tokenizer=tokenizer, progress=progress).table()
+
+
+MEASURE = Measure(
+    name="gap_effects",
+    question="Which gaps matter for predicting which tokens?",
+    run=_run,
+    rows="exact derivatives for the tokens of one text",
+    sample="tokens",
+    columns=("layer", "head", "predicted", "predicted_piece", "gap", "gap_piece", "nats_per_position"),
+)

@@ -19,7 +19,10 @@ from numpy.typing import NDArray
 from howfar.corpus.corpus import Corpus
 from howfar.errors import CheckpointError, NotMeasurableError
 from howfar.measures import statistics
+from howfar.measures.declaration import Measure
 from howfar.measures.documents import Document, documents_of, spread_documents
+from howfar.measures.inputs import Inputs
+from howfar.models.loading import load
 from howfar.progress import Progress
 from howfar.reading.reader import Reader
 from howfar.training.checkpoints import read_record
@@ -72,10 +75,11 @@ def neutrality(
 
     Returns:
         One row per comparison, pair (null: over all pairs) and source (`all` first), in nats per byte: both losses,
-        their `difference` (negative where the model is better) with 95% interval, and what the sample can say:
-        `equivalent` within the `margin`, differences below `excluded_below` and above `excluded_above` ruled out at
-        5%, `p_equivalence`, and all of that in words as `statement`. `pairing` says whether the training records show
-        the same seed and data order; `note` why there are no numbers.
+        their difference as `value` (negative where the model is better) with 95% interval over `n` cases of a `unit`
+        (`documents` or `pairs`), and what the sample can say: `equivalent` within the `margin`, differences below
+        `excluded_below` and above `excluded_above` ruled out at 5%, `p_equivalence`, and all of that in words as
+        `statement`. `pairing` says whether the training records show the same seed and data order; `note` why there are
+        no numbers.
 
     Raises:
         NotMeasurableError: The models cannot be paired, or there are too few documents.
@@ -108,10 +112,10 @@ def neutrality(
         theirs = rest[number * len(models) : (number + 1) * len(models)]
         rows += _compare(ours, theirs, pairings[name], {"against": name, "margin": margin}, seed)
     schema: dict[str, Any] = {"against": pl.String, "pair": pl.Int64, "source": pl.String}
-    schema |= dict.fromkeys(("model", "baseline", "difference", "low", "high", "margin"), pl.Float64)
+    schema |= dict.fromkeys(("model", "baseline", "value", "low", "high", "margin"), pl.Float64)
     schema |= {"equivalent": pl.Boolean}
     schema |= dict.fromkeys(("p_equivalence", "excluded_below", "excluded_above"), pl.Float64)
-    schema |= {"num_units": pl.Int64, "unit": pl.String, "num_bytes": pl.Int64}
+    schema |= {"n": pl.Int64, "unit": pl.String, "num_bytes": pl.Int64}
     schema |= dict.fromkeys(("statement", "pairing", "note"), pl.String)
     return pl.DataFrame(rows, schema=schema)
 
@@ -178,7 +182,7 @@ def _compare(
         for number, (mine, other) in enumerate(zip(ours, theirs, strict=True)):
             model, baseline = (side.nats[chosen].sum() / side.num_bytes[chosen].sum() for side in (mine, other))
             row = common | {"pair": number, "source": source, "model": float(model), "baseline": float(baseline)}
-            row |= {"difference": float(model - baseline), "pairing": pairings[number]}
+            row |= {"value": float(model - baseline), "pairing": pairings[number]}
             rows.append(row | _within_pair(mine, other, chosen, common["margin"], seed))
             differences.append(float(model - baseline))
         rows.append(common | {"pair": None, "source": source} | _across_pairs(differences, common["margin"]))
@@ -205,7 +209,7 @@ def _across_pairs(differences: Sequence[float], margin: float) -> dict[str, Any]
         wide = statistics.equivalence_of_pairs(differences, margin, alpha=(1 - statistics.LEVEL) / 2)
     except NotMeasurableError as error:
         return {"note": f"not measurable: {error}"}
-    interval = {"difference": tested.difference, "low": wide.low, "high": wide.high}
+    interval = {"value": tested.difference, "low": wide.low, "high": wide.high}
     return interval | _verdict(tested, wide.low, wide.high, "pairs")
 
 
@@ -216,7 +220,26 @@ def _verdict(tested: statistics.Equivalence, low: float, high: float, unit: str)
         "p_equivalence": tested.p_value,
         "excluded_below": tested.low,
         "excluded_above": tested.high,
-        "num_units": tested.num_units,
+        "n": tested.num_units,
         "unit": unit,
         "statement": f"{sign}; {tested}",
     }
+
+
+def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
+    """One pair for each model to compare with."""
+    against = {name: [load(name)] for name in inputs.against or ()}
+    sized = inputs.sized("num_documents")
+    return neutrality([model], against, inputs.some_texts, seed=inputs.seed, progress=progress, **sized)
+
+
+MEASURE = Measure(
+    name="neutrality",
+    question="Is the loss the same as with plain positions?",
+    run=_run,
+    value="difference of the loss, nats per byte",
+    counts="documents, or pairs of models",
+    columns=("against", "source", "value [low, high]", "equivalent", "n", "unit", "statement"),
+    needs=("texts", "against"),
+    sample="documents",
+)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from howfar.errors import ConfigError
+from howfar.measures.choices import Classes
 from howfar.reading.marks import document_mark
 from howfar.text.classes import ByteClass, CodeClass, classes_of_byte_values, classes_of_bytes, code_classes_of_bytes
 from howfar.text.spans import byte_spans_of_tokens, token_bytes
@@ -17,8 +18,6 @@ from howfar.text.tokenizer import END_OF_DOCUMENT, is_byte_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-Classes = Literal["text", "code"]
 
 
 def class_names(tokenizer: PreTrainedTokenizerBase, classes: Classes) -> list[str]:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from howfar.corpus.corpus import Corpus
 from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
+from howfar.measures.declaration import Measure
+from howfar.measures.inputs import Inputs
 from howfar.models.grafts import training_counts
 from howfar.models.loading import tokenizer_of
 from howfar.positions import increments_of
@@ -31,6 +33,8 @@ from howfar.text.tokenizer import END_OF_DOCUMENT, is_byte_tokenizer
 if TYPE_CHECKING:
     import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from howfar.progress import Progress
 
 NEVER_SEEN = 0
 TOKENS_AT_ONCE = 2**22  # of the corpus, when they are counted
@@ -243,3 +247,23 @@ def _readable(tokenizer: PreTrainedTokenizerBase, token: int, piece: bytes) -> s
         return piece.decode("utf-8")
     except UnicodeDecodeError:
         return "".join(f"<0x{byte:02X}>" for byte in piece)
+
+
+def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
+    """Farthest from the mean first; the corpus, if there is one, is where tokens are counted."""
+    import polars as pl
+
+    table = vocabulary(model, inputs.corpus)
+    never_seen = pl.col("count").fill_null(1) == 0
+    return table.sort(never_seen, -pl.col("drift").abs(), maintain_order=True)
+
+
+MEASURE = Measure(
+    name="vocabulary",
+    question="Which tokens are farther than usual from what stands before them, and which nearer?",
+    run=_run,
+    rows="exact increments, one for each token of the vocabulary",
+    columns=("head", "token_id", "token", "class", "count", "increment", "drift"),
+    needs=(),
+    takes=("corpus",),
+)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from html import escape
 from importlib.metadata import version
+from itertools import groupby
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from howfar.charts.measured import draw
 from howfar.charts.page import asset, page_scripts, web_page
+from howfar.charts.text_tables import notes, readable
+from howfar.errors import NotMeasurableError
 from howfar.reports.published import RUNS, published
-from howfar.reports.tables import notes, readable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,7 +27,8 @@ BESIDE = ("figure", "layer", *RUNS, "measured [low, high]")
 def html(report: Report) -> str:
     """Give the page of a report."""
     charts: list[Any] = []
-    parts = [_section(section, charts, len(report.models) > 1) for section in report.sections]
+    asked = groupby(report.sections, key=lambda section: section.measure.name)
+    parts = [_answers(list(sections), charts, len(report.models) > 1) for _, sections in asked]
     contents = dict.fromkeys(section.measure.name for section in report.sections)
     body = Template(asset("howfar.reports", "report.html")).substitute(
         models=escape(", ".join(report.models)),
@@ -39,28 +43,36 @@ def html(report: Report) -> str:
     return web_page(f"How far apart: {', '.join(report.models)}", styles, body, scripts)
 
 
-def _section(section: Section, charts: list[Any], several: bool) -> str:
-    model = f" <small>{escape(section.model)}</small>" if several else ""
-    parts = [f'<section id="{section.measure.name}"><h2>{escape(section.title)}{model}</h2>']
-    parts.append(f"<p>{escape(section.measure.question)}</p>")
-    if section.table is None:
-        parts.append(f'<p class="missing">Not measured: {escape(section.missing)}.</p>')
-    else:
-        parts += _found(section, section.table, charts)
+def _answers(sections: list[Section], charts: list[Any], several: bool) -> str:
+    """All that was found by one measure, below its question."""
+    measure = sections[0].measure
+    parts = [f'<section id="{measure.name}"><h2>{escape(measure.name)}</h2>', f"<p>{escape(measure.question)}</p>"]
+    for section in sections:
+        of = [part for part in (section.of, section.model if several or not measure.of_model else "") if part]
+        parts += [f"<h3>{escape(', '.join(of))}</h3>"] if of else []
+        if section.table is None:
+            parts.append(f'<p class="missing">Not measured: {escape(section.missing)}.</p>')
+        else:
+            parts += _found(section, section.table, charts)
     return "\n".join([*parts, "</section>"])
 
 
 def _found(section: Section, table: pl.DataFrame, charts: list[Any]) -> list[str]:
     parts = []
     headings, rows = readable(table, section.measure.columns, MOST_ROWS)
-    if rows:
-        picture = section.measure.draw(table)
+    source = section.measure.source(table, section.model, section.inputs)
+    try:
+        picture = draw(section.measure, table)
+    except NotMeasurableError as error:
+        parts.append(f'<p class="missing">No chart: {escape(str(error))}.</p>')
+    else:
         spec = picture.chart.to_dict()
         del spec["config"]
         charts.append(spec)
         parts.append(f'<div class="chart" role="img" aria-label="{escape(picture.description)}"></div>')
+    parts.append(f'<p class="source">{escape(source)}</p>')
     if section.beside is not None:
-        parts.append("<h3>Beside the published figures</h3>")
+        parts.append("<h4>Beside the published figures</h4>")
         parts.append(_table(*readable(section.beside, BESIDE, MOST_ROWS)))
     parts += [f'<p class="missing">{escape(note)}</p>' for note in notes(table)]
     if rows:

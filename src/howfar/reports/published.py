@@ -1,7 +1,7 @@
 """The published figures, beside those measured here.
 
-They come from larger models and another cut of Wikipedia: losses compare only as differences within one set of models,
-increments, orderings and AUCs as they are.
+They come from larger models and another cut of Wikipedia, and only proportions of increments mean the same in every
+layer. So increments stand here as proportions, losses as differences within one set of models, AUCs as they are.
 """
 
 from __future__ import annotations
@@ -57,25 +57,27 @@ def _boundaries(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
     rows = []
     for row in of_increments.iter_rows(named=True):
         runs = {run: aucs["shared"][run] if scope == "shared" else _at(aucs[run], row["layer"]) for run in RUNS}
-        rows.append(_row("AUC of Chinese word boundaries, at the lead byte", row["layer"], runs, row, "value"))
+        rows.append(_row("AUC of Chinese word boundaries, at the lead byte", row["layer"], runs, row))
     return rows
 
 
 def _pairs(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
+    """Proportions; the interval is that of the difference, divided by the control's mean."""
     import polars as pl
 
-    reverse = table.filter(control="reversed", type="all", head=0).filter(pl.col("difference").is_not_null())
+    reverse = table.filter(control="reversed", type="all", head=0).filter(pl.col("value").is_not_null())
     if scope == "shared" or reverse.is_empty():
         return []
     figures = published()["entity_reversed_order"]
+    columns = [pl.col(name) / pl.col("control_mean") + 1 for name in ("value", "low", "high")]
     rows = []
-    for row in reverse.filter(pl.col("site") == reverse["site"][0]).iter_rows(named=True):
+    for row in reverse.filter(pl.col("site") == reverse["site"][0]).with_columns(columns).iter_rows(named=True):
         runs = {
-            run: _difference(_at(figures[run]["real"], row["layer"]), _at(figures[run]["reversed"], row["layer"]))
+            run: _proportion(_at(figures[run]["real"], row["layer"]), _at(figures[run]["reversed"], row["layer"]))
             for run in RUNS
         }
-        figure = f"increment in entities minus in reversed order, {row['site']}"
-        rows.append(_row(figure, row["layer"], runs, row, "difference"))
+        figure = f"increment in entities over that in reversed order, {row['site']}"
+        rows.append(_row(figure, row["layer"], runs, row))
     return rows
 
 
@@ -84,7 +86,7 @@ def _attention(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
     rows = []
     for quantity, key in (("correlation over heads", "pearson"), ("rank correlation over heads", "spearman")):
         for row in table.filter(quantity=quantity, unit="tokens").iter_rows(named=True):
-            rows.append(_row(f"{quantity} of increment and distance", None, {"original": figures[key]}, row, "value"))
+            rows.append(_row(f"{quantity} of increment and distance", None, {"original": figures[key]}, row))
     return rows
 
 
@@ -93,7 +95,7 @@ def _neutrality(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
     runs = {"original": _difference(losses[scope], losses["rope"])}
     measured = table.filter(source="all").filter(~table.filter(source="all")["pair"].is_null())
     return [
-        _row(f"loss minus that of {row['against']}, nats per byte", None, runs, row, "difference")
+        _row(f"loss minus that of {row['against']}, nats per byte", None, runs, row)
         for row in measured.iter_rows(named=True)
     ]
 
@@ -120,26 +122,43 @@ _CODE_CLASSES = {
 
 
 def _increments(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
+    """Proportions of each class to the class of most letters, over the same tokens of the same layer."""
     import polars as pl
 
-    measured = table.filter(pl.col("mean").is_not_null(), pl.col("head") == 0)
+    measured = table.filter(pl.col("value").is_not_null(), pl.col("head") == 0)
     of_code = not measured.filter(pl.col("class").is_in(["bracket", "identifier"])).is_empty()
+    names, reference = (_CODE_CLASSES, "identifier") if of_code else (_CLASSES, "lowercase")
+    means = {(row["over"], row["layer"], row["class"]): row["value"] for row in measured.iter_rows(named=True)}
     rows = []
-    for row in measured.iter_rows(named=True):
-        name = row["class"].replace("_", " ").replace("cjk", "Chinese")
-        if of_code:
-            figures = published()["code_model_layer_specialisation"].get(_CODE_CLASSES.get(row["class"], ""))
-            known = figures is not None and row["over"] == "text" and row["layer"] is not None
-            runs = {"original": _at(figures, row["layer"])} if known else {}
-            figure = f"increment of {name} in code"
-        else:
-            figures = published()[f"increments_{'shared_model' if scope == 'shared' else 'per_layer_model_layer_0'}"]
-            known = row["layer"] is None or row["layer"] == 0
-            runs = dict(figures.get(_CLASSES.get(row["class"], ""), {})) if known else {}
-            figure = f"increment of {name}, {'in text' if row['over'] == 'text' else 'over the vocabulary'}"
-        if runs:
-            rows.append(_row(figure, row["layer"], runs, row, "mean"))
+    for (over, layer, of_class), mean in means.items():
+        if of_class not in names or of_class == reference or (over, layer, reference) not in means:
+            continue
+        pair = (names[of_class], names[reference])
+        runs = {
+            run: _proportion(*(_in_code(n, run, layer) if of_code else _in_text(n, run, layer, scope) for n in pair))
+            for run in RUNS
+        }
+        if any(proportion is not None for proportion in runs.values()):
+            where = "in code" if of_code else "in text" if over == "text" else "over the vocabulary"
+            figure = f"increment of {_in_words(of_class)} over that of {_in_words(reference)}, {where}"
+            measured_one = {"value": _proportion(mean, means[over, layer, reference]), "low": None, "high": None}
+            rows.append(_row(figure, layer, runs, measured_one))
     return rows
+
+
+def _in_code(name: str, run: str, layer: int | None) -> float | None:
+    """A published mean increment of the model of code."""
+    return _at(published()["code_model_layer_specialisation"][name], layer) if run == "original" else None
+
+
+def _in_text(name: str, run: str, layer: int | None, scope: str) -> float | None:
+    """A published mean increment of the models of text; of those with increments per layer, in the first layer."""
+    figures = published()[f"increments_{'shared_model' if scope == 'shared' else 'per_layer_model_layer_0'}"]
+    return None if layer else dict(figures.get(name, {})).get(run)
+
+
+def _in_words(name: str) -> str:
+    return name.replace("_", " ").replace("cjk", "Chinese")
 
 
 _BESIDE: dict[str, Callable[[pl.DataFrame, str], list[dict[str, Any]]]] = {
@@ -151,12 +170,9 @@ _BESIDE: dict[str, Callable[[pl.DataFrame, str], list[dict[str, Any]]]] = {
 }
 
 
-def _row(
-    figure: str, layer: int | None, runs: dict[str, float | None], measured: dict[str, Any], value: str
-) -> dict[str, Any]:
-    prefix = f"{value}_" if f"{value}_low" in measured else ""
-    interval = {"low": measured[f"{prefix}low"], "high": measured[f"{prefix}high"]}
-    return {"figure": figure, "layer": layer, **runs, "measured": measured[value], **interval}
+def _row(figure: str, layer: int | None, runs: dict[str, float | None], measured: dict[str, Any]) -> dict[str, Any]:
+    interval = {end: measured[end] for end in ("low", "high")}
+    return {"figure": figure, "layer": layer, **runs, "measured": measured["value"], **interval}
 
 
 def _at(values: list[float], layer: int | None) -> float | None:
@@ -165,3 +181,7 @@ def _at(values: list[float], layer: int | None) -> float | None:
 
 def _difference(first: float | None, second: float | None) -> float | None:
     return None if first is None or second is None else round(first - second, 6)
+
+
+def _proportion(first: float | None, second: float | None) -> float | None:
+    return None if first is None or not second else first / second

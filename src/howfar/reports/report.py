@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from howfar.charts.outputs import write_table
 from howfar.errors import ConfigError, MissingExtraError, NoIncrementsError, NotMeasurableError, OutputError
 from howfar.files import write_file
-from howfar.measures.pairs.lists import LANGUAGES
+from howfar.measures.declaration import Measure
+from howfar.measures.inputs import Inputs
+from howfar.measures.registry import MEASURES, measure_named
 from howfar.models.loading import load
 from howfar.positions import increments_of
-from howfar.reports.inputs import Inputs
-from howfar.reports.measure import Measure
 from howfar.reports.published import beside_published
-from howfar.reports.registry import MEASURES
-from howfar.reports.tables import write_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,7 +28,7 @@ Watch = Callable[[str], "Progress"]
 
 
 NO_MODEL = {"made-up text": None}
-"""What stands in place of the models where a measure makes its own."""
+"""What stands in place of the models where a measure trains its own."""
 
 
 @dataclass(frozen=True)
@@ -118,49 +117,27 @@ def report(
         ConfigError: There is no model, or no such measure.
         ModelNotFoundError: There is no such model.
     """
-    chosen = list(MEASURES) if measures is None else list(measures)
-    if unknown := [name for name in chosen if name not in MEASURES]:
-        raise ConfigError(f"there is no measure {unknown[0]!r}; choose from {', '.join(MEASURES)}")
+    chosen = [*MEASURES.values()] if measures is None else [measure_named(name) for name in measures]
     if not models:
         raise ConfigError("a report needs a model; name a bundled one, a folder or a Hub id")
     loaded = {name: load(name) for name in models}
     plain = [name for name, model in loaded.items() if _scope(model) is None]
     inputs = replace(inputs, against=plain or inputs.against)
     sections = []
-    for name in chosen:
-        for of, given in _variants(MEASURES[name], inputs):
-            for model_name, model in (loaded if MEASURES[name].of_model else NO_MODEL).items():
-                if MEASURES[name].of_increments and model_name in plain:
-                    continue  # nothing is asked that it could answer
-                if name == "neutrality" and model_name in plain:
+    for measure in chosen:
+        for of, given in measure.variants(inputs.only(measure.uses)):
+            for model_name, model in (loaded if measure.of_model else NO_MODEL).items():
+                if model_name in plain and not measure.of_plain:
                     continue
-                section = Section(model_name, MEASURES[name], of, given)
+                section = Section(model_name, measure, of, given)
                 progress = watch(f"{section.title} of {model_name}") if watch else None
                 sections.append(_measured(section, model, progress))
     return Report(tuple(models), tuple(sections))
 
 
-def _variants(measure: Measure, inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
-    """What a measure is taken of, and with what of the inputs."""
-    given = inputs.only(measure.uses)
-    if measure.name == "boundaries":
-        if inputs.gold is not None:
-            yield "Chinese words, gold", replace(given, texts=inputs.corpus, target="chinese-words")
-        if inputs.texts is not None:
-            yield "Chinese words, jieba", replace(given, gold=None, target="chinese-words")
-            yield "words", replace(given, gold=None, target="words")
-            yield "sentences", replace(given, gold=None, target="sentences")
-    elif measure.name == "pairs" and inputs.pairs is None and inputs.language is None:
-        for language in LANGUAGES:
-            yield language, replace(given, language=language)
-    else:
-        yield "", given
-
-
 def _measured(section: Section, model: PreTrainedModel | None, progress: Progress | None) -> Section:
     try:
-        section.measure.check(section.inputs)
-        table = section.measure.run(model, section.inputs, progress)
+        table = section.measure.take(model, section.inputs, progress)
     except (NotMeasurableError, MissingExtraError, ConfigError) as error:
         return replace(section, missing=str(error))
     scope = None if model is None else _scope(model)

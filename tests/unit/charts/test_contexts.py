@@ -92,7 +92,7 @@ def test_heads_have_sections_of_their_own() -> None:
 
 
 def test_calibration_has_a_panel_for_each_text() -> None:
-    row = {"seed": 0, "quantity": "auc", "layer": None, "scored_at": None, "num_gaps": 9, "num_documents": 10}
+    row = {"seed": 0, "quantity": "auc", "layer": None, "scored_at": None, "num_gaps": 9, "n": 10}
     row |= {"low_together": None, "high_together": None, "verdict": "found"}
     of_layer = {"score": "increment", "layer": 1, "scored_at": "lead byte", "low_together": 0.5, "high_together": 0.9}
     rows = [

@@ -53,7 +53,7 @@ def test_interventions() -> None:
     picture = draw_interventions(interventions(copying_model(), TEXTS, kinds=kinds))
     assert [(row["kind"], row["side"]) for row in rows_of(picture)] == [
         ("set to one", "intervention"),
-        ("set to one", "random control"),  # what could not be measured is not drawn
+        ("set to one", "matched control"),  # what could not be measured is not drawn
     ]
     check_drawn(picture, "set to one", "layer 0", "change of loss, nats per byte", "over 10 held-out documents")
 

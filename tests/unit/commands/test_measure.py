@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from howfar.measures.registry import MEASURES
 from howfar.models.loading import save
-from howfar.reports.registry import MEASURES
 from support.copying import copying_model
 
 GOLD = [["一唐", "七唑"], ["丁", "一唯", "七"], ["一唐", "丁"]] * 4
@@ -42,9 +42,10 @@ def test_without_a_name_it_lists_the_measures(run):
 def test_a_table_with_intervals_and_notes_is_printed(run, model_folder: Path, files: Path):
     code, out, err = run("measure", "increments", "--text", "text.txt", "--model", str(model_folder))
     assert (code, err) == (0, "")
-    assert "mean" in out
+    assert out.startswith("Mean increment, positions; ±: 95% interval")
     assert "lowercase" in out
-    assert " [" in out
+    assert " ±" in out
+    assert out.splitlines()[-1].startswith(f"{model_folder} · text.txt · n = 12 documents · seed 0 · howfar ")
     assert "not measurable: cjk_lead occurs in none of the texts (1 row)" in out
     assert set(files.iterdir()) == {files / "text.txt", files / "gold.txt"}
 
@@ -52,7 +53,7 @@ def test_a_table_with_intervals_and_notes_is_printed(run, model_folder: Path, fi
 def test_long_tables_are_cut_in_the_terminal_and_whole_in_the_file(run, model_folder: Path, files: Path):
     code, out, _ = run("measure", "vocabulary", "--model", str(model_folder), "-o", "v.csv")
     assert code == 0
-    assert "These are 40 of 257 rows; -o vocabulary.csv writes all of them." in out
+    assert "These are 20 of 257 rows; --csv prints all of them." in out
     assert out.splitlines()[-1] == "The table is in v.csv"
     table = pl.read_csv(files / "v.csv")
     assert len(table) == 257
@@ -120,13 +121,13 @@ def test_pairs_of_ones_own(run, model_folder: Path, files: Path):
     (files / "pairs.csv").write_text("\n".join(["first,second,type", *rows]), encoding="utf-8")
     code, _, err = run("measure", "pairs", "--pairs", "pairs.csv", "--model", str(model_folder), "-o", "x.parquet")
     assert (code, err) == (0, "")
-    assert pl.read_parquet(files / "x.parquet")["num_pairs"].max() == 12
+    assert pl.read_parquet(files / "x.parquet")["n"].max() == 12
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("increment --text text.txt", "there is no measure 'increment'; choose from increments, boundaries"),
+        ("increment --text text.txt", "there is no measure 'increment'; did you mean increments"),
         ("increments", "increments needs text; give --corpus FOLDER or --text FILE"),
         ("boundaries", "boundaries needs a gold segmentation or text; give --gold FILE or --corpus FOLDER or --text"),
         ("increments --corpus nowhere", "there is no folder nowhere; make a corpus with"),
@@ -137,8 +138,8 @@ def test_pairs_of_ones_own(run, model_folder: Path, files: Path):
         ("increments --text text.txt --target words", "increments makes no use of a target; leave out --target NAME"),
         ("pairs --text text.txt", "pairs makes no use of text; leave out --text FILE"),
         ("vocabulary --text text.txt", "vocabulary makes no use of text; leave out --text FILE"),
-        ("increments --text text.txt --classes words", "classes are 'words'; give 'text', or 'code'"),
-        ("increments --text text.txt --sample 0", "a sample of 0 documents is none; give 1 or more"),
+        ("increments --text text.txt --classes words", "'words' is not one of 'text', 'code'"),
+        ("increments --text text.txt --sample 0", "increments cannot sample 0 documents; give 1 or more"),
         ("increments --text text.txt --sample 9", "9 documents with text give no interval; give at least 10"),
         ("increments --text text.txt -o x.xlsx", "'x.xlsx' ends in '.xlsx'; end it in .csv, .parquet, .json"),
         ("increments --text text.txt -o x", "'x' ends in ''; end it in .csv"),
@@ -148,10 +149,10 @@ def test_pairs_of_ones_own(run, model_folder: Path, files: Path):
         ("boundaries --gold gold.txt --text text.txt", "either known from --gold FILE or found by rule in --text FILE"),
         ("boundaries --gold nowhere.txt", "nowhere.txt cannot be read (No such file or directory)"),
         ("boundaries --gold one.txt", "give labels of both kinds"),
-        ("boundaries --gold few.txt", "3 documents are too few to hold some out; give at least 10"),
+        ("boundaries --gold few.txt", "3 documents give no interval; give at least 10"),
         ("boundaries --gold bad.conllu", "line 1 of bad.conllu is not CoNLL-U"),
         ("boundaries --gold other.conllu", "give the segmentation of this very text"),
-        ("boundaries --gold gold.txt --target phrases", "there is no target 'phrases'; choose from chinese-words"),
+        ("boundaries --gold gold.txt --target phrases", "'phrases' is not one of 'chinese-words', 'words'"),
         ("pairs --language de", "'de'"),
         ("pairs --pairs nowhere.csv", "nowhere.csv"),
         ("neutrality --text text.txt", "neutrality needs models to compare with; give --against MODEL"),
@@ -213,7 +214,7 @@ def test_boundaries_are_looked_for_in_many_texts_rather_than_in_long_ones(run, m
     options = ["--text", "long.txt", "--target", "words", "--sample", "500", "--model", str(model_folder)]
     code, _, err = run("measure", "boundaries", *options, "-o", "x.parquet")
     assert (code, err) == (0, "")
-    assert pl.read_parquet(files / "x.parquet").filter(score="entropy")["num_documents"].item() >= 10
+    assert pl.read_parquet(files / "x.parquet").filter(score="entropy")["n"].item() >= 10
 
 
 def test_increments_of_classes_of_code(run, model_folder: Path, files: Path):

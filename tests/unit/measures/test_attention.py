@@ -29,7 +29,7 @@ def test_known_distances() -> None:
         assert value(table, "distance", unit, 1) == pytest.approx(scale * even, rel=1e-5)
         assert value(table, "distance of even attention", unit, 0) == pytest.approx(scale * even)
     assert value(table, "increment", "positions", 0) == pytest.approx(INCREMENT)
-    assert set(table["num_documents"]) == {len(TEXTS)}
+    assert set(table["n"]) == {len(TEXTS)}
 
 
 def test_constant_increments_go_along_with_nothing() -> None:

@@ -36,7 +36,7 @@ def test_relative_positions_work_at_any_length() -> None:
     assert table.filter(source="all").height == 2 * (1 + 2 + 4 + 8)
     assert (last_blocks(table)["change"].abs() < 1e-3).all()
     # The first letters of a window have nothing to be copied from, and cost as much in every context.
-    firsts = table.filter(source="all", start=0)["nats_per_byte"].to_list()
+    firsts = table.filter(source="all", start=0)["value"].to_list()
     assert max(firsts) - min(firsts) < 0.5
     assert min(firsts) > (LAG - 1) * 12 / 8
 
@@ -57,7 +57,7 @@ def test_scores_every_byte_but_the_first_once() -> None:
     model = copying_model()
     lengths_to_go_wrong(model, 0)
     table = extrapolation(model, TEXTS, training_length=LENGTH, factors=[2])
-    assert table["nats_per_byte"].to_list() == pytest.approx([math.log(257)] * table.height)
+    assert table["value"].to_list() == pytest.approx([math.log(257)] * table.height)
     sizes = table.filter(source="all").sort("start")["num_bytes"].to_list()
     assert sizes == [12 * 7, 12 * 8, 12 * 8, 12 * 8]  # the document mark before a text is no byte
 
@@ -66,7 +66,7 @@ def test_strings_short_documents_together(make_corpus: Callable[..., Corpus]) ->
     long, short = repeating_texts(11, length=40), repeating_texts(24, length=20, seed=1)
     corpus = make_corpus(long=(["x"], long), short=(["y"], short), rare=(["z"], repeating_texts(1, length=40, seed=2)))
     table = extrapolation(copying_model(), corpus, training_length=LENGTH, factors=[1, 2])
-    windows = dict(table.group_by("source").agg(pl.col("num_windows").first()).iter_rows())
+    windows = dict(table.group_by("source").agg(pl.col("n").first()).iter_rows())
     assert windows == {"all": 24, "long": 11, "short": 12, "rare": None}
     assert table.filter(source="rare")["note"].item() == "not measurable: 1 windows of this length are too few"
     # The second document's mark and first letters are scored as what they are: no byte, and hard.
@@ -77,7 +77,7 @@ def test_strings_short_documents_together(make_corpus: Callable[..., Corpus]) ->
 
 def test_num_windows_is_the_most() -> None:
     table = extrapolation(copying_model(), TEXTS, training_length=LENGTH, factors=[1], num_windows=10)
-    assert set(table["num_windows"]) == {10}
+    assert set(table["n"]) == {10}
 
 
 def test_short_texts_are_not_measurable() -> None:

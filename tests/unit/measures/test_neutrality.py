@@ -40,16 +40,16 @@ def over_pairs(table: pl.DataFrame) -> dict[str, Any]:
 def test_known_non_equivalence_is_found() -> None:
     models = [worse_by(change) for change in (0.019, 0.02, 0.021)]
     table = neutrality(models, {"plain": [worse_by(0.0)] * 3}, TEXTS, margin=0.005)
-    assert table.filter(pair=1)["difference"].item() == pytest.approx(0.02, rel=1e-3)
+    assert table.filter(pair=1)["value"].item() == pytest.approx(0.02, rel=1e-3)
     assert table.filter(pair=1)["low"].item() == pytest.approx(0.02, rel=1e-2)
     row = over_pairs(table)
-    assert row["difference"] == pytest.approx(0.02, rel=1e-3)
+    assert row["value"] == pytest.approx(0.02, rel=1e-3)
     assert row["low"] > 0.005
     assert not row["equivalent"]
     assert row["statement"].startswith(
         "higher loss; not shown equivalent within ±0.005: excludes differences below +0.01"
     )
-    assert (row["num_units"], row["unit"]) == (3, "pairs")
+    assert (row["n"], row["unit"]) == (3, "pairs")
 
 
 def test_known_equivalence_is_shown_and_its_bounds_said() -> None:
@@ -73,7 +73,7 @@ def test_no_difference_is_not_equivalence() -> None:
 def test_equal_models_are_equivalent_on_these_documents_but_one_pair_says_nothing_of_others() -> None:
     table = neutrality([copying_model()], {"plain": [copying_model()]}, TEXTS)
     within = table.filter(pair=0).row(0, named=True)
-    assert within["difference"] == within["low"] == within["high"] == 0
+    assert within["value"] == within["low"] == within["high"] == 0
     assert within["equivalent"]
     assert within["unit"] == "documents"
     assert within["num_bytes"] == sum(map(len, TEXTS))
@@ -86,7 +86,7 @@ def test_a_parameter_matched_control_stands_beside(make_corpus: Callable[..., Co
     corpus = make_corpus(en=(["x"], TEXTS), zh=(["y"], repeating_texts(3, seed=1)))
     against = {"plain": [worse_by(0.0)], "parameter-matched": [worse_by(0.01)]}
     table = neutrality([worse_by(0.02)], against, corpus)
-    found = {row["against"]: row["difference"] for row in table.filter(pair=0, source="en").iter_rows(named=True)}
+    found = {row["against"]: row["value"] for row in table.filter(pair=0, source="en").iter_rows(named=True)}
     assert found == pytest.approx({"plain": 0.02, "parameter-matched": 0.01}, rel=1e-2)
     few = table.filter(pair=0, source="zh", against="plain")
     assert few["note"].item().startswith("not measurable: 3 documents give no interval")

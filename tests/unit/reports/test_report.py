@@ -9,17 +9,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from howfar.charts.text_tables import Column, in_words, notes, readable
 from howfar.errors import ConfigError, ModelNotFoundError, OutputError
 from howfar.measures.calibration.measure import Setup, calibration
+from howfar.measures.inputs import Inputs
+from howfar.measures.registry import MEASURES
 from howfar.models.loading import save
 from howfar.progress import Progress
-from howfar.reports import runners
-from howfar.reports.inputs import Inputs
 from howfar.reports.page import html
 from howfar.reports.published import beside_published, published
-from howfar.reports.registry import MEASURES
 from howfar.reports.report import Report, report
-from howfar.reports.tables import Column, in_words, notes, readable
 from howfar.text.segmentation import Segmentation
 from support.copying import copying_model
 
@@ -71,10 +70,11 @@ def test_the_page_holds_all_of_it_and_needs_no_network(found: Report, tmp_path: 
         assert f'<section id="{section.measure.name}">' in page
         assert escape(section.missing) in page
     content = json.loads(re.search(r'id="content">(.*?)</script>', page, re.DOTALL)[1])  # type: ignore[index]
-    assert len(content["charts"]) == page.count('<div class="chart"') == 5
+    assert len(content["charts"]) == page.count('<div class="chart"') == 4
+    assert page.count("No chart: there is nothing to draw") == 1  # all tokens of the vocabulary have the same increment
     assert all("config" not in chart for chart in content["charts"])  # the page's own theme decides
     assert published()["source"].split(",")[0] in page
-    assert page.count("<h3>Beside the published figures</h3>") >= 3
+    assert page.count("<h4>Beside the published figures</h4>") >= 3
     markup = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     assert not re.search(r"(src|href)=\"(?!#)", markup)
     assert "default-src 'none'" in markup
@@ -104,7 +104,7 @@ def test_names_from_models_and_texts_are_no_markup(found: Report) -> None:
 
 
 def test_what_a_report_cannot_be_of(models: tuple[str, str]) -> None:
-    with pytest.raises(ConfigError, match="there is no measure 'increment'; choose from increments"):
+    with pytest.raises(ConfigError, match="there is no measure 'increment'; did you mean increments"):
         report(models, Inputs(texts=TEXTS), measures=["increment"])
     with pytest.raises(ConfigError, match="a report needs a model"):
         report([], Inputs(texts=TEXTS))
@@ -123,7 +123,9 @@ def test_calibration_is_of_no_model_and_taken_once(
 ) -> None:
     sizes = (("hidden_size", 8), ("intermediate_size", 8), ("num_hidden_layers", 1), ("num_attention_heads", 1))
     tiny = Setup(4, 30, 12, 40, (*sizes, ("max_position_embeddings", 64)), num_steps=2, batch_size=2)
-    monkeypatch.setattr(runners, "calibration", partial(calibration, kinds=["random"], setup=tiny))
+    monkeypatch.setattr(
+        "howfar.measures.calibration.measure.calibration", partial(calibration, kinds=["random"], setup=tiny)
+    )
     told: list[str] = []
 
     def watch(what: str) -> Progress:
@@ -142,7 +144,7 @@ def test_calibration_is_of_no_model_and_taken_once(
     assert section.beside is None
     part = re.search(r'<section id="calibration">.*?</section>', html(found), re.DOTALL)
     assert part is not None
-    for said in ("<small>made-up text</small>", escape(section.measure.question), "nothing, rightly", 'class="chart"'):
+    for said in ("<h3>made-up text</h3>", escape(section.measure.question), "nothing, rightly", 'class="chart"'):
         assert said in part[0]
     assert found.save_tables(tmp_path / "tables")[0].name == "made-up-text-calibration.parquet"
 
@@ -163,52 +165,48 @@ class TestPublishedFigures:
         assert beside_published("boundaries", other, "per_layer") is None
 
     def test_increments_of_the_same_class(self) -> None:
-        row = {"head": 0, "class": "space", "mean": 1.7, "mean_low": 1.6, "mean_high": 1.8}
-        exact = {"mean_low": None, "mean_high": None}
+        rows = [{"head": 0, "class": "space", "value": 1.7}, {"head": 0, "class": "lowercase", "value": 0.85}]
         table = pl.DataFrame(
-            [row | {"over": "text", "layer": 0}, row | exact | {"over": "vocabulary", "layer": 0}],
+            [row | {"over": over, "layer": 0} for over in ("text", "vocabulary") for row in rows],
             schema_overrides={"layer": pl.Int64},
         )
         beside = beside_published("increments", table, "per_layer")
         assert beside is not None
-        assert beside["figure"].to_list() == ["increment of space, in text", "increment of space, over the vocabulary"]
-        assert beside["original"].to_list() == [9.99, 9.99]
-        assert beside["low"].to_list() == [1.6, None]
+        assert beside["figure"].to_list() == [
+            "increment of space over that of lowercase, in text",
+            "increment of space over that of lowercase, over the vocabulary",
+        ]
+        assert beside["original"].to_list() == [pytest.approx(9.99 / 1.64)] * 2
+        assert beside["replica"].to_list() == [pytest.approx(9.87 / 1.42)] * 2
+        assert beside["measured"].to_list() == [2.0, 2.0]
         shared = beside_published("increments", table.with_columns(layer=pl.lit(None, pl.Int64)), "shared")
         assert shared is not None
-        assert shared["original"].to_list() == [1.05, 1.05]
+        assert shared["original"].to_list() == [pytest.approx(1.05 / 0.79)] * 2
         later = beside_published("increments", table.with_columns(layer=pl.lit(3, pl.Int64)), "per_layer")
         assert later is None  # nothing was published of layer 3's
 
     def test_increments_in_code(self) -> None:
-        row = {
-            "over": "text",
-            "head": 0,
-            "layer": 1,
-            "class": "bracket",
-            "mean": 2.0,
-            "mean_low": 1.9,
-            "mean_high": 2.1,
-        }
-        beside = beside_published("increments", pl.DataFrame([row]), "per_layer")
-        assert beside is not None
-        assert beside.select("figure", "layer", "original", "replica").row(0) == (
-            "increment of bracket in code",
-            1,
-            9.99,
-            None,
+        row = {"over": "text", "head": 0, "layer": 2}
+        table = pl.DataFrame(
+            [row | {"class": name, "value": value} for name, value in (("bracket", 3.0), ("identifier", 2.0))]
         )
+        beside = beside_published("increments", table, "per_layer")
+        assert beside is not None
+        assert beside.select("figure", "layer", "original", "replica", "measured").rows() == [
+            ("increment of bracket over that of identifier, in code", 2, pytest.approx(8.39 / 0.88), None, 1.5)
+        ]
 
     def test_entities_against_their_reverse(self) -> None:
-        row = {"control": "reversed", "type": "all", "head": 0, "site": "space", "difference": -0.1}
-        table = pl.DataFrame([row | {"layer": 4, "difference_low": -0.2, "difference_high": 0.0}])
+        row = {"control": "reversed", "type": "all", "head": 0, "site": "space", "value": -0.1}
+        table = pl.DataFrame([row | {"layer": 4, "low": -0.2, "high": 0.0, "control_mean": 0.5}])
         beside = beside_published("pairs", table, "per_layer")
         assert beside is not None
-        assert beside.row(0, named=True)["original"] == pytest.approx(0.86 - 1.21)
+        assert beside.row(0, named=True)["original"] == pytest.approx(0.86 / 1.21)
+        assert beside.select("measured", "low", "high").row(0) == pytest.approx((0.8, 0.6, 1.0))
 
     def test_losses_as_differences(self) -> None:
         table = pl.DataFrame(
-            [{"against": "plain", "source": "all", "pair": 0, "difference": 0.01, "low": 0.0, "high": 0.02}]
+            [{"against": "plain", "source": "all", "pair": 0, "value": 0.01, "low": 0.0, "high": 0.02}]
         )
         beside = beside_published("neutrality", table, "per_layer")
         assert beside is not None
@@ -240,7 +238,7 @@ class TestReadableTables:
     def test_intervals_stand_with_their_values_and_empty_columns_are_left_out(self) -> None:
         headings, rows = readable(self.TABLE, ["name", "empty", "value [low, high]", "num_gaps"], 10)
         assert headings == ["name", "value", "gaps"]
-        assert rows == [["a", "0.123 [0.1, 0.2]", "1200"], ["c", "2", "3"]]
+        assert rows == [["a", "0.12 ±0.08", "1200"], ["c", "2", "3"]]
 
     def test_where_nothing_has_a_number_there_are_no_rows(self) -> None:
         nothing = self.TABLE.with_columns(value=pl.lit(None, pl.Float64))

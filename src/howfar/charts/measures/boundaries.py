@@ -73,7 +73,7 @@ def _panel(
         tooltip=[
             *names("score", "scored_at", y),
             *numbers("value", "low", "high", "low_together", "high_together", "p_together"),
-            *numbers("num_gaps", "num_boundaries", "num_documents"),
+            *numbers("num_gaps", "num_boundaries", "n"),
         ],
     )
     step: dict[str, Any] = {"step": ROW_HEIGHT}
@@ -110,6 +110,6 @@ def _subtitle(target: str, measured: pl.DataFrame) -> list[str]:
     return [
         question,
         f"{first['num_gaps']:,} gaps, {first['num_boundaries']:,} of them boundaries; 95% intervals over "
-        f"{first['num_documents']:,} documents, thin ones for all layers and places at once.",
+        f"{first['n']:,} documents, thin ones for all layers and places at once.",
         "Dashed: chance. Below it a score is lower at boundaries than elsewhere.",
     ]

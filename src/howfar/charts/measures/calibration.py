@@ -50,7 +50,7 @@ def draw_calibration(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         title="ROC-AUC",
         tooltip=[
             *names("score_name", "text", "seed", "verdict"),
-            *numbers("value", "low", "high", "low_together", "high_together", "num_gaps", "num_documents"),
+            *numbers("value", "low", "high", "low_together", "high_together", "num_gaps", "n"),
         ],
         y=alt.Y("score_name:N", title=None, sort=order, axis=alt.Axis(labelLimit=320)),
         yOffset=alt.YOffset("seed:O"),

@@ -23,7 +23,7 @@ def draw_extrapolation(table: pl.DataFrame, *, theme: Theme = "light") -> Pictur
     import altair as alt
     import polars as pl
 
-    measured = table.filter(pl.col("nats_per_byte").is_not_null()).with_columns(
+    measured = table.filter(pl.col("value").is_not_null()).with_columns(
         middle=(pl.col("start") + pl.col("stop")) / 2,
         context_name=pl.col("context").map_elements(lambda context: f"{context:,} tokens", pl.String),
     )
@@ -35,10 +35,10 @@ def draw_extrapolation(table: pl.DataFrame, *, theme: Theme = "light") -> Pictur
         color=alt.Color("context_name:N", title="context", sort=contexts, legend=legend_above()),
         tooltip=[
             *names("source", "context_name"),
-            *numbers("start", "stop", "nats_per_byte", "low", "high", "change", "change_low", "change_high"),
+            *numbers("start", "stop", "value", "low", "high", "change", "change_low", "change_high"),
         ],
     )
-    y = alt.Y("nats_per_byte:Q", title="loss, nats per byte", scale=alt.Scale(zero=False))
+    y = alt.Y("value:Q", title="loss, nats per byte", scale=alt.Scale(zero=False))
     trained = alt.Chart(alt.InlineData(values=[{}])).mark_rule(strokeDash=[3, 3], opacity=0.7)
     chart = (
         alt.layer(

@@ -26,15 +26,15 @@ def draw_increments(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     import altair as alt
     import polars as pl
 
-    classes = table.filter(pl.col("mean").is_not_null(), pl.col("class") != "all")
+    classes = table.filter(pl.col("value").is_not_null(), pl.col("class") != "all")
     order = classes.filter(over="text")["class"].unique(maintain_order=True).to_list()
     classes = classes.filter(pl.col("class").is_in(order))
-    scale = pl.col("relative") / pl.col("mean")
+    scale = pl.col("relative") / pl.col("value")
     classes = layer_names(classes, "all layers").with_columns(
         class_name=pl.col("class").str.replace_all("_", " ").str.replace("cjk", "Chinese"),
         at=pl.when("saturated").then(pl.lit(AT_BOUND)).otherwise(pl.lit(FREE)),
-        spread_low=pl.max_horizontal(pl.col("mean") - pl.col("sd"), "lowest") * scale,
-        spread_high=pl.min_horizontal(pl.col("mean") + pl.col("sd"), "highest") * scale,
+        spread_low=pl.max_horizontal(pl.col("value") - pl.col("sd"), "lowest") * scale,
+        spread_high=pl.min_horizontal(pl.col("value") + pl.col("sd"), "highest") * scale,
     )
     sort = [name.replace("_", " ").replace("cjk", "Chinese") for name in order]
     in_text, by_itself = classes.filter(over="text"), classes.filter(over="vocabulary")
@@ -46,8 +46,8 @@ def draw_increments(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         color=colour,
         tooltip=[
             *names("class", "layer_name", "head", "over"),
-            *numbers("mean", "mean_low", "mean_high", "relative", "sd", "lowest", "highest"),
-            *numbers("share_at_zero", "share_at_maximum", "num_tokens", "num_documents"),
+            *numbers("value", "low", "high", "relative", "sd", "lowest", "highest"),
+            *numbers("share_at_zero", "share_at_maximum", "num_tokens", "n"),
         ],
     )
     if in_text["head"].n_unique() > 1:

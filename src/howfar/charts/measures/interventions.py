@@ -32,24 +32,24 @@ def draw_interventions(table: pl.DataFrame, *, theme: Theme = "light") -> Pictur
     import altair as alt
     import polars as pl
 
-    measured = layer_names(table.filter(pl.col("change").is_not_null()), "all layers")
+    measured = layer_names(table.filter(pl.col("value").is_not_null()), "all layers")
     if "dose" in measured.columns:
         measured = measured.filter(pl.col("dose") == pl.col("dose").max())
-    sides = {"intervention": "change", "matched control": "control"}
+    sides = {"intervention": ("value", "low", "high"), "matched control": ("control", "control_low", "control_high")}
     long = pl.concat(
         measured.select(
-            *("kind", "layer_name", "moved", "num_documents"),
+            *("kind", "layer_name", "moved", "n"),
             pl.lit(name).alias("side"),
-            *(pl.col(f"{column}{end}").alias(f"change{end}") for end in ("", "_low", "_high")),
+            *(pl.col(own).alias(column) for own, column in zip(columns, ("change", "low", "high"), strict=True)),
         )
-        for name, column in sides.items()
+        for name, columns in sides.items()
     )
     kinds = measured["kind"].unique(maintain_order=True).to_list()
 
     rows = intervals(
-        *("change", "change_low", "change_high"),
+        *("change", "low", "high"),
         title="change of loss, nats per byte",
-        tooltip=[*names("kind", "layer_name", "side"), *numbers("change", "change_low", "change_high", "moved")],
+        tooltip=[*names("kind", "layer_name", "side"), *numbers("change", "low", "high", "moved")],
         y=alt.Y("layer_name:N", title=None, sort=layers_in_order(measured)),
         yOffset=alt.YOffset("side:N", sort=list(sides)),
         color=alt.Color("side:N", title=None, sort=list(sides), legend=legend_above()),
@@ -66,5 +66,5 @@ def draw_interventions(table: pl.DataFrame, *, theme: Theme = "light") -> Pictur
 def _subtitle(table: pl.DataFrame) -> list[str]:
     return [
         "Change of loss when a layer's increments are replaced, and when tokens are displaced as far at random places.",
-        f"95% intervals over {table['num_documents'][0]} held-out documents.",
+        f"95% intervals over {table['n'][0]} held-out documents.",
     ]

@@ -37,11 +37,11 @@ def draw_neutrality(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         .encode(x="from:Q", x2="to:Q", color=alt.value("gray"))
     )
     rows = intervals(
-        *("difference", "low", "high"),
+        *("value", "low", "high"),
         title="difference of loss, nats per byte",
         tooltip=[
             *names("against", "which", "source", "statement", "pairing"),
-            *numbers("model", "baseline", "difference", "low", "high", "p_equivalence"),
+            *numbers("model", "baseline", "value", "low", "high", "p_equivalence"),
         ],
         y=alt.Y("which:N", title=None, sort=measured["which"].to_list(), axis=alt.Axis(labelLimit=220)),
     ).properties(width=270, height={"step": ROW_HEIGHT})

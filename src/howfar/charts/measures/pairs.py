@@ -60,8 +60,8 @@ def draw_pairs(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
             color=alt.Color("evidence:N", scale=alt.Scale(domain=EVIDENCE), **named),
             tooltip=[
                 *names("panel", "layer_name", "head"),
-                *numbers("entity_mean", "control_mean", "difference", "difference_low", "difference_high"),
-                *numbers("share_smaller", "effect_size", "p_holm", "num_pairs", "largest_imbalance"),
+                *numbers("entity_mean", "control_mean", "value", "low", "high"),
+                *numbers("share_smaller", "effect_size", "p_holm", "n", "largest_imbalance"),
             ],
         )
         .properties(width=260, height={"step": ROW_HEIGHT})

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from howfar.measures.boundaries.measure import boundaries
+from howfar.measures.boundaries.measure import MEASURE, boundaries
 
-__all__ = ["boundaries"]
+__all__ = ["MEASURE", "boundaries"]

@@ -8,11 +8,13 @@ a model that knows the characters and the predictions is measured on its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError
+from howfar.measures.boundaries.by_rule import segmented
 from howfar.measures.boundaries.gaps import find_gaps
 from howfar.measures.boundaries.probes import probe_rows
 from howfar.measures.boundaries.rows import AUC, auc_rows, gain_rows, table_of
@@ -27,6 +29,8 @@ from howfar.measures.boundaries.scores import (
     prediction_scores,
 )
 from howfar.measures.boundaries.targets import TARGETS
+from howfar.measures.declaration import Matrix, Measure
+from howfar.measures.inputs import Inputs
 from howfar.measures.statistics import ProbeKind
 from howfar.models.loading import tokenizer_of
 from howfar.positions import increments_of
@@ -78,7 +82,7 @@ def boundaries(
         knows increments exchanged between gaps instead. Scores of fitted models are of documents that they were not
         fitted to, and are compared within folds. `score` names the score, `scored_at` the token whose increment it is,
         `layer` (null for shared increments and whatever is of no layer) and `head` the increments. `low` and `high`
-        bound the 95% interval (bootstrap-t over documents; null where too few carry the score). `low_together`,
+        bound the 95% interval (bootstrap-t over `n` documents; null where too few carry the score). `low_together`,
         `high_together` and `p_together` hold for all layers, heads and places at once, so that the best of all may be
         picked. AUCs are of ranks, so the scale of a layer's increments is of no consequence. `note` says why where a
         row has no number.
@@ -109,3 +113,43 @@ def boundaries(
         note = "not measurable: no training corpus"
         rows += [{"quantity": AUC, "score": name, "note": note} for name in CORPUS_SCORES]
     return table_of(rows, target, gaps)
+
+
+def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
+    """Gold boundaries where there are some, else those that the target's own rule finds in the texts."""
+    target, gold = inputs.target or "chinese-words", inputs.gold
+    if gold is not None and inputs.texts is not None and inputs.corpus is None:
+        raise ConfigError(
+            "boundaries are either known from --gold FILE or found by rule in --text FILE; give one of the two"
+        )
+    if gold is None:
+        max_gaps = inputs.sample or MAX_GAPS
+        texts = segmented(inputs.some_texts, tokenizer_of(model), TARGETS[target], max_gaps, inputs.seed)
+    options: dict[str, Any] = {"target": target, "corpus": inputs.corpus, "seed": inputs.seed, "progress": progress}
+    return boundaries(model, texts if gold is None else gold, **options, **inputs.sized("max_gaps"))
+
+
+def _variants(inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
+    """Chinese words as known and as found by rule; English words and sentences as found by rule."""
+    if inputs.gold is not None:
+        yield "Chinese words, gold", replace(inputs, texts=inputs.corpus, target="chinese-words")
+    if inputs.texts is not None:
+        by_rule = replace(inputs, gold=None)
+        yield "Chinese words, jieba", replace(by_rule, target="chinese-words")
+        yield "words", replace(by_rule, target="words")
+        yield "sentences", replace(by_rule, target="sentences")
+
+
+MEASURE = Measure(
+    name="boundaries",
+    question="Do increments tell where words begin, and more than entropy and surprisal do?",
+    run=_run,
+    value="ROC-AUC (0.5: chance), or how much an AUC gains",
+    counts="documents",
+    columns=("quantity", "score", "scored_at", "layer", "head", "value [low, high]", "num_gaps", "n"),
+    matrix=Matrix(rows=("quantity", "score", "scored_at")),
+    needs=("gold|texts",),
+    takes=("target",),
+    variants=_variants,
+    sample="gaps",
+)

@@ -66,7 +66,7 @@ def estimate_rows(
         | {"value": float(estimates.value[index])}
         | {"low": _or_none(low[index]), "high": _or_none(high[index])}
         | {"num_gaps": int(compared.sum()), "num_boundaries": int((compared & gaps.is_boundary).sum())}
-        | {"num_documents": estimates.num_documents}
+        | {"n": estimates.num_documents}
         for index, score in enumerate(scores)
     ]
     family = [index for index, score in enumerate(scores) if score.scored_at is not None]
@@ -89,7 +89,7 @@ def table_of(rows: Sequence[dict[str, Any]], target: str, gaps: Gaps) -> pl.Data
     schema: dict[str, Any] = dict.fromkeys(("target", "quantity", "score", "scored_at"), pl.String)
     schema |= dict.fromkeys(("layer", "head"), pl.Int64)
     schema |= dict.fromkeys(("value", "low", "high", "low_together", "high_together", "p_together"), pl.Float64)
-    schema |= dict.fromkeys(("num_gaps", "num_boundaries", "num_documents"), pl.Int64)
+    schema |= dict.fromkeys(("num_gaps", "num_boundaries", "n"), pl.Int64)
     return pl.DataFrame([{"target": target, "note": unseen} | row for row in rows], schema=schema | {"note": pl.String})
 
 

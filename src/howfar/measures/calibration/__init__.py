@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from howfar.measures.calibration.measure import calibration
+from howfar.measures.calibration.measure import MEASURE, calibration
 
-__all__ = ["calibration"]
+__all__ = ["MEASURE", "calibration"]

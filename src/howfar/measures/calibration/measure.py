@@ -24,6 +24,8 @@ from howfar.measures import statistics
 from howfar.measures.boundaries import boundaries
 from howfar.measures.boundaries.targets import before_visible
 from howfar.measures.calibration.planted import KINDS, Kind, Lexicon, PlantedDocument, maker_of, with_random_boundaries
+from howfar.measures.declaration import Matrix, Measure
+from howfar.measures.inputs import Inputs
 from howfar.progress import Progress
 from howfar.training.evaluation import document_losses
 from howfar.training.recipe import Recipe
@@ -186,7 +188,7 @@ def excess_loss(
     least = np.array([document.surprisal_nats.sum() for document in documents])
     found = statistics.ratio(losses.nats - least, losses.num_bytes, seed=seed)
     row = {"quantity": "excess loss", "value": float(found.value), "low": float(found.low), "high": float(found.high)}
-    return _table([row | {"num_documents": found.num_documents}])
+    return _table([row | {"n": found.num_documents}])
 
 
 def scores(
@@ -226,7 +228,7 @@ def _ceiling(documents: Sequence[PlantedDocument], seed: int) -> dict[str, Any]:
         "high": float(auc.high),
         "num_gaps": len(labels),
         "num_boundaries": int(labels.sum()),
-        "num_documents": auc.num_documents,
+        "n": auc.num_documents,
     }
 
 
@@ -267,5 +269,24 @@ def _table(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
     schema: dict[str, Any] = {"planted": pl.Boolean, "quantity": pl.String, "score": pl.String, "scored_at": pl.String}
     schema |= {"layer": pl.Int64, "head": pl.Int64}
     schema |= dict.fromkeys(("value", "low", "high", "low_together", "high_together", "p_together"), pl.Float64)
-    schema |= dict.fromkeys(("num_gaps", "num_boundaries", "num_documents"), pl.Int64)
-    return pl.DataFrame(rows, schema=schema | {"verdict": pl.String})
+    schema |= dict.fromkeys(("num_gaps", "num_boundaries", "n"), pl.Int64)
+    return pl.DataFrame(rows, schema=schema | {"verdict": pl.String, "note": pl.String})
+
+
+def _run(model: None, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
+    """Of models that it trains."""
+    return calibration(seed=inputs.seed, progress=progress, **inputs.sized("num_seeds"))
+
+
+MEASURE = Measure(
+    name="calibration",
+    question="What does `boundaries` find in models of text whose units are known, and in text that has none?",
+    run=_run,
+    value="ROC-AUC, gain of an AUC, or loss beyond the least possible in nats per byte",
+    counts="documents",
+    columns=("text", "seed", "planted", "quantity", "score", "scored_at", "layer", "value [low, high]", "verdict"),
+    matrix=Matrix(rows=("quantity", "score", "scored_at", "layer"), columns=("text", "planted", "seed")),
+    needs=(),
+    sample="seeds",
+    of_model=False,
+)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from howfar.measures.contexts.measure import contexts
+from howfar.measures.contexts.measure import MEASURE, contexts
 
-__all__ = ["contexts"]
+__all__ = ["MEASURE", "contexts"]

@@ -7,17 +7,18 @@ with the corpus. Beside the passages stands how increments are distributed, so t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, NotMeasurableError
-from howfar.measures.contexts.extremes import Candidate, choose
-from howfar.measures.contexts.passages import Ends, Passage, Stretch, Traced, stretches_of
+from howfar.measures.contexts.passages import Ends, Stretch, Traced, stretches_of
+from howfar.measures.contexts.rows import Found, distribution_rows, passage_rows, table_of
+from howfar.measures.declaration import Measure
 from howfar.measures.documents import Document, decoder_of, documents_of
+from howfar.measures.inputs import Inputs
 from howfar.measures.statistics.streaming import ClassMoments, StreamSample
 from howfar.measures.token_classes import class_names
 from howfar.models.loading import tokenizer_of
@@ -32,44 +33,8 @@ if TYPE_CHECKING:
     import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-KINDS = ("largest", "smallest", "above its class", "below its class")
-"""Kinds of passages: by increment, and by how far it lies from the mean of its class."""
-
-DISTRIBUTION = "distribution"
-"""Kind of the rows that say which share of the tokens have an increment of at most so much."""
-
-SHARES = (0.001, 0.005, 0.01, 0.025, *np.arange(0.05, 0.96, 0.05).round(2).tolist(), 0.975, 0.99, 0.995, 0.999)
-ALL_CLASSES = "all"
-
 SAMPLED_TOKENS = 100_000
 """Tokens from which the distribution is estimated."""
-
-FEWEST_TOKENS = 100
-"""Tokens of a class from which on it predicts anything."""
-
-LEAST_SPREAD = 1e-5
-"""A class whose standard deviation is a smaller share of its mean than this has none but rounding."""
-
-
-@dataclass(frozen=True)
-class _Found:
-    """All that is kept of the texts.
-
-    Attributes:
-        ends: The extreme passages.
-        moments: Of each class.
-        sample: Of increments, and the class as one more quantity.
-        layers: Of each quantity; None where increments are shared.
-        heads: Of each quantity.
-        names: Of the classes.
-    """
-
-    ends: Ends
-    moments: ClassMoments
-    sample: StreamSample
-    layers: tuple[int | None, ...]
-    heads: tuple[int, ...]
-    names: tuple[str, ...]
 
 
 def contexts(
@@ -134,8 +99,8 @@ def contexts(
         found.ends.add(values, traced, per_stretch=per_document)
     if found is None:
         raise NotMeasurableError("there is no text to look for passages in; give some")
-    passages = sorted(_passage_rows(found, num_passages, per_document, width), key=lambda row: row["rank"])
-    return _table([*passages, *_distribution_rows(found)], model.name_or_path or type(model).__name__)
+    passages = sorted(passage_rows(found, num_passages, per_document, width), key=lambda row: row["rank"])
+    return table_of([*passages, *distribution_rows(found)], model.name_or_path or type(model).__name__)
 
 
 def _documents(
@@ -196,7 +161,7 @@ def _nothing_yet(
     layers: tuple[int, ...],
     num_passages: int,
     seed: int,
-) -> _Found:
+) -> Found:
     """Before any text was read, for increments of `[layer, head]`."""
     num_layers, num_heads = shape
     names = class_names(tokenizer, "text")
@@ -204,7 +169,7 @@ def _nothing_yet(
     # The network of the first layer, and one that is shared, reads the embedding and nothing else.
     by_token = range(num_heads) if shared or layers[0] == 0 else ()
     of_quantity = [None] if shared else list(layers)
-    return _Found(
+    return Found(
         # Twice as many as needed, because some are left out later for standing too close to each other.
         Ends(num_layers * num_heads, len(names), 2 * num_passages, by_token),
         ClassMoments(len(names), num_layers * num_heads),
@@ -215,79 +180,18 @@ def _nothing_yet(
     )
 
 
-def _passage_rows(found: _Found, num: int, per_document: int, width: int) -> Iterator[dict[str, Any]]:
-    counts, means, deviations = found.moments.counts, found.moments.mean, found.moments.sd
-    for quantity, (layer, head) in enumerate(zip(found.layers, found.heads, strict=True)):
-        mean, sd = means[quantity], deviations[quantity]
-        with np.errstate(invalid="ignore"):
-            predicts = (counts >= FEWEST_TOKENS) & (sd > LEAST_SPREAD * np.maximum(np.abs(mean), 1.0))
-        for kind, sign in zip(KINDS, (1, -1, 1, -1), strict=True):
-            by_class = "class" in kind
-            pools = [
-                [_standardised(candidate, sign, mean, sd) for candidate in candidates] if by_class else candidates
-                for of_class in range(len(found.names))
-                if predicts[of_class] or not by_class
-                for candidates in [found.ends.candidates(sign, quantity, of_class)]
-            ]
-            every = [candidate for pool in pools for candidate in pool]
-            # Where the token decides, a passage is but an example of it, and may be anywhere.
-            limits = (len(every), 0) if quantity in found.ends.by_token else (per_document, width)
-            chosen = choose(every, num, per_stretch=limits[0], apart=limits[1])
-            for rank, candidate in enumerate(chosen, start=1):
-                of_class = candidate.item.class_number
-                increment = sign * candidate.value
-                if by_class:
-                    increment = mean[of_class] + increment * sd[of_class]
-                yield {
-                    **{"kind": kind, "layer": layer, "head": head, "rank": rank, "increment": increment},
-                    "class": found.names[of_class],
-                    "deviation": (increment - mean[of_class]) / sd[of_class] if predicts[of_class] else None,
-                    "class_mean": mean[of_class],
-                    "class_sd": sd[of_class],
-                    "num_tokens": int(counts[of_class]),
-                    **_passage(candidate.item),
-                }
+def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
+    """In all documents, or in a sample of them."""
+    sized = inputs.sized("num_documents")
+    return contexts(model, inputs.some_texts, seed=inputs.seed, progress=progress, **sized)
 
 
-def _standardised(candidate: Candidate[Passage], sign: int, mean: Any, sd: Any) -> Candidate[Passage]:
-    of_class = candidate.item.class_number
-    value = (candidate.value - sign * mean[of_class]) / sd[of_class]
-    return Candidate(float(value), candidate.key, candidate.stretch, candidate.place, candidate.item)
-
-
-def _passage(passage: Passage) -> dict[str, Any]:
-    return {
-        **{name: getattr(passage, name) for name in ("left", "scored", "right", "surprisal_nats", "token_id")},
-        "byte": passage.byte_place,
-        "token_hex": passage.token.hex(" ").upper(),
-        **{name: getattr(passage, name) for name in ("source", "document", "character")},
-    }
-
-
-def _distribution_rows(found: _Found) -> Iterator[dict[str, Any]]:
-    *of_quantities, classes = found.sample.values
-    counts = found.moments.counts
-    for layer, head, values in zip(found.layers, found.heads, of_quantities, strict=True):
-        groups = {ALL_CLASSES: (values, int(counts.sum()))}
-        groups |= {
-            name: (values[classes == number], int(counts[number]))
-            for number, name in enumerate(found.names)
-            if (classes == number).sum() >= FEWEST_TOKENS
-        }
-        for name, (own, num_tokens) in groups.items():
-            for share, increment in zip(SHARES, np.quantile(own, SHARES), strict=True):
-                row = {"kind": DISTRIBUTION, "layer": layer, "head": head, "class": name, "share": share}
-                yield row | {"increment": float(increment), "num_tokens": num_tokens}
-
-
-def _table(rows: Sequence[dict[str, Any]], model: str) -> pl.DataFrame:
-    import polars as pl
-
-    schema: dict[str, Any] = {
-        "kind": pl.String, "layer": pl.Int64, "head": pl.Int64, "rank": pl.Int64, "increment": pl.Float64,
-        "class": pl.String, "deviation": pl.Float64, "class_mean": pl.Float64, "class_sd": pl.Float64,
-        "num_tokens": pl.Int64, "left": pl.String, "scored": pl.String, "right": pl.String, "byte": pl.Int64,
-        "token_id": pl.Int64, "token_hex": pl.String, "surprisal_nats": pl.Float64, "source": pl.String,
-        "document": pl.Int64, "character": pl.Int64, "share": pl.Float64, "model": pl.String,
-    }  # fmt: skip
-    return pl.DataFrame([row | {"model": model} for row in rows], schema=schema)
+MEASURE = Measure(
+    name="contexts",
+    question="In which passages are increments largest, smallest, and most unlike what their class predicts?",
+    run=_run,
+    rows="passages with one increment each, and the distribution of all increments",
+    columns=("kind", "layer", "head", "increment", "class", "deviation", "left:-16", "scored", "right:8"),
+    sample="documents",
+    partitions=("kind", "layer"),
+)

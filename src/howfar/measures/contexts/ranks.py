@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from howfar.errors import ConfigError
 from howfar.foreign import first_line
-from howfar.measures.contexts.measure import ALL_CLASSES, DISTRIBUTION
+from howfar.measures.contexts.rows import ALL_CLASSES, DISTRIBUTION
 
 if TYPE_CHECKING:
     import polars as pl

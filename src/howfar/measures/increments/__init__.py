@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from howfar.measures.increments.measure import increments
+from howfar.measures.increments.measure import MEASURE, increments
 
-__all__ = ["increments"]
+__all__ = ["MEASURE", "increments"]

@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from howfar.corpus.corpus import Corpus
 from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
+from howfar.measures.choices import Classes
+from howfar.measures.declaration import Matrix, Measure
 from howfar.measures.documents import spread_documents
 from howfar.measures.increments.class_sums import ClassSums, Spread
+from howfar.measures.inputs import Inputs
 from howfar.measures.passes import check_vocabulary, window_length
-from howfar.measures.token_classes import Classes, class_names, classes_of_vocabulary, classified
+from howfar.measures.token_classes import class_names, classes_of_vocabulary, classified
 from howfar.measures.vocabulary import vocabulary_increments
 from howfar.positions import IncrementConfig, increments_of
 from howfar.progress import Progress
@@ -61,14 +64,14 @@ def increments(
         progress: Called with how many windows are done and how many there are.
 
     Returns:
-        One row per `layer` (null if shared), `head` and `class` (`all` first). Where `over` is `text`, `mean` is over
-        the tokens of the class in the texts, in positions. `relative` is that divided by the mean over all tokens of
-        the layer and head, which takes the layer's scale out. Both have `_low` and `_high` of their 95% intervals,
-        documents resampled. Where `over` is `vocabulary`, the same is over the tokens of the class, each once, and
-        exact; these rows are there where the increment depends on the token alone. `sd`, `lowest` and `highest` are of
-        single tokens, in positions. `share_at_zero` and `share_at_maximum` of them are within 1% of a bound, and
-        `saturated` says that one of these is half of the class or more, so that its mean says no more than "as near"
-        or "as far as can be". `note` says why where there are no numbers.
+        One row per `layer` (null if shared), `head` and `class` (`all` first). Where `over` is `text`, `value` is the
+        mean over the tokens of the class in the texts, in positions. `relative` is that divided by the mean over all
+        tokens of the layer and head, which takes the layer's scale out. Both have 95% intervals, `n` documents
+        resampled. Where `over` is `vocabulary`, the mean is over the tokens of the class, each once, and exact; these
+        rows are there where the increment depends on the token alone. `sd`, `lowest` and `highest` are of single
+        tokens, in positions. `share_at_zero` and `share_at_maximum` of them are within 1% of a bound, and `saturated`
+        says that one of these is half of the class or more, so that its mean says no more than "as near" or "as far as
+        possible". `note` says why there are no numbers.
 
     Raises:
         NoIncrementsError: The model has no increments.
@@ -156,16 +159,16 @@ def _rows_over_text(
     for index, layer in enumerate(layers):
         for head in range(sums.sums.shape[1]):
             place = {"over": "text", "layer": layer, "head": head}
-            row = place | {"class": "all"} | _interval("mean", mean_of_all[index, head]) | {"relative": 1.0}
-            yield row | totals.row((index, head)) | {"num_documents": mean_of_all.num_documents}
+            row = place | {"class": "all"} | _interval("", mean_of_all[index, head]) | {"relative": 1.0}
+            yield row | totals.row((index, head)) | {"n": mean_of_all.num_documents}
             for number, of_class in enumerate(chosen.tolist()):
-                row = place | {"class": names[of_class]} | _interval("mean", means[index, head, number])
+                row = place | {"class": names[of_class]} | _interval("", means[index, head, number])
                 row |= _interval("relative", relative[index, head, number])
                 num_documents = int((sums.counts[of_class] > 0).sum())
-                yield row | by_class.row((index, head, of_class)) | {"num_documents": num_documents}
+                yield row | by_class.row((index, head, of_class)) | {"n": num_documents}
     for of_class in np.flatnonzero(~measurable).tolist():
         num_documents = int((sums.counts[of_class] > 0).sum())
-        counts = {"num_tokens": int(sums.counts[of_class].sum()), "num_documents": num_documents}
+        counts = {"num_tokens": int(sums.counts[of_class].sum()), "n": num_documents}
         few = f"in {num_documents} documents, too few for an interval" if num_documents else "in none of the texts"
         yield {
             "over": "text",
@@ -196,25 +199,52 @@ def _rows_over_vocabulary(
             chosen = own if of_class is None else own[of_tokens == of_class]
             if len(chosen):
                 mean = float(chosen.mean())
-                row = {"over": "vocabulary", "layer": layer, "head": head, "class": name, "mean": mean}
+                row = {"over": "vocabulary", "layer": layer, "head": head, "class": name, "value": mean}
                 row |= {"relative": mean / float(scale[head])}
                 yield row | Spread.of(chosen, _bounds(config)).row(())
 
 
 def _interval(name: str, estimate: statistics.Estimate) -> dict[str, float]:
-    return {name: float(estimate.value), f"{name}_low": float(estimate.low), f"{name}_high": float(estimate.high)}
+    prefix = f"{name}_" if name else ""
+    return {
+        name or "value": float(estimate.value),
+        f"{prefix}low": float(estimate.low),
+        f"{prefix}high": float(estimate.high),
+    }
 
 
 def _table(rows: Iterable[dict[str, Any]]) -> pl.DataFrame:
     import polars as pl
 
     schema: dict[str, Any] = {"over": pl.String, "layer": pl.Int64, "head": pl.Int64, "class": pl.String}
-    floats = ("mean", "mean_low", "mean_high", "relative", "relative_low", "relative_high", "sd", "lowest", "highest")
+    floats = ("value", "low", "high", "relative", "relative_low", "relative_high", "sd", "lowest", "highest")
     schema |= dict.fromkeys((*floats, "share_at_zero", "share_at_maximum"), pl.Float64)
-    schema |= {"saturated": pl.Boolean, "num_tokens": pl.Int64, "num_documents": pl.Int64, "note": pl.String}
+    schema |= {"saturated": pl.Boolean, "num_tokens": pl.Int64, "n": pl.Int64, "note": pl.String}
     finished = []
     for row in rows:
         if "share_at_zero" in row:
             row["saturated"] = max(row["share_at_zero"], row["share_at_maximum"]) >= SATURATED
         finished.append(row)
     return pl.DataFrame(finished, schema=schema)
+
+
+def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
+    """Classes of text unless those of code are asked for."""
+    options = inputs.sized("num_documents") | {"classes": inputs.classes or "text"}
+    return increments(model, inputs.some_texts, seed=inputs.seed, progress=progress, **options)
+
+
+MEASURE = Measure(
+    name="increments",
+    question="How far do positions advance at letters, spaces, punctuation, Chinese characters and so on?",
+    run=_run,
+    value="mean increment, positions",
+    counts="documents",
+    columns=(
+        *("over", "layer", "head", "class", "value [low, high]", "relative [relative_low, relative_high]", "sd"),
+        *("lowest", "highest", "saturated", "num_tokens"),
+    ),
+    matrix=Matrix(rows=("over", "class")),
+    takes=("classes",),
+    sample="documents",
+)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from howfar.measures.interventions.measure import interventions
+from howfar.measures.interventions.measure import MEASURE, interventions
 
-__all__ = ["interventions"]
+__all__ = ["MEASURE", "interventions"]

@@ -23,13 +23,21 @@ from torch import Tensor
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures import statistics
+from howfar.measures.declaration import Matrix, Measure
+from howfar.measures.inputs import Inputs
 from howfar.measures.interventions.controls import (
     LAGS,
-    MOST_MISMATCH,
-    mismatch,
     phase_randomised,
     range_of,
     squared_displacements,
+)
+from howfar.measures.interventions.estimates import (
+    NUMBERS,
+    Sums,
+    estimates,
+    num_bytes,
+    squared_moves,
+    total_variation,
 )
 from howfar.measures.interventions.replacements import (
     AT_ONE_GAP,
@@ -49,11 +57,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 SWAPPED = "swapped with next layer"
-ESTIMATES = ("change", "beyond_shuffle", "control", "beyond_control", "attention_change", "attention_control")
 DOSES = (0.5, 1.0)
-
-Sums = dict[str, NDArray[np.float64]]
-"""Sums over each window, `[window]`, by name."""
 
 
 @dataclass(frozen=True)
@@ -100,15 +104,15 @@ def interventions(
         progress: Called with how many windows are done and how many there are.
 
     Returns:
-        One row per kind, layer (null: all layers at once) and `dose`, each number with `_low` and `_high` of its 95%
-        interval: `change` of the loss in nats per byte (of the bytes behind the gap where one gap is moved);
-        `beyond_shuffle`, by how much that exceeds the change by a shuffle within classes of the same dose; the change
-        by the `control`, and the difference from it, `beyond_control`; `attention_change`, the total variation
-        distance (0 to 1) between a head's attention before and after, averaged over the layers concerned, and
-        `attention_control`. Further `moved`, by how much an increment changed (root mean square, in positions),
-        `control_mismatch`, the largest share by which the control's displacement differs from the replacement's at
-        lags of 1, 4, 16 and 64 tokens, and `note`, which says why where there are no numbers, or that the control does
-        not match.
+        One row per kind, layer (null: all layers at once) and `dose`, each number with its 95% interval, `n` documents
+        resampled. `value` is the change of the loss in nats per byte (of the bytes behind the gap where one gap is
+        moved); `beyond_shuffle` is how far that exceeds the change by a shuffle within classes of the same dose;
+        `control` is the change by the control, and `beyond_control` the difference from it; `attention_change` is the
+        total variation distance (0 to 1) between a head's attention before and after, averaged over the layers
+        concerned, as is `attention_control`. Further `moved`, how much an increment changed (root mean square, in
+        positions), `control_mismatch`, the largest share by which the control's displacement differs from the
+        replacement's at lags of 1, 4, 16 and 64 tokens, and `note`, which says why there are no numbers, or that the
+        control does not match.
 
     Raises:
         NoIncrementsError: The model has no increments.
@@ -133,14 +137,13 @@ def interventions(
     rows = []
     for cell in cells:
         row: dict[str, Any] = {"kind": cell.kind, "layer": cell.layers[0] if len(cell.layers) == 1 else None}
-        row |= {"dose": cell.dose, "num_documents": len(windows), "note": _why_not(model, cell)}
+        row |= {"dose": cell.dose, "n": len(windows), "note": _why_not(model, cell)}
         if cell in sums:
-            row |= _estimates(sums[cell], sums[cell.shuffle] if cell.shuffle else None, seed)
+            row |= estimates(sums[cell], sums[cell.shuffle] if cell.shuffle else None, seed)
         rows.append(row)
-    numbers = [f"{name}{end}" for name in ESTIMATES for end in ("", "_low", "_high")]
     schema: dict[str, Any] = {"kind": pl.String, "layer": pl.Int64, "dose": pl.Float64}
-    schema |= dict.fromkeys([*numbers, "moved", "control_mismatch"], pl.Float64)
-    schema |= {"num_documents": pl.Int64, "num_bytes": pl.Int64, "note": pl.String}
+    schema |= dict.fromkeys([*NUMBERS, "moved", "control_mismatch"], pl.Float64)
+    schema |= {"n": pl.Int64, "num_bytes": pl.Int64, "note": pl.String}
     return pl.DataFrame(rows, schema=schema)
 
 
@@ -227,7 +230,8 @@ def _observe(
 
 
 def _read(reader: Reader, windows: Sequence[Window], *keep: Kept, with_attention: bool) -> Reading:
-    return reader.read_together(windows, "losses", *keep, *(["attention"] if with_attention else []))
+    attention: tuple[Kept, ...] = ("attention",) if with_attention else ()
+    return reader.read_together(windows, "losses", *keep, *attention)
 
 
 def _losses(reading: Reading) -> Tensor:
@@ -249,9 +253,9 @@ def _intervene(
     scored = concerned[:, :-1] & untouched.real[:, 1:]
     with_attention = bool(untouched.attention)
     sums = {
-        "bytes": _num_bytes(untouched.windows, scored, lengths),
+        "bytes": num_bytes(untouched.windows, scored, lengths),
         "queries": concerned.sum(dim=1).numpy() * with_attention,
-        "squares": np.sum([_squared_moves(untouched, layer, new) for layer, new in replaced.items()], axis=0),
+        "squares": np.sum([squared_moves(untouched, layer, new) for layer, new in replaced.items()], axis=0),
         "increments": len(replaced) * untouched.real.sum(dim=1).numpy(),
     }
     for name, increments in (("change", replaced), ("control", control)):
@@ -263,7 +267,7 @@ def _intervene(
         sums[name] = ((losses - untouched.losses).double() * scored).sum(dim=1).numpy()
         sums[f"attention_{name}"] = np.zeros(len(losses))
         if with_attention:
-            distances = [_total_variation(reading.attention[layer], untouched.attention[layer]) for layer in replaced]
+            distances = [total_variation(reading.attention[layer], untouched.attention[layer]) for layer in replaced]
             sums[f"attention_{name}"] = (torch.stack(distances).mean(dim=0).cpu() * concerned).sum(dim=1).numpy()
     return sums
 
@@ -272,45 +276,22 @@ def _replaced(model: PreTrainedModel, increments: ByLayer) -> AbstractContextMan
     return override(model, lambda layer, own: increments.get(layer, own))
 
 
-def _num_bytes(windows: Sequence[Window], scored: Tensor, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Bytes of each window's scored tokens."""
-    return np.array(
-        [
-            lengths[window.tokens[1:]][kept[: len(window.tokens) - 1]].sum()
-            for window, kept in zip(windows, scored.numpy(), strict=True)
-        ]
-    )
+def _run_inputs(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
+    """Every kind of intervention."""
+    sized = inputs.sized("num_documents")
+    return interventions(model, inputs.some_texts, seed=inputs.seed, progress=progress, **sized)
 
 
-def _squared_moves(untouched: Untouched, layer: int, new: Tensor) -> NDArray[np.float64]:
-    squares = (new - untouched.increments[layer]).double().square().mean(dim=1).cpu()
-    return np.asarray((squares * untouched.real).sum(dim=1))
-
-
-def _total_variation(one: Tensor, other: Tensor) -> Tensor:
-    """Between two attentions `[window, head, query, key]`, the mean over heads: `[window, query]`."""
-    return (one - other).abs().sum(dim=-1).mean(dim=1).double() / 2
-
-
-def _estimates(sums: Sums, shuffle: Sums | None, seed: int) -> dict[str, Any]:
-    change, control = (statistics.ratio(sums[name], sums["bytes"], seed=seed) for name in ("change", "control"))
-    watched = sums["queries"] > 0
-    attention = [
-        statistics.ratio(sums[name][watched], sums["queries"][watched], seed=seed)
-        for name in ("attention_change", "attention_control")
-    ]
-    found = {"change": change, "control": control, "beyond_control": change - control}
-    found |= {"attention_change": attention[0], "attention_control": attention[1]}
-    if shuffle is not None:
-        found["beyond_shuffle"] = change - statistics.ratio(shuffle["change"], shuffle["bytes"], seed=seed)
-    values: dict[str, Any] = {}
-    for name, column in found.items():
-        values |= {name: float(column.value), f"{name}_low": float(column.low), f"{name}_high": float(column.high)}
-    values["moved"] = float(np.sqrt(sums["squares"].sum() / sums["increments"].sum()))
-    displaced = (np.array([sums[f"{name} at lag {lag}"].sum() for lag in LAGS]) for name in ("change", "control"))
-    values["control_mismatch"] = mismatch(*displaced)
-    if values["control_mismatch"] > MOST_MISMATCH:
-        values["note"] = (
-            f"the control does not match: it displaces tokens by {values['control_mismatch']:.0%} otherwise"
-        )
-    return values | {"num_bytes": int(sums["bytes"].sum())}
+MEASURE = Measure(
+    name="interventions",
+    question="What does the loss do when increments are replaced, beyond a shuffle and an equal displacement?",
+    run=_run_inputs,
+    value="change of the loss, nats per byte",
+    counts="documents",
+    sample="documents",
+    columns=(
+        *("kind", "layer", "dose", "value [low, high]", "beyond_shuffle [beyond_shuffle_low, beyond_shuffle_high]"),
+        *("beyond_control [beyond_control_low, beyond_control_high]", "n"),
+    ),
+    matrix=Matrix(rows=("kind", "dose")),
+)

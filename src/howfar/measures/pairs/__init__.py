@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from howfar.measures.pairs.measure import pairs
+from howfar.measures.pairs.measure import MEASURE, pairs
 
-__all__ = ["pairs"]
+__all__ = ["MEASURE", "pairs"]

@@ -7,13 +7,15 @@ from collections import Counter
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import get_args
 
 from howfar.errors import ConfigError
+from howfar.measures.choices import Language
 from howfar.text.classes import is_chinese_character
 from howfar.text.decoding import decode
 
 COLUMNS = ("first", "second", "type")
-LANGUAGES = ("en", "zh")
+LANGUAGES = get_args(Language)
 
 
 @dataclass(frozen=True)

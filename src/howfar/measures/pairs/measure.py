@@ -21,8 +21,9 @@ there, which alone make a difference: trust the recombined and the matched contr
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,10 @@ from numpy.typing import NDArray
 from howfar.corpus.corpus import Corpus
 from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
+from howfar.measures.choices import Language
+from howfar.measures.declaration import Matrix, Measure
 from howfar.measures.documents import NUM_BLOCKS, sample_blocks
+from howfar.measures.inputs import Inputs
 from howfar.measures.pairs.lists import Pair, bundled_pairs
 from howfar.measures.pairs.matching import Matching, match_chinese, match_english
 from howfar.measures.pairs.same_first import same_first
@@ -55,7 +59,7 @@ SITES_OF = {
 """What is scored, by the control and whether a space parts the pairs; where a control puts other tokens, nothing is."""
 
 NUMBERS = (
-    *("entity_mean", "control_mean", "difference", "difference_low", "difference_high"),
+    *("entity_mean", "control_mean", "value", "low", "high"),
     *("share_smaller", "effect_size", "p_value", "p_holm", "largest_imbalance", "entropy_difference"),
 )
 RESOLUTION = 1e-4
@@ -88,12 +92,12 @@ def pairs(
 
     Returns:
         One row per `control`, `site`, `type` of entity (`all` first), `layer` (null if shared) and `head`:
-        `entity_mean` and `control_mean` of the increments, their `difference` with 95% interval (pairs resampled),
-        `share_smaller` of the entities,
-        `effect_size` (rank-biserial, -1 to 1, negative where entities are closer together), two-sided Wilcoxon
-        `p_value`, and `p_holm`, corrected over all sites, layers and heads of the same comparison. `largest_imbalance`
-        of the matched control is in standard deviations. Behind the same first word, `num_passages` were matched, and
-        `entropy_difference` is what is left of it at the space, in nats. `note` says why where there are no numbers.
+        `entity_mean` and `control_mean` of the increments, their difference as `value` with 95% interval (`n` pairs
+        resampled), `share_smaller` of the entities, `effect_size` (rank-biserial, -1 to 1, negative where entities are
+        closer together), two-sided Wilcoxon `p_value`, and `p_holm`, corrected over all sites, layers and heads of the
+        same comparison. `largest_imbalance` of the matched control is in standard deviations. Behind the same first
+        word, `num_passages` were matched, and `entropy_difference` is what is left of it at the space, in nats. `note`
+        says why there are no numbers.
 
     Raises:
         NoIncrementsError: The model has no increments.
@@ -135,7 +139,7 @@ def pairs(
         rows += _same_first(model, tokenizer, entities, corpus, seed)
         done(in_all)
     schema: dict[str, Any] = dict.fromkeys(("control", "site", "type"), pl.String)
-    schema |= dict.fromkeys(("layer", "head", "num_pairs", "num_passages"), pl.Int64)
+    schema |= dict.fromkeys(("layer", "head", "n", "num_passages"), pl.Int64)
     schema |= dict.fromkeys(NUMBERS, pl.Float64)
     return pl.DataFrame(rows, schema=schema | {"note": pl.String})
 
@@ -232,23 +236,52 @@ def _same_first(
 
 def _test(ours: NDArray[np.float64], theirs: NDArray[np.float64], seed: int) -> dict[str, Any]:
     if len(ours) < statistics.MIN_DOCUMENTS:
-        return {"num_pairs": len(ours), "note": f"not measurable: {len(ours)} pairs are too few for a test"}
+        return {"n": len(ours), "note": f"not measurable: {len(ours)} pairs are too few for a test"}
     differences = np.where(np.abs(ours - theirs) < RESOLUTION, 0.0, ours - theirs)
     test = statistics.wilcoxon(differences, seed=seed)
     values = {
-        "num_pairs": len(ours),
+        "n": len(ours),
         "entity_mean": float(ours.mean()),
         "control_mean": float(theirs.mean()),
-        "difference": float(test.mean_difference.value),
+        "value": float(test.mean_difference.value),
     }
     if not test.num_different:
         return values | {
             "note": "not measurable: the increment is the same for every pair, it depends on the token alone"
         }
     return values | {
-        "difference_low": float(test.mean_difference.low),
-        "difference_high": float(test.mean_difference.high),
+        "low": float(test.mean_difference.low),
+        "high": float(test.mean_difference.high),
         "share_smaller": float((differences < 0).mean()),
         "effect_size": test.effect_size,
         "p_value": test.p_value,
     }
+
+
+def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
+    """The corpus, if there is one, is where matched controls are found."""
+    language = inputs.language or "en"
+    return pairs(model, inputs.pairs, language=language, corpus=inputs.corpus, seed=inputs.seed, progress=progress)
+
+
+def _variants(inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
+    """Each list of the package, unless a list or a language was given."""
+    if inputs.pairs is not None or inputs.language is not None:
+        yield "", inputs
+        return
+    for language in get_args(Language):
+        yield language, replace(inputs, language=language)
+
+
+MEASURE = Measure(
+    name="pairs",
+    question="Are the parts of a name closer together than other words as likely to follow each other?",
+    run=_run,
+    value="increment in entities minus increment in the control, positions",
+    counts="pairs",
+    columns=("control", "site", "type", "layer", "head", "value [low, high]", "effect_size", "p_holm", "n"),
+    matrix=Matrix(rows=("control", "site", "type")),
+    needs=(),
+    takes=("corpus", "pairs", "language"),
+    variants=_variants,
+)

@@ -32,20 +32,20 @@ def test_means_spread_and_range_of_each_class() -> None:
     table = increments(lookup_model(TABLE, {}), texts)
     lowercase = in_class(table, "lowercase")
     values = np.array([2.0, 1.0, 1.0, 2.0] * 6 + [1.0] * 18)
-    assert lowercase["mean"] == pytest.approx(values.mean())
+    assert lowercase["value"] == pytest.approx(values.mean())
     assert lowercase["sd"] == pytest.approx(values.std())
     assert (lowercase["lowest"], lowercase["highest"]) == (1.0, 2.0)
-    assert (lowercase["num_tokens"], lowercase["num_documents"]) == (42, 12)
-    assert lowercase["mean_low"] < lowercase["mean"] < lowercase["mean_high"]
+    assert (lowercase["num_tokens"], lowercase["n"]) == (42, 12)
+    assert lowercase["low"] < lowercase["value"] < lowercase["high"]
     mean_of_all = (values.sum() + 6 * 4 + 12 * 8) / (42 + 6 + 12)
-    assert in_class(table, "all")["mean"] == pytest.approx(mean_of_all)
+    assert in_class(table, "all")["value"] == pytest.approx(mean_of_all)
     assert lowercase["relative"] == pytest.approx(values.mean() / mean_of_all)
-    assert in_class(table, "all", layer=1)["mean"] == 1.0  # the other layer's table is empty
+    assert in_class(table, "all", layer=1)["value"] == 1.0  # the other layer's table is empty
 
 
 def test_what_is_the_same_everywhere_has_an_interval_without_width() -> None:
     end = in_class(increments(lookup_model(TABLE), ["ab", "ab ab"] * 5), "end_of_document")
-    assert (end["mean"], end["mean_low"], end["mean_high"], end["sd"]) == (8.0, 8.0, 8.0, 0.0)
+    assert (end["value"], end["low"], end["high"], end["sd"]) == (8.0, 8.0, 8.0, 0.0)
     assert end["num_tokens"] == 10  # the mark before a text is not counted
     assert end["relative_low"] < end["relative"] < end["relative_high"]  # for it is not the same in every text
 
@@ -55,8 +55,8 @@ def test_intervals_widen_where_documents_differ() -> None:
     widths = []
     for texts in (alike, unlike):
         row = in_class(increments(lookup_model(TABLE), texts), "lowercase")
-        assert row["mean"] == pytest.approx(1.5)
-        widths.append(row["mean_high"] - row["mean_low"])
+        assert row["value"] == pytest.approx(1.5)
+        widths.append(row["high"] - row["low"])
     assert widths[0] == 0
     assert 0.3 < widths[1] < 0.8  # 1.96 standard errors of 12 documents that are 1 or 2, to either side: 0.57
 
@@ -64,25 +64,25 @@ def test_intervals_widen_where_documents_differ() -> None:
 def test_over_the_vocabulary_each_token_counts_once() -> None:
     table = increments(lookup_model(TABLE), ["bb"] * 10)
     lowercase = in_class(table, "lowercase", over="vocabulary")
-    assert lowercase["mean"] == pytest.approx((5 * 2 + 21) / 26)
-    assert (lowercase["num_tokens"], lowercase["mean_low"]) == (26, None)
+    assert lowercase["value"] == pytest.approx((5 * 2 + 21) / 26)
+    assert (lowercase["num_tokens"], lowercase["low"]) == (26, None)
     everything = in_class(table, "all", over="vocabulary")
-    assert everything["mean"] == pytest.approx((257 + 5 + 3 + 7) / 257)
+    assert everything["value"] == pytest.approx((257 + 5 + 3 + 7) / 257)
     in_text = in_class(table, "all")
-    assert lowercase["relative"] == pytest.approx(lowercase["mean"] / in_text["mean"])
+    assert lowercase["relative"] == pytest.approx(lowercase["value"] / in_text["value"])
 
 
 def test_shared_increments_are_of_no_layer() -> None:
     table = increments(lookup_model(TABLE, {}, scope="shared", bound="softplus"), ["a b"] * 10)
     assert table["layer"].null_count() == len(table)
-    assert in_class(table, "space", layer=None)["mean"] == 4.0
-    assert in_class(table, "space", layer=None, over="vocabulary")["mean"] == 4.0
+    assert in_class(table, "space", layer=None)["value"] == 4.0
+    assert in_class(table, "space", layer=None, over="vocabulary")["value"] == 4.0
 
 
 def test_heads_are_told_apart() -> None:
     table = increments(lookup_model([TABLE, {}]), ["a b"] * 10)
-    assert [in_class(table, "space", head=head)["mean"] for head in (0, 1)] == [4.0, 1.0]
-    assert [in_class(table, "space", head=head, over="vocabulary")["mean"] for head in (0, 1)] == [4.0, 1.0]
+    assert [in_class(table, "space", head=head)["value"] for head in (0, 1)] == [4.0, 1.0]
+    assert [in_class(table, "space", head=head, over="vocabulary")["value"] for head in (0, 1)] == [4.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_code_has_classes_of_its_own() -> None:
     table = {ord(" "): 3.0, ord("("): 5.0, ord("="): 7.0}
     found = increments(lookup_model(table), ["  x1 = f(2)\n    y"] * 10, classes="code")
     for name, mean in {"indentation": 3.0, "space": 3.0, "operator": 7.0, "bracket": 3.0, "identifier": 1.0}.items():
-        assert in_class(found, name)["mean"] == mean
+        assert in_class(found, name)["value"] == mean
     assert in_class(found, "indentation")["num_tokens"] == 60
     over = found.filter(over="vocabulary")
     assert set(over["class"]) >= {"number", "bracket", "operator", "space"}
@@ -112,7 +112,7 @@ def test_code_has_classes_of_its_own() -> None:
 
 def test_classes_of_chinese_bytes_are_told_from_others() -> None:
     found = increments(lookup_model({0xE4: 2.0, 0xB8: 3.0, 0xC3: 5.0}), ["中ä。"] * 10)
-    means = {name: in_class(found, name)["mean"] for name in ("cjk_lead", "cjk_continuation", "other_lead")}
+    means = {name: in_class(found, name)["value"] for name in ("cjk_lead", "cjk_continuation", "other_lead")}
     assert means == {"cjk_lead": 2.0, "cjk_continuation": 2.0, "other_lead": 5.0}  # 中 is E4 B8 AD
     assert in_class(found, "sentence_punctuation")["num_tokens"] == 10
 
@@ -120,7 +120,7 @@ def test_classes_of_chinese_bytes_are_told_from_others() -> None:
 def test_rare_classes_have_no_number() -> None:
     table = increments(lookup_model(TABLE), ["ab"] * 9 + ["a1"])
     row = table.filter(pl.col("class") == "digit", pl.col("over") == "text").row(0, named=True)
-    assert row["mean"] is None
+    assert row["value"] is None
     assert row["note"] == "not measurable: digit occurs in 1 documents, too few for an interval"
     notes = dict(zip(table["class"], table["note"], strict=True))
     assert table.filter(pl.col("class") == "space", over="text")["note"].item().endswith("occurs in none of the texts")
@@ -131,14 +131,14 @@ def test_subword_classes(tmp_path: Path) -> None:
     model = load(make_base(tmp_path / "base"))
     stir(attach(model, IncrementConfig(scope="shared")))
     table = increments(model, documents(20).split("\n\n"))
-    names = set(table.filter(pl.col("mean").is_not_null(), over="text")["class"])
+    names = set(table.filter(pl.col("value").is_not_null(), over="text")["class"])
     assert names >= {"all", "word_start", "function_word", "punctuation", "special"}
     exact = table.filter(over="vocabulary")
     assert exact.filter(pl.col("class") == "all")["num_tokens"].item() == 320
     everything = table.filter(pl.col("class") == "all", over="text")
-    by_class = table.filter(pl.col("class") != "all", over="text").drop_nulls("mean")
+    by_class = table.filter(pl.col("class") != "all", over="text").drop_nulls("value")
     weights = by_class["num_tokens"]
-    assert everything["mean"].item() == pytest.approx((by_class["mean"] * weights).sum() / weights.sum(), rel=1e-5)
+    assert everything["value"].item() == pytest.approx((by_class["value"] * weights).sum() / weights.sum(), rel=1e-5)
 
 
 def test_long_documents_are_read_in_places() -> None:
@@ -147,7 +147,7 @@ def test_long_documents_are_read_in_places() -> None:
     table = increments(lookup_model(TABLE), [text] * 10, progress=lambda *state: done.append(state))
     lowercase = in_class(table, "lowercase")
     assert lowercase["num_tokens"] == 10 * (MOST_WINDOWS * 63 - 1)
-    assert lowercase["mean"] == pytest.approx(1.5, abs=0.01)
+    assert lowercase["value"] == pytest.approx(1.5, abs=0.01)
     assert in_class(table, "end_of_document")["num_tokens"] == 10
     assert done[-1] == (10 * MOST_WINDOWS, 10 * MOST_WINDOWS)
 
@@ -155,7 +155,7 @@ def test_long_documents_are_read_in_places() -> None:
 def test_a_sample_of_documents() -> None:
     table = increments(lookup_model(TABLE), ["a"] * 30 + ["b"] * 30, num_documents=20)
     assert in_class(table, "lowercase")["num_tokens"] == 20
-    assert in_class(table, "lowercase")["mean"] == 1.5
+    assert in_class(table, "lowercase")["value"] == 1.5
 
 
 def test_where_the_first_layer_does_not_rotate_there_is_no_vocabulary() -> None:
@@ -163,7 +163,7 @@ def test_where_the_first_layer_does_not_rotate_there_is_no_vocabulary() -> None:
     stir(attach(model, IncrementConfig(scope="per_layer")))
     table = increments(model, ["abc"] * 10, tokenizer=byte_tokenizer())
     over = table.filter(over="vocabulary")
-    assert over["mean"].to_list() == [None]
+    assert over["value"].to_list() == [None]
     assert "the first layer with increments is layer 1" in over["note"].item()
     assert in_class(table, "lowercase", layer=1)["num_tokens"] == 30
 

@@ -29,17 +29,17 @@ def test_every_kind_and_layer_has_a_row(table: pl.DataFrame) -> None:
     assert table.height == 2 * (3 * len(REPLACEMENTS) - 1)  # a swap of all layers at once would be none
     assert table["dose"].unique().sort().to_list() == [0.5, 1.0]
     assert table["note"].null_count() == table.height
-    assert set(table["num_documents"]) == {12}
+    assert set(table["n"]) == {12}
 
 
 def test_finds_the_layer_that_uses_positions(table: pl.DataFrame) -> None:
     found = rows(table, 0, *MOVING)
     assert found.height == 3
-    assert (found["change"] > 0.1).all()
-    assert (found["change_low"] > 0).all()  # twelve documents do not say more where one gap in each is moved
+    assert (found["value"] > 0.1).all()
+    assert (found["low"] > 0).all()  # twelve documents do not say more where one gap in each is moved
     assert (found["attention_change_low"] > 0.01).all()
-    assert rows(table, None, "set to one")["change"].item() == pytest.approx(
-        rows(table, 0, "set to one")["change"].item()
+    assert rows(table, None, "set to one")["value"].item() == pytest.approx(
+        rows(table, 0, "set to one")["value"].item()
     )
 
 
@@ -49,7 +49,7 @@ def test_set_to_one_costs_what_the_losses_say(table: pl.DataFrame) -> None:
     with override(model, lambda layer, own: torch.ones_like(own)):
         changed = token_losses(model, windows)
     row = rows(table, 0, "set to one")
-    assert row["change"].item() == pytest.approx(float((changed - plain).mean()), rel=1e-4)
+    assert row["value"].item() == pytest.approx(float((changed - plain).mean()), rel=1e-4)
     assert row["num_bytes"].item() == sum(map(len, TEXTS))
     assert row["moved"].item() == pytest.approx(INCREMENT - 1)
 
@@ -58,7 +58,7 @@ def test_finds_nothing_where_attention_is_blind_to_positions(table: pl.DataFrame
     found = rows(table, 1, *MOVING)
     assert found.height == 3
     assert (found["moved"] > 0).all()
-    for column in ("change", "control", "beyond_control", "attention_change", "attention_control"):
+    for column in ("value", "control", "beyond_control", "attention_change", "attention_control"):
         assert (found[column].abs() < 1e-6).all()
 
 
@@ -66,7 +66,7 @@ def test_finds_nothing_where_increments_do_not_differ(table: pl.DataFrame) -> No
     for layer in (0, 1, None):
         found = rows(table, layer, *CONSTANT)
         assert found.height == 3
-        for column in ("moved", "change", "control", "attention_change"):
+        for column in ("moved", "value", "control", "attention_change"):
             assert (found[column].abs() < 1e-6).all()
 
 
@@ -75,13 +75,13 @@ def test_half_the_dose_goes_half_the_way(table: pl.DataFrame) -> None:
         table.filter(pl.col("layer") == 0, kind="one gap closed", dose=dose).row(0, named=True) for dose in (0.5, 1.0)
     )
     assert half["moved"] == pytest.approx(whole["moved"] / 2)
-    assert 0 < half["change"] < whole["change"]
+    assert 0 < half["value"] < whole["value"]
 
 
 def test_what_a_shuffle_leaves_is_the_primary_outcome(table: pl.DataFrame) -> None:
     # All increments are 2, so a shuffle changes nothing, and all that setting them to 1 costs is beyond it.
     row = rows(table, 0, "set to one").row(0, named=True)
-    assert row["beyond_shuffle"] == pytest.approx(row["change"], abs=1e-6)
+    assert row["beyond_shuffle"] == pytest.approx(row["value"], abs=1e-6)
     assert row["beyond_shuffle_low"] > 0.1
     assert rows(table, 0, "shuffled in class", "one gap closed")["beyond_shuffle"].null_count() == 2
 
@@ -89,7 +89,7 @@ def test_what_a_shuffle_leaves_is_the_primary_outcome(table: pl.DataFrame) -> No
 def test_the_shuffle_is_compared_with_even_where_it_is_not_asked_for(table: pl.DataFrame) -> None:
     alone = interventions(copying_model(), TEXTS, kinds=["set to one"], doses=[1.0], num_attention_documents=10)
     assert alone["kind"].to_list() == ["set to one"]
-    assert alone["beyond_shuffle"].item() == pytest.approx(alone["change"].item(), abs=1e-6)
+    assert alone["beyond_shuffle"].item() == pytest.approx(alone["value"].item(), abs=1e-6)
 
 
 def test_only_bytes_behind_the_gap_count(table: pl.DataFrame) -> None:
@@ -101,7 +101,7 @@ def test_attention_is_compared_on_some_documents_and_switched_back() -> None:
     before = model.config._attn_implementation
     few = interventions(model, TEXTS, kinds=["set to one"], doses=[1], num_attention_documents=10, batch_size=4)
     everyone = interventions(model, TEXTS, kinds=["set to one"], doses=[1], num_attention_documents=12, batch_size=5)
-    assert few["change"].item() == pytest.approx(everyone["change"].item())
+    assert few["value"].item() == pytest.approx(everyone["value"].item())
     assert few["attention_change"].item() == pytest.approx(everyone["attention_change"].item(), rel=0.1)
     assert model.config._attn_implementation == before != "eager"
 
@@ -110,9 +110,9 @@ def test_shared_increments_cannot_be_swapped() -> None:
     model = copying_model(increments={"scope": "shared"}, blind_second_layer=True)
     table = interventions(model, TEXTS, kinds=["swapped with next layer", "set to one"], doses=[1.0])
     swapped = table.filter(kind="swapped with next layer")
-    assert swapped["change"].null_count() == swapped.height == 2
+    assert swapped["value"].null_count() == swapped.height == 2
     assert set(swapped["note"]) == {"not measurable: all layers share their increments"}
-    assert rows(table, 1, "set to one")["change"].item() == pytest.approx(0, abs=1e-6)
+    assert rows(table, 1, "set to one")["value"].item() == pytest.approx(0, abs=1e-6)
 
 
 def test_a_single_layer_cannot_be_swapped() -> None:

@@ -64,12 +64,12 @@ def test_reversed_order_finds_a_planted_effect() -> None:
     model = copying_model()
     with increments_by_bytes(model, closer_behind(FIRSTS, b" ", by=1.5)):
         found = row(pairs(model, ENTITIES), "reversed", "space")
-    assert found["num_pairs"] == 16
-    assert found["difference"] == pytest.approx(-1.5, abs=0.5)
+    assert found["n"] == 16
+    assert found["value"] == pytest.approx(-1.5, abs=0.5)
     assert (found["share_smaller"], found["effect_size"]) == (1.0, -1.0)
     assert found["p_value"] == pytest.approx(2 / 2**16)  # every one of sixteen differences is below 0
     assert found["p_holm"] == found["p_value"]  # one layer
-    assert found["difference_high"] < -1
+    assert found["high"] < -1
 
 
 def test_finds_no_effect_where_there_is_none() -> None:
@@ -140,7 +140,7 @@ def test_matched_control_finds_a_planted_effect(corpus: Corpus) -> None:
     model = copying_model()
     with increments_by_bytes(model, closer_behind(FIRSTS, b" ", by=1.5)):
         found = row(pairs(model, ENTITIES, corpus=corpus), "matched", "space")
-    assert found["num_pairs"] == 16
+    assert found["n"] == 16
     assert (found["share_smaller"], found["effect_size"]) == (1.0, -1.0)
     assert found["largest_imbalance"] < 0.1
 
@@ -163,7 +163,7 @@ def test_a_first_word_effect_does_not_look_like_an_entity_effect(corpus: Corpus)
     for control in ("reversed", "matched"):
         assert row(table, control, "space")["share_smaller"] == 1.0
     found = row(table, "same first", "space")
-    assert found["num_pairs"] == 16
+    assert found["n"] == 16
     assert found["entity_mean"] == pytest.approx(found["control_mean"], abs=0.2)
     assert found["p_value"] is None or found["p_value"] > 0.05
 
@@ -174,8 +174,8 @@ def test_an_entity_effect_is_seen_behind_the_second_word(corpus: Corpus) -> None
     with increments_by_bytes(model, closer_behind(ends, b" ", by=1.5)):
         table = pairs(model, ENTITIES, corpus=corpus)
     found = row(table, "same first", "space after")
-    assert (found["num_pairs"], found["share_smaller"]) == (16, 1.0)
-    assert found["difference_high"] < -1
+    assert (found["n"], found["share_smaller"]) == (16, 1.0)
+    assert found["high"] < -1
     assert found["p_holm"] < 0.001
     assert found["num_passages"] >= 32
     assert abs(found["entropy_difference"]) < 0.2
@@ -231,7 +231,7 @@ def test_few_pairs_of_a_type_are_not_tested() -> None:
     mixed = [*ENTITIES, Pair("Big", "Tree", "compound term")]
     table = pairs(copying_model(), mixed).filter(control="reversed", type="compound term")
     assert table["note"].item() == "not measurable: 1 pairs are too few for a test"
-    assert table["difference"].item() is None
+    assert table["value"].item() is None
 
 
 def test_shared_increments_depend_on_the_token_alone() -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from howfar.charts.outputs import check_output, write_dataset
+from howfar.charts.text_tables import Column, readable
 from howfar.errors import OutputError
-from howfar.reports.tables import Column, check_output, readable, write_dataset
 
 TABLE = pl.DataFrame({"text": ["a long text", None], "value": [0.12345, 2.0], "low": [0.1, None], "high": [0.2, None]})
 
@@ -17,7 +18,7 @@ def test_texts_are_cut_as_columns_say() -> None:
     assert Column.parse("text:6").cell(TABLE.row(1, named=True)) == ""
     headings, rows = readable(TABLE, ["text:-4", "value [low, high]"], 10)
     assert headings == ["text", "value"]
-    assert rows == [["text", "0.123 [0.1, 0.2]"], ["", "2"]]
+    assert rows == [["text", "0.12 ±0.08"], ["", "2"]]
 
 
 def test_what_a_terminal_would_obey_is_shown() -> None:

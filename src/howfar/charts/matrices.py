@@ -1,0 +1,119 @@
+"""The values of a measure as one matrix, no wider than a terminal and no longer than a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from howfar.charts.text_tables import estimate, in_words, with_numbers
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from howfar.measures.declaration import Matrix
+
+MOST_NAMED = 4
+"""Rows or columns left out that are named one by one."""
+MOST_BLOCKS = 2
+"""Blocks of columns, one below the other."""
+NAME_WIDTH = 32
+"""Of the rows' names, in characters; longer ones are broken over lines."""
+EVERYTHING = "all"
+"""What a row or column is called that is of no layer in particular, or of no head."""
+SPACE = 2
+"""Between columns, in characters."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A matrix of text.
+
+    Attributes:
+        blocks: Blocks of columns, to stand one below the other: the headings, the first of which is of the rows' names,
+            and the rows.
+        remarks: What is the same everywhere, what was left out, and how wide intervals are that did not fit.
+    """
+
+    blocks: list[tuple[list[str], list[list[str]]]]
+    remarks: list[str]
+
+
+def grid(table: pl.DataFrame, matrix: Matrix, *, most_rows: int, width: int) -> Grid:
+    """Lay out a measure's values.
+
+    There are at most `MOST_BLOCKS`. Intervals are shown where they fit; else only the widest is told, and columns that
+    still do not fit are left out.
+
+    Args:
+        table: A measure's, with the columns `value`, `low` and `high`.
+        matrix: What its rows and columns are.
+        most_rows: How many rows at most.
+        width: Of the terminal, in characters.
+    """
+    table = with_numbers(table, ["value"])
+    names = [name for name in (*matrix.rows, *matrix.columns) if name in table.columns]
+    same = [name for name in names if table[name].drop_nulls().n_unique() <= 1]
+    keys = [[name for name in side if name in names and name not in same] for side in (matrix.rows, matrix.columns)]
+    cells: dict[tuple[str, str], str] = {}
+    for row in table.iter_rows(named=True):
+        cells.setdefault((_name(row, keys[0]), _name(row, keys[1])), estimate(row["value"], row["low"], row["high"]))
+    rows, columns = (list(dict.fromkeys(key[side] for key in cells)) for side in (0, 1))
+    columns.sort(key=lambda column: column != EVERYTHING)  # and else as they are
+    kept, left_out = rows[:most_rows], rows[most_rows:]
+    alike = {name: table[name].drop_nulls().to_list() for name in same}
+    remarks = [", ".join(f"{_heading(name)} {in_words(values[0])}" for name, values in alike.items() if values)]
+    parts = _parts(kept, columns, cells, width)
+    if len(parts) > MOST_BLOCKS:
+        widest = max(table.select(half=_half()).drop_nulls()["half"].to_list(), default=0.0)
+        remarks.append(f"95% intervals are at most ±{widest:.2g}; --csv prints them")
+        cells = {key: text.split(" ±")[0] for key, text in cells.items()}
+        parts = _parts(kept, columns, cells, width)[:MOST_BLOCKS]
+    columns_left = columns[sum(map(len, parts)) :]
+    remarks += [_left_out(left, what) for left, what in ((left_out, "row"), (columns_left, "column")) if left]
+    blocks = []
+    for part in parts:
+        lines = [[row, *(cells.get((row, column), "") for column in part)] for row in kept]
+        blocks.append((["", *part], [line for line in lines if any(line[1:])]))
+    return Grid(blocks, [remark for remark in remarks if remark])
+
+
+def _half() -> pl.Expr:
+    """The longer side of each interval."""
+    import polars as pl
+
+    return pl.max_horizontal(pl.col("value") - pl.col("low"), pl.col("high") - pl.col("value"))
+
+
+def _name(row: dict[str, Any], keys: Sequence[str]) -> str:
+    """What a row or a column is called; a number, and yes or no, need the name of their column to mean something."""
+    words = {key: in_words(row[key]).replace("_", " ") for key in keys if row[key] is not None}
+    said = (word if isinstance(row[key], str) else f"{_heading(key)} {word}" for key, word in words.items())
+    return ", ".join(said) or EVERYTHING
+
+
+def _heading(name: str) -> str:
+    return name.replace("num_", "").replace("_", " ")
+
+
+def _parts(
+    rows: Sequence[str], columns: Sequence[str], cells: dict[tuple[str, str], str], width: int
+) -> list[list[str]]:
+    """The columns in as many parts as fit beside the rows' names one by one; at least one column in each."""
+    room = width - min(NAME_WIDTH, max((len(row) for row in rows), default=0))
+    parts: list[list[str]] = []
+    left = 0
+    for column in columns:
+        needed = SPACE + max(len(column), *(len(cells.get((row, column), "")) for row in rows))
+        if not parts or needed > left:
+            parts.append([])
+            left = room
+        parts[-1].append(column)
+        left -= needed
+    return parts
+
+
+def _left_out(names: Sequence[str], what: str) -> str:
+    several = "" if len(names) == 1 else "s"
+    listed = "; ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
+    return f"left out {len(names)} {what}{several}: {listed}; --csv prints all"

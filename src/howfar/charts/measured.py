@@ -1,0 +1,81 @@
+"""The chart of any measure: found by the measure's name, refused where it would be empty, signed at its foot."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Protocol
+
+from howfar.charts.picture import Picture
+from howfar.charts.text_tables import notes
+from howfar.charts.theme import Theme
+from howfar.errors import NotMeasurableError
+from howfar.measures.declaration import Measure
+from howfar.measures.registry import plugin
+
+if TYPE_CHECKING:
+    import polars as pl
+
+GROUP = "howfar.charts"
+"""Of the entry points by which other distributions add charts, under the names of their measures."""
+
+
+class Draw(Protocol):
+    """Draws a measure's table."""
+
+    def __call__(self, table: pl.DataFrame, *, theme: Theme = "light") -> Picture: ...  # noqa: D102
+
+
+def chart_of(measure: Measure) -> Draw | None:
+    """What draws a measure: `draw_NAME` of the module `NAME` in `howfar.charts.measures`, or an entry point.
+
+    Raises:
+        ConfigError: It is another distribution's and cannot be loaded.
+    """
+    path = f"howfar.charts.measures.{measure.name}"
+    if find_spec(path) is None:
+        found: Draw | None = plugin(GROUP, measure.name)
+        return found
+    own: Draw = getattr(importlib.import_module(path), f"draw_{measure.name}")
+    return own
+
+
+def draw(measure: Measure, table: pl.DataFrame, *, source: str = "", theme: Theme = "light") -> Picture:
+    """Draw what a measure gave.
+
+    Args:
+        measure: The measure.
+        table: Its table.
+        source: What to say at the foot of the chart, from `Measure.source`.
+        theme: `"light"` or `"dark"`.
+
+    Raises:
+        NotMeasurableError: The measure has no chart, or there is nothing to draw.
+    """
+    chart = chart_of(measure)
+    if chart is None:
+        raise NotMeasurableError(f"{measure.name} has no chart; write its table, for example to {measure.name}.csv")
+    reasons = "; ".join(notes(table)) or "no row of the table has what the chart shows; write the table instead"
+    if table.is_empty() or (not measure.rows and table["value"].null_count() == len(table)):
+        raise NotMeasurableError(f"there is nothing to draw: {reasons}")
+    picture = chart(table, theme=theme)
+    if not any(_tables(picture.chart.to_dict())):
+        raise NotMeasurableError(f"there is nothing to draw: {reasons}")
+    if source:
+        picture.sign(source)
+    return picture
+
+
+def _tables(spec: Any) -> Iterator[bool]:
+    """Whether there are rows in each table of a chart."""
+    if isinstance(spec, list):
+        for part in spec:
+            yield from _tables(part)
+    elif isinstance(spec, dict):
+        for name, part in spec.items():
+            if name == "datasets":
+                # A table of a line or a label has one row without fields.
+                yield from (table not in ("[]", [], [{}]) for table in part.values())
+            else:
+                yield from _tables(part)

@@ -1,0 +1,80 @@
+"""Sums over windows, and what they make of the numbers of a row of `interventions`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from howfar.measures import statistics
+from howfar.measures.interventions.controls import LAGS, MOST_MISMATCH, mismatch
+from howfar.measures.interventions.replacements import Untouched
+from howfar.reading.windows import Window
+
+Sums = dict[str, NDArray[np.float64]]
+"""Sums over each window, `[window]`, by name."""
+
+
+def _columns(name: str) -> tuple[str, str, str]:
+    """An estimate's columns: its value and the ends of its interval."""
+    return (name, "low", "high") if name == "value" else (name, f"{name}_low", f"{name}_high")
+
+
+_ESTIMATES = ("value", "beyond_shuffle", "control", "beyond_control", "attention_change", "attention_control")
+NUMBERS = tuple(column for name in _ESTIMATES for column in _columns(name))
+"""Columns of estimates and the ends of their intervals."""
+
+
+def num_bytes(windows: Sequence[Window], scored: Tensor, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Bytes of each window's scored tokens."""
+    return np.array(
+        [
+            lengths[window.tokens[1:]][kept[: len(window.tokens) - 1]].sum()
+            for window, kept in zip(windows, scored.numpy(), strict=True)
+        ]
+    )
+
+
+def squared_moves(untouched: Untouched, layer: int, new: Tensor) -> NDArray[np.float64]:
+    """Squares of how far a layer's increments moved, mean over heads, summed over each window; `[window]`."""
+    squares = (new - untouched.increments[layer]).double().square().mean(dim=1).cpu()
+    return np.asarray((squares * untouched.real).sum(dim=1))
+
+
+def total_variation(one: Tensor, other: Tensor) -> Tensor:
+    """Between two attentions `[window, head, query, key]`, the mean over heads: `[window, query]`."""
+    return (one - other).abs().sum(dim=-1).mean(dim=1).double() / 2
+
+
+def estimates(sums: Sums, shuffle: Sums | None, seed: int) -> dict[str, Any]:
+    """The numbers of a row.
+
+    Args:
+        sums: Of the intervention and its control.
+        shuffle: Of the shuffle within classes in the same layers; None where that is no comparison.
+        seed: Of the intervals.
+    """
+    change, control = (statistics.ratio(sums[name], sums["bytes"], seed=seed) for name in ("change", "control"))
+    watched = sums["queries"] > 0
+    attention = [
+        statistics.ratio(sums[name][watched], sums["queries"][watched], seed=seed)
+        for name in ("attention_change", "attention_control")
+    ]
+    found = {"value": change, "control": control, "beyond_control": change - control}
+    found |= {"attention_change": attention[0], "attention_control": attention[1]}
+    if shuffle is not None:
+        found["beyond_shuffle"] = change - statistics.ratio(shuffle["change"], shuffle["bytes"], seed=seed)
+    values: dict[str, Any] = {}
+    for name, column in found.items():
+        values |= dict(zip(_columns(name), map(float, (column.value, column.low, column.high)), strict=True))
+    values["moved"] = float(np.sqrt(sums["squares"].sum() / sums["increments"].sum()))
+    displaced = (np.array([sums[f"{name} at lag {lag}"].sum() for lag in LAGS]) for name in ("change", "control"))
+    values["control_mismatch"] = mismatch(*displaced)
+    if values["control_mismatch"] > MOST_MISMATCH:
+        values["note"] = (
+            f"the control does not match: it displaces tokens by {values['control_mismatch']:.0%} otherwise"
+        )
+    return values | {"num_bytes": int(sums["bytes"].sum())}
