@@ -121,6 +121,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         newest = max(folder.glob("*/config.json"), key=lambda inside: inside.stat().st_mtime, default=None)
         hint = f"name a model in it, such as {newest.parent}" if newest else "name a folder that a model is in"
+        if (folder / "adapter_config.json").is_file():
+            hint = "it holds a PEFT adapter alone: load its base model and put it on by peft.PeftModel.from_pretrained"
         raise CheckpointError(f"{folder} has no config.json; {hint}")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))

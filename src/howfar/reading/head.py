@@ -39,8 +39,15 @@ def logits_of_parts(model: nn.Module, tokens: Int[Tensor, "window token"], parts
     base = inner_model(model)
     if base is None:
         logits = _checked(model, model(input_ids=tokens, use_cache=False), tokens)
+        if logits.shape[1] != tokens.shape[1]:
+            raise UnsupportedModelError(
+                f"{type(model).__name__} reads {logits.shape[1]} tokens where it is given {tokens.shape[1]}, "
+                "as adapters with virtual tokens do; use a model without them"
+            )
         yield from (part(logits) for part in parts)
         return
+    if base.get_output_embeddings() is None:
+        raise _predicts_nothing(base)
     stand_in = _StandIn(base.base_model, parts)
     # A copy that shares all with the model but the place of its decoder, so that other threads do not see the stand-in.
     with_stand_in: Any = object.__new__(type(base))
@@ -90,11 +97,15 @@ class _StandIn(nn.Module):
 def _checked(model: nn.Module, output: Any, tokens: Tensor) -> Tensor:
     logits = getattr(output, "logits", None)
     if logits is None or logits.ndim != 3 or logits.shape[-1] <= int(tokens.max()):
-        raise UnsupportedModelError(
-            f"{type(model).__name__} does not predict the next token of a text; "
-            "load it as a causal language model (AutoModelForCausalLM)"
-        )
+        raise _predicts_nothing(model)
     return cast(Tensor, logits)
+
+
+def _predicts_nothing(model: nn.Module) -> UnsupportedModelError:
+    return UnsupportedModelError(
+        f"{type(model).__name__} does not predict the next token of a text; "
+        "load it as a causal language model (AutoModelForCausalLM)"
+    )
 
 
 def surprisal_and_entropy(

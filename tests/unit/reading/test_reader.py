@@ -1,0 +1,158 @@
+"""The Reader: bounded memory, marks, models that it refuses, and wrapped models."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from peft import LoraConfig, PromptTuningConfig, get_peft_model
+from torch import nn
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlamaForSequenceClassification,
+    LlamaForTokenClassification,
+    LlamaModel,
+    PreTrainedTokenizerFast,
+)
+
+import howfar
+from howfar.errors import CheckpointError, TextError, UnsupportedModelError
+from howfar.models.modeling import HowFarForCausalLM
+from howfar.reading import reader as reading_module
+from howfar.reading import trace
+from howfar.reading.marks import document_mark
+from howfar.reading.reader import Reader
+from howfar.reading.windows import Window
+from howfar.text.tokenizer import END_OF_DOCUMENT, byte_tokenizer
+
+TinyModel = Callable[..., HowFarForCausalLM]
+SIZE: dict[str, Any] = {
+    "vocab_size": 257,
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 64,
+}
+
+
+def sizes_of_logits(model: nn.Module) -> list[int]:
+    """Filled with how many logits are made at a time."""
+    sizes: list[int] = []
+    output: Any = model.get_output_embeddings()  # type: ignore[operator]
+    output.register_forward_hook(lambda module, args, logits: sizes.append(logits.numel()))
+    return sizes
+
+
+def test_a_large_vocabulary_takes_no_more_memory_than_a_small_one() -> None:
+    model = LlamaForCausalLM(LlamaConfig(**{**SIZE, "vocab_size": 2**18, "max_position_embeddings": 512})).eval()
+    sizes = sizes_of_logits(model)
+    reading = Reader(model).read_together([Window(0, np.arange(300))], "losses")
+    assert reading.surprisal_nats.shape == (1, 300)
+    assert max(sizes) <= reading_module.MAX_STRETCH
+    assert sum(sizes) == 300 * 2**18
+
+
+def test_no_logits_are_made_where_none_are_needed(tiny_model: TinyModel) -> None:
+    model = tiny_model()
+    sizes = sizes_of_logits(model)
+    reader = Reader(model)
+    window = Window(0, np.arange(20))
+    reader.read_together([window], "increments", "positions", "residuals", "attention")
+    assert sizes == []
+    reader.read_together([window], predict_at=[4])
+    assert sizes == [257]
+
+
+def test_a_pass_can_end_at_a_layer(tiny_model: TinyModel) -> None:
+    model = tiny_model()
+    ran: list[int] = []
+    for number, layer in enumerate(model.model.layers):
+        layer.register_forward_hook(lambda *_, number=number: ran.append(number))
+    reader, window = Reader(model), Window(0, np.arange(20))
+    found = reader.read_together([window], "increments", until=1)
+    assert ran == [0]
+    whole = reader.read_together([window], "increments")
+    assert torch.equal(found.increments[1], whole.increments[1])
+
+
+def test_attention_is_kept_for_few_windows_at_a_time(tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading_module, "MAX_WEIGHTS", 2 * 2 * 20**2 * 3)
+    readings = list(Reader(tiny_model()).read([Window(i, np.arange(20)) for i in range(8)], "attention"))
+    assert [len(reading.windows) for reading in readings] == [3, 3, 2]
+
+
+def test_documents_without_text_cost_nothing(tiny_model: TinyModel) -> None:
+    reader = Reader(tiny_model())
+    documents = [np.array([END_OF_DOCUMENT]), np.array([END_OF_DOCUMENT, 97]), np.array([END_OF_DOCUMENT])]
+    (_, none), (nats, one), _ = reader.nats_of(documents)
+    assert (none, one) == (0, 1)
+    assert nats > 0
+
+
+@pytest.mark.parametrize("kind", [LlamaForSequenceClassification, LlamaForTokenClassification, LlamaModel])
+def test_what_predicts_no_tokens_is_refused(kind: Any) -> None:
+    with pytest.raises(UnsupportedModelError, match=f"{kind.__name__} does not predict the next token of a text; load"):
+        trace(kind(LlamaConfig(**SIZE)), "abc", byte_tokenizer())
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+def test_adapters_are_read_and_virtual_tokens_refused() -> None:
+    base = LlamaForCausalLM(LlamaConfig(**SIZE)).eval()
+    plain = trace(base, "adapters", byte_tokenizer())
+    adapted = get_peft_model(base, LoraConfig(target_modules=["q_proj", "lm_head"], init_lora_weights=False)).eval()
+    found = trace(adapted, "adapters", byte_tokenizer(), attention=True)
+    with torch.no_grad():
+        logits = adapted(input_ids=torch.tensor([[END_OF_DOCUMENT, *b"adapters"]])).logits[0]
+    losses = torch.nn.functional.cross_entropy(logits[:-1], torch.tensor(list(b"adapters")), reduction="none")
+    assert np.allclose(found.surprisal_nats, losses, atol=1e-5)
+    assert not np.allclose(found.surprisal_nats, plain.surprisal_nats, atol=1e-5)
+    prompt = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3)
+    prompted = get_peft_model(LlamaForCausalLM(LlamaConfig(**SIZE)), prompt).eval()
+    with pytest.raises(UnsupportedModelError, match="reads 12 tokens where it is given 9, as adapters with virtual"):
+        trace(prompted, "adapters", byte_tokenizer())
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+def test_a_folder_with_an_adapter_alone_is_told_from_a_model(tmp_path: Path) -> None:
+    get_peft_model(LlamaForCausalLM(LlamaConfig(**SIZE)), LoraConfig(target_modules=["q_proj"])).save_pretrained(
+        tmp_path
+    )
+    with pytest.raises(CheckpointError, match="it holds a PEFT adapter alone: load its base model"):
+        howfar.load(tmp_path)
+
+
+def test_a_compiled_model_reads_as_it_does_uncompiled(tiny_model: TinyModel) -> None:
+    model = tiny_model()
+    compiled: Any = torch.compile(model, backend="eager")
+    assert np.array_equal(trace(compiled, "abc", byte_tokenizer()).surprisal_nats, trace(model, "abc").surprisal_nats)
+
+
+def test_the_mark_is_said_and_can_be_chosen(tiny_model: TinyModel) -> None:
+    usual, other, same = (trace(tiny_model(), "abc", mark=mark) for mark in (None, ord("\n"), END_OF_DOCUMENT))
+    assert (usual.mark, other.mark) == (END_OF_DOCUMENT, ord("\n"))
+    assert not np.allclose(usual.surprisal_nats, other.surprisal_nats)
+    assert np.array_equal(usual.surprisal_nats, same.surprisal_nats)
+
+
+def test_a_mark_that_a_tokenizer_lacks_is_refused(subword_tokenizer: PreTrainedTokenizerFast) -> None:
+    end = subword_tokenizer.eos_token
+    assert document_mark(subword_tokenizer, end) == document_mark(subword_tokenizer)
+    for mark in ("<|nothing|>", len(subword_tokenizer), -1):
+        with pytest.raises(TextError, match=r"the tokenizer has no token .* to begin a document with; choose one"):
+            document_mark(subword_tokenizer, mark)
+
+
+def test_a_text_that_begins_with_the_mark_is_given_no_other(subword_tokenizer: PreTrainedTokenizerFast) -> None:
+    model = LlamaForCausalLM(LlamaConfig(**{**SIZE, "vocab_size": len(subword_tokenizer)})).eval()
+    end = subword_tokenizer.eos_token
+    bare, marked, later = (trace(model, text, subword_tokenizer) for text in ("the cat", f"{end}the cat", f"the{end}"))
+    assert bare.token_ids.tolist() == marked.token_ids.tolist()
+    assert np.array_equal(bare.surprisal_nats, marked.surprisal_nats)
+    assert marked.text == "".join(unit.text for unit in marked.units) == f"{end}the cat"
+    assert later.token_ids[-1] == subword_tokenizer.eos_token_id
+    with pytest.raises(TextError, match="at least one character that is more than the document mark"):
+        trace(model, end, subword_tokenizer)
