@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -15,6 +16,7 @@ from types import FunctionType
 
 import howfar
 from howfar import errors, training
+from howfar.files import ADVICE
 
 DOCS = Path(__file__).parent
 SOURCE = Path(howfar.__file__).parent
@@ -65,37 +67,76 @@ def _signature(function: FunctionType) -> str:
 
 
 def errors_page() -> str:
-    """Every message that the source can raise, by class; `…` stands for what varies."""
-    messages: dict[str, set[str]] = defaultdict(set)
+    """Every message that the source can raise, by class, with the cause and what to do; `…` stands for what varies."""
+    messages: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for path in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
-                message = _pattern(node.exc.args[0])
-                if message.strip("… "):
-                    messages[ast.unparse(node.exc.func)].add(message)
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        known = _texts(tree)
+        for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
+                    got, do = _in_two(_pattern(node.exc.args[0], known))
+                    if do == "…":
+                        do = _in_two(_pattern(node.exc.args[0], known | _local_texts(function, known)))[1]
+                    if re.search(r"\w", got):  # else another error's message is passed on
+                        messages[ast.unparse(node.exc.func)].add((got, do))
+    messages["OutputError"] |= {(f"… cannot be written ({os.strerror(number)})", do) for number, do in ADVICE.items()}
     parts = [
         f"{NOTICE}# Errors\n\n"
-        "The command line prints one line, `error: …`, and exits with code 2; `--debug` shows where it came from. In\n"
-        "Python each is an exception from `howfar.errors`. Here `…` stands for what differs from case to case.\n"
+        "The command line prints one line, `error: …`, and exits with code 2; `howfar --debug …` shows where it came\n"
+        "from. In Python each is an exception from `howfar.errors`. Here `…` stands for what varies.\n"
     ]
     for name, kind in vars(errors).items():
         if inspect.isclass(kind) and messages[name]:
-            rows = [f"| {_cell(got)} | {_cell(do)} |" for got, do in sorted(map(_in_two, messages[name]))]
-            parts.append(
-                f"## {name}\n\n{inspect.getdoc(kind)}\n\n| It says | What to do |\n|---|---|\n" + "\n".join(rows) + "\n"
-            )
+            rows = [f"| {_cell(got)} | {_cell(do)} |" for got, do in sorted(messages[name])]
+            cause = (inspect.getdoc(kind) or "").partition("\n\nArgs:")[0]
+            heading = f"## {name}\n\n**Cause.** {cause}\n\n| Symptom: it says | Fix |\n|---|---|\n"
+            parts.append(heading + "\n".join(rows) + "\n")
     return "\n".join(parts)
 
 
-def _pattern(node: ast.expr) -> str:
+def _texts(tree: ast.Module) -> dict[str, str]:
+    """Texts that a module's messages share: constants, and what functions without branches give."""
+    known: dict[str, str] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            known[node.targets[0].id] = _pattern(node.value, known)
+        elif isinstance(node, ast.FunctionDef):
+            given = [part.value for part in ast.walk(node) if isinstance(part, ast.Return) and part.value]
+            if len(given) == 1:
+                known[f"{node.name}()"] = _pattern(given[0], known)
+    return known
+
+
+def _local_texts(function: ast.FunctionDef, known: dict[str, str]) -> dict[str, str]:
+    """Texts that a function fills into its messages, all that there may be of each."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign):
+            names, values = (
+                part.elts if isinstance(part, ast.Tuple) else [part] for part in (node.targets[0], node.value)
+            )
+            for name, value in zip(names, values, strict=False):
+                texts = [value.body, value.orelse] if isinstance(value, ast.IfExp) else [value]
+                found[ast.unparse(name)] += [text for text in (_pattern(part, known) for part in texts) if text != "…"]
+    return {name: ", or: ".join(dict.fromkeys(texts)) for name, texts in found.items() if texts}
+
+
+def _pattern(node: ast.expr, known: dict[str, str]) -> str:
     """The text of a message, with `…` for what is filled in."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr):
-        return "".join(_pattern(value) for value in node.values)
+        return "".join(_pattern(value, known) for value in node.values)
+    if isinstance(node, ast.FormattedValue):
+        return known.get(ast.unparse(node.value), "…")
     if isinstance(node, ast.BinOp):
-        return _pattern(node.left) + _pattern(node.right)
-    return "…"
+        return _pattern(node.left, known) + _pattern(node.right, known)
+    if isinstance(node, ast.BoolOp):
+        return _pattern(node.values[-1], known)
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".get") and len(node.args) == 2:
+        return _pattern(node.args[1], known)
+    return known.get(ast.unparse(node), "…")
 
 
 def _in_two(message: str) -> tuple[str, str]:

@@ -24,7 +24,7 @@ from howfar.errors import HowFarError, OutputError
 _count = itertools.count()
 _RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # how libraries that are written in Rust tell of the system's errors
 
-_ADVICE = {
+ADVICE = {
     errno.ENOSPC: "choose another place, or make room there",
     errno.EDQUOT: "choose another place, or make room there",
     errno.ENAMETOOLONG: "choose a shorter name",
@@ -137,7 +137,7 @@ def refused_by_name(path: Path, advice: str | None = None) -> Iterator[None]:
         number = _system_error(error)
         if number is None:
             raise
-        advice = advice or _ADVICE.get(number, "choose another place")
+        advice = advice or ADVICE.get(number, "choose another place")
         raise OutputError(f"{_short(path)} cannot be written ({os.strerror(number)}); {advice}") from error
 
 

@@ -58,10 +58,10 @@ def draw(measure: Measure, table: pl.DataFrame, *, source: str = "", theme: Them
         raise NotMeasurableError(f"{measure.name} has no chart; write its table, for example to {measure.name}.csv")
     reasons = "; ".join(notes(table)) or "no row of the table has what the chart shows; write the table instead"
     if table.is_empty() or (not measure.rows and table["value"].null_count() == len(table)):
-        raise NotMeasurableError(f"there is nothing to draw: {reasons}")
+        raise NotMeasurableError(f"there is nothing to draw: {reasons}; give more text, or end the name in .csv")
     picture = chart(table, theme=theme)
     if not any(_tables(picture.chart.to_dict())):
-        raise NotMeasurableError(f"there is nothing to draw: {reasons}")
+        raise NotMeasurableError(f"there is nothing to draw: {reasons}; give more text, or end the name in .csv")
     if source:
         picture.sign(source)
     return picture

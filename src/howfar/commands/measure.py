@@ -69,7 +69,7 @@ def measure(
     from howfar.measures.registry import measure_named
 
     if as_json and as_csv:
-        raise ConfigError("give either --json or --csv, not both")
+        raise ConfigError("--json and --csv are both given; give one of them")
     chosen = measure_named(name)
     if output is not None:
         check_output(output, chosen.partitions)

@@ -149,7 +149,9 @@ class Corpus:
                     f"{self.folder / name} is damaged: its SHA-256 differs from {MANIFEST}; build the corpus again"
                 )
         if content_hash(self.manifest["files"]) != self.hash:
-            raise CorpusError(f"{self.folder / MANIFEST} was altered: its hash does not match its files' hashes")
+            raise CorpusError(
+                f"{self.folder / MANIFEST} was altered: its hash does not match its files' hashes; build it again"
+            )
 
 
 def sha256_of(path: Path) -> str:

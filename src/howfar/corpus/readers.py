@@ -140,7 +140,9 @@ def _read_parquet(path: Path, column: str) -> Iterator[bytes]:
         table = polars.scan_parquet(path, glob=False)
         columns = table.collect_schema().names()
     except polars.exceptions.PolarsError as error:
-        raise CorpusError(f"{path} cannot be read as Parquet: {first_line(error)}") from None
+        raise CorpusError(
+            f"{path} cannot be read as Parquet ({first_line(error)}); write or download it again"
+        ) from None
     if column not in columns:
         raise CorpusError(f"{path} has no column {column!r} (has: {', '.join(columns)}); name it: {path}:COLUMN")
     row_number = 0
@@ -154,7 +156,9 @@ def _read_hub(location: HubDataset, skip: int) -> Iterator[bytes]:
     try:
         import datasets
     except ImportError:
-        raise MissingExtraError("streaming a Hub dataset needs the extra: pip install 'howfar[hub]'") from None
+        raise MissingExtraError(
+            "streaming a Hub dataset needs the package datasets; install it: pip install 'howfar[hub]'"
+        ) from None
     name = f"{location.repository} ({location.config or 'default'}, {location.split})"
     try:
         rows = datasets.load_dataset(location.repository, location.config, split=location.split, streaming=True)

@@ -44,13 +44,13 @@ class BuildOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.held_out_fraction <= 1:
-            raise ConfigError(f"held_out_fraction must lie between 0 and 1, got {self.held_out_fraction}")
+            raise ConfigError(f"held_out_fraction is {self.held_out_fraction}; it must lie between 0 and 1")
         if self.balance not in get_args(Balance):
-            raise ConfigError(f"balance must be one of {', '.join(get_args(Balance))}, got {self.balance!r}")
+            raise ConfigError(f"balance is {self.balance!r}; it must be one of {', '.join(get_args(Balance))}")
         for name in ("held_out_documents", "max_bytes_per_source", "max_documents_per_source", "seed"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 2**63:
-                raise ConfigError(f"{name} must lie between 0 and 2**63, got {value}")
+                raise ConfigError(f"{name} is {value}; it must lie between 0 and 2**63")
 
 
 class Selection:

@@ -31,7 +31,7 @@ class Windows:
     def __init__(self, split: Split, length: int, seed: int, num_windows: int) -> None:
         if length < 2 or num_windows < 1 or seed < 0:
             raise ConfigError(
-                f"windows need length >= 2, num_windows >= 1 and seed >= 0, got {length}, {num_windows} and {seed}"
+                f"length, num_windows and seed are {length}, {num_windows} and {seed}; give at least 2, 1 and 0"
             )
         if len(split.tokens) < length:
             raise CorpusError(

@@ -30,7 +30,7 @@ def read_inputs(
         TextError: A text cannot be read, or there is none in them.
     """
     if corpus is not None and texts:
-        raise ConfigError("give either --corpus FOLDER or --text FILE, not both")
+        raise ConfigError("--corpus and --text are both given; give either --corpus FOLDER or --text FILE, not both")
     paths = [path for given in (texts, gold) if given for path in given]
     origin = [f"held-out documents of {corpus}"] if corpus is not None else []
     return Inputs(

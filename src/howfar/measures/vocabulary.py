@@ -148,7 +148,8 @@ def agreement(tables: Mapping[str, pl.DataFrame], *, min_count: int = 5) -> pl.D
                 raise NotMeasurableError(f"{name} has increments per head; compare one head at a time")
         if not one["token"].equals(other["token"]):
             raise NotMeasurableError(
-                f"{first} and {second} have other vocabularies, so their tokens cannot be compared"
+                f"{first} and {second} have other vocabularies, so their tokens cannot be compared; name models with "
+                "one tokenizer"
             )
         columns = ["token_id", "increment"]
         both = _seen(one, min_count).select(columns).join(_seen(other, min_count).select(columns), on="token_id")

@@ -67,7 +67,7 @@ def find_folder(name_or_path: str | Path | None = None, *, revision: str | None 
     except OSError as error:  # a name that no file can have
         raise ModelNotFoundError(f"{name[:40]!r}… names no folder ({error.strerror}); {_what_there_is()}") from None
     if is_file:
-        raise ModelNotFoundError(f"{name} is a file, a model is a folder with config.json and model.safetensors")
+        raise ModelNotFoundError(f"{name} is a file; name the folder with config.json and model.safetensors")
     if isinstance(name_or_path, Path) or not _HUB_ID.fullmatch(name):
         raise ModelNotFoundError(f"there is no folder {name!r}; {_what_there_is()}")
     return _download(name, revision, _HUB_FILES)
@@ -129,7 +129,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} is not JSON ({error}); save or download the model again") from None
     if not isinstance(config, dict):
-        raise CheckpointError(f"{path} holds a JSON {type(config).__name__}, a model's configuration is an object")
+        raise CheckpointError(
+            f"{path} holds a JSON {type(config).__name__} instead of an object; save or download the model again"
+        )
     return config
 
 

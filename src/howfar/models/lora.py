@@ -39,7 +39,7 @@ def add_lora(model: PreTrainedModel, options: Mapping[str, Any]) -> None:
         config = peft.LoraConfig(task_type="CAUSAL_LM", **{"target_modules": "all-linear", **options})
         _inject(model, config)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"[lora] cannot be had: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"[lora] is refused by PEFT ({' '.join(str(error).split())}); change it") from error
 
 
 def has_lora(model: PreTrainedModel) -> bool:
@@ -63,7 +63,8 @@ def load_lora(model: PreTrainedModel, folder: Path) -> None:
         _inject(model, config)
     except (OSError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"the adapter in {folder} does not fit {type(model).__name__}: {' '.join(str(error).split())}"
+            f"the adapter in {folder} does not fit {type(model).__name__} ({' '.join(str(error).split())}); use "
+            "files that belong together"
         ) from error
     read_lora(model, folder)
 

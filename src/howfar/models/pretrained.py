@@ -70,7 +70,9 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
         try:
             return AutoTokenizer.from_pretrained(where[0], trust_remote_code=False, **where[1])
         except Exception as error:  # whatever Transformers makes of damaged or missing files
-            raise CheckpointError(f"there is no tokenizer to be had with {path} ({first_line(error)})") from error
+            raise CheckpointError(
+                f"{path} has no tokenizer that can be read ({first_line(error)}); save the model's tokenizer into it"
+            ) from error
 
 
 def is_gguf(path: Path) -> bool:

@@ -91,7 +91,9 @@ def jieba_segment(text: str) -> Segmentation:
             warnings.simplefilter("ignore")  # jieba's own, about its sources and pkg_resources
             import jieba
     except ImportError:
-        raise MissingExtraError("segmenting with jieba needs the extra: pip install 'howfar[chinese]'") from None
+        raise MissingExtraError(
+            "segmenting needs the package jieba; install it: pip install 'howfar[chinese]'"
+        ) from None
     import logging
 
     jieba.setLogLevel(logging.WARNING)
@@ -201,7 +203,9 @@ def _conllu_sentence(block: Sequence[tuple[int, str]], path: Path) -> Segmentati
         columns = line.split("\t")
         identifier = re.fullmatch(r"(\d+)(?:-(\d+)|(\.\d+))?", columns[0])
         if len(columns) != 10 or not identifier:
-            raise CorpusError(f"line {number} of {path} is not CoNLL-U: ten columns parted by tabs, an ID first")
+            raise CorpusError(
+                f"line {number} of {path} is not CoNLL-U; write ten columns with tabs between them, an ID first"
+            )
         if identifier[3] or (identifier[2] is None and int(identifier[1]) <= range_end):
             continue
         range_end = int(identifier[2] or range_end)

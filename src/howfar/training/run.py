@@ -52,7 +52,7 @@ def train(recipe: Recipe, output: str | Path, *, progress: bool = True) -> HowFa
 
     Raises:
         CheckpointError: The folder holds another run.
-        ConfigError: The trainer's options cannot be had here.
+        ConfigError: The trainer's options are refused here.
         CorpusError: The corpus is missing, damaged, tokenized otherwise, or shorter than a window.
         OutputError: The folder cannot be written.
     """
@@ -123,7 +123,7 @@ def fit(
 
     Raises:
         CheckpointError: The folder holds another run.
-        ConfigError: The trainer's options cannot be had here.
+        ConfigError: The trainer's options are refused here.
         CorpusError: The corpus is shorter than a window.
         OutputError: The folder cannot be written, or holds something else.
     """
@@ -176,7 +176,9 @@ def training_arguments(recipe: BaseRecipe, output: Path) -> TrainingArguments:
             train_sampling_strategy="sequential",
         )
     except (ValueError, TypeError, ImportError) as error:
-        raise ConfigError(f"recipe: [trainer] cannot be had: {' '.join(str(error).split())}; change it") from error
+        raise ConfigError(
+            f"recipe: [trainer] is refused by Transformers ({' '.join(str(error).split())}); change it"
+        ) from error
 
 
 @contextmanager
@@ -210,7 +212,9 @@ def _make_trainer(
         collator = only_batch if recipe.resident else default_data_collator
         trainer = kind(args=args, train_dataset=dataset, data_collator=collator, **kwargs)
     except (RuntimeError, ImportError) as error:  # a tracker that is not installed, say
-        raise ConfigError(f"recipe: [trainer] cannot be had: {' '.join(str(error).split())}; change it") from error
+        raise ConfigError(
+            f"recipe: [trainer] is refused by Transformers ({' '.join(str(error).split())}); change it"
+        ) from error
     trainer.remove_callback(PrinterCallback if args.disable_tqdm else ProgressCallback)
     return trainer
 

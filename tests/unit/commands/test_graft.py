@@ -211,7 +211,7 @@ Model = Callable[[Path, Path], str]
         (a_bare_encoder, [], "published holds a BertModel and so lacks what predicts tokens"),
         (an_unknown_architecture, [], "(model_type 'mystery'): The checkpoint you are trying to load has model type"),
         (lambda *_: "bilingual-rope", [], "bilingual-rope is a model that howfar trained from scratch"),
-        (without_tokenizer, [], "there is no tokenizer to be had with"),
+        (without_tokenizer, [], "has no tokenizer that can be read"),
         (cut_short, [], "is damaged or cut short"),
         (pickled, [], "are pickled (pytorch_model.bin)"),
         (the_base, ["--context", "100000"], "give more text or shorten"),

@@ -93,7 +93,7 @@ def test_conllu_without_text_is_put_together(tmp_path: Path):
             conllu("1 a", "# text = 看书\n1 看\n2 报"),
             r"line 3 of .*: the segmentation has '报' where .* '书'",
         ),
-        ("1\ta\n", r"line 1 of .* is not CoNLL-U: ten columns parted by tabs, an ID first"),
+        ("1\ta\n", r"line 1 of .* is not CoNLL-U; write ten columns with tabs between them, an ID first"),
         (conllu("# c\nx a"), "line 2 of .* is not CoNLL-U"),
         ("# only a comment\n", "has no sentence in CoNLL-U"),
         ("", "has no sentence in CoNLL-U"),

@@ -287,12 +287,14 @@ def test_a_run_does_not_begin_among_other_files(recipe: MakeRecipe, tmp_path: Pa
 
 
 def test_what_the_trainer_refuses_is_an_error_of_one_line(recipe: MakeRecipe, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"recipe: \[trainer\] cannot be had: .*sometimes"):
+    with pytest.raises(ConfigError, match=r"recipe: \[trainer\] is refused by Transformers \(.*sometimes"):
         train(recipe(trainer={"save_strategy": "sometimes"}), tmp_path)
 
 
 def test_a_tracker_that_is_not_installed_is_an_error_of_one_line(recipe: MakeRecipe, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"recipe: \[trainer\] cannot be had: .*[Cc]omet.*; change it"):
+    with pytest.raises(
+        ConfigError, match=r"recipe: \[trainer\] is refused by Transformers \(.*[Cc]omet.*\); change it"
+    ):
         train(recipe(trainer={"report_to": "comet_ml"}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

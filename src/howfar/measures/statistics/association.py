@@ -28,7 +28,7 @@ def rank_correlation(x: ArrayLike, y: ArrayLike, documents: ArrayLike, **options
 
     ranks = [rankdata(np.asarray(side, np.float64)) for side in (x, y)]
     if any(np.ptp(side) == 0 for side in ranks):
-        raise NotMeasurableError("one side is the same for all items, so nothing goes along with it")
+        raise NotMeasurableError("one side is the same for all items, so no correlation exists; give items that differ")
     a, b = (side - side.mean() for side in ranks)
     names, which = np.unique(np.asarray(documents), return_inverse=True)
     moments = np.stack([np.bincount(which, v, len(names)) for v in (np.ones_like(a), a, b, a * a, b * b, a * b)])
