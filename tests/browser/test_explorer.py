@@ -50,7 +50,7 @@ def test_examples_replace_the_text(visit):
 def test_scales_and_colours_change_the_picture(visit):
     page = visit("&text=scales and colours")
     seen = {page.pixels()}
-    for label, choices in (("Scale", ("raw", "shared")), ("Colour by", ("surprisal", "entropy"))):
+    for label, choices in (("Scale", ("raw", "shared", "contrast")), ("Colour by", ("rank", "surprisal", "entropy"))):
         for choice in choices:
             revision = page.picture.get_attribute("data-revision")
             page.page.get_by_label(label, exact=True).select_option(choice)
@@ -58,7 +58,7 @@ def test_scales_and_colours_change_the_picture(visit):
             if label == "Scale":
                 assert f"Scale {choice}:" in page.description
             seen.add(page.pixels())
-    assert len(seen) == 5
+    assert len(seen) == 7
 
 
 def test_click_keys_and_buttons_select(visit, model):
@@ -129,8 +129,8 @@ def test_two_models_stand_side_by_side(visit):
     pictures = page.page.locator(".howfar-live[data-revision]")
     page.until(lambda: pictures.count() == 2)
     first, second = (pictures.nth(number) for number in range(2))
-    assert "as tiny spaces them" in first.get_attribute("aria-label")
-    assert "as other spaces them" in second.get_attribute("aria-label")
+    assert "How tiny spaces this text" in first.get_attribute("aria-label")
+    assert "How other spaces this text" in second.get_attribute("aria-label")
     boxes = [picture.bounding_box() for picture in (first, second)]
     assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]
     assert boxes[1]["x"] + boxes[1]["width"] <= 1280
@@ -168,4 +168,4 @@ def test_a_long_text_scrolls(visit):
     page.type_text("A long text, word by word. " * 741)
     page.until(lambda: "of 20,007" in page.selection)
     page.picture.evaluate("picture => picture.scrollTop = picture.scrollHeight")
-    page.until(lambda: page.picture.locator("> div").last.locator("canvas").count() == 1)
+    page.until(lambda: page.picture.locator("> svg").last.locator(".row").count() > 0)

@@ -64,7 +64,7 @@ def test_a_hostile_link_is_text(visit):
     ("query", "sentence"),
     [
         ("&model=/etc/passwd", "this page shows one or two of tiny, other"),
-        ("&scale=<script>window.hacked=1</script>", "it must be one of layer-mean, raw, shared"),
+        ("&scale=<script>window.hacked=1</script>", "it must be one of layer-mean, raw, shared, contrast"),
         ("&at=-5", "it must be a number from 0 to"),
     ],
 )

@@ -2,8 +2,8 @@
 
 import time
 
-from howfar.charts.layout import lay_out
-from howfar.charts.rows import Cells, plain_row, rows_of
+from howfar.charts.spacing.build import content_of
+from howfar.charts.spacing.svg import Drawing, View
 
 PATIENCE = 120_000  # milliseconds, for a machine that has much else to do
 OURS = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")
@@ -54,7 +54,7 @@ class Visit:
 
     def pixels(self):
         """The picture as it is drawn."""
-        return self.picture.locator("canvas").first.evaluate("canvas => canvas.toDataURL()")
+        return self.picture.screenshot()
 
     def until(self, condition, what="it did not happen"):
         until = time.monotonic() + PATIENCE / 1000
@@ -70,13 +70,10 @@ class Visit:
 
     def click_cell(self, trace, row, cell):
         """Click a character of a text that stands in one panel, where the layout puts it."""
-        cells = Cells.of(trace)
-        rows = [plain_row(cells), *rows_of(cells, "layer-mean")]
-        layout = lay_out(rows, cells.labels, self.picture.evaluate("picture => picture.clientWidth") - 16)
-        canvas = self.picture.locator("canvas").first.bounding_box()
-        x = canvas["x"] + layout.x_glyph[row, cell]
-        y = canvas["y"] + canvas["height"] - layout.height + layout.y[row, cell]
-        self.page.mouse.click(x, y)
+        width = self.picture.evaluate("picture => picture.clientWidth")
+        drawing = Drawing(content_of(trace), View(rows="all"), width)
+        panel = self.picture.locator(".panel").first.bounding_box()
+        self.page.mouse.click(panel["x"] + drawing.layout.letters[row, cell], panel["y"] + drawing.middles[row])
 
     def show(self, view, sign):
         """Turn to a view, and wait for what tells that it is there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -18,6 +18,7 @@ _PATTERNS: dict[str, str] = json.loads(
 )
 """Regular expressions that Python and JavaScript read alike, for the script of a page measures the same."""
 
+_MOST_KNOWN = 10_000  # labels that are measured once
 _JOINERS = re.compile("[\u200c\u200d\U000e0020-\U000e007f]")  # and the tags that flags are spelled with
 _INVISIBLE = frozenset(("Cc", "Cf", "Zl", "Zp", "Zs", "Cs", "Cn"))
 
@@ -49,11 +50,13 @@ def _visible_character(character: str, beside_others: bool, space: str) -> str:
     return f"\\x{ord(character):02x}" if ord(character) < 0x100 else f"U+{ord(character):04X}"
 
 
+@lru_cache(_MOST_KNOWN)
 def width_in_ems(label: str) -> float:
     """Estimate how wide a label is drawn in a proportional font, as a multiple of the font's size."""
     return max(0.33, sum(map(_character_width, _pattern("additions").sub("", label))))
 
 
+@lru_cache(_MOST_KNOWN)
 def is_wide(label: str) -> bool:
     """Whether a label begins with an East Asian character, which few Latin fonts have."""
     return _pattern("eastAsian").match(label) is not None

@@ -1,8 +1,7 @@
-"""Web pages of one file that needs no network; of a picture, with its own copy of the drawing library.
+"""Web pages of one file that needs no network; of a chart, with its own copy of the drawing library.
 
-A picture's script (in `page.js`) chooses a layout by the screen's width and a theme by the reader's preference, draws
-the parts of a long picture as they are scrolled to, and lets the keyboard choose a character. A chart without layouts
-is fitted to the screen (in `embed.js`, which reports share).
+A page's script (in `page.js`) fits a chart to the screen, in the theme that the reader prefers (by `embed.js`, which
+reports share).
 """
 
 from __future__ import annotations
@@ -33,19 +32,8 @@ SCRIPT_POLICY = f"{POLICY}; script-src 'unsafe-inline' 'unsafe-eval'; img-src da
 def html(picture: Picture) -> str:
     """Give the page of a picture."""
     spec = picture.chart.to_dict()
-    content: dict[str, Any] = {"description": picture.description, "pages": None}
     del spec["config"]
-    if picture.pages is not None:
-        del spec["datasets"]
-        content["pages"] = [
-            {
-                "width": page.width,
-                "title": page.title,
-                "sheets": [{"height": sheet.height, "datasets": sheet.datasets} for sheet in page.sheets],
-            }
-            for page in picture.pages()
-        ]
-    scripts = page_scripts({**content, "spec": spec}, asset("howfar.charts", "page.js"))
+    scripts = page_scripts({"description": picture.description, "spec": spec}, asset("howfar.charts", "page.js"))
     styles = asset("howfar.charts", "embed.css"), asset("howfar.charts", "page.css")
     return web_page("howfar", styles, asset("howfar.charts", "page.html"), scripts)
 

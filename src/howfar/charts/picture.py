@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,34 +20,6 @@ PIXEL_DENSITY = 2.0
 MOST_PIXELS = 1e8  # of a PNG file; a taller picture gets a lower density
 
 
-@dataclass(frozen=True)
-class Sheet:
-    """A part of a picture that a web page draws when it is scrolled to.
-
-    Attributes:
-        height: In pixels.
-        datasets: Stand in place of the chart's datasets of these names.
-    """
-
-    height: float
-    datasets: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Page:
-    """A picture laid out for screens of some width.
-
-    Attributes:
-        width: In pixels.
-        title: Vega-Lite's title and subtitle, wrapped to the width.
-        sheets: From top to bottom.
-    """
-
-    width: float
-    title: dict[str, Any]
-    sheets: list[Sheet]
-
-
 class Picture:
     """A chart that displays itself in notebooks and saves itself as a file.
 
@@ -58,33 +28,24 @@ class Picture:
 
     Args:
         chart: The chart, without configuration.
-        still: Gives the chart as it is drawn in SVG, PNG and PDF files, where nothing answers to a pointer; None where
-            it is the same.
         theme: Its colours; a web page follows the reader's choice instead.
         description: What is to be seen, in words, for those who do not see it.
         drawn_text: The text in it that fonts may not have: characters of the user's.
-        pages: Gives the layouts among which a web page chooses by its width; None where the chart is the only one.
     """
 
     def __init__(
         self,
         chart: alt.TopLevelMixin,
         *,
-        still: Callable[[], alt.TopLevelMixin] | None = None,
         theme: Theme = "light",
         description: str,
         drawn_text: str = "",
-        pages: Callable[[], Sequence[Page]] | None = None,
     ) -> None:
-        self._still = still
         self.theme = theme
         self.description = description
         self.drawn_text = drawn_text
-        self.pages = pages
-        self.chart = self._configured(chart)
-
-    def _configured(self, chart: Any) -> Any:
-        return chart.properties(description=self.description).configure(**config(self.theme))
+        whole: Any = chart
+        self.chart = whole.properties(description=description).configure(**config(theme))
 
     def sign(self, source: str) -> None:
         """Say below the chart what it was drawn from."""
@@ -121,7 +82,7 @@ class Picture:
             return html(self).encode()
         import vl_convert
 
-        spec = (self.chart if self._still is None else self._configured(self._still())).to_dict()
+        spec = self.chart.to_dict()
         if format == "svg":
             return str(vl_convert.vegalite_to_svg(spec)).encode()
         check_fonts(self.drawn_text, format)

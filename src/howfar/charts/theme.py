@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 Theme = Literal["light", "dark"]
 
-WIDE_FONT = "'Noto Sans CJK SC', 'Noto Sans SC', 'PingFang SC', 'Hiragino Sans GB', 'Microsoft YaHei', sans-serif"
 FONT = "Inter, 'Helvetica Neue', Arial, 'Liberation Sans', 'Noto Sans', 'Noto Sans CJK SC', sans-serif"
 
 COLOURS: dict[Theme, dict[str, Any]] = {
@@ -85,18 +84,5 @@ def config(theme: Theme) -> dict[str, Any]:
             "tickColor": muted,
             "domainColor": muted,
         },
-        "style": {
-            "thread": {"color": colours["thread"], "strokeWidth": 0.8},
-            "ruler": {"cornerRadius": 1},
-            "glyph": {"baseline": "middle", "align": "center"},
-            "wide-glyph": {"font": WIDE_FONT, "baseline": "middle", "align": "center"},
-            "space": {"strokeWidth": 0},
-            "row-name": {"color": ink, "fontSize": 12, "fontWeight": 600, "align": "left", "baseline": "middle"},
-            "source": {"color": muted, "fontSize": 11, "align": "left", "baseline": "top"},
-            "row-note": {"color": muted, "fontSize": 10.5, "align": "left", "baseline": "middle"},
-            "chosen-thread": {"color": ink, "strokeWidth": 1.6},
-            "chosen-back": {"color": background, "stroke": ink, "strokeWidth": 1, "cornerRadius": 4},
-            "chosen-glyph": {"color": ink, "fontWeight": 700, "baseline": "middle", "align": "center"},
-            "chosen-space": {"color": ink, "stroke": ink, "strokeWidth": 0.6},
-        },
+        "style": {"source": {"color": muted, "fontSize": 11, "align": "left", "baseline": "top"}},
     }

@@ -107,7 +107,7 @@ def _(colour, inference, left, models, right, scale, text):
     try:
         documents = panels.read(inference, models.value, text.value)
         for _picture, _document in zip((left, right), documents, strict=False):
-            _picture.widget.show(_document.cells, scale.value, colour.value)
+            _picture.widget.show(_document.trace, scale.value, colour.value)
     except HowFarError as error:
         left.widget.clear()
         right.widget.clear()

@@ -13,10 +13,9 @@ import polars as pl
 
 from howfar.charts.alternatives import increments_of_alternatives
 from howfar.charts.attention import attention_arcs, attention_by_distance, gazes
-from howfar.charts.marks import Colour
-from howfar.charts.picture import Picture
 from howfar.charts.rows import Cells, Scale
-from howfar.charts.spacing import spacing
+from howfar.charts.spacing import SpacingPicture, spacing
+from howfar.charts.spacing.colours import Colour
 from howfar.charts.theme import Theme
 from howfar.charts.what_if import gap_changes, loss_changes, prediction_changes
 from howfar.errors import HowFarError, TextError
@@ -240,7 +239,7 @@ def context_view(inference: Inference, document: Document, at: int, part: int, t
 def save_spacing(documents: Sequence[Document], scale: Scale, colour: Colour, theme: Theme) -> mo.Html:
     """Buttons that save the picture of each text."""
 
-    def make(document: Document) -> Callable[[], Picture]:
+    def make(document: Document) -> Callable[[], SpacingPicture]:
         return lambda: spacing(document.trace, scale=scale, colour=colour, theme=theme)
 
     rows = []

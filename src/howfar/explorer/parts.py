@@ -15,6 +15,7 @@ import polars as pl
 
 from howfar.charts.glyphs import visible
 from howfar.charts.picture import Picture
+from howfar.charts.spacing import SpacingPicture
 from howfar.explorer.view import View
 
 SAVED_AS = ("html", "svg", "png")
@@ -110,7 +111,7 @@ class Shown:
         )
 
 
-def save_buttons(name: str, make: Callable[[], Picture]) -> mo.Html:
+def save_buttons(name: str, make: Callable[[], Picture | SpacingPicture]) -> mo.Html:
     """Buttons that save a picture, which is drawn when one is pressed."""
 
     def draw(kind: str) -> Callable[[], bytes]:

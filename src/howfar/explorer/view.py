@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 from urllib.parse import urlencode
 
-from howfar.charts.marks import Colour
 from howfar.charts.rows import Scale
+from howfar.charts.spacing.colours import Colour
 from howfar.errors import ConfigError
 from howfar.explorer.inference import check_text
 from howfar.explorer.what_if import FACTORS
 
 DETAILS = ("What if", "Attention", "Numbers", "Context")
 SCALES: tuple[str, ...] = get_args(Scale)
-COLOURS: tuple[str, ...] = get_args(Colour)
+COLOURS: tuple[str, ...] = tuple(colour for colour in get_args(Colour) if colour != "difference")  # of one text
 _MODELS = ("model", "beside")  # parameters, for marimo's page keeps one value of each
 LONGEST_LINK = 8_000  # characters: what browsers and proxies let pass
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from howfar.errors import HowFarError
 from howfar.positions import IncrementConfig
 from howfar.text.spans import character_of_byte
 
@@ -77,6 +78,16 @@ class Trace:
         layers, heads, tokens = self.increments.shape
         start = self.text if len(self.text) <= 40 else f"{self.text[:39]}…"
         return f"Trace({start!r}, {tokens} tokens, {layers} layers, {heads} heads, model {self.model_name!r})"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """In a notebook, display the picture of spacing; words, where there is none to draw."""
+        import howfar
+
+        words = {"text/plain": repr(self)}
+        try:
+            return howfar.spacing(self)._repr_mimebundle_(include, exclude) | words
+        except HowFarError:
+            return words
 
     @cached_property
     def positions(self) -> NDArray[np.float64]:

@@ -39,8 +39,8 @@ def test_what_a_link_does_not_say_stays_and_what_is_not_ours_is_passed_over():
         ("layer=nan", "the link's layer is 'nan'; it must be a number"),
         ("factor=inf", "the link's factor is 'inf'; it must be one of 0.0, 0.1"),
         ("plain=2", "the link's plain is '2'; it must be a number from 0 to 1"),
-        ("scale=<script>", "the link's scale is '<script>'; it must be one of layer-mean, raw, shared"),
-        ("colour=", "the link's colour is ''; it must be one of gap, surprisal, entropy"),
+        ("scale=<script>", "the link's scale is '<script>'; it must be one of layer-mean, raw, shared, contrast"),
+        ("colour=", "the link's colour is ''; it must be one of gap, rank, surprisal, entropy, kind"),
         (
             "detail=" + "x" * 100,
             "the link's detail is 'x{40}…'; it must be one of What if, Attention, Numbers, Context",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from howfar.charts.rows import Cells, Scale, rows_of
+from howfar.charts.rows import Scale
 from howfar.charts.spacing.build import content_of
 from howfar.charts.spacing.colours import Colour
 from howfar.charts.spacing.picture import SpacingPicture
@@ -74,9 +74,7 @@ def spacing(
         raise ConfigError("colour is 'difference', which needs a second trace; give one as beside")
     if width < SMALLEST_WIDTH:
         raise ConfigError(f"width is {width} pixels; it must be at least {SMALLEST_WIDTH}")
-    for one in (trace, *([] if beside is None else [beside])):
-        rows_of(Cells.of(one), scale, layer=layer, head=head)  # raises where the scale cannot be
-    content = content_of(trace, beside=beside, layer=layer, head=head)
+    content = content_of(trace, scale, beside=beside, layer=layer, head=head)
     return SpacingPicture(content, View(scale, colour, rows), width=width, theme=theme)
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from howfar.charts.captions import model_label, reads_right_to_left
 from howfar.charts.glyphs import visible
-from howfar.charts.rows import Cells, Row, plain_row, rows_of
+from howfar.charts.rows import Cells, Row, Scale, plain_row, rows_of
 from howfar.charts.spacing.captions import describe, findings
 from howfar.charts.spacing.content import Content, Steps, Text, rounded
 from howfar.charts.spacing.kinds import kind_of
@@ -27,22 +28,30 @@ Slots = list[int | None]
 
 
 def content_of(
-    trace: Trace, *, beside: Trace | None = None, layer: int | None = None, head: int | None = None
+    trace: Trace,
+    scale: Scale = "raw",
+    *,
+    beside: Trace | None = None,
+    layer: int | None = None,
+    head: int | None = None,
 ) -> Content:
     """Gather what a picture shows.
 
     Args:
         trace: What a model did with a text.
+        scale: What it is to be shown in.
         beside: The same text read by another model, or another text: aligned with the first, row below row.
         layer: Show this layer alone; of a model with increments per head, a row for each head.
         head: The head whose increments to show; the mean over heads where None.
 
     Raises:
-        ConfigError: There is no such layer or head.
-        NotMeasurableError: Positions do not accumulate.
+        ConfigError: There is no such scale, layer or head.
+        NotMeasurableError: Positions do not accumulate, or the scale would divide by 0 or less.
     """
     traces = [trace] if beside is None else [trace, beside]
     cells = [Cells.of(one) for one in traces]
+    for one in cells:
+        rows_of(one, scale, layer=layer, head=head)  # raises where that scale cannot be
     slots = _aligned([one.texts[: _num_drawn(one)] for one in cells])
     texts = [_text(one, places) for one, places in zip(cells, slots, strict=True)]
     learned = [rows_of(one, "raw", layer=layer, head=head) for one in cells]
@@ -173,3 +182,14 @@ def _title(traces: Sequence[Trace], layer: int | None, head: int | None) -> str:
     verb = "space" if len(models) > 1 else "spaces"
     what = "this text" if len(texts) == 1 else "two texts" if len(models) > 1 else "two texts, A and B"
     return f"How {' and '.join(models)} {verb} {what}{of_layer}{'' if rows_are_heads else of_head}"
+
+
+def model_label(name: str) -> str:
+    """A model's name as it is drawn: of a path or a Hub id, its last part."""
+    return visible(PurePath(name).name)
+
+
+def reads_right_to_left(text: str) -> bool:
+    """Whether the first character with a direction is read from right to left."""
+    directions = (unicodedata.bidirectional(character) for character in text)
+    return next((direction for direction in directions if direction in ("L", "R", "AL")), "L") != "L"

@@ -14,9 +14,10 @@ const ascending = values => Float64Array.from(values).sort();
 const escapeText = text => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 const number = value => String(+value.toFixed(1) || 0);
 const startsWith = (pattern, text) => { const found = PATTERN[pattern].exec(text); return found !== null && found.index === 0; };
-const isWide = label => startsWith("eastAsian", label);
+const once = measure => { const known = new Map(); return label => { if (!known.has(label)) known.set(label, measure(label)); return known.get(label); }; };
+const isWide = once(label => startsWith("eastAsian", label));
 const characterWidth = character => (WIDTHS.find(([name]) => PATTERN[name].test(character)) ?? [0, 0.56])[1];
-const widthInEms = label => Math.max(0.33, sum(Array.from(label.replace(ADDITIONS, ""), characterWidth)));
+const widthInEms = once(label => Math.max(0.33, sum(Array.from(label.replace(ADDITIONS, ""), characterWidth))));
 const grouped = value => value.toLocaleString("en-US");
 
 function short(value, digits) {

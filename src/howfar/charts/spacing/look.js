@@ -45,11 +45,11 @@ function mount(root, content, view, { onSelect = () => {}, hasControls = true } 
       panel.dataset.index = index;
       return panel;
     }));
-    picture.setAttribute("aria-label", content.description);
+    picture.setAttribute("aria-label", `${content.description} Scale ${view.scale}: ${SCALES[view.scale]}.`);
     for (const panel of panels()) seen.observe(panel);
     panels().slice(0, 2).forEach(fill);
     mark();
-    root.dataset.revision = ++revision;
+    picture.dataset.revision = ++revision;
   }
 
   const panels = () => [...picture.querySelectorAll(":scope > .panel")];

@@ -12,6 +12,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from howfar.charts.page import HEAD, script_json
+from howfar.charts.rows import SCALES
 from howfar.charts.spacing.geometry import GEOMETRY
 from howfar.charts.spacing.palette import stylesheet
 
@@ -50,7 +51,7 @@ def fragment(picture: SpacingPicture, *, heading: str = "h2") -> str:
     return (
         f"<style>{styles()}</style>\n"
         f'<div class="howfar"><{heading}>{escape(content.title)}</{heading}>{captions}<div class="controls"></div>'
-        f'<div class="picture" tabindex="0" role="group" aria-label="{escape(content.description)}">{drawn}</div>'
+        f'<div class="picture" tabindex="0" role="group" aria-label="{escape(picture.description)}">{drawn}</div>'
         f'<p class="hint">{HINT}</p>'
         '<details><summary>All numbers as a table</summary><div class="scroll"></div></details>'
         '<div class="readout" role="status" aria-live="polite"></div>'
@@ -69,7 +70,8 @@ def styles() -> str:
 def script() -> str:
     """The script, which puts `howfarSpacing` on the window: `draw`, `mount`, `mountAll`."""
     patterns: Any = json.loads(resources.files("howfar.charts").joinpath("glyphs.json").read_text(encoding="utf-8"))
-    constants = f"const GEOMETRY = {script_json(GEOMETRY)}, PATTERNS = {script_json(patterns)};\n"
+    shared = {"GEOMETRY": GEOMETRY, "PATTERNS": patterns, "SCALES": SCALES}
+    constants = "".join(f"const {name} = {script_json(value)};\n" for name, value in shared.items())
     return (
         f'window.howfarSpacing ??= (() => {{\n"use strict";\n{constants}{_asset("draw.js")}{_asset("look.js")}'
         "return { draw, mount, mountAll };\n})();\n"

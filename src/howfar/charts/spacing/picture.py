@@ -11,6 +11,7 @@ from typing import Any
 
 from howfar.charts.fonts import check_fonts, refuse_embedding
 from howfar.charts.picture import MOST_PIXELS, PIXEL_DENSITY, file_format
+from howfar.charts.rows import SCALES
 from howfar.charts.spacing.content import Content
 from howfar.charts.spacing.geometry import MARGIN
 from howfar.charts.spacing.palette import stylesheet, variables
@@ -19,6 +20,7 @@ from howfar.charts.theme import Theme
 from howfar.errors import OutputError
 from howfar.files import write_file
 
+MOST_STILL = 5_000  # characters of which a notebook keeps still pictures as well
 _TITLE_LINE, _CAPTION_LINE = 26.0, 19.0
 _TITLE_CHARACTER, _CAPTION_CHARACTER = 10.2, 6.7  # pixels that a character takes on average
 
@@ -46,7 +48,7 @@ class SpacingPicture:
     @property
     def description(self) -> str:
         """What is to be seen, in words, for those who do not see it."""
-        return self.content.description
+        return f"{self.content.description} Scale {self.view.scale}: {SCALES[self.view.scale]}."
 
     @cached_property
     def drawing(self) -> Drawing:
@@ -69,7 +71,7 @@ class SpacingPicture:
         size = f'width="{self.width:g}" height="{height:g}"'
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" class="howfar" {size} viewBox="0 0 {self.width:g} {height:g}" '
-            f'xml:space="preserve" role="img" aria-label="{escape(self.content.description)}">'
+            f'xml:space="preserve" role="img" aria-label="{escape(self.description)}">'
             f"<style>{stylesheet(self.theme)}</style>"
             f'<rect {size} fill="{variables(self.theme)["background"]}"/>{"".join(parts)}</svg>'
         )
@@ -136,7 +138,10 @@ class SpacingPicture:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         from howfar.charts.spacing.page import fragment
 
-        bundle = {"text/plain": repr(self), "text/html": fragment(self), "image/svg+xml": self.svg}
+        bundle = {"text/plain": repr(self), "text/html": fragment(self)}
+        if len(self.content) > MOST_STILL:
+            return bundle
+        bundle["image/svg+xml"] = self.svg
         with suppress(OutputError):  # a font is missing; the others are drawn with the reader's
             bundle["image/png"] = base64.b64encode(self.render("png")).decode()
         return bundle

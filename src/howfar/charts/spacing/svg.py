@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from html import escape
 
 import numpy as np
+from numpy.typing import NDArray
 
 from howfar.charts.glyphs import width_in_ems
 from howfar.charts.rows import Scale
@@ -67,7 +68,7 @@ class Drawing:
         self.shades = shades_of(content, self.lines, view.colour)
         self.layout = lay_out(
             np.stack([line.drawn for line in self.lines]),
-            np.array([self._letter_widths(line) for line in self.lines]),
+            self._letter_widths(),
             [label[-1:] in (" ", "⏎") for label in content.texts[0].labels],
             width,
             right_to_left=content.right_to_left,
@@ -86,11 +87,14 @@ class Drawing:
         """The text that a row is of."""
         return self.content.texts[self.content.rows[line.rows[0]].text]
 
-    def _letter_widths(self, line: Line) -> list[float]:
-        labels = self.text_of(line).labels
-        if line.is_folded:
-            return [0.0] * len(labels)
-        return [geometry.FONT_SIZE * width_in_ems(label) if label.strip() else 0.0 for label in labels]
+    def _letter_widths(self) -> NDArray[np.float64]:
+        """Pixels `[line, slot]`; nothing for a space, and in folded rows, which have no letters."""
+        of_text = [
+            np.array([geometry.FONT_SIZE * width_in_ems(label) if label.strip() else 0.0 for label in text.labels])
+            for text in self.content.texts
+        ]
+        of_line = [of_text[self.content.rows[line.rows[0]].text] * (not line.is_folded) for line in self.lines]
+        return np.stack(of_line)
 
     def header(self) -> str:
         """The key, and of a long text all of it in strips."""
