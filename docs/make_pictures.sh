@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
-# The README's pictures, from the bundled per-layer model.
+# The README's pictures, of sentences that docs/choose_sentences.py picks from held-out text by a rule.
+#
+#     docs/make_pictures.sh en_test.txt zh_test.txt [ENGLISH_MODEL [CHINESE_MODEL]]
 set -euo pipefail
-cd "$(dirname "$0")/images"
-howfar show "Marie Curie, a Polish-born physicist, won two Nobel Prizes." -o spacing-en.svg
-howfar show "居里夫人是出生于波兰的物理学家，曾两次获得诺贝尔奖。" -o spacing-zh.svg
+docs=$(cd "$(dirname "$0")" && pwd)
+english=$(python "$docs/choose_sentences.py" en "$1")
+chinese=$(python "$docs/choose_sentences.py" zh "$2")
+howfar show "$english" -m "${3:-bilingual-per-layer}" -o "$docs/images/spacing-en.svg"
+howfar show "$chinese" -m "${4:-bilingual-per-layer}" --scale contrast -o "$docs/images/spacing-zh.svg"

@@ -64,7 +64,7 @@ def test_a_saved_page_fits_a_phone(chromium, saved):
     panel = page.locator(".panel").first.bounding_box()
     page.touchscreen.tap(panel["x"] + 30, panel["y"] + 40)
     page.wait_for_selector(".readout b")
-    assert page.inner_text(".readout b") in "A picture"
+    assert page.inner_text(".readout b") in "A␣picture"
     page.context.close()
 
 
