@@ -1,4 +1,4 @@
-"""Choose a picture's sentence by rule: python docs/choose_sentences.py en|zh HELD_OUT_TEXT
+"""Choose a picture's sentence by rule: `python docs/choose_sentences.py en|zh HELD_OUT_TEXT`.
 
 The rule: of the documents in their order, the first sentence that is short enough for one panel (45 to 62 characters in
 English, 20 to 28 in Chinese), is whole, has a comma inside and no digits, and in English a name of two

@@ -18,6 +18,7 @@ _PATTERNS: dict[str, str] = json.loads(
 )
 """Regular expressions that Python and JavaScript read alike, for the script of a page measures the same."""
 
+_JOINER = "\u200d"
 _MOST_KNOWN = 10_000  # labels that are measured once
 _JOINERS = re.compile("[\u200c\u200d\U000e0020-\U000e007f]")  # and the tags that flags are spelled with
 _INVISIBLE = frozenset(("Cc", "Cf", "Zl", "Zp", "Zs", "Cs", "Cn"))
@@ -72,6 +73,23 @@ def _character_width(character: str) -> float:
         ("capital", 0.68),
     )
     return next((width for name, width in widths if _pattern(name).match(character)), 0.56)
+
+
+def joined(labels: list[str]) -> list[str]:
+    """Let letters that join those beside them, as in Arabic, keep the shapes that they have in their words.
+
+    Each is drawn by itself, so what it joins is told by zero-width joiners.
+    """
+    import regex
+
+    after, before = (regex.compile(rf"\p{{Joining_Type={one}_Joining}}|\u0640") for one in ("Dual", "Right"))
+    shaped = list(labels)
+    for place in range(1, len(labels)):
+        left, right = labels[place - 1], labels[place]
+        if left and right and after.match(left[0]) and (after.match(right[0]) or before.match(right[0])):
+            shaped[place - 1] += _JOINER
+            shaped[place] = _JOINER + shaped[place]
+    return shaped
 
 
 @cache

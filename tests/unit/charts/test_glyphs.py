@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from howfar.charts.glyphs import visible, width_in_ems
+from howfar.charts.glyphs import joined, visible, width_in_ems
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,16 @@ def test_wide_characters_are_wider_than_letters_and_marks_take_nothing():
     assert width_in_ems("居") > width_in_ems("m") > width_in_ems("a") > width_in_ems("i")
     assert width_in_ems("e\u0301") == width_in_ems("e")
     assert width_in_ems("👩\u200d🔬") == width_in_ems("👩🏽") == width_in_ems("👩")
+
+
+@pytest.mark.parametrize(
+    ("letters", "shaped"),
+    [
+        ("بحر", ["ب\u200d", "\u200dح\u200d", "\u200dر"]),
+        ("دار", ["د", "ا", "ر"]),  # these join nothing that follows
+        ("ب ا", ["ب", " ", "ا"]),
+        ("abא", ["a", "b", "א"]),
+    ],
+)
+def test_letters_that_join_others_keep_the_shapes_that_they_have_in_words(letters: str, shaped: list[str]):
+    assert joined(list(letters)) == shaped

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from howfar.charts.glyphs import visible
+from howfar.charts.glyphs import joined, visible
 from howfar.charts.rows import Cells, Row, Scale, plain_row, rows_of
 from howfar.charts.spacing.captions import describe, findings
 from howfar.charts.spacing.content import Content, Steps, Text, rounded
@@ -100,7 +100,7 @@ def _at(values: NDArray[np.float64], slots: Slots, empty: float = 0.0) -> NDArra
 
 def _text(cells: Cells, slots: Slots) -> Text:
     texts = ["" if cell is None else cells.texts[cell] for cell in slots]
-    labels = [visible(text, space=" ") if text else "" for text in texts]
+    labels = joined([visible(text, space=" ") if text else "" for text in texts])
     codes = {slot: _code_points(texts[slot]) for slot, label in enumerate(labels) if label != texts[slot]}
     return Text(
         labels=labels,

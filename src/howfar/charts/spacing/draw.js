@@ -355,13 +355,15 @@ function keyOf(drawing) {
   }
   const unit = { raw: "plain steps", shared: "average steps of all layers", contrast: "average steps as drawn" }[drawing.view.scale] ?? "average steps";
   const quoted = text => escapeText(text).replaceAll('"', "&quot;").replaceAll("'", "&#x27;");
-  const named = labels[slot].trim() ? `<tspan${isWide(labels[slot]) ? ' class="wide"' : ""}>${escapeText(labels[slot])}</tspan>` : "the space";
+  const what = labels[slot].trim() ? `this ${content.noun}` : "the space", isStretched = drawing.view.scale === "contrast";
   const many = tokens[slot] > 1 ? `, which is ${tokens[slot]} ${content.unit}s` : "";
   const sentences = isNarrow
-    ? [`A tile is as wide as the step to its ${content.noun}.`, "±: standard deviation of a row's steps"]
-    : [`A tile is as wide as the step from the ${content.noun} before it to its own.`, "Beside each row: its mean step in positions, ± the standard deviation of its steps, and their histogram."];
+    ? [`A tile is as wide as the step to its ${content.noun}.`, isStretched ? "×: stretched by; ±: by itself" : "±: standard deviation of a row's steps"]
+    : [`A tile is as wide as the step from the ${content.noun} before it to its own.`, isStretched
+      ? "Every row is stretched until all vary alike: × says by how much, ± how its steps deviate by themselves."
+      : "Beside each row: its mean step in positions, ± the standard deviation of its steps, and their histogram."];
   const [left, first] = isNarrow ? [G.margin, 70] : [end + 16, 36];
-  return `<g class="key">${tiles}${bracket}<text class="note" x="${number(G.margin)}" y="14">${quoted(`${line.name}: ${short(line.drawn[slot], 2)} ${unit} to `)}${named}${many}</text>`
+  return `<g class="key">${tiles}${bracket}<text class="note" x="${number(G.margin)}" y="14">${quoted(`${line.name}: ${short(line.drawn[slot], 2)} ${unit} to ${what}${many}`)}</text>`
     + `<text class="letters" y="${number(top + G.fontSize * 0.36)}">${lettersOf(shown, middles)}</text>`
     + sentences.map((sentence, place) => `<text class="note" x="${number(left)}" y="${number(first + 15 * place)}">${quoted(sentence)}</text>`).join("")
     + `${legendOf(drawing, isNarrow ? G.margin : drawing.width - G.margin - SHADES * SWATCH, isNarrow ? 114 : 36)}</g>`;

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from howfar.charts.glyphs import is_wide
 from howfar.charts.spacing import geometry
 from howfar.charts.spacing.colours import SHADES
 from howfar.charts.spacing.elements import letters, number, stroke
@@ -70,28 +69,28 @@ def _sample(drawing: Drawing, line: int, slot: int) -> tuple[str, float]:
         if near == slot:
             bracket = f'<path class="bracket" d="M{number(end + 1)} 25v-4h{number(max(length - 2, 0.3))}v4"/>'
         end += length
-    said = escape(
-        f"{row.name}: {short(float(row.drawn[slot]), 2)} {_UNITS.get(drawing.view.scale, 'average steps')} to "
-    )
-    label, num_tokens = text.labels[slot], int(text.tokens[slot])
-    wide = ' class="wide"' if is_wide(label) else ""
-    named = f"<tspan{wide}>{escape(label, quote=False)}</tspan>" if label.strip() else "the space"
+    unit, num_tokens = _UNITS.get(drawing.view.scale, "average steps"), int(text.tokens[slot])
+    what = f"this {drawing.content.noun}" if text.labels[slot].strip() else "the space"
     many = f", which is {num_tokens} {drawing.content.unit}s" if num_tokens > 1 else ""
+    said = escape(f"{row.name}: {short(float(row.drawn[slot]), 2)} {unit} to {what}{many}")
     baseline = number(_TOP + geometry.FONT_SIZE * 0.36)
     return (
-        f'{tiles}{bracket}<text class="note" x="{number(geometry.MARGIN)}" y="14">{said}{named}{many}</text>'
+        f'{tiles}{bracket}<text class="note" x="{number(geometry.MARGIN)}" y="14">{said}</text>'
         f'<text class="letters" y="{baseline}">{letters(labels, middles)}</text>'
     ), end
 
 
 def _sentences(drawing: Drawing) -> list[str]:
-    noun = drawing.content.noun
+    noun, is_stretched = drawing.content.noun, drawing.view.scale == "contrast"
     if drawing.is_narrow:
-        return [f"A tile is as wide as the step to its {noun}.", "±: standard deviation of a row's steps"]
-    return [
-        f"A tile is as wide as the step from the {noun} before it to its own.",
-        "Beside each row: its mean step in positions, ± the standard deviation of its steps, and their histogram.",
-    ]
+        sign = "×: stretched by; ±: by itself" if is_stretched else "±: standard deviation of a row's steps"
+        return [f"A tile is as wide as the step to its {noun}.", sign]
+    beside = (
+        "Every row is stretched until all vary alike: × says by how much, ± how its steps deviate by themselves."
+        if is_stretched
+        else "Beside each row: its mean step in positions, ± the standard deviation of its steps, and their histogram."
+    )
+    return [f"A tile is as wide as the step from the {noun} before it to its own.", beside]
 
 
 def _legend(drawing: Drawing, left: float, top: float) -> str:
