@@ -1,5 +1,6 @@
 """The page's script draws what Python draws, from the same numbers."""
 
+import json
 import re
 from dataclasses import asdict
 
@@ -39,6 +40,15 @@ ALPHABET = [
 ]
 SCALES = ("layer-mean", "raw", "shared", "contrast")
 COLOURS = ("gap", "rank", "surprisal", "entropy", "kind", "difference")
+FAKE_MODEL = """async ([source, picture]) => {
+    const listeners = {};
+    window.values = { picture, theme: "light", chosen: 2 };
+    window.set = (name, value) => { values[name] = value; listeners[`change:${name}`]?.(); };
+    const on = (name, listener) => { listeners[name] = listener; };
+    const model = { get: name => values[name], set, save_changes() {}, on };
+    const module = await import(`data:text/javascript;charset=utf-8,${encodeURIComponent(source)}`);
+    module.default.render({ model, el: document.body });
+}"""
 
 
 def random_trace(seed):
@@ -96,3 +106,25 @@ def test_both_drawings_are_the_same_to_a_tenth_of_a_pixel(page):
             assert NUMBER.sub("#", ours) == NUMBER.sub("#", theirs), (seed, view, width)
             ours_at, theirs_at = (np.array(NUMBER.findall(one), dtype=float) for one in (ours, theirs))
             np.testing.assert_allclose(ours_at, theirs_at, rtol=0, atol=TOLERANCE, err_msg=f"{seed} {view} {width}")
+
+
+def test_the_explorers_module_follows_numbers_and_gives_the_selection_back(chromium):
+    live = pytest.importorskip("howfar.explorer.live")
+    pictures = [
+        json.dumps({"content": content_of(make_trace(text, [1.0] * len(text))).json(), "view": View().json()})
+        for text in ("abcdef", "Zebra")
+    ]
+    with chromium.new_context(offline=True) as context:
+        page = context.new_page()
+        page.evaluate(FAKE_MODEL, [live.module(), *pictures])
+        page.wait_for_selector(".howfar-live[data-revision]")
+        assert "'abcdef'" in page.locator(".howfar-live").get_attribute("aria-label")
+        page.focus(".howfar-live")
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate("values.chosen") == 3
+        assert page.evaluate("values.clicked[0]") == 3
+        page.evaluate("picture => set('picture', picture)", pictures[1])
+        assert "'Zebra'" in page.locator(".howfar-live").get_attribute("aria-label")
+        assert page.inner_text(".readout b") == "r"  # the selection stays
+        page.evaluate("set('picture', '')")
+        assert page.locator(".howfar-live").count() == 0

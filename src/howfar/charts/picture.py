@@ -44,8 +44,10 @@ class Picture:
         self.theme = theme
         self.description = description
         self.drawn_text = drawn_text
-        whole: Any = chart
-        self.chart = whole.properties(description=description).configure(**config(theme))
+        self.chart = self._configured(chart)
+
+    def _configured(self, chart: Any) -> Any:
+        return chart.properties(description=self.description).configure(**config(self.theme))
 
     def sign(self, source: str) -> None:
         """Say below the chart what it was drawn from."""

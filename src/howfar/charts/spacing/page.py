@@ -28,7 +28,7 @@ def page(picture: SpacingPicture) -> str:
     """Give the page of a picture."""
     title = escape(picture.content.title)
     head = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<title>{title}</title>'
-    body = "html { background: var(--background); } body { margin: 0; } main { max-width: 1400px; margin: 0 auto; }"
+    body = "body { margin: 0; background: var(--background); } main { max-width: 1400px; margin: 0 auto; }"
     start = HEAD.replace("<html ", '<html class="howfar" data-mounted ')  # for its colours
     return (
         f"{start}{head}\n<style>{body}</style>\n</head>\n<body>\n<main>"
