@@ -1,8 +1,10 @@
 """Is the loss the same? Models with learned positions against plain ones that were trained on the same data.
 
 Two models that share seed and data order make a pair. Within a pair, documents are resampled: that says how well the
-difference of these two models is known, not whether other seeds would give it. Across pairs, two one-sided tests say
-whether a difference beyond the margin is excluded; "no significant difference" is never taken for "no difference".
+difference of these two models is known, not whether other seeds would give it. Over pairs, intervals hold for other
+seeds and other documents. Two one-sided tests say whether a difference beyond the margin is excluded, and one whether
+it is shown: p-value and verdict are of the same test, and "no significant difference" is never taken for "no
+difference".
 """
 
 from __future__ import annotations
@@ -31,8 +33,9 @@ if TYPE_CHECKING:
     import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-MARGIN = 0.005
-"""Differences smaller than this, in nats per byte, count as none: half a percent of a loss of 1."""
+MARGIN = 0.0015
+"""Differences smaller than this, in nats per byte, count as none: half of the published effect, which is 0.0031. A
+margin as large as the effect in question would call the effect itself none."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,11 @@ def neutrality(
     Returns:
         One row per comparison, pair (null: over all pairs) and source (`all` first), in nats per byte: both losses,
         their difference as `value` (negative where the model is better) with 95% interval over `n` cases of a `unit`
-        (`documents` or `pairs`), and what the sample can say: `equivalent` within the `margin`, differences below
-        `excluded_below` and above `excluded_above` ruled out at 5%, `p_equivalence`, and all of that in words as
-        `statement`. `pairing` says whether the training records show the same seed and data order; `note` why there are
-        no numbers.
+        (`documents` or `pairs`), and what the sample can say:
+        `equivalent` within the `margin`, or `beyond_margin`, each a test at 5%; `p_equivalence`; differences below
+        `excluded_below` and above `excluded_above` ruled out; and all of that in words as `statement`. Over pairs,
+        `seed_share` is how much of a single pair's variance is its seed's. `pairing` says whether the training records
+        show the same seed and data order; `note` why there are no numbers.
 
     Raises:
         NotMeasurableError: The models cannot be paired, or there are too few documents.
@@ -113,8 +117,8 @@ def neutrality(
         rows += _compare(ours, theirs, pairings[name], {"against": name, "margin": margin}, seed)
     schema: dict[str, Any] = {"against": pl.String, "pair": pl.Int64, "source": pl.String}
     schema |= dict.fromkeys(("model", "baseline", "value", "low", "high", "margin"), pl.Float64)
-    schema |= {"equivalent": pl.Boolean}
-    schema |= dict.fromkeys(("p_equivalence", "excluded_below", "excluded_above"), pl.Float64)
+    schema |= {"equivalent": pl.Boolean, "beyond_margin": pl.Boolean}
+    schema |= dict.fromkeys(("p_equivalence", "excluded_below", "excluded_above", "seed_share"), pl.Float64)
     schema |= {"n": pl.Int64, "unit": pl.String, "num_bytes": pl.Int64}
     schema |= dict.fromkeys(("statement", "pairing", "note"), pl.String)
     return pl.DataFrame(rows, schema=schema)
@@ -178,45 +182,47 @@ def _compare(
     sources = ours[0].sources
     for source in ("all", *dict.fromkeys(sources.tolist())) if len(set(sources.tolist())) > 1 else ("all",):
         chosen = np.full(len(sources), True) if source == "all" else sources == source
-        differences = []
+        estimates = []
         for number, (mine, other) in enumerate(zip(ours, theirs, strict=True)):
             model, baseline = (side.nats[chosen].sum() / side.num_bytes[chosen].sum() for side in (mine, other))
             row = common | {"pair": number, "source": source, "model": float(model), "baseline": float(baseline)}
             row |= {"value": float(model - baseline), "pairing": pairings[number]}
-            rows.append(row | _within_pair(mine, other, chosen, common["margin"], seed))
-            differences.append(float(model - baseline))
-        rows.append(common | {"pair": None, "source": source} | _across_pairs(differences, common["margin"]))
+            try:
+                estimate = statistics.ratio(mine.nats[chosen] - other.nats[chosen], mine.num_bytes[chosen], seed=seed)
+            except NotMeasurableError as error:
+                rows.append(row | {"note": f"not measurable: {error}"})
+                continue
+            estimates.append(estimate)
+            rows.append(row | _within_pair(estimate, common["margin"], int(mine.num_bytes[chosen].sum())))
+        rows.append(common | {"pair": None, "source": source} | _over_pairs(estimates, common["margin"]))
     return rows
 
 
-def _within_pair(mine: Losses, other: Losses, chosen: NDArray[np.bool_], margin: float, seed: int) -> dict[str, Any]:
-    try:
-        estimate = statistics.ratio(mine.nats[chosen] - other.nats[chosen], mine.num_bytes[chosen], seed=seed)
-    except NotMeasurableError as error:
-        return {"note": f"not measurable: {error}"}
+def _within_pair(estimate: statistics.Estimate, margin: float, num_bytes: int) -> dict[str, Any]:
     tested = statistics.equivalence_of_estimate(estimate, margin)
-    interval = {
-        "low": float(estimate.low),
-        "high": float(estimate.high),
-        "num_bytes": int(mine.num_bytes[chosen].sum()),
-    }
+    interval = {"low": float(estimate.low), "high": float(estimate.high), "num_bytes": num_bytes}
     return interval | _verdict(tested, interval["low"], interval["high"], "documents")
 
 
-def _across_pairs(differences: Sequence[float], margin: float) -> dict[str, Any]:
+def _over_pairs(estimates: Sequence[statistics.Estimate], margin: float) -> dict[str, Any]:
+    if not estimates:
+        return {"note": "not measurable: no pair has documents enough"}
     try:
-        tested = statistics.equivalence_of_pairs(differences, margin)
-        wide = statistics.equivalence_of_pairs(differences, margin, alpha=(1 - statistics.LEVEL) / 2)
+        found = statistics.over_seeds(estimates)
     except NotMeasurableError as error:
         return {"note": f"not measurable: {error}"}
-    interval = {"value": tested.difference, "low": wide.low, "high": wide.high}
-    return interval | _verdict(tested, wide.low, wide.high, "pairs")
+    low, high = found.interval()
+    interval = {"value": found.value, "low": low, "high": high, "seed_share": found.seed_share}
+    return interval | _verdict(found.equivalence(margin), low, high, "pairs")
 
 
 def _verdict(tested: statistics.Equivalence, low: float, high: float, unit: str) -> dict[str, Any]:
     sign = "no difference shown" if low <= 0 <= high else f"{'lower' if high < 0 else 'higher'} loss"
+    if tested.is_beyond:
+        sign += " by more than the margin"
     return {
         "equivalent": tested.equivalent,
+        "beyond_margin": tested.is_beyond,
         "p_equivalence": tested.p_value,
         "excluded_below": tested.low,
         "excluded_above": tested.high,

@@ -10,7 +10,7 @@ import torch
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import NotMeasurableError
-from howfar.measures.neutrality import check_paired, neutrality
+from howfar.measures.neutrality import MARGIN, check_paired, neutrality
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.reading import trace
@@ -47,8 +47,9 @@ def test_known_non_equivalence_is_found() -> None:
     assert row["low"] > 0.005
     assert not row["equivalent"]
     assert row["statement"].startswith(
-        "higher loss; not shown equivalent within ±0.005: excludes differences below +0.01"
+        "higher loss by more than the margin; not shown equivalent within ±0.005: excludes differences below +0.01"
     )
+    assert row["beyond_margin"]
     assert (row["n"], row["unit"]) == (3, "pairs")
 
 
@@ -59,6 +60,15 @@ def test_known_equivalence_is_shown_and_its_bounds_said() -> None:
     assert row["p_equivalence"] < 0.05
     assert -0.005 < row["excluded_below"] < 0 < row["excluded_above"] < 0.005
     assert row["statement"].startswith("no difference shown; equivalent within ±0.005: excludes differences below -0.0")
+
+
+def test_the_margin_is_at_most_half_of_the_published_effect() -> None:
+    published = 0.0031
+    assert published / 2 >= MARGIN
+    models = [worse_by(published + change) for change in (0.0, 0.0001, 0.0002)]
+    row = over_pairs(neutrality(models, {"plain": [worse_by(0.0)] * 3}, TEXTS))
+    assert row["beyond_margin"]
+    assert not row["equivalent"]
 
 
 def test_no_difference_is_not_equivalence() -> None:

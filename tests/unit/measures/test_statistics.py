@@ -13,6 +13,7 @@ from howfar.measures.statistics import (
     holm,
     mean,
     nested_scores,
+    over_seeds,
     probe_scores,
     ratio,
     resampling,
@@ -84,6 +85,15 @@ class TestBootstrap:
         estimate = ratio(present * (2.0 + np.arange(30)), present)
         assert estimate.value == pytest.approx(2 + (carriers - 1) / 2)
         assert np.isnan([estimate.low, estimate.high]).all()
+
+    def test_what_few_documents_of_unequal_size_carry_has_none_either(self):
+        present = (np.arange(30) < 5) * (1.0 + np.arange(30))
+        estimate = ratio(present * RNG(0).normal(2, 1, size=30), present)
+        assert np.isnan([estimate.low, estimate.high, estimate.p_value()]).all()
+
+    def test_documents_that_hardly_differ_have_a_narrow_interval(self):
+        estimate = ratio(0.02 + 1e-9 * RNG(0).normal(size=12), np.ones(12))
+        assert 0 < estimate.high - estimate.low < 1e-8
 
     def test_what_enough_documents_carry_has_an_interval(self):
         present = np.arange(30) < 10
@@ -400,6 +410,63 @@ class TestEquivalence:
         result = equivalence_of_estimate(ratio(differences, np.ones(400)), margin=0.2)
         assert result.equivalent is equivalent
         assert (result.p_value < 0.05) is equivalent
+
+
+class TestOverSeeds:
+    def models(self, seed: int, num_seeds: int = 4, seed_sd: float = 0.3, num: int = 40):
+        rng = RNG(seed)
+        common = rng.normal(size=num)
+        return [
+            mean(common + rng.normal(0, seed_sd) + rng.normal(0, 0.3, size=num), np.arange(num), num_resamples=20)
+            for _ in range(num_seeds)
+        ]
+
+    def test_covers_the_truth_about_as_often_as_it_says(self):
+        # One model's documents, or the seeds alone, would cover far too rarely.
+        covered = documents_alone = seeds_alone = 0
+        for seed in range(300):
+            models = self.models(seed)
+            low, high = over_seeds(models).interval()
+            covered += low <= 0 <= high
+            values = np.array([float(model.value) for model in models])
+            reach = stats.t.ppf(0.975, 3) * values.std(ddof=1) / 2
+            seeds_alone += abs(values.mean()) <= reach
+            documents_alone += abs(values[0]) <= 2 * float(models[0].error)
+        assert 0.92 <= covered / 300 <= 0.985
+        assert seeds_alone / 300 < 0.92
+        assert documents_alone / 300 < 0.88
+
+    def test_says_how_much_is_the_seeds(self):
+        shares = [np.mean([over_seeds(self.models(s, seed_sd=sd)).seed_share for s in range(20)]) for sd in (0, 0.3, 3)]
+        assert shares[0] < 0.15 < shares[1] < 0.85 < shares[2]
+
+    def test_interval_p_value_and_equivalence_follow_one_rule(self):
+        found = over_seeds(self.models(0))
+        for level in (0.5, 0.9, 0.99):
+            low, _ = found.interval(level)
+            assert found.p_value(low) == pytest.approx(1 - level)
+        low, high = found.interval(0.9)
+        reach = max(abs(low), abs(high))
+        assert found.equivalence(reach * 1.01).equivalent
+        assert not found.equivalence(reach * 0.99).equivalent
+
+    def test_refuses_one_model(self):
+        with pytest.raises(NotMeasurableError, match="give at least 2 pairs that differ"):
+            over_seeds(self.models(0)[:1])
+
+
+class TestOneRule:
+    @pytest.mark.parametrize("seed", range(3))
+    def test_an_interval_excludes_what_its_p_value_rejects(self, seed):
+        estimate = ratio(RNG(seed).exponential(size=30), np.ones(30))
+        for null in np.linspace(0.4, 1.8, 57):
+            assert (estimate.p_value(null) < 0.05) == (not estimate.low <= null <= estimate.high)
+
+    def test_equivalence_too(self):
+        difference = ratio(RNG(0).normal(0.2, 1, size=100), np.ones(100))
+        for margin in np.linspace(0.01, 0.8, 40):
+            tested = equivalence_of_estimate(difference, margin)
+            assert tested.equivalent == (tested.p_value < 0.05) == (-margin < tested.low and tested.high < margin)
 
 
 class TestCorrelation:

@@ -30,6 +30,7 @@ from howfar.measures.statistics.inference import (
     wilcoxon,
 )
 from howfar.measures.statistics.resampling import bootstrap, mean, ratio
+from howfar.measures.statistics.seeds import OverSeeds, over_seeds
 
 __all__ = [
     "LEVEL",
@@ -39,6 +40,7 @@ __all__ = [
     "CrossFitted",
     "Equivalence",
     "Estimate",
+    "OverSeeds",
     "PairedTest",
     "ProbeKind",
     "Simultaneous",
@@ -51,6 +53,7 @@ __all__ = [
     "holm",
     "mean",
     "nested_scores",
+    "over_seeds",
     "probe_scores",
     "rank_correlation",
     "ratio",

@@ -15,7 +15,8 @@ Array = NDArray[np.float64]
 LEVEL = 0.95
 MIN_DOCUMENTS = 10
 """With fewer documents intervals cover the truth too rarely (`benchmarks/coverage.py`)."""
-_NO_DEVIATION = 1e-12  # of the statistic's size: what rounding may make of two equal values
+_NO_DEVIATION = 1e-12  # of the statistic's size: what resampling may make of two equal values
+_ROUNDING = 1e-14  # likewise, what leaving out a document may that has no part in it
 
 
 @dataclass(frozen=True)
@@ -123,9 +124,9 @@ class Estimate:
     @cached_property
     def _is_carried(self) -> NDArray[np.bool_]:
         """Whether enough documents have a part in the statistic, or none has because it is a constant; `[...]`."""
-        influence = self._influence()
-        num_carriers = (np.abs(influence) > _NO_DEVIATION).sum(axis=-1)
-        return ~np.isnan(influence).any(axis=-1) & ((num_carriers >= MIN_DOCUMENTS) | (num_carriers == 0))
+        change = np.abs(self.left_out - self.value[..., None])
+        num_carriers = (change > _ROUNDING * (1 + np.abs(self.value[..., None]))).sum(axis=-1)
+        return ~np.isnan(change).any(axis=-1) & ((num_carriers >= MIN_DOCUMENTS) | (num_carriers == 0))
 
     def _influence(self) -> Array:
         """How much each document adds to the statistic, `[..., document]`; their mean is 0."""

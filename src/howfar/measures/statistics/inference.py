@@ -98,6 +98,11 @@ class Equivalence:
     num_units: int
 
     @property
+    def is_beyond(self) -> bool:
+        """Whether the difference is shown to exceed the margin, on either side: tested at the same level."""
+        return self.low > self.margin or self.high < -self.margin
+
+    @property
     def smallest_margin(self) -> float:
         """The margin from which on this sample shows equivalence."""
         return max(abs(self.low), abs(self.high))
