@@ -199,6 +199,15 @@ class TestStrata:
         scores = 3.0 * identity + labels + rng.normal(size=4000)
         assert roc_auc(scores, labels, documents, strata=[identity]).low > 0.7
 
+    def test_documents_without_anything_to_compare_do_not_count(self):
+        # Only the first three documents' items share a stratum with items of the other class.
+        documents, labels = np.repeat(np.arange(20), 4), np.tile([True, False], 40)
+        strata = np.where(documents < 3, 0, 1 + np.arange(80))
+        estimate = roc_auc(RNG(0).normal(size=80), labels, documents, strata=[strata])
+        assert estimate.num_carriers == 3
+        assert np.isnan([estimate.low, estimate.high]).all()
+        assert roc_auc(RNG(0).normal(size=80), labels, documents).num_carriers == 20
+
     def test_strata_of_one_class_leave_nothing_to_compare(self):
         labels = np.arange(40) % 2 == 0
         with pytest.raises(NotMeasurableError, match="no stratum has items of both classes"):

@@ -56,7 +56,8 @@ def roc_auc(
     with np.errstate(invalid="ignore", divide="ignore"):
         left_out = np.stack([ranking.in_order_without(num_documents) for ranking in rankings]) / every
     left_out = left_out.reshape(*shape, num_documents)
-    return bootstrap(statistic, num_documents, left_out=left_out, limits=(0.0, 1.0), **options)
+    options |= {"left_out": left_out, "limits": (0.0, 1.0), "num_carriers": counts.num_documents}
+    return bootstrap(statistic, num_documents, **options)
 
 
 def check_labels(labels: ArrayLike) -> NDArray[np.bool_]:
@@ -121,6 +122,15 @@ class _Comparisons:
     def num_all(self) -> int:
         """Pairs, in order or not."""
         return int((self.end - self.begin).sum())
+
+    @property
+    def num_documents(self) -> int:
+        """Documents with an item that another one is compared with."""
+        is_compared = np.zeros(len(self.negatives) + 1, dtype=np.int64)
+        np.add.at(is_compared, self.begin, 1)
+        np.add.at(is_compared, self.end, -1)
+        negatives = self.negatives[np.cumsum(is_compared)[:-1] > 0]
+        return len(np.union1d(self.positives[self.end > self.begin], negatives))
 
     def num_in_order(self, weights: Array) -> Array:
         """Pairs in order, with weights `[resample, document]`: `[resample]`."""

@@ -15,8 +15,7 @@ Array = NDArray[np.float64]
 LEVEL = 0.95
 MIN_DOCUMENTS = 10
 """With fewer documents intervals cover the truth too rarely (`benchmarks/coverage.py`)."""
-_NO_DEVIATION = 1e-12  # of the statistic's size: what resampling may make of two equal values
-_ROUNDING = 1e-14  # likewise, what leaving out a document may that has no part in it
+_NO_DEVIATION = 1e-12  # of the statistic's size: what rounding may make of two equal values
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,8 @@ class Estimate:
         replicates: `[..., resample]`; NaN where a resample has no value (it drew no document with the class asked for).
         left_out: `[..., document]`, the statistic without each document; NaN where it then has no value.
         draws: `[resample, document]`, how often each resample drew each document.
+        num_carriers: `[...]`, how many documents have a part in the statistic; with fewer than `MIN_DOCUMENTS` it has a
+            value and no interval.
         level: Coverage of `low` to `high`.
         limits: Where the statistic cannot go beyond two values, those: it is then studentised on the scale
             `arctanh`, which is the log odds of an AUC and Fisher's z of a correlation.
@@ -45,6 +46,7 @@ class Estimate:
     replicates: Array
     left_out: Array
     draws: Array
+    num_carriers: NDArray[np.int64]
     level: float = LEVEL
     limits: tuple[float, float] | None = None
 
@@ -81,7 +83,13 @@ class Estimate:
     def __getitem__(self, index: Any) -> Estimate:
         index = index if isinstance(index, tuple) else (index,)
         last = (*index, ..., slice(None))
-        return replace(self, value=self.value[index], replicates=self.replicates[last], left_out=self.left_out[last])
+        return replace(
+            self,
+            value=self.value[index],
+            replicates=self.replicates[last],
+            left_out=self.left_out[last],
+            num_carriers=self.num_carriers[index],
+        )
 
     def __sub__(self, other: Estimate) -> Estimate:
         """The paired difference of two statistics of the same documents; broadcasts."""
@@ -119,14 +127,13 @@ class Estimate:
                 np.asarray(operation(getattr(self, name), getattr(other, name)))
                 for name in ("value", "replicates", "left_out")
             )
-        return Estimate(value, replicates, left_out, self.draws, self.level)
+        num_carriers = np.minimum(self.num_carriers, other.num_carriers)
+        return Estimate(value, replicates, left_out, self.draws, num_carriers, self.level)
 
-    @cached_property
+    @property
     def _is_carried(self) -> NDArray[np.bool_]:
-        """Whether enough documents have a part in the statistic, or none has because it is a constant; `[...]`."""
-        change = np.abs(self.left_out - self.value[..., None])
-        num_carriers = (change > _ROUNDING * (1 + np.abs(self.value[..., None]))).sum(axis=-1)
-        return ~np.isnan(change).any(axis=-1) & ((num_carriers >= MIN_DOCUMENTS) | (num_carriers == 0))
+        """Whether enough documents have a part in the statistic for an interval, `[...]`."""
+        return ~np.isnan(self.error) & (self.num_carriers >= MIN_DOCUMENTS)
 
     def _influence(self) -> Array:
         """How much each document adds to the statistic, `[..., document]`; their mean is 0."""
@@ -167,7 +174,8 @@ class Estimate:
             centre, scaled = self._scaled(self.value), reach * self._slope()
             low, high = self._unscaled(centre - scaled), self._unscaled(centre + scaled)
         known = np.isfinite(reach) & self._is_carried
-        low, high = (np.where(reach == 0, self.value, np.where(known, end, np.nan)) for end in (low, high))
+        fixed = (reach == 0) & self._is_carried
+        low, high = (np.where(fixed, self.value, np.where(known, end, np.nan)) for end in (low, high))
         return low, high
 
     def _scaled(self, values: Array) -> Array:

@@ -25,6 +25,7 @@ def bootstrap(
     *,
     left_out: Array | None = None,
     limits: tuple[float, float] | None = None,
+    num_carriers: ArrayLike | None = None,
     num_resamples: int = NUM_RESAMPLES,
     level: float = LEVEL,
     seed: int = 0,
@@ -37,6 +38,7 @@ def bootstrap(
         num_documents: How many documents the weights stand for.
         left_out: `[..., document]`, the statistic without each document, where that is known; else it is computed.
         limits: The smallest and the largest value that the statistic can have, if it has such.
+        num_carriers: `[...]`, how many documents have a part in the statistic; all where None.
         num_resamples: Draws of `num_documents` documents with replacement.
         level: Coverage of the interval.
         seed: Statistics with the same seed and number of documents share their resamples.
@@ -60,7 +62,8 @@ def bootstrap(
         left_out = in_batches(lambda begin, end: 1.0 - np.eye(end - begin, num_documents, begin), num_documents)
     value = np.asarray(statistic(np.ones((1, num_documents))))[..., 0]
     replicates = in_batches(lambda begin, end: draws[begin:end], num_resamples)
-    return Estimate(value, replicates, np.asarray(left_out), draws, level, limits)
+    carriers = np.broadcast_to(num_documents if num_carriers is None else np.asarray(num_carriers), value.shape)
+    return Estimate(value, replicates, np.asarray(left_out), draws, carriers, level, limits)
 
 
 def ratio(numerators: ArrayLike, denominators: ArrayLike, **options: Any) -> Estimate:
@@ -80,7 +83,8 @@ def ratio(numerators: ArrayLike, denominators: ArrayLike, **options: Any) -> Est
     with np.errstate(invalid="ignore", divide="ignore"):
         without = [side.sum(axis=-1, keepdims=True) - side for side in (top, bottom)]
         left_out = without[0] / np.where(without[1] > 0, without[1], np.nan)
-    return bootstrap(statistic, top.shape[-1], left_out=left_out, cost=int(top[..., 0].size), **options)
+    options |= {"left_out": left_out, "num_carriers": (bottom > 0).sum(axis=-1), "cost": int(top[..., 0].size)}
+    return bootstrap(statistic, top.shape[-1], **options)
 
 
 def mean(values: ArrayLike, documents: ArrayLike, **options: Any) -> Estimate:
