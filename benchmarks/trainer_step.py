@@ -26,7 +26,6 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback
 
-from howfar.commands.train import parse_settings
 from howfar.corpus.corpus import Corpus
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.text.tokenizer import byte_tokenizer
@@ -83,11 +82,11 @@ class Unevaluated(IncrementTrainer):
 
 def run(variant: str, options: argparse.Namespace) -> Stopwatch:
     watch = Stopwatch(options.skip, options.skip + options.steps)
-    wanted = parse_settings(options.settings)
     whole = options.skip + options.steps + LAST_STEPS
     quiet = {"max_steps": whole, "logging_steps": whole, "save_strategy": "no", "eval_strategy": "no"}
-    overrides = {**wanted, "corpus": options.corpus, "trainer": {**wanted.get("trainer", {}), **quiet}}
-    recipe = Recipe.load(f"bilingual-{'rope' if variant == 'stock' else variant}", overrides=overrides)
+    settings = [*options.settings, *(f"trainer.{name}={value}" for name, value in quiet.items())]
+    name = f"published-{'rope' if variant == 'stock' else variant}"
+    recipe = Recipe.load(name, overrides={"corpus": options.corpus}, settings=settings)
     corpus = Corpus.open(recipe.corpus)
     torch.compiler.reset()
     torch.manual_seed(0)

@@ -81,5 +81,9 @@ class OutputError(HowFarError, RuntimeError):
     """A file could not be written; what stood there before is untouched."""
 
 
+class InUseError(OutputError):
+    """Another process is writing the same folder."""
+
+
 class BusyError(HowFarError, RuntimeError):
     """More people ask a shared model than it can answer soon."""

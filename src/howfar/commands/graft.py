@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from howfar.commands.train import parse_settings
 from howfar.errors import ConfigError
 
 
@@ -92,13 +91,12 @@ def graft(
         "context": context,
         "baseline": baseline or None,
     }
-    overrides = parse_settings(settings or [])
-    overrides |= {name: value for name, value in options.items() if value is not None}
+    overrides: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if scope:
-        overrides.setdefault("increments", {})["scope"] = scope.value
+        overrides["increments"] = {"scope": scope.value}
     if steps:
-        overrides.setdefault("trainer", {})["max_steps"] = steps
-    chosen = GraftRecipe.load(recipe or f"graft-{kind}", overrides=overrides)
+        overrides["trainer"] = {"max_steps": steps}
+    chosen = GraftRecipe.load(recipe or f"graft-{kind}", overrides=overrides, settings=settings or ())
     output = output or Path("runs", chosen.name)
     if text:
         chosen = dataclasses.replace(chosen, corpus=str(output / "corpus"))

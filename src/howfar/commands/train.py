@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-
-from howfar.errors import ConfigError
 
 
 def train(
@@ -19,7 +16,7 @@ def train(
     corpus: Annotated[Path | None, typer.Option(help="Folder of the corpus, in place of the recipe's.")] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Replace a value, as in --set trainer.max_steps=100."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Replace a value, as in --set max_steps=100."),
     ] = None,
 ) -> None:
     """Train a model from scratch, or carry on where a run was interrupted.
@@ -29,10 +26,8 @@ def train(
     from howfar.training.recipe import Recipe
     from howfar.training.run import train
 
-    overrides = parse_settings(settings or [])
-    if corpus is not None:
-        overrides["corpus"] = str(corpus)
-    chosen = Recipe.load(recipe, overrides=overrides)
+    overrides = {} if corpus is None else {"corpus": str(corpus)}
+    chosen = Recipe.load(recipe, overrides=overrides, settings=settings or ())
     output = output or Path("runs", chosen.name)
     train(chosen, output)
     typer.echo(f'The model is in {output}; look at it with: howfar show --model {output} "Some text."')
@@ -45,26 +40,3 @@ def recipes() -> None:
     for name in [*bundled_recipes(), *bundled_recipes(grafts=True)]:
         first, *_ = (RECIPES / f"{name}.toml").read_text(encoding="utf-8").splitlines()
         typer.echo(f"{name:30}{first.lstrip('# ')}")
-
-
-def parse_settings(settings: list[str]) -> dict[str, Any]:
-    """Read `table.key=value` settings into nested values; what is not a TOML value is a string.
-
-    Raises:
-        ConfigError: A setting has no `=`, or its key is nested deeper than a recipe is.
-    """
-    values: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        table, _, name = key.rpartition(".")
-        if not (equals and name) or "." in table:
-            raise ConfigError(f"--set {setting!r} is not KEY=VALUE; give, say, --set trainer.max_steps=100")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text
-        if table:
-            values.setdefault(table, {})[name] = value
-        else:
-            values[name] = value
-    return values

@@ -21,6 +21,7 @@ from howfar.corpus.selection import BuildOptions, Selection
 from howfar.corpus.sources import LocalFiles, Source, check_sources
 from howfar.errors import CorpusError, HowFarError, OutputError, SourceInterruptedError
 from howfar.files import refused_by_name
+from howfar.locks import one_at_a_time
 from howfar.progress import progress_bars
 
 if TYPE_CHECKING:
@@ -56,12 +57,22 @@ def build_corpus(
         ConfigError: An option or the tokenizer will not do.
         CorpusError: A source cannot be read, none has any text, or an unfinished build with other arguments is in the
             way.
+        InUseError: Another process builds the same corpus.
         OutputError: `out` exists already or cannot be written.
         MissingExtraError: A package that a source needs is not installed.
     """
     out, options = Path(out), options or BuildOptions()
     check_sources(sources)
     encoder = DocumentEncoder(tokenizer)
+    with refused_by_name(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    with one_at_a_time(out.parent / f".{out.name}.lock", guards=out):
+        return _build(out, sources, options, encoder, progress)
+
+
+def _build(
+    out: Path, sources: Sequence[Source], options: BuildOptions, encoder: DocumentEncoder, progress: bool
+) -> Corpus:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"{out} exists already; name another folder, or remove this one first")
     description = {

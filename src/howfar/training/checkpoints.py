@@ -3,49 +3,25 @@
 from __future__ import annotations
 
 import json
-import platform
 import re
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from howfar.corpus.corpus import Corpus
 from howfar.errors import CheckpointError, OutputError
 from howfar.files import write_file
+from howfar.models.manifest import describe_files
+from howfar.training.integrity import check_files
 from howfar.training.recipe import BaseRecipe
 
 RECORD = "training.json"
 """Written last into each checkpoint, so that its presence says that all else is there."""
 
-PACKAGES = ("howfar", "torch", "transformers", "accelerate", "numpy", "safetensors", "tokenizers", "peft")
+LOCK = ".lock"
+"""In a run's folder while a process works there."""
 
-
-def training_record(recipe: BaseRecipe, corpus: Corpus, *, windows_per_step: int) -> dict[str, Any]:
-    """All that is needed to say later how a model came about, and to go on with its training.
-
-    Args:
-        recipe: What was asked for.
-        corpus: What it is trained on.
-        windows_per_step: Over all devices and accumulated gradients.
-    """
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    corpus_facts = {
-        "hash": corpus.hash,
-        "tokenizer": corpus.tokenizer_name,
-        "sources": list(corpus.manifest["sources"]),
-    }
-    return {
-        "recipe": recipe.to_dict(),
-        "corpus": corpus_facts,
-        "windows_per_step": windows_per_step,
-        "versions": versions,
-    }
+NEEDED = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
+"""What a checkpoint must hold beside weights, whatever wrote it."""
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
@@ -70,6 +46,39 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
+def mark_as_whole(checkpoint: Path, record: Mapping[str, Any]) -> None:
+    """Write the record into a checkpoint, with the sizes and hashes of all that lies there already.
+
+    Args:
+        checkpoint: Its files are all written.
+        record: The run's, with `step`.
+    """
+    write_record(checkpoint, {**record, "files": describe_files(checkpoint)})
+
+
+def check_checkpoint(checkpoint: Path) -> None:
+    """Refuse a checkpoint whose files are not those that training wrote, before any of them is used.
+
+    Raises:
+        CheckpointError: A file is missing or altered, or the step is not the one that the folder's name says.
+    """
+    advice = f"remove {checkpoint} to go on from the checkpoint before, or choose another output folder"
+    record = read_record(checkpoint)
+    # Checkpoints of earlier versions have no list: there, at least nothing may be missing.
+    check_files(checkpoint, record.get("files", {}), advice=advice)
+    for name in NEEDED:
+        if not (checkpoint / name).is_file():
+            raise CheckpointError(f"{checkpoint / name} is missing; {advice}")
+    named = int(checkpoint.name.rpartition("-")[2])
+    try:
+        reached = json.loads((checkpoint / NEEDED[0]).read_text(encoding="utf-8"))["global_step"]
+    except (OSError, ValueError, KeyError, TypeError):
+        reached = "no readable step"
+    for file, step in ((NEEDED[0], reached), (RECORD, record.get("step"))):
+        if step != named:
+            raise CheckpointError(f"{checkpoint / file} says {step}, its folder step {named}; {advice}")
+
+
 def last_complete_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint of a run that was written to its end."""
     numbered = []
@@ -90,7 +99,9 @@ def check_folder(folder: Path) -> None:
         if not folder.exists():
             return
         is_run = (folder / RECORD).exists() or any(folder.glob("checkpoint-*"))
-        is_free = folder.is_dir() and (is_run or not any(entry.is_file() for entry in folder.iterdir()))
+        is_free = folder.is_dir() and (
+            is_run or not any(entry.is_file() and entry.name != LOCK for entry in folder.iterdir())
+        )
     except OSError as error:
         raise OutputError(f"{folder} cannot be looked into ({error.strerror}); choose another output folder") from None
     if not is_free:
@@ -104,7 +115,7 @@ def check_same_run(folder: Path, recipe: BaseRecipe, now: Mapping[str, Any]) -> 
     Args:
         folder: A checkpoint or a finished run.
         recipe: The recipe to go on with.
-        now: Its `training_record`.
+        now: Its record.
 
     Raises:
         CheckpointError: The folder belongs to another run.
@@ -114,6 +125,8 @@ def check_same_run(folder: Path, recipe: BaseRecipe, now: Mapping[str, Any]) -> 
     changed = [name for name in recipe.LASTING if before["recipe"].get(name) != now["recipe"][name]]
     if before["corpus"].get("hash") != now["corpus"]["hash"]:
         changed.append("corpus")
+    if before.get("start_from") != now.get("start_from"):
+        changed.append("start_from")
     if changed:
         raise CheckpointError(
             f"{run} holds a run with another {' and '.join(changed)}; choose another output folder, or the recipe and "

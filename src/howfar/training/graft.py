@@ -20,7 +20,7 @@ from howfar.corpus.encoding import DocumentEncoder
 from howfar.corpus.selection import BuildOptions
 from howfar.corpus.sources import parse_source
 from howfar.corpus.windows import Windows
-from howfar.errors import ConfigError, CorpusError, HowFarError, OutputError
+from howfar.errors import ConfigError, CorpusError, HowFarError, InUseError, OutputError
 from howfar.models.configuration import HowFarConfig
 from howfar.models.folders import find_model, read_config
 from howfar.models.graft_card import write_card
@@ -34,7 +34,7 @@ from howfar.training.evaluation import document_losses
 from howfar.training.graft_recipe import GraftRecipe
 from howfar.training.graft_trainer import GraftTrainer
 from howfar.training.identity import Reading, check_identical
-from howfar.training.run import fit, training_arguments
+from howfar.training.run import fit, folder_of_run, training_arguments
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -68,22 +68,23 @@ def graft(
         IdentityError: The model with fresh increments differs from its base.
         MissingExtraError: PEFT or the reader of GGUF files is needed and not installed.
         ModelNotFoundError: There is no such base model.
+        InUseError: Another process writes the same run or builds its corpus.
         OutputError: The folder cannot be written, holds something else, or is the base model's own.
         UnsupportedModelError: The base model has no rotary positions.
     """
     output = Path(output)
-    with _corpus(recipe, text, output) as corpus:
+    with folder_of_run(output), _corpus(recipe, text, output) as corpus:
         losses: dict[str, Any] = {}
         if recipe.baseline and recipe.train != "increments":  # else the baseline is the base itself
             plain = dataclasses.replace(recipe, name=f"{recipe.name}-baseline", increments=None, baseline=False)
             losses["baseline"] = _run(plain, corpus, output / "baseline", progress)[1]["graft"]
         model, own = _run(recipe, corpus, output, progress)
-    losses = {"base": own["base"], **losses, "graft": own["graft"]}
-    if torch.distributed.is_initialized() and torch.distributed.get_rank():
-        return model
-    training = {**read_record(output), "losses": {name: loss for name, loss in losses.items() if loss}}
-    write_record(output, training)
-    write_card(output, read_description(output), training)
+        losses = {"base": own["base"], **losses, "graft": own["graft"]}
+        if torch.distributed.is_initialized() and torch.distributed.get_rank():
+            return model
+        training = {**read_record(output), "losses": {name: loss for name, loss in losses.items() if loss}}
+        write_record(output, training)
+        write_card(output, read_description(output), training)
     return model
 
 
@@ -113,6 +114,8 @@ def _corpus(recipe: GraftRecipe, text: Sequence[str], output: Path) -> Iterator[
         corpus = None if text else Corpus.open(folder)  # before a model is fetched
         _check_places(recipe, output)
         yield corpus or corpus_from_text(text, recipe.base, folder, revision=recipe.revision)
+    except InUseError:  # by whoever builds the corpus
+        raise
     except HowFarError:
         if text and folder in missing and not any(output.rglob("checkpoint-*")):
             shutil.rmtree(folder, ignore_errors=True)

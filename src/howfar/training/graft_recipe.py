@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
 
 from howfar.errors import ConfigError
 from howfar.positions import IncrementConfig
-from howfar.training.recipe import BaseRecipe
+from howfar.training.recipe import GRAFT, BaseRecipe
 
 Trained = Literal["increments", "lora", "full"]
 
@@ -19,6 +20,7 @@ class GraftRecipe(BaseRecipe):
     """How to give a pretrained model learned positions.
 
     Args:
+        kind: `"graft"`.
         name: Names the run and the folder that it is written to.
         corpus: Folder of a corpus built with the model's tokenizer (`howfar corpus build --tokenizer`).
         seed: Decides the networks' and the adapter's initial weights and, with the step, which windows are seen.
@@ -43,6 +45,7 @@ class GraftRecipe(BaseRecipe):
         "seed", "base", "revision", "dtype", "train", "context", "increments", "lora", "increment_learning_rate",
     )  # fmt: skip
 
+    kind: str = GRAFT
     increment_learning_rate: float | None = 3e-3
     base: str
     revision: str | None = None
@@ -77,6 +80,11 @@ class GraftRecipe(BaseRecipe):
                 f"recipe: increments start as {self.increment_config.start!r}; a graft must start as the base model: "
                 "remove start, or set it to 'identity'"
             )
+
+    @classmethod
+    def options(cls) -> dict[str, Sequence[str] | None]:
+        """The keys of the file, and of a table that takes only some names these too."""
+        return {**super().options(), "increments": [f.name for f in fields(IncrementConfig)]}
 
     @property
     def increment_config(self) -> IncrementConfig | None:

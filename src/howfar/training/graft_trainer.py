@@ -11,21 +11,25 @@ from torch import Tensor, nn
 
 from howfar.corpus.windows import Windows
 from howfar.models.grafts import load_weights, remember_training_counts, save_graft
+from howfar.training.graft_recipe import GraftRecipe
+from howfar.training.runs import Run
 from howfar.training.trainer import IncrementTrainer
 
 
 class GraftTrainer(IncrementTrainer):
-    """As `IncrementTrainer`; its recipe, in `facts`, is a `GraftRecipe`."""
+    """As `IncrementTrainer`, for the run of a `GraftRecipe`."""
+
+    run: Run[GraftRecipe]
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Write a graft where Transformers would write a whole model."""
         if not self.args.should_save:
             return
         folder = Path(output_dir or self.args.output_dir)
-        num_windows = self.state.global_step * self.facts["windows_per_step"]
+        num_windows = self.state.global_step * self.run.windows_per_step
         counts = count_tokens(self.train_dataset.windows, num_windows, self.model.config.vocab_size)
         remember_training_counts(self.model, counts)
-        save_graft(self.model, folder, whole=self.facts["recipe"]["train"] == "full")
+        save_graft(self.model, folder, whole=self.run.recipe.train == "full")
         self.processing_class.save_pretrained(folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:

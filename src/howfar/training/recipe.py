@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -14,8 +13,13 @@ from typing import Any, ClassVar, Self, get_args, get_type_hints
 from howfar.errors import ConfigError
 from howfar.positions import IncrementConfig
 from howfar.text.tokenizer import VOCABULARY_SIZE
+from howfar.training.settings import apply_settings, check_keys
 
 RECIPES = resources.files("howfar.training") / "recipes"
+
+SCRATCH, GRAFT = "scratch", "graft"
+KINDS = {SCRATCH: "train", GRAFT: "graft"}
+"""What recipes are for, and the commands that take them."""
 
 NOT_THE_TRAINERS = (
     # The data and the folder are settled elsewhere ...
@@ -42,6 +46,7 @@ class BaseRecipe:
     """What any training run needs to be told: on what, and how.
 
     Args:
+        kind: What the recipe is for: `"scratch"` or `"graft"`.
         name: Names the run and the folder that it is written to.
         corpus: Folder of a corpus made by `howfar corpus build`.
         seed: Decides the initial weights and, with the step, which windows of the corpus are seen.
@@ -56,6 +61,7 @@ class BaseRecipe:
     LASTING: ClassVar[tuple[str, ...]] = ("seed",)
     """What a run cannot change when it is carried on."""
 
+    kind: str = SCRATCH
     name: str
     corpus: str
     seed: int = 0
@@ -76,7 +82,7 @@ class BaseRecipe:
     def _check_trainer(self) -> None:
         from transformers import TrainingArguments
 
-        check_keys("[trainer]", self.trainer, [f.name for f in dataclasses.fields(TrainingArguments)])
+        check_keys("[trainer]", self.trainer, self.options()["trainer"] or ())
         hints = get_type_hints(TrainingArguments)
         for name, value in self.trainer.items():
             if name in NOT_THE_TRAINERS:
@@ -110,14 +116,25 @@ class BaseRecipe:
             raise ConfigError(f"recipe: {name} is {value!r}; it must be {needed}")
 
     @classmethod
+    def options(cls) -> dict[str, Sequence[str] | None]:
+        """The keys of the file, and of a table that takes only some names these too."""
+        from transformers import TrainingArguments
+
+        tables = {"trainer": [f.name for f in dataclasses.fields(TrainingArguments)]}
+        return {f.name: tables.get(f.name) for f in dataclasses.fields(cls)}
+
+    @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Make a recipe from the values of its TOML file.
 
         Raises:
             ConfigError: A key is unknown, missing or impossible.
         """
-        check_keys("the file", values, [f.name for f in dataclasses.fields(cls)])
         fields = dataclasses.fields(cls)
+        if (kind := values.get("kind", cls.kind)) != cls.kind:
+            commands = " or ".join(f"{kind!r} (howfar {command})" for kind, command in KINDS.items())
+            raise ConfigError(f"recipe: kind is {kind!r}, here it must be {cls.kind!r}; kinds are {commands}")
+        check_keys("the file", values, [f.name for f in dataclasses.fields(cls)])
         needed = [f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING]
         for name in needed:
             if name not in values:
@@ -125,12 +142,19 @@ class BaseRecipe:
         return cls(**values)
 
     @classmethod
-    def load(cls, name_or_path: str | Path, *, overrides: Mapping[str, Any] | None = None) -> Self:
+    def load(
+        cls,
+        name_or_path: str | Path,
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        settings: Iterable[str] = (),
+    ) -> Self:
         """Read a recipe: a TOML file, or the name of one that comes with the package.
 
         Args:
             name_or_path: `recipe.toml` or a name from `bundled_recipes()`.
             overrides: Top-level values to replace; tables are merged.
+            settings: After these, as for `apply_settings`: `max_steps=100`, `trainer.lr_scheduler_kwargs.x=1`.
 
         Raises:
             ConfigError: There is no such recipe, it is not TOML, or it asks for something impossible.
@@ -138,6 +162,7 @@ class BaseRecipe:
         values = _read(name_or_path)
         for key, value in (overrides or {}).items():
             values[key] = {**values.get(key, {}), **value} if isinstance(value, Mapping) else value
+        apply_settings(values, settings, cls.options())
         return cls.from_dict(values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -150,6 +175,7 @@ class Recipe(BaseRecipe):
     """How to train a model from scratch.
 
     Args:
+        kind: What the recipe is for: `"scratch"` or `"graft"`.
         name: Names the run and the folder that it is written to.
         corpus: Folder of a corpus made by `howfar corpus build`.
         seed: Decides the initial weights and, with the step, which windows of the corpus are seen.
@@ -169,16 +195,23 @@ class Recipe(BaseRecipe):
     increments: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        from howfar.models.configuration import HowFarConfig
-
         super().__post_init__()
         self.check_kind("model", dict)
         if self.increments is not None:
             self.check_kind("increments", dict)
-        check_keys("[model]", self.model, [*(f.name for f in dataclasses.fields(HowFarConfig)), "attn_implementation"])
         if "increments" in self.model:
             raise ConfigError("recipe: [model] has `increments`; give them a table of their own, [increments]")
+        check_keys("[model]", self.model, self.options()["model"] or ())
         self.model_config()
+
+    @classmethod
+    def options(cls) -> dict[str, Sequence[str] | None]:
+        """The keys of the file, and of a table that takes only some names these too."""
+        from howfar.models.configuration import HowFarConfig
+
+        sizes = [f.name for f in dataclasses.fields(HowFarConfig) if f.name != "increments"]
+        increments = [f.name for f in dataclasses.fields(IncrementConfig)]
+        return {**super().options(), "model": [*sizes, "attn_implementation"], "increments": increments}
 
     @property
     def increment_config(self) -> IncrementConfig | None:
@@ -218,23 +251,14 @@ class Recipe(BaseRecipe):
         return config
 
 
-def check_keys(where: str, got: Iterable[str], known: list[str]) -> None:
-    """Refuse an unknown key and name the nearest known one.
-
-    Raises:
-        ConfigError: A key is not among the known ones.
-    """
-    for key in got:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known)[:12])} and others"
-            raise ConfigError(f"recipe: {where} has no option {key!r}; {hint}")
-
-
 def bundled_recipes(*, grafts: bool = False) -> list[str]:
     """Names of the recipes that come with the package: for models from scratch, or for grafts."""
-    names = (path.name.removesuffix(".toml") for path in RECIPES.iterdir() if path.name.endswith(".toml"))
-    return sorted(name for name in names if name.startswith("graft-") == grafts)
+    kind = GRAFT if grafts else SCRATCH
+    return [name for name in _bundled() if _read(name)["kind"] == kind]
+
+
+def _bundled() -> list[str]:
+    return sorted(path.name.removesuffix(".toml") for path in RECIPES.iterdir() if path.name.endswith(".toml"))
 
 
 def _needed_instead(value: Any, hint: Any) -> str:
@@ -246,7 +270,7 @@ def _needed_instead(value: Any, hint: Any) -> str:
 
 
 def _read(name_or_path: str | Path) -> dict[str, Any]:
-    bundled = [*bundled_recipes(), *bundled_recipes(grafts=True)]
+    bundled = _bundled()
     try:
         if str(name_or_path) in bundled:
             text = (RECIPES / f"{name_or_path}.toml").read_text(encoding="utf-8")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,23 +16,26 @@ from transformers.trainer import TRAINING_ARGS_NAME
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, CorpusError, HowFarError, OutputError
+from howfar.locks import one_at_a_time
 from howfar.models.manifest import write_manifest
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.reading.marks import document_mark
 from howfar.text.tokenizer import byte_tokenizer
 from howfar.training.attention import maskless_attention
 from howfar.training.checkpoints import (
+    LOCK,
     RECORD,
+    check_checkpoint,
     check_folder,
     check_same_run,
     last_complete_checkpoint,
-    training_record,
     write_record,
 )
 from howfar.training.console import Console
 from howfar.training.data import ResidentWindows, TrainingWindows, only_batch
 from howfar.training.evaluation import document_losses
 from howfar.training.recipe import BaseRecipe, Recipe
+from howfar.training.runs import Run
 from howfar.training.termination import EXIT_CODE, Termination
 from howfar.training.trainer import IncrementTrainer
 
@@ -54,6 +58,7 @@ def train(recipe: Recipe, output: str | Path, *, progress: bool = True) -> HowFa
         CheckpointError: The folder holds another run.
         ConfigError: The trainer's options are refused here.
         CorpusError: The corpus is missing, damaged, tokenized otherwise, or shorter than a window.
+        InUseError: Another process trains in the folder.
         OutputError: The folder cannot be written.
     """
     corpus = Corpus.open(recipe.corpus)
@@ -98,6 +103,7 @@ def fit(
     *,
     length: int,
     trainer_class: type[IncrementTrainer] = IncrementTrainer,
+    start_from: dict[str, str] | None = None,
     max_held_out_windows: int | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
@@ -115,6 +121,7 @@ def fit(
         output: Folder of the run: checkpoints on the way, the model at the end.
         length: Tokens in a window.
         trainer_class: Says how checkpoints are saved and loaded where that is not Transformers' way.
+        start_from: Where the model's initial weights came from, for the record; see `Run`.
         max_held_out_windows: Score no more than so many held-out windows at the end.
         progress: Whether to say on standard error how it goes.
 
@@ -125,37 +132,38 @@ def fit(
         CheckpointError: The folder holds another run.
         ConfigError: The trainer's options are refused here.
         CorpusError: The corpus is shorter than a window.
+        InUseError: Another process trains in the folder.
         OutputError: The folder cannot be written, or holds something else.
     """
     output = Path(output)
     check_folder(output)
     arguments = training_arguments(recipe, output)
     windows_per_step = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
-    facts = training_record(recipe, corpus, windows_per_step=windows_per_step)
-    checkpoint = last_complete_checkpoint(output)
-    if checkpoint is not None or (output / RECORD).exists():
-        check_same_run(checkpoint or output, recipe, facts)
-    with _folder_of_run(output), Console(recipe.name, visible=progress) as console:
+    run = Run(recipe=recipe, corpus=corpus, length=length, windows_per_step=windows_per_step, start_from=start_from)
+    with folder_of_run(output), Console(recipe.name, visible=progress) as console:
+        checkpoint = last_complete_checkpoint(output)
+        if checkpoint is not None or (output / RECORD).exists():
+            check_same_run(checkpoint or output, recipe, run.record())
+        if checkpoint is not None:
+            check_checkpoint(checkpoint)
         termination = Termination(arguments)
         trainer = _make_trainer(
             trainer_class,
+            run,
             model=model,
             args=arguments,
-            recipe=recipe,
-            corpus=corpus,
-            length=length,
-            facts=facts,
-            num_windows=arguments.max_steps * windows_per_step,
             processing_class=tokenizer,
             callbacks=[console, termination],
         )
         with termination:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        if termination.requested:
-            console.say_stopped(trainer.state.global_step)
-            raise SystemExit(EXIT_CODE)
-        _finish(trainer, output, max_held_out_windows)
-    return trainer.facts
+            held_out = termination.or_leave(lambda: _score(trainer, max_held_out_windows))
+            if termination.requested:
+                console.say_stopped(trainer.state.global_step)
+                raise SystemExit(EXIT_CODE)
+            record = run.record(step=trainer.state.global_step, held_out=held_out)
+            _write(trainer, record, output)
+    return record
 
 
 def training_arguments(recipe: BaseRecipe, output: Path) -> TrainingArguments:
@@ -182,57 +190,60 @@ def training_arguments(recipe: BaseRecipe, output: Path) -> TrainingArguments:
 
 
 @contextmanager
-def _folder_of_run(path: Path) -> Iterator[None]:
-    """Make a run's folder; if the run comes to nothing, leave no new and empty one behind.
+def folder_of_run(path: Path) -> Iterator[None]:
+    """Make a run's folder and keep other processes out of it; what was new and is empty after an error is removed.
 
     Raises:
-        OutputError: It cannot be made.
+        InUseError: Another process trains there.
+        OutputError: The folder cannot be made or locked.
     """
-    is_new = not path.exists()
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{path} cannot be made a folder ({error.strerror}); name another one") from None
+    # The ranks of one run share its folder.
+    is_first = int(os.environ.get("RANK", "0")) == 0
     try:
-        yield
+        with one_at_a_time(path / LOCK, guards=path) if is_first else nullcontext():
+            yield
     except BaseException:
-        if is_new:
-            with suppress(OSError):  # it is not empty
-                path.rmdir()
+        with suppress(OSError):  # not empty, so there is something to be kept
+            for folder in missing:
+                folder.rmdir()
         raise
 
 
-def _make_trainer(
-    kind: type[IncrementTrainer], *, args: TrainingArguments, recipe: BaseRecipe, num_windows: int, **kwargs: Any
-) -> IncrementTrainer:
-    drawn = (kwargs["corpus"].train, kwargs["length"], recipe.seed, num_windows)
+def _make_trainer(kind: type[IncrementTrainer], run: Run[BaseRecipe], **kwargs: Any) -> IncrementTrainer:
+    arguments: TrainingArguments = kwargs["args"]
+    drawn = (run.corpus.train, run.length, run.recipe.seed, arguments.max_steps * run.windows_per_step)
+    resident = run.recipe.resident
     try:
-        dataset = ResidentWindows(*drawn, args.device) if recipe.resident else TrainingWindows(*drawn)
+        dataset = ResidentWindows(*drawn, arguments.device) if resident else TrainingWindows(*drawn)
         # Windows are of one length, so there is nothing for a collator to pad.
-        collator = only_batch if recipe.resident else default_data_collator
-        trainer = kind(args=args, train_dataset=dataset, data_collator=collator, **kwargs)
+        collator = only_batch if resident else default_data_collator
+        trainer = kind(run=run, train_dataset=dataset, data_collator=collator, **kwargs)
     except (RuntimeError, ImportError) as error:  # a tracker that is not installed, say
         raise ConfigError(
             f"recipe: [trainer] is refused by Transformers ({' '.join(str(error).split())}); change it"
         ) from error
-    trainer.remove_callback(PrinterCallback if args.disable_tqdm else ProgressCallback)
+    trainer.remove_callback(PrinterCallback if arguments.disable_tqdm else ProgressCallback)
     return trainer
 
 
-def _finish(trainer: IncrementTrainer, output: Path, max_held_out_windows: int | None) -> None:
-    """Score the trained model and write it."""
+def _score(trainer: IncrementTrainer, max_windows: int | None) -> dict[str, Any] | None:
+    """The loss on held-out documents, if there are any, for this process to say."""
+    held_out, length = trainer.run.corpus.held_out, trainer.run.length
+    if not (trainer.is_world_process_zero() and held_out.num_documents):
+        return None
     # As it will be loaded: without the wrappers of mixed precision and compilation.
     model = trainer.accelerator.unwrap_model(trainer.model_wrapped, keep_fp32_wrapper=False, keep_torch_compile=False)
-    trainer.facts["step"] = trainer.state.global_step
-    if trainer.is_world_process_zero() and trainer.corpus.held_out.num_documents:
-        losses = document_losses(
-            model,
-            trainer.corpus.held_out,
-            length=trainer.length,
-            mark=document_mark(trainer.processing_class),
-            max_windows=max_held_out_windows,
-        )
-        trainer.facts["held_out"] = losses.summary()
+    mark = document_mark(trainer.processing_class)
+    return document_losses(model, held_out, length=length, mark=mark, max_windows=max_windows).summary()
+
+
+def _write(trainer: IncrementTrainer, record: dict[str, Any], output: Path) -> None:
+    """Write the trained model, its log and its record."""
     partial = output / ".partial"
     shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed while it wrote
     try:
@@ -241,7 +252,7 @@ def _finish(trainer: IncrementTrainer, output: Path, max_held_out_windows: int |
         trainer.accelerator.wait_for_everyone()
         trainer.save_model(str(partial))
         if trainer.is_world_process_zero():
-            _publish(trainer, partial, output)
+            _publish(trainer, record, partial, output)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise OutputError(
@@ -249,7 +260,7 @@ def _finish(trainer: IncrementTrainer, output: Path, max_held_out_windows: int |
         ) from error
 
 
-def _publish(trainer: IncrementTrainer, partial: Path, output: Path) -> None:
+def _publish(trainer: IncrementTrainer, record: dict[str, Any], partial: Path, output: Path) -> None:
     """Move the finished model's files into the run's folder, file by file, and write the record last."""
     log = json.dumps(trainer.state.log_history, indent=1)
     (partial / "log.json").write_text(log + "\n", encoding="utf-8")
@@ -259,4 +270,4 @@ def _publish(trainer: IncrementTrainer, partial: Path, output: Path) -> None:
     for file in partial.iterdir():
         file.replace(output / file.name)
     partial.rmdir()
-    write_record(output, trainer.facts)
+    write_record(output, record)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -13,8 +14,17 @@ EXIT_CODE = 128 + signal.SIGTERM
 """What a shell reports of a process that SIGTERM ended."""
 
 
+T = TypeVar("T")
+
+
+class _EndOfWork(BaseException):
+    """Leaves work that is to end at once."""
+
+
 class Termination(TrainerCallback):
     """Turns SIGTERM into a checkpoint after the step at hand, and an end of training; a context manager.
+
+    After the last step all is saved, and `or_leave` leaves what is being done then.
 
     Transformers' own `enable_jit_checkpoint` may save in the middle of a step, which a resumed run would then take
     twice. Ranks of one run cannot agree on a step without waiting for each other at every one, so a run of several
@@ -27,6 +37,7 @@ class Termination(TrainerCallback):
 
     def __init__(self, arguments: TrainingArguments) -> None:
         self.requested = False
+        self._leaves = False
         self._saves = arguments.save_strategy != "no" and arguments.world_size == 1
 
     def __enter__(self) -> Self:
@@ -41,6 +52,23 @@ class Termination(TrainerCallback):
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
+        if self._leaves:
+            raise _EndOfWork
+
+    def or_leave(self, work: Callable[[], T]) -> T | None:
+        """Do work that saves nothing; where the run is told to end meanwhile, or was before, leave it: see `requested`.
+
+        Args:
+            work: May be broken off at any place.
+        """
+        try:
+            try:
+                self._leaves = True
+                return None if self.requested else work()
+            finally:
+                self._leaves = False
+        except _EndOfWork:
+            return None
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: D102
         if self.requested:

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import rotate_checkpoints
 
-from howfar.corpus.corpus import Corpus
 from howfar.errors import CheckpointError, NoIncrementsError, OutputError
 from howfar.positions import increments_of
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
-from howfar.training.checkpoints import write_record
+from howfar.training.checkpoints import mark_as_whole
 from howfar.training.evaluation import document_losses
+from howfar.training.recipe import BaseRecipe
+from howfar.training.runs import Run
 
 GLANCE_WINDOWS = 256  # held-out windows in an evaluation during training
 PROBE_WINDOWS = 4  # training windows on which the increments are looked at
@@ -31,17 +32,15 @@ class IncrementTrainer(Trainer):
     """Trainer that also says nats and bits per byte, and what the increments do.
 
     Args:
-        corpus: Evaluated on its held-out documents.
-        length: Tokens in a window.
-        facts: Written into each checkpoint, last of all, which marks it as whole.
+        run: What is trained; its record is written into each checkpoint, last of all, which marks that as whole.
         **kwargs: Those of `transformers.Trainer`.
     """
 
-    def __init__(self, *, corpus: Corpus, length: int, facts: dict[str, Any], **kwargs: Any) -> None:
+    def __init__(self, *, run: Run[BaseRecipe], **kwargs: Any) -> None:
         super().__init__(eval_dataset=[], **kwargs)
         self.add_callback(Flow(self))
-        self.corpus, self.length, self.facts = corpus, length, facts
-        split = corpus.train
+        self.run = run
+        split = run.corpus.train
         self.tokens_per_byte = len(split.tokens) / max(1, int(split.num_bytes.sum()))
         num_probes = min(PROBE_WINDOWS, len(self.train_dataset))
         self.probe = torch.stack([self.train_dataset[index]["input_ids"] for index in range(num_probes)])
@@ -56,7 +55,7 @@ class IncrementTrainer(Trainer):
         """Make the optimiser; the increment networks get the recipe's rate where it names one for them."""
         is_new = self.optimizer is None
         optimizer = super().create_optimizer(model)
-        rate = self.facts["recipe"].get("increment_learning_rate")
+        rate = self.run.recipe.increment_learning_rate
         if is_new and rate is not None:
             give_increments_their_rate(optimizer, model or self.model, rate)
         return optimizer
@@ -74,7 +73,7 @@ class IncrementTrainer(Trainer):
             nats = logs["loss"] * self.tokens_per_byte
             step, seconds = self._clock
             model: Any = self.model_wrapped
-            tokens = (self.state.global_step - step) * self.facts["windows_per_step"] * self.length
+            tokens = (self.state.global_step - step) * self.run.windows_per_step * self.run.length
             logs = {
                 **logs,
                 "nats_per_byte": nats,
@@ -88,12 +87,12 @@ class IncrementTrainer(Trainer):
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
         """Glance at the held-out documents: windows evenly spread over them."""
-        if not self.corpus.held_out.num_documents:
+        if not self.run.corpus.held_out.num_documents:
             return {}
         losses = document_losses(
             self.model,
-            self.corpus.held_out,
-            length=self.length,
+            self.run.corpus.held_out,
+            length=self.run.length,
             batch_size=self.args.per_device_eval_batch_size,
             max_windows=GLANCE_WINDOWS,
         )
@@ -114,7 +113,7 @@ class IncrementTrainer(Trainer):
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
             if self.is_world_process_zero():
-                write_record(folder, {**self.facts, "step": self.state.global_step})
+                mark_as_whole(folder, self.run.record(step=self.state.global_step))
         except (OSError, SafetensorError, RuntimeError) as error:  # torch.save reports a full disk as a RuntimeError
             shutil.rmtree(folder, ignore_errors=True)
             raise OutputError(

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from howfar.commands.train import parse_settings
-from howfar.errors import ConfigError
 from howfar.models import bundled
 
 
@@ -68,7 +66,7 @@ def test_models_lists_what_lies_in_the_folder(run, model_folder: Path, monkeypat
 
 def test_recipes_lists_those_of_the_package(run):
     names = [line.split()[0] for line in run("recipes")[1].splitlines()]
-    assert {"bilingual-per-layer", "bilingual-rope", "bilingual-shared", "small-per-layer", "graft-lora"} <= set(names)
+    assert {"published-per-layer", "published-rope", "published-shared", "small-per-layer", "graft-lora"} <= set(names)
 
 
 def test_a_corpus_is_built_and_trained_on(run, tmp_path: Path):
@@ -101,6 +99,8 @@ def test_a_missing_source_and_recipe_are_named(run):
     [
         ("trainer.max_step=2", "did you mean 'max_steps'?"),
         ("modle.hidden_size=3", "did you mean 'model'?"),
+        ("max_stpes=3", "a recipe has no such option; did you mean trainer.max_steps"),
+        ("hidden_size=3", "[model] and [increments] have it; say model.hidden_size"),
         ("model.hidden_size=0", "hidden_size is 0; it must be a whole number of at least 1"),
         ("model.num_attention_heads=3", "is not a multiple of the number of attention heads"),
         ("increments.max_increment=0.5", "it must be a number greater than 1"),
@@ -112,11 +112,3 @@ def test_an_impossible_recipe_is_one_line_and_leaves_nothing(run, tmp_path: Path
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert said in err
     assert not (tmp_path / "out").exists()
-
-
-def test_settings_are_toml_values_or_else_strings():
-    settings = ["seed=3", "trainer.max_steps=10", "trainer.bf16=true", "name=mine"]
-    assert parse_settings(settings) == {"seed": 3, "trainer": {"max_steps": 10, "bf16": True}, "name": "mine"}
-    for wrong in ("seed", "=3", "a.b.c=1"):
-        with pytest.raises(ConfigError, match="is not KEY=VALUE"):
-            parse_settings([wrong])

@@ -3,6 +3,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from howfar.corpus.build import build_corpus
 from howfar.corpus.corpus import Corpus
 from howfar.corpus.selection import BuildOptions
 from howfar.corpus.sources import parse_source
-from howfar.errors import ConfigError, CorpusError, OutputError, SourceInterruptedError
+from howfar.errors import ConfigError, CorpusError, InUseError, OutputError, SourceInterruptedError
+from howfar.locks import one_at_a_time
 from howfar.text.tokenizer import byte_tokenizer, decode_bytes
 
 
@@ -296,3 +298,48 @@ def test_sources_without_text_are_refused(tmp_path: Path, content: str):
     with pytest.raises(CorpusError, match="there is no document with text in a; name other sources"):
         build(tmp_path / "out", str(tmp_path / "a.txt"))
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+BUILD = """
+import sys
+from howfar.corpus.build import build_corpus
+from howfar.corpus.sources import parse_source
+from howfar.errors import HowFarError
+try:
+    build_corpus(sys.argv[1], [parse_source(sys.argv[2])], progress=False)
+except HowFarError as error:
+    sys.exit(f"{type(error).__name__}: {error}")
+"""
+
+
+def test_of_two_builds_at_once_one_is_whole_and_the_other_refused(tmp_path: Path):
+    source = write(tmp_path / "a.jsonl", [f"document {number}" * 50 for number in range(20_000)])
+    alone = build_corpus(tmp_path / "alone", [parse_source(source)], progress=False)
+    command = [sys.executable, "-c", BUILD, str(tmp_path / "both"), source]
+    pair = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=300)[1] for process in pair]
+    assert sorted(process.returncode for process in pair) == [0, 1]
+    refused = next(message for message, process in zip(said, pair, strict=True) if process.returncode)
+    # The second is told who is there, or, where it came after the end, that all is done.
+    assert refused.startswith((f"InUseError: {tmp_path / 'both'} is in use by process", "OutputError: "))
+    assert contents(tmp_path / "both") == contents(alone.folder)
+    assert hidden_leftovers(tmp_path) == []
+
+
+def test_a_build_in_a_folder_that_another_builds_is_refused_and_disturbs_nothing(tmp_path: Path):
+    source = write(tmp_path / "a.jsonl", ["one", "two"])
+    with one_at_a_time(tmp_path / ".out.lock", guards=tmp_path / "out"):
+        (tmp_path / ".out.partial").mkdir()
+        refused: list[InUseError] = []
+
+        def second() -> None:
+            with pytest.raises(InUseError, match="out is in use by process") as caught:
+                build(tmp_path / "out", source)
+            refused.append(caught.value)
+
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+        assert len(refused) == 1
+        assert (tmp_path / ".out.partial").is_dir()
+    assert build(tmp_path / "out", source, held_out_fraction=0).train.num_documents == 2

@@ -1,5 +1,6 @@
 """Training in processes of their own: killed at any moment, several at once, out of room, with few packages."""
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -108,6 +109,24 @@ def test_a_run_killed_at_random_ends_as_if_it_had_not_been(start: Start, recipe:
     assert_same_result(whole, killed)
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_of_two_runs_at_once_in_a_folder_one_is_refused_and_one_undisturbed(
+    start: Start, recipe: MakeRecipe, tmp_path: Path, seed: int
+) -> None:
+    plan, both = recipe(trainer={**OFTEN, "max_steps": 12}), tmp_path / "both"
+    finish(start(plan, tmp_path / "alone"))
+    pair = [start(plan, both), start(dataclasses.replace(plan, seed=seed), both)]
+    finish(*pair)
+    error = Path(f"{both}.error").read_text()
+    winner = re.fullmatch(rf"{both} is in use by process (\d+) on .*; wait until that has ended, or choose .*", error)
+    assert winner is not None, error
+    process = next(process for process in pair if process.pid == int(winner[1]))
+    if seed == 0 or process is pair[0]:
+        assert_same_result(tmp_path / "alone", both)
+    else:
+        assert json.loads((both / RECORD).read_text())["recipe"]["seed"] == seed
+
+
 DIE = """
 from pkgutil import resolve_name
 owner, name = (resolve_name(moment[0]), moment[1])
@@ -129,7 +148,7 @@ setattr(owner, name, die)
         (("transformers.trainer:Trainer", "_save_rng_state"), 2),
         (("transformers.trainer_callback:TrainerState", "save_to_json"), 2),
         # ... is there but not marked as whole, is there beside the first ...
-        (("howfar.training.trainer", "write_record"), 2),
+        (("howfar.training.trainer", "mark_as_whole"), 2),
         (("howfar.training.trainer", "rotate_checkpoints"), 2),
         # ... and the result is in part there.
         (("howfar.training.run", "_publish"), 1),
@@ -214,7 +233,9 @@ def test_training_needs_few_packages(recipe: MakeRecipe, tmp_path: Path) -> None
     """In an environment of symbolic links to only those packages that the training machine has."""
     packages = tmp_path / "packages"
     packages.mkdir()
-    for name in distributions("torch", "transformers", "accelerate", "numpy", "safetensors", "tokenizers", "rich"):
+    for name in distributions(
+        "torch", "transformers", "accelerate", "numpy", "safetensors", "tokenizers", "rich", "filelock"
+    ):
         for file in metadata.files(name) or ():
             link = packages / file.parts[0]
             if file.parts[0] not in ("..", "__pycache__") and not link.exists():

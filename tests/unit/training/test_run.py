@@ -253,7 +253,7 @@ def test_a_checkpoint_that_cannot_be_written_is_an_error_of_one_line(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("howfar.training.trainer.write_record", full)
+    monkeypatch.setattr("howfar.training.trainer.mark_as_whole", full)
     with pytest.raises(OutputError, match=r"checkpoint-3 could not be written .*No space left.*; make room and start"):
         train(recipe(), tmp_path)
     assert list(tmp_path.glob("checkpoint-*")) == []

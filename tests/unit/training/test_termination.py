@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import TrainerState
 
+from howfar.training import run
 from howfar.training.checkpoints import last_complete_checkpoint
 from howfar.training.console import Console
 from howfar.training.recipe import Recipe
@@ -57,6 +58,53 @@ def test_a_run_told_to_end_saves_and_goes_on_as_if_it_had_not_been(
     assert [name for name, tensor in whole.items() if not torch.equal(parts[name], tensor)] == []
 
 
+@pytest.mark.parametrize("window", [0, 2])
+def test_a_run_told_to_end_while_it_is_scored_leaves_that_and_goes_on(
+    recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: int
+) -> None:
+    whole = train(recipe(), tmp_path / "whole", progress=False).state_dict()
+    scored: list[int] = []
+    usual = run.document_losses
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        if len(scored) == window:
+            signal.raise_signal(signal.SIGTERM)
+        scored.append(1)
+        return usual(*args, **kwargs)
+
+    def score(*args: Any, **kwargs: Any) -> Any:
+        *_, losses = [interrupted(*args, **kwargs) for _ in range(3)]
+        return losses
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(run, "document_losses", score)
+    with pytest.raises(SystemExit) as stopped:
+        train(recipe(), tmp_path / "parts", progress=False)
+    assert stopped.value.code == EXIT_CODE
+    assert len(scored) == window
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert last_complete_checkpoint(tmp_path / "parts") == tmp_path / "parts" / "checkpoint-6"
+    assert not (tmp_path / "parts" / "training.json").exists()
+    monkeypatch.setattr(run, "document_losses", usual)
+    parts = train(recipe(), tmp_path / "parts", progress=False).state_dict()
+    assert [name for name, tensor in whole.items() if not torch.equal(parts[name], tensor)] == []
+    assert (tmp_path / "parts" / "training.json").read_text() == (tmp_path / "whole" / "training.json").read_text()
+
+
+def test_a_run_told_to_end_while_it_is_written_is_written_to_the_end(
+    recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = run._publish
+
+    def publish(*args: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        usual(*args)
+
+    monkeypatch.setattr(run, "_publish", publish)
+    train(recipe(), tmp_path, progress=False)
+    assert (tmp_path / "training.json").is_file()
+
+
 def test_signals_are_left_alone_where_nothing_would_be_saved(
     recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,11 +122,11 @@ def test_signals_are_left_alone_where_nothing_would_be_saved(
 def test_a_run_outside_the_main_thread_takes_no_signals(recipe: MakeRecipe, tmp_path: Path) -> None:
     finished = []
 
-    def run() -> None:
+    def work() -> None:
         train(recipe(trainer={"max_steps": 1}), tmp_path, progress=False)
         finished.append(True)
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=work)
     thread.start()
     thread.join()
     assert finished == [True]

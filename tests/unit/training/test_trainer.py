@@ -15,6 +15,7 @@ from howfar.training.console import log_line
 from howfar.training.data import TrainingWindows
 from howfar.training.recipe import Recipe
 from howfar.training.run import training_arguments
+from howfar.training.runs import Run
 from howfar.training.trainer import IncrementTrainer, increment_statistics
 
 INPUT_IDS = torch.arange(12).view(2, 6)
@@ -33,9 +34,7 @@ def trainer(recipe: Callable[..., Recipe], corpus: Corpus, tmp_path: Path) -> In
     return IncrementTrainer(
         model=model_of(plan),
         args=training_arguments(plan, tmp_path),
-        corpus=dataclasses.replace(corpus, train=train),
-        length=32,
-        facts={"windows_per_step": 4},
+        run=Run(recipe=plan, corpus=dataclasses.replace(corpus, train=train), length=32, windows_per_step=4),
         train_dataset=TrainingWindows(corpus.train, 32, 0, 24),
     )
 

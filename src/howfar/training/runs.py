@@ -1,0 +1,66 @@
+"""What a run is: a recipe, a corpus, and how much of it is read at a time."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Generic, TypeVar
+
+from howfar.corpus.corpus import Corpus
+from howfar.training.recipe import BaseRecipe
+
+PACKAGES = ("howfar", "torch", "transformers", "accelerate", "numpy", "safetensors", "tokenizers", "peft")
+
+AnyRecipe = TypeVar("AnyRecipe", bound=BaseRecipe, covariant=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Generic[AnyRecipe]):
+    """All that a trainer must know beside its own options.
+
+    Args:
+        recipe: What was asked for.
+        corpus: What it is trained on; its held-out documents are scored.
+        length: Tokens in a window.
+        windows_per_step: Over all devices and accumulated gradients.
+        start_from: Where the initial weights came from, where they were not drawn at random: `name` and `sha256`.
+    """
+
+    recipe: AnyRecipe
+    corpus: Corpus
+    length: int
+    windows_per_step: int
+    start_from: dict[str, str] | None = None
+
+    def record(self, **results: Any) -> dict[str, Any]:
+        """All that is needed to say later how a model came about, and to go on with its training.
+
+        Args:
+            **results: Added as they are, but for those that are None.
+        """
+        corpus_facts = {
+            "hash": self.corpus.hash,
+            "tokenizer": self.corpus.tokenizer_name,
+            "sources": list(self.corpus.manifest["sources"]),
+        }
+        record = {
+            "recipe": self.recipe.to_dict(),
+            "corpus": corpus_facts,
+            "windows_per_step": self.windows_per_step,
+            "versions": versions(),
+            "start_from": self.start_from,
+            **results,
+        }
+        return {name: value for name, value in record.items() if value is not None}
+
+
+def versions() -> dict[str, str]:
+    """Of Python and the packages that decide a run's result."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

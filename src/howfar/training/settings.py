@@ -1,0 +1,89 @@
+"""Settings of a command, `KEY=VALUE`: each replaces one value of a recipe, however deep it lies."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from howfar.errors import ConfigError
+
+Options = Mapping[str, Sequence[str] | None]
+"""A recipe's keys; of one that is a table also the names in it, where it takes only some."""
+
+
+def apply_settings(values: dict[str, Any], settings: Iterable[str], options: Options) -> None:
+    """Put settings into a recipe's values, in their order.
+
+    Args:
+        values: Nested, as in the recipe's file; changed in place.
+        settings: `table.key=value` or, where only one table has such a key, `key=value`. What is not a TOML value is a
+            string. Keys may lie deeper: `trainer.lr_scheduler_kwargs.num_decay_steps=10`.
+        options: What the recipe takes.
+
+    Raises:
+        ConfigError: A setting has no `=`, or nothing of its name can be set.
+    """
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        path = key.strip().split(".")
+        if not (equals and all(path)):
+            raise ConfigError(f"--set {setting!r} is not KEY=VALUE; give, say, --set trainer.max_steps=100")
+        *tables, name = full_path(path, options)
+        table = values
+        for depth, part in enumerate(tables, 1):
+            inner = table.get(part)
+            if inner is not None and not isinstance(inner, Mapping):
+                raise ConfigError(f"--set {setting!r}: {'.'.join(tables[:depth])} is {inner!r}, which has no parts")
+            table[part] = dict(inner or {})
+            table = table[part]
+        table[name] = toml_value(text)
+
+
+def full_path(path: list[str], options: Options) -> list[str]:
+    """Where in a recipe a setting goes, the table of a key in one table alone added.
+
+    Raises:
+        ConfigError: Nothing has that name, or several tables have it.
+    """
+    head, *rest = path
+    if head in options:
+        known = options[head]
+        if rest and known:
+            check_keys(f"[{head}]", rest[:1], known)
+        return path
+    tables = [table for table, known in options.items() if known and head in known]
+    if len(tables) == 1:
+        return [*tables, *path]
+    if tables:
+        homes = " and ".join(f"[{table}]" for table in tables)
+        raise ConfigError(f"--set {head}: {homes} have it; say {tables[0]}.{head}")
+    if rest:
+        check_keys("the file", [head], list(options))
+    everything = {name: f"{table}.{name}" for table, known in options.items() for name in known or ()}
+    everything |= {name: name for name in options}
+    near = difflib.get_close_matches(head, everything, n=3)
+    hint = f"did you mean {' or '.join(everything[name] for name in near)}?" if near else "see the recipe's file"
+    raise ConfigError(f"--set {head}: a recipe has no such option; {hint}")
+
+
+def toml_value(text: str) -> Any:
+    """A TOML value, or else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def check_keys(where: str, got: Iterable[str], known: Sequence[str]) -> None:
+    """Refuse an unknown key and name the nearest known one.
+
+    Raises:
+        ConfigError: A key is not among the known ones.
+    """
+    for key in got:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known)[:12])} and others"
+            raise ConfigError(f"recipe: {where} has no option {key!r}; {hint}")
