@@ -3,7 +3,8 @@
     python tools/bundle.py RUN NAME --held-out CORPUS
 
 The weights are rounded to float16 (increment networks stay float32); the loss that the model card states is measured
-with the rounded weights, on all held-out documents of CORPUS, which the run must not have been tuned on.
+with the rounded weights, on all held-out documents of CORPUS, which the run must not have been tuned on. Where RUN was
+unpacked by `train_recipes.py`, the losses lie in it already and no corpus is needed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import howfar
@@ -25,12 +27,15 @@ from howfar.models.manifest import write_manifest
 from howfar.training.checkpoints import read_record, write_record
 from howfar.training.evaluation import DocumentLosses, document_losses
 
+LOSSES = "document_losses.json"
+LANGUAGES = {"en": "English", "zh": "Chinese"}
+"""Of a corpus's sources."""
 CARD = """---
 license: apache-2.0
-language: [en, zh]
+language: [{codes}]
 library_name: howfar
 pipeline_tag: text-generation
-datasets: [English and Chinese Wikipedia]
+datasets: [{languages} Wikipedia]
 ---
 
 # {name}
@@ -42,7 +47,7 @@ datasets: [English and Chinese Wikipedia]
 | parameters | {parameters:,} |
 | sizes | width {width}, {layers} layers, {heads} heads, {context} bytes of context |
 | increments | {increments} |
-| trained on | {seen:.1f} MB of text, English and Chinese in equal parts of bytes, seed {seed} |
+| trained on | {seen:.1f} MB of text, {languages}{balance}, seed {seed} |
 | loss on held-out documents | {loss} |
 | weights | float16, the increment networks float32; Apache-2.0 |
 | text | CC BY-SA 4.0, the authors of Wikipedia |
@@ -61,7 +66,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
-    parser.add_argument("--held-out", type=Path, required=True)
+    parser.add_argument("--held-out", type=Path, help="corpus; needed where the run holds no losses")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="to score on")
     arguments = parser.parse_args()
 
     folder = FOLDER / arguments.name
@@ -72,8 +78,14 @@ def main() -> None:
         (folder / file).unlink(missing_ok=True)  # the byte tokenizer is code, and the log stays with the run
     write_manifest(folder)
     model = howfar.load(folder)
-    held_out = Corpus.open(arguments.held_out).held_out
-    losses = document_losses(model, held_out, length=model.config.max_position_embeddings)
+    if (arguments.run / LOSSES).is_file():
+        losses = read_losses(arguments.run / LOSSES)
+    elif arguments.held_out:
+        held_out = Corpus.open(arguments.held_out).held_out
+        length = model.config.max_position_embeddings
+        losses = document_losses(model.to(arguments.device), held_out, length=length)
+    else:
+        parser.error(f"{arguments.run} has no {LOSSES}; give --held-out CORPUS")
 
     record = read_record(arguments.run)
     record["held_out"] = losses.summary()
@@ -93,9 +105,14 @@ def card(name: str, model: Any, record: dict[str, Any], losses: DocumentLosses, 
     config, recipe = model.config, record["recipe"]
     estimate = ratio(losses.nats, losses.num_bytes)
     parts = ", ".join(f"{source} {nats:.4f}" for source, nats in losses.nats_per_byte_by_source().items())
+    codes = [source["name"] for source in record["corpus"]["sources"]]
+    languages = [LANGUAGES[code] for code in codes]
     return CARD.format(
         name=name,
-        description=describe(model),
+        codes=", ".join(codes),
+        languages=" and ".join(languages),
+        balance=" in equal parts of bytes" if len(codes) > 1 else "",
+        description=describe(model, "bilingual" if len(codes) > 1 else languages[0]),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         width=config.hidden_size,
         layers=config.num_hidden_layers,
@@ -111,15 +128,22 @@ def card(name: str, model: Any, record: dict[str, Any], losses: DocumentLosses, 
     )
 
 
-def describe(model: Any) -> str:
+def read_losses(file: Path) -> DocumentLosses:
+    """The losses by document that `train_recipes.py` measured with the rounded weights."""
+    losses = json.loads(file.read_text(encoding="utf-8"))
+    nats, num_bytes = (np.array(losses[name], dtype=np.float64) for name in ("nats", "bytes"))
+    return DocumentLosses(nats, num_bytes, np.array(losses["sources"]), tuple(losses["source_names"]))
+
+
+def describe(model: Any, kind: str) -> str:
     """What the model is, in one sentence."""
     try:
         scope = howfar.increments_of(model).config.scope
     except NoIncrementsError:
-        return "A small bilingual byte model with plain rotary positions: what the others are compared with."
+        return f"A small {kind} byte model with plain rotary positions: what the others are compared with."
     if scope == "shared":
-        return "A small bilingual byte model whose layers all share one set of learned positions."
-    return "A small bilingual byte model in which each layer learns its own positions."
+        return f"A small {kind} byte model whose layers all share one set of learned positions."
+    return f"A small {kind} byte model in which each layer learns its own positions."
 
 
 if __name__ == "__main__":
