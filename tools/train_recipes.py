@@ -1,14 +1,15 @@
 """Train several recipes on one GPU in a limited time, so that what is not finished can go on the next time.
 
-    python tools/train_recipes.py train TEXT OUT bilingual-rope bilingual-shared bilingual-per-layer \
-        bilingual-rope@1 bilingual-rope@2 --at-once 3 --minutes 9
-    python tools/train_recipes.py unpack OUT/bilingual-rope.safetensors runs
+    python tools/train_recipes.py train TEXT OUT published-rope published-shared published-per-layer \
+        published-rope@1 published-rope@2 --at-once 3 --minutes 9
+    python tools/train_recipes.py unpack OUT/published-rope.safetensors runs
 
 `train` builds the corpus from the text files of the folder TEXT (`en_train.txt` and `zh_train.txt`, with `en_test.txt`
-and `zh_test.txt` held out) unless it is there already, and trains RECIPE or RECIPE@SEED, several at once. When the time
-is up, what still runs is told to save itself; the same command goes on from there. Of each finished run it writes one
-file to OUT: the weights in float16 (increment networks stay float32), and in the file's metadata its configuration,
-record, log, and the losses of these rounded weights on every held-out document. `unpack` makes a run's folder of it.
+and `zh_test.txt` held out; one language does) unless it is there already, and trains RECIPE or RECIPE@SEED, several at
+once. When the time is up, or when it is told to end, what still runs is told to save itself; the same command goes on
+from there. As soon as a run is finished, one file of it is written to OUT: the weights in float16 (increment networks
+stay float32), and in the file's metadata its configuration, record, log, and the losses of these rounded weights on
+every held-out document. `unpack` makes a run's folder of it. The run of RECIPE@SEED is called RECIPE-seedSEED.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import argparse
 import json
 import multiprocessing
 import os
+import signal
+import sys
 import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -26,26 +29,26 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from howfar.commands.train import parse_settings
 from howfar.corpus.build import build_corpus
 from howfar.corpus.corpus import MANIFEST, Corpus
 from howfar.corpus.sources import parse_source
 from howfar.files import whole_file
-from howfar.measures.statistics import ratio
 from howfar.models.loading import load
+from howfar.models.manifest import write_manifest
 from howfar.training.checkpoints import RECORD, last_complete_checkpoint, read_record
 from howfar.training.evaluation import document_losses
 from howfar.training.recipe import Recipe
+from howfar.training.termination import EXIT_CODE
 
 RECORDS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", RECORD, "log.json")
 WEIGHTS = "model.safetensors"
 LOSSES = "document_losses.json"
-SECONDS_TO_SAVE = 30  # for a run that is told to end
-SECONDS_TO_PACK = 15  # for each run
+LANGUAGES = ("en", "zh")
+SECONDS_TO_SAVE = 30  # for runs that are told to end
 
 
-def main() -> None:
-    """Read the arguments and do it."""
+def main() -> int:
+    """Read the arguments and do it; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     training = commands.add_parser("train")
@@ -64,86 +67,114 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.command == "unpack":
         unpack(arguments.file, arguments.runs)
-        return
-    started = time.monotonic()
+        return 0
+    end = time.monotonic() + 60 * arguments.minutes - SECONDS_TO_SAVE
     corpus = find_corpus(arguments.corpus, arguments.text)
-    print(f"{time.monotonic() - started:6.0f} s  the corpus is there: {corpus.hash}", flush=True)
-    jobs = {name: recipe_of(name, arguments) for name in arguments.jobs}
-    end = started + 60 * arguments.minutes - SECONDS_TO_SAVE - SECONDS_TO_PACK * len(jobs)
-    train_all(jobs, arguments.runs, arguments.at_once, started, end)
-    pack_all(list(jobs), arguments, corpus)
+    print(f"the corpus is there: {corpus.hash}", flush=True)
+    if time.monotonic() >= end:
+        print(f"{arguments.minutes} minutes leave no time to train; {SECONDS_TO_SAVE} seconds are kept for saving")
+        return 2
+    recipes = [recipe_of(job, arguments) for job in arguments.jobs]
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    train_all(recipes, arguments, end)
+    for recipe in recipes:
+        print(state_of(recipe.name, arguments), flush=True)
+    return 0
 
 
 def find_corpus(folder: Path, text: Path) -> Corpus:
     """The corpus, built if it is not there."""
     if (folder / MANIFEST).is_file():
         return Corpus.open(folder)
+    names = [name for name in LANGUAGES if (text / f"{name}_train.txt").is_file()]
     sources = [
-        parse_source(f"{name}={text / f'{name}_train.txt'},held_out={text / f'{name}_test.txt'}")
-        for name in ("en", "zh")
+        parse_source(f"{name}={text / f'{name}_train.txt'},held_out={text / f'{name}_test.txt'}") for name in names
     ]
     return build_corpus(folder, sources, progress=False)
 
 
 def recipe_of(job: str, arguments: argparse.Namespace) -> Recipe:
-    """The recipe that `RECIPE` or `RECIPE@SEED` stands for."""
+    """The recipe that `RECIPE` or `RECIPE@SEED` stands for, under the name of its run."""
     name, _, seed = job.partition("@")
-    overrides = {**parse_settings(arguments.settings), "name": job, "corpus": str(arguments.corpus)}
-    return Recipe.load(name, overrides={**overrides, "seed": int(seed)} if seed else overrides)
+    recipe = Recipe.load(name, overrides={"corpus": str(arguments.corpus)}, settings=arguments.settings)
+    values = recipe.to_dict()
+    if seed:
+        values |= {"seed": int(seed), "name": f"{recipe.name}-seed{int(seed)}"}
+    return Recipe.from_dict(values)
 
 
-def train_all(jobs: dict[str, Recipe], runs: Path, at_once: int, started: float, end: float) -> None:
-    """Run the jobs in their order, so many at a time, until `end` on the monotonic clock."""
+def train_all(recipes: list[Recipe], arguments: argparse.Namespace, end: float) -> None:
+    """Run them in their order, so many at a time, until `end` on the monotonic clock or until told to end."""
+    told = []
+    before = signal.signal(signal.SIGTERM, lambda *_: told.append(True))
     context = multiprocessing.get_context("spawn")  # CUDA cannot be used in a fork
-    waiting = [name for name in jobs if not (runs / name / RECORD).is_file()]
+    waiting = [recipe for recipe in recipes if not packed_file(recipe.name, arguments).is_file()]
     running: dict[str, BaseProcess] = {}
-    threads = max(1, (os.cpu_count() or 1) // at_once)
-    while (waiting or running) and time.monotonic() < end:
-        while waiting and len(running) < at_once:
-            name = waiting.pop(0)
-            running[name] = context.Process(target=train_one, args=(jobs[name], runs / name, threads))
-            running[name].start()
-        time.sleep(0.2)
-        for name in [name for name, process in running.items() if not process.is_alive()]:
-            code = running.pop(name).exitcode
-            ended = "finished" if code == 0 else f"ended with exit code {code}, see {runs / name}.txt"
-            print(f"{time.monotonic() - started:6.0f} s  {name} {ended}", flush=True)
+    began = time.monotonic()
+    try:
+        while (waiting or running) and time.monotonic() < end and not told:
+            while waiting and len(running) < arguments.at_once:
+                recipe = waiting.pop(0)
+                running[recipe.name] = context.Process(target=train_one, args=(recipe, arguments))
+                running[recipe.name].start()
+            time.sleep(0.1)
+            for name in [name for name, process in running.items() if not process.is_alive()]:
+                code = running.pop(name).exitcode
+                ended = "finished" if code == 0 else f"ended with exit code {code}, see {arguments.runs / name}.txt"
+                print(f"{time.monotonic() - began:6.0f} s  {name} {ended}", flush=True)
+    finally:
+        stop(running)
+        signal.signal(signal.SIGTERM, before)
+
+
+def stop(running: dict[str, BaseProcess]) -> None:
+    """Tell all to end, at the same time; whatever has not saved itself soon is ended."""
     for process in running.values():
         process.terminate()
-    for process in running.values():
-        process.join(SECONDS_TO_SAVE)
-        process.kill()
+    until = time.monotonic() + SECONDS_TO_SAVE
+    for name, process in running.items():
+        process.join(max(0, until - time.monotonic()))
+        if process.is_alive():
+            process.kill()
+            process.join()
+        if process.exitcode not in (0, EXIT_CODE):
+            print(f"{name} could not save itself (exit code {process.exitcode})", flush=True)
 
 
-def train_one(recipe: Recipe, folder: Path, threads: int) -> None:
-    """Train in a process of its own, whose output goes to a file beside the run's folder."""
+def train_one(recipe: Recipe, arguments: argparse.Namespace) -> None:
+    """Train and pack in a process of its own, whose output goes to a file beside the run's folder."""
+    folder = arguments.runs / recipe.name
     folder.parent.mkdir(parents=True, exist_ok=True)
     output = os.open(f"{folder}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    torch.set_num_threads(threads)
-    from howfar.training.run import train
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // arguments.at_once))
+    if not (folder / RECORD).is_file():
+        from howfar.training.run import train
 
-    train(recipe, folder)
+        train(recipe, folder)
+    pack(folder, packed_file(recipe.name, arguments), Corpus.open(arguments.corpus), arguments.device)
 
 
-def pack_all(names: list[str], arguments: argparse.Namespace, corpus: Corpus) -> None:
-    """Write the finished runs to the output folder, and say how far each one is."""
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        folder, file = arguments.runs / name, arguments.out / f"{name}.safetensors"
-        if not (folder / RECORD).is_file():
-            checkpoint = last_complete_checkpoint(folder)
-            step = read_record(checkpoint)["step"] if checkpoint else 0
-            print(f"{name:32} at step {step:,}; the same command goes on from there")
-            continue
-        if not file.is_file():
-            pack(folder, file, corpus, arguments.device)
+def packed_file(name: str, arguments: argparse.Namespace) -> Path:
+    """The one file that is written of a finished run."""
+    return Path(arguments.out / f"{name}.safetensors")
+
+
+def state_of(name: str, arguments: argparse.Namespace) -> str:
+    """How far a run is, in one line."""
+    folder, file = arguments.runs / name, packed_file(name, arguments)
+    if file.is_file():
         with safe_open(file, "pt") as packed:
             losses = json.loads(packed.metadata()[LOSSES])
-        estimate = ratio(losses["nats"], losses["bytes"])
-        interval = f"[{estimate.low:.4f}, {estimate.high:.4f}]"
-        print(f"{name:32} {estimate.value:.4f} nats/byte {interval}  {file.stat().st_size / 1e6:.1f} MB", flush=True)
+        nats_per_byte = sum(losses["nats"]) / sum(losses["bytes"])
+        return f"{name:36} {nats_per_byte:.4f} nats per byte held out, {file.stat().st_size / 1e6:.1f} MB"
+    if (folder / RECORD).is_file():
+        return f"{name:36} finished, and not packed; the same command packs it"
+    checkpoint = last_complete_checkpoint(folder)
+    step = read_record(checkpoint)["step"] if checkpoint else 0
+    return f"{name:36} at step {step:,}; the same command goes on from there"
 
 
 def pack(folder: Path, file: Path, corpus: Corpus, device: str) -> None:
@@ -175,8 +206,9 @@ def unpack(file: Path, runs: Path) -> None:
             if name in packed.metadata():
                 (folder / name).write_text(packed.metadata()[name], encoding="utf-8")
     save_file(load_file(file), folder / WEIGHTS, metadata={"format": "pt"})
+    write_manifest(folder)
     print(folder)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

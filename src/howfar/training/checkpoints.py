@@ -125,7 +125,7 @@ def check_same_run(folder: Path, recipe: BaseRecipe, now: Mapping[str, Any]) -> 
     changed = [name for name in recipe.LASTING if before["recipe"].get(name) != now["recipe"][name]]
     if before["corpus"].get("hash") != now["corpus"]["hash"]:
         changed.append("corpus")
-    if before.get("start_from") != now.get("start_from"):
+    if (before.get("start_from") or {}).get("sha256") != (now.get("start_from") or {}).get("sha256"):
         changed.append("start_from")
     if changed:
         raise CheckpointError(

@@ -64,7 +64,8 @@ class Console(TrainerCallback):
 
     def say_stopped(self, step: int) -> None:
         """Say that a run was told to end, and where it will go on."""
-        self._print(f"{self.name}: told to end; saved at step {step:,}, from which the same command goes on")
+        goes_on = f"saved at step {step:,}, from which the same command goes on" if step else "no step was taken"
+        self._print(f"{self.name}: told to end; {goes_on}")
 
     def _print(self, line: str) -> None:
         self.console.print(line, markup=False)

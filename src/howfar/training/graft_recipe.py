@@ -25,7 +25,9 @@ class GraftRecipe(BaseRecipe):
         corpus: Folder of a corpus built with the model's tokenizer (`howfar corpus build --tokenizer`).
         seed: Decides the networks' and the adapter's initial weights and, with the step, which windows are seen.
         increment_learning_rate: Peak learning rate of the increment networks.
+        muon_learning_rate: Peak rate of Muon, which then trains the matrices of the decoder layers; None: AdamW does.
         resident: Whether the device holds the corpus, and windows are gathered there. They are the same either way.
+        lean_step: Whether a step leaves out what Trainer does for several devices. Its result is the same either way.
         trainer: Options of `transformers.TrainingArguments`; `learning_rate` is that of all but the increments.
         base: The pretrained model: a Hub id, a folder or a GGUF file.
         revision: Its branch, tag or commit on the Hub.
@@ -43,6 +45,7 @@ class GraftRecipe(BaseRecipe):
 
     LASTING: ClassVar[tuple[str, ...]] = (
         "seed", "base", "revision", "dtype", "train", "context", "increments", "lora", "increment_learning_rate",
+        "muon_learning_rate",
     )  # fmt: skip
 
     kind: str = GRAFT

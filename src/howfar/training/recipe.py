@@ -51,7 +51,9 @@ class BaseRecipe:
         corpus: Folder of a corpus made by `howfar corpus build`.
         seed: Decides the initial weights and, with the step, which windows of the corpus are seen.
         increment_learning_rate: Peak learning rate of the increment networks, where it differs from the trainer's.
+        muon_learning_rate: Peak rate of Muon, which then trains the matrices of the decoder layers; None: AdamW does.
         resident: Whether the device holds the corpus, and windows are gathered there. They are the same either way.
+        lean_step: Whether a step leaves out what Trainer does for several devices. Its result is the same either way.
         trainer: Options of `transformers.TrainingArguments`, by their own names.
 
     Raises:
@@ -66,17 +68,21 @@ class BaseRecipe:
     corpus: str
     seed: int = 0
     increment_learning_rate: float | None = None
+    muon_learning_rate: float | None = None
     resident: bool = False
+    lean_step: bool = False
     trainer: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, kind in (("name", str), ("corpus", str), ("seed", int), ("resident", bool), ("trainer", dict)):
+        kinds = {"name": str, "corpus": str, "seed": int, "resident": bool, "lean_step": bool, "trainer": dict}
+        for name, kind in kinds.items():
             self.check_kind(name, kind)
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"recipe: seed is {self.seed}; it must be 0 or more, and less than 2**32")
-        rate = self.increment_learning_rate
-        if rate is not None and (_needed_instead(rate, float) or not rate >= 0):
-            raise ConfigError(f"recipe: increment_learning_rate is {rate!r}; it must be a number, 0 or more")
+        for name in ("increment_learning_rate", "muon_learning_rate"):
+            rate = getattr(self, name)
+            if rate is not None and (_needed_instead(rate, float) or not rate >= 0):
+                raise ConfigError(f"recipe: {name} is {rate!r}; it must be a number, 0 or more")
         self._check_trainer()
 
     def _check_trainer(self) -> None:
@@ -180,25 +186,32 @@ class Recipe(BaseRecipe):
         corpus: Folder of a corpus made by `howfar corpus build`.
         seed: Decides the initial weights and, with the step, which windows of the corpus are seen.
         increment_learning_rate: Peak learning rate of the increment networks, where it differs from the trainer's.
+        muon_learning_rate: Peak rate of Muon, which then trains the matrices of the decoder layers; None: AdamW does.
         resident: Whether the device holds the corpus, and windows are gathered there. They are the same either way.
+        lean_step: Whether a step leaves out what Trainer does for several devices. Its result is the same either way.
         trainer: Options of `transformers.TrainingArguments`, by their own names.
         model: Options of `HowFarConfig`; `max_position_embeddings` is the number of tokens in a window.
         increments: Options of `IncrementConfig`; None for plain rotary positions.
+        start_from: A bundled model or a folder, of the same sizes and increments, whose weights are the initial ones;
+            None to draw them at random.
 
     Raises:
         ConfigError: A key is unknown or a value impossible.
     """
 
-    LASTING: ClassVar[tuple[str, ...]] = ("seed", "model", "increments")
+    LASTING: ClassVar[tuple[str, ...]] = ("seed", "model", "increments", "muon_learning_rate")
 
     model: dict[str, Any] = field(default_factory=dict)
     increments: dict[str, Any] | None = None
+    start_from: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_kind("model", dict)
         if self.increments is not None:
             self.check_kind("increments", dict)
+        if self.start_from is not None:
+            self.check_kind("start_from", str)
         if "increments" in self.model:
             raise ConfigError("recipe: [model] has `increments`; give them a table of their own, [increments]")
         check_keys("[model]", self.model, self.options()["model"] or ())

@@ -21,6 +21,7 @@ from howfar.models.manifest import write_manifest
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.reading.marks import document_mark
 from howfar.text.tokenizer import byte_tokenizer
+from howfar.training import starting
 from howfar.training.attention import maskless_attention
 from howfar.training.checkpoints import (
     LOCK,
@@ -55,8 +56,8 @@ def train(recipe: Recipe, output: str | Path, *, progress: bool = True) -> HowFa
         The trained model, in eval mode.
 
     Raises:
-        CheckpointError: The folder holds another run.
-        ConfigError: The trainer's options are refused here.
+        CheckpointError: The folder holds another run, or a checkpoint or the model to start from is damaged.
+        ConfigError: The trainer's options are refused here, or the model to start from has another shape.
         CorpusError: The corpus is missing, damaged, tokenized otherwise, or shorter than a window.
         InUseError: Another process trains in the folder.
         OutputError: The folder cannot be written.
@@ -69,6 +70,7 @@ def train(recipe: Recipe, output: str | Path, *, progress: bool = True) -> HowFa
         )
     set_seed(recipe.seed)
     model, tokenizer = _make_model(recipe), byte_tokenizer()
+    started = None if recipe.start_from is None else starting.start_from(model, recipe.start_from)
     model.config.pad_token_id = tokenizer.pad_token_id  # as the Trainer would, with a warning
     with maskless_attention(model):
         fit(
@@ -78,6 +80,7 @@ def train(recipe: Recipe, output: str | Path, *, progress: bool = True) -> HowFa
             recipe,
             output,
             length=model.config.max_position_embeddings,
+            start_from=started,
             progress=progress,
         )
     return model.eval()
@@ -156,10 +159,11 @@ def fit(
             callbacks=[console, termination],
         )
         with termination:
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            termination.or_leave(lambda: trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None))
             held_out = termination.or_leave(lambda: _score(trainer, max_held_out_windows))
             if termination.requested:
-                console.say_stopped(trainer.state.global_step)
+                begun = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+                console.say_stopped(max(begun, trainer.state.global_step))
                 raise SystemExit(EXIT_CODE)
             record = run.record(step=trainer.state.global_step, held_out=held_out)
             _write(trainer, record, output)

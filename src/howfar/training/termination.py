@@ -24,7 +24,8 @@ class _EndOfWork(BaseException):
 class Termination(TrainerCallback):
     """Turns SIGTERM into a checkpoint after the step at hand, and an end of training; a context manager.
 
-    After the last step all is saved, and `or_leave` leaves what is being done then.
+    Before the first step (a model that is being compiled) there is nothing new to save, and after the last one all is
+    saved: `or_leave` leaves what is being done then.
 
     Transformers' own `enable_jit_checkpoint` may save in the middle of a step, which a resumed run would then take
     twice. Ranks of one run cannot agree on a step without waiting for each other at every one, so a run of several
@@ -56,10 +57,13 @@ class Termination(TrainerCallback):
             raise _EndOfWork
 
     def or_leave(self, work: Callable[[], T]) -> T | None:
-        """Do work that saves nothing; where the run is told to end meanwhile, or was before, leave it: see `requested`.
+        """Do work that may be broken off at any place; it is, where the run is told to end or was before.
 
         Args:
-            work: May be broken off at any place.
+            work: Broken off until its first step changes the model, and always if it takes no steps.
+
+        Returns:
+            What the work does; None where it was broken off, which `requested` tells.
         """
         try:
             try:
@@ -69,6 +73,9 @@ class Termination(TrainerCallback):
                 self._leaves = False
         except _EndOfWork:
             return None
+
+    def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:  # noqa: D102
+        self._leaves = False
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: D102
         if self.requested:

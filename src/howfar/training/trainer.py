@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import rotate_checkpoints
 
-from howfar.errors import CheckpointError, NoIncrementsError, OutputError
+from howfar.errors import CheckpointError, ConfigError, NoIncrementsError, OutputError
 from howfar.positions import increments_of
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
 from howfar.training.checkpoints import mark_as_whole
 from howfar.training.evaluation import document_losses
+from howfar.training.optimizer import give_increments_their_rate, with_muon
 from howfar.training.recipe import BaseRecipe
 from howfar.training.runs import Run
 
@@ -45,6 +46,12 @@ class IncrementTrainer(Trainer):
         num_probes = min(PROBE_WINDOWS, len(self.train_dataset))
         self.probe = torch.stack([self.train_dataset[index]["input_ids"] for index in range(num_probes)])
         self._operations: dict[int, int] = {}
+        self._parameters: list[nn.Parameter] = []
+        self.is_lean = run.recipe.lean_step
+        if self.is_lean and (self.args.n_gpu > 1 or self.args.world_size > 1 or self.args.fp16):
+            raise ConfigError(
+                "recipe: lean_step is true, which is for one device without fp16; leave it out, or use one device"
+            )
         self.restart_clock()
 
     def restart_clock(self) -> None:
@@ -52,13 +59,41 @@ class IncrementTrainer(Trainer):
         self._clock = (self.state.global_step, time.perf_counter())
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """Make the optimiser; the increment networks get the recipe's rate where it names one for them."""
+        """Make the optimiser; increment networks and matrices get what the recipe says of them."""
         is_new = self.optimizer is None
-        optimizer = super().create_optimizer(model)
-        rate = self.run.recipe.increment_learning_rate
-        if is_new and rate is not None:
-            give_increments_their_rate(optimizer, model or self.model, rate)
+        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        if is_new:
+            model, recipe = model or self.model, self.run.recipe
+            if recipe.increment_learning_rate is not None:
+                give_increments_their_rate(optimizer, model, recipe.increment_learning_rate)
+            if recipe.muon_learning_rate is not None:
+                rate, decay = recipe.muon_learning_rate, self.args.weight_decay
+                optimizer = with_muon(optimizer, model, learning_rate=rate, weight_decay=decay)
+            self.optimizer: torch.optim.Optimizer | None = optimizer
         return optimizer
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Tensor | Any], num_items_in_batch: Any = None
+    ) -> Tensor:
+        """Forward and backward; where the recipe asks for a lean step, without what Trainer does for other machines."""
+        if not self.is_lean:
+            return super().training_step(model, inputs, num_items_in_batch)
+        if not model.training:  # to set the mode walks through all modules
+            model.train()
+        with self.compute_loss_context_manager():
+            loss = self.compute_loss(model, self._prepare_inputs(inputs), num_items_in_batch=num_items_in_batch)
+        if not (self.model_accepts_loss_kwargs and num_items_in_batch is not None):
+            loss = loss / self.current_gradient_accumulation_steps
+        loss.backward()
+        return loss.detach()
+
+    def _clip_grad_norm(self, model: nn.Module) -> Tensor:
+        """Clip all gradients together; a lean step lists the parameters once."""
+        if not self.is_lean:
+            return super()._clip_grad_norm(model)
+        if not self._parameters:
+            self._parameters = list(model.parameters())
+        return nn.utils.clip_grad_norm_(self._parameters, self.args.max_grad_norm)
 
     def floating_point_ops(self, inputs: dict[str, Tensor | Any]) -> int:
         """Of a batch. Transformers walks through all modules to count their parameters; once is enough."""
@@ -149,23 +184,6 @@ class Flow(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: D102
         control.should_log |= control.should_save
-
-
-def give_increments_their_rate(optimizer: torch.optim.Optimizer, model: nn.Module, learning_rate: float) -> None:
-    """Move the increment networks' parameters into groups of their own; the schedule scales every group alike.
-
-    Args:
-        optimizer: Holds all parameters of the model.
-        model: With increments or without.
-        learning_rate: Peak rate of the networks.
-    """
-    networks = {id(p) for name, p in model.named_parameters() if "increments" in name.split(".")}
-    for group in list(optimizer.param_groups):
-        theirs = [p for p in group["params"] if id(p) in networks]
-        if theirs:
-            group["params"] = [p for p in group["params"] if id(p) not in networks]
-            optimizer.add_param_group({**group, "params": theirs, "lr": learning_rate})
-    optimizer.param_groups[:] = [group for group in optimizer.param_groups if group["params"]]
 
 
 @torch.no_grad()

@@ -91,6 +91,31 @@ def test_a_run_told_to_end_while_it_is_scored_leaves_that_and_goes_on(
     assert (tmp_path / "parts" / "training.json").read_text() == (tmp_path / "whole" / "training.json").read_text()
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_run_told_to_end_before_its_first_step_takes_none(
+    recipe: MakeRecipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    begun: bool,
+) -> None:
+    if begun:
+        train(recipe(trainer={"max_steps": 3}), tmp_path / "run", progress=False)
+
+    def compiling(*_: Any, **__: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        raise AssertionError("it goes on")
+
+    monkeypatch.setattr(run.IncrementTrainer, "training_step", compiling)
+    with pytest.raises(SystemExit) as stopped:
+        train(recipe(), tmp_path / "run")
+    assert stopped.value.code == EXIT_CODE
+    last_line = capsys.readouterr().err.splitlines()[-1]
+    said = "saved at step 3, from which the same command goes on" if begun else "no step was taken"
+    assert last_line == f"tiny: told to end; {said}"
+    assert (tmp_path / "run").exists() is begun
+
+
 def test_a_run_told_to_end_while_it_is_written_is_written_to_the_end(
     recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

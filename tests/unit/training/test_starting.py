@@ -1,0 +1,80 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+import howfar
+from howfar.errors import CheckpointError, ConfigError, ModelNotFoundError
+from howfar.models.manifest import sha256
+from howfar.training.checkpoints import read_record
+from howfar.training.recipe import Recipe
+from howfar.training.run import train
+
+MakeRecipe = Callable[..., Recipe]
+STILL = {"learning_rate": 0.0, "weight_decay": 0.0, "max_steps": 1, "save_strategy": "no"}
+
+
+@pytest.fixture
+def first(recipe: MakeRecipe, tmp_path: Path) -> Path:
+    """A model that was trained before."""
+    train(recipe(), tmp_path / "first", progress=False)
+    return tmp_path / "first"
+
+
+def test_a_run_starts_from_another_models_weights(recipe: MakeRecipe, first: Path, tmp_path: Path) -> None:
+    weights = howfar.load(first).state_dict()
+    plan = recipe(start_from=str(first), seed=1, trainer=STILL)
+    started = train(plan, tmp_path / "second", progress=False)
+    assert [name for name, tensor in started.state_dict().items() if not torch.equal(weights[name], tensor)] == []
+    record = read_record(tmp_path / "second")
+    assert record["start_from"] == {"name": "first", "sha256": sha256(first / "model.safetensors")}
+    assert "start_from" not in read_record(first)
+    longer = {**recipe().model, "max_position_embeddings": 40}
+    train(recipe(start_from=str(first), model=longer, trainer=STILL), tmp_path / "longer", progress=False)
+
+
+def test_where_a_run_started_cannot_be_changed_when_it_is_carried_on(
+    recipe: MakeRecipe, first: Path, tmp_path: Path
+) -> None:
+    plan = recipe(start_from=str(first))
+    whole = train(plan, tmp_path / "second", progress=False)
+    again = train(plan, tmp_path / "second", progress=False)
+    assert all(map(torch.equal, whole.state_dict().values(), again.state_dict().values()))
+    with pytest.raises(CheckpointError, match="holds a run with another start_from; choose another output folder"):
+        train(recipe(), tmp_path / "second", progress=False)
+    with pytest.raises(CheckpointError, match="holds a run with another start_from; choose another output folder"):
+        train(plan, first, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model": {"num_hidden_layers": 1}}, "whose num_hidden_layers is 2, the recipe's 1; make them the same"),
+        ({"model": {"rms_norm_eps": 1e-3}}, "whose rms_norm_eps is 1e-06, the recipe's 0.001; make them the same"),
+        ({"increments": None}, "whose increments is {.*}, the recipe's None; make them the same"),
+        (
+            {"increments": {"scope": "per_layer", "bound": "softplus"}},
+            "increments is {.*'sigmoid'.*}, the recipe's",
+        ),
+    ],
+)
+def test_a_model_of_another_shape_is_refused(
+    recipe: MakeRecipe, first: Path, tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    changed = {**change, "model": {**recipe().model, **change.get("model", {})}}
+    with pytest.raises(ConfigError, match=f"start_from names .*first, .*{said}"):
+        train(recipe(start_from=str(first), **changed), tmp_path / "second", progress=False)
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_model_of_another_kind_is_refused(recipe: MakeRecipe, tmp_path: Path) -> None:
+    LlamaForCausalLM(LlamaConfig(**recipe().model, vocab_size=257)).save_pretrained(tmp_path / "llama")
+    with pytest.raises(ConfigError, match=r"start_from names .*, a LlamaForCausalLM; it must be a model that howfar"):
+        train(recipe(start_from=str(tmp_path / "llama")), tmp_path / "run", progress=False)
+    with pytest.raises(ModelNotFoundError):
+        train(recipe(start_from=str(tmp_path / "missing")), tmp_path / "run", progress=False)
+    with pytest.raises(ConfigError, match="start_from is 3; it must be a string"):
+        recipe(start_from=3)
