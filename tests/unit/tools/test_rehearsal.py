@@ -123,9 +123,10 @@ def test_a_run_is_packed_stopped_carried_elsewhere_finished_and_bundled(
     assert f"told to end; saved at step {step:,}" in (first.work / "runs" / f"{RUN}.txt").read_text()
 
     # Its checkpoint leaves in pieces, which come to a second machine in their order or not.
-    first.run("next.sh", "state", RUN, PIECE=40_000)
+    assert "go on with piece 5" in first.run("next.sh", "state", RUN, PIECE=30_000)
+    assert "that is all" in first.run("next.sh", "state", RUN, "5", PIECE=30_000)
     pieces = sorted(first.out.glob(f"{RUN}.state.*"))
-    assert 1 < len(pieces) <= 4
+    assert 4 < len(pieces) <= 8
     pack(checkout, text, *reversed(pieces))
     second = Machine(tmp_path / "second", checkout)
     assert f"{RUN}: whole again" in second.run("next.sh", "gather")

@@ -1,3 +1,4 @@
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def test_the_parts_of_an_optimiser_keep_their_rates_and_states(recipe: MakeRecip
     assert len(held) == len({id(p) for p in held}) == len(list(model.parameters()))
     steps(model, optimizer, schedule)
     assert [[group["lr"] for group in part.param_groups] for part in optimizer.parts] == [[1e-3 / 4], [2e-2 / 4]]
-    state = (model.state_dict(), optimizer.state_dict(), schedule.state_dict())
+    state = copy.deepcopy((model.state_dict(), optimizer.state_dict(), schedule.state_dict()))
     other, its_optimizer, its_schedule = made()
     for thing, own in zip((other, its_optimizer, its_schedule), state, strict=True):
         thing.load_state_dict(own)

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from howfar.corpus.corpus import Corpus
 from howfar.corpus.windows import Windows
 from howfar.errors import CheckpointError, ConfigError, CorpusError, OutputError
+from howfar.models.manifest import MANIFEST_FILE
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.training.__main__ import main
 from howfar.training.checkpoints import RECORD, last_complete_checkpoint, read_record
@@ -81,7 +82,7 @@ def test_a_run_leaves_nothing_else(recipe: MakeRecipe, tmp_path: Path) -> None:
         "tokenizer_config.json",
     }
     checkpoints = {"checkpoint-3", "checkpoint-6"}
-    assert {path.name for path in tmp_path.iterdir()} == model_files | checkpoints | {RECORD, "log.json"}
+    assert {path.name for path in tmp_path.iterdir()} == model_files | checkpoints | {RECORD, "log.json", MANIFEST_FILE}
 
 
 def test_the_same_recipe_gives_the_same_model_and_another_seed_another(recipe: MakeRecipe, tmp_path: Path) -> None:
