@@ -35,7 +35,8 @@ def apply_settings(values: dict[str, Any], settings: Iterable[str], options: Opt
         for depth, part in enumerate(tables, 1):
             inner = table.get(part)
             if inner is not None and not isinstance(inner, Mapping):
-                raise ConfigError(f"--set {setting!r}: {'.'.join(tables[:depth])} is {inner!r}, which has no parts")
+                whole = ".".join(tables[:depth])
+                raise ConfigError(f"--set {setting!r}: {whole} is {inner!r}, which has no parts; set {whole} itself")
             table[part] = dict(inner or {})
             table = table[part]
         table[name] = toml_value(text)
