@@ -8,16 +8,20 @@ import jaxtyping
 
 # Not in `config`, which checks what a user gives it by itself.
 CHECKED = [
+    "arguments",
     "attachment",
     "calls",
     "checkpointing",
     "clock",
     "decoder",
+    "encodings.per_head",
+    "encodings.rotary",
     "increments",
     "network",
     "observe",
     "padding",
-    "per_head",
+    "placement",
+    "places",
     "rotation",
 ]
 jaxtyping.install_import_hook([f"howfar.positions.{name}" for name in CHECKED], "beartype.beartype")

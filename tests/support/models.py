@@ -141,6 +141,25 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "hunyuan_v1_dense": {"head_dim": 8},
     "deepseek_v3": {"n_routed_experts": 4, "n_shared_experts": 1, "first_k_dense_replace": 1, **_EXPERTS, **_LATENT},
     "lfm2": {"layer_types": ["conv", "full_attention"]},
+    "minimax": {
+        "layer_types": ["linear_attention", "full_attention"],
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+        "head_dim": 8,
+        "block_size": 4,
+    },
+    "modernbert-decoder": {"local_attention": 6, "layer_types": _SLIDING_AND_FULL, "num_attention_heads": 4},
+    "gemma3n_text": {
+        "head_dim": 8,
+        "sliding_window": 6,
+        "layer_types": _SLIDING_AND_FULL,
+        "num_kv_shared_layers": 0,
+        "vocab_size_per_layer_input": 64,
+        "hidden_size_per_layer_input": 8,
+        "laurel_rank": 4,
+        "activation_sparsity_pattern": [0.0, 0.0],
+        "altup_num_inputs": 2,
+    },
 }
 """Configurations by name: the architecture's `model_type` unless the configuration gives it."""
 
@@ -151,6 +170,7 @@ WITHOUT_ROTARY = {
     "lfm2": [0],
     "qwen3_next": [0],
     "smollm3": [1],
+    "minimax": [0],
 }
 """Layers that do not rotate, in the architectures that have such."""
 

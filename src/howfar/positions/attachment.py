@@ -7,9 +7,8 @@ from torch import Tensor, nn
 
 from howfar.errors import AlreadyAttachedError, NoIncrementsError, UnsupportedModelError
 from howfar.foreign import first_line
-from howfar.positions import per_head
 from howfar.positions.config import IncrementConfig
-from howfar.positions.decoder import Decoder, Probe, find_decoder, no_rotary_positions, probe
+from howfar.positions.decoder import Decoder, Probe, check_own_keys, find_decoder, no_rotary_positions, probe
 from howfar.positions.increments import Increments
 from howfar.positions.network import IncrementNetwork
 
@@ -49,14 +48,15 @@ def attach(model: nn.Module, config: IncrementConfig | None = None) -> Increment
     before = probe(decoder)
     if not before.rotating_layers:
         raise no_rotary_positions(model)
+    if config.scope == "per_layer":
+        check_own_keys(model, decoder)
     rotations = decoder.rotations(before.rotating_layers, config.angles)
     increments = Increments(config, decoder.module, decoder.layers, rotations)
-    _add_networks(increments, decoder)
-    if config.per_head:
-        per_head.use_attention(decoder.module)
+    _add_networks(increments, decoder, before.devices)
     increments.add_hooks()
     setattr(decoder.module, HANDLE, increments)
     try:
+        increments.encoding.prepare(decoder.module)
         _check_identity(increments, decoder, before)
     except Exception as error:  # whatever an architecture raises that takes its positions in another way
         detach(model)
@@ -80,8 +80,7 @@ def detach(model: nn.Module) -> None:
     for owner in increments.owners:
         del owner.increments
     delattr(increments.decoder, HANDLE)
-    if increments.config.per_head:
-        per_head.restore_attention(increments.decoder)
+    increments.encoding.restore(increments.decoder)
 
 
 def increments_of(model: nn.Module) -> Increments:
@@ -103,15 +102,16 @@ def _find(model: nn.Module) -> Increments | None:
     return next((vars(module)[HANDLE] for module in model.modules() if HANDLE in vars(module)), None)
 
 
-def _add_networks(increments: Increments, decoder: Decoder) -> None:
+def _add_networks(increments: Increments, decoder: Decoder, devices: list[torch.device]) -> None:
+    """Put each network where what it reads lives."""
     config = increments.config
-    for owner in increments.owners:
+    for owner, index in zip(increments.owners, increments.layer_indices, strict=False):
         owner.increments = IncrementNetwork(
             decoder.hidden_size,
             decoder.num_key_value_heads if config.per_head else 1,
             config,
             normalise=config.scope == "per_layer",
-            device=next(owner.parameters()).device,
+            device=devices[index],
             init_std=getattr(decoder.module.config, "initializer_range", None) or 0.02,
         ).train(owner.training)
 

@@ -15,6 +15,10 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from howfar.positions.clock import Clock, StaticClock, clock_of
+from howfar.positions.placement import Placement, place
+from howfar.positions.places import Places
+
 IncrementFunction = Callable[[int, Tensor], Any]
 """`fn(layer, increments)` gives increments, or what broadcasts to them; they are `[batch, head, token]`."""
 
@@ -29,12 +33,47 @@ class Recording:
 
 @dataclass
 class ForwardPass:
-    """What the layers of one forward pass have in common."""
+    """What the layers of one forward pass have in common.
 
-    attention_mask: Any = None
-    num_past_tokens: int | Tensor = 0
+    Args:
+        attention_mask: As the decoder was given it.
+        position_ids: As the decoder was given them.
+        num_past_tokens: Tokens in the cache before this pass.
+        cache: The cache that the decoder was given, or has made.
+        clock: That cache's clock.
+        placement: Where the base model puts the tokens.
+        shared_increments: Before overrides; with a shared network.
+        shared_places: With a shared network and no overrides: the positions of the first layer.
+    """
+
+    attention_mask: Any
+    position_ids: Tensor | None
+    num_past_tokens: int | Tensor
+    cache: Any
+    clock: Clock | None
+    placement: Placement | None = None
     shared_increments: Tensor | None = None
-    rotations: dict[Any, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    shared_places: Places | None = None
+
+    def clock_of(self, cache: Any) -> Clock | None:
+        """The clock of the cache that a layer was given."""
+        if cache is not self.cache:  # the decoder was given none and has made one
+            self.cache, self.clock = cache, None if cache is None else clock_of(cache, is_new=True)
+        return self.clock
+
+    def placement_of(self, increments: Tensor, past: Tensor | None) -> Placement:
+        """Where the base model puts the tokens, on the device of these increments."""
+        if self.placement is None:
+            self.placement = place(
+                self.position_ids,
+                self.attention_mask,
+                increments.shape[-1],
+                self.num_past_tokens,
+                self.num_past_tokens > 0 if isinstance(self.clock, StaticClock) else past is not None,
+                None if past is None else past[:, 2, 0, -1:],
+                increments.device,
+            )
+        return self.placement.on(increments.device)
 
 
 class Calls(threading.local):

@@ -1,63 +1,72 @@
-"""The running sum of increments, and how it follows the key-value cache.
+"""What the positions of earlier tokens were, and how that follows the key-value cache.
 
-A layer's *clock* is the sum of its increments up to and including a token. It is summed in float64, so that decoding
-token by token gives the same clock as one full pass. While decoding, the clock rides along as one more layer of the
-Transformers cache: whatever happens to the cache (beam reordering, cropping, batch repeat and select, reset) then
-happens to the clock too, without anything being patched.
+While decoding, each layer's *history* rides along with the Transformers cache, as its clock: whatever happens to the
+cache (beam reordering, cropping, batch repeat and select, reset) happens to the clock too. For that the cache changes
+its class to one that is the same in all else; its layers, and their number, stay what they are.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import DummyLayer
+from transformers import Cache, EncoderDecoderCache
 
 from howfar.errors import UnsupportedModelError
 from howfar.positions.shapes import Float, Int
 
-
-def running_sum(increments: Float[Tensor, "batch head token"]) -> Float[Tensor, "batch head token"]:
-    """Inclusive sum over tokens, in float64 where the device has it."""
-    return increments.to(torch.float32 if increments.device.type == "mps" else torch.float64).cumsum(dim=-1)
+NUM_PLANES = 3
+"""What a history holds of each token: its drift, its position, and the base position that would go on from it."""
 
 
-class GrowingClock(DummyLayer):
-    """Clocks beside a dynamic cache: each layer's at every token so far, so that it can be cropped anywhere."""
+class GrowingClock:
+    """Histories beside a dynamic cache: each layer's at every token so far, so that it can be cropped anywhere.
+
+    Layers at the same positions share one tensor.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
-        self.sums: dict[int, Tensor] = {}
+        self.histories: dict[int, Tensor] = {}
 
-    def advance(self, layer: int, sums: Float[Tensor, "batch head token"]) -> Float[Tensor, "batch head all_tokens"]:
-        """Continue a layer's clock.
+    def past(self, layer: int) -> Float[Tensor, "batch plane head past_token"] | None:
+        """The history of a layer before this pass; None if it has none."""
+        past = self.histories.get(layer)
+        return past if past is not None and past.shape[-1] else None
+
+    def append(
+        self, layer: int, new: Float[Tensor, "batch plane head token"]
+    ) -> Float[Tensor, "batch plane head all_tokens"]:
+        """Continue a layer's history.
 
         Args:
             layer: The decoder layer's index.
-            sums: Running sum of the new tokens' increments alone.
+            new: The planes of the new tokens.
 
         Returns:
-            The clock at all tokens so far, the new ones last.
+            The history of all tokens so far, the new ones last.
         """
-        past = self.sums.get(layer)
-        if past is not None and past.shape[-1]:
-            sums = torch.cat((past, past[..., -1:] + sums), dim=-1)
-        self.sums[layer] = sums
-        return sums
+        past = self.past(layer)
+        self.histories[layer] = new if past is None else torch.cat((past, new), dim=-1)
+        return self.histories[layer]
+
+    def share(self, layer: int, first: int) -> None:
+        """Give a layer the history of a layer before it, which has been continued in this pass."""
+        self.histories[layer] = self.histories[first]
 
     def num_tokens(self, layer: int) -> int:
         """Tokens so far."""
-        return self.sums[layer].shape[-1]
+        return self.histories[layer].shape[-1] if layer in self.histories else 0
 
     def reset(self) -> None:
         """Forget all tokens."""
-        self.sums.clear()
+        self.histories.clear()
 
     def crop(self, tokens_to_remove: int) -> None:
         """Forget the last `-tokens_to_remove` tokens (Transformers counts them downwards)."""
         if tokens_to_remove:
-            self.sums = {layer: past[..., :tokens_to_remove] for layer, past in self.sums.items()}
+            self._change(lambda past: past[..., :tokens_to_remove])
 
     def reorder_cache(self, beam_idx: Int[Tensor, " batch"]) -> None:
         """Follow the beams."""
@@ -65,41 +74,58 @@ class GrowingClock(DummyLayer):
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Repeat each sequence."""
-        self.sums = {layer: past.repeat_interleave(repeats, dim=0) for layer, past in self.sums.items()}
+        self._change(lambda past: past.repeat_interleave(repeats, dim=0))
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keep these sequences."""
-        self.sums = {layer: past[indices.to(past.device)] for layer, past in self.sums.items()}
+        self._change(lambda past: past[indices.to(past.device)])
+
+    def _change(self, change: Any) -> None:
+        changed = {id(past): change(past) for past in self.histories.values()}
+        self.histories = {layer: changed[id(past)] for layer, past in self.histories.items()}
 
 
-class StaticClock(DummyLayer):
-    """Clocks beside a static cache: at the latest tokens, in buffers of a fixed size and address for compiled decoding.
+class StaticClock:
+    """Histories beside a static cache: of the latest tokens, in buffers of a fixed size for compiled decoding.
+
+    Before the first token all planes stand at 0.
 
     Args:
         max_length: Most tokens that a layer of the cache holds.
     """
 
-    is_croppable = False
-
     def __init__(self, max_length: int) -> None:
-        super().__init__()
         self.max_length = max_length
         self.buffers: dict[int, Tensor] = {}
         self.lengths: dict[int, Tensor] = {}
+        self._is_shared = False
 
-    def advance(self, layer: int, sums: Float[Tensor, "batch head token"]) -> Float[Tensor, "batch head latest_token"]:
-        """As `GrowingClock.advance`, for the latest tokens; before the first token the clock stands at 0."""
+    def past(self, layer: int) -> Float[Tensor, "batch plane head past_token"] | None:
+        """As `GrowingClock.past`."""
+        return self.buffers.get(layer)
+
+    def append(
+        self, layer: int, new: Float[Tensor, "batch plane head token"]
+    ) -> Float[Tensor, "batch plane head latest_token"]:
+        """As `GrowingClock.append`, for the latest tokens."""
         if layer not in self.buffers:
-            self.buffers[layer] = sums.new_zeros((*sums.shape[:-1], self.max_length))
-            self.lengths[layer] = torch.zeros(1, dtype=torch.long, device=sums.device)
+            self.buffers[layer] = new.new_zeros((*new.shape[:-1], self.max_length))
+            self.lengths[layer] = torch.zeros(1, dtype=torch.long, device=new.device)
             if not torch.compiler.is_compiling():
                 torch._dynamo.mark_static_address(self.buffers[layer])
                 torch._dynamo.mark_static_address(self.lengths[layer])
+        elif self._is_shared and any(self.buffers[layer] is b for other, b in self.buffers.items() if other != layer):
+            # The layers part: an override moves them from here on.
+            self.buffers[layer], self.lengths[layer] = self.buffers[layer].clone(), self.lengths[layer].clone()
         buffer = self.buffers[layer]
-        history = torch.cat((buffer, buffer[..., -1:] + sums), dim=-1)
+        history = torch.cat((buffer, new), dim=-1)
         buffer.copy_(history[..., -self.max_length :])
-        self.lengths[layer].add_(sums.shape[-1])
+        self.lengths[layer].add_(new.shape[-1])
         return history
+
+    def share(self, layer: int, first: int) -> None:
+        """As `GrowingClock.share`."""
+        self.buffers[layer], self.lengths[layer], self._is_shared = self.buffers[first], self.lengths[first], True
 
     def num_tokens(self, layer: int) -> Int[Tensor, "1"]:
         """Tokens so far, also those that the buffer has let go of."""
@@ -107,43 +133,108 @@ class StaticClock(DummyLayer):
 
     def reset(self) -> None:
         """Forget all tokens, keep the buffers."""
-        for buffer, length in zip(self.buffers.values(), self.lengths.values(), strict=True):
-            buffer.zero_()
-            length.zero_()
+        for tensor in (*self.buffers.values(), *self.lengths.values()):
+            tensor.zero_()
 
     def reorder_cache(self, beam_idx: Int[Tensor, " batch"]) -> None:
         """Follow the beams."""
-        for buffer in self.buffers.values():
+        for buffer in {id(buffer): buffer for buffer in self.buffers.values()}.values():
             buffer.copy_(buffer.index_select(0, beam_idx.to(buffer.device)))
 
 
-def clock_of(cache: Any, layer: int, num_layers: int) -> GrowingClock | StaticClock:
-    """The clock that rides along in a cache; added at its first use.
+Clock = GrowingClock | StaticClock
+
+
+class _Clocked:
+    """Goes before a cache's class: what happens to the cache happens to its clock."""
+
+    clock: Any
+
+    def reset(self) -> None:
+        super().reset()  # type: ignore[misc]
+        self.clock.reset()
+
+    def crop(self, tokens_to_remove: int) -> None:
+        super().crop(tokens_to_remove)  # type: ignore[misc]
+        self.clock.crop(tokens_to_remove)
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        super().reorder_cache(beam_idx)  # type: ignore[misc]
+        self.clock.reorder_cache(beam_idx)
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        super().batch_repeat_interleave(repeats)  # type: ignore[misc]
+        self.clock.batch_repeat_interleave(repeats)
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        super().batch_select_indices(indices)  # type: ignore[misc]
+        self.clock.batch_select_indices(indices)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _blank, (type(self).__mro__[2],), vars(self)
+
+
+@functools.cache
+def _clocked(kind: type) -> type:
+    return type(kind.__name__, (_Clocked, kind), {"__module__": kind.__module__, "__doc__": kind.__doc__})
+
+
+def _blank(kind: type) -> Any:
+    """A cache of this class, its attributes still to be set: for copies and pickles."""
+    return object.__new__(_clocked(kind))
+
+
+def clock_of(cache: Any, *, is_new: bool = False) -> Clock | None:
+    """The clock of a cache; made at its first use.
 
     Args:
-        cache: The cache that a decoder layer was given.
-        layer: The index of that layer, which has not written to the cache in this pass.
-        num_layers: Decoder layers of the model. A cache that makes its layers when they are first written gets them
-            now, so that the clock stands behind them.
+        cache: The cache that a decoder was given, or made.
+        is_new: It was made in this pass, whose first layers may have written to it.
+
+    Returns:
+        None for a cache that compiled code has made, whose class it cannot change: once filled, it will be refused.
 
     Raises:
-        UnsupportedModelError: The cache is not a list of layers, or it holds tokens whose increments are not known.
+        UnsupportedModelError: The cache is not one of Transformers', or it holds tokens whose increments are not known.
     """
-    layers = getattr(cache, "layers", None)
-    if layers is None:
+    if isinstance(cache, _Clocked):
+        return cache.clock  # type: ignore[no-any-return]
+    if not isinstance(cache, Cache) or isinstance(cache, EncoderDecoderCache):
         raise UnsupportedModelError(
             f"{type(cache).__name__} is not a list of cache layers, so positions cannot follow it; "
             "use a Transformers cache such as DynamicCache or StaticCache"
         )
-    if layers and isinstance(layers[-1], GrowingClock | StaticClock):
-        return layers[-1]
-    if layer < len(layers) and layers[layer].is_initialized and int(cache.get_seq_length(layer)) > 0:
+    if is_new and torch.compiler.is_compiling():
+        return None
+    if not is_new and not is_empty(cache):
         raise UnsupportedModelError(
             "the cache was filled without increments, so its positions are unknown; start with a new one"
         )
     static = cache.is_compileable and cache.get_max_length() > 0
-    clock = StaticClock(cache.get_max_length()) if static else GrowingClock()
-    if cache.layer_class_to_replicate is not None:
-        layers.extend(cache.layer_class_to_replicate() for _ in range(num_layers - len(layers)))
-    layers.append(clock)
-    return clock
+    cache.clock = StaticClock(cache.get_max_length()) if static else GrowingClock()  # type: ignore[attr-defined]
+    cache.__class__ = _clocked(type(cache))
+    return cache.clock  # type: ignore[attr-defined,no-any-return]
+
+
+def is_empty(cache: Cache) -> bool:
+    """Whether no layer of a cache holds a token."""
+    return not any(
+        getattr(layer, "is_initialized", False) and hasattr(layer, "get_seq_length") and int(layer.get_seq_length())
+        for layer in cache.layers
+    )
+
+
+def check_length(cache: Any, clock: Clock, layer: int) -> None:
+    """Make sure that a dynamic cache holds the tokens that its clock knows.
+
+    Raises:
+        UnsupportedModelError: Tokens were put into the cache or taken out of it behind the clock's back.
+    """
+    if not isinstance(clock, GrowingClock) or layer >= len(cache.layers):
+        return
+    own = getattr(cache.layers[layer], "get_seq_length", None)
+    if own is not None and isinstance(found := own(), int) and found != clock.num_tokens(layer):
+        raise UnsupportedModelError(
+            f"layer {layer} of the cache holds {found} tokens, and the positions of {clock.num_tokens(layer)} are "
+            "known; change a cache by its own methods (crop, reorder_cache, batch_select_indices), not its tensors"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import threading
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
 from howfar.errors import UnsupportedModelError
+from howfar.positions.arguments import LayerCall, parameter_names
 from howfar.positions.config import Angles
 from howfar.positions.mode import evaluation_mode
 from howfar.positions.rotation import Rotation, rotation_of
@@ -56,34 +58,54 @@ class Probe:
         output: Its last hidden state; None on the "meta" device.
         rotating_layers: The layers that use the cosines they are handed. All layers are handed some; which ones leave
             them be is for each architecture to decide, so it is observed rather than known by name.
+        devices: Where each layer's input lives.
     """
 
     output: Float[Tensor, "batch token width"] | None
     rotating_layers: list[int]
+    devices: list[torch.device]
 
 
 @torch.no_grad()
 def probe(decoder: Decoder) -> Probe:
     """Run a few arbitrary tokens through a decoder, in evaluation mode.
 
-    Nothing can be run on the "meta" device, where a model waits for its weights: there all layers count as rotating.
+    On the "meta" device, where a model waits for its weights, there are no numbers, only shapes. An architecture that
+    must look at numbers cannot be run there: then all its layers count as rotating.
     """
     module: Any = decoder.module
-    device = next(module.parameters()).device
-    if device.type == "meta":
-        return Probe(None, list(range(len(decoder.layers))))
-    token_ids = torch.arange(NUM_PROBE_TOKENS, device=device) % module.config.vocab_size
+    device = _input_device(module)
+    no_numbers = device.type == "meta"
+    arguments: dict[str, Any] = {"use_cache": False, "return_dict": True}
+    arguments["input_ids"] = (torch.arange(NUM_PROBE_TOKENS, device=device) % module.config.vocab_size)[None]
+    if no_numbers:  # a mask that Transformers takes as it is, rather than look for padding
+        everything = torch.ones(1, 1, NUM_PROBE_TOKENS, NUM_PROBE_TOKENS, dtype=torch.bool, device=device)
+        arguments["attention_mask"] = everything
     with evaluation_mode(module), _Watch() as watch:
         hooks = [
             layer.register_forward_pre_hook(partial(watch.hand_over, index), with_kwargs=True)
             for index, layer in enumerate(decoder.layers)
         ]
         try:
-            output = module(input_ids=token_ids[None], use_cache=False, return_dict=True).last_hidden_state
+            output = module(**arguments).last_hidden_state
+        except Exception:  # whatever an architecture raises that looks at numbers
+            if not no_numbers:
+                raise
+            watch.used, watch.devices = set(range(len(decoder.layers))), {}
         finally:
             for hook in hooks:
                 hook.remove()
-    return Probe(output, sorted(watch.used))
+    devices = [watch.devices.get(index, device) for index in range(len(decoder.layers))]
+    return Probe(None if no_numbers else output, sorted(watch.used), devices)
+
+
+def _input_device(module: nn.Module) -> torch.device:
+    """Where a decoder takes its tokens; if Accelerate has put its weights elsewhere, where it will compute."""
+    for part in module.modules():
+        device = getattr(getattr(part, "_hf_hook", None), "execution_device", None)
+        if device is not None:
+            return torch.device(device)
+    return next(module.parameters()).device
 
 
 class _Watch(TorchFunctionMode):
@@ -93,15 +115,20 @@ class _Watch(TorchFunctionMode):
         super().__init__()
         self.thread = threading.get_ident()
         self.cosines: dict[int, Tensor] = {}
+        self.devices: dict[int, torch.device] = {}
         self.used: set[int] = set()
 
     def hand_over(self, index: int, layer: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
         """Forward pre-hook of decoder layer `index`."""
-        if threading.get_ident() == self.thread and isinstance(kwargs.get("position_embeddings"), tuple):
-            cos, sin = kwargs["position_embeddings"]
+        if threading.get_ident() != self.thread:
+            return args, kwargs
+        call = LayerCall(parameter_names(layer), args, kwargs)
+        self.devices[index] = call.hidden_states().device
+        if isinstance(embeddings := call.get("position_embeddings"), tuple):
+            cos, sin = embeddings
             self.cosines[index] = cos.clone()
-            kwargs = {**kwargs, "position_embeddings": (self.cosines[index], sin)}
-        return args, kwargs
+            call.set("position_embeddings", (self.cosines[index], sin))
+        return call.arguments
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.used.update(index for index, cosine in self.cosines.items() if any(arg is cosine for arg in args))
@@ -114,8 +141,9 @@ def find_decoder(model: nn.Module) -> Decoder:
     Raises:
         UnsupportedModelError: There are none, as in models with learned absolute positions or ALiBi.
     """
-    root: nn.Module = model.get_decoder() if isinstance(model, PreTrainedModel) else model
-    for module in root.modules():
+    # What `get_decoder` finds by its name may be the output layer; then the decoder is elsewhere in the model.
+    roots = [model.get_decoder(), model] if isinstance(model, PreTrainedModel) else [model]
+    for module in itertools.chain.from_iterable(root.modules() for root in roots):
         for layers in module.children():
             if isinstance(layers, nn.ModuleList) and len(layers) and takes_position_embeddings(layers[0]):
                 rotary = [child for child in module.children() if "RotaryEmbedding" in type(child).__name__]
@@ -124,13 +152,48 @@ def find_decoder(model: nn.Module) -> Decoder:
     raise no_rotary_positions(model)
 
 
+def check_own_keys(model: nn.Module, decoder: Decoder) -> None:
+    """Make sure that each layer attends to keys of its own, so that it can have positions of its own.
+
+    Raises:
+        UnsupportedModelError: Layers reuse the keys of others, which stand where those others put them.
+    """
+    modes = getattr(decoder.module.config, "kv_sharing_modes", None) or []
+    reusing = [str(index) for index, mode in enumerate(modes) if mode == "reuse"]
+    if reusing:
+        raise UnsupportedModelError(
+            f"{type(model).__name__} cannot be given increments per layer: layers {', '.join(reusing)} attend to the "
+            "keys of earlier layers, which stand at those layers' positions; use scope='shared'"
+        )
+
+
 def no_rotary_positions(model: nn.Module) -> UnsupportedModelError:
     """The error for a model whose layers do not rotate by (cos, sin)."""
     return UnsupportedModelError(
-        f"{type(model).__name__} has no rotary positions that increments could replace: none of its layers uses "
-        "`position_embeddings` from one rotary module (models with learned absolute positions or ALiBi do not); "
-        "use a rotary causal language model, such as Llama, Qwen, Mistral, Gemma, OLMo, Phi-3 or Pythia"
+        f"{type(model).__name__} has no rotary positions that increments could replace: {_reason(model)}; "
+        "use a rotary causal language model, for example Llama, Qwen, Mistral, Gemma, OLMo, Phi-3 or Pythia"
     )
+
+
+def _reason(model: nn.Module) -> str:
+    """How a model tells positions instead."""
+    parts, config = dict(model.named_modules()), getattr(model, "config", None)
+    if getattr(config, "alibi", False) or any("alibi" in name for part in parts.values() for name in dir(type(part))):
+        return "its attention is biased by distance (ALiBi)"
+    if not any("Attention" in type(part).__name__ for part in parts.values()):
+        return "it has no attention"
+    if any(
+        isinstance(part, nn.ModuleList) and len(part) and takes_position_embeddings(part[0]) for part in parts.values()
+    ):
+        return "its layers do not rotate, or by something else than the (cos, sin) that they are handed"
+    if getattr(config, "rotary_dim", None):
+        return "each of its attention modules computes its angles from position ids by itself"
+    for name, part in parts.items():
+        if "Sinusoidal" in type(part).__name__:
+            return f"its positions are sinusoids ({name})"
+        if isinstance(part, nn.Embedding) and any(word in name for word in ("wpe", "position")):
+            return f"it adds learned absolute positions ({name})"
+    return "none of its layers uses `position_embeddings` (cos, sin) from one rotary module"
 
 
 def takes_position_embeddings(layer: nn.Module) -> bool:

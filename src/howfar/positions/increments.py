@@ -12,13 +12,14 @@ from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
 from howfar.errors import OverrideError, UnsupportedModelError
+from howfar.positions.arguments import LayerCall, parameter_names
 from howfar.positions.calls import Calls, ForwardPass, IncrementFunction, Recording
-from howfar.positions.checkpointing import is_reentrant, lead_gradients_through
-from howfar.positions.clock import clock_of, running_sum
+from howfar.positions.clock import check_length, clock_of
 from howfar.positions.config import IncrementConfig
+from howfar.positions.encodings import Encoding, encoding_of
 from howfar.positions.network import IncrementNetwork
-from howfar.positions.padding import real_tokens
-from howfar.positions.per_head import PerHeadRotation, check_attention
+from howfar.positions.placement import Placement
+from howfar.positions.places import Places
 from howfar.positions.rotation import Rotation
 from howfar.positions.shapes import Float
 
@@ -44,7 +45,10 @@ class Increments:
         self.decoder = decoder
         self.layers = layers
         self.rotations = rotations
+        self.encoding: Encoding = encoding_of(config, rotations)
         self._calls = Calls()
+        self._names_of_decoder = parameter_names(decoder)
+        self._names_of_layers = [parameter_names(layer) for layer in layers]
         self._hooks: list[RemovableHandle] = []
 
     @property
@@ -97,14 +101,21 @@ class Increments:
 
     def _begin_pass(self, decoder: PreTrainedModel, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Forward pre-hook of the decoder: note what its layers need to know."""
-        if self.config.per_head:
-            check_attention(decoder)
-        cache = kwargs.get("past_key_values")
+        if "cache" in kwargs and "write_index" in kwargs:
+            raise UnsupportedModelError(
+                "continuous batching (generate_batch, paged attention) mixes the tokens of many requests in one row, "
+                "and positions cannot follow its cache; use model.generate with a padded batch"
+            )
+        self.encoding.check(decoder)
+        call = LayerCall(self._names_of_decoder, args, kwargs)
+        cache = call.get("past_key_values")
         num_past_tokens = 0 if cache is None else cache.get_seq_length()
         if isinstance(num_past_tokens, Tensor):
             num_past_tokens = num_past_tokens.clone()  # the first layer advances the cache's own
-        attention_mask = kwargs.get("attention_mask", args[1] if len(args) > 1 else None)
-        self._calls.passes.append(ForwardPass(attention_mask, num_past_tokens))
+        clock = None if cache is None else clock_of(cache)
+        self._calls.passes.append(
+            ForwardPass(call.get("attention_mask"), call.get("position_ids"), num_past_tokens, cache, clock)
+        )
 
     def _end_pass(self, decoder: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """Forward hook of the decoder: let go of the pass's tensors, also when it failed."""
@@ -115,53 +126,56 @@ class Increments:
         self, index: int, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Forward pre-hook of a decoder layer: replace its positions by learned ones."""
-        hidden_states, current = args[0], self._current_pass(index)
-        increments = self._increments(index, hidden_states, current)
-        history, clock = running_sum(increments), None
-        cache = kwargs.get("past_key_values", kwargs.get("layer_past"))
-        if cache is not None:
-            clock = clock_of(cache, index, len(self.layers))
-            history = clock.advance(index, history)
-        positions = self._place(history[..., -increments.shape[-1] :], increments)
+        current = self._current_pass(index)
+        call = LayerCall(self._names_of_layers[index], args, kwargs)
+        places = self._places(index, call, current)
         for recording in self._calls.recordings:
-            recording.increments[index], recording.positions[index] = increments, positions
-
-        # Layers at the same positions share their cosines.
-        same_positions = self.config.scope == "shared" and not self._calls.overrides
-        key = self.rotations[index].prefix if same_positions else index
-        rotation = current.rotations.get(key)
-        if rotation is None:
-            rotation = self.rotations[index](positions, kwargs["position_embeddings"][0].dtype)
-            if is_reentrant(layer):
-                hidden_states, rotation = lead_gradients_through(hidden_states, rotation)
-            current.rotations[key] = rotation
-        cos, sin = rotation
-        args = (hidden_states, *args[1:])
-        if not self.config.per_head:
-            return args, {**kwargs, "position_embeddings": (cos.squeeze(1), sin.squeeze(1))}
-
-        keys: tuple[Tensor, Tensor] = rotation
-        num_keys: int | Tensor = positions.shape[-1]
-        if clock is not None:
-            all_positions = self._place(history, history.diff(dim=-1, prepend=torch.zeros_like(history[..., :1])))
-            keys, num_keys = self.rotations[index](all_positions, cos.dtype), clock.num_tokens(index)
-        # The layer itself then rotates by nothing; the attention function rotates each head.
-        still = torch.ones_like(cos[:1, 0]), torch.zeros_like(sin[:1, 0])
-        per_head_rotation = PerHeadRotation(self.rotations[index].width, rotation, keys, num_keys)
-        return args, {**kwargs, "position_embeddings": still, "per_head_rotation": per_head_rotation}
+            recording.increments[index], recording.positions[index] = places.increments, places.positions
+        return self.encoding.reach(index, layer, call, places)
 
     def _current_pass(self, index: int) -> ForwardPass:
         if not self._calls.passes:
             raise UnsupportedModelError(
                 f"decoder layer {index} ran outside of {type(self.decoder).__name__}.forward, which knows the padding "
-                "and the first layer's input; call the whole model, and checkpoint by gradient_checkpointing_enable()"
+                "and the first layer's input; call the whole model, checkpointed by gradient_checkpointing_enable()"
             )
         return self._calls.passes[-1]
 
-    def _increments(
-        self, index: int, hidden_states: Float[Tensor, "batch token width"], current: ForwardPass
-    ) -> Float[Tensor, "batch head token"]:
-        """The increments of a layer's tokens, overridden, and 0 for padding."""
+    def _places(self, index: int, call: LayerCall, current: ForwardPass) -> Places:
+        """The positions of a layer's tokens; those of the layer before if it is at the same ones."""
+        clock = current.clock_of(call.get("past_key_values", call.get("layer_past")))
+        if clock is not None:
+            check_length(current.cache, clock, index)
+        past = None if clock is None else clock.past(index)
+        is_shared = self.config.scope == "shared" and not self._calls.overrides
+        first = current.shared_places
+        if is_shared and first is not None and first.past is past:
+            if clock is not None:
+                clock.share(index, self.layer_indices[0])
+            return first
+        increments = self._increments(index, call.hidden_states(), current)
+        placement = current.placement_of(increments, past)
+        if placement.real is not None:
+            increments = increments.masked_fill(~placement.real[:, None], 0)
+        drift, positions = self._drift_and_positions(increments, placement, past)
+        all_positions, num_tokens = positions, positions.shape[-1]
+        if clock is not None:
+            next_ids = placement.next_id.to(drift.dtype)[:, None].expand_as(drift)
+            history = clock.append(index, torch.stack((drift, positions, next_ids), dim=1))
+            all_positions, num_tokens = history[:, 1], clock.num_tokens(index)
+        if self.config.angles == "float32":
+            is_same = all_positions is positions
+            positions = positions.float()
+            all_positions = positions if is_same else all_positions.float()
+        places = Places(increments, positions, all_positions, num_tokens, past)
+        if is_shared and first is None:
+            current.shared_places = places
+        return places
+
+    def _increments(self, index: int, hidden_states: Tensor, current: ForwardPass) -> Float[Tensor, "batch head token"]:
+        """The increments of a layer's tokens, overridden."""
+        if hidden_states.ndim == 4:  # several streams, of which the layer's attention reads one (Gemma 3n)
+            hidden_states = hidden_states[self.decoder.config.altup_active_idx]
         if self.config.scope == "per_layer":
             increments = self.layers[index].get_submodule("increments")(hidden_states)
         else:
@@ -170,17 +184,21 @@ class Increments:
             increments = current.shared_increments
         for function in self._calls.overrides:
             increments = _like(increments, function(index, increments), index)
-        real = real_tokens(current.attention_mask, increments.shape[-1], current.num_past_tokens)
-        return increments if real is None else increments.masked_fill(~real[:, None].to(increments.device), 0)
+        return increments
 
-    def _place(
-        self, sums: Float[Tensor, "batch head token"], increments: Float[Tensor, "batch head token"]
-    ) -> Float[Tensor, "batch head token"]:
-        """The positions of tokens. The origin is where unit increments give 0, 1, 2, ... as in the base model."""
+    def _drift_and_positions(
+        self, increments: Float[Tensor, "batch head token"], placement: Placement, past: Tensor | None
+    ) -> tuple[Float[Tensor, "batch head token"], Float[Tensor, "batch head token"]]:
+        """How far tokens have come from their base positions, and where to; in float64 where the device has it."""
+        exact = increments.to(torch.float32 if increments.device.type == "mps" else torch.float64)
+        excess = exact - 1
+        if placement.real is not None:
+            excess = excess.masked_fill(~placement.real[:, None], 0)
+        drift = placement.drift(excess, None if past is None else past[:, 0, :, -1:])
         if not self.config.accumulate:
-            return increments
-        positions = sums - 1 if self.config.advance == "before" else sums - increments
-        return positions if self.config.angles == "float64" else positions.float()
+            return drift, exact
+        positions = placement.ids[:, None] + drift
+        return drift, positions if self.config.advance == "before" else positions - excess
 
 
 def _like(increments: Tensor, replacement: Any, index: int) -> Tensor:

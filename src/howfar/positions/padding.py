@@ -8,7 +8,15 @@ import torch
 from torch import Tensor
 
 from howfar.errors import UnsupportedModelError
-from howfar.positions.shapes import Bool
+from howfar.positions.shapes import Bool, Int
+
+
+def one_mask(attention_mask: Any) -> Any:
+    """Of masks by layer type the one that hides the least."""
+    if not isinstance(attention_mask, dict):
+        return attention_mask
+    masks = [attention_mask.get("full_attention"), *attention_mask.values()]
+    return next((mask for mask in masks if mask is not None), None)
 
 
 def real_tokens(
@@ -25,9 +33,7 @@ def real_tokens(
     Raises:
         UnsupportedModelError: The mask is of another kind, so padding cannot be told from text.
     """
-    if isinstance(attention_mask, dict):
-        masks = [attention_mask.get("full_attention"), *attention_mask.values()]
-        attention_mask = next((mask for mask in masks if mask is not None), None)
+    attention_mask = one_mask(attention_mask)
     if attention_mask is None:
         return None
     if not isinstance(attention_mask, Tensor) or attention_mask.ndim not in (2, 4):
@@ -38,9 +44,14 @@ def real_tokens(
     if attention_mask.ndim == 2:
         return attention_mask[:, -num_tokens:].bool()
     # A token that may not attend to itself is padding.
-    own_key = num_past_tokens + torch.arange(num_tokens, device=attention_mask.device)
-    # Sliding windows have dropped the oldest keys: the new tokens then stand at the end.
-    own_key = own_key.clamp(max=attention_mask.shape[-1] - num_tokens + torch.arange(num_tokens, device=own_key.device))
-    index = own_key[None, :, None].expand(attention_mask.shape[0], -1, 1)
+    index = own_keys(attention_mask, num_tokens, num_past_tokens).mT.expand(attention_mask.shape[0], -1, -1)
     own = attention_mask[:, 0].gather(-1, index)[..., 0]
     return own if own.dtype == torch.bool else own == 0
+
+
+def own_keys(mask: Tensor, num_tokens: int, num_past_tokens: int | Tensor) -> Int[Tensor, "one one token"]:
+    """Which keys of a `[batch, 1, token, key]` mask the new tokens are."""
+    order = torch.arange(num_tokens, device=mask.device)
+    own = num_past_tokens + order
+    # Sliding windows have dropped the oldest keys: the new tokens then stand at the end.
+    return own.clamp(max=mask.shape[-1] - num_tokens + order)[None, None]

@@ -15,7 +15,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.positions import per_head
+from howfar.positions.encodings import per_head
 
 MASKLESS = "sdpa_maskless"
 _MASKLESS = {"sdpa": MASKLESS, per_head.PREFIX + "sdpa": per_head.PREFIX + MASKLESS}

@@ -1,4 +1,4 @@
-"""Positions for each head, through Transformers' attention interface.
+"""Rotary positions for each head, through Transformers' attention interface.
 
 A decoder layer rotates all heads alike. Where each key-value head has its own positions, the layer is told to rotate by
 nothing and the attention function, which sees queries and keys head by head, rotates them: with the model's own
@@ -7,6 +7,7 @@ nothing and the attention function, which sees queries and keys head by head, ro
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +20,9 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from howfar.errors import UnsupportedModelError
+from howfar.positions.arguments import LayerCall
+from howfar.positions.encodings.rotary import Rotary
+from howfar.positions.places import Places
 from howfar.positions.shapes import Float
 
 PREFIX = "howfar_"
@@ -26,17 +30,63 @@ PREFIX = "howfar_"
 CosSin = tuple[Tensor, Tensor]
 """Cosines and sines, `[batch, head, token, rotary]`."""
 
+Apply = Callable[..., tuple[Tensor, Tensor]]
+"""`apply(query, key, cos, sin)` rotates both."""
+
+
+class RotaryPerHead(Rotary):
+    """Rotates the queries and keys of each head by positions of its own.
+
+    Args:
+        rotations: How each layer rotates, by its index.
+    """
+
+    def prepare(self, decoder: PreTrainedModel) -> None:
+        """Switch the decoder to the per-head variant of its attention function."""
+        self.apply = rotation_function(decoder)
+        decoder.set_attn_implementation(register(decoder.config._attn_implementation))
+
+    def restore(self, decoder: PreTrainedModel) -> None:
+        """Switch the decoder back to the attention function that it had."""
+        decoder.set_attn_implementation(decoder.config._attn_implementation.removeprefix(PREFIX))
+
+    def check(self, decoder: PreTrainedModel) -> None:
+        """Make sure that the decoder attends by a per-head function; with another its heads would not be rotated.
+
+        Raises:
+            UnsupportedModelError: It was switched to another one, or has attention of its own that cannot be switched.
+        """
+        implementation = decoder.config._attn_implementation
+        if not implementation.startswith(PREFIX):
+            raise UnsupportedModelError(
+                f"{type(decoder).__name__} attends by {implementation!r}, which rotates all heads alike; "
+                f"for positions per head call model.set_attn_implementation({PREFIX + implementation!r})"
+            )
+
+    def reach(self, index: int, layer: nn.Module, call: LayerCall, places: Places) -> tuple[tuple[Any, ...], Any]:
+        """Let the layer rotate by nothing, and hand the attention function what to rotate each head by."""
+        queries = cos, sin = self.cosines_and_sines(index, layer, call, places)
+        keys = queries
+        if places.all_positions is not places.positions:
+            keys = self.rotations[index](places.all_positions, cos.dtype)
+        call.set("position_embeddings", (torch.ones_like(cos[:1, 0]), torch.zeros_like(sin[:1, 0])))
+        rotation = PerHeadRotation(self.apply, self.rotations[index].width, queries, keys, places.num_tokens)
+        call.set("per_head_rotation", rotation)
+        return call.arguments
+
 
 class PerHeadRotation(NamedTuple):
     """How an attention function rotates each head.
 
     Args:
+        apply: The model's way to rotate.
         width: Length of the part of a head that is rotated.
         queries: Cosines and sines of the new tokens.
         keys: Cosines and sines of the latest tokens, the new ones last.
         num_tokens: All tokens so far.
     """
 
+    apply: Apply
     width: int
     queries: CosSin
     keys: CosSin
@@ -55,11 +105,29 @@ class PerHeadRotation(NamedTuple):
         return cos.index_select(-2, slots), sin.index_select(-2, slots)
 
 
+def rotation_function(decoder: PreTrainedModel) -> Apply:
+    """An architecture's `apply_rotary_pos_emb`.
+
+    Raises:
+        UnsupportedModelError: It has none.
+    """
+    name = type(decoder).__name__
+    apply = getattr(sys.modules[type(decoder).__module__], "apply_rotary_pos_emb", None)
+    if apply is None:
+        raise UnsupportedModelError(f"{name} has no function that rotates one head; use per_head=False for this model")
+    return apply if "k" in inspect.signature(apply).parameters else partial(_apply_to_one, apply)
+
+
+def _apply_to_one(apply: Callable[..., Tensor], query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> Any:
+    """For architectures that rotate queries and keys each by a call."""
+    return apply(query, cos, sin), key
+
+
 def rotate_heads(
     states: Float[Tensor, "batch head token width"],
     rotation: CosSin,
     width: int,
-    apply: Callable[..., tuple[Tensor, Tensor]],
+    apply: Apply,
 ) -> Float[Tensor, "batch head token width"]:
     """Rotate each head by its own angles.
 
@@ -67,7 +135,7 @@ def rotate_heads(
         states: Queries or keys.
         rotation: For each head, or for each group of as many neighbouring heads as fit.
         width: Length of the part of a head that is rotated, from its start.
-        apply: The model's `apply_rotary_pos_emb`; it rotates all heads of a batch entry alike, so each head is handed
+        apply: The model's way to rotate; it rotates all heads of a batch entry alike, so each head is handed
             to it as a batch entry of its own.
     """
     cos, sin = (part.repeat_interleave(states.shape[1] // part.shape[1], dim=1).flatten(0, 1) for part in rotation)
@@ -101,7 +169,7 @@ def attention(
     """
     source = sys.modules[type(module).__module__]
     if per_head_rotation is not None:
-        width, apply = per_head_rotation.width, source.apply_rotary_pos_emb
+        width, apply = per_head_rotation.width, per_head_rotation.apply
         query = rotate_heads(query, per_head_rotation.queries, width, apply)
         key = rotate_heads(key, per_head_rotation.of_keys(key.shape[-2]), width, apply)
     attend = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, getattr(source, "eager_attention_forward", None))
@@ -118,27 +186,3 @@ def register(implementation: str) -> str:
 
 for _implementation in ("eager", "sdpa"):  # so that a model can be switched to them by name at any time
     register(_implementation)
-
-
-def use_attention(decoder: PreTrainedModel) -> None:
-    """Switch a decoder to the per-head variant of its attention function."""
-    decoder.set_attn_implementation(register(decoder.config._attn_implementation))
-
-
-def restore_attention(decoder: PreTrainedModel) -> None:
-    """Switch a decoder back to the attention function that it had."""
-    decoder.set_attn_implementation(decoder.config._attn_implementation.removeprefix(PREFIX))
-
-
-def check_attention(decoder: PreTrainedModel) -> None:
-    """Make sure that a decoder uses a per-head attention function; with another its heads would not be rotated.
-
-    Raises:
-        UnsupportedModelError: It was switched to another one, or has attention of its own that cannot be switched.
-    """
-    implementation = decoder.config._attn_implementation
-    if not implementation.startswith(PREFIX):
-        raise UnsupportedModelError(
-            f"{type(decoder).__name__} attends by {implementation!r}, which rotates all heads alike; "
-            f"for positions per head call model.set_attn_implementation({PREFIX + implementation!r})"
-        )

@@ -1,0 +1,181 @@
+"""Where the base model puts the tokens of a pass, and how far increments move them from there.
+
+The base model's positions are its `position_ids`: given from outside, or 0, 1, 2, ... A token's learned position is its
+base position plus its *drift*: the sum of (increment - 1) over the tokens that it follows, itself included. So
+increments of 1 leave every token where it was, bit for bit, however the model is called. What a token follows is
+
+- the text before it in its row, the cache included, and no padding;
+- not what is before a document's start: where position ids do not rise, a new document begins;
+- in a tree (a 4-D mask whose position ids go back to a branch's parent), the tokens that it may attend to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from howfar.errors import UnsupportedModelError
+from howfar.positions.padding import one_mask, own_keys, real_tokens
+from howfar.positions.shapes import Bool, Float, Int
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The tokens of one forward pass before increments move them.
+
+    Args:
+        ids: Base positions.
+        real: Which tokens are text; None if all are.
+        next_id: The base position that would go on from the text up to each token; 0 before any.
+        start: The place, within this pass, of the token at which each token's document starts; -1 for documents that
+            go on from the cache. None if no document starts within the pass.
+        follows: In a tree: which tokens of this pass each token follows, itself included.
+        resumes: In a tree: which tokens follow the end of the cache.
+    """
+
+    ids: Tensor
+    real: Bool[Tensor, "batch token"] | None
+    next_id: Tensor
+    start: Int[Tensor, "batch token"] | None = None
+    follows: Bool[Tensor, "batch token token"] | None = None
+    resumes: Bool[Tensor, "batch token"] | None = None
+
+    def on(self, device: torch.device) -> Placement:
+        """The same on another device."""
+        if self.ids.device == device:
+            return self
+        return replace(self, **{k: v.to(device) for k, v in vars(self).items() if v is not None})
+
+    def drift(
+        self, excess: Float[Tensor, "batch head token"], last: Float[Tensor, "batch head one"] | None
+    ) -> Float[Tensor, "batch head token"]:
+        """How far each token has come away from its base position.
+
+        Args:
+            excess: Increments minus 1; 0 for padding.
+            last: The drift at the end of the cache; None without a cache.
+        """
+        if self.follows is not None and self.resumes is not None:
+            sums = excess @ self.follows.to(excess.dtype).mT
+            return sums if last is None else sums + last * self.resumes[:, None]
+        sums = excess.cumsum(dim=-1)
+        if last is not None:
+            sums = last + sums
+        if self.start is None:
+            return sums
+        start = self.start[:, None].expand(len(excess), excess.shape[1], -1)
+        before = (sums - excess).gather(-1, start.clamp(min=0))
+        return sums - before.masked_fill(start < 0, 0)
+
+
+def place(
+    position_ids: Tensor | None,
+    attention_mask: Any,
+    num_tokens: int,
+    num_past_tokens: int | Tensor,
+    has_past: bool | Tensor,
+    next_id: Tensor | None,
+    device: torch.device,
+) -> Placement:
+    """Where the base model puts the tokens of a pass.
+
+    Args:
+        position_ids: As the decoder was given them; None if it counts by itself.
+        attention_mask: As the decoder was given it.
+        num_tokens: Tokens of this pass.
+        num_past_tokens: Tokens in the cache before them.
+        has_past: Whether there is text before this pass that it may go on from.
+        next_id: `[batch, 1]`, `Placement.next_id` at the end of the cache; None without one.
+        device: Where to.
+
+    Raises:
+        UnsupportedModelError: Tokens stand at several positions at once, or branch in a way that has no single path.
+    """
+    real = real_tokens(attention_mask, num_tokens, num_past_tokens)
+    real = None if real is None else real.to(device)
+    order = torch.arange(num_tokens, device=device)
+    ids = num_past_tokens + order[None] if position_ids is None else one_axis(position_ids).to(device)
+    next_id = torch.zeros_like(ids[:, :1]) if next_id is None else next_id.to(device, ids.dtype)
+    if real is None:
+        last, after = order[None], ids + 1
+    else:
+        ids = ids.expand_as(real)
+        last = torch.where(real, order, -1).cummax(dim=-1).values
+        after = torch.where(last < 0, next_id, ids.gather(-1, last.clamp(min=0)) + 1)
+    placement = Placement(ids, real, after)
+    if position_ids is None:
+        return placement
+    num_rows = max(len(after), len(next_id))
+    expected = torch.cat((next_id.expand(num_rows, 1), after[:, :-1].expand(num_rows, -1)), dim=-1)
+    goes_on = F.pad(last[:, :-1], (1, 0), value=-1) >= 0
+    goes_on = goes_on | torch.as_tensor(has_past, device=device)
+    if real is not None:
+        goes_on = goes_on & real
+    mask = one_mask(attention_mask)
+    if mask is not None and mask.ndim == 4 and num_tokens > 1:
+        leaps = goes_on & (ids != expected)
+        if torch.compiler.is_compiling() or bool(leaps.any()):
+            return _tree(placement, mask.to(device), num_past_tokens, leaps)
+        return placement
+    starts = goes_on & (ids < expected)
+    return replace(placement, start=torch.where(starts, order, -1).cummax(dim=-1).values)
+
+
+def one_axis(position_ids: Tensor) -> Tensor:
+    """Position ids `[batch or 1, token]`, also of models for images and text, which have several axes of them.
+
+    Raises:
+        UnsupportedModelError: The axes differ: the tokens are parts of images.
+    """
+    if position_ids.ndim < 3:
+        return position_ids
+    if torch.compiler.is_compiling() or bool((position_ids != position_ids[:1]).any()):
+        raise UnsupportedModelError(
+            f"position_ids of shape {tuple(position_ids.shape)} put tokens at several positions at once (as parts of "
+            "an image), which increments cannot move; give text only, or call howfar.detach(model) first"
+        )
+    return position_ids[0]
+
+
+def _tree(placement: Placement, mask: Tensor, num_past_tokens: int | Tensor, leaps: Tensor) -> Placement:
+    """What each token follows where position ids go back to a branch's parent.
+
+    Compiled code cannot look at tensors, so it sums over what a token may attend to unless ids only ever rise by 1.
+    """
+    num_tokens = placement.ids.shape[-1]
+    may = (mask if mask.dtype == torch.bool else mask == 0)[:, 0]
+    own = own_keys(mask, num_tokens, num_past_tokens)
+    follows = may.gather(-1, own.expand(len(may), num_tokens, -1))
+    order = torch.arange(num_tokens, device=mask.device)
+    real = torch.ones_like(follows[..., 0]) if placement.real is None else placement.real
+    follows = follows & (order[:, None] >= order) & real[:, None]
+    end = (own[:1, :, :1] - 1).clamp(min=0).expand(len(may), num_tokens, 1)
+    resumes = may.gather(-1, end)[..., 0] & torch.as_tensor(num_past_tokens > 0, device=mask.device)
+    if torch.compiler.is_compiling():
+        rises = ~leaps.any()
+        follows = torch.where(rises, real[:, None] & (order[:, None] >= order), follows)
+        return replace(placement, follows=follows, resumes=resumes | rises)
+    _check_paths(may, follows, own, resumes, real)
+    return replace(placement, follows=follows, resumes=resumes)
+
+
+def _check_paths(may: Tensor, follows: Tensor, own: Tensor, resumes: Tensor, real: Tensor) -> None:
+    """Make sure that each token follows its parent, whatever that follows, and nothing else."""
+    order = torch.arange(follows.shape[-1], device=follows.device)
+    before = follows & (order[:, None] > order)
+    parent = torch.where(before, order, -1).amax(dim=-1)
+    index = parent.clamp(min=0)[..., None]
+    same = (before == follows.gather(1, index.expand_as(follows))).all(dim=-1)
+    past = may[..., : int(own.min())]
+    same &= (past == past.gather(1, index.expand_as(past))).all(dim=-1)
+    rooted = ~past.any(dim=-1) | resumes
+    if not bool((torch.where(parent < 0, rooted, same) | ~real).all()):
+        raise UnsupportedModelError(
+            "position_ids and the attention mask branch so that a token does not follow one path of tokens: it attends "
+            "to a part of its parent's past, or not to the end of the cache; give a mask in which each token sees its "
+            "parent and what that sees"
+        )

@@ -1,0 +1,30 @@
+"""The positions of a layer's tokens in one forward pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from howfar.positions.shapes import Float
+
+
+@dataclass
+class Places:
+    """Where the tokens of a layer stand.
+
+    Args:
+        increments: Of the new tokens, in positions; 0 for padding.
+        positions: Of the new tokens.
+        all_positions: Of the latest tokens that a cache may hold, the new ones last.
+        num_tokens: Tokens so far, the cache's included.
+        past: The layer's history before this pass, by which layers at the same positions know each other.
+        rotated: Cosines and sines, by the prefix of their `Rotation`.
+    """
+
+    increments: Float[Tensor, "batch head token"]
+    positions: Float[Tensor, "batch head token"]
+    all_positions: Float[Tensor, "batch head latest_token"]
+    num_tokens: int | Tensor
+    past: Tensor | None = None
+    rotated: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)

@@ -1,0 +1,292 @@
+"""Every way of calling a model: increments of 1 change no bit of what it gives, or the call is refused by name."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    DynamicCache,
+    PreTrainedModel,
+    StaticCache,
+)
+
+from howfar.errors import UnsupportedModelError
+from howfar.positions import IncrementConfig, attach, detach, record
+from support.models import ARCHITECTURES, stir, tiny, tokens
+
+CONFIGS = {
+    "shared": IncrementConfig(scope="shared"),
+    "per_layer": IncrementConfig(scope="per_layer"),
+    "per_head": IncrementConfig(scope="per_layer", per_head=True),
+    "after": IncrementConfig(advance="after"),
+    "float64": IncrementConfig(scope="shared", angles="float64"),
+}
+NUM_TOKENS = 12
+FROM_ZERO = torch.arange(NUM_TOKENS)[None]
+PACKED = torch.cat((torch.arange(5), torch.arange(7)))[None]
+LEFT, HOLES = torch.ones(2, NUM_TOKENS, dtype=torch.long), torch.ones(2, NUM_TOKENS, dtype=torch.long)
+LEFT[0, :4] = 0
+HOLES[1, 5:7] = 0
+HOLES[0, -2:] = 0
+
+
+def counted(mask: Tensor) -> Tensor:
+    """Position ids as `generate` counts them."""
+    return (mask.cumsum(-1) - 1).masked_fill(mask == 0, 0)
+
+
+def tree(num_trunk: int = 6, num_branch: int = 3) -> tuple[Tensor, Tensor]:
+    """A mask and position ids: a trunk, and two branches of equal length that go on from it."""
+    size = num_trunk + 2 * num_branch
+    mask = torch.ones(size, size).tril().bool()
+    mask[-num_branch:, num_trunk:-num_branch] = False
+    branch = torch.arange(num_trunk, num_trunk + num_branch)
+    return mask[None, None], torch.cat((torch.arange(num_trunk), branch, branch))[None]
+
+
+def packed_mask() -> Tensor:
+    """Each document sees itself."""
+    mask = torch.ones(NUM_TOKENS, NUM_TOKENS).tril().bool()
+    mask[5:, :5] = False
+    return mask[None, None]
+
+
+CALLS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "by name": {"position_ids": FROM_ZERO},
+    "offset": {"position_ids": FROM_ZERO + 100},
+    "an offset for each row": {"position_ids": torch.cat((FROM_ZERO + 3, FROM_ZERO + 50))},
+    "left padding": {"attention_mask": LEFT},
+    "left padding, counted": {"attention_mask": LEFT, "position_ids": counted(LEFT)},
+    "holes": {"attention_mask": HOLES},
+    "holes, counted": {"attention_mask": HOLES, "position_ids": counted(HOLES)},
+    "packed": {"position_ids": PACKED, "use_cache": False},
+    "packed, cache": {"position_ids": PACKED},
+    "packed, mask": {"position_ids": PACKED, "attention_mask": torch.ones(2, NUM_TOKENS, dtype=torch.long)},
+    "packed, 4-D mask": {"position_ids": PACKED, "attention_mask": packed_mask()},
+    "skips": {"position_ids": 3 * FROM_ZERO, "use_cache": False},
+    "backwards": {"position_ids": FROM_ZERO.flip(-1), "use_cache": False},
+    "tree": {"position_ids": tree()[1], "attention_mask": tree()[0]},
+    "cache_position": {"cache_position": torch.arange(NUM_TOKENS)},
+}
+
+
+def outcome(run: Callable[[], Tensor]) -> Tensor | type[Exception]:
+    """What a call gives, or what it raises: not every architecture takes every call."""
+    try:
+        with torch.no_grad():
+            return run()
+    except UnsupportedModelError:
+        raise
+    except Exception as error:
+        return type(error)
+
+
+def in_pieces(model: PreTrainedModel, token_ids: Tensor, arguments: dict[str, Any]) -> Tensor:
+    """A call in chunks, with a cache."""
+    cache, pieces = None, []
+    for start, end in ((0, 5), (5, 9), (9, 10), (10, NUM_TOKENS)):
+        piece = {k: v[..., start:end] if k == "position_ids" else v[..., :end] for k, v in arguments.items()}
+        output = model(token_ids[:, start:end], past_key_values=cache, use_cache=True, **piece)
+        cache = output.past_key_values
+        pieces.append(output.logits)
+    return torch.cat(pieces, dim=1)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_increments_of_one_change_no_bit_of_any_call(name: str) -> None:
+    model, token_ids = tiny(name), tokens(NUM_TOKENS)
+    whole = ["plain", "by name", "offset", "left padding", "left padding, counted", "packed, cache", "holes, counted"]
+    runs = {call: lambda call=call: model(token_ids, **CALLS[call]).logits for call in CALLS}
+    runs |= {
+        f"{call}, chunks": lambda call=call: in_pieces(
+            model, token_ids, {k: v for k, v in CALLS[call].items() if k != "use_cache"}
+        )
+        for call in whole
+    }
+    expected = {call: outcome(run) for call, run in runs.items()}
+    assert isinstance(expected["plain"], Tensor)
+    for kind in ("shared", "per_layer", "per_head"):
+        try:
+            attach(model, CONFIGS[kind])
+        except UnsupportedModelError:
+            continue  # test_architectures.py says for which and why
+        for call, run in runs.items():
+            found = outcome(run)
+            if isinstance(found, Tensor):
+                assert torch.equal(found, expected[call]), f"{kind}: {call}"
+            else:
+                assert found is expected[call], f"{kind}: {call}"
+        detach(model)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_increments_of_one_change_no_bit_at_any_position_ids(kind: str, data: st.DataObject) -> None:
+    ids = st.lists(st.integers(0, 300), min_size=8, max_size=8)
+    position_ids = torch.tensor([data.draw(ids), data.draw(ids)])
+    mask = torch.tensor(
+        data.draw(st.lists(st.lists(st.integers(0, 1), min_size=8, max_size=8), min_size=2, max_size=2))
+    )
+    mask[:, -1] = 1
+    arguments = data.draw(
+        st.sampled_from([{"use_cache": False}, {}, {"attention_mask": mask}, {"attention_mask": mask, "cut": True}])
+    )
+    model, token_ids = tiny(), tokens(8)
+
+    @torch.no_grad()
+    def run() -> Tensor:
+        if "cut" not in arguments:
+            return model(token_ids, position_ids=position_ids, **arguments).logits
+        cache = DynamicCache(config=model.config)
+        first = model(
+            token_ids[:, :3], attention_mask=mask[:, :3], position_ids=position_ids[:, :3], past_key_values=cache
+        )
+        last = model(token_ids[:, 3:], attention_mask=mask, position_ids=position_ids[:, 3:], past_key_values=cache)
+        return torch.cat((first.logits, last.logits), dim=1)
+
+    expected = run()
+    attach(model, CONFIGS[kind])
+    if kind == "float64":  # the angles of this kind are other ones, closer to the truth
+        torch.testing.assert_close(run(), expected, rtol=1e-4, atol=1e-4)
+    else:
+        assert torch.equal(run(), expected)
+
+
+def model_of(kind: str, name: str = "llama") -> PreTrainedModel:
+    model = tiny(name)
+    stir(attach(model, CONFIGS[kind]))
+    return model
+
+
+def close(found: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("call", ["packed", "packed, 4-D mask"])
+@torch.no_grad()
+def test_positions_restart_at_a_document(kind: str, call: str) -> None:
+    model, token_ids = model_of(kind), tokens(NUM_TOKENS)
+    with record(model) as recording:
+        packed = model(token_ids, **CALLS[call]).logits
+        positions = dict(recording.positions)
+        for document in (slice(0, 5), slice(5, NUM_TOKENS)):
+            close(packed[:, document], model(token_ids[:, document]).logits)
+            for layer, alone in recording.positions.items():
+                close(positions[layer][..., document], alone)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("num_cached", [0, 2, 6])
+@torch.no_grad()
+def test_branches_go_on_from_their_parent(kind: str, num_cached: int) -> None:
+    model, token_ids = model_of(kind), tokens(NUM_TOKENS)
+    mask, position_ids = tree()
+    cache = DynamicCache(config=model.config)
+    if num_cached:
+        model(token_ids[:, :num_cached], past_key_values=cache)
+    found = model(
+        token_ids[:, num_cached:],
+        attention_mask=mask[..., num_cached:, :],
+        position_ids=position_ids[:, num_cached:],
+        past_key_values=cache,
+    ).logits
+    trunk = token_ids[:, :6]
+    close(found[:, : 9 - num_cached], model(token_ids[:, :9]).logits[:, num_cached:])
+    close(found[:, 9 - num_cached :], model(torch.cat((trunk, token_ids[:, 9:]), dim=1)).logits[:, 6:])
+
+
+@pytest.mark.parametrize("kind", ["shared", "per_head"])
+@torch.no_grad()
+def test_packed_rows_cut_anywhere_keep_their_positions(kind: str) -> None:
+    model, token_ids = model_of(kind), tokens(NUM_TOKENS)
+    with record(model) as recording:
+        model(token_ids, position_ids=PACKED)
+        whole = recording.positions[1].clone()
+        for cut in (3, 5, 7):
+            cache, found = DynamicCache(config=model.config), []
+            for piece in (slice(0, cut), slice(cut, None)):
+                model(token_ids[:, piece], position_ids=PACKED[:, piece], past_key_values=cache)
+                found.append(recording.positions[1])
+            close(torch.cat(found, dim=-1), whole)
+
+
+@torch.no_grad()
+def test_a_skip_keeps_its_length() -> None:
+    model, token_ids = model_of("per_layer"), tokens(NUM_TOKENS)
+    position_ids = FROM_ZERO + 40 * (FROM_ZERO >= 6)
+    with record(model) as recording:
+        model(token_ids)
+        before = recording.positions[0]
+        model(token_ids, position_ids=position_ids, attention_mask=torch.ones_like(token_ids))
+    close(recording.positions[0], before + 40 * (FROM_ZERO >= 6))
+
+
+@pytest.mark.parametrize("kind", ["shared", "per_layer"])
+def test_a_mask_without_paths_is_refused(kind: str) -> None:
+    model, token_ids = model_of(kind), tokens(NUM_TOKENS)
+    mask, position_ids = tree()
+    torn, lost = mask.clone(), mask.clone()
+    torn[..., 8, 2] = False  # sees its parent, and not all that this sees
+    lost[..., 9:, :3] = False  # a branch that sees the end of the trunk alone
+    for broken in (torn, lost):
+        with pytest.raises(UnsupportedModelError, match=r"does not follow one path of tokens.*sees its parent"):
+            model(token_ids, attention_mask=broken, position_ids=position_ids)
+    cache = DynamicCache(config=model.config)
+    model(token_ids[:, :6], past_key_values=cache)
+    beside = mask[..., 6:, :].clone()
+    beside[..., 5] = False  # goes on from before the end of the cache
+    with pytest.raises(UnsupportedModelError, match="does not follow one path"):
+        model(token_ids[:, 6:], attention_mask=beside, position_ids=position_ids[:, 6:], past_key_values=cache)
+
+
+def test_parts_of_an_image_are_refused_and_text_is_not() -> None:
+    size = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = AutoConfig.for_model("qwen2_vl", text_config={**size, "vocab_size": 64, "num_key_value_heads": 2})
+    config.text_config.rope_parameters = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]}
+    config.vision_config.depth, config.vision_config.embed_dim, config.vision_config.hidden_size = 1, 16, 32
+    config.vision_config.num_heads = 2
+    model = AutoModelForImageTextToText.from_config(config).eval()
+    token_ids = tokens(8)
+    text = torch.arange(8).expand(3, 2, -1)
+    with torch.no_grad():
+        expected = [model(token_ids, position_ids=ids).logits for ids in (None, text)]
+    attach(model)
+    with torch.no_grad():
+        found = [model(token_ids, position_ids=ids).logits for ids in (None, text)]
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    image = text.clone()
+    image[1, :, 3:6] = 3
+    with pytest.raises(UnsupportedModelError, match=r"several positions at once.*howfar.detach"):
+        model(token_ids, position_ids=image)
+
+
+def test_continuous_batching_is_refused() -> None:
+    model = AutoModelForCausalLM.from_config(tiny().config)
+    attach(model)
+    with pytest.raises(UnsupportedModelError, match=r"continuous batching.*use model.generate"):
+        model(tokens(), cache=object(), write_index=[], read_index=[])
+
+
+def test_static_caches_take_packed_and_padded_prompts() -> None:
+    model, token_ids = tiny(), tokens(NUM_TOKENS)
+
+    @torch.no_grad()
+    def run(**arguments: Any) -> Tensor:
+        return model(token_ids, past_key_values=StaticCache(model.config, max_cache_len=16), **arguments).logits
+
+    calls = [CALLS[call] for call in ("plain", "offset", "left padding, counted", "packed, cache", "packed, mask")]
+    expected = [run(**arguments) for arguments in calls]
+    for kind in ("shared", "per_layer", "per_head"):
+        attach(model, CONFIGS[kind])
+        assert all(torch.equal(run(**call), wanted) for call, wanted in zip(calls, expected, strict=True))
+        detach(model)
