@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args, get_type_hints
 
 from howfar.errors import ConfigError
+from howfar.positions.bounds import Bound
 
 Scope = Literal["shared", "per_layer"]
-Bound = Literal["softplus", "sigmoid", "signed"]
 Advance = Literal["before", "after"]
 Start = Literal["identity", "random"]
 Angles = Literal["float32", "float64"]
@@ -45,7 +45,7 @@ class IncrementConfig:
 
     scope: Scope = "per_layer"
     per_head: bool = False
-    bound: Bound = "sigmoid"
+    bound: str = "sigmoid"
     max_increment: float = 10.0
     accumulate: bool = True
     advance: Advance = "before"
@@ -55,7 +55,7 @@ class IncrementConfig:
 
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(type(self)).items():
-            choices = get_args(hint)
+            choices = tuple(Bound.known) if name == "bound" else get_args(hint)
             if choices and all(isinstance(choice, str) for choice in choices) and getattr(self, name) not in choices:
                 got, needed = getattr(self, name), " or ".join(repr(choice) for choice in choices)
                 raise ConfigError(f"increments: {name} is {got!r}; it must be {needed}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,19 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from howfar.positions.bounds import bound_of
 from howfar.positions.config import IncrementConfig
 from howfar.positions.shapes import Float
-
-SOFTPLUS_OF_ONE = math.log(math.e - 1)  # softplus(x) = 1 here
-LARGEST_LOGIT = 30.0  # beyond this a sigmoid is flat in float32, and exp would overflow on the way back
 
 
 class IncrementNetwork(nn.Module):
     """[RMSNorm] -> Linear -> GELU -> Linear -> bound, one increment per token and head.
 
-    Zero weights in the last layer mean increments of exactly 1, on any device: each bound is written so that its value
-    at 0 is 1 without rounding. All parameters and arithmetic are float32 whatever the model's own type, because
-    bfloat16 cannot tell neighbouring integers above 256 apart.
+    Zero weights in the last layer mean increments of exactly 1, on any device. All parameters and arithmetic are
+    float32 whatever the model's own type, because bfloat16 cannot tell neighbouring integers above 256 apart.
 
     Args:
         input_size: Width of the vectors that it reads.
@@ -46,7 +42,7 @@ class IncrementNetwork(nn.Module):
         super().__init__()
         hidden_size = config.hidden_size or max(1, input_size // 4)
         placement: dict[str, Any] = {"device": device, "dtype": torch.float32}
-        self.bound, self.max_increment, self.start = config.bound, config.max_increment, config.start
+        self.bound, self.start = bound_of(config), config.start
         self.init_std = init_std
         self.norm = nn.RMSNorm(input_size, eps=1e-6, **placement) if normalise else nn.Identity()
         self.hidden = nn.Linear(input_size, hidden_size, **placement)
@@ -69,18 +65,7 @@ class IncrementNetwork(nn.Module):
         """Predict the increments of each token, in positions."""
         with torch.autocast(hidden_states.device.type, enabled=False):
             logits = self.output(F.gelu(self.hidden(self.norm(hidden_states.float()))))
-            return self._bounded(logits).transpose(1, 2)
-
-    def _bounded(self, logits: Tensor) -> Tensor:
-        if self.bound == "signed":
-            return 1 + logits
-        if self.bound == "sigmoid":
-            # max * sigmoid(logit - log(max - 1)), in the form that is max / max = 1 at 0.
-            logits = logits.clamp(-LARGEST_LOGIT, LARGEST_LOGIT)
-            return self.max_increment / (1 + (self.max_increment - 1) * torch.exp(-logits))
-        # A float32 softplus may miss 1 by an ulp at SOFTPLUS_OF_ONE; divided by itself it cannot.
-        start = torch.zeros_like(logits)
-        return F.softplus(logits + SOFTPLUS_OF_ONE) / F.softplus(start + SOFTPLUS_OF_ONE)
+            return self.bound(logits).transpose(1, 2)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> IncrementNetwork:
         # `model.half()` or `.to(torch.bfloat16)` moves the network and leaves its precision alone.

@@ -55,13 +55,7 @@ class Rotation:
         self, positions: Float[Tensor, "batch head token"], dtype: torch.dtype
     ) -> tuple[Float[Tensor, "batch head token rotary"], Float[Tensor, "batch head token rotary"]]:
         """Cosine and sine of each position's angles, in the model's `dtype`."""
-        frequencies: Tensor = getattr(self.module, f"{self.prefix}inv_freq")
-        if frequencies.is_meta and not positions.is_meta:
-            raise UnsupportedModelError(
-                f"the frequencies of {type(self.module).__name__} are offloaded; keep buffers on a device "
-                "(offload_buffers=False)"
-            )
-        frequencies = frequencies.to(positions.device)
+        frequencies: Tensor = getattr(self.module, f"{self.prefix}inv_freq").to(positions.device)
         scaling: float = getattr(self.module, f"{self.prefix}attention_scaling")
         if self.angles == "float64":
             angles = torch.remainder(positions.double()[..., None] * frequencies.double(), 2 * math.pi).float()

@@ -16,6 +16,7 @@ from transformers.trainer_utils import rotate_checkpoints
 
 from howfar.errors import CheckpointError, ConfigError, NoIncrementsError, OutputError
 from howfar.positions import increments_of
+from howfar.positions.bounds import bound_of
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
 from howfar.training.checkpoints import mark_as_whole
@@ -204,8 +205,9 @@ def increment_statistics(model: nn.Module, input_ids: Tensor) -> dict[str, float
     for layer, increments in reading.increments.items():
         statistics[f"increment_mean/layer_{layer}"] = increments.mean()
         statistics[f"increment_std/layer_{layer}"] = increments.std()
-        if config.bound == "sigmoid":
-            near = increments > (1 - SATURATED) * config.max_increment
+        nearly_highest = bound_of(config).saturation(SATURATED)[1]
+        if math.isfinite(nearly_highest):
+            near = increments > nearly_highest
             statistics[f"increment_saturated/layer_{layer}"] = near.float().mean()
         if config.scope == "shared":
             break

@@ -8,7 +8,6 @@ from accelerate import cpu_offload, disk_offload, dispatch_model
 from torch import nn
 from transformers import PreTrainedModel
 
-from howfar.errors import UnsupportedModelError
 from howfar.positions import IncrementConfig, attach
 from support.models import stir, tiny, tokens
 
@@ -50,12 +49,6 @@ def test_a_divided_model_equals_the_whole_one(config: IncrementConfig, how: str,
     assert {parameter.device.type for parameter in increments.parameters()} == {"cpu"}
     stir(increments)
     assert torch.equal(before(token_ids).logits, expected)
-
-
-def test_offloaded_frequencies_are_refused_by_name(tmp_path: Path) -> None:
-    model = cpu_offload(tiny(), execution_device=torch.device("cpu"), offload_buffers=True)
-    with pytest.raises(UnsupportedModelError, match=r"of LlamaRotaryEmbedding are offloaded.*offload_buffers"):
-        attach(model)
 
 
 @pytest.mark.parametrize(("name", "layers"), [("llama", (0, 1)), ("smollm3", (0,)), ("gemma3_text", (0, 1))])

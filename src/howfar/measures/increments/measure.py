@@ -24,6 +24,7 @@ from howfar.measures.passes import check_vocabulary, window_length
 from howfar.measures.token_classes import class_names, classes_of_vocabulary, classified
 from howfar.measures.vocabulary import vocabulary_increments
 from howfar.positions import IncrementConfig, increments_of
+from howfar.positions.bounds import bound_of
 from howfar.progress import Progress
 from howfar.reading.reader import Reader, stacked
 from howfar.reading.windows import Window
@@ -141,9 +142,7 @@ def _read(
 
 def _bounds(config: IncrementConfig) -> tuple[float, float]:
     """Below and above what an increment counts as at its bound."""
-    if config.bound == "sigmoid":
-        return NEAR_BOUND * config.max_increment, (1 - NEAR_BOUND) * config.max_increment
-    return (NEAR_BOUND if config.bound == "softplus" else -np.inf), np.inf
+    return bound_of(config).saturation(NEAR_BOUND)
 
 
 def _rows_over_text(
