@@ -15,6 +15,7 @@ from torch import Tensor
 
 from howfar.measures.interventions.replacements import ByLayer, Untouched
 from howfar.positions import IncrementConfig
+from howfar.positions.bounds import bound_of
 
 Array = NDArray[np.float64]
 
@@ -27,8 +28,7 @@ _NUM_ROUNDS = 100
 
 def range_of(config: IncrementConfig) -> tuple[float, float]:
     """Between what increments can lie."""
-    lowest = -np.inf if config.bound == "signed" else 0.0
-    return lowest, config.max_increment if config.bound == "sigmoid" else np.inf
+    return bound_of(config).limits
 
 
 def phase_randomised(
