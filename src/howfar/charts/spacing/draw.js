@@ -147,7 +147,7 @@ function layOut(drawn, letterWidths, isPause, width, rightToLeft) {
     offsets.forEach((row, line) => {
       const places = row.map(place => place - shift);
       end[line].push(...places);
-      letters[line].push(...makeWay(places.map((place, index) => place - lengths[line][first + index] / 2), letterWidths[line].slice(first, stop)));
+      letters[line].push(...makeWay(places.map((place, index) => place - lengths[line][first + index] / 2), letterWidths[line].slice(first, stop), room));
     });
   }
   const seen = rows => rows.map(row => row.map(place => left + (rightToLeft ? room - place : place)));
@@ -209,7 +209,7 @@ function wrap(ends, begins, room, isPause) {
   return panels;
 }
 
-function makeWay(middles, widths) {
+function makeWay(middles, widths, room) {
   const order = range(0, middles.length).sort((a, b) => middles[a] - middles[b]).filter(slot => widths[slot] > 0);
   const blocks = [], needed = [], moved = middles.slice();
   let filled = 0;
@@ -224,7 +224,8 @@ function makeWay(middles, widths) {
     blocks.push([total, count]);
   }
   const free = blocks.flatMap(([total, count]) => Array(count).fill(total / count));
-  order.forEach((slot, index) => { moved[slot] = free[index] + needed[index]; });
+  const last = Math.max(-G.margin, room + G.margin - filled);
+  order.forEach((slot, index) => { moved[slot] = clip(free[index], -G.margin, last) + needed[index]; });
   return moved;
 }
 

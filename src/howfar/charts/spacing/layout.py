@@ -87,7 +87,7 @@ def lay_out(
         end[:, here] = offsets - min(0.0, float(offsets.min()))
         for line in range(len(end)):
             middles = end[line, here] - lengths[line, here] / 2
-            letters[line, here] = _make_way(middles, letter_widths[line, here])
+            letters[line, here] = _make_way(middles, letter_widths[line, here], room)
     places = [end - lengths, end, letters]
     before, end, letters = (left + (room - place if right_to_left else place) for place in places)
     return Layout(width, pixels, panels, before, end, letters, np.abs(drawn * pixels) > WIDEST_GAP * room)
@@ -139,8 +139,10 @@ def _wrap(ends: NDArray[np.float64], begins: NDArray[np.float64], room: float, i
     return panels
 
 
-def _make_way(middles: NDArray[np.float64], widths: NDArray[np.float64]) -> NDArray[np.float64]:
+def _make_way(middles: NDArray[np.float64], widths: NDArray[np.float64], room: float) -> NDArray[np.float64]:
     """Move letters off their tiles' middles where they would overlap: the least moves that keep their order.
+
+    None leaves the picture.
 
     Where each needs the widths of those before it, what is left of their places is to rise: isotonic regression, by
     pooling neighbours that do not.
@@ -158,6 +160,7 @@ def _make_way(middles: NDArray[np.float64], widths: NDArray[np.float64]) -> NDAr
             total, count = before + total, number + count
         blocks.append((total, count))
     free = np.repeat([total / count for total, count in blocks], [count for _, count in blocks])
+    last = room + MARGIN - float(widths[order].sum())
     moved = middles.copy()
-    moved[order] = free + needed
+    moved[order] = np.clip(free, -MARGIN, max(-MARGIN, last)) + needed
     return moved
