@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from howfar.commands import corpus, explore, graft, measure, models, report, show, train
+from howfar.commands import corpus, explore, graft, live, measure, models, report, show, train
 from howfar.commands.output import accept_all_characters, drop_output, finish_printing, printing, say
 from howfar.errors import HowFarError
 
@@ -54,6 +54,8 @@ app.command(cls=Command, context_settings={"allow_extra_args": True})(show.show)
 for command in (
     models.models,
     explore.explore,
+    live.live,
+    live.export,
     measure.measure,
     report.report,
     train.train,

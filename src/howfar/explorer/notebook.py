@@ -18,12 +18,13 @@ with app.setup:
 
     from howfar.errors import HowFarError
     from howfar.explorer import panels, parts
-    from howfar.explorer.examples import EXAMPLES, TOUR
     from howfar.explorer.inference import shared_inference
     from howfar.explorer.live import LiveSpacing
     from howfar.explorer.server import models_from_environment
+    from howfar.explorer.tour import TOUR
     from howfar.explorer.view import COLOURS, DETAILS, SCALES, View, view_from_link
     from howfar.explorer.what_if import FACTORS, Edit
+    from howfar.text.examples import EXAMPLES
 
 
 @app.cell

@@ -20,7 +20,7 @@ def one_mask(attention_mask: Any) -> Any:
 
 
 def real_tokens(
-    attention_mask: Any, num_tokens: int, num_past_tokens: int | Tensor = 0
+    attention_mask: Any, num_tokens: int | torch.SymInt, num_past_tokens: int | Tensor = 0
 ) -> Bool[Tensor, "batch token"] | None:
     """Which of the new tokens are text rather than padding.
 

@@ -7,7 +7,7 @@
      handle.slotAt(event)           { line, slot, before, end } under a pointer, in pixels of its panel, or null
      handle.drawing                 what is drawn: lines, layout, shades
      handle.destroy()
-   `options.onSelect(slot)` hears of a choice of the reader's, `options.hasControls` leaves out what changes the view. */
+   `options.onSelect(slot)` and `options.onView(view)` hear of the reader's choices, `options.hasControls` leaves out what changes the view. */
 const CHOICES = {
   scale: [["layer-mean", "each row's average step"], ["raw", "positions"], ["shared", "average of all rows"], ["contrast", "contrast: rows stretched alike"]],
   colour: [["gap", "step"], ["rank", "rank in the row"], ["surprisal", "surprisal"], ["entropy", "entropy after it"], ["kind", "step, within its kind"], ["difference", "difference"]],
@@ -21,7 +21,7 @@ const element = (tag, properties = {}, ...children) => {
 const digits = value => Number(value.toPrecision(4)).toString();
 const shownSpace = label => label.replaceAll(" ", "␣");
 
-function mount(root, content, view, { onSelect = () => {}, hasControls = true } = {}) {
+function mount(root, content, view, { onSelect = () => {}, onView = () => {}, hasControls = true } = {}) {
   root.dataset.mounted = "";
   const part = name => root.querySelector(`:scope > .${name}`) ?? root.appendChild(element("div", { className: name }));
   const controls = part("controls"), picture = part("picture"), readout = part("readout"), table = root.querySelector(":scope > details");
@@ -149,6 +149,7 @@ function mount(root, content, view, { onSelect = () => {}, hasControls = true } 
   }
   function set(changes) {
     view = { ...view, ...changes };
+    onView(view);
     if (hasControls) fillControls();
     redraw();
   }

@@ -92,7 +92,7 @@ class PerHeadRotation(NamedTuple):
     keys: CosSin
     num_tokens: int | Tensor
 
-    def of_keys(self, num_keys: int) -> CosSin:
+    def of_keys(self, num_keys: int | torch.SymInt) -> CosSin:
         """Cosines and sines of the keys that a layer attends to.
 
         These are the latest `num_keys` tokens; or all tokens, and then empty slots of a static cache, which are masked.

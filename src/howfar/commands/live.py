@@ -1,0 +1,53 @@
+"""`howfar live` and `howfar export`: models outside Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def live(
+    output: Annotated[Path, typer.Argument(help="Folder to write.")],
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(help="Bundled models, or folders of byte models; all bundled models where none is named."),
+    ] = None,
+    runtime: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the npm package onnxruntime-web; fetched with npm where not given."),
+    ] = None,
+) -> None:
+    """Write a page on which models run in the visitor's browser, without a server.
+
+    Example: howfar live site && python -m http.server --directory site
+    """
+    from howfar.live.site import write_site
+
+    site = write_site(output, models or [], runtime=runtime)
+    for name, size in site.model_bytes.items():
+        typer.echo(f"{name}: {size / 1e6:.1f} MB")
+    typer.echo(
+        f"{site.folder}: {site.num_bytes / 1e6:.1f} MB, {site.runtime_bytes / 1e6:.1f} of them the runtime; "
+        f"look at it with: python -m http.server --directory {site.folder}"
+    )
+
+
+def export(
+    form: Annotated[Literal["onnx"], typer.Argument(metavar="FORMAT", help="onnx.")],
+    model: Annotated[str, typer.Argument(help="Bundled model, folder or Hub id.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+) -> None:
+    """Write a model in another form, checked against PyTorch.
+
+    Example: howfar export onnx bilingual-per-layer -o model.onnx
+    """
+    from howfar.live.graph import export_onnx
+    from howfar.models.loading import load
+
+    exported = export_onnx(load(model), output)
+    typer.echo(
+        f"{output}: {exported.num_bytes / 1e6:.1f} MB; surprisal within {exported.surprisal_error:.0e} of "
+        f"PyTorch, increments within {exported.increment_error:.0e} of their size"
+    )

@@ -1,0 +1,232 @@
+"""A model as an ONNX graph whose increments can be read, and scaled, from outside PyTorch."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from howfar.errors import ConfigError, MissingExtraError, NoIncrementsError, NotMeasurableError
+from howfar.files import write_file
+from howfar.foreign import first_line
+from howfar.positions import IncrementConfig, attach, detach, increments_of, override, record
+from howfar.positions.mode import evaluation_mode
+from howfar.positions.shapes import Float, Int
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel
+
+INPUTS = ("token_ids", "multipliers")
+OUTPUTS = ("logits", "increments")
+OPSET = 18
+TOLERANCE = 1e-4  # relative, of surprisal from one nat on, and of increments
+CHECKED_LENGTHS = (2, 17, 200)
+HALVED_FROM = 1024  # weights of at least so many numbers are stored in half precision where that loses nothing
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and how far it is from the model in PyTorch.
+
+    Attributes:
+        num_bytes: Size of the file.
+        surprisal_error: Largest difference in surprisal over the sequences that were compared, in nats, or as a share
+            of the surprisal where that is more than one nat.
+        increment_error: Largest relative difference of an increment.
+    """
+
+    num_bytes: int
+    surprisal_error: float
+    increment_error: float
+
+
+def export_onnx(model: PreTrainedModel, path: str | Path) -> Exported:
+    """Write a model as an ONNX graph, and compare it with PyTorch before saying so.
+
+    Inputs: `token_ids`, int64 `[1, token]`, and `multipliers`, float32 `[layer, token]`, by which the layers'
+    increments are multiplied (ones leave the model as it is). Outputs: `logits`, float32 `[1, token, vocabulary]`, and
+    `increments`, float32 `[layer, head, token]`, in positions, as they were used. `layer` runs over the layers with
+    rotary positions. A model with plain positions takes multipliers too: its increments are 1.
+
+    Args:
+        model: A causal language model with rotary positions.
+        path: The file to write.
+
+    Raises:
+        ConfigError: The model cannot be exported.
+        MissingExtraError: The packages for it are not installed.
+        NotMeasurableError: The graph computes something else than the model.
+        OutputError: The file cannot be written.
+    """
+    if not all(find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime")):
+        raise MissingExtraError("exporting to ONNX needs the extra: pip install 'howfar[onnx]'")
+    _check_place(model)
+    with evaluation_mode(model), _with_increments(model), torch.no_grad():
+        graph = _Graph(model).eval()
+        try:
+            content = _export(graph)
+        except Exception as error:  # whatever the exporter raises for an operation that it does not know
+            raise ConfigError(
+                f"{type(model).__name__} cannot be exported to ONNX: {first_line(error)}; export another architecture"
+            ) from error
+        differences = _compare(graph, content)
+    if max(differences) > TOLERANCE:
+        raise NotMeasurableError(
+            f"the exported graph is not the model: surprisal differs by up to {differences[0]:.1e}, increments by "
+            f"{differences[1]:.1e} of their size, more than {TOLERANCE:.0e}; nothing was written"
+        )
+    write_file(path, content)
+    return Exported(len(content), *differences)
+
+
+class _Graph(nn.Module):
+    """A model with its increments as an output and multipliers of them as an input."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+        self.row_of_layer = {layer: row for row, layer in enumerate(increments_of(model).layer_indices)}
+        self.context = int(model.config.get_text_config().max_position_embeddings)
+
+    def forward(
+        self, token_ids: Int[Tensor, "1 token"], multipliers: Float[Tensor, "layer token"]
+    ) -> tuple[Float[Tensor, "1 token vocabulary"], Float[Tensor, "layer head token"]]:
+        def scale(layer: int, increments: Tensor) -> Tensor:
+            return increments * multipliers[self.row_of_layer[layer]]
+
+        with override(self.model, scale), record(self.model) as recording:
+            logits = self.model(input_ids=token_ids, use_cache=False).logits
+        return logits, torch.stack([recording.increments[layer][0] for layer in self.row_of_layer])
+
+
+def _export(graph: _Graph) -> bytes:
+    """The graph as an ONNX file's content, for sequences of any length up to the model's context."""
+    from torch.export import Dim
+
+    token = Dim("token", min=2, max=graph.context)
+    example = _arguments(graph, min(64, graph.context))
+    with warnings.catch_warnings(), _quiet("torch.onnx", "onnxscript"):
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            graph,
+            example,
+            dynamo=True,
+            dynamic_shapes=({1: token}, {1: token}),
+            input_names=INPUTS,
+            output_names=OUTPUTS,
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None
+    return _with_half_weights(program.model_proto)
+
+
+def _with_half_weights(proto: Any) -> bytes:
+    """Store weights that float16 holds exactly in float16, and cast them in the graph; a runtime folds the casts."""
+    import onnx
+
+    casts = []
+    for tensor in proto.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < HALVED_FROM:
+            continue
+        with np.errstate(over="ignore"):
+            halves = values.astype(np.float16)
+        if not np.array_equal(halves.astype(np.float32), values):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(onnx.numpy_helper.from_array(halves, f"{name}.half"))
+        casts.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *proto.graph.node]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    return bytes(proto.SerializeToString())
+
+
+def _compare(graph: _Graph, content: bytes) -> tuple[float, float]:
+    """Largest differences between a graph and its model: in surprisal, and in increments relative to their size."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    surprisal_error = increment_error = 0.0
+    for length in (min(length, graph.context) for length in CHECKED_LENGTHS):
+        arguments = _arguments(graph, length)
+        logits, increments = graph(*arguments)
+        feed = dict(zip(INPUTS, (argument.numpy() for argument in arguments), strict=True))
+        got_logits, got_increments = session.run(OUTPUTS, feed)
+        wanted = _surprisal(logits.numpy(), feed["token_ids"])
+        difference = np.abs(_surprisal(got_logits, feed["token_ids"]) - wanted) / np.maximum(1, wanted)
+        surprisal_error = max(surprisal_error, difference.max())
+        size = np.abs(increments.numpy()) + 1e-3
+        increment_error = max(increment_error, (np.abs(got_increments - increments.numpy()) / size).max())
+    return float(surprisal_error), float(increment_error)
+
+
+def _surprisal(logits: NDArray[np.float32], token_ids: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Surprisal of every token but the first, in nats."""
+    values = logits[0, :-1].astype(np.float64)
+    largest = values.max(axis=-1, keepdims=True)
+    log_total = np.log(np.exp(values - largest).sum(axis=-1)) + largest[:, 0]
+    return np.asarray(log_total - np.take_along_axis(values, token_ids[0, 1:, None], axis=-1)[:, 0])
+
+
+def _arguments(graph: _Graph, length: int) -> tuple[Tensor, Tensor]:
+    """Arbitrary tokens, and multipliers between a half and one and a half."""
+    generator = torch.Generator().manual_seed(length)
+    vocabulary_size = int(graph.model.get_input_embeddings().weight.shape[0])
+    token_ids = torch.randint(0, vocabulary_size, (1, length), generator=generator)
+    return token_ids, 0.5 + torch.rand(len(graph.row_of_layer), length, generator=generator)
+
+
+@contextmanager
+def _with_increments(model: PreTrainedModel) -> Iterator[None]:
+    """Give a model with plain positions increments of exactly 1 for as long as the block lasts."""
+    try:
+        increments_of(model)
+    except NoIncrementsError:
+        attach(model, IncrementConfig(scope="shared"))
+        try:
+            yield
+        finally:
+            detach(model)
+        return
+    yield
+
+
+def _check_place(model: PreTrainedModel) -> None:
+    """Make sure that a model is on the CPU in float32, as the graph will be.
+
+    Raises:
+        ConfigError: It is elsewhere, or of another type.
+    """
+    if model.device.type != "cpu" or model.dtype != torch.float32:
+        raise ConfigError(
+            f"the model is on {model.device} in {str(model.dtype).removeprefix('torch.')}; "
+            "load it on the CPU in float32 to export it"
+        )
+
+
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """Keep libraries from saying on standard error what only concerns them."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

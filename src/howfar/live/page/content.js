@@ -1,0 +1,191 @@
+// From what a model made of a text to what a picture of spacing shows: the same fields as `howfar.charts.spacing.content`.
+"use strict";
+
+const KINDS = [
+  "space", "line end", "punctuation mark", "digit", "capital letter", "small letter", "Chinese character",
+  "letter without case", "symbol", "token that begins with a space",
+];
+const WHITESPACE = { " ": " ", "\t": "⇥", "\n": "⏎", "\r": "⏎", "\r\n": "⏎", "\u00a0": "⍽", "\u3000": " " };
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Zs}\p{Cs}\p{Cn}]/u;
+const JOINERS = /[\u200c\u200d\u{e0020}-\u{e007f}]/u;
+const rounded = (value, digits = 5) => Number(value.toPrecision(digits));
+
+// Text in cells, each what a reader takes for one character, with the number of its bytes in UTF-8.
+function cellsOf(text) {
+  const segmenter = new Intl.Segmenter("en", { granularity: "grapheme" });
+  const encoder = new TextEncoder();
+  const cells = Array.from(segmenter.segment(text), ({ segment }) => ({
+    text: segment, numTokens: encoder.encode(segment).length,
+  }));
+  let token = 0;
+  for (const cell of cells) {
+    cell.firstToken = token;
+    token += cell.numTokens;
+  }
+  return cells;
+}
+
+function kindOf(text) {
+  const first = String.fromCodePoint(text.codePointAt(0));
+  const name =
+    /[\r\n]/.test(first) ? "line end"
+    : /[\s\x1c-\x1f\x85]/u.test(first) ? "space"
+    : /\p{P}/u.test(first) ? "punctuation mark"
+    : /\p{Nd}/u.test(first) ? "digit"
+    : /[\p{Lu}\p{Lt}]/u.test(first) ? "capital letter"
+    : /\p{Ll}/u.test(first) ? "small letter"
+    : /[\u2e80-\u2fdf\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u{20000}-\u{323af}]/u.test(first) ? "Chinese character"
+    : /[\p{L}\p{M}\p{N}]/u.test(first) ? "letter without case"
+    : "symbol";
+  return KINDS.indexOf(name);
+}
+
+function visible(text) {
+  if (text in WHITESPACE) return WHITESPACE[text];
+  const characters = Array.from(text.replaceAll("\r\n", "\n"));
+  return characters.map((character) => {
+    if (character in WHITESPACE) return WHITESPACE[character];
+    if (!INVISIBLE.test(character) || (Array.from(text).length > 1 && JOINERS.test(character))) return character;
+    const code = character.codePointAt(0);
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `U+${hex(code)}`;
+  }).join("");
+}
+
+const hex = (code) => code.toString(16).toUpperCase().padStart(4, "0");
+
+// Put what two texts share into the same slots; what differs stands opposite, as far as there is as much of it.
+function aligned(texts) {
+  if (texts.length === 1) return [texts[0].map((_, index) => index)];
+  const [a, b] = texts;
+  const width = b.length + 1;
+  const longest = new Uint16Array((a.length + 1) * width); // of the common subsequence that is left
+  for (let i = a.length - 1; i >= 0; i--)
+    for (let j = b.length - 1; j >= 0; j--)
+      longest[i * width + j] = a[i] === b[j]
+        ? longest[(i + 1) * width + j + 1] + 1
+        : Math.max(longest[(i + 1) * width + j], longest[i * width + j + 1]);
+  const first = [], second = [];
+  let i = 0, j = 0;
+  while (i < a.length || j < b.length) {
+    const onlyA = [], onlyB = [];
+    while (i < a.length || j < b.length) {
+      if (i < a.length && j < b.length && a[i] === b[j]) break;
+      const dropsA = j === b.length || (i < a.length && longest[(i + 1) * width + j] >= longest[i * width + j + 1]);
+      if (dropsA) onlyA.push(i++);
+      else onlyB.push(j++);
+    }
+    for (let k = 0; k < Math.max(onlyA.length, onlyB.length); k++) {
+      first.push(onlyA[k] ?? null);
+      second.push(onlyB[k] ?? null);
+    }
+    if (i < a.length && j < b.length) {
+      first.push(i++);
+      second.push(j++);
+    }
+  }
+  return [first, second];
+}
+
+// `readings`: one, or two to compare; each { model, text, increments [layer][token], surprisal, entropy } where tokens are
+// the document mark and then the text's bytes, and `model` is what the folder says of it.
+function contentOf(readings, names) {
+  const cells = readings.map(({ text }) => cellsOf(text));
+  const drawn = cells.map((all) => all.slice(0, numDrawn(all)));
+  const slots = aligned(drawn.map((all) => all.map((cell) => cell.text)));
+  const at = (values, places, empty = 0) => places.map((cell) => (cell === null ? empty : values[cell]));
+  const perCell = (values, all) => all.map(({ firstToken, numTokens }) => {
+    let total = 0;
+    for (let token = firstToken; token < firstToken + numTokens; token++) total += values[token + 1];
+    return total;
+  });
+
+  const texts = readings.map((reading, index) => {
+    const all = cells[index], places = slots[index];
+    const own = places.map((cell) => (cell === null ? "" : all[cell].text));
+    const labels = own.map((text) => (text ? visible(text) : ""));
+    const codes = Object.fromEntries(labels.flatMap((label, slot) => label === own[slot] ? [] : [[slot, codePoints(own[slot])]]));
+    return {
+      labels, codes,
+      tokens: places.map((cell) => (cell === null ? 0 : all[cell].numTokens)),
+      kinds: own.map((text) => (text ? kindOf(text) : 0)),
+      surprisal: at(perCell(reading.surprisal, all), places).map((value) => rounded(value)),
+      entropy: at(all.map(({ firstToken, numTokens }) => reading.entropy[firstToken + numTokens]), places).map((value) => rounded(value)),
+    };
+  });
+
+  const plain = { name: "plain", text: 0, mean: 1, gaps: at(cells[0].map((cell) => cell.numTokens), slots[0]), isPlain: true, difference: null, parts: {} };
+  const learned = readings.map((reading, index) => rowsOf(reading, cells[index]));
+  const rows = [plain];
+  for (const name of new Set(learned.flatMap((own) => own.map((row) => row.name)))) {
+    const pair = learned.map((own) => own.find((row) => row.name === name));
+    const relative = pair.map((row, index) => row && at(
+      row.gaps.map((gap, cell) => gap / (cells[index][cell].numTokens * (row.mean > 0 ? row.mean : 1))), slots[index], null));
+    pair.forEach((row, index) => {
+      if (!row) return;
+      const [own, other] = [relative[index], relative[1 - index]];
+      rows.push({
+        name: readings.length > 1 ? `${names[index]} ${name}` : name,
+        text: index,
+        mean: rounded(row.mean),
+        gaps: at(row.gaps, slots[index]).map((gap) => rounded(gap)),
+        isPlain: false,
+        difference: readings.length > 1 && other
+          ? own.map((value, slot) => value === null || other[slot] === null ? null : rounded(value - other[slot])) : null,
+        parts: partsOf(row, cells[index], slots[index]),
+      });
+    });
+  }
+  const means = rows.filter((row) => !row.isPlain).map((row) => row.mean);
+  const models = [...new Set(readings.map(({ model }) => model.name))];
+  const numTexts = new Set(readings.map(({ text }) => text)).size;
+  const what = numTexts > 1 ? (models.length === 1 ? "two texts, A and B" : "two texts") : "this text";
+  const title = `How ${models.join(" and ")} ${models.length > 1 ? "space" : "spaces"} ${what}`;
+  return {
+    title, captions: [], description: `${title}: ${texts[0].labels.length} characters in ${rows.length} rows.`,
+    noun: "character", unit: "byte", rightToLeft: readsRightToLeft(readings[0].text),
+    sharedMean: rounded(means.reduce((total, mean) => total + mean, 0) / Math.max(1, means.length)), texts, rows,
+  };
+}
+
+// All cells but a line end that is the text's last character, as files have it.
+function numDrawn(cells) {
+  const last = cells.at(-1)?.text;
+  return cells.length - (cells.length > 1 && (last === "\n" || last === "\r\n") ? 1 : 0);
+}
+
+const codePoints = (text) => Array.from(text, (character) => `U+${hex(character.codePointAt(0))}`).join(" ");
+
+// One row a layer, or one for all where they share their positions: mean increment, and how far each cell advances.
+function rowsOf({ model, increments }, cells) {
+  const layers = model.scope === "shared" && increments.every((row) => sameNumbers(row, increments[0])) ? [null] : model.layers;
+  return layers.map((layer, index) => {
+    const steps = increments[index].slice(1);
+    const mean = steps.reduce((total, step) => total + step, 0) / steps.length;
+    const advances = model.advance === "after" ? [increments[index][0], ...steps.slice(0, -1)] : steps;
+    const gaps = cells.map(({ firstToken, numTokens }) => {
+      let total = 0;
+      for (let token = firstToken; token < firstToken + numTokens; token++) total += advances[token];
+      return total;
+    });
+    return { name: layer === null ? "all layers" : `layer ${layer}`, mean, gaps, steps };
+  });
+}
+
+const sameNumbers = (a, b) => a.every((value, index) => value === b[index]);
+
+function partsOf(row, cells, places) {
+  const parts = {};
+  places.forEach((cell, slot) => {
+    if (cell === null || cells[cell].numTokens < 2) return;
+    const { firstToken, numTokens } = cells[cell];
+    const shown = Array.from(row.steps.slice(firstToken, firstToken + Math.min(numTokens, 12)), (step) => String(rounded(step, 3)));
+    parts[slot] = shown.join(" + ") + (numTokens > 12 ? " + …" : "");
+  });
+  return parts;
+}
+
+// By the first character that has a direction.
+function readsRightToLeft(text) {
+  const first = text.match(/\p{L}/u)?.[0] ?? "";
+  return /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u.test(first);
+}

@@ -1,0 +1,80 @@
+"""ONNX Runtime for browsers: fetched once by name, version and hash, or given as a folder."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+from howfar.errors import ConfigError, MissingExtraError
+
+PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
+INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
+"""SHA-512 of the package, in base64, as npm lists it."""
+
+SCRIPT, MODULE = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"
+FILES = (SCRIPT, MODULE)
+"""What a page needs of the package; WebAssembly, which every browser has."""
+
+
+def runtime_files(folder: str | Path | None = None) -> dict[str, bytes]:
+    """The files of the runtime, by name.
+
+    Args:
+        folder: Where they lie (a folder of the package, or its `dist`); None to fetch the package with npm.
+
+    Raises:
+        ConfigError: The folder lacks a file, or what was fetched is not the package that was expected.
+        MissingExtraError: npm is not installed.
+    """
+    if folder is not None:
+        return _read(Path(folder))
+    npm = shutil.which("npm")
+    if npm is None:
+        raise MissingExtraError(
+            f"the page needs {PACKAGE} {VERSION}, which npm fetches, and npm is not installed; "
+            "install Node.js, or give a folder of the package with --runtime"
+        )
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        _fetch(npm, place)
+        return _read(place / "package")
+
+
+def _fetch(npm: str, place: Path) -> None:
+    """Fetch the package into a folder, check it, and unpack it there."""
+    command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--silent", "--pack-destination", str(place)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+        archive = next(place.glob("*.tgz"))
+    except (subprocess.SubprocessError, OSError, StopIteration) as error:
+        raise ConfigError(
+            f"npm could not fetch {PACKAGE} {VERSION} ({type(error).__name__}); "
+            "connect to the network, or give a folder of the package with --runtime"
+        ) from error
+    digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+    if digest != INTEGRITY:
+        raise ConfigError(
+            f"npm gave a {PACKAGE} {VERSION} whose SHA-512 is {digest[:12]}…, expected is {INTEGRITY[:12]}…; "
+            "do not use it: fetch it from a source you trust and name its folder with --runtime"
+        )
+    with tarfile.open(archive) as packed:
+        packed.extractall(place, filter="data")
+
+
+def _read(folder: Path) -> dict[str, bytes]:
+    """The runtime's files from a folder of the package.
+
+    Raises:
+        ConfigError: One of them is missing.
+    """
+    for place in (folder / "dist", folder):
+        if all((place / name).is_file() for name in FILES):
+            return {name: (place / name).read_bytes() for name in FILES}
+    raise ConfigError(
+        f"{folder} does not hold {' and '.join(FILES)}; give the unpacked npm package {PACKAGE} {VERSION}, or its dist"
+    )

@@ -1,0 +1,136 @@
+"""The folder of a page on which models run in the visitor's browser; any web server can hold it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from howfar.charts.spacing.page import script, styles
+from howfar.errors import ConfigError
+from howfar.files import whole_folder, write_file
+from howfar.live.graph import export_onnx
+from howfar.live.runtime import PACKAGE, VERSION, runtime_files
+from howfar.models.bundled import bundled_models
+from howfar.models.loading import load
+from howfar.reading.reader import Reader
+from howfar.text.examples import EXAMPLES
+from howfar.text.tokenizer import is_byte_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+PAGE = resources.files("howfar.live") / "page"
+PAGE_FILES = ("index.html", "live.css", "app.js", "content.js", "worker.js")
+RUNTIME = "runtime"
+
+
+@dataclass(frozen=True)
+class Site:
+    """What was written.
+
+    Attributes:
+        folder: Where.
+        model_bytes: Size of each model's graph, by its name.
+        runtime_bytes: Size of the runtime.
+        num_bytes: Size of the whole folder.
+    """
+
+    folder: Path
+    model_bytes: dict[str, int]
+    runtime_bytes: int
+    num_bytes: int
+
+
+def write_site(output: str | Path, models: Sequence[str] = (), *, runtime: str | Path | None = None) -> Site:
+    """Write a folder of static files; whoever opens its `index.html` from a web server has the models run there.
+
+    The folder holds everything: the page asks no other host for anything.
+
+    Args:
+        output: The folder to write; it must be new, empty, or one that this wrote before.
+        models: Bundled models or folders of byte models with accumulating positions; all bundled ones where empty.
+        runtime: A folder of the npm package onnxruntime-web; where None it is fetched with npm.
+
+    Raises:
+        ConfigError: A model cannot run on such a page, or the runtime is not the expected one.
+        MissingExtraError: The packages for the export, or npm, are not installed.
+        OutputError: The folder cannot be written.
+    """
+    names = list(dict.fromkeys(models)) or [model.name for model in bundled_models()]
+    loaded = {name: load(name) for name in names}
+    about = {name: _describe(name, model, index) for index, (name, model) in enumerate(loaded.items())}
+    files = runtime_files(runtime)
+    output = Path(output)
+    with whole_folder(output, replace=_is_ours(output)) as folder:
+        for name, description in about.items():
+            path = folder / description["file"]
+            path.parent.mkdir(exist_ok=True)
+            description["bytes"] = export_onnx(loaded[name], path).num_bytes
+        (folder / RUNTIME).mkdir()
+        for name, content in files.items():
+            write_file(folder / RUNTIME / name, content)
+        for name in PAGE_FILES:
+            write_file(folder / name, (PAGE / name).read_bytes())
+        write_file(folder / "spacing.js", script())
+        write_file(folder / "spacing.css", styles())
+        listed = {
+            "models": list(about.values()),
+            "examples": _examples(names),
+            "about": f"Models: {', '.join(names)}. Runtime: {PACKAGE} {VERSION} (MIT licence). Everything was loaded "
+            "from this server, and what you type stays in this page.",
+        }
+        write_file(folder / "folder.json", json.dumps(listed, ensure_ascii=False, indent=1) + "\n")
+    sizes = {path: path.stat().st_size for path in output.rglob("*") if path.is_file()}
+    return Site(
+        output,
+        {name: int(description["bytes"]) for name, description in about.items()},
+        sum(map(len, files.values())),
+        sum(sizes.values()),
+    )
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is a page that was written before, and nothing else."""
+    return (folder / "folder.json").is_file() and (folder / RUNTIME).is_dir()
+
+
+def _describe(name: str, model: PreTrainedModel, index: int) -> dict[str, Any]:
+    """What the page needs to know of a model.
+
+    Raises:
+        ConfigError: It cannot run there.
+    """
+    reader = Reader(model)
+    if not is_byte_tokenizer(reader.tokenizer):
+        raise ConfigError(
+            f"{name} reads tokens of a tokenizer of its own, and the page reads bytes; "
+            "name a bundled model or one from `howfar train`"
+        )
+    if reader.config is not None and not reader.config.accumulate:
+        raise ConfigError(
+            f"{name} gives each token a position without regard to order (accumulate = false), so there are no steps "
+            "to draw; name a model whose increments accumulate"
+        )
+    return {
+        "name": Path(name).name,
+        "file": f"models/{index}.onnx",
+        "layers": list(reader.layers),
+        "context": reader.context,
+        "mark": reader.mark,
+        "scope": "plain" if reader.config is None else reader.config.scope,
+        "advance": "before" if reader.config is None else reader.config.advance,
+    }
+
+
+def _examples(names: Sequence[str]) -> list[dict[str, Any]]:
+    """Texts to begin with, each with the model that is at home in it."""
+    own = [Path(name).name for name in names]
+    chinese = next((name for name in own if "chinese" in name), own[0])
+    return [
+        {"name": name, "text": text, "model": chinese if name == "Chinese" else own[0]}
+        for name, text in EXAMPLES.items()
+    ]

@@ -1,0 +1,198 @@
+"""The page on which a model runs in the browser: PyTorch's numbers, no other host, and what a visitor does."""
+
+import functools
+import json
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+import howfar
+from browser.visiting import PATIENCE
+from howfar.charts.spacing.build import content_of
+from howfar.live.site import write_site
+
+HOSTILE = "</script><img src=x onerror=alert(1)> \u202e&amp;"
+NUM_TEXTS = 50
+PIECES = [
+    "The ",
+    "old ",
+    "keeper",
+    ", ",
+    "居里",
+    "夫人",
+    "。",
+    "é",
+    "\n",
+    "1903",
+    "def f(x):",
+    "مرحبا ",
+    "👩‍🔬",
+    "<b>",
+    "\t",
+    "Wien",
+]
+
+
+@pytest.fixture(scope="session")
+def site(model_folders, tmp_path_factory):
+    """The address of a folder with two models."""
+    folder = tmp_path_factory.mktemp("live") / "site"
+    write_site(folder, model_folders)
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def live(chromium, site):
+    """Opens the page; afterwards nothing has gone wrong in it, and no other host was asked for anything."""
+    contexts, errors, foreign = [], [], []
+
+    def open_page(link="", **options):
+        context = chromium.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on(
+            "request",
+            lambda request: (
+                foreign.append(request.url) if not request.url.startswith((site, "data:", "blob:")) else None
+            ),
+        )
+        page.goto(site + link)
+        page.wait_for_selector("html[data-revision]")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert errors == []
+    assert foreign == []
+
+
+def change(page, action):
+    """Do something, and wait for the picture that follows it."""
+    before = page.get_attribute("html", "data-revision")
+    action()
+    page.wait_for_function("before => document.documentElement.dataset.revision !== before", arg=before)
+
+
+def random_texts():
+    random = np.random.default_rng(0)
+    return ["".join(random.choice(PIECES, random.integers(1, 24))) for _ in range(NUM_TEXTS)]
+
+
+def test_numbers_are_pytorchs(live, model):
+    page = live()
+    for text in random_texts():
+        content = page.evaluate(
+            """async text => {
+                Object.assign(state, { text, edits: {}, compare: "" });
+                return contentOf([await readingOf("test", state.model, text, false)], ["A", "B"]);
+            }""",
+            text,
+        )
+        wanted = content_of(howfar.trace(model, text)).json()
+        assert content["rightToLeft"] == wanted["rightToLeft"], text
+        for name in ("labels", "tokens", "kinds"):
+            assert content["texts"][0][name] == wanted["texts"][0][name], text
+        for name in ("surprisal", "entropy"):
+            np.testing.assert_allclose(content["texts"][0][name], wanted["texts"][0][name], rtol=1e-4, atol=1e-4)
+        assert [row["name"] for row in content["rows"]] == [row["name"] for row in wanted["rows"]]
+        for got, row in zip(content["rows"], wanted["rows"], strict=True):
+            np.testing.assert_allclose(got["gaps"], row["gaps"], rtol=1e-3, atol=1e-4)
+
+
+def test_typing_works_without_the_network(live):
+    page = live()
+    page.context.set_offline(True)
+    change(page, lambda: page.fill("#text", "Nobody is connected."))
+    assert page.inner_text("#status").startswith("20 bytes")
+
+
+def test_a_step_is_dragged_and_undone(live):
+    page = live()
+    page.locator("#picture .controls input[type=checkbox]").check()
+    panel = page.locator(".panel").first
+    drawing = page.evaluate("({ x: handle.drawing.layout.before[1][6] + 3, y: handle.drawing.middles[1] })")
+    box = panel.bounding_box()
+    start = (box["x"] + drawing["x"], box["y"] + drawing["y"])
+
+    def drag():
+        page.mouse.move(*start)
+        page.mouse.down()
+        page.mouse.move(start[0] + 60, start[1], steps=3)
+        page.mouse.up()
+
+    before = page.evaluate("shown.plain.increments[0][7]")
+    change(page, drag)
+    page.wait_for_function("shown.isEdited && Object.keys(state.edits).length === 1")
+    key, factor = page.evaluate("Object.entries(state.edits)[0]")
+    assert key == "0:6"
+    assert factor > 1
+    page.wait_for_function(
+        "([wanted]) => Math.abs(shown.changed.increments[0][7] - wanted) < 1e-3 * wanted", arg=[before * factor]
+    )
+    assert "nats" in page.inner_text("#effect") or "as easy to predict" in page.inner_text("#effect")
+    change(page, lambda: page.click("#reset"))
+    assert page.evaluate("shown.isEdited") is False
+
+
+def test_a_link_brings_everything_back(live):
+    page = live()
+    change(page, lambda: page.fill("#text", "Two roads."))
+    change(page, lambda: page.select_option("#compare", "text"))
+    change(page, lambda: page.fill("#other", "Two loads."))
+    assert page.evaluate("handle.drawing.content.texts.map(text => text.labels.join(''))") == [
+        "Two roads.",
+        "Two loads.",
+    ]
+    page.evaluate("history.replaceState(null, '', linkOfState())")
+    again = live(page.evaluate("location.hash"))
+    assert again.input_value("#text") == "Two roads."
+    assert again.input_value("#other") == "Two loads."
+    assert again.evaluate("handle.drawing.content.title") == page.evaluate("handle.drawing.content.title")
+
+
+def test_two_models_stand_beside_each_other(live):
+    page = live()
+    change(page, lambda: page.select_option("#compare", "other"))
+    names = page.evaluate("handle.drawing.content.rows.map(row => row.name)")
+    assert {"tiny layer 0", "other layer 0"} <= set(names)
+
+
+@pytest.mark.parametrize(
+    "link", ["#%", "#" + json.dumps({"text": 3, "edits": {"x": 1, "0:1": "a"}, "view": {"scale": "</script>"}})]
+)
+def test_a_damaged_link_opens_the_page(live, link):
+    page = live(link)
+    assert page.evaluate("state.view.scale") == "layer-mean"
+    assert page.evaluate("state.edits") == {}
+
+
+def test_hostile_text_is_text(live):
+    page = live()
+    change(page, lambda: page.fill("#text", HOSTILE))
+    assert page.locator("img").count() == 0
+    assert page.evaluate("handle.drawing.content.texts[0].labels.join('')").startswith("</script><img")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_fits_a_phone(live, theme):
+    page = live(viewport={"width": 390, "height": 800}, color_scheme=theme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    lightness = page.evaluate(
+        "getComputedStyle(document.documentElement).backgroundColor.match(/\\d+/g).map(Number)[0]"
+    )
+    assert (lightness > 128) == (theme == "light")
