@@ -182,8 +182,8 @@ def test_a_long_text_begins_with_all_of_it_in_strips():
 def test_two_models_are_aligned_and_compared():
     one, other = make_trace("ab", [1, 3], model_name="one"), make_trace("ab", [2, 2], model_name="other")
     picture = spacing(one, beside=other)
-    assert picture.content.title == "How one and other space this text"
-    assert list(lines(picture)) == ["plain", "one layer 0", "other layer 0"]
+    assert picture.content.title == "How one (A) and other (B) space this text"
+    assert list(lines(picture)) == ["plain", "A layer 0", "B layer 0"]
     assert picture.content.rows[1].difference.tolist() == [-0.5, 0.5]
     assert picture.drawing.shades.of.tolist() == [[4, 4], [0, 8], [8, 0]]
 

@@ -322,4 +322,4 @@ def test_two_models_and_two_texts_are_compared(run, model_folder: Path, tmp_path
     assert "two texts, A and B" in (tmp_path / "x.svg").read_text(encoding="utf-8")
     shutil.copytree(model_folder, "other")
     assert run("show", TEXT, "--model", str(model_folder), "--beside-model", "other", "-o", "y.svg")[0] == 0
-    assert "How tiny and other space this text" in (tmp_path / "y.svg").read_text(encoding="utf-8")
+    assert "How tiny (A) and other (B) space this text" in (tmp_path / "y.svg").read_text(encoding="utf-8")

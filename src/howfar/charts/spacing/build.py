@@ -20,6 +20,7 @@ from howfar.charts.spacing.kinds import kind_of
 if TYPE_CHECKING:
     from howfar.reading import Trace
 
+_LETTERS = "AB"  # of two traces, in the names of their rows
 _MOST_PARTS = 12  # increments of one character that are listed one by one,
 _MOST_LISTED = 20_000  # and of all characters of a picture
 
@@ -122,7 +123,6 @@ def _interleaved(
     """The rows of all traces, those of the same name below each other."""
     if len(traces) == 1:
         return [_steps(row, row.name, 0, cells[0], slots[0], None) for row in learned[0]]
-    names = _distinct_names(traces)
     steps = []
     by_name = [{row.name: row for row in rows} for rows in learned]
     for row_name in dict.fromkeys(row.name for rows in learned for row in rows):
@@ -133,14 +133,8 @@ def _interleaved(
                 continue
             own, other = relative[i], relative[1 - i]
             difference = None if own is None or other is None else own - other
-            steps.append(_steps(row, f"{names[i]} {row_name}", i, cells[i], slots[i], difference))
+            steps.append(_steps(row, f"{_LETTERS[i]} {row_name}", i, cells[i], slots[i], difference))
     return steps
-
-
-def _distinct_names(traces: Sequence[Trace]) -> list[str]:
-    """Models by their names; the same model twice by its texts."""
-    models = [model_label(trace.model_name) for trace in traces]
-    return models if models[0] != models[1] else ["A", "B"]
 
 
 def _relative(row: Row, cells: Cells, slots: Slots) -> NDArray[np.float64]:
@@ -179,6 +173,8 @@ def _title(traces: Sequence[Trace], layer: int | None, head: int | None) -> str:
     per_head = traces[0].increments.shape[1] > 1
     rows_are_heads = per_head and layer is not None and head is None
     of_head = f", head {head}" if per_head and head is not None else ", mean over heads" if per_head else ""
+    if len(models) > 1:
+        models = [f"{model} ({letter})" for model, letter in zip(models, _LETTERS, strict=True)]
     verb = "space" if len(models) > 1 else "spaces"
     what = "this text" if len(texts) == 1 else "two texts" if len(models) > 1 else "two texts, A and B"
     return f"How {' and '.join(models)} {verb} {what}{of_layer}{'' if rows_are_heads else of_head}"
