@@ -81,7 +81,7 @@ def test_neutrality() -> None:
     table = neutrality([copying_model()], {"plain": [copying_model(increments=None)]}, TEXTS)
     picture = draw_neutrality(table)
     assert [row["which"] for row in rows_of(picture)] == ["plain"]  # over one pair nothing can be said
-    check_drawn(picture, "plain", "differences within 0.005")
+    check_drawn(picture, "plain", "differences within 0.0015")
     second = table.filter(pl.col("low").is_not_null()).with_columns(pair=pl.lit(1, pl.Int64))
     over_pairs = second.with_columns(pair=pl.lit(None, pl.Int64))
     several = draw_neutrality(pl.concat([table, second, over_pairs]))
