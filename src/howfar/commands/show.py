@@ -117,7 +117,7 @@ def show(
         write_file(drawn, picture.render(file_format(drawn)))
     with printing() as check_printed:
         if as_json:
-            typer.echo(harmless_json(_numbers(traced, layer, head), encoding=sys.stdout.encoding))
+            typer.echo(harmless_json(_numbers(traced, layer, head), encoding=sys.stdout.encoding or "utf-8"))
         elif picture is not None:
             console().print(TerminalView(picture.content, picture.view))
     if drawn is not None:

@@ -69,7 +69,7 @@ def export_onnx(model: PreTrainedModel, path: str | Path) -> Exported:
         OutputError: The file cannot be written.
     """
     if not all(find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime")):
-        raise MissingExtraError("exporting to ONNX needs the extra: pip install 'howfar[onnx]'")
+        raise MissingExtraError("exporting to ONNX needs more packages; install them: pip install 'howfar[onnx]'")
     _check_place(model)
     with evaluation_mode(model), _with_increments(model), torch.no_grad():
         graph = _Graph(model).eval()
