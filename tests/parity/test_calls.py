@@ -100,7 +100,10 @@ def in_pieces(model: PreTrainedModel, token_ids: Tensor, arguments: dict[str, An
     return torch.cat(pieces, dim=1)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+FREQUENCIES_DEPEND_ON_EARLIER_CALLS = ["llama-dynamic"]  # so that two equal calls can differ, increments or not
+
+
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name not in FREQUENCIES_DEPEND_ON_EARLIER_CALLS])
 def test_increments_of_one_change_no_bit_of_any_call(name: str) -> None:
     model, token_ids = tiny(name), tokens(NUM_TOKENS)
     whole = ["plain", "by name", "offset", "left padding", "left padding, counted", "packed, cache", "holes, counted"]
