@@ -6,8 +6,10 @@ from howfar.errors import NoIncrementsError
 from howfar.measures.attention import attention
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.positions import override
+from howfar.positions import attach, override
+from howfar.text.tokenizer import byte_tokenizer
 from support.copying import INCREMENT, LAG, copying_model, repeating_texts
+from support.models import tiny
 
 LENGTH = 60
 TEXTS = repeating_texts(12, length=LENGTH)
@@ -87,3 +89,18 @@ def test_too_few_layers_to_correlate() -> None:
 def test_refuses_a_model_without_increments() -> None:
     with pytest.raises(NoIncrementsError):
         attention(copying_model(increments=None), TEXTS)
+
+
+@pytest.mark.parametrize("name", ["gpt_oss", "gemma3_text", "olmo3"])
+def test_sinks_take_no_part_and_sliding_windows_bound_even_attention(name: str) -> None:
+    model = tiny(name, vocab_size=257)
+    attach(model)
+    table = attention(model, TEXTS, tokenizer=byte_tokenizer())
+    within = sum(min(t, 5) / 2 for t in range(1, LENGTH + 1)) / LENGTH
+    everywhere = sum(t / 2 for t in range(1, LENGTH + 1)) / LENGTH
+    for head in range(4):
+        assert value(table, "distance of even attention", "tokens", 0, head) == pytest.approx(within)
+        assert value(table, "distance of even attention", "tokens", 1, head) == pytest.approx(everywhere)
+        assert 0 < value(table, "distance", "tokens", 0, head) < 5
+        # Nothing was learned, so a head looks about as far as an even one does, whatever share a sink takes.
+        assert value(table, "distance", "tokens", 1, head) == pytest.approx(everywhere, rel=0.5)
