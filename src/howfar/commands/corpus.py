@@ -35,12 +35,14 @@ def build(
         typer.Option(
             metavar="<source>",
             help="[NAME=]LOCATION, and ,held_out=LOCATION behind it for text to hold out; may be repeated. A "
-            "location is text (a.txt, documents parted by empty lines), files:GLOB (a document each), "
+            "location is text (a.txt, with blank lines between documents), files:GLOB (a document each), "
             "a.jsonl[:FIELD], a.parquet[:COLUMN], or hub:OWNER/NAME[:CONFIG]. Without any: Wikipedia in English and "
             "Chinese, from the Hub.",
         ),
     ] = None,
-    balance: Annotated[Balance, typer.Option(help="What the sources are to give equally much of.")] = Balance.BYTES,
+    balance: Annotated[
+        Balance, typer.Option(help="Balance sources by bytes, by documents, or not at all.")
+    ] = Balance.BYTES,
     held_out_fraction: Annotated[float, typer.Option(help="Share of documents kept from training.")] = 0.01,
     held_out_documents: Annotated[
         int | None, typer.Option(help="Or: so many of each source's first documents.")

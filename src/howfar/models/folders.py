@@ -74,7 +74,7 @@ def find_folder(name_or_path: str | Path | None = None, *, revision: str | None 
 
 
 def _download(name: str, revision: str | None, files: list[str]) -> Path:
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import is_offline_mode, snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
@@ -97,6 +97,11 @@ def _download(name: str, revision: str | None, files: list[str]) -> Path:
             f"{name!r} on the Hub has no revision {revision!r}; look there for its commits"
         ) from None
     except Exception as error:  # the Hub's client lets errors of several HTTP libraries through
+        if is_offline_mode():
+            raise ModelNotFoundError(
+                f"{name!r} is no bundled model, no folder here and not yet downloaded, and the Hub is not asked in "
+                "offline mode; unset HF_HUB_OFFLINE to download it"
+            ) from None
         raise ModelNotFoundError(
             f"{name!r} is no bundled model and no folder here, and the Hub cannot be reached "
             f"({type(error).__name__}); {_what_there_is()}"
