@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import textwrap
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 GROUP = "howfar.charts"
 """Of the entry points by which other distributions add charts, under the names of their measures."""
+
+
+LINE = 110
+"""Characters in a line at the foot of a chart."""
 
 
 class Draw(Protocol):
@@ -47,7 +52,7 @@ def draw(measure: Measure, table: pl.DataFrame, *, source: str = "", theme: Them
     Args:
         measure: The measure.
         table: Its table.
-        source: What to say at the foot of the chart, from `Measure.source`.
+        source: From `Measure.source`, to stand at the foot of the chart, below what has no number and why.
         theme: `"light"` or `"dark"`.
 
     Raises:
@@ -63,7 +68,8 @@ def draw(measure: Measure, table: pl.DataFrame, *, source: str = "", theme: Them
     if not any(_tables(picture.chart.to_dict())):
         raise NotMeasurableError(f"there is nothing to draw: {reasons}; give more text, or end the name in .csv")
     if source:
-        picture.sign(source)
+        missing = [line for note in notes(table) for line in textwrap.wrap(note, LINE)]
+        picture.sign(*missing, source)
     return picture
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import altair as alt
 
 FORMATS = ("html", "svg", "png", "pdf")
-SPACE_ABOVE_SOURCE = 18
+SPACE_ABOVE_SOURCE, SOURCE_LINE = 18, 15
 PIXEL_DENSITY = 2.0
 MOST_PIXELS = 1e8  # of a PNG file; a taller picture gets a lower density
 
@@ -49,14 +49,14 @@ class Picture:
     def _configured(self, chart: Any) -> Any:
         return chart.properties(description=self.description).configure(**config(self.theme))
 
-    def sign(self, source: str) -> None:
-        """Say below the chart what it was drawn from."""
+    def sign(self, *lines: str) -> None:
+        """Say below the chart what it was drawn from, and what could not be drawn."""
         import altair as alt
 
         chart = self.chart.copy()
         title, chart.title, chart.config, chart.description = chart.title, *3 * (alt.Undefined,)
-        line = alt.Chart(alt.InlineData(values=[{}])).mark_text(style="source").encode(text=alt.value(source))
-        below = line.encode(x=alt.value(0), y=alt.value(0)).properties(width=1, height=12)
+        line = alt.Chart(alt.InlineData(values=[{}])).mark_text(style="source").encode(text=alt.value(list(lines)))
+        below = line.encode(x=alt.value(0), y=alt.value(0)).properties(width=1, height=SOURCE_LINE * len(lines))
         self.chart = self._configured(alt.vconcat(chart, below, spacing=SPACE_ABOVE_SOURCE, title=title))
 
     def save(self, path: str | Path) -> None:

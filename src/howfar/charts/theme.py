@@ -23,6 +23,7 @@ COLOURS: dict[Theme, dict[str, Any]] = {
         "heatmap": ["#0b3fae", "#8fb0e6", "#f3f5f8", "#eeb182", "#9c3400"],
         "ramp": ["#8796a8", "#5f82bd", "#5b5fb0", "#5a2a93", "#3b0764"],
         "category": ["#0b3fae", "#c4691f", "#68707b", "#5a2a93", "#00795a", "#b3126b"],
+        "measures": ["#5a2a93", "#00795a", "#b3126b", "#68707b", "#7a6a00", "#0e6f86"],
     },
     "dark": {
         "background": "#14181d",
@@ -33,6 +34,7 @@ COLOURS: dict[Theme, dict[str, Any]] = {
         "heatmap": ["#7cc0ff", "#2c5c92", "#1b2027", "#8f5427", "#ffa45c"],
         "ramp": ["#6a7684", "#7b8bb8", "#a98fd0", "#e3a3b8", "#ffe3a0"],
         "category": ["#5fb0ff", "#ff9440", "#949ba5", "#c3a3ff", "#3fd0a0", "#ff86c0"],
+        "measures": ["#c3a3ff", "#3fd0a0", "#ff86c0", "#949ba5", "#d9c85a", "#5fd0e6"],
     },
 }
 """Colours by theme and purpose; also those of the web page around a chart."""
@@ -47,7 +49,8 @@ def config(theme: Theme) -> dict[str, Any]:
         "font": FONT,
         "padding": 16,
         "view": {"stroke": None},
-        "range": {name: colours[name] for name in ("diverging", "heatmap", "ramp", "category")},
+        # Charts of measures leave blue and orange to what is closer and what is farther.
+        "range": {name: colours[name] for name in ("diverging", "heatmap", "ramp")} | {"category": colours["measures"]},
         "title": {
             "anchor": "start",
             "color": ink,
@@ -73,7 +76,7 @@ def config(theme: Theme) -> dict[str, Any]:
             "gradientThickness": 8,
         },
         "header": {"labelColor": ink, "labelFontSize": 12, "labelFontWeight": 600, "titleColor": muted},
-        "mark": {"color": colours["category"][0]},
+        "mark": {"color": colours["measures"][0]},
         "rule": {"color": muted},
         "axis": {
             "labelColor": muted,
@@ -84,5 +87,8 @@ def config(theme: Theme) -> dict[str, Any]:
             "tickColor": muted,
             "domainColor": muted,
         },
-        "style": {"source": {"color": muted, "fontSize": 11, "align": "left", "baseline": "top"}},
+        "style": {
+            "source": {"color": muted, "fontSize": 11, "lineHeight": 15, "align": "left", "baseline": "top"},
+            "token": {"color": ink, "fontSize": 12, "baseline": "middle"},
+        },
     }

@@ -103,12 +103,12 @@ def test_calibration_has_a_panel_for_each_text() -> None:
     ]
     picture = draw_calibration(pl.DataFrame(rows, infer_schema_length=None))
     svg = picture.render("svg").decode()
-    for said in ("marked", "predictable, boundaries by lot", "increment, layer 1, lead byte", "ROC-AUC"):
+    for said in ("marked", "predictable, random boundaries", "increment, layer 1, lead byte", "ROC-AUC"):
         assert said in svg
     datasets = picture.chart.to_dict()["datasets"].values()
     drawn = [row for rows in datasets if isinstance(rows, str) for row in json.loads(rows)]
     assert [(row["panel"], row["shown_low"]) for row in drawn] == [
         ("marked", 0.8),
         ("predictable", 0.5),
-        ("predictable, boundaries by lot", 0.5),
+        ("predictable, random boundaries", 0.5),
     ]

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from howfar.charts.intervals import layer_names, layers_in_order
+from howfar.charts.measured import draw
 from howfar.charts.measures.attention import draw_attention
 from howfar.charts.measures.boundaries import draw_boundaries
 from howfar.charts.measures.extrapolation import draw_extrapolation
@@ -18,6 +19,8 @@ from howfar.charts.measures.neutrality import draw_neutrality
 from howfar.charts.measures.pairs import draw_pairs
 from howfar.charts.measures.vocabulary import draw_vocabulary
 from howfar.charts.picture import Picture
+from howfar.charts.theme import COLOURS
+from howfar.errors import NotMeasurableError
 from howfar.measures.attention import attention
 from howfar.measures.boundaries import boundaries
 from howfar.measures.extrapolation import extrapolation
@@ -27,6 +30,7 @@ from howfar.measures.interventions import interventions
 from howfar.measures.neutrality import neutrality
 from howfar.measures.pairs import pairs
 from howfar.measures.pairs.lists import bundled_pairs
+from howfar.measures.registry import MEASURES
 from howfar.measures.vocabulary import vocabulary
 from howfar.text.segmentation import Segmentation
 from support.copying import copying_model, repeating_texts
@@ -175,3 +179,28 @@ def test_gap_effects_of_all_layers() -> None:
     table = gap_effects(copying_model(off_target=0.5, blind_second_layer=True), "ab\x00中").table()
     picture = draw_gap_effects(table)
     check_drawn(picture, "layer 0", "layer 1", "\\x00", "E4")
+
+
+def test_the_foot_says_what_was_measured_and_what_could_not_be() -> None:
+    table = increments(lookup_model({ord("a"): 2.0}, {}), ["ab ba "] * 12)
+    svg = draw(MEASURES["increments"], table, source="tiny · 12 texts · seed 0").render("svg").decode()
+    assert "tiny · 12 texts · seed 0" in svg
+    assert "digit occurs in none of the texts" in svg
+
+
+def test_a_chart_without_anything_in_it_is_refused_with_the_reason() -> None:
+    same = pairs(copying_model(), bundled_pairs("en")[:12])
+    with pytest.raises(NotMeasurableError, match=r"nothing to draw: .*the increment is the same for every pair"):
+        draw(MEASURES["pairs"], same)
+    few = neutrality([copying_model()], {"plain": [copying_model(increments=None)]}, TEXTS[:6])
+    with pytest.raises(NotMeasurableError, match="nothing to draw: not measurable: 6 documents"):
+        draw(MEASURES["neutrality"], few)
+    with pytest.raises(NotMeasurableError, match="nothing to draw"):
+        draw(MEASURES["vocabulary"], vocabulary(lookup_model({})))
+
+
+def test_charts_of_measures_leave_the_colours_of_closer_and_farther_alone() -> None:
+    for colours in COLOURS.values():
+        closer, _, _, _, farther = colours["diverging"]
+        assert not {*colours["measures"]} & {closer, farther, colours["heatmap"][0], colours["heatmap"][-1]}
+        assert not {*colours["measures"]} & {*colours["category"][:2]}

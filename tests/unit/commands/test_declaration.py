@@ -1,7 +1,9 @@
 """What measures declare: it is complete, true of their tables, and enough for one from elsewhere."""
 
 import json
+import re
 import sys
+import tomllib
 from collections.abc import Callable
 from importlib import invalidate_caches
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import get_args
 import polars as pl
 import pytest
 
+from howfar import load, trace
 from howfar.charts.measured import chart_of
 from howfar.commands.measure import SAMPLES
 from howfar.errors import ConfigError
@@ -19,68 +22,41 @@ from howfar.measures.declaration import ESTIMATE, Measure
 from howfar.measures.inputs import Inputs
 from howfar.measures.registry import MEASURES, measure_named
 
-TOY = '''
-"""How many spaces are in a text, in thousandths?"""
-
-import polars as pl
-
-from howfar.measures.declaration import Measure
+PAGES = Path(__file__).parents[3] / "docs" / "contributing"
 
 
-def run(model, inputs, progress):
-    rows = [
-        {"word": text.split()[0], "value": 1000 * text.count(" ") / len(text), "low": None, "high": None, "n": 1}
-        for text in inputs.some_texts
-    ]
-    return pl.DataFrame(rows).with_columns(pl.lit(None, pl.String).alias("note"))
+def code(page: str, language: str = "python") -> str:
+    """The first piece of code of a page of the documentation, which this test keeps true."""
+    found = re.search(rf"^```{language}\n(.*?)^```$", (PAGES / page).read_text(encoding="utf-8"), re.M | re.S)
+    assert found is not None
+    return found[1]
 
 
-MEASURE = Measure(
-    name="toy",
-    question="How many of a thousand characters are spaces?",
-    run=run,
-    value="spaces in a thousand characters",
-    counts="documents",
-    columns=("word", "value [low, high]", "n"),
-)
-'''
-
-TOY_CHART = '''
-"""A chart of the toy measure."""
-
-import altair as alt
-
-from howfar.charts.inline import inline
-from howfar.charts.picture import Picture
-
-
-def draw_toy(table, *, theme="light"):
-    bars = alt.Chart(inline(table)).mark_bar().encode(x="value:Q", y="word:N")
-    return Picture(bars.properties(title="Spaces by document"), theme=theme, description="Spaces in each document")
-'''
+MEASURE, CHART, POINTS = code("measure.md"), code("chart.md"), code("measure.md", "toml")
 
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """`toy(measure=..., chart=...)` installs a distribution of a measure and its chart, a file each."""
+    """`toy(measure=..., chart=...)` installs another distribution: a measure and its chart, a file each."""
 
-    def install(measure: str = TOY, chart: str = TOY_CHART, points: str = "toy_measure:MEASURE") -> None:
+    def install(measure: str = MEASURE, chart: str = CHART, named: str = "spaces_measure:MEASURE") -> None:
         folder = tmp_path / "site"
-        information = folder / "toy-1.0.dist-info"
+        information = folder / "spaces-1.0.dist-info"
         information.mkdir(parents=True)
-        (folder / "toy_measure.py").write_text(measure, encoding="utf-8")
-        (folder / "toy_chart.py").write_text(chart, encoding="utf-8")
-        (information / "METADATA").write_text("Name: toy\nVersion: 1.0\n", encoding="utf-8")
-        (information / "entry_points.txt").write_text(
-            f"[howfar.measures]\ntoy = {points}\n\n[howfar.charts]\ntoy = toy_chart:draw_toy\n", encoding="utf-8"
-        )
+        (folder / "spaces_measure.py").write_text(measure, encoding="utf-8")
+        (folder / "spaces_chart.py").write_text(chart, encoding="utf-8")
+        (information / "METADATA").write_text("Name: spaces\nVersion: 1.0\n", encoding="utf-8")
+        groups = tomllib.loads(POINTS)["project"]["entry-points"]
+        groups["howfar.measures"]["spaces"] = named
+        lines = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in own.items()) for group, own in groups.items()]
+        (information / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
         monkeypatch.syspath_prepend(folder)
         invalidate_caches()
-        for name in ("toy_measure", "toy_chart"):
+        for name in ("spaces_measure", "spaces_chart"):
             monkeypatch.delitem(sys.modules, name, raising=False)
 
     yield install
-    for name in ("toy_measure", "toy_chart"):
+    for name in ("spaces_measure", "spaces_chart"):
         sys.modules.pop(name, None)
 
 
@@ -135,23 +111,29 @@ def test_a_mistyped_name_is_answered_with_the_nearest(wrong: str, said: str) -> 
 
 def test_a_measure_from_elsewhere_is_taken_drawn_and_reported(toy, run, model_folder: Path, tmp_path: Path) -> None:
     toy()
-    texts = [f"Word{number} and a few more words" for number in range(3)]
+    texts = [f"Word{number} and a few more words" for number in range(12)]
     (tmp_path / "text.txt").write_text("\n\n".join(texts), encoding="utf-8")
-    options = ["toy", "--text", "text.txt", "--model", str(model_folder)]
-    code, out, err = run("measure", *options, "-o", "toy.svg")
+    options = ["spaces", "--text", "text.txt", "--model", str(model_folder)]
+    code, out, err = run("measure", *options, "-o", "spaces.svg")
     assert (code, err) == (0, "")
-    assert out.startswith("Spaces in a thousand characters")
-    assert "Word2" in out
-    svg = (tmp_path / "toy.svg").read_text(encoding="utf-8")
-    assert "Spaces by document" in svg
-    assert "text.txt · n = 1 documents · seed 0 · howfar" in svg
-    code, out, err = run("measure", *options, "--json")
-    assert [row["word"] for row in json.loads(out)] == ["Word0", "Word1", "Word2"]
-    assert "toy" in run("measure")[1]
-    code, _, err = run("report", str(model_folder), "--text", "text.txt", "--measure", "toy", "-o", "report.html")
+    assert out.startswith("Share of the length at spaces; ±: 95% interval")
+    assert "layer 0" in out
+    svg = (tmp_path / "spaces.svg").read_text(encoding="utf-8")
+    assert "Share of the length at spaces" in svg
+    assert "text.txt · n = 12 documents · seed 0 · howfar" in svg
+
+    rows = json.loads(run("measure", *options, "--json")[1])
+    traces = [trace(load(str(model_folder)), text) for text in texts]
+    at_spaces = sum(own.increments[0][:, own.token_ids == ord(" ")].sum() for own in traces)
+    assert rows[0]["value"] == pytest.approx(at_spaces / sum(own.increments[0].sum() for own in traces), rel=1e-5)
+    assert rows[0]["low"] < rows[0]["value"] < rows[0]["high"]
+    assert run("measure", *options, "--csv")[1].startswith("layer,value,low,high,n,note")
+
+    assert "spaces" in run("measure")[1]
+    code, _, err = run("report", str(model_folder), "--text", "text.txt", "--measure", "spaces", "-o", "report.html")
     assert (code, err) == (0, "")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "How many of a thousand characters are spaces?" in page
+    assert "Which share of a text&#x27;s length lies at its spaces?" in page
     assert page.count('<div class="chart"') == 1
 
 
@@ -159,16 +141,16 @@ def test_a_measure_from_elsewhere_is_taken_drawn_and_reported(toy, run, model_fo
     ("change", "said"),
     [
         ({"measure": "import no_such_module"}, "cannot be loaded (No module named 'no_such_module')"),
-        ({"points": "toy_measure:NONE"}, "cannot be loaded"),
-        ({"points": "toy_measure:run"}, "is registered as a measure, but is <function run"),
+        ({"named": "spaces_measure:NONE"}, "cannot be loaded"),
+        ({"named": "spaces_measure:run"}, "is registered as a measure, but is <function run"),
         (
-            {"measure": TOY.replace('name="toy"', 'name="other"')},
+            {"measure": MEASURE.replace('name="spaces"', 'name="other"')},
             "is registered as a measure, but is Measure(name='other'",
         ),
     ],
 )
 def test_a_measure_from_elsewhere_that_is_none_is_one_line(toy, run, change: dict[str, str], said: str) -> None:
     toy(**change)
-    code, _, err = run("measure", "toy")
+    code, _, err = run("measure", "spaces")
     assert (code, err.count("\n")) == (2, 1)
     assert said in err

@@ -62,7 +62,7 @@ def draw_attention(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         panels.append(alt.layer(*marks).properties(width=340, height=300))
     chart = alt.hconcat(*panels).properties(
         title=alt.Title(
-            "How far do heads look?",
+            "How far each head looks, against its mean increment",
             subtitle=[
                 "One point for each head, with 95% intervals over documents.",
                 "Dashed: a head that attends to all earlier tokens alike.",

@@ -55,7 +55,9 @@ def draw_boundaries(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         ),
     ]
     chart = alt.vconcat(*panels, spacing=24).properties(
-        title=alt.Title("Do increments tell boundaries?", subtitle=_subtitle(table["target"][0], measured))
+        title=alt.Title(
+            "How well increments and other scores tell boundaries", subtitle=_subtitle(table["target"][0], measured)
+        )
     )
     return Picture(chart, theme=theme, description="AUC of increments and other scores, with 95% intervals")
 

@@ -16,7 +16,7 @@ LEFT_OUT = ("entropy + surprisal", "entropy + surprisal + increment")
 """Scores fitted to documents, which the chart has no room for; the table has them."""
 
 ROW_HEIGHT, SEED_HEIGHT = 18, 7
-PLANTED, BY_LOT = "boundaries that can be found", "boundaries by lot"
+PLANTED, BY_LOT = "boundaries that can be found", "random boundaries"
 
 
 def draw_calibration(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
@@ -31,7 +31,7 @@ def draw_calibration(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
 
     by_lot = (pl.col("text") == "predictable") & ~pl.col("planted")
     scores = table.filter(pl.col("quantity") == "auc", ~pl.col("score").is_in(LEFT_OUT)).with_columns(
-        panel=pl.when(by_lot).then(pl.lit("predictable, boundaries by lot")).otherwise("text"),
+        panel=pl.when(by_lot).then(pl.lit("predictable, random boundaries")).otherwise("text"),
         score_name=pl.concat_str(
             pl.col("score").str.replace(" of the residual stream", ""),
             pl.format(", layer {}", "layer").fill_null(""),
@@ -62,10 +62,10 @@ def draw_calibration(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         .facet(facet=alt.Facet("panel:N", title=None, sort=panels), columns=2)
         .properties(
             title=alt.Title(
-                "What is found where it is known what is there?",
+                "How well known boundaries are found in made-up text",
                 subtitle=[
-                    "How well scores tell where units begin, in tiny models trained on made-up text. 0.5: not at all.",
-                    "95% intervals, documents resampled; those of increments hold for all layers at once.",
+                    "Tiny models were trained on each kind of text. Dashed: chance.",
+                    "95% intervals over documents; those of increments hold for all layers at once.",
                 ],
             )
         )

@@ -80,8 +80,8 @@ def draw_contexts(table: pl.DataFrame, *, theme: Theme = "light") -> PassagesPic
         width=720,
         height=2 * ROW_HEIGHT * len(order),
         title=alt.Title(
-            "Where are increments largest, smallest, and unlike their class?",
-            subtitle=["Bands: 50%, 90% and 99% of all tokens; line: half. Points: the passages found."],
+            "Distribution of the increments, and the passages where they are extreme",
+            subtitle=["Bands: 50%, 90% and 99% of all tokens. Line: the median. Points: the passages found."],
         ),
     )
     description = "Distribution of each layer's increments, and those of the most extreme passages"

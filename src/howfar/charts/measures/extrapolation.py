@@ -51,7 +51,7 @@ def draw_extrapolation(table: pl.DataFrame, *, theme: Theme = "light") -> Pictur
         .facet(facet=alt.Facet("source:N", title=None), columns=2)
         .properties(
             title=alt.Title(
-                "Loss in texts longer than in training",
+                "Loss by position, in texts longer than in training",
                 subtitle=["95% intervals over windows. Dashed: the length of the training windows."],
             )
         )

@@ -76,8 +76,8 @@ def draw_gap_effects(
     ]
     chart = alt.concat(*panels, columns=2, data=inline(drawn)).properties(
         title=alt.Title(
-            "Which gaps matter for which token?",
-            subtitle=["How the loss of each token (row) changes as the gap before an earlier one (column) widens."],
+            "How each token's loss depends on the gaps before it",
+            subtitle=["Change of the loss of each token (row) as the gap before an earlier one (column) widens."],
         )
     )
     return Picture(

@@ -62,20 +62,23 @@ def draw_increments(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         text.mark_rule(strokeWidth=2).encode(x=ends["relative"], x2="relative_high:Q"),
         text.mark_point(filled=True, size=50, opacity=1).encode(x=of_mean),
     ]
-    subtitle = [
-        "Point: mean over held-out text with its 95% interval, documents resampled. Band: ±1 sd of single tokens."
-    ]
+    subtitle = ["Point: mean over the text with its 95% interval. Band: ±1 standard deviation of single tokens."]
     if len(by_itself):
         marks.append(
             base.transform_filter(whole).mark_point(shape="diamond", filled=False, size=80, opacity=1).encode(x=of_mean)
         )
         subtitle.append("Diamond: mean over the tokens of the vocabulary, each once.")
+    if len(panels) > 1:
+        subtitle.append("Each layer has a scale of its own; dashed: the mean of the layer.")
     one = alt.Chart(alt.InlineData(values=[{}])).mark_rule(strokeDash=[3, 3], opacity=0.7).encode(x=alt.datum(1))
     chart = (
         alt.layer(one, *marks, data=inline(classes))
         .properties(width=250, height={"step": ROW_HEIGHT})
         .facet(facet=alt.Facet("layer_name:N", title=None, sort=panels), columns=min(3, len(panels)))
-        .properties(title=alt.Title("How far do positions advance at which tokens?", subtitle=subtitle))
+        .resolve_scale(x="independent")
+        .properties(
+            title=alt.Title("Mean increment of each class of tokens, over the mean of its layer", subtitle=subtitle)
+        )
     )
     return Picture(
         chart, theme=theme, description="Mean increment of each class of tokens by layer, with 95% intervals"

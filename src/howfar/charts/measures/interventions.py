@@ -58,13 +58,13 @@ def draw_interventions(table: pl.DataFrame, *, theme: Theme = "light") -> Pictur
         alt.layer(zero_line(), rows, data=inline(long))
         .facet(facet=alt.Facet("kind:N", title=None, sort=kinds), columns=2)
         .resolve_scale(x="independent")
-        .properties(title=alt.Title("What the model does with its increments", subtitle=_subtitle(table)))
+        .properties(title=alt.Title("Change of the loss when increments are replaced", subtitle=_subtitle(table)))
     )
     return Picture(chart, theme=theme, description="Change of loss by intervention and layer, with 95% intervals")
 
 
 def _subtitle(table: pl.DataFrame) -> list[str]:
     return [
-        "Change of loss when a layer's increments are replaced, and when tokens are displaced as far at random places.",
+        "Increments of a layer are replaced, or tokens are displaced as far at random places. Scales differ.",
         f"95% intervals over {table['n'][0]} held-out documents.",
     ]

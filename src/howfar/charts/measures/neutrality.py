@@ -32,9 +32,9 @@ def draw_neutrality(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     sources = measured["source"].unique(maintain_order=True).to_list()
 
     band = (
-        alt.Chart(alt.InlineData(values=[{"from": -margin, "to": margin}]))
+        alt.Chart(alt.InlineData(values=[{}]))
         .mark_rect(opacity=0.12)
-        .encode(x="from:Q", x2="to:Q", color=alt.value("gray"))
+        .encode(x=alt.datum(-margin), x2=alt.datum(margin), color=alt.value("gray"))
     )
     rows = intervals(
         *("value", "low", "high"),
@@ -51,9 +51,9 @@ def draw_neutrality(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         .properties(
             spacing=PANEL_SPACING,
             title=alt.Title(
-                "Is the loss the same?",
+                "Difference of the loss from models with plain positions",
                 subtitle=[
-                    "Models with learned positions less the ones they are compared with; 95% intervals.",
+                    "Below 0, learned positions are better. Lines: 95% intervals.",
                     f"Grey: differences within {margin:g}, which count as none.",
                 ],
             ),

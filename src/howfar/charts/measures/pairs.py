@@ -52,7 +52,7 @@ def draw_pairs(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
                 "effect_size:Q",
                 title="effect size (rank-biserial)",
                 axis=sparse_axis(),
-                scale=alt.Scale(domain=[-1, 1]),
+                scale=alt.Scale(domain=_reach(tested)),
             ),
             y=alt.Y("layer_name:N", title=None, sort=layers_in_order(tested)),
             yOffset="head:O",
@@ -72,9 +72,16 @@ def draw_pairs(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         .properties(
             spacing=PANEL_SPACING,
             title=alt.Title(
-                "Are the parts of entities closer together?",
-                subtitle=["Increment between the two parts, against each control; left of 0: entities are closer."],
+                "Increments inside entities, against each control",
+                subtitle=["Left of 0: the parts of entities are closer together."],
             ),
         )
     )
     return Picture(chart, theme=theme, description="Effect size of entities against controls by layer")
+
+
+def _reach(tested: pl.DataFrame) -> list[float]:
+    """As far to the left as to the right, so that dots are told apart and 0 is in the middle."""
+    largest = max((abs(size) for size in tested["effect_size"].to_list()), default=1.0)
+    end = min(1.0, max(0.1, 1.2 * largest))
+    return [-end, end]

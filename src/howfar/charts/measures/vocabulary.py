@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from howfar.charts.axes import labelled
 from howfar.charts.glyphs import visible
 from howfar.charts.inline import inline
-from howfar.charts.intervals import names, numbers, zero_line
+from howfar.charts.intervals import names, numbers, sparse_axis, zero_line
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 ROW = 17
+NUMBERS = ("token_id", "count", "increment", "drift")
 
 
 def draw_vocabulary(table: pl.DataFrame, *, num: int = 20, head: int = 0, theme: Theme = "light") -> Picture:
@@ -33,30 +34,39 @@ def draw_vocabulary(table: pl.DataFrame, *, num: int = 20, head: int = 0, theme:
     ranked = seen.sort("drift", descending=True, maintain_order=True)
     up, down = ranked.filter(pl.col("drift") > 0).head(num), ranked.filter(pl.col("drift") < 0).tail(num)
     drawn = pl.concat([up, down]).with_row_index("rank")
-    tokens = [visible(token) for token in drawn["token"].to_list()]
-    drawn = drawn.with_columns(pl.col("class").str.replace_all("_", " "), token=pl.Series(tokens, dtype=pl.String))
-    names_of_rows = {rank: f"{name}  {token}" for rank, name, token in drawn.select("rank", "class", "token").rows()}
+    shown = [visible(token) for token in drawn["token"].to_list()]
+    drawn = drawn.with_columns(pl.col("class").str.replace_all("_", " "), token=pl.Series(shown, dtype=pl.String))
+    names_of_rows = dict(drawn.select("rank", "class").rows())
     axis = alt.Axis(labelExpr=labelled(names_of_rows), labelLimit=300, ticks=False, domain=False, labelOverlap=False)
-    bars = (
-        alt.Chart(inline(drawn))
-        .mark_bar(height=ROW - 6)
-        .encode(
-            x=alt.X("drift:Q", title="increment over the mean, less 1", axis=alt.Axis(format="+.0%")),
-            y=alt.Y("rank:O", title=None, axis=axis),
-            tooltip=[*names("token", "class"), *numbers("token_id", "count", "increment", "drift")],
-        )
-        .properties(width=420, height={"step": ROW})
+    base = alt.Chart().encode(
+        y=alt.Y("rank:O", title=None, axis=axis), tooltip=[*names("token", "class"), *numbers(*NUMBERS)]
     )
+    bars = base.mark_bar(height=ROW - 6).encode(
+        x=alt.X("drift:Q", title="difference from the mean increment", axis=sparse_axis(format="+.0%"))
+    )
+    # Tokens stand apart from the names of their classes: a rare character must not change the font of a word.
+    right, left = alt.Align("right"), alt.Align("left")
+    sides = ((right, -6, alt.datum.drift > 0), (left, 6, alt.datum.drift < 0))
+    tokens = [
+        base.mark_text(style="token", align=align, dx=dx)
+        .transform_filter(on_this_side)
+        .encode(x=alt.datum(0), text="token:N")
+        for align, dx, on_this_side in sides
+    ]
     known = "" if not seen["count"].null_count() else " It is not known which of them the model was trained on."
-    chart = alt.layer(bars, zero_line()).properties(
-        title=alt.Title(
-            "Which tokens are far from what stands before them?",
-            subtitle=[f"The farthest and the nearest of {len(seen):,} tokens, against their mean.{known}"],
+    chart = (
+        alt.layer(bars, *tokens, zero_line(), data=inline(drawn))
+        .properties(width=420, height={"step": ROW})
+        .properties(
+            title=alt.Title(
+                "Tokens with the largest and the smallest increments",
+                subtitle=[f"The {len(up)} largest and {len(down)} smallest of {len(seen):,} tokens.{known}"],
+            )
         )
     )
     return Picture(
         chart,
         theme=theme,
         description="Tokens with the largest and the smallest increments",
-        drawn_text="".join(tokens),
+        drawn_text="".join(shown),
     )
