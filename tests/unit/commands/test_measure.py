@@ -214,7 +214,7 @@ def test_boundaries_are_looked_for_in_many_texts_rather_than_in_long_ones(run, m
     options = ["--text", "long.txt", "--target", "words", "--sample", "500", "--model", str(model_folder)]
     code, _, err = run("measure", "boundaries", *options, "-o", "x.parquet")
     assert (code, err) == (0, "")
-    assert pl.read_parquet(files / "x.parquet").filter(score="entropy")["n"].item() >= 10
+    assert pl.read_parquet(files / "x.parquet").filter(score="entropy", quantity="auc")["n"].item() >= 10
 
 
 def test_increments_of_classes_of_code(run, model_folder: Path, files: Path):

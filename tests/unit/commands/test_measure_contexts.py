@@ -36,7 +36,7 @@ def test_passages_are_printed_as_they_are_and_on_one_line(contexts) -> None:
     assert "\x1b" not in out
     assert "\u202e" not in out
     assert re.search(r"largest +0 +[\d.]+ +\w+", out)
-    assert out.splitlines()[-1].endswith("-o contexts.csv writes all of them.")
+    assert "rows; --csv prints all of them." in out.splitlines()[-2]
 
 
 def test_a_page_to_read(contexts, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_calibration_refuses_what_it_makes_no_use_of(run, model_folder: Path, tm
     for arguments, said in (
         (["--model", str(model_folder)], "calibration trains models of its own; leave out --model"),
         (["--text", "text.txt"], "calibration makes no use of text; leave out --text FILE"),
-        (["--sample", "0"], "a sample of 0 seeds is none; give 1 or more"),
+        (["--sample", "0"], "calibration cannot sample 0 seeds; give 1 or more"),
     ):
         code, _, err = run("measure", "calibration", *arguments)
         assert code == 2

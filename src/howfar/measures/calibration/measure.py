@@ -24,7 +24,7 @@ from howfar.measures import statistics
 from howfar.measures.boundaries import boundaries
 from howfar.measures.boundaries.targets import before_visible
 from howfar.measures.calibration.planted import KINDS, Kind, Lexicon, PlantedDocument, maker_of, with_random_boundaries
-from howfar.measures.declaration import Matrix, Measure
+from howfar.measures.declaration import Measure
 from howfar.measures.inputs import Inputs
 from howfar.progress import Progress
 from howfar.training.evaluation import document_losses
@@ -120,7 +120,7 @@ def calibration(
         (`found`), below (`found, reversed`: lower where a unit begins) or on both sides (`not found`). Where nothing
         was planted these read `nothing, rightly` and `false alarm`, of which there is one in twenty by the nature of
         95% intervals; those of increments hold for all layers at once. `predictable` text is asked about twice: with
-        its boundaries, and with boundaries put into it by lot, which are not there to be found. The score `entropy of
+        its boundaries, and with random boundaries, which are not there to be found. The score `entropy of
         the generator` is the ceiling. Rows of the quantity `excess loss` say by how many nats per byte the model
         predicts the text worse than one who knows how it was made: a model that did not learn the text cannot tell of
         its units.
@@ -285,7 +285,6 @@ MEASURE = Measure(
     value="ROC-AUC, gain of an AUC, or loss beyond the least possible in nats per byte",
     counts="documents",
     columns=("text", "seed", "planted", "quantity", "score", "scored_at", "layer", "value [low, high]", "verdict"),
-    matrix=Matrix(rows=("quantity", "score", "scored_at", "layer"), columns=("text", "planted", "seed")),
     needs=(),
     sample="seeds",
     of_model=False,
