@@ -4,7 +4,8 @@
 
 The weights are rounded to float16 (increment networks stay float32); the loss that the model card states is measured
 with the rounded weights, on all held-out documents of CORPUS, which the run must not have been tuned on. Where RUN was
-unpacked by `train_recipes.py`, the losses lie in it already and no corpus is needed.
+unpacked by `train_recipes.py`, the losses lie in it already and no corpus is needed. Without a corpus, any other run
+keeps the loss that was measured when its training ended, and the card says so.
 """
 
 from __future__ import annotations
@@ -52,13 +53,17 @@ datasets: [{languages} Wikipedia]
 | weights | float16, the increment networks float32; Apache-2.0 |
 | text | CC BY-SA 4.0, the authors of Wikipedia |
 
-The loss is over {documents} whole documents ({megabytes:.2f} MB) of articles that were not trained on; the interval is
-a 95% bootstrap over documents. Measured by `{command}`.
+The loss is over {documents} whole documents ({megabytes:.2f} MB) of articles that were not trained on. {how}
 `training.json` holds the recipe, the corpus's hash and all versions.
 
 Use: `howfar show --model {name} "text"`, or `howfar.load("{name}")`. It is an instrument
 for looking at positions, and far too small to be believed in anything that it writes.
 """
+
+MEASURED_HERE = "The interval is a 95%\nbootstrap over documents. Measured by `{command}`."
+MEASURED_BY_TRAINING = (
+    "It was\nmeasured when training ended, before rounding, on text that was also scored while training."
+)
 
 
 def main() -> None:
@@ -66,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
-    parser.add_argument("--held-out", type=Path, help="corpus; needed where the run holds no losses")
+    parser.add_argument("--held-out", type=Path, help="corpus to score on")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="to score on")
     arguments = parser.parse_args()
 
@@ -78,33 +83,38 @@ def main() -> None:
         (folder / file).unlink(missing_ok=True)  # the byte tokenizer is code, and the log stays with the run
     write_manifest(folder)
     model = howfar.load(folder)
+    losses: DocumentLosses | None = None
     if (arguments.run / LOSSES).is_file():
         losses = read_losses(arguments.run / LOSSES)
     elif arguments.held_out:
         held_out = Corpus.open(arguments.held_out).held_out
         length = model.config.max_position_embeddings
         losses = document_losses(model.to(arguments.device), held_out, length=length)
-    else:
-        parser.error(f"{arguments.run} has no {LOSSES}; give --held-out CORPUS")
 
     record = read_record(arguments.run)
-    record["held_out"] = losses.summary()
+    if losses is not None:
+        record["held_out"] = losses.summary()
     # Where the text lay on the machine that trained is nobody's business.
     record["recipe"]["corpus"] = Path(record["recipe"]["corpus"]).name
     record["corpus"]["sources"] = [
         {key: source[key] for key in ("name", "train", "held_out", "dropped")} for source in record["corpus"]["sources"]
     ]
     write_record(folder, record)
-    command = f"python tools/bundle.py RUN {arguments.name} --held-out CORPUS"
+    command = f"python tools/bundle.py RUN {arguments.name}" + (" --held-out CORPUS" if losses else "")
     (folder / "card.md").write_text(card(arguments.name, model, record, losses, command), encoding="utf-8")
     print(json.dumps(record["held_out"], indent=1))
 
 
-def card(name: str, model: Any, record: dict[str, Any], losses: DocumentLosses, command: str) -> str:
+def card(name: str, model: Any, record: dict[str, Any], losses: DocumentLosses | None, command: str) -> str:
     """The model card."""
     config, recipe = model.config, record["recipe"]
-    estimate = ratio(losses.nats, losses.num_bytes)
-    parts = ", ".join(f"{source} {nats:.4f}" for source, nats in losses.nats_per_byte_by_source().items())
+    held_out = record["held_out"]
+    parts = ", ".join(f"{source} {nats:.4f}" for source, nats in held_out["nats_per_byte_by_source"].items())
+    loss, how = f"{held_out['nats_per_byte']:.4f} nats/byte ({parts})", MEASURED_BY_TRAINING
+    if losses is not None:
+        estimate = ratio(losses.nats, losses.num_bytes)
+        loss = f"{estimate.value:.4f} nats/byte [{estimate.low:.4f}, {estimate.high:.4f}] ({parts})"
+        how = MEASURED_HERE.format(command=command)
     codes = [source["name"] for source in record["corpus"]["sources"]]
     languages = [LANGUAGES[code] for code in codes]
     return CARD.format(
@@ -121,10 +131,10 @@ def card(name: str, model: Any, record: dict[str, Any], losses: DocumentLosses, 
         increments=", ".join(f"{key} {value}" for key, value in (recipe["increments"] or {"none": ""}).items()),
         seen=record["step"] * record["windows_per_step"] * config.max_position_embeddings / 1e6,
         seed=recipe["seed"],
-        loss=f"{estimate.value:.4f} nats/byte [{estimate.low:.4f}, {estimate.high:.4f}] ({parts})",
-        documents=len(losses.nats),
-        megabytes=losses.num_bytes.sum() / 1e6,
-        command=command,
+        loss=loss,
+        documents=held_out["documents"],
+        megabytes=held_out["bytes"] / 1e6,
+        how=how,
     )
 
 

@@ -58,7 +58,9 @@ def show(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", help="A bundled model, a folder or a Hub id. [default: the first of `howfar models`]"
+            "--model",
+            "-m",
+            help="A bundled model, a folder or a Hub id. [default: a bundled one, by the text's script]",
         ),
     ] = None,
     output: Annotated[
@@ -172,9 +174,13 @@ def _check_picture(text: str, output: Path) -> None:
 
 def _trace(text: str, model: str | None) -> Trace:
     with imports_for_good():
+        from howfar.models.bundled import model_for
         from howfar.models.loading import load
         from howfar.reading import trace
 
+    if model is None:
+        model = model_for(text)
+        typer.echo(f"Read by {model}; --model names another", err=True)
     loaded = load(model)
     if len(text) < LONG:
         return trace(loaded, text)

@@ -12,6 +12,7 @@ from howfar.charts.spacing.colours import Colour
 from howfar.errors import ConfigError
 from howfar.explorer.inference import check_text
 from howfar.explorer.what_if import FACTORS
+from howfar.models.bundled import DEFAULT_NAME, model_for
 
 DETAILS = ("What if", "Attention", "Numbers", "Context")
 SCALES: tuple[str, ...] = get_args(Scale)
@@ -64,7 +65,8 @@ def view_from_link(query: Mapping[str, str | Sequence[str]], default: View, mode
 
     Args:
         query: The parameters of the page's address; those that are none of ours are passed over.
-        default: What holds where the link says nothing.
+        default: What holds where the link says nothing. A text without a model is read by the bundled model for its
+            script, where the default is a bundled one.
         models: The models that the page has.
 
     Raises:
@@ -83,6 +85,9 @@ def view_from_link(query: Mapping[str, str | Sequence[str]], default: View, mode
         chosen["models"] = _models([said[name] for name in _MODELS if name in said], models)
     if "text" in chosen:
         check_text(chosen["text"])
+        by_script = (model_for(chosen["text"]),)
+        if "models" not in chosen and default.models == (DEFAULT_NAME,) and set(by_script) <= set(models):
+            chosen["models"] = by_script
     return replace(default, **chosen)
 
 
