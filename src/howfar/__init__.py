@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from howfar.imports import lazily
+from howfar.registration import register_when_needed
 
 if TYPE_CHECKING:
     from howfar.charts.spacing import spacing
@@ -63,3 +64,5 @@ __getattr__, __dir__ = lazily(
         "reading": ("Trace", "trace", "trace_many"),
     },
 )
+
+register_when_needed()

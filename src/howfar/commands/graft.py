@@ -112,6 +112,11 @@ def _report(folder: Path) -> None:
     losses = read_record(folder).get("losses", {})
     for name, loss in losses.items():
         typer.echo(f"{loss['nats_per_byte']:.5f} nats per byte, {LABELS[name]}")
-    if losses:
+    if not losses:
+        typer.echo(
+            "No loss was measured: no document is held out. Separate a text's documents by empty lines, or build a "
+            "corpus with `--source NAME=TEXT,held_out=TEXT`."
+        )
+    else:
         typer.echo(f"on {losses['graft']['documents']:,} held-out documents")
     typer.echo(f'The graft is in {folder}; look at it with: howfar show --model {folder} "Some text."')

@@ -20,8 +20,8 @@ from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.declaration import Measure
 from howfar.measures.inputs import Inputs
-from howfar.models.grafts import training_counts
 from howfar.models.loading import tokenizer_of
+from howfar.models.origin import training_counts
 from howfar.positions import increments_of
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
-from transformers import LlamaConfig
+from transformers import AutoConfig, LlamaConfig
 
 from howfar.positions import IncrementConfig
 
@@ -49,3 +49,6 @@ class HowFarConfig(LlamaConfig):
             ConfigError: An option is unknown or out of range.
         """
         return None if self.increments is None else IncrementConfig.from_dict(self.increments)
+
+
+AutoConfig.register(HowFarConfig.model_type, HowFarConfig, exist_ok=True)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from howfar.models.unwrapping import own_tensors
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 SAMPLES = 4096
 """Values looked at in each tensor: training changes all of them, so not all need be read."""
@@ -22,34 +22,25 @@ SETTINGS = (
 )  # fmt: skip
 """Options of a model's configuration that change its function and not the shapes of its weights alone."""
 
-_ADDED = re.compile(r"(^|\.)increments\.|\.lora_")
 
-
-def is_added(name: str) -> bool:
-    """Whether a parameter belongs to increments or to a LoRA adapter rather than to the base model."""
-    return _ADDED.search(name) is not None
-
-
-def base_name(name: str) -> str:
-    """A base parameter's name before an adapter was wrapped around it."""
-    return name.replace(".base_layer.", ".")
-
-
-def base_parameters(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
+def base_parameters(model: nn.Module) -> dict[str, Tensor]:
     """A model's own parameters, by their names in the base model, in the order of these names."""
-    own = {base_name(name): parameter for name, parameter in model.named_parameters() if not is_added(name)}
-    yield from sorted(own.items())
+    return dict(sorted(own_tensors(model, dict(model.named_parameters())).items()))
 
 
-def fingerprint(model: PreTrainedModel) -> str:
-    """A SHA-256 of what a base model computes, increments and LoRA adapters left out.
+def fingerprint(model: PreTrainedModel, config: PretrainedConfig | None = None) -> str:
+    """A SHA-256 of what a base model computes, increments and adapters left out.
 
     Weights are compared as bfloat16, so that it is the same whether they were loaded as float32, as bfloat16 or as
     they lie in the file. (Only float32 weights loaded as float16 differ: they were rounded twice.)
+
+    Args:
+        model: The base model, or one made from it.
+        config: The base's configuration, where the model has another.
     """
-    settings = {name: getattr(model.config, name, None) for name in SETTINGS}
+    settings = {name: getattr(config or model.config, name, None) for name in SETTINGS}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
-    for name, parameter in base_parameters(model):
+    for name, parameter in base_parameters(model).items():
         digest.update(f"\n{name} {tuple(parameter.shape)}\n".encode())
         values = parameter.detach().reshape(-1)
         sample = values[:: max(1, len(values) // SAMPLES)].to("cpu", torch.bfloat16)

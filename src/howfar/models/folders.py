@@ -9,6 +9,7 @@ from typing import Any
 
 from howfar.errors import CheckpointError, ModelNotFoundError
 from howfar.models.bundled import DEFAULT_NAME, FOLDER, bundled_models
+from howfar.models.plausibility import TensorHeader, check_config
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]  # no pickles, no code
@@ -126,28 +127,41 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         newest = max(folder.glob("*/config.json"), key=lambda inside: inside.stat().st_mtime, default=None)
         hint = f"name a model in it, such as {newest.parent}" if newest else "name a folder that a model is in"
-        if (folder / "adapter_config.json").is_file():
-            hint = "it holds a PEFT adapter alone: load its base model and put it on by peft.PeftModel.from_pretrained"
         raise CheckpointError(f"{folder} has no config.json; {hint}")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not JSON ({error}); save or download the model again") from None
     if not isinstance(config, dict):
         raise CheckpointError(
             f"{path} holds a JSON {type(config).__name__} instead of an object; save or download the model again"
         )
+    check_config(config, path)
     return config
 
 
-def check_weights(folder: Path) -> None:
-    """Check that a folder's weights are whole safetensors.
+def check_files(folder: Path) -> None:
+    """Check that what would be read of a folder are files: a pipe would be waited for.
+
+    Raises:
+        CheckpointError: One is a pipe, a device, a socket, or a link that leads nowhere.
+    """
+    for path in folder.iterdir():
+        if path.suffix in (".json", ".safetensors", ".model", ".txt", ".jinja") and not (
+            path.is_file() or path.is_dir()
+        ):
+            raise CheckpointError(f"{path} is no file (a pipe, a device, or a link that leads nowhere); take it away")
+
+
+def read_headers(folder: Path) -> dict[str, TensorHeader]:
+    """What a folder's safetensors say of their tensors; checks that they are whole.
 
     Raises:
         CheckpointError: They are missing, pickled or damaged.
     """
     from safetensors import SafetensorError, safe_open
 
+    headers: dict[str, TensorHeader] = {}
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLED)
@@ -159,9 +173,12 @@ def check_weights(folder: Path) -> None:
         raise CheckpointError(f"{folder} has no model.safetensors; save or download the model again")
     for path in files:
         try:
-            with safe_open(path, framework="pt"):
-                pass
+            with safe_open(path, framework="pt") as file:
+                for name in file.keys():  # noqa: SIM118  (it is no dictionary)
+                    tensor = file.get_slice(name)
+                    headers[name] = TensorHeader(tensor.get_dtype(), tuple(tensor.get_shape()))
         except (SafetensorError, OSError) as error:
             raise CheckpointError(
                 f"{path} is damaged or cut short ({error}); save or download the model again"
             ) from None
+    return headers

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from howfar.models.description import Description
+from howfar.positions import IncrementConfig
+
 CARD = "README.md"
 LABELS = {
     "base": "base model",
@@ -16,25 +19,25 @@ LABELS = {
 """Rows of the table of losses, by the names under which `training.json` has them."""
 
 
-def write_card(folder: Path, description: Mapping[str, Any], training: Mapping[str, Any] | None = None) -> None:
+def write_card(folder: Path, description: Description, training: Mapping[str, Any] | None = None) -> None:
     """Write a graft's model card.
 
     Args:
         folder: The graft's folder.
-        description: What its `howfar.json` says.
+        description: What it is made of.
         training: What its `training.json` says, if it has one.
     """
     from huggingface_hub import ModelCardData
 
-    base = description["base"]
-    on_hub = base["revision"] is not None
+    base = description.base
+    on_hub = base.revision is not None
     data = ModelCardData(
-        base_model=base["name"] if on_hub else None,
+        base_model=base.name if on_hub else None,
         library_name="howfar",
         tags=["howfar", "learned-positions", "interpretability"],
     )
-    name = base["name"] if on_hub else Path(base["name"]).name
-    revision = f" at `{base['revision'][:12]}`" if on_hub else ""
+    name = base.name if on_hub else Path(base.name).name
+    revision = f" at `{base.revision[:12]}`" if base.revision else ""
     lines = [
         "---",
         data.to_yaml(),
@@ -52,8 +55,8 @@ def write_card(folder: Path, description: Mapping[str, Any], training: Mapping[s
         "",
         "| | |",
         "| --- | --- |",
-        f"| base | `{name}`{revision}, fingerprint `{base['fingerprint'][:12]}` |",
-        *_increments(description["increments"]),
+        f"| base | `{name}`{revision}, fingerprint `{base.fingerprint[:12]}` |",
+        *_increments(description.increments),
         *(_training(training) if training else ()),
         "",
         *(_losses(training) if training else ()),
@@ -61,9 +64,9 @@ def write_card(folder: Path, description: Mapping[str, Any], training: Mapping[s
     (folder / CARD).write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 
-def _what_it_is(description: Mapping[str, Any], name: str) -> str:
-    stored = "all its weights are here" if description["whole"] else "the base's own weights lie elsewhere"
-    if description["increments"] is None:
+def _what_it_is(description: Description, name: str) -> str:
+    stored = "all its weights are here" if description.whole else "the base's own weights lie elsewhere"
+    if description.increments is None:
         return f"A baseline: `{name}` trained alike with plain rotary positions; {stored}."
     return (
         f"`{name}` whose positions advance by a learned increment at each token instead of by +1; {stored}. "
@@ -71,10 +74,12 @@ def _what_it_is(description: Mapping[str, Any], name: str) -> str:
     )
 
 
-def _increments(increments: Mapping[str, Any] | None) -> list[str]:
+def _increments(increments: IncrementConfig | None) -> list[str]:
     if increments is None:
         return []
-    options = ", ".join(f"{name} = {json.dumps(value)}" for name, value in increments.items() if value is not None)
+    options = ", ".join(
+        f"{name} = {json.dumps(value)}" for name, value in increments.to_dict().items() if value is not None
+    )
     return [f"| increments | {options} |"]
 
 

@@ -2,147 +2,116 @@
 
 A graft is a folder with
 
-- `howfar.json`: the base model (name, revision, fingerprint), the increments' configuration, the type of the weights;
+- `howfar.json`: the base model (name, revision, fingerprint), the increments' configuration, the type of the weights,
+  the adapter's name, and every setting in which the model differs from its base;
 - `increments.safetensors`: the increments' networks;
 - `adapter_config.json`, `adapter_model.safetensors`: a PEFT adapter, where the base was trained by LoRA;
 - `config.json`, `model.safetensors`: all weights, where the base's own were changed (the base is then not needed);
 - `training_counts.safetensors`: how often each token was trained on, where that is known;
-- the base's tokenizer, a model card, and `training.json` where it was trained by this package.
+- the base's tokenizer, a model card, `training.json` where it was trained by this package, and the list of its files.
 """
 
 from __future__ import annotations
 
-import json
-import weakref
-from dataclasses import asdict, dataclass
+import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from howfar.errors import CheckpointError, ConfigError, ModelNotFoundError, NoIncrementsError
-from howfar.models.fingerprint import base_name, base_parameters, fingerprint, is_added
-from howfar.models.folders import find_model, revision_of
+from howfar.models.configuration import HowFarConfig
+from howfar.models.description import GRAFT_FILE, INCREMENTS_FILE, Description, read_description
+from howfar.models.fingerprint import base_parameters, fingerprint
+from howfar.models.folders import find_model
 from howfar.models.graft_card import write_card
-from howfar.models.lora import ADAPTER_CONFIG, has_lora, load_lora, read_lora, save_lora
-from howfar.models.pretrained import load_pretrained, quiet_transformers
+from howfar.models.lora import adapter_of, load_lora, read_lora, save_lora
+from howfar.models.manifest import read_manifest
+from howfar.models.origin import Base, base_of, origin_of, remember_training_counts, training_counts
+from howfar.models.pretrained import load_pretrained, quiet_transformers, read_pretrained_config
+from howfar.models.settings import changed_settings, with_settings
 from howfar.models.tensors import copy_tensors, read_tensors
+from howfar.models.unwrapping import check_in_memory, increment_tensors, is_increment, own_tensors, unwrap
 from howfar.positions import IncrementConfig, attach, increments_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-GRAFT_FILE = "howfar.json"
-INCREMENTS_FILE = "increments.safetensors"
 COUNTS_FILE = "training_counts.safetensors"
-FORMAT = "howfar-graft"
-FORMAT_VERSION = 1
+
+__all__ = [
+    "COUNTS_FILE", "GRAFT_FILE", "INCREMENTS_FILE", "attach_saved", "is_graft", "load_graft", "load_weights",
+    "read_description", "remember_training_counts", "save_graft", "save_whole", "training_counts",
+]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Base:
-    """The pretrained model that a graft is for.
-
-    Attributes:
-        name: A Hub id, a folder or a GGUF file.
-        revision: The commit on the Hub; None for a local one.
-        fingerprint: Of its weights before any training, from `fingerprint`.
-    """
-
-    name: str
-    revision: str | None
-    fingerprint: str
+def is_graft(model: PreTrainedModel) -> bool:
+    """Whether a model has increments or an adapter beside weights of its own."""
+    return _increment_config(model) is not None or adapter_of(unwrap(model)) is not None
 
 
-_bases: weakref.WeakKeyDictionary[nn.Module, Base] = weakref.WeakKeyDictionary()
-_counts: weakref.WeakKeyDictionary[nn.Module, Tensor] = weakref.WeakKeyDictionary()
-
-
-def remember_base(model: PreTrainedModel, name: str | Path | None, path: Path) -> None:
-    """Note where a model came from, while its weights are still those of its files.
-
-    Args:
-        model: Just loaded.
-        name: What it was asked for by.
-        path: Where its files are.
-    """
-    revision = revision_of(path)
-    _bases[model] = Base(str(name) if revision else str(path.resolve()), revision, fingerprint(model))
-
-
-def base_of(model: PreTrainedModel) -> Base:
-    """The pretrained model that a model was made from.
-
-    Raises:
-        ModelNotFoundError: It came from no folder or Hub id.
-    """
-    if model not in _bases:
-        if not model.name_or_path:
-            raise ModelNotFoundError(
-                f"this {type(model).__name__} came from no folder or Hub id, so a graft of it could not be loaded "
-                "again; save its base model first and load it by howfar.load"
-            )
-        remember_base(model, model.name_or_path, find_model(model.name_or_path))
-    return _bases[model]
-
-
-def training_counts(model: PreTrainedModel) -> Tensor | None:
-    """How often each token was trained on; int64 `[vocabulary]`, or None where that is not known."""
-    return _counts.get(model)
-
-
-def remember_training_counts(model: PreTrainedModel, counts: Tensor) -> None:
-    """Note how often each token was trained on, to be saved with the model; int64 `[vocabulary]`."""
-    _counts[model] = counts
-
-
-def save_graft(model: PreTrainedModel, folder: Path, *, whole: bool | None = None) -> None:
+def save_graft(model: PreTrainedModel, folder: Path, *, whole: bool | None = None) -> Description:
     """Write a graft; `howfar.json` comes last, so a folder that has it is complete.
 
     Args:
-        model: A pretrained model with increments, a LoRA adapter, or both.
+        model: A pretrained model with increments, an adapter, or both.
         folder: Where to; made if it is missing.
         whole: Whether to write the base's own weights too. Where None they are if they are no longer the base's, which
             is found by loading it again.
 
     Raises:
-        CheckpointError: It has an adapter around changed weights.
+        CheckpointError: It has an adapter around changed weights, or one of a kind that a graft cannot hold; or not all
+            of it is in memory.
         ModelNotFoundError: Where the model came from is not known.
     """
     from safetensors.torch import save_file
 
-    base, adapted = base_of(model), has_lora(model)
-    whole = _is_changed(model, base) if whole is None else whole
-    if whole and adapted:
+    model = unwrap(model)
+    check_in_memory(model)
+    base, adapter, origin = base_of(model), adapter_of(model), origin_of(model)
+    whole = (origin.whole or _is_changed(model, base)) if whole is None else whole
+    if whole and adapter:
         raise CheckpointError(
             "the model has a LoRA adapter around weights that are not its base model's; "
             "call howfar.merge_lora(model) first"
         )
+    if whole and base.revision is None:
+        base = replace(base, name=Path(base.name).name)  # where it lay is of no use to anyone
     folder.mkdir(parents=True, exist_ok=True)
     config = _increment_config(model)
     if config is not None:
         tensors = {name: tensor.detach().contiguous() for name, tensor in _increment_parameters(model).items()}
         save_file(tensors, folder / INCREMENTS_FILE)
-    if adapted:
+    if adapter:
         save_lora(model, folder, base.name)
     if whole:
-        own = {base_name(name): tensor for name, tensor in model.state_dict().items() if not is_added(name)}
-        with quiet_transformers():
-            model.save_pretrained(folder, state_dict=own)
-    if (counts := training_counts(model)) is not None:
-        save_file({"counts": counts}, folder / COUNTS_FILE)
-    description = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "base": asdict(base),
-        "whole": whole,
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "increments": None if config is None else config.to_dict(),
-        "lora": adapted,
-    }
+        save_whole(model, folder)
+    if origin.counts is not None:
+        save_file({"counts": origin.counts}, folder / COUNTS_FILE)
+    generation = changed_settings(model.generation_config, origin.generation) if origin.generation else {}
+    description = Description(
+        base=base,
+        whole=whole,
+        dtype=str(model.dtype).removeprefix("torch."),
+        increments=config,
+        adapter=adapter,
+        settings={} if whole or origin.config is None else changed_settings(model.config, origin.config),
+        generation_settings={} if whole else generation,
+    )
     write_card(folder, description)
-    (folder / GRAFT_FILE).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    description.write(folder)
+    return description
+
+
+def save_whole(model: PreTrainedModel, folder: Path) -> None:
+    """Write a model's own weights and configuration as Transformers does; increments only of a model from scratch."""
+    tensors = model.state_dict()
+    if not _is_from_scratch(model):
+        tensors = own_tensors(model, tensors)
+    with quiet_transformers():
+        model.save_pretrained(folder, state_dict=tensors)
 
 
 def load_graft(folder: Path, *, dtype: torch.dtype | str | None = None, **options: Any) -> PreTrainedModel:
@@ -163,17 +132,44 @@ def load_graft(folder: Path, *, dtype: torch.dtype | str | None = None, **option
         MissingExtraError: The graft has a LoRA adapter and PEFT is not installed.
     """
     description = read_description(folder)
-    dtype = description["dtype"] if dtype in (None, "auto") else dtype
-    dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
-    model = _load_base(folder, description, dtype, options)
-    if _has_adapter(folder, description):
-        load_lora(model, folder)
-    if description["increments"] is not None:
-        attach(model, IncrementConfig.from_dict(description["increments"]))
+    if dtype in (None, "auto"):
+        dtype = description.torch_dtype
+    model = _load_base(folder, description, getattr(torch, dtype) if isinstance(dtype, str) else dtype, options)
+    adapter = description.adapter
+    if adapter and not adapter.around_increments:
+        load_lora(model, folder, adapter.name)
+    if description.increments is not None:
+        attach(model, description.increments)
         read_increments(model, folder)
+    if adapter and adapter.around_increments:
+        load_lora(model, folder, adapter.name)
     if (folder / COUNTS_FILE).is_file():
-        _counts[model] = read_tensors(folder / COUNTS_FILE)["counts"]
+        origin_of(model).counts = read_tensors(folder / COUNTS_FILE)["counts"]
     return model.eval()
+
+
+def attach_saved(model: PreTrainedModel, folder: Path) -> None:
+    """Give a model the increments that Transformers saved with it (`save_pretrained`, Trainer's `save_model`), if any.
+
+    Args:
+        model: Loaded from the folder, without its increments.
+        folder: Where they are among the other weights, and of which kind in `config.json`.
+
+    Raises:
+        CheckpointError: `config.json` names increments, and there are none, or others.
+    """
+    options = getattr(model.config.get_text_config(), "increments", None)
+    if _is_from_scratch(model) or options is None:
+        return
+    try:
+        attach(model, IncrementConfig.from_dict(options))
+    except ConfigError as error:
+        raise CheckpointError(f"{folder / 'config.json'}: {error}") from None
+    tensors: dict[str, Tensor] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        tensors |= {name: tensor for name, tensor in read_tensors(path).items() if is_increment(name)}
+    parameters = {name: value for name, value in model.named_parameters() if is_increment(name)}
+    copy_tensors(parameters, tensors, folder)
 
 
 def load_weights(model: PreTrainedModel, folder: Path) -> None:
@@ -187,12 +183,17 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
         CheckpointError: A file is damaged, or does not fit.
     """
     description = read_description(folder)
-    if description["whole"]:
+    if description.base.fingerprint != base_of(model).fingerprint:
+        raise CheckpointError(
+            f"{folder} is a graft of another base model than {base_of(model).name}; choose another output folder, or "
+            "the base that the run was begun with"
+        )
+    if description.whole:
         saved = load_pretrained(folder, dtype=model.dtype)
-        copy_tensors(dict(base_parameters(model)), dict(base_parameters(saved)), folder)
-    if _has_adapter(folder, description):
+        copy_tensors(base_parameters(model), base_parameters(saved), folder)
+    if description.adapter:
         read_lora(model, folder)
-    if description["increments"] is not None:
+    if description.increments is not None:
         read_increments(model, folder)
 
 
@@ -206,47 +207,12 @@ def read_increments(model: PreTrainedModel, folder: Path) -> None:
     copy_tensors(_increment_parameters(model), read_tensors(path), path)
 
 
-def read_description(folder: Path) -> dict[str, Any]:
-    """Read a graft's `howfar.json`.
-
-    Raises:
-        CheckpointError: It is missing, damaged, or of another version.
-    """
-    path = folder / GRAFT_FILE
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-        if description["format"] != FORMAT or not isinstance(getattr(torch, description["dtype"]), torch.dtype):
-            raise ValueError("it does not describe a graft")
-        Base(**description["base"])
-        version = description["format_version"]
-        if description["increments"] is not None:
-            IncrementConfig.from_dict(description["increments"])
-        bool(description["whole"])
-    except ConfigError as error:
-        raise CheckpointError(f"{path}: {error}") from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read ({type(error).__name__}: {error}); name a folder that `howfar graft` wrote"
-        ) from None
-    if version != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path} has format version {version}, this howfar reads {FORMAT_VERSION}; install the one that wrote it"
-        )
-    return dict(description)
-
-
-def _has_adapter(folder: Path, description: dict[str, Any]) -> bool:
-    """Whether a graft has a LoRA adapter; the first ones did not say so."""
-    return bool(description.get("lora")) or (folder / ADAPTER_CONFIG).is_file()
-
-
-def _load_base(
-    folder: Path, description: dict[str, Any], dtype: torch.dtype, options: dict[str, Any]
-) -> PreTrainedModel:
-    base = Base(**description["base"])
-    if description["whole"]:
-        model = load_pretrained(folder, dtype=dtype, **options)
-        _bases[model] = base
+def _load_base(folder: Path, description: Description, dtype: torch.dtype, options: dict[str, Any]) -> PreTrainedModel:
+    base = description.base
+    if description.whole:
+        model = load_pretrained(folder, is_listed=read_manifest(folder) is not None, dtype=dtype, **options)
+        origin = origin_of(model)
+        origin.base, origin.whole = base, True
         return model
     try:
         path = find_model(base.name, revision=base.revision)
@@ -255,16 +221,22 @@ def _load_base(
             f"the base model of the graft in {folder} is missing: {error}; if it lies elsewhere now, say where as "
             f"base.name in {folder / GRAFT_FILE}"
         ) from error
+    config = read_pretrained_config(path)
+    if description.settings:
+        options = {**options, "config": with_settings(config, description.settings)}
     # Rounding float32 to float16 would hide whether it is the right one, so that is done afterwards.
     model = load_pretrained(path, dtype=torch.float32 if dtype == torch.float16 else dtype, **options)
-    if (found := fingerprint(model)) != base.fingerprint:
+    if (found := fingerprint(model, config)) != base.fingerprint:
         raise CheckpointError(
             f"{path} is not the model that was grafted in {folder}: its fingerprint is {found[:12]}, the graft needs "
             f"{base.fingerprint[:12]}; name the right one as base.name in {folder / GRAFT_FILE}"
         )
     for parameter in model.parameters():
         parameter.data = parameter.data.to(dtype)
-    _bases[model] = base
+    origin = origin_of(model)
+    origin.base, origin.config, origin.generation = base, config, copy.deepcopy(model.generation_config)
+    if description.generation_settings:
+        model.generation_config.update(**description.generation_settings)
     return model
 
 
@@ -274,11 +246,17 @@ def _is_changed(model: PreTrainedModel, base: Base) -> bool:
         path = find_model(base.name, revision=base.revision)
     except ModelNotFoundError:
         return True
-    original = dict(base_parameters(load_pretrained(path, dtype=model.dtype)))
-    own = dict(base_parameters(model))
-    return own.keys() != original.keys() or any(
-        not torch.equal(parameter.cpu(), original[name]) for name, parameter in own.items()
+    original = load_pretrained(path, dtype=model.dtype)
+    if fingerprint(original) != base.fingerprint:  # another model lies there now
+        return True
+    own, theirs = base_parameters(model), base_parameters(original)
+    return own.keys() != theirs.keys() or any(
+        not torch.equal(parameter.cpu(), theirs[name]) for name, parameter in own.items()
     )
+
+
+def _is_from_scratch(model: PreTrainedModel) -> bool:
+    return bool(model.config.model_type == HowFarConfig.model_type)
 
 
 def _increment_config(model: PreTrainedModel) -> IncrementConfig | None:
@@ -294,6 +272,6 @@ def _increment_parameters(model: PreTrainedModel) -> dict[str, Tensor]:
     names = ["shared"] if increments.config.scope == "shared" else [f"layers.{i}" for i in increments.layer_indices]
     return {
         f"{name}.{parameter}": value
-        for name, network in zip(names, increments.networks, strict=True)
-        for parameter, value in network.named_parameters()
+        for name, owner in zip(names, increments.owners, strict=True)
+        for parameter, value in increment_tensors(owner.get_submodule("increments")).items()
     }

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
-from howfar.errors import CheckpointError, HowFarError, ModelNotFoundError, NoIncrementsError, OutputError
-from howfar.files import whole_folder
+from howfar.errors import CheckpointError, HowFarError, ModelNotFoundError, OutputError
+from howfar.files import refused_by_name, whole_folder
+from howfar.foreign import first_line
 from howfar.models.bundled import DEFAULT_NAME
 from howfar.models.configuration import HowFarConfig
 from howfar.models.folders import find_model
-from howfar.models.grafts import GRAFT_FILE, load_graft, remember_base, save_graft
+from howfar.models.grafts import GRAFT_FILE, INCREMENTS_FILE, attach_saved, is_graft, load_graft, save_graft, save_whole
+from howfar.models.lora import adapter_of, base_of_adapter, is_adapter, load_lora
 from howfar.models.manifest import verified, write_manifest
-from howfar.models.pretrained import load_pretrained, load_tokenizer, quiet_transformers
-from howfar.positions import increments_of
+from howfar.models.origin import origin_of, remember_base
+from howfar.models.pretrained import load_pretrained, load_tokenizer
+from howfar.models.unwrapping import check_in_memory, unwrap
+from howfar.models.verification import check_saved
 from howfar.text.tokenizer import VOCABULARY_SIZE, byte_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-_tokenizers: weakref.WeakKeyDictionary[Any, PreTrainedTokenizerBase] = weakref.WeakKeyDictionary()
 
 
 def load(
@@ -54,52 +57,68 @@ def load(
     options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
     if attn_implementation is not None:
         options["attn_implementation"] = attn_implementation
-    with verified(path):
-        if (path / GRAFT_FILE).is_file():
+    if (path / GRAFT_FILE).is_file():
+        with verified(path):
             model = load_graft(path, **options)
-        else:
-            model = load_pretrained(path, **{"dtype": torch.float32, **options})
-            remember_base(model, name_or_path, path)
-    model.name_or_path = model.config._name_or_path = DEFAULT_NAME if name_or_path is None else str(name_or_path)
+    elif (path / INCREMENTS_FILE).exists():
+        raise CheckpointError(f"{path / GRAFT_FILE} is missing; save or download the graft again")
+    elif is_adapter(path):
+        model = load(base_of_adapter(path), **options)
+        load_lora(model, path)
+    else:
+        model = load_pretrained(path, **{"dtype": torch.float32, **options})
+        remember_base(model, name_or_path, path)
+        attach_saved(model, path)
+    if not is_adapter(path):  # an adapter is read with its base's tokenizer
+        model.name_or_path = model.config._name_or_path = DEFAULT_NAME if name_or_path is None else str(name_or_path)
     return model.eval() if device is None else model.to(device).eval()
 
 
-def save(model: PreTrainedModel, folder: str | Path) -> None:
+def save(model: nn.Module, folder: str | Path) -> None:
     """Write a model to a folder, with its tokenizer where it is known; whole or not at all.
 
+    What was written is loaded again and compared, bit for bit, before it takes the folder's place.
+
     Args:
-        model: Any causal language model, with increments or without.
+        model: Any causal language model, with increments, an adapter, both or neither; compiled, or wrapped by PEFT or
+            for several devices, too.
         folder: A new folder, or one that a model was saved to before, which is then replaced.
 
     Raises:
+        CheckpointError: The model cannot be saved whole; the message says what of it.
+        ModelNotFoundError: It has increments, and its base came from no folder or Hub id.
         OutputError: The folder holds something else, or cannot be written.
+        UnsupportedModelError: There is no Transformers model inside.
     """
-    folder = Path(folder)
-    if folder.exists() and not _is_replaceable(folder):
-        raise OutputError(f"{folder} exists and is not just a saved model; choose another folder")
+    folder, model = Path(folder), unwrap(model)
+    with refused_by_name(folder):
+        if folder.exists() and not _is_replaceable(folder):
+            raise OutputError(f"{folder} exists and is not just a saved model; choose another folder")
     with whole_folder(folder, replace=True) as partial:
-        with quiet_transformers():
-            _write(model, partial)
+        _write(model, partial)
         write_manifest(partial)
+        check_saved(model, partial, load)
 
 
 def _write(model: PreTrainedModel, folder: Path) -> None:
-    if model.config.model_type != HowFarConfig.model_type and _has_increments(model):
-        save_graft(model, folder)
-    else:
-        model.save_pretrained(folder)
+    check_in_memory(model)
     try:
+        if model.config.model_type == HowFarConfig.model_type:
+            if adapter_of(model):
+                raise CheckpointError(
+                    "the model has an adapter, and is no graft that could hold one; call howfar.merge_lora(model) first"
+                )
+            save_whole(model, folder)
+        elif is_graft(model):
+            save_graft(model, folder)
+        else:
+            save_whole(model, folder)
+    except (ValueError, RuntimeError) as error:  # Transformers refuses some settings, PyTorch some tensors
+        if isinstance(error, HowFarError):
+            raise
+        raise CheckpointError(f"the model cannot be saved: {first_line(error)}") from error
+    with suppress(CheckpointError, ModelNotFoundError):  # it came from no folder or Hub, or without a tokenizer
         tokenizer_of(model).save_pretrained(folder)
-    except HowFarError:  # a model that came from no folder or Hub
-        return
-
-
-def _has_increments(model: PreTrainedModel) -> bool:
-    try:
-        increments_of(model)
-    except NoIncrementsError:
-        return False
-    return True
 
 
 def _is_replaceable(folder: Path) -> bool:
@@ -111,7 +130,7 @@ def _is_replaceable(folder: Path) -> bool:
     return not names or (bool(names & {"config.json", GRAFT_FILE}) and not any(entry.is_dir() for entry in entries))
 
 
-def tokenizer_of(model: PreTrainedModel) -> PreTrainedTokenizerBase:
+def tokenizer_of(model: nn.Module) -> PreTrainedTokenizerBase:
     """The tokenizer that a model reads text by: the byte tokenizer for models of ours, else the one it came with.
 
     Args:
@@ -121,9 +140,10 @@ def tokenizer_of(model: PreTrainedModel) -> PreTrainedTokenizerBase:
         ModelNotFoundError: The model came from nowhere.
         CheckpointError: It came without a tokenizer.
     """
-    if model not in _tokenizers:
-        _tokenizers[model] = _find_tokenizer(model)
-    return _tokenizers[model]
+    origin = origin_of(model)
+    if origin.tokenizer is None:
+        origin.tokenizer = _find_tokenizer(unwrap(model))
+    return origin.tokenizer
 
 
 def _find_tokenizer(model: PreTrainedModel) -> PreTrainedTokenizerBase:

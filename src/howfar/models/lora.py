@@ -1,22 +1,29 @@
-"""LoRA adapters inside a model, by PEFT; the model stays the Transformers model that it was."""
+"""LoRA and other PEFT adapters inside a model; the model stays the Transformers model that it was."""
 
 from __future__ import annotations
 
+import copy
+import json
+import warnings
 from collections.abc import Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from howfar.errors import CheckpointError, ConfigError, MissingExtraError
+from howfar.errors import CheckpointError, ConfigError, HowFarError, MissingExtraError
+from howfar.models.description import GRAFT_FILE, Adapter
+from howfar.models.pretrained import ADAPTER_CONFIG
 from howfar.models.tensors import copy_tensors, read_tensors
+from howfar.models.unwrapping import is_increment, tuners, unwrap
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
     from transformers import PreTrainedModel
 
-ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _PREFIX = "base_model.model."  # of every name in PEFT's files
 
@@ -24,47 +31,109 @@ _PREFIX = "base_model.model."  # of every name in PEFT's files
 def add_lora(model: PreTrainedModel, options: Mapping[str, Any]) -> None:
     """Put a fresh adapter around a model's linear layers and freeze everything else.
 
-    Add it before the increments, which it would else be put around as well.
+    Add it before the increments; an adapter that is added later may wrap their networks too.
 
     Args:
         model: The base model.
         options: Those of `peft.LoraConfig`; all linear layers but the output's are adapted unless they say otherwise.
 
     Raises:
-        ConfigError: PEFT refuses an option.
+        ConfigError: PEFT refuses an option, or a rank is larger than any layer.
         MissingExtraError: PEFT is not installed.
     """
     peft = _peft()
     try:
         config = peft.LoraConfig(task_type="CAUSAL_LM", **{"target_modules": "all-linear", **options})
-        _inject(model, config)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"[lora] is refused by PEFT ({' '.join(str(error).split())}); change it") from error
+        _inject(model, config, "default")
+    except HowFarError as error:
+        raise ConfigError(f"[lora]: {error}") from error
+    except Exception as error:  # whatever PEFT and PyTorch make of a value
+        raise ConfigError(f"[lora] is refused by PEFT ({_one_line(error)}); change it") from error
 
 
-def has_lora(model: PreTrainedModel) -> bool:
+def has_lora(model: nn.Module) -> bool:
     """Whether a model has an adapter inside."""
-    return bool(getattr(model, "_hf_peft_config_loaded", False))
+    return bool(tuners(model))
 
 
-def load_lora(model: PreTrainedModel, folder: Path) -> None:
+def adapter_of(model: PreTrainedModel) -> Adapter | None:
+    """The adapter inside a model, if it has one that can be saved.
+
+    Raises:
+        CheckpointError: There are several, or the one is merged or switched off.
+    """
+    layers = tuners(model)
+    if not layers:
+        return None
+    names = sorted(getattr(model, "peft_config", {}))
+    if len(names) != 1:
+        raise CheckpointError(
+            f"the model has {len(names)} adapters ({', '.join(map(repr, names))}) and a graft holds one; delete the "
+            "others (delete_adapter), or make them one with howfar.merge_lora(model)"
+        )
+    for layer in layers.values():
+        if getattr(layer, "merged", False):
+            raise CheckpointError(
+                f"the adapter {names[0]!r} is merged into the weights and still there; unmerge it, or call "
+                "howfar.merge_lora(model), which takes it away"
+            )
+        if layer.disable_adapters or names[0] not in layer.active_adapters:
+            raise CheckpointError(
+                f"the adapter {names[0]!r} is switched off; switch it on (set_adapter, enable_adapters), or delete it"
+            )
+    return Adapter(names[0], any(map(is_increment, layers)))
+
+
+def is_adapter(path: Path) -> bool:
+    """Whether a folder holds an adapter alone, as PEFT and Transformers save one."""
+    return (path / ADAPTER_CONFIG).is_file() and not any((path / f).exists() for f in ("config.json", GRAFT_FILE))
+
+
+def base_of_adapter(folder: Path) -> str:
+    """The name of the model that an adapter is for.
+
+    Raises:
+        CheckpointError: Its configuration cannot be read, or names none.
+    """
+    path = folder / ADAPTER_CONFIG
+    try:
+        name = json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read ({_one_line(error)}); save the adapter again") from None
+    if not isinstance(name, str) or not name:
+        raise CheckpointError(
+            f"{folder} is no whole model, it holds a PEFT adapter alone: load its base model and put it on by "
+            f"peft.PeftModel.from_pretrained, or name the base as base_model_name_or_path in {path}"
+        )
+    if Path(name).resolve() == folder.resolve():
+        raise CheckpointError(f"{path} names its own folder as the base model; name the model that was adapted")
+    return name
+
+
+def load_lora(model: PreTrainedModel, folder: Path, name: str = "default") -> None:
     """Put the adapter that lies in a folder into a model, just as it was saved.
+
+    Args:
+        model: The base model; with increments if the adapter is around them.
+        folder: Where the adapter lies.
+        name: What PEFT shall call it.
 
     Raises:
         CheckpointError: Its files are damaged or made for another model.
         MissingExtraError: PEFT is not installed.
     """
-    if not (folder / ADAPTER_CONFIG).is_file():  # PEFT would look for it on the Hub
-        raise CheckpointError(f"{folder / ADAPTER_CONFIG} is missing; save or download the graft again")
+    path = folder / ADAPTER_CONFIG
+    if not path.is_file():  # PEFT would look for it on the Hub
+        raise CheckpointError(f"{path} is missing; save or download the graft again")
     peft = _peft()
     try:
+        json.loads(path.read_text(encoding="utf-8"))
         config = peft.PeftConfig.from_pretrained(str(folder))
         config.inference_mode = False  # it decides which parameters are trainable; the caller does
-        _inject(model, config)
-    except (OSError, TypeError, ValueError) as error:
+        _inject(model, config, name)
+    except Exception as error:  # whatever PEFT and PyTorch make of a damaged or foreign configuration
         raise CheckpointError(
-            f"the adapter in {folder} does not fit {type(model).__name__} ({' '.join(str(error).split())}); use "
-            "files that belong together"
+            f"the adapter in {folder} does not fit {type(model).__name__}: {_one_line(error)}"
         ) from error
     read_lora(model, folder)
 
@@ -77,6 +146,11 @@ def read_lora(model: PreTrainedModel, folder: Path) -> None:
     """
     path = folder / ADAPTER_WEIGHTS
     tensors = {name.removeprefix(_PREFIX): tensor for name, tensor in read_tensors(path).items()}
+    if any(map(is_increment, tensors)) and not any(map(is_increment, dict(model.named_parameters()))):
+        raise CheckpointError(
+            f"{path} holds increments, and PEFT does not say of which kind; save the model anew by "
+            "howfar.save(model, folder)"
+        )
     copy_tensors(lora_parameters(model), tensors, path)
 
 
@@ -90,42 +164,79 @@ def save_lora(model: PreTrainedModel, folder: Path, base: str) -> None:
     """
     from safetensors.torch import save_file
 
-    config = model.peft_config[model.active_adapters()[0]]
+    config = copy.copy(next(iter(model.peft_config.values())))
     config.base_model_name_or_path = base
     config.save_pretrained(str(folder))
-    tensors = {_PREFIX + name: tensor.detach().contiguous() for name, tensor in lora_parameters(model).items()}
+    tensors = {_PREFIX + name: tensor.detach().clone() for name, tensor in lora_parameters(model).items()}
     save_file(tensors, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
 
 
-def merge_lora(model: PreTrainedModel) -> None:
-    """Add a model's adapter to its weights and take it away; increments stay as they are.
+def merge_lora(model: nn.Module) -> None:
+    """Add a model's adapters to its weights and take them away; increments stay as they are, but for what they adapt.
 
     The model computes the same, up to rounding, and is then saved with all its weights.
+
+    Args:
+        model: With an adapter inside, or wrapped by PEFT. Use the model inside from then on (`get_base_model()`).
 
     Raises:
         MissingExtraError: PEFT is not installed.
     """
     _peft()
-    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
 
-    for name, module in list(model.named_modules()):
-        if isinstance(module, BaseTunerLayer):
+    inside = unwrap(model)
+    for name, module in tuners(inside).items():
+        if isinstance(module, AuxiliaryTrainingWrapper):
+            merged = module.unload_and_optionally_merge_module(merge=True, safe_merge=False, adapter_names=None)
+        else:
             module.merge()
-            model.set_submodule(name, module.get_base_layer())
-    if has_lora(model):
-        model._hf_peft_config_loaded = False
-        del model.peft_config
+            merged = module.get_base_layer()
+        inside.set_submodule(name, merged)
+    if hasattr(inside, "peft_config"):
+        inside._hf_peft_config_loaded = False
+        del inside.peft_config
 
 
 def lora_parameters(model: PreTrainedModel) -> dict[str, Tensor]:
     """An adapter's parameters, by their names in PEFT's files (without the prefix)."""
-    return {name.replace(".default", ""): value for name, value in model.named_parameters() if ".lora_" in name}
+    from peft import get_peft_model_state_dict
+
+    (name,) = model.peft_config
+    parameters: dict[str, Tensor] = get_peft_model_state_dict(
+        model, state_dict=model.state_dict(keep_vars=True), adapter_name=name, save_embedding_layers=False
+    )
+    return parameters
 
 
-def _inject(model: PreTrainedModel, config: Any) -> None:
-    model.add_adapter(config)
-    for parameter in lora_parameters(model).values():
-        parameter.data = parameter.data.float()  # as PEFT does: in half precision small updates would be lost
+def _inject(model: PreTrainedModel, config: Any, name: str) -> None:
+    from peft.tuners.tuners_utils import cast_adapter_dtype
+
+    _check_ranks(model, config)
+    with _quiet_peft():
+        model.add_adapter(config, name)
+    cast_adapter_dtype(model, name)  # in half precision small updates would be lost
+
+
+def _check_ranks(model: PreTrainedModel, config: Any) -> None:
+    """Refuse a rank that no layer has room for, before memory is asked for it."""
+    widest = max((min(module.weight.shape) for module in model.modules() if isinstance(module, nn.Linear)), default=1)
+    for rank in (getattr(config, "r", 1), *(getattr(config, "rank_pattern", None) or {}).values()):
+        if not isinstance(rank, int) or not 0 < rank <= widest:
+            raise CheckpointError(
+                f"rank r is {rank!r}; it must be a whole number from 1 to the widest layer's {widest}"
+            )
+
+
+@contextmanager
+def _quiet_peft() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _peft() -> ModuleType:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from howfar.errors import CheckpointError
+from howfar.files import write_file
 
 MANIFEST_FILE = "howfar_files.json"
 FORMAT_VERSION = 1
@@ -47,18 +48,14 @@ def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def write_manifest(folder: Path) -> None:
-    """List a saved model's files, last of all, and give them all the mode that new files have here.
+    """List a saved model's files, last of all.
 
     Raises:
-        OSError: A file cannot be read or written.
+        OSError: A file cannot be read.
+        OutputError: The list cannot be written.
     """
     manifest = {"format_version": FORMAT_VERSION, "files": describe_files(folder)}
-    path = folder / MANIFEST_FILE
-    path.unlink(missing_ok=True)
-    path.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    mode = path.stat().st_mode
-    for name in manifest["files"]:  # safetensors writes for its owner alone
-        (folder / name).chmod(mode)
+    write_file(folder / MANIFEST_FILE, json.dumps(manifest, indent=1) + "\n")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
 from howfar.models.configuration import HowFarConfig
 from howfar.positions import attach
@@ -33,5 +33,4 @@ class HowFarForCausalLM(LlamaForCausalLM):
                     nn.init.zeros_(network.get_parameter("output.weight"))
 
 
-AutoConfig.register(HowFarConfig.model_type, HowFarConfig)
-AutoModelForCausalLM.register(HowFarConfig, HowFarForCausalLM)
+AutoModelForCausalLM.register(HowFarConfig, HowFarForCausalLM, exist_ok=True)

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from howfar.errors import CheckpointError, HowFarError, MissingExtraError
 from howfar.foreign import first_line
 from howfar.models import modeling as _registers_the_auto_classes  # noqa: F401
 from howfar.models.configuration import HowFarConfig
-from howfar.models.folders import check_weights, read_config
+from howfar.models.folders import check_files, read_config, read_headers
+from howfar.models.manifest import read_manifest, verified
+from howfar.models.plausibility import check_tensors
+from howfar.models.tensors import check_finite
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+ADAPTER_CONFIG = "adapter_config.json"
 
 
-def load_pretrained(path: Path, **options: Any) -> PreTrainedModel:
-    """Load a model of which all is in one place.
+def load_pretrained(path: Path, *, is_listed: bool = False, **options: Any) -> PreTrainedModel:
+    """Load a model of which all is in one place; without its increments, if it is a pretrained one with some attached.
 
     Args:
         path: A folder with `config.json` and safetensors, or a GGUF file.
+        is_listed: Whether the caller checks the folder's files against their list.
         **options: Those of Transformers' `from_pretrained`.
 
     Raises:
@@ -33,8 +39,25 @@ def load_pretrained(path: Path, **options: Any) -> PreTrainedModel:
     """
     if is_gguf(path):
         return _load_gguf(path, **options)
-    model_type = read_config(path).get("model_type")
-    check_weights(path)
+    check_files(path)
+    listed = is_listed or read_manifest(path) is not None
+    with nullcontext() if is_listed else verified(path):
+        model = _load_folder(path, **options)
+    if not listed:
+        check_finite(model.named_parameters(), path)
+    return model
+
+
+def _load_folder(path: Path, **options: Any) -> PreTrainedModel:
+    config = read_config(path)
+    headers = read_headers(path)
+    check_tensors(config, headers, path)
+    if (path / ADAPTER_CONFIG).is_file():  # for which Transformers would load another base
+        raise CheckpointError(
+            f"{path} holds a model and an adapter beside it, and does not say how they belong together; move one of "
+            "the two elsewhere"
+        )
+    model_type = config.get("model_type")
     with quiet_transformers():
         try:
             model, report = AutoModelForCausalLM.from_pretrained(
@@ -56,6 +79,23 @@ def load_pretrained(path: Path, **options: Any) -> PreTrainedModel:
     return model
 
 
+def read_pretrained_config(path: Path) -> PretrainedConfig:
+    """The configuration that Transformers reads from a folder or a GGUF file.
+
+    Raises:
+        CheckpointError: It cannot be read.
+    """
+    where, options = _where(path)
+    if not is_gguf(path):
+        read_config(path)
+    try:
+        return AutoConfig.from_pretrained(where, trust_remote_code=False, **options)
+    except Exception as error:  # whatever Transformers makes of a damaged or foreign one
+        raise CheckpointError(
+            f"Transformers cannot read the configuration of {path} ({first_line(error)}); save or download it again"
+        ) from error
+
+
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     """Load the tokenizer that lies with a model.
 
@@ -65,10 +105,12 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     """
     from transformers import AutoTokenizer
 
-    where = (str(path.parent), {"gguf_file": path.name}) if is_gguf(path) else (str(path), {})
+    where, options = _where(path)
+    if path.is_dir():
+        check_files(path)
     with quiet_transformers():
         try:
-            return AutoTokenizer.from_pretrained(where[0], trust_remote_code=False, **where[1])
+            return AutoTokenizer.from_pretrained(where, trust_remote_code=False, **options)
         except Exception as error:  # whatever Transformers makes of damaged or missing files
             raise CheckpointError(
                 f"{path} has no tokenizer that can be read ({first_line(error)}); save the model's tokenizer into it"
@@ -78,6 +120,11 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
 def is_gguf(path: Path) -> bool:
     """Whether a path names a GGUF file."""
     return path.suffix == ".gguf"
+
+
+def _where(path: Path) -> tuple[str, dict[str, Any]]:
+    """How Transformers wants to be told of a folder or a GGUF file."""
+    return (str(path.parent), {"gguf_file": path.name}) if is_gguf(path) else (str(path), {})
 
 
 def _load_gguf(path: Path, **options: Any) -> PreTrainedModel:
@@ -121,8 +168,14 @@ def _check_complete(path: Path, model: PreTrainedModel, report: dict[str, Any]) 
     left_over = sorted(
         key
         for key in report["unexpected_keys"]
-        if model.config.model_type == HowFarConfig.model_type or ".increments." in key
+        if model.config.model_type == HowFarConfig.model_type
+        or (".increments." in key and not getattr(model.config.get_text_config(), "increments", None))
     )
+    if left_over and model.config.model_type != HowFarConfig.model_type:
+        raise CheckpointError(
+            f"{path} holds increments ({left_over[0]}), and its config.json does not say of which kind; add the "
+            'howfar.IncrementConfig that they were trained with as "increments": {...}, and load it again'
+        )
     wrong = [*(f"{name} is missing" for name in missing), *(f"{name} is left over" for name in left_over)]
     wrong += [f"{key[0] if isinstance(key, tuple) else key} has another shape" for key in report["mismatched_keys"]]
     if wrong:

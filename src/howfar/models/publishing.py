@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
+from pathlib import Path, PureWindowsPath
+from typing import Any
 
 from howfar.errors import CheckpointError, OutputError
 from howfar.foreign import first_line
 from howfar.models.grafts import GRAFT_FILE, read_description
 
+RECORD = "training.json"
 UPLOADED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "README.md"]  # not the checkpoints in folders
 
 
@@ -30,9 +33,9 @@ def push_to_hub(folder: str | Path, repository: str, *, private: bool | None = N
 
     folder = Path(folder)
     description = read_description(folder)
-    if not description["whole"] and description["base"]["revision"] is None:
+    if not description.whole and description.base.revision is None:
         raise CheckpointError(
-            f"the base model of {folder} is {description['base']['name']}, which others do not have; if it is on "
+            f"the base model of {folder} is {description.base.name}, which others do not have; if it is on "
             f"the Hub too, say where: its id and commit as base.name and base.revision in {folder / GRAFT_FILE}"
         )
     api = HfApi()
@@ -42,12 +45,31 @@ def push_to_hub(folder: str | Path, repository: str, *, private: bool | None = N
             repo_id=repository,
             folder_path=folder,
             allow_patterns=UPLOADED,
-            ignore_patterns=["*/*"],
+            ignore_patterns=["*/*", RECORD],
             commit_message="Upload a graft of learned positions",
         )
+        if (folder / RECORD).is_file():
+            record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+            api.upload_file(
+                repo_id=repository,
+                path_in_repo=RECORD,
+                path_or_fileobj=json.dumps(without_places(record), indent=2).encode(),
+                commit_message="Upload how it was trained",
+            )
     except Exception as error:  # the Hub's client lets errors of several HTTP libraries through
         raise OutputError(
             f"{folder} could not be uploaded to {repository!r} ({first_line(error)}); "
             "check the name and the network, and log in with `hf auth login`"
         ) from error
     return str(upload.commit_url)
+
+
+def without_places(value: Any) -> Any:
+    """A record with the last part of each absolute path in place of the path: where files lie is nobody's business."""
+    if isinstance(value, dict):
+        return {name: without_places(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [without_places(inner) for inner in value]
+    if isinstance(value, str) and (value.startswith(("/", "~")) or PureWindowsPath(value).is_absolute()):
+        return PureWindowsPath(value).name  # it knows both kinds of slash
+    return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -10,20 +10,24 @@ from torch import Tensor
 
 from howfar.errors import CheckpointError
 
+_ADVICE = "save or download it again"
+
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read a safetensors file.
 
     Raises:
-        CheckpointError: It is missing or damaged.
+        CheckpointError: It is missing or damaged, or no file.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise OSError("there is no such file")
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} is missing or damaged ({error}); save or download it again") from None
+        raise CheckpointError(f"{path} is missing or damaged ({error}); {_ADVICE}") from None
 
 
 @torch.no_grad()
@@ -36,17 +40,40 @@ def copy_tensors(parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
         path: The file, for what is said if they do not fit.
 
     Raises:
-        CheckpointError: A tensor is missing, left over, or of another shape.
+        CheckpointError: A tensor is missing, left over, of another shape or kind, or holds values that are not finite.
     """
     wrong = [f"{name} is missing" for name in sorted(parameters.keys() - tensors.keys())]
     wrong += [f"{name} is left over" for name in sorted(tensors.keys() - parameters.keys())]
-    wrong += [
-        f"{name} has shape {list(tensors[name].shape)} instead of {list(parameters[name].shape)}"
-        for name in sorted(parameters.keys() & tensors.keys())
-        if tensors[name].shape != parameters[name].shape
-    ]
+    for name in sorted(parameters.keys() & tensors.keys()):
+        got, needed = tensors[name], parameters[name]
+        if got.shape != needed.shape:
+            wrong.append(f"{name} has shape {list(got.shape)} instead of {list(needed.shape)}")
+        elif got.is_floating_point() != needed.is_floating_point():
+            wrong.append(f"{name} is of type {got.dtype} instead of {needed.dtype}")
     if wrong:
         others = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise CheckpointError(f"{path} does not fit the model: {wrong[0]}{others}; use the files that belong together")
+    check_finite(tensors.items(), path)
     for name, parameter in parameters.items():
         parameter.copy_(tensors[name])
+
+
+def check_finite(tensors: Iterable[tuple[str, Tensor]], path: Path) -> None:
+    """Refuse tensors with NaN or infinite values, as damaged weights and diverged training have.
+
+    Args:
+        tensors: With their names.
+        path: Where they lie, for what is said of them.
+
+    Raises:
+        CheckpointError: A tensor has such a value.
+    """
+    for name, tensor in tensors:
+        # A sum is the fastest way to see it; where it is infinite, finite values may have been too large for it.
+        if tensor.is_floating_point() and not tensor.sum(dtype=torch.float32).isfinite():
+            bad = int((~tensor.isfinite()).sum())
+            if bad:
+                raise CheckpointError(
+                    f"{path}: {bad:,} of the {tensor.numel():,} values of {name} are NaN or infinite, so it is "
+                    f"damaged, or its training diverged; {_ADVICE}"
+                )

@@ -66,6 +66,7 @@ def attach(model: nn.Module, config: IncrementConfig | None = None) -> Increment
         raise UnsupportedModelError(
             f"{type(model).__name__} cannot be given {what}: {first_line(error)}; {advice}"
         ) from error
+    decoder.module.config.increments = config.to_dict()  # so that what Transformers saves says of which kind they are
     return increments
 
 
@@ -81,6 +82,7 @@ def detach(model: nn.Module) -> None:
         del owner.increments
     delattr(increments.decoder, HANDLE)
     increments.encoding.restore(increments.decoder)
+    vars(increments.decoder.config).pop("increments", None)
 
 
 def increments_of(model: nn.Module) -> Increments:

@@ -22,10 +22,11 @@ from howfar.corpus.sources import parse_source
 from howfar.corpus.windows import Windows
 from howfar.errors import ConfigError, CorpusError, HowFarError, InUseError, OutputError
 from howfar.models.configuration import HowFarConfig
+from howfar.models.description import GRAFT_FILE, read_description
 from howfar.models.folders import find_model, read_config
 from howfar.models.graft_card import write_card
-from howfar.models.grafts import GRAFT_FILE, read_description, remember_base
 from howfar.models.lora import add_lora
+from howfar.models.origin import remember_base
 from howfar.models.pretrained import is_gguf, load_pretrained, load_tokenizer
 from howfar.positions import attach
 from howfar.reading.marks import document_mark
@@ -147,6 +148,13 @@ def corpus_from_text(sources: Sequence[str], base: str, folder: Path, *, revisio
             return corpus
     tokenizer = load_tokenizer(find_model(base, revision=revision))
     options = BuildOptions(held_out_fraction=HELD_OUT_SHARE, balance="none")
+    corpus = build_corpus(folder, parsed, options, tokenizer=tokenizer, progress=False)
+    train = corpus.train
+    if corpus.held_out.num_documents or train.offsets[1] - train.offsets[0] > len(train.tokens) / 2:
+        return corpus
+    # Of a few documents the share may be none. A loss needs one; the first does unless it is most of the text.
+    shutil.rmtree(folder)
+    options = dataclasses.replace(options, held_out_documents=1)
     return build_corpus(folder, parsed, options, tokenizer=tokenizer, progress=False)
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from howfar.corpus.windows import Windows
-from howfar.models.grafts import load_weights, remember_training_counts, save_graft
+from howfar.models.grafts import load_weights, save_graft
+from howfar.models.origin import remember_training_counts
 from howfar.training.graft_recipe import GraftRecipe
 from howfar.training.runs import Run
 from howfar.training.trainer import IncrementTrainer

@@ -249,7 +249,6 @@ def _score(trainer: IncrementTrainer, max_windows: int | None) -> dict[str, Any]
 def _write(trainer: IncrementTrainer, record: dict[str, Any], output: Path) -> None:
     """Write the trained model, its log and its record."""
     partial = output / ".partial"
-    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed while it wrote
     try:
         if trainer.is_world_process_zero():
             shutil.rmtree(partial, ignore_errors=True)  # a killed run left it

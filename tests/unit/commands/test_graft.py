@@ -271,6 +271,18 @@ def test_too_short_a_text_leaves_room_for_a_longer_one(run, base: Path, text: st
     assert run(*graft, "--text", text)[0] == 0
 
 
+def test_a_text_of_one_document_has_no_held_out_loss_and_it_is_said(run, base: Path, tmp_path: Path) -> None:
+    words = "the cat sat on a mat and looked at birds near old trees " * 20
+    (tmp_path / "one.txt").write_text(words, encoding="utf-8")
+    (tmp_path / "two.txt").write_text(f"{words}\n\nsmall dogs slept in warm grass", encoding="utf-8")
+    (tmp_path / "few.txt").write_text(f"small dogs slept in warm grass\n\n{words}", encoding="utf-8")
+    for text, has_loss in (("one.txt", False), ("two.txt", False), ("few.txt", True)):
+        code, out, err = run("graft", str(base), "--text", text, "-o", f"of-{text}", "--steps", "1", *SMALL)
+        assert code == 0, err
+        assert ("No loss was measured: no document is held out." in out) != has_loss
+        assert bool(losses(out)) == has_loss
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

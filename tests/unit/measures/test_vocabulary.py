@@ -11,9 +11,9 @@ from transformers import PreTrainedModel
 from howfar.errors import NoIncrementsError, NotMeasurableError
 from howfar.measures.vocabulary import agreement, movers, vocabulary, vocabulary_increments
 from howfar.models.configuration import HowFarConfig
-from howfar.models.grafts import remember_training_counts
 from howfar.models.loading import load
 from howfar.models.modeling import HowFarForCausalLM
+from howfar.models.origin import remember_training_counts
 from howfar.positions import IncrementConfig, attach, record
 from howfar.training.graft import corpus_from_text
 from support.grafts import make_base, make_text

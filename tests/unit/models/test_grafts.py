@@ -299,6 +299,9 @@ class Hub:
         self.calls.append(("upload", options))
         return self
 
+    def upload_file(self, *, path_or_fileobj: bytes, **options: object) -> None:
+        self.calls.append(("record", json.loads(path_or_fileobj)))
+
     commit_url = "https://hub/commit"
 
 
@@ -315,6 +318,24 @@ def test_a_graft_of_a_model_on_the_hub_is_uploaded(saved: Path, monkeypatch: pyt
     (repository, options), (_, upload) = hub.calls
     assert (repository, options["private"]) == ("me/graft", True)
     assert upload["folder_path"] == saved
+
+
+def test_where_files_lay_is_not_uploaded(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither with the graft, all of whose weights are in it, nor with the record of its training."""
+    hub = Hub()
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: hub)
+    save(stir(grafted(base)), tmp_path / "whole")
+    files = [{"name": "C:\\texts\\notes.txt", "bytes": 3}, {"name": "texts/a b.txt"}, {"name": "~/mine/c.txt"}]
+    record = {"recipe": {"corpus": str(tmp_path / "corpus"), "base": str(base)}, "corpus": {"sources": files}}
+    (tmp_path / "whole" / "training.json").write_text(json.dumps(record))
+    push_to_hub(tmp_path / "whole", "me/graft")
+    _, (_, upload), (_, sent) = hub.calls
+    assert "training.json" in upload["ignore_patterns"]
+    assert sent["recipe"] == {"corpus": "corpus", "base": base.name}
+    assert [file["name"] for file in sent["corpus"]["sources"]] == ["notes.txt", "texts/a b.txt", "c.txt"]
+    for file in (tmp_path / "whole").iterdir():
+        if file.name != "training.json":
+            assert str(base.parent).encode() not in file.read_bytes(), file
 
 
 def test_an_upload_that_fails_is_one_line(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,129 @@
+"""What a graft's `howfar.json` says: its base, its increments, its adapter, and the settings in which it differs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from howfar.errors import CheckpointError, ConfigError
+from howfar.models.origin import Base
+from howfar.models.pretrained import ADAPTER_CONFIG
+from howfar.positions import IncrementConfig
+
+GRAFT_FILE = "howfar.json"
+INCREMENTS_FILE = "increments.safetensors"
+FORMAT = "howfar-graft"
+FORMAT_VERSION = 2
+"""The first had neither settings nor a hash of its own."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A PEFT adapter inside a model.
+
+    Attributes:
+        name: What PEFT calls it.
+        around_increments: Whether it also wraps increment networks, which must then be there before it is.
+    """
+
+    name: str = "default"
+    around_increments: bool = False
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a graft is made of.
+
+    Attributes:
+        base: The pretrained model that it is for.
+        whole: Whether the base's own weights lie with it.
+        dtype: Type of those weights, PyTorch's name without `torch.`.
+        increments: The kind of increments; None for a baseline with plain positions.
+        adapter: The PEFT adapter that lies with it, if one does.
+        settings: Those of `config.json` in which it differs from its base.
+        generation_settings: The same for `generation_config.json`.
+    """
+
+    base: Base
+    whole: bool
+    dtype: str
+    increments: IncrementConfig | None
+    adapter: Adapter | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    generation_settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """Type of the weights."""
+        dtype: torch.dtype = getattr(torch, self.dtype)
+        return dtype
+
+    def write(self, folder: Path) -> None:
+        """Write it, with a hash over all but where the base lies: a person may say so anew.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        values = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self)}
+        values["sha256"] = _hash(values)
+        (folder / GRAFT_FILE).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def read_description(folder: Path) -> Description:
+    """Read a graft's `howfar.json`.
+
+    Raises:
+        CheckpointError: It is missing, damaged, or of another version.
+    """
+    path = folder / GRAFT_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values["format"] != FORMAT:
+            raise ValueError("it does not describe a graft")
+        version = values["format_version"]
+        if version in (1, FORMAT_VERSION):
+            return _description(folder, values, version)
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({type(error).__name__}: {error}); name a folder that `howfar graft` wrote"
+        ) from None
+    raise CheckpointError(
+        f"{path} has format version {version}, this howfar reads 1 and {FORMAT_VERSION}; install the one that wrote it"
+    )
+
+
+def _description(folder: Path, values: dict[str, Any], version: int) -> Description:
+    increments, adapter = values["increments"], values.get("adapter")
+    if version == 1 and (values.get("lora") or (folder / ADAPTER_CONFIG).is_file()):  # not all of the first said so
+        adapter = asdict(Adapter())
+    description = Description(
+        base=Base(**values["base"]),
+        whole=values["whole"],
+        dtype=values["dtype"],
+        increments=None if increments is None else IncrementConfig.from_dict(increments),
+        adapter=None if adapter is None else Adapter(**adapter),
+        settings=dict(values.get("settings", {})),
+        generation_settings=dict(values.get("generation_settings", {})),
+    )
+    if not isinstance(getattr(torch, description.dtype), torch.dtype) or not isinstance(description.whole, bool):
+        raise ValueError("it names no type of weights, or does not say whether all weights are there")
+    if not all(isinstance(text, str) for text in (description.base.name, description.base.fingerprint)):
+        raise ValueError("its base is not named")
+    if increments is None and (folder / INCREMENTS_FILE).exists():
+        raise ValueError(f"it says that there are no increments, and {INCREMENTS_FILE} holds some")
+    if version > 1 and values["sha256"] != _hash(values):
+        raise ValueError("it was damaged or changed; only the base's name and revision may be")
+    return description
+
+
+def _hash(values: dict[str, Any]) -> str:
+    base = {name: value for name, value in values["base"].items() if name not in ("name", "revision")}
+    content = {name: value for name, value in {**values, "base": base}.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

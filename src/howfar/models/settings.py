@@ -1,0 +1,43 @@
+"""What of a model's configuration differs from that of its base: recorded with a graft, set again when it is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers import GenerationConfig, PretrainedConfig
+
+_NOT_SETTINGS = {
+    "_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype", "quantization_config",
+    "increments", "_from_model_config",
+}  # fmt: skip
+"""Entries that say where a model came from, or that are recorded elsewhere."""
+
+
+def changed_settings(config: PretrainedConfig | GenerationConfig, base: Any) -> dict[str, Any]:
+    """The settings in which a configuration differs from its base's; None for one that only the base has.
+
+    Args:
+        config: A model's `config`, or its `generation_config`.
+        base: The same of its base.
+    """
+    now, before = plain_settings(config), plain_settings(base)
+    return {name: now.get(name) for name in sorted(now.keys() | before.keys()) if now.get(name) != before.get(name)}
+
+
+def with_settings(config: PretrainedConfig, settings: Mapping[str, Any]) -> PretrainedConfig:
+    """A configuration with some settings replaced."""
+    return type(config).from_dict({**config.to_dict(), **settings})
+
+
+def plain_settings(config: PretrainedConfig | GenerationConfig) -> dict[str, Any]:
+    """A configuration as JSON has it, without what is not a setting."""
+    return dict(_without(json.loads(json.dumps(config.to_dict(), default=str))))
+
+
+def _without(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {name: _without(inner) for name, inner in value.items() if name not in _NOT_SETTINGS}

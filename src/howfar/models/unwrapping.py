@@ -1,0 +1,122 @@
+"""From whatever a model is wrapped in to the Transformers model inside, and to the names of its own parameters."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Container, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from torch import Tensor, nn
+
+from howfar.errors import CheckpointError, UnsupportedModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_INCREMENTS = "increments"
+_INSIDE = ("base_layer", "original_module", "token_adapter")
+"""What PEFT calls the module that it wrapped."""
+
+
+def unwrap(model: nn.Module) -> PreTrainedModel:
+    """The Transformers model inside compiled, parallel and PEFT wrappers.
+
+    Raises:
+        UnsupportedModelError: There is none, or a PEFT wrapper has weights of its own (prompts, prefixes).
+    """
+    from transformers import PreTrainedModel
+
+    if isinstance(model, PreTrainedModel):
+        return model
+    from accelerate.utils import extract_model_from_parallel
+
+    inside, outside = model, None
+    while inside is not outside:
+        outside = inside
+        inside = _without_peft(extract_model_from_parallel(inside, keep_torch_compile=False))
+    if not isinstance(inside, PreTrainedModel):
+        raise UnsupportedModelError(
+            f"a {type(model).__name__} holds no Transformers model; give the model itself, without its wrapper"
+        )
+    return inside
+
+
+def _without_peft(model: nn.Module) -> nn.Module:
+    peft = sys.modules.get("peft")  # what was not imported has wrapped nothing
+    if peft is None or not isinstance(model, (peft.PeftModel, peft.PeftMixedModel)):
+        return model
+    prompts = [name for name, config in model.peft_config.items() if config.is_prompt_learning]
+    if prompts:
+        raise UnsupportedModelError(
+            f"the adapter {prompts[0]!r} is a prompt beside the model, which a graft cannot hold; save it by PEFT's "
+            "save_pretrained"
+        )
+    return cast(nn.Module, model.get_base_model())
+
+
+def tuners(model: nn.Module) -> dict[str, Any]:
+    """PEFT's layers and wrappers inside a model, by name."""
+    if "peft" not in sys.modules:
+        return {}
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
+
+    kinds = (BaseTunerLayer, AuxiliaryTrainingWrapper)
+    return {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
+
+
+def own_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of the model alone, without increments and adapters, by their names before anything was wrapped.
+
+    Args:
+        model: Whose tensors these are.
+        tensors: By their names now, from `named_parameters()`, `named_buffers()` or `state_dict()`.
+    """
+    wrapped = tuners(model).keys()
+    own = {name: _own_name(name, wrapped) for name in tensors}
+    return {name: tensors[key] for key, name in own.items() if name is not None}
+
+
+def is_increment(name: str) -> bool:
+    """Whether a parameter is an increment network's."""
+    return _INCREMENTS in name.split(".")
+
+
+def increment_tensors(network: nn.Module) -> dict[str, Tensor]:
+    """An increment network's parameters without what an adapter added, by their names in the network."""
+    wrapped = tuners(network).keys()
+    named = {_own_name(name, wrapped): value for name, value in network.named_parameters()}
+    return {name: value for name, value in named.items() if name is not None}
+
+
+def _own_name(name: str, wrapped: Container[str]) -> str | None:
+    """A parameter's name before anything was wrapped; None for one of increments or of an adapter."""
+    parts, own = name.split("."), []
+    for index, part in enumerate(parts):
+        if part == _INCREMENTS:
+            return None
+        if ".".join(parts[:index]) in wrapped:
+            if part not in _INSIDE:
+                return None  # an adapter's
+        elif part != "_orig_mod":  # a part of the model that was compiled by itself
+            own.append(part)
+    return ".".join(own)
+
+
+def check_in_memory(model: nn.Module) -> None:
+    """Refuse a model of which this process does not hold all tensors.
+
+    Raises:
+        CheckpointError: It is sharded or offloaded.
+    """
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_meta:
+            raise CheckpointError(
+                f"{name} is not in memory but offloaded, so it cannot be saved from here; load the model without "
+                "device_map and offloading, and save that"
+            )
+        if type(tensor).__name__ == "DTensor" or name.rpartition(".")[2].startswith("_flat_param"):
+            raise CheckpointError(
+                f"{name} is sharded over processes, so none has it whole; gather the model's state first "
+                "(Accelerate's get_state_dict) and load it into an unsharded model"
+            )

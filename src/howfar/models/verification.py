@@ -1,0 +1,90 @@
+"""Read a saved model back and compare it with the one that was to be saved, before it is called saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from howfar.errors import CheckpointError
+from howfar.models.settings import changed_settings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+NUM_PROBE_TOKENS = 8
+
+
+def check_saved(model: PreTrainedModel, folder: Path, load: Callable[..., PreTrainedModel]) -> None:
+    """Make sure that what lies in a folder is a model: its tensors, settings and outputs, bit for bit.
+
+    Args:
+        model: The one that was saved.
+        folder: Where it was saved to.
+        load: How it is read back: `howfar.load`.
+
+    Raises:
+        CheckpointError: They differ; the message says in what.
+    """
+    attention = str(model.config._attn_implementation).removeprefix("howfar_")
+    again = load(folder, dtype=model.dtype, attn_implementation=attention)
+    if settings := changed_settings(again.config, model.config):
+        name = next(iter(settings))
+        raise _lost(f"config.{name}", f"is {settings[name]!r} there instead of {getattr(model.config, name, None)!r}")
+    _check_tensors(model.state_dict(), again.state_dict())
+    modes = {name.replace("._orig_mod", ""): part.training for name, part in model.named_modules()}
+    for name, part in again.named_modules():
+        part.training = modes.get(name, model.training)
+    outputs = [_output(one) for one in (model, again.to(model.device))]
+    own, read = (dict(one.named_buffers()) for one in (model, again))
+    if _check_rounded(own, read) and not _same_bits(*outputs):
+        raise _lost("its output on the same tokens", "differs, though all tensors and settings agree")
+
+
+def _check_tensors(saved: Mapping[str, Tensor], read: Mapping[str, Tensor]) -> None:
+    saved = {name.replace("._orig_mod.", "."): tensor for name, tensor in saved.items()}
+    for name in saved.keys() ^ read.keys():
+        raise _lost(name, "is not there" if name in saved else "is there, and not in the model")
+    for name, tensor in saved.items():
+        if tensor.dtype != read[name].dtype:
+            raise _lost(name, f"is {tensor.dtype} and is read as {read[name].dtype}")
+        if not _same_bits(tensor, read[name]):
+            raise _lost(name, "has other values there")
+
+
+def _check_rounded(own: Mapping[str, Tensor], read: Mapping[str, Tensor]) -> bool:
+    """Check buffers that are computed and not saved; returns whether none was rounded with the model's weights."""
+    is_exact = True
+    for name, tensor in own.items():
+        other = read.get(name.replace("._orig_mod.", "."))
+        if other is None or not _same_bits(tensor, other.to(tensor.dtype)):
+            raise _lost(name, "is computed from the configuration there, and is another")
+        is_exact &= other.dtype == tensor.dtype
+    return is_exact
+
+
+def _same_bits(one: Tensor, other: Tensor) -> bool:
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    one, other = one.detach().cpu(), other.detach().cpu()
+    # Equal numbers are compared at once; NaN equals nothing, so its bytes are.
+    return torch.equal(one, other) or torch.equal(*(t.reshape(-1).view(torch.uint8) for t in (one, other)))
+
+
+@torch.no_grad()
+def _output(model: PreTrainedModel) -> Tensor:
+    """Logits of a few arbitrary tokens, without compiled parts; what training mode draws is the same every time."""
+    tokens = torch.arange(NUM_PROBE_TOKENS, device=model.device)[None] % model.config.get_text_config().vocab_size
+    with torch.random.fork_rng(), torch.compiler.set_stance("force_eager"):
+        torch.manual_seed(0)
+        logits: Tensor = model(input_ids=tokens, use_cache=False).logits
+    return logits
+
+
+def _lost(what: str, how: str) -> CheckpointError:
+    return CheckpointError(
+        f"the model cannot be saved whole: {what} {how}; bring the model to a state that its configuration describes"
+    )

@@ -1,0 +1,418 @@
+"""Whatever shape a model has, it is saved so that it loads bit for bit, or refused by name before it is written."""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    Trainer,
+    TrainingArguments,
+)
+
+from howfar.errors import CheckpointError, HowFarError, OutputError, UnsupportedModelError
+from howfar.models.grafts import GRAFT_FILE
+from howfar.models.loading import load, save, tokenizer_of
+from howfar.models.lora import add_lora, merge_lora
+from howfar.models.manifest import MANIFEST_FILE
+from howfar.models.origin import base_of
+from howfar.positions import IncrementConfig, attach, detach, increments_of
+from support.grafts import make_base
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # PEFT's are not ours to mend
+IDS = torch.arange(3, 43).view(2, 20)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_base(tmp_path_factory.mktemp("base") / "tiny-llama")
+
+
+@torch.no_grad()
+def logits(model: nn.Module) -> Tensor:
+    was_training = model.training
+    with torch.compiler.set_stance("force_eager"):
+        made: Tensor = model.eval()(input_ids=IDS).logits
+    model.train(was_training)
+    return made
+
+
+@torch.no_grad()
+def stir(model: nn.Module, part: str = "") -> nn.Module:
+    """Move parameters a little, as training would: those whose name contains `part`."""
+    for name, parameter in model.named_parameters():
+        if part in name:
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+def grafted(base: Path, **options: Any) -> PreTrainedModel:
+    model = load(base)
+    attach(model, IncrementConfig(**{"scope": "shared", **options}))
+    return stir(model, "increments.")
+
+
+def lora(**options: Any) -> Any:
+    from peft import LoraConfig
+
+    return LoraConfig(**{"r": 2, "target_modules": ["q_proj", "up_proj"], **options})
+
+
+def peft(model: nn.Module, config: Any, name: str = "default") -> nn.Module:
+    from peft import get_peft_model
+
+    wrapped = get_peft_model(model, config, adapter_name=name)
+    return stir(stir(wrapped, "lora_"), "modules_to_save")
+
+
+def compiled(model: nn.Module) -> nn.Module:
+    return torch.compile(model, backend="eager")
+
+
+def compiled_in_part(model: PreTrainedModel) -> PreTrainedModel:
+    model.model.layers[1] = torch.compile(model.model.layers[1], backend="eager")
+    return model
+
+
+def in_float16(model: PreTrainedModel) -> PreTrainedModel:
+    return model.to(torch.float16)
+
+
+Shape = Callable[[PreTrainedModel], nn.Module]
+SHAPES: dict[str, Shape] = {
+    "compiled": compiled,
+    "compiled in part": compiled_in_part,
+    "parallel": nn.DataParallel,
+    "compiled and parallel": lambda model: nn.DataParallel(compiled(model)),
+    "peft": lambda model: peft(model, lora()),
+    "peft, and its inside is given": lambda model: peft(model, lora()).get_base_model(),
+    "peft, compiled": lambda model: compiled(peft(model, lora())),
+    "compiled, peft": lambda model: peft(compiled(model), lora()),
+    "a named adapter": lambda model: peft(model, lora(), "poet"),
+    "an adapter around everything": lambda model: peft(model, lora(target_modules="all-linear")),
+    "rank-stabilised": lambda model: peft(model, lora(use_rslora=True, rank_pattern={"up_proj": 4})),
+    "weight-decomposed": lambda model: peft(model, lora(use_dora=True)),
+    "copied increments": lambda model: peft(model, lora(modules_to_save=["increments"]), "poet"),
+    "copied head": lambda model: peft(model, lora(modules_to_save=["lm_head"])),
+    "copied embedding": lambda model: peft(model, lora(modules_to_save=["embed_tokens", "increments"])),
+    "some tokens trained": lambda model: peft(model, lora(trainable_token_indices=[3, 4])),
+    "in training": lambda model: model.train(),
+    "a copy": copy.deepcopy,
+}
+
+
+@pytest.mark.parametrize("scope", ["shared", "per_layer"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_graft_of_any_shape_loads_bit_for_bit(base: Path, tmp_path: Path, shape: str, scope: str) -> None:
+    model = SHAPES[shape](grafted(base, scope=scope))
+    before = [part.training for part in model.modules()]
+    save(model, tmp_path / "graft")
+    assert [part.training for part in model.modules()] == before
+    again = load(tmp_path / "graft")
+    assert torch.equal(logits(again), logits(model))
+    assert not torch.equal(logits(again), logits(load(base)))
+    assert increments_of(again).config.scope == scope
+    assert tokenizer_of(again)("the cat").input_ids == tokenizer_of(model)("the cat").input_ids
+    save(again, tmp_path / "again")
+    assert torch.equal(logits(load(tmp_path / "again")), logits(again))
+
+
+@pytest.mark.parametrize("shape", ["compiled", "peft", "copied head", "an adapter around everything"])
+def test_a_plain_model_of_any_shape_loads_bit_for_bit(base: Path, tmp_path: Path, shape: str) -> None:
+    model = SHAPES[shape](load(base))
+    save(model, tmp_path / "saved")
+    assert torch.equal(logits(load(tmp_path / "saved")), logits(model))
+
+
+@pytest.mark.parametrize("shape", ["peft", "copied increments", "copied head", "an adapter around everything"])
+def test_a_merged_adapter_is_saved_with_all_weights(base: Path, tmp_path: Path, shape: str) -> None:
+    model = SHAPES[shape](grafted(base))
+    expected = logits(model)
+    merge_lora(model)
+    inside = model.get_base_model()
+    torch.testing.assert_close(logits(inside), expected, rtol=1e-4, atol=1e-4)
+    save(inside, tmp_path / "merged")
+    assert torch.equal(logits(load(tmp_path / "merged")), logits(inside))
+    assert not (tmp_path / "merged" / "adapter_config.json").exists()
+
+
+def with_settings(base: Path, **settings: Any) -> PreTrainedModel:
+    config = AutoConfig.from_pretrained(base)
+    for name, value in settings.items():
+        setattr(config, name, value)
+    return AutoModelForCausalLM.from_pretrained(base, config=config, dtype=torch.float32)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"rope_parameters": {"rope_type": "default", "rope_theta": 5e5}},
+        {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0}, "max_position_embeddings": 512},
+        {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 4.0}},
+        {"rms_norm_eps": 1e-3},
+        {"hidden_act": "gelu"},
+    ],
+)
+def test_settings_that_differ_from_the_base_are_kept(base: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
+    model = with_settings(base, **settings)
+    attach(model)
+    stir(model, "increments.")
+    save(model, tmp_path / "graft")
+    assert not (tmp_path / "graft" / "model.safetensors").exists()
+    again = load(tmp_path / "graft")
+    assert torch.equal(logits(again), logits(model))
+    assert not torch.equal(logits(again), logits(grafted(base, scope="per_layer")))
+    for name, value in settings.items():
+        assert getattr(again.config, name) == value
+    save(again, tmp_path / "again")
+    assert torch.equal(logits(load(tmp_path / "again")), logits(model))
+
+
+def test_how_it_generates_is_kept(base: Path, tmp_path: Path) -> None:
+    model = grafted(base)
+    model.generation_config.repetition_penalty = 1.5
+    save(model, tmp_path / "graft")
+    assert load(tmp_path / "graft").generation_config.repetition_penalty == 1.5
+
+
+def test_a_vocabulary_that_grew_is_kept(base: Path, tmp_path: Path) -> None:
+    model = grafted(base)
+    model.resize_token_embeddings(330)
+    save(model, tmp_path / "graft")
+    assert load(tmp_path / "graft").get_input_embeddings().weight.shape[0] == 330
+
+
+def a_setting_without_its_effect(model: PreTrainedModel) -> nn.Module:
+    model.config.rope_parameters["rope_theta"] = 5e5  # the frequencies were computed before
+    return model
+
+
+def a_hook(model: PreTrainedModel) -> nn.Module:
+    model.model.layers[0].register_forward_hook(lambda module, args, output: output * 2)
+    return model
+
+
+def another_activation(model: PreTrainedModel) -> nn.Module:
+    model.model.layers[0].mlp.act_fn = nn.ReLU()
+    return model
+
+
+def a_part_that_no_configuration_has(model: PreTrainedModel) -> nn.Module:
+    model.model.more = nn.Linear(2, 2)
+    return model
+
+
+def weights_of_two_types(model: PreTrainedModel) -> nn.Module:
+    model.lm_head.bfloat16()
+    return model
+
+
+def two_adapters(model: PreTrainedModel) -> nn.Module:
+    wrapped = peft(model, lora())
+    wrapped.add_adapter("second", lora())
+    return wrapped
+
+
+def merged_but_there(model: PreTrainedModel) -> nn.Module:
+    wrapped = peft(model, lora())
+    wrapped.merge_adapter()
+    return wrapped
+
+
+def switched_off(model: PreTrainedModel) -> nn.Module:
+    wrapped = peft(model, lora())
+    wrapped.base_model.disable_adapter_layers()
+    return wrapped
+
+
+def a_prompt(model: PreTrainedModel) -> nn.Module:
+    from peft import PromptTuningConfig
+
+    return peft(model, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2))
+
+
+def changed_under_an_adapter(model: PreTrainedModel) -> nn.Module:
+    return stir(peft(model, lora()), "norm.weight")
+
+
+def offloaded(model: PreTrainedModel) -> nn.Module:
+    model.lm_head.to("meta")
+    return model
+
+
+def no_transformers_model(model: PreTrainedModel) -> nn.Module:
+    return nn.Sequential(model)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "said"),
+    [
+        (a_setting_without_its_effect, CheckpointError, "inv_freq is computed from the configuration"),
+        (a_hook, CheckpointError, "its output on the same tokens differs"),
+        (another_activation, CheckpointError, "its output on the same tokens differs"),
+        (a_part_that_no_configuration_has, CheckpointError, "model.more.*not there"),
+        (weights_of_two_types, CheckpointError, "lm_head.weight is torch.bfloat16 and is read as torch.float32"),
+        (two_adapters, CheckpointError, "2 adapters .'default', 'second'. and a graft holds one"),
+        (merged_but_there, CheckpointError, "'default' is merged into the weights"),
+        (switched_off, CheckpointError, "'default' is switched off"),
+        (a_prompt, UnsupportedModelError, "'default' is a prompt beside the model"),
+        (changed_under_an_adapter, CheckpointError, "call howfar.merge_lora"),
+        (offloaded, CheckpointError, "lm_head.weight is not in memory"),
+        (no_transformers_model, UnsupportedModelError, "a Sequential holds no Transformers model"),
+    ],
+)
+def test_what_cannot_be_saved_whole_is_refused_by_name(
+    base: Path, tmp_path: Path, spoil: Shape, error: type[HowFarError], said: str
+) -> None:
+    model = spoil(grafted(base))
+    with pytest.raises(error, match=said) as caught:
+        save(model, tmp_path / "graft")
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_adapter_on_a_model_from_scratch_is_refused(tmp_path: Path) -> None:
+    model = load()
+    add_lora(model, {"r": 2})
+    with pytest.raises(CheckpointError, match="merge_lora"):
+        save(model, tmp_path / "saved")
+    merge_lora(model)
+    save(model, tmp_path / "saved")
+    assert torch.equal(logits(load(tmp_path / "saved")), logits(model))
+
+
+def by_save_pretrained(model: PreTrainedModel, folder: Path) -> Path:
+    model.save_pretrained(folder)
+    return folder
+
+
+def by_several_files(model: PreTrainedModel, folder: Path) -> Path:
+    model.save_pretrained(folder, max_shard_size="50KB")
+    assert len(list(folder.glob("*.safetensors"))) > 1
+    return folder
+
+
+def by_trainer(model: PreTrainedModel, folder: Path) -> Path:
+    Trainer(model, TrainingArguments(str(folder), use_cpu=True, report_to="none")).save_model()
+    return folder
+
+
+def by_a_checkpoint(model: PreTrainedModel, folder: Path) -> Path:
+    data = [{"input_ids": IDS[0], "labels": IDS[0]}]
+    arguments = TrainingArguments(str(folder), use_cpu=True, report_to="none", max_steps=1, save_steps=1)
+    Trainer(model, arguments, train_dataset=data).train()
+    return folder / "checkpoint-1"
+
+
+@pytest.mark.parametrize("scope", ["shared", "per_layer"])
+@pytest.mark.parametrize("way", [by_save_pretrained, by_several_files, by_trainer, by_a_checkpoint])
+def test_increments_that_transformers_saved_are_loaded(
+    base: Path, tmp_path: Path, way: Callable[[PreTrainedModel, Path], Path], scope: str
+) -> None:
+    model = grafted(base, scope=scope, bound="softplus", advance="after")
+    folder = way(model, tmp_path / "theirs")
+    again = load(folder)
+    assert torch.equal(logits(again), logits(model))
+    assert increments_of(again).config == increments_of(model).config
+    save(again, tmp_path / "ours")
+    assert torch.equal(logits(load(tmp_path / "ours")), logits(model))
+
+
+def test_increments_of_an_unknown_kind_ask_for_it(base: Path, tmp_path: Path) -> None:
+    model = grafted(base)
+    model.save_pretrained(tmp_path / "theirs")
+    path = tmp_path / "theirs" / "config.json"
+    config = json.loads(path.read_text())
+    options = config.pop("increments")
+    path.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r'config\.json does not say of which kind; add .* "increments": \{'):
+        load(tmp_path / "theirs")
+    path.write_text(json.dumps({**config, "increments": options}))
+    assert torch.equal(logits(load(tmp_path / "theirs")), logits(model))
+    path.write_text(json.dumps({**config, "increments": {**options, "scope": "per_layer"}}))
+    with pytest.raises(CheckpointError, match="does not fit the model"):
+        load(tmp_path / "theirs")
+
+
+def test_a_model_whose_increments_were_taken_away_is_saved_without(base: Path, tmp_path: Path) -> None:
+    model = grafted(base)
+    detach(model)
+    model.save_pretrained(tmp_path / "plain")
+    assert "increments" not in json.loads((tmp_path / "plain" / "config.json").read_text())
+    assert torch.equal(logits(load(tmp_path / "plain")), logits(load(base)))
+
+
+def test_a_folder_with_an_adapter_alone_is_loaded_on_its_base(base: Path, tmp_path: Path) -> None:
+    model = load(base)
+    model.name_or_path = model.config._name_or_path = str(base)
+    wrapped = peft(model, lora())
+    wrapped.save_pretrained(tmp_path / "adapter")
+    again = load(tmp_path / "adapter")
+    assert torch.equal(logits(again), logits(wrapped))
+    assert tokenizer_of(again)("the cat").input_ids == tokenizer_of(load(base))("the cat").input_ids
+
+
+def test_an_adapter_saved_by_peft_beside_increments_says_how_to_save_both(base: Path, tmp_path: Path) -> None:
+    wrapped = peft(grafted(base), lora(modules_to_save=["increments"]))
+    wrapped.save_pretrained(tmp_path / "adapter")
+    with pytest.raises(CheckpointError, match=r"howfar\.save\(model, folder\)"):
+        load(tmp_path / "adapter")
+    save(grafted(base), tmp_path / "graft")
+    (tmp_path / "graft" / GRAFT_FILE).unlink()
+    (tmp_path / "graft" / MANIFEST_FILE).unlink()
+    with pytest.raises(CheckpointError):
+        load(tmp_path / "graft")
+
+
+def test_the_base_of_a_model_that_was_trained_before_it_was_attached_is_that_of_its_files(
+    base: Path, tmp_path: Path
+) -> None:
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    stir(model)
+    attach(model)
+    save(model, tmp_path / "graft")
+    assert base_of(model).fingerprint == base_of(load(base)).fingerprint
+    assert torch.equal(logits(load(tmp_path / "graft")), logits(model))
+    base_name = json.loads((tmp_path / "graft" / GRAFT_FILE).read_text())["base"]["name"]
+    assert base_name == base.name  # all weights are there, so where the base lay is nobody's business
+
+
+def test_what_is_known_of_a_model_goes_with_a_copy_of_it(base: Path) -> None:
+    model = load(base)
+    tokenizer = tokenizer_of(model)
+    other = copy.deepcopy(model)
+    assert base_of(other) == base_of(model)
+    assert tokenizer_of(other) is tokenizer
+    assert LlamaForCausalLM(model.config).eval() is not None
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "file/below"])
+def test_a_place_that_cannot_be_is_refused(base: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError) as caught:
+        save(load(base), tmp_path / name)
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_full_disk_leaves_what_was_there(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = grafted(base)
+    save(model, tmp_path / "graft")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "graft").iterdir()}
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise Exception("No space left on device (os error 28)")  # as tokenizers says it
+
+    monkeypatch.setattr(type(tokenizer_of(model)), "save_pretrained", full)
+    with pytest.raises(OutputError, match=r"graft cannot be written .*make room"):
+        save(stir(model, "increments."), tmp_path / "graft")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "graft").iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["graft"]
