@@ -63,7 +63,7 @@ def test_parquet_is_known_by_its_content(tmp_path: Path):
         ("a.json", b'[{"text": "a"}]', r"is one JSON document; make lines of it: jq -c '\.\[\]' \S+ > \S+a\.jsonl"),
         ("a.csv", b"text,n\na,1\n", r"is a table; make lines of JSON of it: python -c .*read_csv.*write_ndjson"),
         ("a.TSV", b"text\tn\na\t1\n", r"is a table; .*separator="),
-        ("a.jsonl.gz", gzip.compress(b"x"), r"is compressed; unpack it first: gunzip -k \S+a\.jsonl\.gz"),
+        ("a.jsonl.gz", gzip.compress(b"x", mtime=0), r"is compressed; unpack it first: gunzip -k \S+a\.jsonl\.gz"),
         ("a.txt", bz2.compress(b"x"), r"is compressed; unpack it first: bunzip2"),
         ("a b.xz", lzma.compress(b"x"), r"is compressed; unpack it first: unxz -k '\S+a b\.xz'"),
         ("a.docx", b"PK\x03\x04rest", r"is a ZIP archive or an office document, not text; save its text"),
