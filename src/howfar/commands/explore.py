@@ -63,14 +63,14 @@ def _rank_by(contexts: Path) -> None:
 
 def _serve(models: list[str], host: str, port: int, names: list[str], with_token: bool, browser: bool) -> None:
     from howfar.explorer.inference import shared_inference
-    from howfar.explorer.live import script
+    from howfar.explorer.live import module
     from howfar.explorer.server import make_app, new_token, serve
 
     listener = _listen(host, port)
     inference = shared_inference(models)
     typer.echo(f"Loading {', '.join(inference.names)} …")
     inference.load_all()
-    script()  # made now rather than while the first visitor waits
+    module()  # made now rather than while the first visitor waits
     token = new_token() if with_token else None
     address = f"http://{host}:{listener.getsockname()[1]}/" + (f"?access_token={token}" if token else "")
     typer.echo(f"The explorer is at {address} until you press Ctrl+C.")

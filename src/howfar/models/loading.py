@@ -116,7 +116,9 @@ def _write(model: PreTrainedModel, folder: Path) -> None:
     except (ValueError, RuntimeError) as error:  # Transformers refuses some settings, PyTorch some tensors
         if isinstance(error, HowFarError):
             raise
-        raise CheckpointError(f"the model cannot be saved: {first_line(error)}") from error
+        raise CheckpointError(
+            f"the model cannot be saved ({first_line(error)}); change what Transformers refuses"
+        ) from error
     with suppress(CheckpointError, ModelNotFoundError):  # it came from no folder or Hub, or without a tokenizer
         tokenizer_of(model).save_pretrained(folder)
 

@@ -46,7 +46,7 @@ def add_lora(model: PreTrainedModel, options: Mapping[str, Any]) -> None:
         config = peft.LoraConfig(task_type="CAUSAL_LM", **{"target_modules": "all-linear", **options})
         _inject(model, config, "default")
     except HowFarError as error:
-        raise ConfigError(f"[lora]: {error}") from error
+        raise ConfigError(f"[lora] cannot be used: {error}; change it") from error
     except Exception as error:  # whatever PEFT and PyTorch make of a value
         raise ConfigError(f"[lora] is refused by PEFT ({_one_line(error)}); change it") from error
 
@@ -102,7 +102,7 @@ def base_of_adapter(folder: Path) -> str:
         raise CheckpointError(f"{path} cannot be read ({_one_line(error)}); save the adapter again") from None
     if not isinstance(name, str) or not name:
         raise CheckpointError(
-            f"{folder} is no whole model, it holds a PEFT adapter alone: load its base model and put it on by "
+            f"{folder} is no whole model, it holds a PEFT adapter alone; load its base model and put it on by "
             f"peft.PeftModel.from_pretrained, or name the base as base_model_name_or_path in {path}"
         )
     if Path(name).resolve() == folder.resolve():
@@ -133,7 +133,8 @@ def load_lora(model: PreTrainedModel, folder: Path, name: str = "default") -> No
         _inject(model, config, name)
     except Exception as error:  # whatever PEFT and PyTorch make of a damaged or foreign configuration
         raise CheckpointError(
-            f"the adapter in {folder} does not fit {type(model).__name__}: {_one_line(error)}"
+            f"the adapter in {folder} does not fit {type(model).__name__} ({_one_line(error)}); "
+            "name the model that it was trained for"
         ) from error
     read_lora(model, folder)
 

@@ -198,7 +198,7 @@ def clock_of(cache: Any, *, is_new: bool = False) -> Clock | None:
         UnsupportedModelError: The cache is not one of Transformers', or it holds tokens whose increments are not known.
     """
     if isinstance(cache, _Clocked):
-        return cache.clock  # type: ignore[no-any-return]
+        return cache.clock
     if not isinstance(cache, Cache) or isinstance(cache, EncoderDecoderCache):
         raise UnsupportedModelError(
             f"{type(cache).__name__} is not a list of cache layers, so positions cannot follow it; "
@@ -211,9 +211,9 @@ def clock_of(cache: Any, *, is_new: bool = False) -> Clock | None:
             "the cache was filled without increments, so its positions are unknown; start with a new one"
         )
     static = cache.is_compileable and cache.get_max_length() > 0
-    cache.clock = StaticClock(cache.get_max_length()) if static else GrowingClock()  # type: ignore[attr-defined]
-    cache.__class__ = _clocked(type(cache))
-    return cache.clock  # type: ignore[attr-defined,no-any-return]
+    cache.clock = StaticClock(cache.get_max_length()) if static else GrowingClock()
+    cache.__class__ = _clocked(type(cache))  # type: ignore[arg-type]
+    return cache.clock
 
 
 def is_empty(cache: Cache) -> bool:

@@ -158,7 +158,8 @@ class Increments:
         if placement.real is not None:
             increments = increments.masked_fill(~placement.real[:, None], 0)
         drift, positions = self._drift_and_positions(increments, placement, past)
-        all_positions, num_tokens = positions, positions.shape[-1]
+        all_positions = positions
+        num_tokens: int | Tensor = positions.shape[-1]
         if clock is not None:
             next_ids = placement.next_id.to(drift.dtype)[:, None].expand_as(drift)
             history = clock.append(index, torch.stack((drift, positions, next_ids), dim=1))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from howfar.errors import UnsupportedModelError
-from howfar.positions.shapes import Bool, Int
+from howfar.positions.shapes import Bool, Int, Length
 
 
 def one_mask(attention_mask: Any) -> Any:
@@ -20,7 +20,7 @@ def one_mask(attention_mask: Any) -> Any:
 
 
 def real_tokens(
-    attention_mask: Any, num_tokens: int | torch.SymInt, num_past_tokens: int | Tensor = 0
+    attention_mask: Any, num_tokens: Length, num_past_tokens: int | Tensor = 0
 ) -> Bool[Tensor, "batch token"] | None:
     """Which of the new tokens are text rather than padding.
 
@@ -49,7 +49,7 @@ def real_tokens(
     return own if own.dtype == torch.bool else own == 0
 
 
-def own_keys(mask: Tensor, num_tokens: int, num_past_tokens: int | Tensor) -> Int[Tensor, "one one token"]:
+def own_keys(mask: Tensor, num_tokens: Length, num_past_tokens: int | Tensor) -> Int[Tensor, "one one token"]:
     """Which keys of a `[batch, 1, token, key]` mask the new tokens are."""
     order = torch.arange(num_tokens, device=mask.device)
     own = num_past_tokens + order

@@ -14,4 +14,11 @@ if TYPE_CHECKING or "jaxtyping" in sys.modules:
 else:
     Bool = Float = Int = None
 
-__all__ = ["Bool", "Float", "Int"]
+if TYPE_CHECKING:
+    Length = int
+else:
+    import torch
+
+    Length = int | torch.SymInt  # a length that is left open while a graph is traced
+
+__all__ = ["Bool", "Float", "Int", "Length"]

@@ -121,7 +121,7 @@ def test_a_folder_with_an_adapter_alone_is_told_from_a_model(tmp_path: Path) -> 
     get_peft_model(LlamaForCausalLM(LlamaConfig(**SIZE)), LoraConfig(target_modules=["q_proj"])).save_pretrained(
         tmp_path
     )
-    with pytest.raises(CheckpointError, match="it holds a PEFT adapter alone: load its base model"):
+    with pytest.raises(CheckpointError, match="it holds a PEFT adapter alone; load its base model"):
         howfar.load(tmp_path)
 
 

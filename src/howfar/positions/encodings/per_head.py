@@ -23,7 +23,7 @@ from howfar.errors import UnsupportedModelError
 from howfar.positions.arguments import LayerCall
 from howfar.positions.encodings.rotary import Rotary
 from howfar.positions.places import Places
-from howfar.positions.shapes import Float
+from howfar.positions.shapes import Float, Length
 
 PREFIX = "howfar_"
 
@@ -92,7 +92,7 @@ class PerHeadRotation(NamedTuple):
     keys: CosSin
     num_tokens: int | Tensor
 
-    def of_keys(self, num_keys: int | torch.SymInt) -> CosSin:
+    def of_keys(self, num_keys: Length) -> CosSin:
         """Cosines and sines of the keys that a layer attends to.
 
         These are the latest `num_keys` tokens; or all tokens, and then empty slots of a static cache, which are masked.
