@@ -7,4 +7,4 @@ docs=$(cd "$(dirname "$0")" && pwd)
 english=$(python "$docs/choose_sentences.py" en "$1")
 chinese=$(python "$docs/choose_sentences.py" zh "$2")
 howfar show "$english" -m "${3:-bilingual-per-layer}" -o "$docs/images/spacing-en.svg"
-howfar show "$chinese" -m "${4:-bilingual-per-layer}" --scale contrast -o "$docs/images/spacing-zh.svg"
+howfar show "$chinese" -m "${4:-chinese-per-layer}" -o "$docs/images/spacing-zh.svg"
