@@ -16,8 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
-import torch
 
 import howfar
 from howfar.models.bundled import bundled_models
@@ -80,7 +80,7 @@ def write_text(folder: Path) -> Path:
     generator = random.Random(0)
     folder.mkdir()
     for name, alphabet, length in (("en", "abcdefg ", 400), ("zh", "猫坐树在的", 150)):
-        for part, count in (("train", 20), ("test", 3)):
+        for part, count in (("train", 20), ("test", 6)):
             documents = ("".join(generator.choices(alphabet, k=length)) for _ in range(count))
             (folder / f"{name}_{part}.txt").write_text("\n\n".join(documents) + "\n", encoding="utf-8")
     return folder
@@ -130,6 +130,7 @@ def test_a_run_is_packed_stopped_carried_elsewhere_finished_and_bundled(
     pack(checkout, text, *reversed(pieces))
     second = Machine(tmp_path / "second", checkout)
     assert f"{RUN}: whole again" in second.run("next.sh", "gather")
+    shutil.rmtree(second.project / ".gpu" / "state")  # it travels once; else the choice below would be unpacked over
 
     # There the run is finished, packed and handed over.
     with (second.work / "choice.sh").open("a") as choice:
@@ -151,7 +152,7 @@ def test_a_run_is_packed_stopped_carried_elsewhere_finished_and_bundled(
     assert described.held_out_nats_per_byte is not None
     model = howfar.load("tiny")
     assert read_record(described.folder)["step"] == step + 3
-    assert torch.isfinite(howfar.trace(model, "abc 猫").surprisal_nats[1:]).all()
+    assert np.isfinite(howfar.trace(model, "abc 猫").surprisal_nats).all()
     assert str(tmp_path) not in (described.folder / "training.json").read_text()
 
 
