@@ -2,6 +2,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable
@@ -157,11 +158,11 @@ def configure(folder: Path, **values: object) -> None:
         (pickled, "are pickled (pytorch_model.bin), and unpickling can run any code, so it is never done"),
         (disguised, "model.safetensors is damaged or cut short"),
         (of_another_size, "has another shape and 27 more; use the weights and the configuration that belong together"),
-        (of_no_size, "The hidden size (-3) is not a multiple"),
+        (of_no_size, "hidden_size is '-3'; it must be a whole number from 1"),
         (of_no_known_kind, "cannot build a causal language model from damaged (model_type 'mystery')"),
         (with_a_bound_of_its_own, "increments: bound is 'tanh'; it must be 'softplus' or 'sigmoid' or 'signed'"),
         (without_sense, "config.json is not JSON"),
-        (without_numbers, "of the model's increments are infinite or NaN (its type is float32)"),
+        (without_numbers, "values of model.layers.1.increments.output.bias are NaN or infinite"),
     ],
 )
 def test_a_damaged_model_is_one_line_and_leaves_nothing(
@@ -169,6 +170,10 @@ def test_a_damaged_model_is_one_line_and_leaves_nothing(
 ):
     shutil.copytree(model_folder, "damaged")
     damage(Path("damaged"))
+    code, out, err = run("show", TEXT, "--model", "damaged", "-o", "x.svg")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert re.match(r"error: damaged/(config\.json|model\.safetensors) is missing or damaged \(", err)
+    Path("damaged/howfar_files.json").unlink()  # as in a folder that howfar did not save
     code, out, err = run("show", TEXT, "--model", "damaged", "-o", "x.svg")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("error: ")
