@@ -19,6 +19,8 @@ _PATTERNS: dict[str, str] = json.loads(
 """Regular expressions that Python and JavaScript read alike, for the script of a page measures the same."""
 
 _JOINER = "\u200d"
+JOINING = {kind: rf"\p{{Joining_Type={kind}_Joining}}|\u0640" for kind in ("Dual", "Right")}
+"""Letters that join those on both sides, and those that join the one before them; JavaScript has no such classes."""
 _MOST_KNOWN = 10_000  # labels that are measured once
 _JOINERS = re.compile("[\u200c\u200d\U000e0020-\U000e007f]")  # and the tags that flags are spelled with
 _INVISIBLE = frozenset(("Cc", "Cf", "Zl", "Zp", "Zs", "Cs", "Cn"))
@@ -82,7 +84,7 @@ def joined(labels: list[str]) -> list[str]:
     """
     import regex
 
-    after, before = (regex.compile(rf"\p{{Joining_Type={one}_Joining}}|\u0640") for one in ("Dual", "Right"))
+    after, before = (regex.compile(pattern) for pattern in JOINING.values())
     shaped = list(labels)
     for place in range(1, len(labels)):
         left, right = labels[place - 1], labels[place]

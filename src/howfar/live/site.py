@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from howfar.charts.glyphs import JOINING
 from howfar.charts.spacing.page import script, styles
 from howfar.errors import ConfigError
 from howfar.files import whole_folder, write_file
@@ -76,6 +77,7 @@ def write_site(output: str | Path, models: Sequence[str] = (), *, runtime: str |
         for name in PAGE_FILES:
             write_file(folder / name, (PAGE / name).read_bytes())
         write_file(folder / "spacing.js", script())
+        write_file(folder / "joining.js", _joining_letters())
         write_file(folder / "spacing.css", styles())
         listed = {
             "models": list(about.values()),
@@ -124,6 +126,15 @@ def _describe(name: str, model: PreTrainedModel, index: int) -> dict[str, Any]:
         "scope": "plain" if reader.config is None else reader.config.scope,
         "advance": "before" if reader.config is None else reader.config.advance,
     }
+
+
+def _joining_letters() -> str:
+    """The letters that join others, as a script: JavaScript's regular expressions do not know them."""
+    import regex
+
+    letters = [chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000]
+    of_kind = {kind: "".join(filter(regex.compile(pattern).match, letters)) for kind, pattern in JOINING.items()}
+    return f"const JOINING = {json.dumps(of_kind)};\n"
 
 
 def _examples(names: Sequence[str]) -> list[dict[str, Any]]:

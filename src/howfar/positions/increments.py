@@ -21,7 +21,7 @@ from howfar.positions.network import IncrementNetwork
 from howfar.positions.placement import Placement
 from howfar.positions.places import Places
 from howfar.positions.rotation import Rotation
-from howfar.positions.shapes import Float
+from howfar.positions.shapes import Float, Length
 
 
 class Increments:
@@ -159,7 +159,7 @@ class Increments:
             increments = increments.masked_fill(~placement.real[:, None], 0)
         drift, positions = self._drift_and_positions(increments, placement, past)
         all_positions = positions
-        num_tokens: int | Tensor = positions.shape[-1]
+        num_tokens: Length | Tensor = positions.shape[-1]
         if clock is not None:
             next_ids = placement.next_id.to(drift.dtype)[:, None].expand_as(drift)
             history = clock.append(index, torch.stack((drift, positions, next_ids), dim=1))

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from howfar.errors import UnsupportedModelError
 from howfar.positions.padding import one_mask, own_keys, real_tokens
-from howfar.positions.shapes import Bool, Float, Int
+from howfar.positions.shapes import Bool, Float, Int, Length
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Placement:
 def place(
     position_ids: Tensor | None,
     attention_mask: Any,
-    num_tokens: int,
+    num_tokens: Length,
     num_past_tokens: int | Tensor,
     has_past: bool | Tensor,
     next_id: Tensor | None,

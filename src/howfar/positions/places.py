@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from howfar.positions.shapes import Float
+from howfar.positions.shapes import Float, Length
 
 
 @dataclass
@@ -25,6 +25,6 @@ class Places:
     increments: Float[Tensor, "batch head token"]
     positions: Float[Tensor, "batch head token"]
     all_positions: Float[Tensor, "batch head latest_token"]
-    num_tokens: int | Tensor
+    num_tokens: Length | Tensor
     past: Tensor | None = None
     rotated: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)

@@ -51,6 +51,19 @@ function visible(text) {
   }).join("");
 }
 
+// Letters that join those beside them, as in Arabic, keep the shapes that they have in their words.
+function joined(labels) {
+  const shaped = labels.slice();
+  for (let place = 1; place < labels.length; place++) {
+    const [left, right] = [labels[place - 1][0], labels[place][0]];
+    if (!left || !right || !JOINING.Dual.includes(left)) continue;
+    if (!JOINING.Dual.includes(right) && !JOINING.Right.includes(right)) continue;
+    shaped[place - 1] += "\u200d";
+    shaped[place] = `\u200d${shaped[place]}`;
+  }
+  return shaped;
+}
+
 const hex = (code) => code.toString(16).toUpperCase().padStart(4, "0");
 
 // Put what two texts share into the same slots; what differs stands opposite, as far as there is as much of it.
@@ -102,7 +115,7 @@ function contentOf(readings, names) {
   const texts = readings.map((reading, index) => {
     const all = cells[index], places = slots[index];
     const own = places.map((cell) => (cell === null ? "" : all[cell].text));
-    const labels = own.map((text) => (text ? visible(text) : ""));
+    const labels = joined(own.map((text) => (text ? visible(text) : "")));
     const codes = Object.fromEntries(labels.flatMap((label, slot) => label === own[slot] ? [] : [[slot, codePoints(own[slot])]]));
     return {
       labels, codes,

@@ -90,7 +90,7 @@ class PerHeadRotation(NamedTuple):
     width: int
     queries: CosSin
     keys: CosSin
-    num_tokens: int | Tensor
+    num_tokens: Length | Tensor
 
     def of_keys(self, num_keys: Length) -> CosSin:
         """Cosines and sines of the keys that a layer attends to.
@@ -98,7 +98,7 @@ class PerHeadRotation(NamedTuple):
         These are the latest `num_keys` tokens; or all tokens, and then empty slots of a static cache, which are masked.
         """
         cos, sin = self.keys
-        if isinstance(self.num_tokens, int):
+        if not isinstance(self.num_tokens, Tensor):
             return cos[..., -num_keys:, :], sin[..., -num_keys:, :]
         first = cos.shape[-2] - self.num_tokens.clamp(max=num_keys)
         slots = (first + torch.arange(num_keys, device=cos.device)).clamp(max=cos.shape[-2] - 1)
