@@ -83,7 +83,7 @@ def test_sampling_draws_from_the_distribution_of_full_passes(model: PreTrainedMo
     torch.manual_seed(1)
     model.generate(PROMPT, logits_processor=LogitsProcessorList([watch]), **options)
     assert len(watch.differences) == 12
-    assert max(watch.differences) < 1e-4
+    assert max(watch.differences) < 5e-4
 
 
 def test_assisted_decoding_equals_greedy_decoding(model: PreTrainedModel, tmp_path: Path) -> None:

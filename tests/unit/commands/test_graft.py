@@ -202,7 +202,7 @@ Model = Callable[[Path, Path], str]
 @pytest.mark.parametrize(
     ("model", "options", "said"),
     [
-        (lambda *_: "owner/model", [], "the Hub cannot be reached"),
+        (lambda *_: "owner/model", [], "the Hub is not asked in offline mode"),
         (lambda *_: "./missing", [], "there is no folder './missing'"),
         (lambda *_: "missing.gguf", [], "there is no file 'missing.gguf'"),
         (without_end_of_text, [], "no end-of-sequence token"),
@@ -245,8 +245,8 @@ def test_a_graft_is_written_neither_into_its_base_nor_among_other_files(
     for output, said in (
         (str(base), "is the base model's own folder; choose another output folder"),
         ("notes", "notes holds files that are no run; choose another output folder"),
-        ("notes/README.md", "notes/README.md is a file; choose another output folder"),
-        ("notes/README.md/x", "cannot be written (Not a directory); name another place"),
+        ("notes/README.md", "notes/README.md cannot be made a folder"),
+        ("notes/README.md/x", "cannot be made a folder (Not a directory); name another one"),
     ):
         code, _, err = run(*graft, output)
         assert (code, err.count("\n")) == (2, 1)

@@ -166,8 +166,8 @@ def test_more_than_65536_ids_are_stored_in_four_bytes(tmp_path: Path):
     [
         ({"held_out_fraction": 1.5}, r"held_out_fraction is 1\.5; it must lie between 0 and 1"),
         ({"balance": "tokens"}, "balance is 'tokens'; it must be one of bytes, documents, none"),
-        ({"held_out_documents": -1}, "held_out_documents must lie between 0 and"),
-        ({"seed": 2**64}, "seed must lie between 0 and"),
+        ({"held_out_documents": -1}, "held_out_documents is -1; it must lie between 0 and"),
+        ({"seed": 2**64}, "seed is 18446744073709551616; it must lie between 0 and"),
     ],
 )
 def test_impossible_options_are_refused(options, message):

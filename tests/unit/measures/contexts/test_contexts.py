@@ -10,7 +10,7 @@ import torch
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, NoIncrementsError, NotMeasurableError
-from howfar.measures.contexts import contexts, passages
+from howfar.measures.contexts import contexts, passages, rows
 from howfar.measures.contexts import measure as module
 from howfar.measures.documents import Document
 from howfar.models.configuration import HowFarConfig
@@ -138,7 +138,7 @@ def test_the_distribution_ranks_any_increment() -> None:
     model, texts = random_model(), random_texts(12)
     table = contexts(model, texts).filter(kind="distribution", layer=1).filter(pl.col("class") == "all")
     increments = np.concatenate([trace(model, text).increments[1, 0] for text in texts])
-    assert table["num_tokens"].to_list() == [len(increments)] * len(module.SHARES)
+    assert table["num_tokens"].to_list() == [len(increments)] * len(rows.SHARES)
     for share, increment in table.select("share", "increment").iter_rows():
         assert (increments <= increment).mean() == pytest.approx(share, abs=0.01)
 
