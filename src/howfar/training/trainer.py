@@ -109,6 +109,7 @@ class IncrementTrainer(Trainer):
             nats = logs["loss"] * self.tokens_per_byte
             step, seconds = self._clock
             model: Any = self.model_wrapped
+            bare = getattr(model, "_orig_mod", self.accelerator.unwrap_model(model))
             tokens = (self.state.global_step - step) * self.run.windows_per_step * self.run.length
             logs = {
                 **logs,
@@ -116,7 +117,9 @@ class IncrementTrainer(Trainer):
                 "bits_per_byte": nats / math.log(2),
                 "tokens_per_second": tokens / (time.perf_counter() - seconds),
                 # Uncompiled, because watching a compiled model would compile it anew.
-                **increment_statistics(getattr(model, "_orig_mod", model), self.probe.to(self.args.device)),
+                **increment_statistics(
+                    getattr(model, "_orig_mod", self.accelerator.unwrap_model(model)), self.probe.to(self.args.device)
+                ),
             }
         super().log(logs, start_time)
         self.restart_clock()
