@@ -117,9 +117,7 @@ class IncrementTrainer(Trainer):
                 "bits_per_byte": nats / math.log(2),
                 "tokens_per_second": tokens / (time.perf_counter() - seconds),
                 # Uncompiled, because watching a compiled model would compile it anew.
-                **increment_statistics(
-                    getattr(model, "_orig_mod", self.accelerator.unwrap_model(model)), self.probe.to(self.args.device)
-                ),
+                **increment_statistics(bare, self.probe.to(self.args.device)),
             }
         super().log(logs, start_time)
         self.restart_clock()
