@@ -25,6 +25,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     made = load(make_base(folder / "base"))
     add_lora(made, {"r": 2})
     attach(made, IncrementConfig(scope=request.param))
+    torch.manual_seed(0)  # some draws amplify float32's rounding beyond what is allowed here
     with torch.no_grad():
         for name, parameter in made.named_parameters():
             if "increments." in name or ".lora_" in name:
@@ -83,7 +84,7 @@ def test_sampling_draws_from_the_distribution_of_full_passes(model: PreTrainedMo
     torch.manual_seed(1)
     model.generate(PROMPT, logits_processor=LogitsProcessorList([watch]), **options)
     assert len(watch.differences) == 12
-    assert max(watch.differences) < 5e-4
+    assert max(watch.differences) < 1e-4
 
 
 def test_assisted_decoding_equals_greedy_decoding(model: PreTrainedModel, tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from howfar.reading.windows import Window
 from support.models import ARCHITECTURES, VOCABULARY, WITHOUT_ROTARY, stir, tiny, tokens
 from support.threads import in_threads
 
-SLIDING = 6
 LENGTHS = (12, 9)
 
 
@@ -93,8 +92,7 @@ def test_attention_is_that_of_the_model(name: str) -> None:
             if name != "falcon":  # to whose scores Transformers adds a mask of booleans when it is asked for attention
                 torch.testing.assert_close(own, weights, rtol=1e-4, atol=1e-5)
             visible = found.visible[layer].expand_as(found.attention[layer])[row, :, :size, :size]
-            if name != "modernbert-decoder":  # whose configuration counts its window otherwise than its layers do
-                assert torch.equal(visible, causal(model, layer, size).expand_as(visible))
+            assert torch.equal(visible, causal(model, layer, size).expand_as(visible))
             assert (own[~visible] == 0).all()
             sums = own.sum(dim=-1)
             assert (sums < 0.999).all() if name == "gpt_oss" else torch.allclose(sums, torch.ones_like(sums), atol=1e-5)
@@ -105,7 +103,7 @@ def causal(model: PreTrainedModel, layer: int, size: int) -> Tensor:
     kinds = getattr(model.config, "layer_types", None) or ["full_attention"] * (layer + 1)
     sliding = kinds[layer] == "sliding_attention" or model.config.model_type == "mistral"
     distance = torch.arange(size)[:, None] - torch.arange(size)
-    return (distance >= 0) & (distance < (SLIDING if sliding else size))
+    return (distance >= 0) & (distance < (model.config.sliding_window if sliding else size))
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma3_text", "lfm2", "gpt_oss", "qwen3_next"])

@@ -40,7 +40,8 @@ def draw_increments(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     in_text, by_itself = classes.filter(over="text"), classes.filter(over="vocabulary")
     panels = in_text["layer_name"].unique(maintain_order=True).to_list()
 
-    colour = alt.Color("at:N", title=None, scale=alt.Scale(domain=[FREE, AT_BOUND]), legend=_legend(classes))
+    shades = alt.Scale(domain=[FREE, AT_BOUND])
+    colour = alt.Color("at:N", title=None, scale=shades, legend=_legend(classes))
     base = alt.Chart().encode(
         y=alt.Y("class_name:N", title=None, sort=sort),
         color=colour,
@@ -55,18 +56,25 @@ def draw_increments(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     axis = sparse_axis()
     of_mean = alt.X("relative:Q", title=TITLE, axis=axis, scale=alt.Scale(zero=False))
     ends = {name: alt.X(f"{name}_low:Q", title=TITLE, axis=axis) for name in ("relative", "spread")}
-    whole, of_text = alt.FieldOneOfPredicate("over", ["vocabulary"]), alt.FieldOneOfPredicate("over", ["text"])
+    of_text = alt.FieldOneOfPredicate("over", ["text"])
     text = base.transform_filter(of_text)
+    # One mark for both kinds of point: a panel without the second kind has no scale for a mark of its own.
+    points = base.mark_point(opacity=1).encode(
+        x=of_mean,
+        fill=alt.Fill("at:N", scale=shades, legend=None),
+        fillOpacity=alt.condition(of_text, alt.value(1), alt.value(0)),
+        shape=alt.Shape(
+            "over:N", legend=None, scale=alt.Scale(domain=["text", "vocabulary"], range=["circle", "diamond"])
+        ),
+        size=alt.condition(of_text, alt.value(50), alt.value(80)),
+    )
     marks = [
         text.mark_rule(strokeWidth=7, opacity=0.22).encode(x=ends["spread"], x2="spread_high:Q"),
         text.mark_rule(strokeWidth=2).encode(x=ends["relative"], x2="relative_high:Q"),
-        text.mark_point(filled=True, size=50, opacity=1).encode(x=of_mean),
+        points,
     ]
     subtitle = ["Point: mean over the text with its 95% interval. Band: ±1 standard deviation of single tokens."]
     if len(by_itself):
-        marks.append(
-            base.transform_filter(whole).mark_point(shape="diamond", filled=False, size=80, opacity=1).encode(x=of_mean)
-        )
         subtitle.append("Diamond: mean over the tokens of the vocabulary, each once.")
     if len(panels) > 1:
         subtitle.append("Each layer has a scale of its own; dashed: the mean of the layer.")
