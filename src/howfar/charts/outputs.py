@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from howfar.charts.picture import FORMATS as PICTURE_FORMATS
+from howfar.charts.saving import FORMATS as PICTURE_FORMATS
 from howfar.errors import OutputError
 from howfar.files import check_writable, whole_file, whole_folder
 

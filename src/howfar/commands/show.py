@@ -93,7 +93,7 @@ def show(
 
     Writes a picture to look at closely and prints the spacing of each layer.
     """
-    from howfar.charts.picture import file_format
+    from howfar.charts.saving import file_format
     from howfar.charts.spacing import spacing
     from howfar.charts.spacing.terminal import TerminalView
 
@@ -161,7 +161,7 @@ def _check_picture(text: str, output: Path) -> None:
     Raises:
         OutputError: It cannot be written there, or the text is too long for one.
     """
-    from howfar.charts.picture import file_format
+    from howfar.charts.saving import file_format
 
     file_format(output)
     check_writable(output)

@@ -137,7 +137,7 @@ def _load_gguf(path: Path, **options: Any) -> PreTrainedModel:
         ) from None
     from transformers import GgufConfig
 
-    # Unpacked, it is a model as any other, to train and to save. The reader's bar heeds no switch of Transformers.
+    # Unpacked, it is a model as any other, to train and to save. Transformers' switch does not turn off the reader's progress bar.
     with quiet_transformers(), redirect_stderr(io.StringIO()):
         try:
             model, report = AutoModelForCausalLM.from_pretrained(

@@ -115,7 +115,7 @@ class BaseRecipe:
         """Refuse a value of another kind than a key takes.
 
         Raises:
-            ConfigError: So it is.
+            ConfigError: The value is of another kind.
         """
         value = getattr(self, name)
         if needed := _needed_instead(value, kind):

@@ -6,26 +6,23 @@ import base64
 from contextlib import suppress
 from functools import cached_property
 from html import escape
-from pathlib import Path
 from typing import Any
 
-from howfar.charts.fonts import check_fonts, refuse_embedding
-from howfar.charts.picture import MOST_PIXELS, PIXEL_DENSITY, file_format
 from howfar.charts.rows import SCALES
+from howfar.charts.saving import SavedPicture, pixel_density
 from howfar.charts.spacing.content import Content
 from howfar.charts.spacing.geometry import MARGIN
 from howfar.charts.spacing.palette import stylesheet, variables
 from howfar.charts.spacing.svg import Drawing, View
 from howfar.charts.theme import Theme
 from howfar.errors import OutputError
-from howfar.files import write_file
 
 MOST_STILL = 5_000  # characters of which a notebook keeps still pictures as well
 _TITLE_LINE, _CAPTION_LINE = 26.0, 19.0
 _TITLE_CHARACTER, _CAPTION_CHARACTER = 10.2, 6.7  # pixels that a character takes on average
 
 
-class SpacingPicture:
+class SpacingPicture(SavedPicture):
     """A picture of spacing: it displays itself in notebooks and saves itself as a file.
 
     Attributes:
@@ -37,6 +34,7 @@ class SpacingPicture:
 
     def __init__(self, content: Content, view: View, *, width: float, theme: Theme) -> None:
         self.content, self.view, self.width, self.theme = content, view, width, theme
+        self.drawn_text = content.title + "".join(label for text in content.texts for label in text.labels)
 
     def __repr__(self) -> str:
         num_rows, view = len(self.content.rows) - 1, self.view
@@ -91,49 +89,24 @@ class SpacingPicture:
                     parts.append(f'<text class="{kind}" x="{MARGIN:g}" y="{top - 5:g}">{escape(line)}</text>')
         return "".join(parts), top + 12
 
-    def save(self, path: str | Path) -> None:
-        """Write the picture, whole or not at all; a file of the name is replaced.
+    def _html(self) -> str:
+        from howfar.charts.spacing.page import page
 
-        Args:
-            path: Its ending says as what: `.html` (one file that needs no network), `.svg`, `.png` or `.pdf`.
+        return page(self)
 
-        Raises:
-            OutputError: The ending is none of these, the file cannot be written, no font on this machine has a
-                character that a PNG or PDF needs, or a PDF cannot hold the font that has it.
-        """
-        path = Path(path)
-        write_file(path, self.render(file_format(path)))
+    def _svg(self) -> str:
+        return self.svg
 
-    def render(self, format: str) -> bytes:
-        """Give the content of a file of one of `howfar.charts.picture.FORMATS`.
-
-        Raises:
-            OutputError: No font on this machine has a character that a PNG or PDF needs, or a PDF cannot hold the font.
-        """
-        if format == "html":
-            from howfar.charts.spacing.page import page
-
-            return page(self).encode()
-        if format == "svg":
-            return self.svg.encode()
+    def _png(self) -> bytes:
         import vl_convert
 
-        check_fonts(self.drawn_text, format)
-        if format == "pdf":
-            try:
-                return bytes(vl_convert.svg_to_pdf(self.svg))
-            except (RuntimeError, ValueError) as error:
-                if "font" not in str(error):
-                    raise
-                raise refuse_embedding(self.drawn_text) from error
         height = self.drawing.header_height + len(self.drawing.layout.panels) * self.drawing.panel_height
-        density = min(PIXEL_DENSITY, (MOST_PIXELS / (self.width * height)) ** 0.5)
-        return bytes(vl_convert.svg_to_png(self.svg, scale=density))
+        return bytes(vl_convert.svg_to_png(self.svg, scale=pixel_density(self.width * height)))
 
-    @property
-    def drawn_text(self) -> str:
-        """The text in it that fonts may not have."""
-        return self.content.title + "".join(label for text in self.content.texts for label in text.labels)
+    def _pdf(self) -> bytes:
+        import vl_convert
+
+        return bytes(vl_convert.svg_to_pdf(self.svg))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         from howfar.charts.spacing.page import fragment

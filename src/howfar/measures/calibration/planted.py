@@ -4,7 +4,7 @@ Three kinds, which differ in what there is to find:
 
 - `marked`: units from a fixed lexicon with a delimiter between them, as spaces part words. Every reader can tell.
 - `predictable`: the same with nothing between them, as in Chinese. Only who knows the lexicon can tell.
-- `random`: random letters, and boundaries put between them by lot. There is nothing to find.
+- `random`: random letters, and boundaries put between them at random. There is nothing to find.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def random(generator: np.random.Generator, num_characters: int) -> PlantedDocume
 
 
 def with_random_boundaries(generator: np.random.Generator, document: PlantedDocument) -> PlantedDocument:
-    """The same text with boundaries put into it by lot: a null on text that has something in it."""
+    """The same text with boundaries put into it at random: a null on text that has something in it."""
     lengths = _draw_lengths(generator, len(document.text))
     return _document(document.text, lengths, document.entropy_nats, document.surprisal_nats)
 

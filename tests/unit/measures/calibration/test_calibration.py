@@ -99,7 +99,7 @@ def test_where_nothing_was_planted_nothing_is_found(make_corpus: Callable[..., C
 
 
 def test_an_instrument_that_sees_what_is_not_there_is_caught(make_corpus: Callable[..., Corpus]) -> None:
-    """Boundaries by lot, and increments that look them up."""
+    """Boundaries at random, and increments that look them up."""
     generator = np.random.default_rng(3)
     documents = [with_random_boundaries(generator, document) for document in documents_of(LEXICON)]
 
