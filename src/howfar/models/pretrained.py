@@ -137,7 +137,7 @@ def _load_gguf(path: Path, **options: Any) -> PreTrainedModel:
         ) from None
     from transformers import GgufConfig
 
-    # Unpacked, it is a model as any other, to train and to save. Transformers' switch does not turn off the reader's progress bar.
+    # Unpacked, it is a model as any other, to train and to save. Transformers' switch does not hide the reader's bar.
     with quiet_transformers(), redirect_stderr(io.StringIO()):
         try:
             model, report = AutoModelForCausalLM.from_pretrained(

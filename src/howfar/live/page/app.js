@@ -2,7 +2,7 @@
 "use strict";
 
 const NUM_CANDIDATES = 5;
-const WAIT = { typing: 0, completing: 400 }; // milliseconds
+const PAUSE = 400; // milliseconds without a key before characters of several bytes are completed
 const byId = (id) => document.getElementById(id);
 
 // The worker takes one question at a time; of those that wait, each kind of question is asked in its latest form only.
@@ -92,9 +92,10 @@ function stateFromLink() {
 
 const linkOfState = () => `${location.href.split("#")[0]}#${encodeURIComponent(JSON.stringify(state))}`;
 
-function tokensOf(model, text) {
-  const bytes = Array.from(new TextEncoder().encode(text.toWellFormed()));
-  return [model.mark, ...bytes.slice(0, model.context - 1)];
+// As many whole characters of a text as fit into so many bytes.
+function fitting(text, numBytes) {
+  const { read } = new TextEncoder().encodeInto(text, new Uint8Array(numBytes));
+  return text.slice(0, read);
 }
 
 function multipliersOf(model, text, length) {
@@ -116,16 +117,14 @@ function multipliersOf(model, text, length) {
 // Read a text as it is and, where steps were changed, as changed.
 async function readingOf(kind, name, text, withEdits) {
   const model = modelNamed(name);
-  const tokens = tokensOf(model, text);
-  const fits = new TextDecoder("utf-8", { fatal: false }).decode(Uint8Array.from(tokens.slice(1)));
-  const read = fits.replace(/\ufffd+$/u, (broken) => (text.startsWith(fits) ? broken : ""));
-  const whole = tokensOf(model, read);
+  const read = fitting(text.toWellFormed(), model.context - 1);
+  const tokens = [model.mark, ...new TextEncoder().encode(read)];
   const question = {
-    file: model.file, tokens: whole, numLayers: model.layers.length, numCandidates: NUM_CANDIDATES,
-    multipliers: withEdits ? multipliersOf(model, read, whole.length) : undefined,
+    file: model.file, tokens, numLayers: model.layers.length, numCandidates: NUM_CANDIDATES,
+    multipliers: withEdits ? multipliersOf(model, read, tokens.length) : undefined,
   };
   const result = await reader.ask(kind, question);
-  return result && { model, text: read, tokens: whole, isCut: read.length < text.length, ...result };
+  return result && { model, text: read, tokens, isCut: read.length < text.length, ...result };
 }
 
 async function refresh() {
@@ -226,7 +225,7 @@ async function showExpected(cell) {
   }));
   fill();
   // A character of several bytes: ask the model for its likeliest rest, once nobody types.
-  await new Promise((resolve) => setTimeout(resolve, WAIT.completing));
+  await new Promise((resolve) => setTimeout(resolve, PAUSE));
   for (const row of rows.filter((one) => one.label === null)) {
     row.label = await completed(plain, after, row.id, () => own === completing);
     if (own !== completing) return;
