@@ -358,7 +358,7 @@ function keyOf(drawing) {
   const quoted = text => escapeText(text).replaceAll('"', "&quot;").replaceAll("'", "&#x27;");
   const what = labels[slot].trim() ? `this ${content.noun}` : "the space", isStretched = drawing.view.scale === "contrast";
   const many = tokens[slot] > 1 ? `, which is ${tokens[slot]} ${content.unit}s` : "";
-  const sentences = isNarrow
+  const sentences = drawing.width < G.roomy
     ? [`A tile is as wide as the step to its ${content.noun}.`, isStretched ? "×: stretched by; ±: by itself" : "±: standard deviation of a row's steps"]
     : [`A tile is as wide as the step from the ${content.noun} before it to its own.`, isStretched
       ? "Every row is stretched until all vary alike: × says by how much, ± how its steps deviate by themselves."

@@ -18,6 +18,7 @@ PADDING: float = GEOMETRY["padding"]  # of a letter in a comfortable tile, both 
 MARGIN: float = GEOMETRY["margin"]
 GUTTER: float = GEOMETRY["gutter"]  # for the rows' names; in a picture narrower than
 NARROW: float = GEOMETRY["narrow"]  # they stand above their rows, in
+ROOMY: float = GEOMETRY["roomy"]  # from here on the key has room for its longer sentences
 HEAD_HEIGHT: float = GEOMETRY["headHeight"]
 ROW_PITCH: float = GEOMETRY["rowPitch"]
 THIN_PITCH: float = GEOMETRY["thinPitch"]

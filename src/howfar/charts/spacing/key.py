@@ -82,7 +82,7 @@ def _sample(drawing: Drawing, line: int, slot: int) -> tuple[str, float]:
 
 def _sentences(drawing: Drawing) -> list[str]:
     noun, is_stretched = drawing.content.noun, drawing.view.scale == "contrast"
-    if drawing.is_narrow:
+    if drawing.width < geometry.ROOMY:
         sign = "×: stretched by; ±: by itself" if is_stretched else "±: standard deviation of a row's steps"
         return [f"A tile is as wide as the step to its {noun}.", sign]
     beside = (
