@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import unicodedata
 from functools import cache
-from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 from howfar.charts.theme import FONT
@@ -61,20 +60,6 @@ def missing_characters(text: str) -> str:
     """Give the characters of a text that no font here has, each once, in order."""
     wanted = (character for character in dict.fromkeys(text) if character > "\x7f" and not _is_mark(character))
     return "".join(character for character in wanted if not _can_be_drawn(character))
-
-
-def register_fonts(folder: str | Path) -> None:
-    """Use the font files in a folder, too, when PNG and PDF files are drawn from now on.
-
-    Raises:
-        OutputError: There is no such folder.
-    """
-    import vl_convert
-
-    if not Path(folder).is_dir():
-        raise OutputError(f"there is no folder {folder} to take fonts from; name one with .ttf or .otf files")
-    vl_convert.register_font_directory(str(Path(folder).resolve()))
-    _can_be_drawn.cache_clear()
 
 
 def _named(characters: str) -> str:

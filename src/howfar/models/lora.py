@@ -51,11 +51,6 @@ def add_lora(model: PreTrainedModel, options: Mapping[str, Any]) -> None:
         raise ConfigError(f"[lora] is refused by PEFT ({_one_line(error)}); change it") from error
 
 
-def has_lora(model: nn.Module) -> bool:
-    """Whether a model has an adapter inside."""
-    return bool(tuners(model))
-
-
 def adapter_of(model: PreTrainedModel) -> Adapter | None:
     """The adapter inside a model, if it has one that can be saved.
 

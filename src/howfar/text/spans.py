@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,27 +57,6 @@ def character_of_token(text: str, byte_spans: NDArray[np.int64]) -> NDArray[np.i
     found = np.full(len(byte_spans), -1, dtype=np.int64)
     found[stands_for_text] = characters[starts[stands_for_text]]
     return found
-
-
-def sum_by_character(values: NDArray[Any], text: str, byte_spans: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Sum the tokens' values over the characters that they begin in: a character's gap from its tokens' increments.
-
-    A token that spans several characters counts whole for the first one, for its increment is the step that leads to
-    it; the characters that it goes on to have no step of their own and get 0.
-
-    Args:
-        values: `[..., token]`, such as increments `[layer, head, token]`.
-        text: The text that was tokenized.
-        byte_spans: int64 `[token, 2]`.
-
-    Returns:
-        float64 `[..., character]`.
-    """
-    characters = character_of_token(text, byte_spans)
-    kept = characters >= 0
-    sums = np.zeros((len(text), *values.shape[:-1]), dtype=np.float64)
-    np.add.at(sums, characters[kept], np.moveaxis(values, -1, 0)[kept].astype(np.float64))
-    return np.moveaxis(sums, 0, -1)
 
 
 def byte_spans_of_tokens(

@@ -1,12 +1,8 @@
-"""The byte tokenizer: ids 0-255 are the byte values of UTF-8 text, 256 ends a document.
-
-The tokenizer object is for whatever expects a Transformers tokenizer. The plain functions beside it do the same for
-text and bytes without it: they are exact for any byte string, and fast.
-"""
+"""The byte tokenizer: ids 0-255 are the byte values of UTF-8 text, 256 ends a document."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -81,34 +77,4 @@ def utf8_bytes(text: str) -> bytes:
         raise TextError(
             f"the text has a lone surrogate (U+{ord(text[error.start]):04X}) at character {error.start}, which UTF-8 "
             "cannot express; remove it, or read the text again with the encoding that it was written in"
-        ) from None
-
-
-def encode_bytes(data: bytes) -> list[int]:
-    """Give the token ids of a byte string: its byte values."""
-    return list(data)
-
-
-def encode_text(text: str) -> list[int]:
-    """Give the token ids of a text: the byte values of its UTF-8, never an end of document.
-
-    Raises:
-        TextError: The text holds a lone surrogate.
-    """
-    return list(utf8_bytes(text))
-
-
-def decode_bytes(token_ids: Iterable[int]) -> bytes:
-    """Give the bytes that token ids stand for; an end of document stands for none.
-
-    Raises:
-        TextError: An id is not among 0-256.
-    """
-    kept = [int(token_id) for token_id in token_ids if token_id != END_OF_DOCUMENT]
-    try:
-        return bytes(kept)
-    except ValueError:
-        wrong = next(token_id for token_id in kept if not 0 <= token_id < 256)
-        raise TextError(
-            f"token id {wrong} is not one of the byte tokenizer's 0-256; decode with the model's own tokenizer"
         ) from None

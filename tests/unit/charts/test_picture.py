@@ -128,12 +128,6 @@ def test_letters_and_the_signs_for_whitespace_can_be_drawn():
     assert fonts.missing_characters("Aé ␣⏎⇥ e\u0301") == ""
 
 
-def test_a_folder_of_fonts_must_be_there(tmp_path: Path):
-    with pytest.raises(OutputError, match="there is no folder"):
-        fonts.register_fonts(tmp_path / "none")
-    fonts.register_fonts(tmp_path)
-
-
 def test_a_notebook_shows_the_picture_without_a_network():
     bundle = picture()._repr_mimebundle_()
     assert list(bundle) == ["text/plain", "text/html", "image/svg+xml", "image/png"]

@@ -18,7 +18,7 @@ from howfar.corpus.selection import BuildOptions
 from howfar.corpus.sources import parse_source
 from howfar.errors import ConfigError, CorpusError, InUseError, OutputError, SourceInterruptedError
 from howfar.locks import one_at_a_time
-from howfar.text.tokenizer import byte_tokenizer, decode_bytes
+from howfar.text.tokenizer import byte_tokenizer
 
 
 def write(path: Path, documents: list[str]) -> str:
@@ -31,7 +31,7 @@ def build(out: Path, *sources: str, **options) -> Corpus:
 
 
 def texts(split) -> list[str]:
-    return [decode_bytes(split.document(index)).decode() for index in range(split.num_documents)]
+    return [bytes(split.document(index).tolist()).decode() for index in range(split.num_documents)]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

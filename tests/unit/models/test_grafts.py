@@ -23,7 +23,7 @@ from howfar.models.grafts import (
     training_counts,
 )
 from howfar.models.loading import load, save, tokenizer_of
-from howfar.models.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS, add_lora, has_lora, merge_lora
+from howfar.models.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_of, add_lora, merge_lora
 from howfar.models.manifest import MANIFEST_FILE
 from howfar.models.publishing import push_to_hub
 from howfar.positions import IncrementConfig, attach, increments_of, override
@@ -70,7 +70,7 @@ def test_a_saved_graft_loads_bit_for_bit(base: Path, tmp_path: Path, scope: str,
     again = load(tmp_path / "graft")
     assert torch.equal(logits(again), logits(model))
     assert increments_of(again).config.scope == scope
-    assert has_lora(again) == lora
+    assert (adapter_of(again) is not None) == lora
     assert tokenizer_of(again)("the cat").input_ids == tokenizer_of(model)("the cat").input_ids
     save(again, tmp_path / "again")
     assert torch.equal(logits(load(tmp_path / "again")), logits(model))
@@ -130,7 +130,7 @@ def test_merging_lora_keeps_the_increments(base: Path, tmp_path: Path) -> None:
     save(model, tmp_path / "merged")
     again = load(tmp_path / "merged")
     assert torch.equal(logits(again), logits(model))
-    assert not has_lora(again)
+    assert adapter_of(again) is None
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")  # PEFT asks for it

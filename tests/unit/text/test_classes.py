@@ -11,7 +11,7 @@ from howfar.text.classes import (
     code_classes_of_bytes,
     is_chinese_character,
 )
-from howfar.text.tokenizer import END_OF_DOCUMENT, encode_text
+from howfar.text.tokenizer import END_OF_DOCUMENT
 
 
 def names(token_ids) -> list[str]:
@@ -38,7 +38,7 @@ def names(token_ids) -> list[str]:
     ],
 )
 def test_bytes_are_classified_by_their_character(text, expected):
-    assert names(encode_text(text)) == expected
+    assert names(list(text.encode())) == expected
 
 
 def test_the_end_of_a_document_parts_characters():
@@ -58,8 +58,8 @@ def test_vectorised_classes_agree_with_one_character_at_a_time():
     generator = np.random.default_rng(0)
     code_points = [point for point in generator.integers(0, 0x110000, size=3000) if not 0xD800 <= point <= 0xDFFF]
     text = "".join(chr(point) for point in code_points)
-    one_by_one = [value for character in text for value in classes_of_bytes(encode_text(character))]
-    assert classes_of_bytes(encode_text(text)).tolist() == one_by_one
+    one_by_one = [value for character in text for value in classes_of_bytes(list(character.encode()))]
+    assert classes_of_bytes(list(text.encode())).tolist() == one_by_one
     assert ByteClass.MALFORMED not in one_by_one
 
 
@@ -95,6 +95,6 @@ def test_code_classes():
         CodeClass.CONTROL: "c",
         CodeClass.END_OF_DOCUMENT: "e",
     }
-    found = "".join(letters[CodeClass(value)] for value in code_classes_of_bytes([*encode_text(text), 256, 32, 49]))
+    found = "".join(letters[CodeClass(value)] for value in code_classes_of_bytes([*text.encode(), 256, 32, 49]))
     assert found == "iiisibiibpN" + "IiiiiiisiionnspsiiiNN" + "IIisosnpnnnc" + "eIn"
     assert code_classes_of_bytes([]).tolist() == []

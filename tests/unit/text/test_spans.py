@@ -10,7 +10,6 @@ from howfar.text.spans import (
     byte_spans_of_tokens,
     character_of_byte,
     character_of_token,
-    sum_by_character,
     token_bytes,
 )
 from howfar.text.tokenizer import byte_tokenizer
@@ -130,13 +129,6 @@ def test_characters_of_bytes_and_tokens():
     assert character_of_byte("a中😀b").tolist() == [0, 1, 1, 1, 2, 2, 2, 2, 3]
     spans = np.array([[0, 0], [0, 2], [2, 4], [4, 9]])
     assert character_of_token("a中😀b", spans).tolist() == [-1, 0, 1, 2]
-
-
-def test_a_characters_sum_is_over_the_tokens_that_begin_in_it():
-    spans = np.array([[0, 0], [0, 1], [1, 2], [2, 3], [3, 6]])
-    values = np.array([[100.0, 1, 2, 3, 4], [100, 10, 20, 30, 40]], dtype=np.float32)
-    # "中" is bytes 0-2; the last token spans the three letters.
-    assert sum_by_character(values, "中abc", spans).tolist() == [[6, 4, 0, 0], [60, 40, 0, 0]]
 
 
 def _is_text(piece: bytes) -> bool:

@@ -77,14 +77,12 @@ class Matching:
     Attributes:
         entities: Entities for which there was a match.
         controls: Their matches, in the same order; no bigram is used twice.
-        unmatched: Entities without one.
         before: Standardised mean difference of all entities from all candidates, by covariate.
         after: That of the matched ones.
     """
 
     entities: Counted
     controls: Counted
-    unmatched: tuple[Pair, ...]
     before: dict[str, float]
     after: dict[str, float]
 
@@ -148,7 +146,6 @@ def match(entities: Counted, candidates: Counted, stratum: Callable[[Pair], obje
     return Matching(
         entities.kept(is_matched),
         chosen,
-        tuple(entities.kept(~is_matched).pairs),
         _imbalance(ours, theirs),
         _imbalance(ours[rows], theirs[columns]),
     )

@@ -102,11 +102,6 @@ class Equivalence:
         """Whether the difference is shown to exceed the margin, on either side: tested at the same level."""
         return self.low > self.margin or self.high < -self.margin
 
-    @property
-    def smallest_margin(self) -> float:
-        """The margin from which on this sample shows equivalence."""
-        return max(abs(self.low), abs(self.high))
-
     def __str__(self) -> str:
         excluded = f"excludes differences below {self.low:+.4g} and above {self.high:+.4g}"
         if self.equivalent:
