@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 20  # in the terminal
 LONG_CELL = 24  # characters from which on a cell may be broken over lines
-SAMPLES = "documents; gaps in boundaries, windows in extrapolation, tokens in gap_effects, seeds in calibration"
+SAMPLES = (
+    "documents; gaps in boundaries, gaps in segmentation, windows in extrapolation, tokens in gap_effects, "
+    "seeds in calibration"
+)
 """What the size of a sample counts."""
 
 

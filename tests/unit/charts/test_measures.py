@@ -17,6 +17,7 @@ from howfar.charts.measures.increments import draw_increments
 from howfar.charts.measures.interventions import draw_interventions
 from howfar.charts.measures.neutrality import draw_neutrality
 from howfar.charts.measures.pairs import draw_pairs
+from howfar.charts.measures.segmentation import draw_segmentation
 from howfar.charts.measures.vocabulary import draw_vocabulary
 from howfar.charts.picture import Picture
 from howfar.charts.theme import COLOURS
@@ -31,6 +32,7 @@ from howfar.measures.neutrality import neutrality
 from howfar.measures.pairs import pairs
 from howfar.measures.pairs.lists import bundled_pairs
 from howfar.measures.registry import MEASURES
+from howfar.measures.segmentation import segmentation
 from howfar.measures.vocabulary import vocabulary
 from howfar.text.segmentation import Segmentation
 from support.copying import copying_model, repeating_texts
@@ -155,6 +157,17 @@ def test_boundaries_without_fitted_models_and_with_heads() -> None:
     gold = [Segmentation("一唐七唑丁", (2, 4)), Segmentation("丁一唯七", (1, 3))] * 6
     picture = draw_boundaries(boundaries(lookup_model([{0xE4: 3.0}, {}]), gold, fitted=False))
     check_drawn(picture, "layer 0, head 1")
+
+
+def test_segmentation() -> None:
+    gold = [Segmentation("一唐七唑丁", (2, 4)), Segmentation("丁一唯七", (1, 3))] * 6
+    picture = draw_segmentation(segmentation(lookup_model({0xE4: 3.0}, {}), gold, probed=False))
+    assert {row["quantity"] for row in rows_of(picture)} == {"boundary F1", "word F1", "boundary enrichment"}
+    check_drawn(
+        picture,
+        *("increment, whole character", "every gap", "anything else", "42 gaps, 24 of them boundaries"),
+        "95% intervals over 12 texts",
+    )
 
 
 @pytest.mark.parametrize("format", ["svg", "png", "pdf"])

@@ -16,6 +16,7 @@ from howfar.measures.statistics.fitting import (
     CrossFitted,
     ProbeKind,
     divide,
+    fit_probe,
     nested_scores,
     probe_scores,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "divide",
     "equivalence_of_estimate",
     "equivalence_of_pairs",
+    "fit_probe",
     "holm",
     "mean",
     "nested_scores",

@@ -7,7 +7,7 @@ part with many positives is scored by a model that saw few. So items are only ev
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -89,18 +89,31 @@ def probe_scores(
     Raises:
         NotMeasurableError: One class only, or fewer documents than `MIN_DOCUMENTS`.
     """
-    from sklearn.exceptions import ConvergenceWarning
-
     features, labels = np.asarray(features), check_labels(labels)
     parts, folds = divide(labels, documents, num_folds)
     scores = np.empty(len(labels))
     for fitted, scored in parts:
-        probe = _linear() if kind == "linear" else _mlp(num_neurons, seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is the point
-            probe.fit(features[fitted], labels[fitted])
-        scores[scored] = _decide(probe, features[scored])
+        probe = fit_probe(features[fitted], labels[fitted], kind=kind, num_neurons=num_neurons, seed=seed)
+        scores[scored] = probe(features[scored])
     return CrossFitted(scores, folds)
+
+
+def fit_probe(
+    features: NDArray[Any],
+    labels: NDArray[np.bool_],
+    *,
+    kind: ProbeKind,
+    num_neurons: int = PROBE_NEURONS,
+    seed: int = 0,
+) -> Callable[[NDArray[Any]], Array]:
+    """Fit a probe, as `probe_scores` does, to features `[item, feature]`; it gives scores `[item]` of others."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    probe = _linear() if kind == "linear" else _mlp(num_neurons, seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is the point
+        probe.fit(features, labels)
+    return lambda others: _decide(probe, others)
 
 
 def nested_scores(

@@ -1,0 +1,115 @@
+"""Everything that may cut a text; all decide about the same gaps, and what is of a model is of the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from howfar.corpus.corpus import Corpus
+from howfar.errors import MissingExtraError
+from howfar.measures.boundaries.gaps import Gaps
+from howfar.measures.boundaries.scores import baseline_scores, corpus_scores
+from howfar.measures.boundaries.targets import Target
+from howfar.measures.segmentation.choosing import Contestant, Folds, fixed, several
+from howfar.measures.segmentation.states import by_document
+from howfar.measures.segmentation.words import Array
+from howfar.reading import Trace
+from howfar.text.segmentation import jieba_segment
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+EVERY, RANDOM, INCREMENT, JIEBA = "every gap", "random at the matched rate", "increment", "jieba"
+COUNTED = ("branching entropy", "-PMI")
+
+
+def learned(gaps: Gaps, folds: Folds, names: dict[str, str], of_layers: bool) -> Iterator[Contestant]:
+    """Increments of each place; layer, head and whether larger or smaller ones mark boundaries are chosen."""
+    for place, name in names.items():
+        values = getattr(gaps, place)
+        choices = [
+            (", ".join(part for part in (layer_name, head_name, direction) if part), sign * values[index, head])
+            for index, layer in enumerate(gaps.traces[0].layers if of_layers else (None,))
+            for head in range(values.shape[1])
+            for layer_name in ("" if layer is None else f"layer {layer}",)
+            for head_name in (f"head {head}" if values.shape[1] > 1 else "",)
+            for direction, sign in (("larger", 1.0), ("smaller", -1.0))
+        ]
+        yield several(INCREMENT, choices, folds, scored_at=name)
+
+
+def predicted(gaps: Gaps, target: Target, folds: Folds) -> Iterator[Contestant]:
+    """What the model's predictions say, and the rule that anyone would try first, if the target has one.
+
+    Source:
+        Pagnoni et al. 2024, "Byte latent transformer: patches scale better than tokens" (a threshold of the entropy,
+        and one of its rise over the token before).
+    """
+    yield fixed("entropy", gaps.entropy, folds)
+    rises = entropy_rises(gaps)
+    yield fixed("entropy rise over the token before", rises[0], folds)
+    if not np.array_equal(*rises):
+        yield fixed("entropy rise over the unit before", rises[1], folds)
+    yield fixed("surprisal", gaps.surprisal, folds)
+    if not np.array_equal(gaps.surprisal, gaps.unit_surprisal):
+        yield fixed("surprisal of the whole unit", gaps.unit_surprisal, folds)
+    for rule in baseline_scores(gaps, target):
+        yield fixed(rule.score, rule.values, folds)
+
+
+def counted(corpus: Corpus, gaps: Gaps, tokenizer: PreTrainedTokenizerBase, folds: Folds) -> Iterator[Contestant]:
+    """What counts of neighbouring characters in a corpus say."""
+    scores = {score.score: score.values for score in corpus_scores(corpus, gaps, tokenizer)}
+    for name in COUNTED:
+        yield fixed(name, scores[name], folds)
+
+
+def entropy_rises(gaps: Gaps) -> tuple[Array, Array]:
+    """How much the entropy of the token behind each gap is above that of the token before it, or of the unit before it.
+
+    It is 0 where nothing was predicted there, for it is the text's first token or unit; each `[gap]`, in nats.
+    """
+    rises = np.zeros((2, len(gaps)))
+    for trace, members in by_document(gaps):
+        first = gaps.tokens[members]
+        starts = np.array([unit.start_token for unit in trace.units])
+        unit_before = starts[np.searchsorted(starts, first) - 1]
+        for rise, before in zip(rises, (first - 1, unit_before), strict=True):
+            rise[members] = np.where(before > 0, _entropy_of(trace, first) - _entropy_of(trace, before), 0.0)
+    return rises[0], rises[1]
+
+
+def matched_rate(gaps: Gaps, folds: Folds) -> Array:
+    """The chance of a boundary at each gap that is the share of boundaries in the other parts; `[gap]`."""
+    chances = np.empty(len(gaps))
+    for part in range(folds.num):
+        chances[folds.of_gap == part] = gaps.is_boundary[folds.of_gap != part].mean()
+    return chances
+
+
+def jieba_boundaries(gaps: Gaps) -> Array:
+    """1 at the gaps where jieba begins a word; `[gap]`.
+
+    Raises:
+        MissingExtraError: jieba is not installed.
+    """
+    decided = np.zeros(len(gaps))
+    for trace, members in by_document(gaps):
+        decided[members] = np.isin(gaps.characters[members], jieba_segment(trace.text).boundaries)
+    return decided
+
+
+def what_jieba_lacks() -> str | None:
+    """Why jieba cannot be asked; None where it can."""
+    try:
+        jieba_segment("")
+    except MissingExtraError as error:
+        return str(error)
+    return None
+
+
+def _entropy_of(trace: Trace, tokens: np.ndarray) -> Array:
+    """Entropy of the prediction of tokens that are not the first."""
+    return np.asarray(trace.entropy_nats[np.maximum(tokens, 1) - 1], dtype=np.float64)
