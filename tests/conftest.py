@@ -1,8 +1,11 @@
 """Before any test: shapes and types of the mechanism are checked at every call, and Transformers keeps quiet."""
 
+import gc
+import inspect
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start, too
 
 import jaxtyping
 
@@ -31,11 +34,27 @@ import pytest
 import torch
 import transformers
 
+from howfar.positions.decoder import _Watch
+
+# Every torch function of a pass comes here; to check its arguments takes longer than all the rest.
+_Watch.__torch_function__ = inspect.unwrap(_Watch.__torch_function__)
+
 hypothesis.settings.register_profile("unhurried", deadline=None)  # machines are shared, and first calls import
 hypothesis.settings.load_profile("unhurried")
 torch.set_num_threads(1)  # tiny models are faster so, and parallel tests share the cores
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quick_garbage_collection() -> None:
+    """Leave out what has been imported: Trainer collects at each run, and a million objects take a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -109,8 +109,13 @@ SHAPES: dict[str, Shape] = {
 }
 
 
-@pytest.mark.parametrize("scope", ["shared", "per_layer"])
-@pytest.mark.parametrize("shape", SHAPES)
+OF_INCREMENTS = ["compiled in part", "peft", "an adapter around everything", "copied increments", "copied embedding"]
+"""Shapes that reach into increments, whose modules lie elsewhere in each scope."""
+
+
+@pytest.mark.parametrize(
+    ("shape", "scope"), [*((shape, "per_layer") for shape in SHAPES), *((shape, "shared") for shape in OF_INCREMENTS)]
+)
 def test_a_graft_of_any_shape_loads_bit_for_bit(base: Path, tmp_path: Path, shape: str, scope: str) -> None:
     model = SHAPES[shape](grafted(base, scope=scope))
     before = [part.training for part in model.modules()]
