@@ -44,6 +44,7 @@ class ForwardPass:
         placement: Where the base model puts the tokens.
         shared_increments: Before overrides; with a shared network.
         shared_places: With a shared network and no overrides: the positions of the first layer.
+        frequencies: Of models that change them with the length of a text, by the prefix of their `Rotation`.
     """
 
     attention_mask: Any
@@ -54,6 +55,7 @@ class ForwardPass:
     placement: Placement | None = None
     shared_increments: Tensor | None = None
     shared_places: Places | None = None
+    frequencies: dict[str, Tensor] = field(default_factory=dict)
 
     def clock_of(self, cache: Any) -> Clock | None:
         """The clock of the cache that a layer was given."""

@@ -29,6 +29,7 @@ class GrowingClock:
 
     def __init__(self) -> None:
         self.histories: dict[int, Tensor] = {}
+        self.frequencies: dict[str, Tensor] = {}
 
     def past(self, layer: int) -> Float[Tensor, "batch plane head past_token"] | None:
         """The history of a layer before this pass; None if it has none."""
@@ -96,6 +97,7 @@ class StaticClock:
 
     def __init__(self, max_length: int) -> None:
         self.max_length = max_length
+        self.frequencies: dict[str, Tensor] = {}
         self.buffers: dict[int, Tensor] = {}
         self.lengths: dict[int, Tensor] = {}
         self._is_shared = False
@@ -238,3 +240,27 @@ def check_length(cache: Any, clock: Clock, layer: int) -> None:
             f"layer {layer} of the cache holds {found} tokens, and the positions of {clock.num_tokens(layer)} are "
             "known; change a cache by its own methods (crop, reorder_cache, batch_select_indices), not its tensors"
         )
+
+
+def check_frequencies(clock: Clock, prefix: str, now: Tensor, num_past_tokens: int | Tensor) -> None:
+    """Make sure that keys which a cache holds unrotated are rotated by the frequencies that they came with.
+
+    Args:
+        clock: The cache's.
+        prefix: Which set of the model's frequencies.
+        now: Those of this pass, `[frequency]`.
+        num_past_tokens: Tokens in the cache before this pass.
+
+    Raises:
+        UnsupportedModelError: The text has grown to a length at which the model changes them, or may have.
+    """
+    if not torch.compiler.is_compiling():
+        before = clock.frequencies.get(prefix) if int(num_past_tokens) else None
+        if before is None or torch.equal(before, now):
+            clock.frequencies[prefix] = now
+            return
+    raise UnsupportedModelError(
+        "the model changes its rotary frequencies with the length of the text (dynamic RoPE or LongRoPE), and with "
+        "positions per head its cached keys would change with them; give the whole text at once with "
+        "use_cache=False and without torch.compile, or attach increments with per_head=False"
+    )

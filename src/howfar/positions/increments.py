@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from howfar.errors import OverrideError, UnsupportedModelError
 from howfar.positions.arguments import LayerCall, parameter_names
 from howfar.positions.calls import Calls, ForwardPass, IncrementFunction, Recording
-from howfar.positions.clock import check_length, clock_of
+from howfar.positions.clock import check_frequencies, check_length, clock_of
 from howfar.positions.config import IncrementConfig
 from howfar.positions.encodings import Encoding, encoding_of
 from howfar.positions.network import IncrementNetwork
@@ -93,6 +93,9 @@ class Increments:
             self.layers[index].register_forward_pre_hook(partial(self._move_layer, index), with_kwargs=True)
             for index in self.layer_indices
         ]
+        if any(rotation.varies for rotation in self.rotations.values()):
+            rotary = next(iter(self.rotations.values())).module
+            self._hooks.append(rotary.register_forward_hook(self._note_frequencies))
 
     def remove_hooks(self) -> None:
         """Leave the positions to the model again."""
@@ -122,6 +125,11 @@ class Increments:
         if self._calls.passes:  # a hook before `_begin_pass` may have failed
             self._calls.passes.pop()
 
+    def _note_frequencies(self, rotary: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        """Forward hook of the rotary module: keep its frequencies, which other passes will change, for this pass."""
+        if self._calls.passes:
+            self._calls.passes[-1].frequencies = {r.prefix: r.frequencies.clone() for r in self.rotations.values()}
+
     def _move_layer(
         self, index: int, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -146,6 +154,9 @@ class Increments:
         clock = current.clock_of(call.get("past_key_values", call.get("layer_past")))
         if clock is not None:
             check_length(current.cache, clock, index)
+            if self.config.per_head and current.frequencies:
+                prefix = self.rotations[index].prefix
+                check_frequencies(clock, prefix, current.frequencies[prefix], current.num_past_tokens)
         past = None if clock is None else clock.past(index)
         is_shared = self.config.scope == "shared" and not self._calls.overrides
         first = current.shared_places
@@ -168,7 +179,7 @@ class Increments:
             is_same = all_positions is positions
             positions = positions.float()
             all_positions = positions if is_same else all_positions.float()
-        places = Places(increments, positions, all_positions, num_tokens, past)
+        places = Places(increments, positions, all_positions, num_tokens, past, current.frequencies)
         if is_shared and first is None:
             current.shared_places = places
         return places

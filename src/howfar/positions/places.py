@@ -19,6 +19,7 @@ class Places:
         all_positions: Of the latest tokens that a cache may hold, the new ones last.
         num_tokens: Tokens so far, the cache's included.
         past: The layer's history before this pass, by which layers at the same positions know each other.
+        frequencies: Of this pass, by the prefix of their `Rotation`, where they vary.
         rotated: Cosines and sines, by the prefix of their `Rotation`.
     """
 
@@ -27,4 +28,5 @@ class Places:
     all_positions: Float[Tensor, "batch head latest_token"]
     num_tokens: Length | Tensor
     past: Tensor | None = None
+    frequencies: dict[str, Tensor] = field(default_factory=dict)
     rotated: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)

@@ -31,8 +31,8 @@ def spread(values: Float[Tensor, "... frequency"], layout: Layout) -> Float[Tens
 class Rotation:
     """One set of rotary frequencies of a model, applied to any positions.
 
-    The frequencies are read from the model's own rotary module at every call, so scaled and dynamic RoPE stay as they
-    are; only its integer positions are replaced. (The module itself cannot be called: it runs without gradients.)
+    The frequencies are the model's own rotary module's, so scaled RoPE stays as it is; only its integer positions are
+    replaced. (The module itself cannot be called: it runs without gradients.)
 
     Args:
         module: The model's rotary embedding.
@@ -49,13 +49,33 @@ class Rotation:
     @property
     def width(self) -> int:
         """Length of the rotated part of a head: two numbers for each frequency."""
-        return 2 * int(getattr(self.module, f"{self.prefix}inv_freq").shape[-1])
+        return 2 * int(self.frequencies.shape[-1])
+
+    @property
+    def frequencies(self) -> Float[Tensor, " frequency"]:
+        """The module's, in radians per position."""
+        frequencies: Tensor = getattr(self.module, f"{self.prefix}inv_freq")
+        return frequencies
+
+    @property
+    def varies(self) -> bool:
+        """Whether the module changes its frequencies with the length of a text, as dynamic RoPE and LongRoPE do."""
+        return any(kind in str(getattr(self.module, "rope_type", "")) for kind in ("dynamic", "longrope"))
 
     def __call__(
-        self, positions: Float[Tensor, "batch head token"], dtype: torch.dtype
+        self,
+        positions: Float[Tensor, "batch head token"],
+        dtype: torch.dtype,
+        frequencies: Float[Tensor, " frequency"] | None = None,
     ) -> tuple[Float[Tensor, "batch head token rotary"], Float[Tensor, "batch head token rotary"]]:
-        """Cosine and sine of each position's angles, in the model's `dtype`."""
-        frequencies: Tensor = getattr(self.module, f"{self.prefix}inv_freq").to(positions.device)
+        """Cosine and sine of each position's angles.
+
+        Args:
+            positions: Where to.
+            dtype: The model's.
+            frequencies: In radians per position; the module's own where None.
+        """
+        frequencies = (self.frequencies if frequencies is None else frequencies).to(positions.device)
         scaling: float = getattr(self.module, f"{self.prefix}attention_scaling")
         if self.angles == "float64":
             angles = torch.remainder(positions.double()[..., None] * frequencies.double(), 2 * math.pi).float()

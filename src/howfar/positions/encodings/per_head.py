@@ -68,7 +68,8 @@ class RotaryPerHead(Rotary):
         queries = cos, sin = self.cosines_and_sines(index, layer, call, places)
         keys = queries
         if places.all_positions is not places.positions:
-            keys = self.rotations[index](places.all_positions, cos.dtype)
+            frequencies = places.frequencies.get(self.rotations[index].prefix)
+            keys = self.rotations[index](places.all_positions, cos.dtype, frequencies)
         call.set("position_embeddings", (torch.ones_like(cos[:1, 0]), torch.zeros_like(sin[:1, 0])))
         rotation = PerHeadRotation(self.apply, self.rotations[index].width, queries, keys, places.num_tokens)
         call.set("per_head_rotation", rotation)

@@ -43,7 +43,8 @@ class Rotary:
         rotation = self.rotations[index]
         found = places.rotated.get(rotation.prefix)
         if found is None:
-            found = rotation(places.positions, call.get("position_embeddings")[0].dtype)
+            dtype = call.get("position_embeddings")[0].dtype
+            found = rotation(places.positions, dtype, places.frequencies.get(rotation.prefix))
             if is_reentrant(layer):
                 hidden_states, found = lead_gradients_through(call.hidden_states(), found)
                 call.set(call.names[0], hidden_states)
