@@ -21,7 +21,7 @@ MOST_ROWS = 20  # in the terminal
 LONG_CELL = 24  # characters from which on a cell may be broken over lines
 SAMPLES = (
     "documents; gaps in boundaries, gaps in segmentation, windows in extrapolation, tokens in gap_effects, "
-    "seeds in calibration"
+    "tokens in information, seeds in calibration"
 )
 """What the size of a sample counts."""
 

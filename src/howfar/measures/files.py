@@ -11,7 +11,7 @@ from howfar.corpus.readers import read_local_documents
 from howfar.errors import ConfigError, TextError
 from howfar.measures.inputs import Inputs
 from howfar.measures.pairs.lists import read_pairs
-from howfar.text.segmentation import Segmentation, read_conllu, read_spaced
+from howfar.text.segmentation import Segmentation, conllu_sentences, spaced_sentences
 
 
 def read_inputs(
@@ -63,10 +63,27 @@ def _documents(path: Path) -> Iterator[str]:
         raise TextError(f"{path} cannot be read ({error.strerror}); give a text file") from error
 
 
-def read_gold(paths: Iterable[Path]) -> list[Segmentation]:
-    """Read gold segmentations: CoNLL-U where a file's name ends in .conllu, else words separated by spaces.
+class GoldFiles:
+    """Gold segmentations in files: CoNLL-U where a name ends in .conllu, else words separated by spaces.
+
+    Sentences are read when they are asked for, each time anew, so that memory does not grow with the files.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+
+    def __iter__(self) -> Iterator[Segmentation]:
+        for path in self._paths:
+            yield from (conllu_sentences if path.suffix == ".conllu" else spaced_sentences)(path)
+
+
+def read_gold(paths: Sequence[Path]) -> GoldFiles:
+    """Open gold segmentations, and see that all of them can be read.
 
     Raises:
         CorpusError: A file cannot be read, or is not what its name says.
     """
-    return [sentence for path in paths for sentence in (read_conllu if path.suffix == ".conllu" else read_spaced)(path)]
+    gold = GoldFiles(paths)
+    for _ in gold:
+        pass
+    return gold

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ class Inputs:
 
     Attributes:
         texts: A corpus, of which the held-out documents are read (and the training part is counted in), or texts.
-        gold: Documents with known boundaries.
+        gold: Texts with known boundaries; they may be gone through several times.
         target: Which boundaries to look for.
         pairs: Entities of two words; None for the list that comes with the package.
         language: Of that list.
@@ -32,7 +32,7 @@ class Inputs:
     """
 
     texts: Corpus | Sequence[str] | None = None
-    gold: Sequence[Segmentation] | None = None
+    gold: Iterable[Segmentation] | None = None
     target: Target | None = None
     pairs: Sequence[Pair] | None = None
     language: Language | None = None

@@ -6,11 +6,12 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
 from howfar.errors import CorpusError, MissingExtraError
+from howfar.text.conllu import Sentence, Token, sentences_of
 from howfar.text.decoding import decode
 
 
@@ -22,10 +23,14 @@ class Segmentation:
         text: The text.
         boundaries: The characters that begin a unit, ascending, the text's first character left out (every text begins
             a unit). Whitespace between two units belongs to the one before it.
+        tokens: The units with what is known of their words, where the segmentation was read from CoNLL-U.
+        begins_document: Whether the text is the first of a document of several.
     """
 
     text: str
     boundaries: tuple[int, ...]
+    tokens: tuple[Token, ...] = field(default=(), compare=False, repr=False)
+    begins_document: bool = field(default=False, compare=False, repr=False)
 
     @property
     def units(self) -> list[str]:
@@ -47,16 +52,28 @@ def read_spaced(path: str | Path, text_path: str | Path | None = None) -> list[S
         CorpusError: A file cannot be read or has no sentence, or a line's words are not those of its text.
     """
     path = Path(path)
-    lines = [(number, line.split()) for number, line in enumerate(_lines(path), start=1) if line.strip()]
-    if not lines:
-        raise CorpusError(f"{path} has no sentence; give one sentence a line, its words parted by spaces")
     if text_path is None:
-        texts = ["".join(words) for _, words in lines]
-    else:
-        texts = [line.strip() for line in _lines(Path(text_path)) if line.strip()]
-        if len(texts) != len(lines):
-            raise CorpusError(f"{path} has {len(lines)} sentences, {text_path} has {len(texts)}; they must be the same")
+        return list(spaced_sentences(path))
+    lines = [(number, line.split()) for number, line in _lines(path) if line.strip()]
+    texts = [line.strip() for _, line in _lines(Path(text_path)) if line.strip()]
+    if len(texts) != len(lines):
+        raise CorpusError(f"{path} has {len(lines)} sentences, {text_path} has {len(texts)}; they must be the same")
     return [_align(words, text, path, number) for (number, words), text in zip(lines, texts, strict=True)]
+
+
+def spaced_sentences(path: Path) -> Iterator[Segmentation]:
+    """Read what `read_spaced` reads, one sentence at a time.
+
+    Raises:
+        CorpusError: The file cannot be read or has no sentence.
+    """
+    has_some = False
+    for number, line in _lines(path):
+        if words := line.split():
+            has_some = True
+            yield _align(words, "".join(words), path, number)
+    if not has_some:
+        raise CorpusError(f"{path} has no sentence; give one sentence a line, its words parted by spaces")
 
 
 def read_conllu(path: str | Path) -> list[Segmentation]:
@@ -72,12 +89,21 @@ def read_conllu(path: str | Path) -> list[Segmentation]:
     Source:
         https://universaldependencies.org/format.html
     """
-    path = Path(path)
-    found = [_conllu_sentence(block, path) for block in _blocks(path)]
-    sentences = [sentence for sentence in found if sentence is not None]
-    if not sentences:
+    return list(conllu_sentences(Path(path)))
+
+
+def conllu_sentences(path: Path) -> Iterator[Segmentation]:
+    """Read what `read_conllu` reads, one sentence at a time.
+
+    Raises:
+        CorpusError: As `read_conllu`.
+    """
+    has_some = False
+    for sentence in sentences_of(_lines(path), path):
+        has_some = True
+        yield _of_sentence(sentence, path)
+    if not has_some:
         raise CorpusError(f"{path} has no sentence in CoNLL-U; give a .conllu file with ten columns parted by tabs")
-    return sentences
 
 
 def jieba_segment(text: str) -> Segmentation:
@@ -190,45 +216,23 @@ def _align(words: Sequence[str], text: str, path: Path, line: int) -> Segmentati
     return _from_starts(text, starts)
 
 
-def _conllu_sentence(block: Sequence[tuple[int, str]], path: Path) -> Segmentation | None:
-    text: str | None = None
-    words: list[str] = []
-    spaced = ""
-    range_end = 0
-    for number, line in block:
-        if line.startswith("#"):
-            key, _, value = line[1:].partition("=")
-            text = value.strip() if key.strip() == "text" else text
-            continue
-        columns = line.split("\t")
-        identifier = re.fullmatch(r"(\d+)(?:-(\d+)|(\.\d+))?", columns[0])
-        if len(columns) != 10 or not identifier:
-            raise CorpusError(
-                f"line {number} of {path} is not CoNLL-U; write ten columns with tabs between them, an ID first"
-            )
-        if identifier[3] or (identifier[2] is None and int(identifier[1]) <= range_end):
-            continue
-        range_end = int(identifier[2] or range_end)
-        words.append(columns[1])
-        spaced += columns[1] + ("" if "SpaceAfter=No" in columns[9].split("|") else " ")
-    if not words:
-        return None
-    return _align(words, spaced.rstrip() if text is None else text, path, block[0][0])
+def _of_sentence(sentence: Sentence, path: Path) -> Segmentation:
+    text = sentence.text
+    if text is None:
+        text = "".join(token.form + " " * token.is_spaced for token in sentence.tokens).rstrip()
+    found = _align([token.form for token in sentence.tokens], text, path, sentence.line)
+    return replace(found, tokens=sentence.tokens, begins_document=sentence.begins_document)
 
 
-def _blocks(path: Path) -> Iterator[list[tuple[int, str]]]:
-    """Give the runs of lines between empty ones, each line with its number."""
-    block: list[tuple[int, str]] = []
-    for number, line in enumerate([*_lines(path), ""], start=1):
-        if line.strip():
-            block.append((number, line))
-        elif block:
-            yield block
-            block = []
-
-
-def _lines(path: Path) -> list[str]:
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a file, one at a time, each with its number."""
+    number = 0
     try:
-        return re.split("\r\n|\r|\n", decode(path.read_bytes(), path))
+        with path.open("rb") as file:
+            for read, data in enumerate(file, start=1):
+                text = decode(data, path, first_line=read).removesuffix("\n").removesuffix("\r")
+                for line in text.split("\r"):  # old ends of lines
+                    number += 1
+                    yield number, line
     except OSError as error:
         raise CorpusError(f"{path} cannot be read ({error.strerror or error}); name a file that can be") from None

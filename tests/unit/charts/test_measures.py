@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import torch
 
 from howfar.charts.intervals import layer_names, layers_in_order
 from howfar.charts.measured import draw
@@ -14,6 +15,7 @@ from howfar.charts.measures.boundaries import draw_boundaries
 from howfar.charts.measures.extrapolation import draw_extrapolation
 from howfar.charts.measures.gap_effects import draw_gap_effects
 from howfar.charts.measures.increments import draw_increments
+from howfar.charts.measures.information import draw_information
 from howfar.charts.measures.interventions import draw_interventions
 from howfar.charts.measures.neutrality import draw_neutrality
 from howfar.charts.measures.pairs import draw_pairs
@@ -27,6 +29,7 @@ from howfar.measures.boundaries import boundaries
 from howfar.measures.extrapolation import extrapolation
 from howfar.measures.gap_effects import gap_effects
 from howfar.measures.increments import increments
+from howfar.measures.information import information
 from howfar.measures.interventions import interventions
 from howfar.measures.neutrality import neutrality
 from howfar.measures.pairs import pairs
@@ -34,6 +37,8 @@ from howfar.measures.pairs.lists import bundled_pairs
 from howfar.measures.registry import MEASURES
 from howfar.measures.segmentation import segmentation
 from howfar.measures.vocabulary import vocabulary
+from howfar.models.configuration import HowFarConfig
+from howfar.models.modeling import HowFarForCausalLM
 from howfar.text.segmentation import Segmentation
 from support.copying import copying_model, repeating_texts
 from support.lookup import lookup_model
@@ -168,6 +173,17 @@ def test_segmentation() -> None:
         *("increment, whole character", "every gap", "anything else", "42 gaps, 24 of them boundaries"),
         "95% intervals over 12 texts",
     )
+
+
+def test_information() -> None:
+    files = [f"def f{number}(x):\n    return x + {number}2 * (x)\n" * 3 for number in range(12)]
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    model = HowFarForCausalLM(HowFarConfig(**sizes, initializer_range=0.4, increments={"start": "random"})).eval()
+    table = information(model, files, code=True, num_permutations=9)
+    picture = draw_information(table)
+    assert {row["scored_at"] for row in rows_of(picture)} == {"this token", "token before"}
+    check_drawn(picture, "class of code", "layer 1", "bits per token", "beyond which tokens stand there")
 
 
 @pytest.mark.parametrize("format", ["svg", "png", "pdf"])

@@ -1,0 +1,195 @@
+"""Words (or bytes of code) that a model reads: their increments, their identity and their labels, number by number."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from howfar.errors import NotMeasurableError
+from howfar.measures.information.labels import ABSENT, FEATURE, labels_of
+from howfar.progress import Progress
+from howfar.reading import Trace, trace_many
+from howfar.text.classes import CodeClass, code_classes_of_bytes
+from howfar.text.segmentation import Segmentation
+from howfar.text.spans import character_of_byte
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+WORD_PLACES = ("first token", "whole word", "token before")
+CODE_PLACES = ("this token", "token before")
+CODE_CLASS = "class of code"
+
+
+@dataclass(frozen=True)
+class Items:
+    """What is labelled.
+
+    Attributes:
+        identity: int64 `[item]`: which word (or byte) it is.
+        previous: int64 `[item]`: which stands before it.
+        entropy: float64 `[item]`: of the model's prediction of its first token, in nats.
+        increments: float64 `[place, layer, head, item]`.
+        places: What the places are called.
+        documents: int64 `[item]`.
+        labels: By name, int64 `[item]`; -1 where an item has none.
+        classes: By name, what the numbers mean.
+        num_left_out: Tokens of several words, and those that begin inside a token of the model.
+    """
+
+    identity: NDArray[np.int64]
+    previous: NDArray[np.int64]
+    entropy: NDArray[np.float64]
+    increments: NDArray[np.float64]
+    places: tuple[str, ...]
+    documents: NDArray[np.int64]
+    labels: dict[str, NDArray[np.int64]]
+    classes: dict[str, list[str]]
+    num_left_out: int
+
+    def __len__(self) -> int:
+        return len(self.identity)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Items of one text, and for each what it is, what stands before it, and its labels."""
+
+    identity: Sequence[Any]
+    previous: Sequence[Any]
+    entropy: NDArray[np.float64]
+    increments: NDArray[np.float64]
+    labels: Sequence[dict[str, str]]
+    num_left_out: int = 0
+
+
+def items_of_words(
+    model: PreTrainedModel,
+    sentences: Iterable[Segmentation],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_items: int,
+    progress: Progress | None = None,
+) -> Items:
+    """Let a model read annotated sentences until there are enough words. The first of each has none before it.
+
+    Words of one document belong together: from one sentence that begins a document to the next, else of one sentence.
+    """
+    waiting: deque[Segmentation] = deque()
+
+    def texts() -> Iterator[str]:
+        num = 0
+        for sentence in sentences:
+            if num >= max_items:
+                return
+            num += len(sentence.tokens) - 1
+            waiting.append(sentence)
+            yield sentence.text
+
+    parts: list[_Part] = []
+    documents, document, are_marked, done = [], -1, False, 0
+    for trace in trace_many(model, texts(), tokenizer):
+        sentence = waiting.popleft()
+        are_marked |= sentence.begins_document
+        document += sentence.begins_document or not are_marked
+        parts.append(_words_of(trace, sentence))
+        documents.append(document)
+        done += len(sentence.tokens)
+        if progress is not None:
+            progress(min(done, max_items), max_items)
+    return _gathered(parts, documents, WORD_PLACES)
+
+
+def items_of_code(
+    model: PreTrainedModel,
+    texts: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_items: int,
+    progress: Progress | None = None,
+) -> Items:
+    """Let a model of bytes read the beginnings of source files; each byte but the first of a file is an item."""
+    length = max(2, math.ceil(max_items / max(len(texts), 1)))
+    parts: list[_Part] = []
+    for number, trace in enumerate(trace_many(model, (text[:length] for text in texts), tokenizer)):
+        classes = code_classes_of_bytes(trace.token_ids)
+        names = [CodeClass(of).name.lower() for of in classes[1:]]
+        increments = np.stack([trace.increments[..., 1:], trace.increments[..., :-1]]).astype(np.float64)
+        parts.append(
+            _Part(
+                trace.token_ids[1:].tolist(),
+                trace.token_ids[:-1].tolist(),
+                trace.entropy_nats[:-1].astype(np.float64),
+                increments,
+                [{CODE_CLASS: name} for name in names],
+            )
+        )
+        if progress is not None:
+            progress(number + 1, len(texts))
+    return _gathered(parts, range(len(parts)), CODE_PLACES)
+
+
+def _words_of(trace: Trace, sentence: Segmentation) -> _Part:
+    """The words of a sentence that begin and end where tokens of the model do, but its first."""
+    characters = character_of_byte(sentence.text)
+    byte_of = np.append(np.searchsorted(characters, np.arange(len(sentence.text))), len(characters))
+    begins = np.array([0, *sentence.boundaries], dtype=np.int64)
+    ends = begins + [len(token.form) for token in sentence.tokens]
+    first = np.searchsorted(trace.token_bytes[:, 0], byte_of[begins])
+    stop = np.searchsorted(trace.token_bytes[:, 1], byte_of[np.minimum(ends, len(sentence.text))]) + 1
+    starts = trace.token_bytes[np.minimum(first, len(trace) - 1), 0]
+    kept = (starts == byte_of[begins]) & (first > 0) & (stop > first) & (stop <= len(trace))
+    kept &= np.array([len(token.words) == 1 for token in sentence.tokens])
+    words = np.flatnonzero(kept)
+    words = words[words > 0]
+    sums = np.concatenate([np.zeros((*trace.increments.shape[:2], 1)), trace.increments.cumsum(-1, np.float64)], -1)
+    at = first[words]
+    increments = np.stack(
+        [trace.increments[..., at], sums[..., stop[words]] - sums[..., at], trace.increments[..., at - 1]]
+    )
+    labels = labels_of(sentence.tokens)
+    forms = [token.form for token in sentence.tokens]
+    return _Part(
+        [forms[word] for word in words],
+        [forms[word - 1] for word in words],
+        trace.entropy_nats[at - 1].astype(np.float64),
+        increments.astype(np.float64),
+        [labels[word] for word in words],
+        len(forms) - 1 - len(words),
+    )
+
+
+def _gathered(parts: Sequence[_Part], documents: Iterable[int], places: tuple[str, ...]) -> Items:
+    """Number what is equal."""
+    if not parts:
+        raise NotMeasurableError("there is no text with labels; give some in CoNLL-U")
+    sizes = [len(part.identity) for part in parts]
+    both = [own for part in parts for own in part.identity], [own for part in parts for own in part.previous]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys([*both[0], *both[1]]))}
+    identity, previous = (np.array([numbers[name] for name in side], dtype=np.int64) for side in both)
+    labels = [own for part in parts for own in part.labels]
+    names = list(dict.fromkeys(name for own in labels for name in own))
+    by_name, classes = {}, {}
+    for name in names:
+        absent = ABSENT if name.startswith(FEATURE) else None  # a word without a feature has none of its values
+        values = [own.get(name, absent) if own else None for own in labels]
+        classes[name] = sorted({value for value in values if value is not None})
+        of = {value: number for number, value in enumerate(classes[name])}
+        by_name[name] = np.array([-1 if value is None else of[value] for value in values], dtype=np.int64)
+    return Items(
+        identity,
+        previous,
+        np.concatenate([part.entropy for part in parts]),
+        np.concatenate([part.increments for part in parts], axis=-1),
+        places,
+        np.repeat(np.array(list(documents), dtype=np.int64), sizes),
+        by_name,
+        classes,
+        sum(part.num_left_out for part in parts),
+    )

@@ -1,0 +1,204 @@
+"""Information, of increments that are known to tell a label, to repeat the word, or to tell nothing."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from howfar.errors import ConfigError, NotMeasurableError
+from howfar.measures.information import information
+from howfar.measures.information.estimation import cleared, gains, known_without, permutation_test
+from howfar.measures.information.items import items_of_words
+from howfar.measures.information.labels import labels_of
+from howfar.models.loading import load, tokenizer_of
+from howfar.positions import IncrementConfig, attach
+from howfar.text.segmentation import Segmentation, read_conllu
+from support.grafts import make_base
+from support.lookup import lookup_model
+
+Array = NDArray[Any]
+
+
+def words(seed: int, num: int = 1200, num_documents: int = 30) -> dict[str, Array]:
+    """Words whose labels follow from the word and the one before it, in part."""
+    generator, fixed = np.random.default_rng(seed), np.random.default_rng(99)
+    identity = np.minimum(generator.zipf(1.5, num) - 1, 29)
+    previous = np.roll(identity, 1)
+    chances = np.exp(fixed.normal(size=(30, 3))[identity] + 0.7 * fixed.normal(size=(30, 3))[previous])
+    chances /= chances.sum(axis=1, keepdims=True)
+    labels = (chances.cumsum(axis=1) < generator.random((num, 1))).sum(axis=1)
+    usual = fixed.normal(size=30)
+    entropy = generator.normal(size=num) + usual[identity]
+    repeats = usual[identity] + 0.8 * usual[::-1][previous] + 0.5 * entropy
+    documents = np.repeat(np.arange(num_documents), num // num_documents)
+    return {
+        "labels": labels, "identity": identity, "previous": previous, "entropy": entropy, "documents": documents,
+        "repeats": repeats, "noise": generator.normal(size=num),
+    }  # fmt: skip
+
+
+def estimated(
+    data: dict[str, Array], increments: Array, seed: int = 0, num_permutations: int = 99
+) -> tuple[float, float]:
+    """The information in bits and its p-value."""
+    context = [data[name] for name in ("identity", "previous", "entropy", "documents")]
+    known = known_without(data["labels"], *context)
+    curves = cleared(increments, *context)
+    assert curves is not None
+    p_value = permutation_test(
+        [curves], [known.residuals], data["identity"], num_permutations=num_permutations, seed=seed
+    )
+    return float(gains(known, curves, seed).mean()), float(p_value.item())
+
+
+def test_a_planted_effect_is_found_in_the_mean_and_in_the_spread() -> None:
+    data = words(0, num=1800)
+    shifted = data["repeats"] + data["noise"] + 0.8 * (data["labels"] == 1)
+    spread = data["repeats"] + data["noise"] * (1 + (data["labels"] == 2))
+    for increments in (shifted, spread):
+        bits, p_value = estimated(data, increments)
+        assert bits > 0.02
+        assert p_value == 0.01
+
+
+def test_the_information_of_a_label_that_nothing_else_tells_is_what_it_should_be() -> None:
+    generator = np.random.default_rng(0)
+    data = words(0, num=6000)
+    data["labels"] = generator.integers(0, 2, 6000)
+    # The increment is right about the label in nine of ten cases.
+    told = np.where(generator.random(6000) < 0.9, data["labels"], 1 - data["labels"])
+    bits, _ = estimated(data, data["repeats"] + told + 1e-3 * data["noise"])
+    expected = 1 + 0.9 * np.log2(0.9) + 0.1 * np.log2(0.1)
+    assert bits == pytest.approx(expected, abs=0.06)
+
+
+def test_a_confound_by_the_word_vanishes() -> None:
+    data = words(1)
+    context = [data[name] for name in ("identity", "previous", "entropy", "documents")]
+    usual = np.random.default_rng(5).normal(size=30)
+    # The increment is one for each word, which tells its labels well.
+    assert cleared(usual[data["identity"]], *context) is None
+    assert cleared(usual[data["identity"]] + usual[::-1][data["previous"]], *context) is None
+    bits, p_value = estimated(data, usual[data["identity"]] + 0.3 * data["noise"])
+    assert abs(bits) < 0.02
+    assert p_value > 0.05
+
+
+def test_a_planted_null_is_rejected_in_about_one_of_twenty() -> None:
+    rejected = 0
+    for seed in range(60):
+        data = words(seed, num=400, num_documents=20)
+        _, p_value = estimated(data, data["repeats"] + data["noise"], seed, num_permutations=39)
+        rejected += p_value <= 0.05
+    assert rejected <= 8  # more in one of 160 times at 5%
+
+
+def test_the_p_value_of_the_largest_of_many_holds_for_all() -> None:
+    data = words(3)
+    context = [data[name] for name in ("identity", "previous", "entropy", "documents")]
+    known = known_without(data["labels"], *context)
+    generator = np.random.default_rng(0)
+    many = [cleared(generator.normal(size=1200), *context) for _ in range(40)]
+    alone = [
+        permutation_test([own], [known.residuals], data["identity"], num_permutations=99).item() for own in many[:20]
+    ]
+    together = permutation_test(many, [known.residuals], data["identity"], num_permutations=99)[:, 0]
+    assert min(alone) < 0.1
+    assert together.min() > 0.05
+    assert (together[:20] >= np.array(alone) - 0.02).all()
+
+
+def sentence(number: int, nouns: bool = True, entity: str = "") -> str:
+    rows = []
+    generator = np.random.default_rng(number)
+    for place in range(1, 9):
+        is_noun = generator.random() < 0.5 and nouns
+        form = "ab"[generator.integers(2)] + ("n" if is_noun and generator.random() < 0.9 else "v")
+        notes = f"{entity}=B-X" if entity and is_noun else "_"
+        feature = "Number=Sing" if is_noun else "_"
+        tag = "NOUN" if is_noun else "VERB"
+        rows.append(f"{place}\t{form}\t_\t{tag}\t_\t{feature}\t{place - 1}\t_\t_\t{notes}")
+    return "\n".join(rows)
+
+
+def annotated(tmp_path: Path, num: int = 30, **options: Any) -> list[Segmentation]:
+    path = tmp_path / "a.conllu"
+    path.write_text("\n\n".join(sentence(number, **options) for number in range(num)) + "\n", encoding="utf-8")
+    return read_conllu(path)
+
+
+def test_words_of_a_model_have_their_increments_and_labels(tmp_path: Path) -> None:
+    sentences = annotated(tmp_path, num=2, entity="NER")
+    model = lookup_model({ord("a"): 2.0, ord("n"): 5.0, ord(" "): 3.0})
+    items = items_of_words(model, sentences, tokenizer_of(model), max_items=100)
+    assert len(items) == 2 * 7  # the first word has none before it
+    forms = [unit for own in sentences for unit in own.units[1:]]
+    expected = {"a": 2.0, "b": 1.0, "n": 5.0, "v": 1.0}
+    assert items.increments[0, 0, 0].tolist() == [expected[form[0]] for form in forms]
+    assert items.increments[1, 0, 0].tolist() == [expected[form[0]] + expected[form[1]] for form in forms]
+    assert items.increments[2, 0, 0].tolist() == [3.0] * 14
+    names = {name: [items.classes[name][number] for number in own] for name, own in items.labels.items()}
+    tags = [token.words[0].part_of_speech for own in sentences for token in own.tokens[1:]]
+    assert names["part of speech"] == tags
+    assert names["entity"] == ["begins" if tag == "NOUN" else "outside" for tag in tags]
+    assert names["feature Number"] == ["Sing" if tag == "NOUN" else "none" for tag in tags]
+    assert set(names["dependency distance"]) == {"1 before"}
+
+
+def test_increments_that_repeat_the_word_are_said_to(tmp_path: Path) -> None:
+    table = information(lookup_model({ord("n"): 5.0}), annotated(tmp_path), num_permutations=39)
+    speech = table.filter(label="part of speech", scored_at="whole word").row(0, named=True)
+    assert speech["value"] is None
+    assert "a function of the tokens that stand there" in speech["note"]
+    distance = table.filter(label="dependency distance")["note"].to_list()
+    assert distance == ["not measurable: all 210 tokens with the label 'dependency distance' are '1 before'"]
+
+
+def test_entities_in_brackets_multiword_tokens_and_documents(tmp_path: Path) -> None:
+    rows = [
+        "1\tA\t_\tX\t_\t_\t_\t_\t_\tEntity=(person",
+        "2\tB\t_\tX\t_\t_\t_\t_\t_\t_",
+        "3-4\tC\t" + "\t".join("_" * 8),
+    ]
+    rows += [
+        "3\tc\t_\tX\t_\t_\t_\t_\t_\tEntity=person)",
+        "4\td\t_\tX\t_\t_\t_\t_\t_\t_",
+        "5\tE\t_\tX\t_\t_\t_\t_\t_\t_",
+    ]
+    path = tmp_path / "a.conllu"
+    path.write_text("\n".join(["# newdoc", *rows, "", *rows, "", "# newdoc", *rows, ""]), encoding="utf-8")
+    sentences = read_conllu(path)
+    found = [labels.get("entity") for labels in labels_of(sentences[0].tokens)]
+    assert found == ["begins", "inside", None, "outside"]
+    model = lookup_model({})
+    items = items_of_words(model, sentences, tokenizer_of(model), max_items=100)
+    assert items.num_left_out == 3
+    assert items.documents.tolist() == [0, 0, 0, 0, 1, 1]
+
+
+def test_classes_of_code() -> None:
+    files = [f"def f{number}(x):\n    return x + {number}2 * (x)\n" * 3 for number in range(12)]
+    model = lookup_model({ord(" "): 2.0})
+    table = information(model, files, code=True, num_permutations=39)
+    assert set(table["label"]) == {"class of code"}
+    assert set(table["scored_at"]) == {"this token", "token before"}
+
+
+def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
+    model = lookup_model({})
+    with pytest.raises(
+        NotMeasurableError, match=r"all 210 tokens with the label 'part of speech' are 'VERB'.*; give text"
+    ):
+        information(model, annotated(tmp_path, nouns=False))
+    with pytest.raises(NotMeasurableError, match=r"9 documents with the label .* are too few"):
+        information(model, annotated(tmp_path, num=9), num_permutations=9)
+    with pytest.raises(NotMeasurableError, match="there is no text with labels"):
+        information(model, [])
+    with pytest.raises(ConfigError, match=r"the words of 'ab' have no labels; give a segmentation in CoNLL-U"):
+        information(model, [Segmentation("ab", (1,))])
+    subwords = load(make_base(tmp_path / "base"))
+    attach(subwords, IncrementConfig(scope="shared"))
+    with pytest.raises(ConfigError, match="give a model that reads bytes"):
+        information(subwords, ["x = 1"] * 12, code=True)
