@@ -56,6 +56,7 @@ def find_folder(name_or_path: str | Path | None = None, *, revision: str | None 
 
     Raises:
         ModelNotFoundError: There is no such model, or the Hub cannot be asked.
+        CheckpointError: What would be read of a folder is no file.
     """
     name = DEFAULT_NAME if name_or_path is None else str(name_or_path)
     try:
@@ -63,6 +64,7 @@ def find_folder(name_or_path: str | Path | None = None, *, revision: str | None 
             return FOLDER / name
         path = Path(name).expanduser()
         if name and path.is_dir():
+            _check_files(path)
             return path
         is_file = path.is_file()
     except OSError as error:  # a name that no file can have
@@ -140,7 +142,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def check_files(folder: Path) -> None:
+def _check_files(folder: Path) -> None:
     """Check that what would be read of a folder are files: a pipe would be waited for.
 
     Raises:

@@ -14,7 +14,7 @@ from howfar.errors import CheckpointError, HowFarError, MissingExtraError
 from howfar.foreign import first_line
 from howfar.models import modeling as _registers_the_auto_classes  # noqa: F401
 from howfar.models.configuration import HowFarConfig
-from howfar.models.folders import check_files, read_config, read_headers
+from howfar.models.folders import read_config, read_headers
 from howfar.models.manifest import read_manifest, verified
 from howfar.models.plausibility import check_tensors
 from howfar.models.tensors import check_finite
@@ -39,7 +39,6 @@ def load_pretrained(path: Path, *, is_listed: bool = False, **options: Any) -> P
     """
     if is_gguf(path):
         return _load_gguf(path, **options)
-    check_files(path)
     listed = is_listed or read_manifest(path) is not None
     with nullcontext() if is_listed else verified(path):
         model = _load_folder(path, **options)
@@ -106,8 +105,6 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     where, options = _where(path)
-    if path.is_dir():
-        check_files(path)
     with quiet_transformers():
         try:
             return AutoTokenizer.from_pretrained(where, trust_remote_code=False, **options)

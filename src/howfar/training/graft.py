@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,18 +25,19 @@ from howfar.errors import ConfigError, CorpusError, HowFarError, InUseError, Out
 from howfar.models.configuration import HowFarConfig
 from howfar.models.description import GRAFT_FILE, read_description
 from howfar.models.folders import find_model, read_config
-from howfar.models.graft_card import write_card
+from howfar.models.graft_card import LABELS, write_card
 from howfar.models.lora import add_lora
 from howfar.models.origin import remember_base
 from howfar.models.pretrained import is_gguf, load_pretrained, load_tokenizer
 from howfar.positions import attach
 from howfar.reading.marks import document_mark
-from howfar.training.checkpoints import check_folder, read_record, write_record
+from howfar.training.checkpoints import check_folder, write_record
 from howfar.training.evaluation import document_losses
 from howfar.training.graft_recipe import GraftRecipe
 from howfar.training.graft_trainer import GraftTrainer
 from howfar.training.identity import Reading, check_identical
-from howfar.training.run import fit, folder_of_run, training_arguments
+from howfar.training.run import carry_out, folder_of_run, training_arguments
+from howfar.training.runs import Run, windows_per_step
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -74,56 +76,67 @@ def graft(
         UnsupportedModelError: The base model has no rotary positions.
     """
     output = Path(output)
-    with folder_of_run(output), _corpus(recipe, text, output) as corpus:
+    with folder_of_run(output), _given(recipe, text, output) as given:
         losses: dict[str, Any] = {}
         if recipe.baseline and recipe.train != "increments":  # else the baseline is the base itself
             plain = dataclasses.replace(recipe, name=f"{recipe.name}-baseline", increments=None, baseline=False)
-            losses["baseline"] = _run(plain, corpus, output / "baseline", progress)[1]["graft"]
-        model, own = _run(recipe, corpus, output, progress)
-        losses = {"base": own["base"], **losses, "graft": own["graft"]}
+            check_folder(output / "baseline")
+            with folder_of_run(output / "baseline"):
+                losses["baseline"] = _run(plain, given, output / "baseline", progress)[1].get("held_out")
+        model, record, losses["base"] = _run(recipe, given, output, progress)
+        losses["graft"] = record.get("held_out")
         if torch.distributed.is_initialized() and torch.distributed.get_rank():
             return model
-        training = {**read_record(output), "losses": {name: loss for name, loss in losses.items() if loss}}
+        training = {**record, "losses": {name: losses[name] for name in LABELS if losses.get(name)}}
         write_record(output, training)
         write_card(output, read_description(output), training)
     return model
 
 
-def _check_places(recipe: GraftRecipe, output: Path) -> None:
-    """Refuse what cannot be a base, and an output where the base or anything else lies, before any work is done."""
-    path = find_model(recipe.base, revision=recipe.revision)
-    if (path / GRAFT_FILE).is_file():
-        raise ConfigError(
-            f"{recipe.base} is a graft already; name its base model, or carry on its run in its own folder"
-        )
-    if not is_gguf(path) and read_config(path).get("model_type") == HowFarConfig.model_type:
-        raise ConfigError(
-            f"{recipe.base} is a model that howfar trained from scratch, with its own bytes and positions; name a "
-            "pretrained model of another kind, or train such a one by `howfar train`"
-        )
-    if output.exists() and output.samefile(path):
-        raise OutputError(f"{output} is the base model's own folder; choose another output folder")
-    check_folder(output)
+@dataclass(frozen=True)
+class _Given:
+    """What a run is given: where its base model lies, the base's tokenizer, and a corpus of its tokens."""
+
+    path: Path
+    tokenizer: PreTrainedTokenizerBase
+    corpus: Corpus
 
 
 @contextmanager
-def _corpus(recipe: GraftRecipe, text: Sequence[str], output: Path) -> Iterator[Corpus]:
-    """The corpus of a run; one that was built for it alone goes away again if the run cannot be begun."""
+def _given(recipe: GraftRecipe, text: Sequence[str], output: Path) -> Iterator[_Given]:
+    """Find or build all of it; a corpus that was built for this run goes again if the run cannot be begun."""
     folder = Path(recipe.corpus)
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    corpus = None if text else Corpus.open(folder)  # before a model is fetched
+    path = _find_base(recipe, output)
+    tokenizer = load_tokenizer(path)
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
-        corpus = None if text else Corpus.open(folder)  # before a model is fetched
-        _check_places(recipe, output)
-        yield corpus or corpus_from_text(text, recipe.base, folder, revision=recipe.revision)
+        yield _Given(path, tokenizer, corpus or _build(text, tokenizer, folder))
     except InUseError:  # by whoever builds the corpus
         raise
     except HowFarError:
         if text and folder in missing and not any(output.rglob("checkpoint-*")):
             shutil.rmtree(folder, ignore_errors=True)
             with suppress(OSError):  # not empty, so there was more to be kept
-                for path in missing[1:]:
-                    path.rmdir()
+                for place in missing[1:]:
+                    place.rmdir()
         raise
+
+
+def _find_base(recipe: GraftRecipe, output: Path) -> Path:
+    """Refuse what cannot be a base, and an output where the base or anything else lies, before any work is done."""
+    base, path = recipe.base, find_model(recipe.base, revision=recipe.revision)
+    if (path / GRAFT_FILE).is_file():
+        raise ConfigError(f"{base} is a graft already; name its base model, or carry on its run in its own folder")
+    if not is_gguf(path) and read_config(path).get("model_type") == HowFarConfig.model_type:
+        raise ConfigError(
+            f"{base} is a model that howfar trained from scratch, with its own bytes and positions; name a "
+            "pretrained model of another kind, or train such a one by `howfar train`"
+        )
+    if output.exists() and output.samefile(path):
+        raise OutputError(f"{output} is the base model's own folder; choose another output folder")
+    check_folder(output)
+    return path
 
 
 def corpus_from_text(sources: Sequence[str], base: str, folder: Path, *, revision: str | None = None) -> Corpus:
@@ -140,13 +153,16 @@ def corpus_from_text(sources: Sequence[str], base: str, folder: Path, *, revisio
         CorpusError: A source cannot be read.
         OutputError: The folder holds another corpus, or cannot be written.
     """
+    return _build(sources, load_tokenizer(find_model(base, revision=revision)), folder)
+
+
+def _build(sources: Sequence[str], tokenizer: PreTrainedTokenizerBase, folder: Path) -> Corpus:
     parsed = [parse_source(source) for source in sources]
     if (folder / MANIFEST).is_file():
         corpus = Corpus.open(folder)
         wanted = [json.loads(json.dumps(source.provenance())) for source in parsed]
         if [{key: source.get(key) for key in wanted[0]} for source in corpus.manifest["sources"]] == wanted:
             return corpus
-    tokenizer = load_tokenizer(find_model(base, revision=revision))
     options = BuildOptions(held_out_fraction=HELD_OUT_SHARE, balance="none")
     corpus = build_corpus(folder, parsed, options, tokenizer=tokenizer, progress=False)
     train = corpus.train
@@ -158,10 +174,12 @@ def corpus_from_text(sources: Sequence[str], base: str, folder: Path, *, revisio
     return build_corpus(folder, parsed, options, tokenizer=tokenizer, progress=False)
 
 
-def _run(recipe: GraftRecipe, corpus: Corpus, output: Path, progress: bool) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """Train once; returns the model and the held-out losses of its base and of itself."""
+def _run(
+    recipe: GraftRecipe, given: _Given, output: Path, progress: bool
+) -> tuple[PreTrainedModel, dict[str, Any], dict[str, Any] | None]:
+    """Train once; returns the model, the run's record and the held-out loss of the base."""
+    model, tokenizer, corpus = _load_base(recipe, given), given.tokenizer, given.corpus
     arguments = training_arguments(recipe, output)
-    model, tokenizer = _load_base(recipe, corpus)
     model.to(arguments.device)
     windows = Windows(corpus.train, recipe.context, recipe.seed, CHECKED_WINDOWS)
     checked = torch.from_numpy(np.stack([windows[index] for index in range(len(windows))])).to(arguments.device)
@@ -177,45 +195,39 @@ def _run(recipe: GraftRecipe, corpus: Corpus, output: Path, progress: bool) -> t
         )
         base_loss = losses.summary()
     set_seed(recipe.seed)
-    _make_trainable(model, recipe)
-    check_identical(before, Reading.of(model, checked))
-    facts = fit(
-        model,
-        tokenizer,
-        corpus,
-        recipe,
-        output,
-        length=recipe.context,
-        trainer_class=GraftTrainer,
-        max_held_out_windows=recipe.held_out_windows,
-        progress=progress,
-    )
-    return model.eval(), {"base": base_loss, "graft": facts.get("held_out")}
-
-
-def _load_base(recipe: GraftRecipe, corpus: Corpus) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    path = find_model(recipe.base, revision=recipe.revision)
-    tokenizer = load_tokenizer(path)
-    wanted, found = DocumentEncoder(tokenizer).provenance(), corpus.manifest["tokenizer"]
-    if found.get("vocabulary_sha256") != wanted.get("vocabulary_sha256"):
-        raise CorpusError(
-            f"the corpus in {recipe.corpus} is tokenized by {corpus.tokenizer_name!r}, the model reads other tokens; "
-            f"build it with --tokenizer {recipe.base}, or give the text itself"
-        )
-    model = load_pretrained(path, dtype=recipe.torch_dtype)
-    remember_base(model, recipe.base, path)
-    if found["vocabulary_size"] > model.config.vocab_size:
-        raise CorpusError(
-            f"the tokenizer of {recipe.base} has {found['vocabulary_size']:,} ids, its model only "
-            f"{model.config.vocab_size:,}; use a tokenizer that fits the model"
-        )
-    return model, tokenizer
-
-
-def _make_trainable(model: PreTrainedModel, recipe: GraftRecipe) -> None:
     if recipe.train == "lora":
         add_lora(model, recipe.lora)
     elif recipe.train == "increments":
         model.requires_grad_(False)
     if recipe.increment_config is not None:
         attach(model, recipe.increment_config)
+    check_identical(before, Reading.of(model, checked))
+    run = Run(recipe=recipe, corpus=corpus, length=recipe.context, windows_per_step=windows_per_step(arguments))
+    record = carry_out(
+        run,
+        model,
+        tokenizer,
+        arguments,
+        trainer_class=GraftTrainer,
+        max_held_out_windows=recipe.held_out_windows,
+        progress=progress,
+    )
+    return model.eval(), record, base_loss
+
+
+def _load_base(recipe: GraftRecipe, given: _Given) -> PreTrainedModel:
+    corpus = given.corpus
+    wanted, found = DocumentEncoder(given.tokenizer).provenance(), corpus.manifest["tokenizer"]
+    if found.get("vocabulary_sha256") != wanted.get("vocabulary_sha256"):
+        raise CorpusError(
+            f"the corpus in {recipe.corpus} is tokenized by {corpus.tokenizer_name!r}, the model reads other tokens; "
+            f"build it with --tokenizer {recipe.base}, or give the text itself"
+        )
+    model = load_pretrained(given.path, dtype=recipe.torch_dtype)
+    remember_base(model, recipe.base, given.path)
+    if found["vocabulary_size"] > model.config.vocab_size:
+        raise CorpusError(
+            f"the tokenizer of {recipe.base} has {found['vocabulary_size']:,} ids, its model only "
+            f"{model.config.vocab_size:,}; use a tokenizer that fits the model"
+        )
+    return model

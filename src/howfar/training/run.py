@@ -36,7 +36,7 @@ from howfar.training.console import Console
 from howfar.training.data import ResidentWindows, TrainingWindows, only_batch
 from howfar.training.evaluation import document_losses
 from howfar.training.recipe import BaseRecipe, Recipe
-from howfar.training.runs import Run
+from howfar.training.runs import Run, windows_per_step
 from howfar.training.termination import EXIT_CODE, Termination
 from howfar.training.trainer import IncrementTrainer
 
@@ -141,12 +141,41 @@ def fit(
     output = Path(output)
     check_folder(output)
     arguments = training_arguments(recipe, output)
-    windows_per_step = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
-    run = Run(recipe=recipe, corpus=corpus, length=length, windows_per_step=windows_per_step, start_from=start_from)
-    with folder_of_run(output), Console(recipe.name, visible=progress) as console:
+    run = Run(
+        recipe=recipe,
+        corpus=corpus,
+        length=length,
+        windows_per_step=windows_per_step(arguments),
+        start_from=start_from,
+    )
+    with folder_of_run(output):
+        return carry_out(
+            run,
+            model,
+            tokenizer,
+            arguments,
+            trainer_class=trainer_class,
+            max_held_out_windows=max_held_out_windows,
+            progress=progress,
+        )
+
+
+def carry_out(
+    run: Run[BaseRecipe],
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    arguments: TrainingArguments,
+    *,
+    trainer_class: type[IncrementTrainer],
+    max_held_out_windows: int | None,
+    progress: bool,
+) -> dict[str, Any]:
+    """As `fit`, in a folder that is made and locked, with the trainer's options at hand."""
+    output = Path(arguments.output_dir)
+    with Console(run.recipe.name, visible=progress) as console:
         checkpoint = last_complete_checkpoint(output)
         if checkpoint is not None or (output / RECORD).exists():
-            check_same_run(checkpoint or output, recipe, run.record())
+            check_same_run(checkpoint or output, run.recipe, run.record())
         if checkpoint is not None:
             check_checkpoint(checkpoint)
         termination = Termination(arguments)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from howfar.corpus.corpus import Corpus
 from howfar.training.recipe import BaseRecipe
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
 
 PACKAGES = ("howfar", "torch", "transformers", "accelerate", "numpy", "safetensors", "tokenizers", "peft")
 
@@ -53,6 +56,11 @@ class Run(Generic[AnyRecipe]):
             **results,
         }
         return {name: value for name, value in record.items() if value is not None}
+
+
+def windows_per_step(arguments: TrainingArguments) -> int:
+    """Over all devices and accumulated gradients."""
+    return int(arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size)
 
 
 def versions() -> dict[str, str]:

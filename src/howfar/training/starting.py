@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from howfar.errors import ConfigError
 from howfar.models.configuration import HowFarConfig
-from howfar.models.folders import find_folder
-from howfar.models.loading import load
+from howfar.models.folders import find_folder, read_config
 from howfar.models.manifest import sha256
 from howfar.models.modeling import HowFarForCausalLM
+from howfar.models.pretrained import load_pretrained
 
 SAME = (
     "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
@@ -35,12 +37,14 @@ def start_from(model: HowFarForCausalLM, name: str) -> dict[str, str]:
         ConfigError: It is of another kind or shape.
         ModelNotFoundError: There is no such model.
     """
-    other = load(name)
-    if not isinstance(other, HowFarForCausalLM):
+    folder = find_folder(name)
+    config = read_config(folder)
+    if config.get("model_type") != HowFarConfig.model_type:
+        kind = (config.get("architectures") or ["model of another kind"])[0]
         raise ConfigError(
-            f"recipe: start_from names {name}, a {type(other).__name__}; it must be a model that howfar trained from "
-            "scratch"
+            f"recipe: start_from names {name}, a {kind}; it must be a model that howfar trained from scratch"
         )
+    other = load_pretrained(folder, dtype=torch.float32)
     wanted, found = _meaning(model.config), _meaning(other.config)
     for key in SAME:
         if wanted[key] != found[key]:
@@ -49,7 +53,7 @@ def start_from(model: HowFarForCausalLM, name: str) -> dict[str, str]:
                 "the same, or leave start_from out"
             )
     model.load_state_dict(other.state_dict())
-    return {"name": Path(name).name, "sha256": sha256(find_folder(name) / "model.safetensors")}
+    return {"name": Path(name).name, "sha256": sha256(folder / "model.safetensors")}
 
 
 def _meaning(config: HowFarConfig) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The list of a model's files: written with it, checked when it is loaded."""
 
 import json
+import os
 import shutil
 import stat
 from collections.abc import Callable
@@ -131,3 +132,10 @@ def test_each_bundled_model_is_as_it_was_made(tmp_path: Path) -> None:
         load(copy)
     listed = json.loads((copy / MANIFEST_FILE).read_text())["files"]
     assert listed.keys() == {"config.json", "generation_config.json", "model.safetensors"}
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_pipe_among_the_files_is_refused_before_it_is_read(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(CheckpointError, match=rf"{name} is no file \(a pipe, .*take it away"):
+        load(str(tmp_path))
