@@ -10,7 +10,11 @@ from torch import nn
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError
 from howfar.measures.extrapolation import extrapolation
+from howfar.measures.extrapolation.positions import in_random_order
+from howfar.reading.reader import Reader
+from howfar.reading.windows import Window
 from support.copying import LAG, copying_model, repeating_texts
+from support.lookup import lookup_model
 
 LENGTH = 16
 TEXTS = repeating_texts(12, length=8 * LENGTH)
@@ -90,6 +94,71 @@ def test_short_texts_are_not_measurable() -> None:
 def test_refuses_odd_factors(factors: list[int]) -> None:
     with pytest.raises(ConfigError, match="they must be ascending whole numbers"):
         extrapolation(copying_model(), TEXTS, factors=factors)
+
+
+def steps_of(model: nn.Module, windows: list[Window]) -> dict[int, torch.Tensor]:
+    return Reader(model).read_together(windows, "increments").increments
+
+
+def test_contexts_are_matched_in_positions_across_sources(make_corpus: Callable[..., Corpus]) -> None:
+    # Steps are 2 positions at "a" and 1 at "b"; beyond 31 the model predicts nothing, else the same letter.
+    model = lookup_model({ord("a"): 2.0}, certainty={ord("a"): 9.0})
+    model.get_output_embeddings().weight.data[ord("b"), ord("b")] = 9.0
+
+    def forget(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> Any:
+        steps = torch.where(kwargs["input_ids"] == ord("a"), 2.0, 1.0)
+        steps[:, 0] = 0.0
+        output.logits[steps.cumsum(dim=1) > 31] = 0
+        return output
+
+    model.register_forward_hook(forget, with_kwargs=True)
+    corpus = make_corpus(
+        a=(["x"], [("a" * 80)[number:] for number in range(12)]),
+        b=(["y"], [("b" * 80)[number:] for number in range(12)]),
+    )
+    table = extrapolation(model, corpus, training_length=10, factors=[1, 2, 3, 5], num_windows=12)
+    long, short = (last_blocks(table, source) for source in ("a", "b"))
+    assert (long["positions"] / short["positions"]).to_list() == pytest.approx([2.0] * 4, rel=0.1)
+    # By tokens "a" fails at twice the length and "b" does not; with as many positions both do likewise.
+    assert (long["change"][1] > 1, abs(short["change"][1]) < 1e-6) == (True, True)
+    spans = [own["matched_positions"].to_list()[:3] for own in (long, short)]
+    assert spans[0] == pytest.approx(spans[1], abs=1.51)
+    assert spans[1] == pytest.approx([15, 30, 45], abs=1.5)
+    tokens = [own["matched_tokens"].to_list()[:3] for own in (long, short)]
+    assert tokens[1] == pytest.approx([2 * own for own in tokens[0]], abs=3)
+    assert [own["matched_change"][2] > 1 for own in (long, short)] == [True, True]
+    assert [abs(own["matched_change"][1]) < 0.5 for own in (long, short)] == [True, True]
+
+
+def test_windows_that_span_too_few_positions_are_not_matched() -> None:
+    # Of two documents one steps so little that none of its contexts spans eight times the mean.
+    texts = [("a" if number % 2 else "b") * 200 for number in range(24)]
+    table = extrapolation(lookup_model({ord("a"): 3.0}), texts, training_length=LENGTH)
+    assert last_blocks(table)["matched_n"].to_list() == [24, 24, 24, 12]
+    plain = last_blocks(extrapolation(copying_model(increments=None), TEXTS, training_length=LENGTH, factors=[1, 2]))
+    assert plain["matched_tokens"].to_list() == plain["context"].to_list()
+    assert plain["matched_change"].to_list() == pytest.approx(plain["change"].to_list())
+    assert plain["random_change"].null_count() == 2
+
+
+def test_random_order_keeps_the_steps_and_their_size() -> None:
+    windows = [Window(0, torch.tensor([256, *b"abcdefgh"]).numpy())]
+    table = {byte: 1.0 + number for number, byte in enumerate(b"abcdefgh")}
+    for scope, alike in (("shared", True), ("per_layer", False)):
+        model = lookup_model(table, table, scope=scope)
+        untouched = steps_of(model, windows)[0]
+        with in_random_order(Reader(model), seed=0):
+            found = steps_of(model, windows)
+        for own in found.values():
+            assert not torch.equal(own, untouched)
+            assert torch.equal(own.sort().values, untouched.sort().values)
+        assert torch.equal(found[0], found[1]) == alike
+
+
+def test_a_model_whose_steps_are_even_is_its_own_control() -> None:
+    table = last_blocks(extrapolation(copying_model(), TEXTS, training_length=LENGTH, factors=[1, 2]))
+    assert table["random_change"].to_list() == pytest.approx(table["change"].to_list(), abs=1e-6)
+    assert table["beyond_random"].to_list() == pytest.approx([0, 0], abs=1e-6)
 
 
 def test_works_without_increments() -> None:

@@ -35,7 +35,8 @@ def draw_extrapolation(table: pl.DataFrame, *, theme: Theme = "light") -> Pictur
         color=alt.Color("context_name:N", title="context", sort=contexts, legend=legend_above()),
         tooltip=[
             *names("source", "context_name"),
-            *numbers("start", "stop", "value", "low", "high", "change", "change_low", "change_high"),
+            *numbers("start", "stop", "value", "low", "high", "change", "change_low", "change_high", "positions"),
+            *numbers("matched_tokens", "matched_change", "random_change", "beyond_random"),
         ],
     )
     y = alt.Y("value:Q", title="loss, nats per byte", scale=alt.Scale(zero=False))

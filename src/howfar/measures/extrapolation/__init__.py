@@ -1,0 +1,7 @@
+"""What becomes of the loss when a text is longer, in tokens or in positions, than those of training?"""
+
+from __future__ import annotations
+
+from howfar.measures.extrapolation.measure import MEASURE, extrapolation
+
+__all__ = ["MEASURE", "extrapolation"]
