@@ -12,7 +12,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 import howfar
 from howfar.positions import IncrementConfig, attach, record
 from howfar.reading import reader as reading_module
-from howfar.reading.reader import Reader, stacked
+from howfar.reading.reader import Reader
+from howfar.reading.readings import stacked
 from howfar.reading.windows import Window
 from support.models import ARCHITECTURES, VOCABULARY, WITHOUT_ROTARY, stir, tiny, tokens
 from support.threads import in_threads

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from howfar.explorer.passages import place_in
 from howfar.positions import increments_of
+from howfar.reading.following import read_next
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
 
@@ -80,5 +81,5 @@ def read_alternatives(reader: Reader, passage: Window, token: int) -> Alternativ
             return torch.arange(vocabulary_size)
         return torch.cat((logits.topk(NUM_LIKELIEST).indices.cpu(), torch.tensor([own]))).unique()
 
-    token_ids, increments = reader.read_next(passage.tokens[:place], candidates)
+    token_ids, increments = read_next(reader, passage.tokens[:place], candidates)
     return Alternatives(own, token_ids, reader.layers, increments, len(token_ids) == vocabulary_size)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from howfar.positions import IncrementFunction, increments_of, override
-from howfar.reading.reader import Reader, stacked
+from howfar.reading.reader import Reader
+from howfar.reading.readings import stacked
 from howfar.reading.windows import Window
 
 if TYPE_CHECKING:

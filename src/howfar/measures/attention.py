@@ -18,12 +18,12 @@ from torch import Tensor
 from howfar.corpus.corpus import Corpus
 from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
-from howfar.measures.declaration import Matrix, Measure
-from howfar.measures.inputs import Inputs
+from howfar.measures.declaration import Matrix, Measure, of_texts
 from howfar.measures.passes import sample_windows, window_length
 from howfar.positions import increments_of
 from howfar.progress import Progress
-from howfar.reading.reader import Reader, Reading
+from howfar.reading.reader import Reader
+from howfar.reading.readings import Reading
 from howfar.reading.windows import Window
 
 if TYPE_CHECKING:
@@ -189,15 +189,10 @@ def _over_heads(
     return rows
 
 
-def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
-    sized = inputs.sized("num_documents")
-    return attention(model, inputs.some_texts, seed=inputs.seed, progress=progress, **sized)
-
-
 MEASURE = Measure(
     name="attention",
     question="How far do heads look, and does that go with the increments?",
-    run=_run,
+    run=of_texts(attention, "num_documents"),
     value="the quantity named in its row, in tokens or in positions",
     counts="documents",
     sample="documents",

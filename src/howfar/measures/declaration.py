@@ -29,6 +29,22 @@ Variants = Callable[[Inputs], Iterable[tuple[str, Inputs]]]
 """From what a report was given to what the measure is taken of, by name, and the inputs for each."""
 
 
+def of_texts(measure: Callable[..., pl.DataFrame], sample: str, **options: Any) -> Run:
+    """Make the `run` of a measure that takes a model and texts.
+
+    Args:
+        measure: The function.
+        sample: Its argument for the size of the sample.
+        **options: Further arguments of it.
+    """
+
+    def run(model: Any, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
+        sized = inputs.sized(sample)
+        return measure(model, inputs.some_texts, seed=inputs.seed, progress=progress, **sized, **options)
+
+    return run
+
+
 def _one(inputs: Inputs) -> Iterable[tuple[str, Inputs]]:
     yield "", inputs
 

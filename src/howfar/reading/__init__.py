@@ -1,8 +1,8 @@
 """Reading texts through a model, and traces: what it did with a text, token by token.
 
-Reads in this order: `windows` (what a model reads at once), `reader` (the one object that reads), with `mode`, `head`
-and `watch` under it (evaluation mode, logits in stretches, attention and residuals); `result` (what a trace holds),
-`run` (how a trace is made), `files`.
+Reads in this order: `windows` (what a model reads at once), `readings` (what comes of it), `reader` (the one object
+that reads), with `head` and `watch` under it (logits in stretches, attention and residuals) and `following` on it;
+`result` (what a trace holds), `run` (how a trace is made), `files`.
 """
 
 from typing import TYPE_CHECKING

@@ -14,11 +14,10 @@ around a call count. Results are tensors on the model's device, without gradient
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -30,9 +29,9 @@ from howfar.models.loading import tokenizer_of
 from howfar.positions import IncrementConfig, Increments, increments_of, record
 from howfar.positions.decoder import find_decoder, probe
 from howfar.positions.mode import evaluation_mode
-from howfar.positions.shapes import Float
 from howfar.reading.head import after, inner_model, logits_of_parts, stretches, surprisal_and_entropy
 from howfar.reading.marks import document_mark
+from howfar.reading.readings import Kept, Reading, TokenizedText
 from howfar.reading.watch import ends_at, watch
 from howfar.reading.windows import Window, batches, check_windows, cover, pools, real_tokens, side_by_side
 from howfar.text.spans import byte_spans_of_tokens
@@ -46,60 +45,6 @@ MAX_LOGITS = 2**26  # or fewer: the logits of a batch take at most 256 MB in flo
 MAX_STRETCH = 2**25  # of which at most 128 MB are there at a time, however long a window is
 MAX_WEIGHTS = 2**26  # attention weights of a batch, of all layers and heads, unless one window has more
 POOL = 16  # short documents are gathered until there are so many batches of them, then sorted by length
-
-Kept = Literal["losses", "increments", "positions", "attention", "residuals"]
-
-
-@dataclass(frozen=True)
-class TokenizedText:
-    """A text as a model reads it.
-
-    Attributes:
-        text: The text.
-        tokens: int64 `[token]`; the first is the document mark.
-        byte_spans: int64 `[token - 1, 2]`: first byte and the byte past the last of each token behind the mark, in the
-            text's UTF-8.
-    """
-
-    text: str
-    tokens: NDArray[np.int64]
-    byte_spans: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a model did with a batch of windows. What was not asked for is empty.
-
-    Attributes:
-        windows: The batch; a shorter window's results are followed by values that mean nothing (`real_tokens`).
-        surprisal_nats: float32 `[window, token]`; 0 for the first token of a window, which nothing precedes, and behind
-            a window's end.
-        entropy_nats: float32 `[window, token]`: of the prediction of the next token.
-        increments: By layer with rotary positions, `[window, head, token]`; ones in a model without increments.
-        positions: By layer, `[window, head, token]`.
-        attention: By layer, `[window, head, query, key]`. A row sums to 1, or to less where the model has sinks.
-        visible: By layer, which keys a query may attend to: bool, broadcasts to `attention`. A sliding window is less
-            than all tokens before.
-        residuals: By layer, the residual stream that enters it, `[window, token, width]`.
-        predictions: float32 `[window, vocabulary]`: log-probabilities of the next token at the places asked for.
-    """
-
-    windows: Sequence[Window]
-    surprisal_nats: Float[Tensor, "window token"] = field(default_factory=lambda: torch.empty(0))
-    entropy_nats: Float[Tensor, "window token"] = field(default_factory=lambda: torch.empty(0))
-    increments: dict[int, Tensor] = field(default_factory=dict)
-    positions: dict[int, Tensor] = field(default_factory=dict)
-    attention: dict[int, Tensor] = field(default_factory=dict)
-    visible: dict[int, Tensor] = field(default_factory=dict)
-    residuals: dict[int, Tensor] = field(default_factory=dict)
-    predictions: Float[Tensor, "window vocabulary"] = field(default_factory=lambda: torch.empty(0))
-
-
-def stacked(by_layer: dict[int, Tensor]) -> NDArray[Any]:
-    """What a reading has by layer as one array `[layer, window, ...]`."""
-    parts = list(by_layer.values())
-    stack = torch.stack([part.to(parts[0].device) for part in parts]).cpu()
-    return (stack.float() if stack.dtype == torch.bfloat16 else stack).numpy()
 
 
 class Reader:
@@ -300,33 +245,6 @@ class Reader:
                     nats[window.document] += surprisal[row, window.kept].sum()
                     counts[window.document] += window.stop - max(window.kept_from, 1)
             yield from zip(nats.tolist(), counts.tolist(), strict=True)
-
-    def read_next(
-        self, tokens: NDArray[np.int64], choose: Callable[[Tensor], Tensor]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Let each of some tokens follow the same ones, and give its increments.
-
-        What comes before is read once; each candidate goes on from the same cache.
-
-        Args:
-            tokens: int64 `[token]`: what they follow.
-            choose: The candidates, int64 `[candidate]`, from the logits after those tokens, `[vocabulary]`.
-
-        Returns:
-            The candidates, and their increments `[layer, head, candidate]`.
-
-        Raises:
-            NoIncrementsError: The model has no increments.
-        """
-        with evaluation_mode(self.model), torch.inference_mode():
-            output = self.model(input_ids=torch.from_numpy(tokens)[None].to(self.device), use_cache=True)
-            candidates = choose(output.logits[0, -1])
-            cache = output.past_key_values
-            cache.batch_repeat_interleave(len(candidates))
-            with record(self.model) as recording:
-                self.model(input_ids=candidates[:, None].to(self.device), past_key_values=cache, use_cache=True)
-        increments = stacked(recording.increments)[..., 0]
-        return candidates.numpy(), np.moveaxis(increments, 1, 2)
 
     def _placed(self, stack: ExitStack, tokens: Tensor, keep: Sequence[Kept]) -> dict[str, Any]:
         """Where increments and positions will be."""

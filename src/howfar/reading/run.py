@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from howfar.errors import NotMeasurableError, TextError
 from howfar.progress import Progress
-from howfar.reading.reader import POOL, Reader, TokenizedText, stacked
+from howfar.reading.reader import POOL, Reader
+from howfar.reading.readings import TokenizedText, stacked
 from howfar.reading.result import Trace
 from howfar.reading.windows import pools
 

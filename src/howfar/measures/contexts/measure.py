@@ -16,9 +16,8 @@ from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures.contexts.passages import Ends, Stretch, Traced, stretches_of
 from howfar.measures.contexts.rows import Found, distribution_rows, passage_rows, table_of
-from howfar.measures.declaration import Measure
+from howfar.measures.declaration import Measure, of_texts
 from howfar.measures.documents import Document, decoder_of, documents_of
-from howfar.measures.inputs import Inputs
 from howfar.measures.statistics.streaming import ClassMoments, StreamSample
 from howfar.measures.token_classes import class_names
 from howfar.models.loading import tokenizer_of
@@ -180,16 +179,10 @@ def _nothing_yet(
     )
 
 
-def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
-    """In all documents, or in a sample of them."""
-    sized = inputs.sized("num_documents")
-    return contexts(model, inputs.some_texts, seed=inputs.seed, progress=progress, **sized)
-
-
 MEASURE = Measure(
     name="contexts",
     question="In which passages are increments largest, smallest, and most unlike what their class predicts?",
-    run=_run,
+    run=of_texts(contexts, "num_documents"),
     rows="passages with one increment each, and the distribution of all increments",
     columns=("kind", "layer", "head", "increment", "class", "deviation", "left:-16", "scored", "right:8"),
     sample="documents",

@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError
 from howfar.measures import statistics
-from howfar.measures.declaration import Matrix, Measure
+from howfar.measures.declaration import Matrix, Measure, of_texts
 from howfar.measures.documents import documents_of
 from howfar.measures.extrapolation.positions import in_random_order, matched, spans, spans_of
-from howfar.measures.inputs import Inputs
 from howfar.measures.passes import byte_lengths, check_vocabulary
 from howfar.progress import Progress
 from howfar.reading.reader import Reader
@@ -265,15 +264,10 @@ def _interval(name: str, estimate: statistics.Estimate) -> dict[str, float]:
     return dict(zip(keys, map(float, (estimate.value, estimate.low, estimate.high)), strict=True))
 
 
-def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
-    sized = inputs.sized("num_windows")
-    return extrapolation(model, inputs.some_texts, seed=inputs.seed, progress=progress, **sized)
-
-
 MEASURE = Measure(
     name="extrapolation",
     question="What is the loss in contexts longer than those of training?",
-    run=_run,
+    run=of_texts(extrapolation, "num_windows"),
     value="loss, nats per byte",
     counts="windows",
     sample="windows",

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from howfar.positions import override
-from howfar.reading.reader import Reader, Reading
+from howfar.reading.reader import Reader
+from howfar.reading.readings import Reading
 from howfar.reading.windows import Window
 
 Array = NDArray[np.float64]

@@ -26,7 +26,8 @@ from howfar.measures.vocabulary import vocabulary_increments
 from howfar.positions import IncrementConfig, increments_of
 from howfar.positions.bounds import bound_of
 from howfar.progress import Progress
-from howfar.reading.reader import Reader, stacked
+from howfar.reading.reader import Reader
+from howfar.reading.readings import stacked
 from howfar.reading.windows import Window
 
 if TYPE_CHECKING:

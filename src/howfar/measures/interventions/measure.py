@@ -23,8 +23,7 @@ from torch import Tensor
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures import statistics
-from howfar.measures.declaration import Matrix, Measure
-from howfar.measures.inputs import Inputs
+from howfar.measures.declaration import Matrix, Measure, of_texts
 from howfar.measures.interventions.controls import (
     LAGS,
     phase_randomised,
@@ -49,7 +48,8 @@ from howfar.measures.interventions.replacements import (
 from howfar.measures.passes import byte_lengths, classes_of_tokens, in_batches, sample_windows, window_length
 from howfar.positions import increments_of, override
 from howfar.progress import Progress
-from howfar.reading.reader import Kept, Reader, Reading
+from howfar.reading.reader import Reader
+from howfar.reading.readings import Kept, Reading
 from howfar.reading.windows import Window, real_tokens
 
 if TYPE_CHECKING:
@@ -276,16 +276,10 @@ def _replaced(model: PreTrainedModel, increments: ByLayer) -> AbstractContextMan
     return override(model, lambda layer, own: increments.get(layer, own))
 
 
-def _run_inputs(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
-    """Every kind of intervention."""
-    sized = inputs.sized("num_documents")
-    return interventions(model, inputs.some_texts, seed=inputs.seed, progress=progress, **sized)
-
-
 MEASURE = Measure(
     name="interventions",
     question="What does the loss do when increments are replaced, beyond a shuffle and an equal displacement?",
-    run=_run_inputs,
+    run=of_texts(interventions, "num_documents"),
     value="change of the loss, nats per byte",
     counts="documents",
     sample="documents",

@@ -1,0 +1,45 @@
+"""What a model makes of several tokens that could follow the same text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from howfar.positions import record
+from howfar.positions.mode import evaluation_mode
+from howfar.reading.reader import Reader
+from howfar.reading.readings import stacked
+
+
+def read_next(
+    reader: Reader, tokens: NDArray[np.int64], choose: Callable[[Tensor], Tensor]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Let each of some tokens follow the same ones, and give its increments.
+
+    What comes before is read once; each candidate goes on from the same cache.
+
+    Args:
+        reader: Of a model with increments.
+        tokens: int64 `[token]`: what they follow.
+        choose: The candidates, int64 `[candidate]`, from the logits after those tokens, `[vocabulary]`.
+
+    Returns:
+        The candidates, and their increments `[layer, head, candidate]`.
+
+    Raises:
+        NoIncrementsError: The model has no increments.
+    """
+    model = reader.model
+    with evaluation_mode(model), torch.inference_mode():
+        output = model(input_ids=torch.from_numpy(tokens)[None].to(reader.device), use_cache=True)
+        candidates = choose(output.logits[0, -1])
+        cache = output.past_key_values
+        cache.batch_repeat_interleave(len(candidates))
+        with record(model) as recording:
+            model(input_ids=candidates[:, None].to(reader.device), past_key_values=cache, use_cache=True)
+    increments = stacked(recording.increments)[..., 0]
+    return candidates.numpy(), np.moveaxis(increments, 1, 2)

@@ -1,0 +1,69 @@
+"""What a reader gives: a text's tokens, and what a model did with a batch of windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from howfar.positions.shapes import Float
+from howfar.reading.windows import Window
+
+Kept = Literal["losses", "increments", "positions", "attention", "residuals"]
+
+
+@dataclass(frozen=True)
+class TokenizedText:
+    """A text as a model reads it.
+
+    Attributes:
+        text: The text.
+        tokens: int64 `[token]`; the first is the document mark.
+        byte_spans: int64 `[token - 1, 2]`: first byte and the byte past the last of each token behind the mark, in the
+            text's UTF-8.
+    """
+
+    text: str
+    tokens: NDArray[np.int64]
+    byte_spans: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a model did with a batch of windows. What was not asked for is empty.
+
+    Attributes:
+        windows: The batch; a shorter window's results are followed by values that mean nothing (`real_tokens`).
+        surprisal_nats: float32 `[window, token]`; 0 for the first token of a window, which nothing precedes, and behind
+            a window's end.
+        entropy_nats: float32 `[window, token]`: of the prediction of the next token.
+        increments: By layer with rotary positions, `[window, head, token]`; ones in a model without increments.
+        positions: By layer, `[window, head, token]`.
+        attention: By layer, `[window, head, query, key]`. A row sums to 1, or to less where the model has sinks.
+        visible: By layer, which keys a query may attend to: bool, broadcasts to `attention`. A sliding window is less
+            than all tokens before.
+        residuals: By layer, the residual stream that enters it, `[window, token, width]`.
+        predictions: float32 `[window, vocabulary]`: log-probabilities of the next token at the places asked for.
+    """
+
+    windows: Sequence[Window]
+    surprisal_nats: Float[Tensor, "window token"] = field(default_factory=lambda: torch.empty(0))
+    entropy_nats: Float[Tensor, "window token"] = field(default_factory=lambda: torch.empty(0))
+    increments: dict[int, Tensor] = field(default_factory=dict)
+    positions: dict[int, Tensor] = field(default_factory=dict)
+    attention: dict[int, Tensor] = field(default_factory=dict)
+    visible: dict[int, Tensor] = field(default_factory=dict)
+    residuals: dict[int, Tensor] = field(default_factory=dict)
+    predictions: Float[Tensor, "window vocabulary"] = field(default_factory=lambda: torch.empty(0))
+
+
+def stacked(by_layer: dict[int, Tensor]) -> NDArray[Any]:
+    """What a reading has by layer as one array `[layer, window, ...]`."""
+    parts = list(by_layer.values())
+    stack = torch.stack([part.to(parts[0].device) for part in parts]).cpu()
+    return (stack.float() if stack.dtype == torch.bfloat16 else stack).numpy()
