@@ -32,7 +32,8 @@ from howfar.text.tokenizer import byte_tokenizer
 from howfar.training.attention import maskless_attention
 from howfar.training.data import TrainingWindows
 from howfar.training.recipe import Recipe
-from howfar.training.run import fit, training_arguments
+from howfar.training.run import fit
+from howfar.training.runs import training_arguments
 from howfar.training.trainer import IncrementTrainer
 
 VARIANTS = ("rope", "shared", "per-layer", "shared-per-head", "per-layer-per-head")

@@ -36,8 +36,8 @@ from howfar.training.evaluation import document_losses
 from howfar.training.graft_recipe import GraftRecipe
 from howfar.training.graft_trainer import GraftTrainer
 from howfar.training.identity import Reading, check_identical
-from howfar.training.run import carry_out, folder_of_run, training_arguments
-from howfar.training.runs import Run, windows_per_step
+from howfar.training.run import carry_out, folder_of_run
+from howfar.training.runs import Run, training_arguments, windows_per_step
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -36,7 +36,7 @@ from howfar.training.console import Console
 from howfar.training.data import ResidentWindows, TrainingWindows, only_batch
 from howfar.training.evaluation import document_losses
 from howfar.training.recipe import BaseRecipe, Recipe
-from howfar.training.runs import Run, windows_per_step
+from howfar.training.runs import Run, training_arguments, windows_per_step
 from howfar.training.termination import EXIT_CODE, Termination
 from howfar.training.trainer import IncrementTrainer
 
@@ -197,29 +197,6 @@ def carry_out(
             record = run.record(step=trainer.state.global_step, held_out=held_out)
             _write(trainer, record, output)
     return record
-
-
-def training_arguments(recipe: BaseRecipe, output: Path) -> TrainingArguments:
-    """The trainer's options; data order is the recipe's.
-
-    Raises:
-        ConfigError: Transformers refuses one of them.
-    """
-    # Looking at every loss for a NaN would make a GPU wait at every step, and all parameters are used at every step.
-    options: dict[str, Any] = {"logging_nan_inf_filter": False, "ddp_find_unused_parameters": False, **recipe.trainer}
-    if recipe.resident:
-        options["dataloader_pin_memory"] = False  # windows on the device need no way there
-    try:
-        return TrainingArguments(
-            **options,
-            output_dir=str(output),
-            seed=recipe.seed,
-            train_sampling_strategy="sequential",
-        )
-    except (ValueError, TypeError, ImportError) as error:
-        raise ConfigError(
-            f"recipe: [trainer] is refused by Transformers ({' '.join(str(error).split())}); change it"
-        ) from error
 
 
 @contextmanager

@@ -5,13 +5,14 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from transformers import TrainingArguments
 
 from howfar.corpus.corpus import Corpus
+from howfar.errors import ConfigError
 from howfar.training.recipe import BaseRecipe
-
-if TYPE_CHECKING:
-    from transformers import TrainingArguments
 
 PACKAGES = ("howfar", "torch", "transformers", "accelerate", "numpy", "safetensors", "tokenizers", "peft")
 
@@ -56,6 +57,29 @@ class Run(Generic[AnyRecipe]):
             **results,
         }
         return {name: value for name, value in record.items() if value is not None}
+
+
+def training_arguments(recipe: BaseRecipe, output: Path) -> TrainingArguments:
+    """The trainer's options; data order is the recipe's.
+
+    Raises:
+        ConfigError: Transformers refuses one of them.
+    """
+    # Looking at every loss for a NaN would make a GPU wait at every step, and all parameters are used at every step.
+    options: dict[str, Any] = {"logging_nan_inf_filter": False, "ddp_find_unused_parameters": False, **recipe.trainer}
+    if recipe.resident:
+        options["dataloader_pin_memory"] = False  # windows on the device need no way there
+    try:
+        return TrainingArguments(
+            **options,
+            output_dir=str(output),
+            seed=recipe.seed,
+            train_sampling_strategy="sequential",
+        )
+    except (ValueError, TypeError, ImportError) as error:
+        raise ConfigError(
+            f"recipe: [trainer] is refused by Transformers ({' '.join(str(error).split())}); change it"
+        ) from error
 
 
 def windows_per_step(arguments: TrainingArguments) -> int:

@@ -6,7 +6,7 @@ import pytest
 from howfar.errors import ConfigError
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.training.recipe import NOT_THE_TRAINERS, Recipe, bundled_recipes
-from howfar.training.run import training_arguments
+from howfar.training.runs import training_arguments
 
 MINIMAL = {"name": "a", "corpus": "corpora/b", "trainer": {"max_steps": 10}}
 

@@ -12,7 +12,8 @@ from howfar.training import run
 from howfar.training.checkpoints import last_complete_checkpoint
 from howfar.training.console import Console
 from howfar.training.recipe import Recipe
-from howfar.training.run import train, training_arguments
+from howfar.training.run import train
+from howfar.training.runs import training_arguments
 from howfar.training.termination import EXIT_CODE, Termination
 
 MakeRecipe = Callable[..., Recipe]

@@ -14,8 +14,7 @@ from howfar.positions import override
 from howfar.training.console import log_line
 from howfar.training.data import TrainingWindows
 from howfar.training.recipe import Recipe
-from howfar.training.run import training_arguments
-from howfar.training.runs import Run
+from howfar.training.runs import Run, training_arguments
 from howfar.training.trainer import IncrementTrainer, increment_statistics
 
 INPUT_IDS = torch.arange(12).view(2, 6)
