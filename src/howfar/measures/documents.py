@@ -143,7 +143,7 @@ def decoder_of(corpus: Corpus, tokenizer: PreTrainedTokenizerBase | None = None)
     """
     if corpus.tokenizer_name == "bytes":
         # An end of document, 256, is a zero byte when it is cut to eight bits.
-        return lambda tokens: np.asarray(tokens).astype(np.uint8).tobytes().decode("utf-8")
+        return lambda tokens: np.asarray(tokens).astype(np.uint8).tobytes().decode("utf-8", errors="replace")
     if tokenizer is None or len(tokenizer) != corpus.manifest["tokenizer"]["vocabulary_size"]:
         raise NotMeasurableError(
             f"the corpus in {corpus.folder} is tokenized by {corpus.tokenizer_name!r}, not by this model's tokenizer; "

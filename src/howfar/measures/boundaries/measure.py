@@ -102,7 +102,7 @@ def boundaries(
     scores = [*increment_scores(gaps, names, layers), *prediction_scores(gaps)]
     scores += baseline_scores(gaps, TARGETS[target])
     if corpus is not None:
-        scores += corpus_scores(corpus, gaps, tokenizer)
+        scores += corpus_scores(corpus, gaps, model, tokenizer)
     rows = auc_rows(scores, gaps, seed=seed)
     if fitted:
         alone, known, exchanged = nested(gaps, names, layers, seed)

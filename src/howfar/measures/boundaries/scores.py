@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from howfar.corpus.corpus import Corpus
 from howfar.measures.boundaries.gaps import Gaps
 from howfar.measures.boundaries.targets import Target
-from howfar.measures.documents import sample_blocks
 from howfar.measures.ngrams import gap_statistics
+from howfar.measures.seen import blocks_seen
 from howfar.measures.statistics import Additions, nested_scores
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Array = NDArray[np.float64]
 
 CORPUS_TOKENS = 64_000_000
-"""How much of the training corpus is counted."""
+"""How much of the training corpus is counted at most."""
 
 CORPUS_SCORES = ("-PMI", "branching entropy", "entropy after", "entropy before")
 PLACES = ("first_token", "whole_unit", "token_before")
@@ -81,9 +81,11 @@ def baseline_scores(gaps: Gaps, target: Target) -> Iterator[Score]:
     yield Score(name, np.concatenate(found)[starts[gaps.documents] + gaps.characters].astype(np.float64))
 
 
-def corpus_scores(corpus: Corpus, gaps: Gaps, tokenizer: PreTrainedTokenizerBase) -> Iterator[Score]:
-    """Counts of neighbouring characters in the training corpus."""
-    counted = gap_statistics(sample_blocks(corpus, tokenizer, num_tokens=CORPUS_TOKENS), gaps.neighbours)
+def corpus_scores(
+    corpus: Corpus, gaps: Gaps, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> Iterator[Score]:
+    """Counts of neighbouring characters in what the model has read of the corpus, or in a sample of it."""
+    counted = gap_statistics(blocks_seen(model, corpus, tokenizer, num_tokens=CORPUS_TOKENS), gaps.neighbours)
     found = (-counted.pmi, counted.branching_entropy, counted.entropy_after, counted.entropy_before)
     for name, values in zip(CORPUS_SCORES, found, strict=True):
         yield Score(name, values)

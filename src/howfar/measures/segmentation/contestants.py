@@ -19,7 +19,7 @@ from howfar.reading import Trace
 from howfar.text.segmentation import jieba_segment
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 EVERY, RANDOM, INCREMENT, JIEBA = "every gap", "random at the matched rate", "increment", "jieba"
 COUNTED = ("branching entropy", "-PMI")
@@ -59,9 +59,11 @@ def predicted(gaps: Gaps, target: Target, folds: Folds) -> Iterator[Contestant]:
         yield fixed(rule.score, rule.values, folds)
 
 
-def counted(corpus: Corpus, gaps: Gaps, tokenizer: PreTrainedTokenizerBase, folds: Folds) -> Iterator[Contestant]:
-    """What counts of neighbouring characters in a corpus say."""
-    scores = {score.score: score.values for score in corpus_scores(corpus, gaps, tokenizer)}
+def counted(
+    corpus: Corpus, gaps: Gaps, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folds: Folds
+) -> Iterator[Contestant]:
+    """What counts of neighbouring characters in what the model has read say."""
+    scores = {score.score: score.values for score in corpus_scores(corpus, gaps, model, tokenizer)}
     for name in COUNTED:
         yield fixed(name, scores[name], folds)
 

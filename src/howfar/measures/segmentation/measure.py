@@ -54,7 +54,8 @@ def segmentation(
         model: With increments or without.
         segmentations: Texts with their boundaries, such as `read_spaced` reads.
         target: A name from `TARGETS`: which gaps are decided about. Boundaries at others are given to everyone.
-        corpus: The model's training corpus, for PMI and branching entropy; without it they are left out.
+        corpus: The model's training corpus, for PMI and branching entropy: of what the model has read of it, where its
+            record says, else of a sample. Without it they are left out.
         tokenizer: The model's; found by `howfar.tokenizer_of` where None.
         probed: Whether to read the texts a second time for dissimilarity and probes of residual states.
         max_gaps: Take texts until there are so many gaps; fewer where the states of so many would not fit into memory.
@@ -107,7 +108,7 @@ def segmentation(
         num_neurons = (config and config.hidden_size) or states.shape[-1] // 4
         everyone += probes(states, gaps, words, folds, num_neurons=num_neurons, seed=seed)
     if corpus is not None:
-        everyone += contestants.counted(corpus, gaps, tokenizer, folds)
+        everyone += contestants.counted(corpus, gaps, model, tokenizer, folds)
     entries = [Entry.everywhere(contestants.EVERY, len(gaps))]
     entries.append(Entry.same(contestants.RANDOM, contestants.matched_rate(gaps, folds)))
     for contestant in everyone:

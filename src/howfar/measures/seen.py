@@ -1,0 +1,69 @@
+"""The text that a model has read in training, as its record says, to count in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from howfar.corpus.corpus import Corpus
+from howfar.corpus.windows import Windows
+from howfar.errors import HowFarError
+from howfar.measures.documents import BETWEEN_DOCUMENTS, decoder_of, sample_blocks
+from howfar.models.folders import find_folder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+RECORD = "training.json"
+WINDOWS_IN_BLOCK = 1024
+
+
+def blocks_seen(
+    model: PreTrainedModel, corpus: Corpus, tokenizer: PreTrainedTokenizerBase, *, num_tokens: int
+) -> Iterator[str]:
+    """What a model has read of a corpus: the very windows, where it was trained on that corpus by this package.
+
+    Counts of more text than a model has read would know more than it can. Else it is a sample of the corpus.
+
+    Args:
+        model: The model.
+        corpus: A corpus.
+        tokenizer: The model's.
+        num_tokens: At most about so many tokens.
+
+    Raises:
+        NotMeasurableError: The corpus has no training documents, or is of another tokenizer.
+    """
+    windows = windows_seen(model, corpus)
+    if windows is None:
+        yield from sample_blocks(corpus, tokenizer, num_tokens=num_tokens)
+        return
+    decode = decoder_of(corpus, tokenizer)
+    num = min(len(windows), num_tokens // windows.length)
+    for first in range(0, num, WINDOWS_IN_BLOCK):
+        numbers = range(first, min(first + WINDOWS_IN_BLOCK, num))
+        yield BETWEEN_DOCUMENTS.join(decode(windows[number]) for number in numbers)
+
+
+def windows_seen(model: PreTrainedModel, corpus: Corpus) -> Windows | None:
+    """The windows of a corpus that a model was trained on; None where its record does not say so."""
+    record = _record_of(model)
+    try:
+        if record["corpus"]["hash"] != corpus.hash:
+            return None
+        num = int(record["step"]) * int(record["windows_per_step"])
+        length = int(record["recipe"]["model"]["max_position_embeddings"])
+        return Windows(corpus.train, length, int(record["recipe"]["seed"]), num)
+    except (KeyError, TypeError, ValueError, HowFarError):
+        return None
+
+
+def _record_of(model: PreTrainedModel) -> dict[str, Any]:
+    """What lies beside a model about its training; nothing where that is unknown."""
+    try:
+        folder = find_folder(model.name_or_path) if model.name_or_path else None
+        found = {} if folder is None else json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError, HowFarError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,52 @@
+"""What a model has read: the very windows of its training, or a sample where that is not known."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from howfar.corpus.corpus import Corpus
+from howfar.corpus.windows import Windows
+from howfar.measures.seen import blocks_seen, windows_seen
+from howfar.text.tokenizer import byte_tokenizer
+from support.lookup import lookup_model
+
+
+@pytest.fixture
+def corpus(make_corpus: Callable[..., Corpus]) -> Corpus:
+    return make_corpus(zh=([f"第{number}个字" * 20 for number in range(30)], ["字"]))
+
+
+def trained(folder: Path, hash: str, steps: int = 3) -> None:
+    record = {"corpus": {"hash": hash}, "step": steps, "windows_per_step": 2}
+    record["recipe"] = {"seed": 7, "model": {"max_position_embeddings": 40}}
+    (folder / "config.json").write_text("{}", encoding="utf-8")
+    (folder / "training.json").write_text(json.dumps(record), encoding="utf-8")
+
+
+def text_of(corpus: Corpus, numbers: range) -> str:
+    windows = Windows(corpus.train, 40, 7, 6)
+    parts = (bytes(token & 255 for token in windows[number].tolist()) for number in numbers)
+    return "\0".join(part.decode("utf-8", "replace") for part in parts)
+
+
+def test_the_very_windows_of_the_training(corpus: Corpus, tmp_path: Path) -> None:
+    model = lookup_model({})
+    model.name_or_path = str(tmp_path)
+    trained(tmp_path, corpus.hash)
+    (block,) = blocks_seen(model, corpus, byte_tokenizer(), num_tokens=10**6)
+    assert block == text_of(corpus, range(6))
+    (less,) = blocks_seen(model, corpus, byte_tokenizer(), num_tokens=100)
+    assert less == text_of(corpus, range(2))
+
+
+@pytest.mark.parametrize("record", [None, "{", "[]", '{"corpus": {}}', '{"corpus": {"hash": "another"}}'])
+def test_a_sample_where_the_record_does_not_say(corpus: Corpus, tmp_path: Path, record: str | None) -> None:
+    model = lookup_model({})
+    model.name_or_path = str(tmp_path) if record else ""
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "training.json").write_text(record or "", encoding="utf-8")
+    assert windows_seen(model, corpus) is None
+    sample = "".join(blocks_seen(model, corpus, byte_tokenizer(), num_tokens=10**6))
+    assert sample.count("个") == 600
