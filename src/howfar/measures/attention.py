@@ -63,7 +63,10 @@ def attention(
         - `distance`: the mean attention distance.
         - `distance of even attention`: what it would be if the head attended alike to all tokens that it may
           attend to: all earlier ones, or those in its sliding window.
-        - `rank correlation over queries`: of a query's increment with the head's distance there (Spearman).
+        - `distance over even attention`: the quotient of the two, which tells a head's choice from what a window
+          allows: 1 for even attention, whatever sinks take of it. Null where a head sees only one token.
+        - `rank correlation over queries`: of a query's increment with the head's distance there, among queries at the
+          same place in their windows (Spearman, of ranks at each place): both grow with the place by themselves.
         - `correlation over heads` and `rank correlation over heads`: of a head's mean increment with its mean distance,
           one number for the model (layer and head null) with the interval that heads, not documents, give it. Where
           the heads of a layer share their increments, `over layers`.
@@ -87,7 +90,9 @@ def attention(
     parts = [found[window] for window in windows]
     documents = np.repeat(np.arange(len(parts)), [part["increment"].shape[-1] for part in parts])
     by_query = {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
+    places = np.concatenate([np.arange(part["increment"].shape[-1]) for part in parts])
     means = {name: statistics.mean(values, documents, seed=seed) for name, values in by_query.items()}
+    means |= {f"{unit} over even": means[unit] / means[f"even_{unit}"] for unit in UNITS}
     rows = [
         {"quantity": quantity, "unit": unit, "layer": layer, "head": head} | _interval(means[name][index, head])
         for name, (quantity, unit) in _QUANTITIES.items()
@@ -95,7 +100,7 @@ def attention(
         for head in range(means[name].value.shape[1])
     ]
     for unit in UNITS:
-        rows += _over_queries(by_query["increment"], by_query[unit], documents, layers, unit, seed)
+        rows += _over_queries(by_query["increment"], by_query[unit], documents, places, layers, unit, seed)
         rows += _over_heads(model, means["increment"].value, means[unit].value, unit, seed)
     schema: dict[str, Any] = {"quantity": pl.String, "unit": pl.String, "layer": pl.Int64, "head": pl.Int64}
     schema |= dict.fromkeys(("value", "low", "high", "p_value"), pl.Float64)
@@ -103,18 +108,19 @@ def attention(
     return pl.DataFrame([row | {"n": len(windows)} for row in rows], schema=schema)
 
 
-_QUANTITIES = {
+_BY_QUERY = {
     "increment": ("increment", "positions"),
     "tokens": ("distance", "tokens"),
     "positions": ("distance", "positions"),
     "even_tokens": ("distance of even attention", "tokens"),
     "even_positions": ("distance of even attention", "positions"),
 }
+_QUANTITIES = _BY_QUERY | {f"{unit} over even": ("distance over even attention", unit) for unit in UNITS}
 
 
 def _distances(reading: Reading) -> list[dict[str, Array]]:
     """Each window's increments and distances by query, `[layer, head, query]`; the first token is no query."""
-    columns: dict[str, list[Array]] = {name: [] for name in _QUANTITIES}
+    columns: dict[str, list[Array]] = {name: [] for name in _BY_QUERY}
     for layer, weights in reading.attention.items():
         num_heads = weights.shape[1]
         increments, positions = (
@@ -147,22 +153,41 @@ def _interval(estimate: statistics.Estimate) -> dict[str, Any]:
 
 
 def _over_queries(
-    increments: Array, distances: Array, documents: NDArray[np.int64], layers: Sequence[int], unit: str, seed: int
+    increments: Array,
+    distances: Array,
+    documents: NDArray[np.int64],
+    places: NDArray[np.int64],
+    layers: Sequence[int],
+    unit: str,
+    seed: int,
 ) -> list[dict[str, Any]]:
-    """Correlate over the queries of each head."""
+    """Correlate over the queries of each head, those at one place of their windows with each other."""
     rows = []
     for index, layer in enumerate(layers):
         for head in range(distances.shape[1]):
             row: dict[str, Any] = {"quantity": "rank correlation over queries", "unit": unit}
             row |= {"layer": layer, "head": head}
             # Beyond four digits the values are float32's, and their ranks would be noise.
-            x, y = increments[index, head].round(4), distances[index, head].round(4)
+            sides = (increments[index, head].round(4), distances[index, head].round(4))
+            x, y = (_ranked_at_place(side, places) for side in sides)
             try:
                 row |= _interval(statistics.rank_correlation(x, y, documents, seed=seed))
             except NotMeasurableError as error:
                 row["note"] = f"not measurable: {error}"
             rows.append(row)
     return rows
+
+
+def _ranked_at_place(values: Array, places: NDArray[np.int64]) -> Array:
+    """Ranks among the queries at the same place, as shares from -0.5 to 0.5; 0 where there is no other."""
+    from scipy.stats import rankdata
+
+    order = np.argsort(places, kind="stable")
+    starts = np.flatnonzero(np.diff(places[order], prepend=-1))
+    ranked = np.empty(len(values))
+    for members in np.split(order, starts[1:]):
+        ranked[members] = (rankdata(values[members]) - 0.5) / len(members) - 0.5
+    return ranked
 
 
 def _over_heads(

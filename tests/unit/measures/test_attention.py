@@ -57,6 +57,31 @@ def test_finds_a_planted_correlation() -> None:
     assert row["high"].item() < -0.5
 
 
+def test_what_only_grows_with_the_place_correlates_with_nothing() -> None:
+    """Increments and distances of even attention both grow along a window, and are noise at each place."""
+    model = copying_model(blind_second_layer=True)
+    generator = torch.Generator().manual_seed(0)
+
+    def growing(layer: int, own: torch.Tensor) -> torch.Tensor:
+        noise = torch.rand(own.shape, generator=generator)
+        return 1 + torch.arange(own.shape[-1]) / 20 + noise
+
+    with override(model, growing):
+        table = attention(model, TEXTS)
+    row = table.filter(quantity="rank correlation over queries", unit="positions", layer=0).row(0, named=True)
+    blind = table.filter(quantity="rank correlation over queries", unit="tokens", layer=1)
+    assert blind["note"].item().startswith("not measurable: one side is the same")  # the place says all of the distance
+    assert abs(row["value"]) < 0.5
+
+
+def test_distances_relative_to_even_attention() -> None:
+    table = attention(copying_model(blind_second_layer=True), TEXTS)
+    even = sum(t / 2 for t in range(1, LENGTH + 1)) / LENGTH
+    for unit in ("tokens", "positions"):
+        assert value(table, "distance over even attention", unit, 1) == pytest.approx(1.0, rel=1e-5)
+        assert value(table, "distance over even attention", unit, 0) == pytest.approx(LAG / even, rel=0.02)
+
+
 def test_correlates_heads_that_have_increments_of_their_own() -> None:
     torch.manual_seed(0)
     config = HowFarConfig(
@@ -102,5 +127,6 @@ def test_sinks_take_no_part_and_sliding_windows_bound_even_attention(name: str) 
         assert value(table, "distance of even attention", "tokens", 0, head) == pytest.approx(within)
         assert value(table, "distance of even attention", "tokens", 1, head) == pytest.approx(everywhere)
         assert 0 < value(table, "distance", "tokens", 0, head) < 5
+        assert value(table, "distance over even attention", "tokens", 0, head) == pytest.approx(1, rel=0.5)
         # Nothing was learned, so a head looks about as far as an even one does, whatever share a sink takes.
         assert value(table, "distance", "tokens", 1, head) == pytest.approx(everywhere, rel=0.5)
