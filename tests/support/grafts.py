@@ -17,7 +17,7 @@ WORDS = _TEXT.split()
 
 
 def documents(count: int, seed: int = 0, num_words: int = 40) -> str:
-    """Random sentences, documents parted by empty lines."""
+    """Random sentences, with blank lines between documents."""
     generator = random.Random(seed)
     return "\n\n".join(" ".join(generator.choices(WORDS, k=num_words)) + "." for _ in range(count))
 

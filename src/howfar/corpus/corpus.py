@@ -105,7 +105,7 @@ class Corpus:
         """Open a corpus. Only the files' sizes are checked; `verify` checks their contents.
 
         Raises:
-            CorpusError: The folder is missing, is not a finished corpus, or has a missing, truncated or foreign file.
+            CorpusError: The folder is missing, is not a finished corpus, or has a missing or truncated file, or one from another corpus.
         """
         folder = Path(folder)
         manifest = _read_manifest(folder)
@@ -129,7 +129,7 @@ class Corpus:
 
     @property
     def end_of_document(self) -> int:
-        """The token id that parts documents."""
+        """The token id that separates documents."""
         return int(self.manifest["tokenizer"]["end_of_document"])
 
     @cached_property

@@ -24,7 +24,7 @@ class DocumentEncoder:
             fast as copying).
 
     Raises:
-        ConfigError: The tokenizer has no end-of-sequence token to part documents.
+        ConfigError: The tokenizer has no end-of-sequence token to separate documents.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
@@ -34,7 +34,7 @@ class DocumentEncoder:
         if self._tokenizer is None:
             return
         if self._tokenizer.eos_token_id is None:
-            raise ConfigError("the tokenizer has no end-of-sequence token to part documents; set its eos_token")
+            raise ConfigError("the tokenizer has no end-of-sequence token to separate documents; set its eos_token")
         self.end_of_document = int(self._tokenizer.eos_token_id)
 
     def encode(self, document: bytes) -> NDArray[np.uint16 | np.uint32]:

@@ -114,7 +114,7 @@ def sample_blocks(
         num_blocks: Into how many stretches the sample is divided.
 
     Yields:
-        Blocks of text, their documents parted by `BETWEEN_DOCUMENTS`.
+        Blocks of text, with `BETWEEN_DOCUMENTS` between documents.
 
     Raises:
         NotMeasurableError: The corpus has no training documents, or is of another tokenizer.

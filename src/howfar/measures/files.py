@@ -66,7 +66,7 @@ def _documents(path: Path) -> Iterator[str]:
 class GoldFiles:
     """Gold segmentations in files: CoNLL-U where a name ends in .conllu, else words separated by spaces.
 
-    Sentences are read when they are asked for, each time anew, so that memory does not grow with the files.
+    Sentences are read when they are asked for, each time again, so that memory does not grow with the files.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:

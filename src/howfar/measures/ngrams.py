@@ -170,7 +170,7 @@ class WordCounts:
 
     @classmethod
     def of(cls, blocks: Iterable[str], wanted: Callable[[str, str], bool] | None = None) -> WordCounts:
-        """Count words that are parted by blanks, as in English.
+        """Count words that are separated by blanks, as in English.
 
         Args:
             blocks: The corpus, or a sample of it.

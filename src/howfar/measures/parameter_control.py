@@ -1,7 +1,7 @@
 """The control that has as many parameters: a plain model whose feed-forward layers are wider.
 
 Increments add parameters. A plain model of the same shape is smaller, so a lower loss with increments might be owed to
-size alone. (Increments whose networks run but are overridden by 1 would be no control: nothing trains them, and the
+size alone. (Networks that run while their increments are overridden by 1 are no control: nothing trains them, and the
 model is the plain one.)
 """
 
@@ -32,7 +32,7 @@ class ParameterMatch:
 
 
 def parameter_matched(recipe: Recipe) -> ParameterMatch:
-    """Make the recipe of a plain model that has as many parameters as one with increments, as nearly as can be.
+    """Make the recipe of a plain model that has almost as many parameters as one with increments.
 
     Feed-forward layers can only be widened by whole units in all layers at once; what remains is for the reader of
     `num_parameters` and `num_wanted` to judge.

@@ -64,7 +64,7 @@ class Description:
         return dtype
 
     def write(self, folder: Path) -> None:
-        """Write it, with a hash over all but where the base lies: a person may say so anew.
+        """Write it, with a hash over all but where the base lies: a person may change that.
 
         Raises:
             OSError: It cannot be written.

@@ -144,7 +144,7 @@ def read_lora(model: PreTrainedModel, folder: Path) -> None:
     tensors = {name.removeprefix(_PREFIX): tensor for name, tensor in read_tensors(path).items()}
     if any(map(is_increment, tensors)) and not any(map(is_increment, dict(model.named_parameters()))):
         raise CheckpointError(
-            f"{path} holds increments, and PEFT does not say of which kind; save the model anew by "
+            f"{path} holds increments, and PEFT does not say of which kind; save the model again by "
             "howfar.save(model, folder)"
         )
     copy_tensors(lora_parameters(model), tensors, path)

@@ -74,7 +74,7 @@ def check_tensors(config: Mapping[str, Any], headers: Mapping[str, TensorHeader]
         for name, header in headers.items():
             if _is_weight(name, header) and not header.is_number:
                 raise CheckpointError(
-                    f"{name} in {folder} is of type {header.dtype}, which no weight is that was not quantised; "
+                    f"{name} in {folder} is of type {header.dtype}, and the model is not quantised; "
                     "save or download the model again"
                 )
     total = sum(math.prod(header.shape) for header in headers.values()) * (_PACKED if quantized else 1)

@@ -73,7 +73,7 @@ def spaced_sentences(path: Path) -> Iterator[Segmentation]:
             has_some = True
             yield _align(words, "".join(words), path, number)
     if not has_some:
-        raise CorpusError(f"{path} has no sentence; give one sentence a line, its words parted by spaces")
+        raise CorpusError(f"{path} has no sentence; give one sentence a line, with spaces between words")
 
 
 def read_conllu(path: str | Path) -> list[Segmentation]:
@@ -103,7 +103,7 @@ def conllu_sentences(path: Path) -> Iterator[Segmentation]:
         has_some = True
         yield _of_sentence(sentence, path)
     if not has_some:
-        raise CorpusError(f"{path} has no sentence in CoNLL-U; give a .conllu file with ten columns parted by tabs")
+        raise CorpusError(f"{path} has no sentence in CoNLL-U; give a .conllu file with ten columns separated by tabs")
 
 
 def jieba_segment(text: str) -> Segmentation:
@@ -127,7 +127,7 @@ def jieba_segment(text: str) -> Segmentation:
 
 
 def word_segmentation(text: str) -> Segmentation:
-    """Find the words of a text that parts them by spaces and punctuation, such as English.
+    """Find the words of a text that separates them by spaces and punctuation, for example English.
 
     A word is a longest run of letters, digits, underscores and combining marks, with apostrophes and hyphens between
     two of those; a run of punctuation between words is a unit of its own.

@@ -72,7 +72,7 @@ class Console(TrainerCallback):
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether this CPU has instructions for bfloat16, or at least such as make up for them."""
+    """Whether this CPU has instructions for bfloat16, or wider ones that are as fast."""
     return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 

@@ -149,7 +149,7 @@ def corpus_from_text(sources: Sequence[str], base: str, folder: Path, *, revisio
         revision: The model's branch, tag or commit on the Hub.
 
     Raises:
-        ConfigError: The tokenizer cannot part documents, or a source is written wrong.
+        ConfigError: The tokenizer has no token to separate documents, or a source is written wrong.
         CorpusError: A source cannot be read.
         OutputError: The folder holds another corpus, or cannot be written.
     """

@@ -233,7 +233,7 @@ def _make_trainer(kind: type[IncrementTrainer], run: Run[BaseRecipe], **kwargs: 
         # Windows are of one length, so there is nothing for a collator to pad.
         collator = only_batch if resident else default_data_collator
         trainer = kind(run=run, train_dataset=dataset, data_collator=collator, **kwargs)
-    except (RuntimeError, ImportError) as error:  # a tracker that is not installed, say
+    except (RuntimeError, ImportError) as error:  # for example, a tracker is not installed
         raise ConfigError(
             f"recipe: [trainer] is refused by Transformers ({' '.join(str(error).split())}); change it"
         ) from error

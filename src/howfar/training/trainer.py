@@ -116,7 +116,7 @@ class IncrementTrainer(Trainer):
                 "nats_per_byte": nats,
                 "bits_per_byte": nats / math.log(2),
                 "tokens_per_second": tokens / (time.perf_counter() - seconds),
-                # Uncompiled, because watching a compiled model would compile it anew.
+                # Uncompiled: to watch a compiled model would compile it a second time.
                 **increment_statistics(bare, self.probe.to(self.args.device)),
             }
         super().log(logs, start_time)

@@ -145,7 +145,7 @@ def test_the_byte_tokenizer_as_an_object_gives_the_same_corpus(tmp_path: Path):
 
 def test_tokenizers_that_will_not_do_are_refused(tmp_path: Path):
     source = parse_source(write(tmp_path / "a.jsonl", ["one"]))
-    with pytest.raises(ConfigError, match="no end-of-sequence token to part documents; set its eos_token"):
+    with pytest.raises(ConfigError, match="no end-of-sequence token to separate documents; set its eos_token"):
         build_corpus(tmp_path / "out", [source], tokenizer=subword_tokenizer(unk_token="<unk>"))
 
 

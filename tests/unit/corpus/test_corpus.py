@@ -14,7 +14,7 @@ def edit_manifest(corpus, **changes):
     path.write_text(json.dumps({key: value for key, value in manifest.items() if value is not None}))
 
 
-def test_documents_are_parted_by_ends_of_document(corpus):
+def test_documents_are_separated_by_ends_of_document(corpus):
     train = corpus.train
     assert train.num_documents == 8
     assert train.tokens.dtype == np.uint16

@@ -18,7 +18,7 @@ def read(path: Path, **options) -> list[bytes]:
     return list(read_documents(LocalFiles(str(path), **options)))
 
 
-def test_text_documents_are_parted_by_empty_lines(tmp_path: Path):
+def test_text_documents_are_separated_by_empty_lines(tmp_path: Path):
     path = tmp_path / "a.txt"
     path.write_bytes(b"\xef\xbb\xbf\n\nTitle\nline one\n\n\n  second \r\nx\r\n\r\nthird")
     assert read(path) == [b"Title\nline one", b"  second \r\nx", b"third"]

@@ -70,7 +70,7 @@ def test_words_and_their_neighbours():
 
 
 @pytest.mark.parametrize("between", [", ", ".", "\n", " 12 ", "\0", " - "])
-def test_words_parted_by_more_than_blanks_are_no_pair(between):
+def test_words_separated_by_more_than_blanks_are_no_pair(between):
     assert not WordCounts.of([f"New{between}York"]).pairs
 
 

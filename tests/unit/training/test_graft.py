@@ -273,7 +273,7 @@ def test_a_tokenizer_with_more_ids_than_its_model_is_refused(recipe: Make, tmp_p
 
 def test_a_tokenizer_without_end_of_text_is_refused(recipe: Make, tmp_path: Path) -> None:
     endless = make_base(tmp_path / "endless", end_of_text=False)
-    fails(ConfigError, "no end-of-sequence token to part documents", recipe(base=str(endless)), tmp_path)
+    fails(ConfigError, "no end-of-sequence token to separate documents", recipe(base=str(endless)), tmp_path)
     text = str(make_text(tmp_path))
     with pytest.raises(ConfigError, match="no end-of-sequence token"):
         corpus_from_text([text], str(endless), tmp_path / "corpus")
