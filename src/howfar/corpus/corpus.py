@@ -105,7 +105,7 @@ class Corpus:
         """Open a corpus. Only the files' sizes are checked; `verify` checks their contents.
 
         Raises:
-            CorpusError: The folder is missing, is not a finished corpus, or has a missing or truncated file, or one from another corpus.
+            CorpusError: The folder is missing or no finished corpus, or a file is missing, truncated or of another one.
         """
         folder = Path(folder)
         manifest = _read_manifest(folder)
