@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from howfar.commands.output import say
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -53,6 +55,10 @@ def build(
     tokenizer: Annotated[
         str | None, typer.Option(help="Hub id or folder of a tokenizer; the text's bytes where not given.")
     ] = None,
+    mark: Annotated[
+        str | None,
+        typer.Option(help="Token of it to stand between documents. [default: its end of sequence]"),
+    ] = None,
 ) -> None:
     """Turn documents into a corpus: a training part, and whole documents held out.
 
@@ -63,6 +69,11 @@ def build(
     from howfar.corpus.build import build_corpus
     from howfar.corpus.selection import BuildOptions
     from howfar.corpus.sources import WIKIPEDIA, parse_source
+    from howfar.errors import ConfigError
+    from howfar.text.marks import choose_mark
+
+    if mark is not None and tokenizer is None:
+        raise ConfigError("--mark names a token of a tokenizer, and none is given; add --tokenizer, or leave it out")
 
     options = BuildOptions(
         held_out_fraction=held_out_fraction,
@@ -72,12 +83,14 @@ def build(
         max_documents_per_source=max_documents,
         seed=seed,
     )
-    made = build_corpus(
-        output,
-        [parse_source(text) for text in source or WIKIPEDIA],
-        options,
-        tokenizer=None if tokenizer is None else _tokenizer(tokenizer),
-    )
+    sources, reads = [parse_source(text) for text in source or WIKIPEDIA], None
+    if tokenizer is not None:
+        reads = _tokenizer(tokenizer)
+        if mark is not None:
+            choose_mark(reads, mark)
+    made = build_corpus(output, sources, options, tokenizer=reads)
+    if reads is not None:
+        say(f"Between documents stands {reads.convert_ids_to_tokens(made.manifest['tokenizer']['end_of_document'])}")
     for split in (made.train, made.held_out):
         typer.echo(
             f"{split.name.replace('_', ' ')}: {split.num_documents:,} documents, {int(split.num_bytes.sum()):,} bytes"

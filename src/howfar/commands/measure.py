@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from howfar.commands.options import Corpus, Gold, Seed, Texts, check_given
+from howfar.commands.options import Corpus, Gold, Mark, Seed, Texts, check_given, choose_mark
 from howfar.commands.output import console, printing, say
 from howfar.measures.choices import Classes, Language, Target
 
@@ -47,6 +47,7 @@ def measure(
     ] = None,
     sample: Annotated[int | None, typer.Option(help=f"Sample size: {SAMPLES}.")] = None,
     seed: Seed = 0,
+    mark: Mark = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Table (.csv, .parquet, .json) or picture (.html, .svg, .png, .pdf)."),
@@ -79,9 +80,9 @@ def measure(
     options = {"target": target, "language": language, "classes": classes, "against": against, "sample": sample}
     inputs = read_inputs(corpus=corpus, texts=text, gold=gold, pairs=pairs, seed=seed, **options)
     chosen.check(inputs)
-    if model is not None and not chosen.of_model:
-        raise ConfigError(f"{chosen.name} trains models of its own; leave out --model")
-    table, source = _take(chosen, model, inputs)
+    if not chosen.of_model and (model is not None or mark is not None):
+        raise ConfigError(f"{chosen.name} trains models of its own; leave out {'--model' if model else '--mark'}")
+    table, source = _take(chosen, model, inputs, mark)
     with printing() as check_printed:  # whatever becomes of that, the table is written
         if as_json or as_csv:
             typer.echo(table.write_json() if as_json else table.write_csv().rstrip("\n"))
@@ -104,16 +105,17 @@ def _list() -> None:
     typer.echo("\nFor example: howfar measure pairs --language en")
 
 
-def _take(chosen: Measure, model: str | None, inputs: Inputs) -> tuple[pl.DataFrame, str]:
+def _take(chosen: Measure, model: str | None, inputs: Inputs, mark: str | None) -> tuple[pl.DataFrame, str]:
     """The table, and a line that says what it is of."""
     import howfar
     from howfar.progress import progress_bars
 
     loaded = howfar.load(model) if chosen.of_model else None
+    found = choose_mark(loaded, mark) if loaded is not None and chosen.uses & {"texts", "gold"} else None
     with progress_bars() as watch:
         table = chosen.take(loaded, inputs, watch(chosen.name))
     named = model or (Path(loaded.name_or_path).name if loaded is not None else "models trained for this")
-    return table, chosen.source(table, named, inputs)
+    return table, chosen.source(table, f"{named} behind the mark {found}" if found else named, inputs)
 
 
 def _print(table: pl.DataFrame, chosen: Measure, source: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from howfar.commands.options import Mark, choose_mark
 from howfar.commands.output import console, printing, say
 from howfar.errors import OutputError, TextError
 from howfar.files import check_writable, write_file
@@ -83,6 +84,7 @@ def show(
     beside_text: Annotated[str | None, typer.Option(help="Another text to compare with.")] = None,
     layer: Annotated[int | None, typer.Option(help="Show one layer.")] = None,
     head: Annotated[int | None, typer.Option(help="Show one head, of a model with positions for each.")] = None,
+    mark: Mark = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the numbers as JSON, and draw nothing unless -o is given.")
     ] = False,
@@ -104,9 +106,9 @@ def show(
     drawn = None if as_json and output is None else output or DEFAULT_OUTPUT
     if drawn is not None:
         _check_picture(passage + (beside_text or ""), drawn)
-    traced = _trace(passage, model)
+    traced = _trace(passage, model, mark)
     compared = beside_model is not None or beside_text is not None
-    beside = _trace(passage if beside_text is None else beside_text, beside_model or model) if compared else None
+    beside = _trace(passage if beside_text is None else beside_text, beside_model or model, mark) if compared else None
     picture = None
     if drawn is not None or not as_json:
         options: dict[str, Any] = {
@@ -172,7 +174,7 @@ def _check_picture(text: str, output: Path) -> None:
         )
 
 
-def _trace(text: str, model: str | None) -> Trace:
+def _trace(text: str, model: str | None, mark: str | None) -> Trace:
     with imports_for_good():
         from howfar.models.bundled import model_for
         from howfar.models.loading import load
@@ -182,6 +184,8 @@ def _trace(text: str, model: str | None) -> Trace:
         model = model_for(text)
         typer.echo(f"Read by {model}; --model names another", err=True)
     loaded = load(model)
+    if found := choose_mark(loaded, mark):
+        say(f"Read by {model} behind the mark {found}" + ("" if mark else "; --mark names another"), err=True)
     if len(text) < LONG:
         return trace(loaded, text)
     with progress_bars() as begin:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from howfar.corpus.corpus import token_dtype
 from howfar.errors import ConfigError
+from howfar.text.marks import CHOSEN
 from howfar.text.tokenizer import END_OF_DOCUMENT, VOCABULARY_SIZE, is_byte_tokenizer
 
 if TYPE_CHECKING:
@@ -21,10 +22,10 @@ class DocumentEncoder:
 
     Args:
         tokenizer: A Transformers tokenizer, or None for the byte tokenizer (which needs no tokenizer object and is as
-            fast as copying).
+            fast as copying). The end of document is its end of sequence, or what `howfar.text.marks.choose_mark` chose.
 
     Raises:
-        ConfigError: The tokenizer has no end-of-sequence token to separate documents.
+        ConfigError: The tokenizer has no end-of-sequence token to separate documents, and none was chosen.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
@@ -33,9 +34,10 @@ class DocumentEncoder:
         self.dtype = token_dtype(VOCABULARY_SIZE if self._tokenizer is None else len(self._tokenizer))
         if self._tokenizer is None:
             return
-        if self._tokenizer.eos_token_id is None:
+        end = vars(self._tokenizer).get(CHOSEN, self._tokenizer.eos_token_id)
+        if end is None:
             raise ConfigError("the tokenizer has no end-of-sequence token to separate documents; set its eos_token")
-        self.end_of_document = int(self._tokenizer.eos_token_id)
+        self.end_of_document = int(end)
 
     def encode(self, document: bytes) -> NDArray[np.uint16 | np.uint32]:
         """Encode a document of valid UTF-8; text that looks like a special token is encoded as plain text."""

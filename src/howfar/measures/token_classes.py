@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from howfar.errors import ConfigError
 from howfar.measures.choices import Classes
-from howfar.reading.marks import document_mark
 from howfar.text.classes import ByteClass, CodeClass, classes_of_byte_values, classes_of_bytes, code_classes_of_bytes
+from howfar.text.marks import document_mark
 from howfar.text.spans import byte_spans_of_tokens, token_bytes
 from howfar.text.subword_classes import SubwordClass, classes_of_subword_vocabulary, classes_of_subwords
 from howfar.text.tokenizer import END_OF_DOCUMENT, is_byte_tokenizer

@@ -30,10 +30,10 @@ from howfar.positions import IncrementConfig, Increments, increments_of, record
 from howfar.positions.decoder import find_decoder, probe
 from howfar.positions.mode import evaluation_mode
 from howfar.reading.head import after, inner_model, logits_of_parts, stretches, surprisal_and_entropy
-from howfar.reading.marks import document_mark
 from howfar.reading.readings import Kept, Reading, TokenizedText
 from howfar.reading.watch import ends_at, watch
 from howfar.reading.windows import Window, batches, check_windows, cover, pools, real_tokens, side_by_side
+from howfar.text.marks import document_mark
 from howfar.text.spans import byte_spans_of_tokens
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from howfar.errors import CheckpointError, TextError, UnsupportedModelError
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.reading import reader as reading_module
 from howfar.reading import trace
-from howfar.reading.marks import document_mark
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
+from howfar.text.marks import document_mark
 from howfar.text.tokenizer import END_OF_DOCUMENT, byte_tokenizer
 
 TinyModel = Callable[..., HowFarForCausalLM]

@@ -10,7 +10,7 @@ from howfar.errors import ConfigError, ModelNotFoundError, TextError, Unsupporte
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.positions import increments_of
 from howfar.reading import trace, trace_many
-from howfar.reading.marks import document_mark
+from howfar.text.marks import document_mark
 from howfar.text.tokenizer import byte_tokenizer
 
 TinyModel = Callable[..., HowFarForCausalLM]
