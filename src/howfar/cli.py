@@ -19,6 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 from howfar.commands import corpus, explore, graft, live, measure, models, report, show, train
 from howfar.commands.output import accept_all_characters, drop_output, finish_printing, printing, say
 from howfar.errors import HowFarError
+from howfar.files import ADVICE
 
 _OPTION = re.compile(r"--?[A-Za-z][\w-]*(=.*)?")
 
@@ -109,6 +110,9 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno and error.filename:  # that nobody nearer to it has named
+            advice = ADVICE.get(error.errno, "choose another place, or see that it can be read and written")
+            _fail(error, f"{error.filename} cannot be used ({error.strerror}); {advice}")
         if hasattr(error, "format_message"):  # Typer's: an option or argument is wrong
             _fail(error, _usage(error))
         _fail(error, f"{type(error).__name__}: {error} (run `howfar --debug …` for the traceback)")

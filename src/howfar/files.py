@@ -20,9 +20,11 @@ from hashlib import blake2s
 from pathlib import Path
 
 from howfar.errors import HowFarError, OutputError
+from howfar.foreign import first_line
 
 _count = itertools.count()
 _RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # how libraries that are written in Rust tell of the system's errors
+_TORCH_ERROR = re.compile(r"PytorchStreamWriter failed|inline_container\.cc")
 
 ADVICE = {
     errno.ENOSPC: "choose another place, or make room there",
@@ -161,6 +163,21 @@ def check_writable(path: str | Path) -> None:
             raise OutputError(f"{path} cannot be written: the folder {path.parent} is read-only; choose another")
 
 
+def check_new_folder(path: str | Path) -> None:
+    """Find fault with the place of a folder, which may be there and whose parents may be missing, before any work.
+
+    Raises:
+        OutputError: It is a file, its name is too long, or what it is to be in may not be written to.
+    """
+    path = Path(path)
+    with refused_by_name(path):
+        there = next(place for place in (path.resolve(), *path.resolve().parents) if _stat(place) is not None)
+        if not there.is_dir():
+            raise OutputError(f"{there} is no folder; name another one for {path}")
+        if not os.access(there, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def is_stream(path: Path) -> bool:
     """Whether a path leads to a pipe, a device or a socket: something to write to that cannot be replaced."""
     there = _stat(path)
@@ -231,12 +248,23 @@ def _is_alive(process: int) -> bool:
     return bool(psutil.pid_exists(process))
 
 
+def write_failure(error: Exception) -> str | None:
+    """Why something could not be written, in words; None where an exception tells of something else."""
+    number = _system_error(error)
+    if number is not None:
+        return os.strerror(number)
+    return first_line(error) if isinstance(error, OSError | OutputError) else None
+
+
 def _system_error(error: Exception) -> int | None:
-    """The number of the system's error that an exception tells of; None where it is of another kind."""
+    """The number of the system's error that an exception tells of, whichever library made it; None if it is none."""
+    if isinstance(error, HowFarError):
+        return None
     if isinstance(error, OSError) and error.errno:
         return error.errno
-    found = _RUST_ERROR.search(str(error))
-    return int(found[1]) if found else None
+    if found := _RUST_ERROR.search(str(error)):
+        return int(found[1])
+    return errno.EIO if _TORCH_ERROR.search(str(error)) else None  # torch.save does not say why
 
 
 def _short(path: Path) -> str:

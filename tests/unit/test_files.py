@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from howfar import files
 from howfar.errors import OutputError
-from howfar.files import check_writable, whole_file, whole_folder, write_file
+from howfar.files import check_new_folder, check_writable, whole_file, whole_folder, write_file
 
 DEAD = 2**22 + 1  # more than the largest process id of Linux
 
@@ -250,3 +250,20 @@ def test_many_threads_that_write_one_file_leave_it_whole(tmp_path: Path) -> None
         thread.join()
     assert path.read_bytes() in contents
     assert names(tmp_path) == {"a.bin"}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("x" * 300, r"cannot be written \(File name too long\); choose a shorter name"),
+        ("x" * 300 + "/y", r"cannot be written \(File name too long\); choose a shorter name"),
+        ("file/folder", r"cannot be written \(Not a directory\); choose another place"),
+        ("file", r"file is no folder; name another one for "),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_refused_before_any_work(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "file").touch()
+    check_new_folder(tmp_path / "new" / "folder")
+    check_new_folder(tmp_path)
+    with pytest.raises(OutputError, match=message):
+        check_new_folder(tmp_path / name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from howfar.charts.saving import FORMATS as PICTURE_FORMATS
 from howfar.errors import OutputError
-from howfar.files import check_writable, whole_file, whole_folder
+from howfar.files import check_new_folder, check_writable, whole_file, whole_folder
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,6 +32,7 @@ def check_output(path: Path, partitions: Sequence[str] = ()) -> None:
         OutputError: It is no format of tables or pictures, its folder is not there, or the table cannot be parted.
     """
     if not path.suffix and partitions:
+        check_new_folder(path)
         if path.exists():
             raise OutputError(f"{path} exists already; name a new folder, or end the name in .parquet for one file")
     elif _format(path) not in (*TABLE_FORMATS, *PICTURE_FORMATS):
@@ -59,10 +60,7 @@ def check_folder_of_tables(path: Path) -> None:
     Raises:
         OutputError: Something else has its name, or it cannot be made where it is to be.
     """
-    if path.exists() and not path.is_dir():
-        raise OutputError(f"{path} is no folder; name another one for the tables")
-    if not path.exists():
-        check_writable(path)
+    check_new_folder(path)
 
 
 def write_table(table: pl.DataFrame, path: Path) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from howfar.errors import ConfigError, MissingExtraError, NoIncrementsError, NotMeasurableError
-from howfar.files import write_file
+from howfar.files import check_writable, write_file
 from howfar.foreign import first_line
 from howfar.positions import IncrementConfig, attach, detach, increments_of, override, record
 from howfar.positions.mode import evaluation_mode
@@ -70,6 +70,7 @@ def export_onnx(model: PreTrainedModel, path: str | Path) -> Exported:
     """
     if not all(find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime")):
         raise MissingExtraError("exporting to ONNX needs more packages; install them: pip install 'howfar[onnx]'")
+    check_writable(path)
     _check_place(model)
     with evaluation_mode(model), _with_increments(model), torch.no_grad():
         graph = _Graph(model).eval()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from howfar.charts.glyphs import JOINING
 from howfar.charts.spacing.page import script, styles
 from howfar.errors import ConfigError
-from howfar.files import whole_folder, write_file
+from howfar.files import check_new_folder, whole_folder, write_file
 from howfar.live.graph import export_onnx
 from howfar.live.runtime import PACKAGE, VERSION, runtime_files
 from howfar.models.bundled import bundled_models
@@ -61,11 +61,12 @@ def write_site(output: str | Path, models: Sequence[str] = (), *, runtime: str |
         MissingExtraError: The packages for the export, or npm, are not installed.
         OutputError: The folder cannot be written.
     """
+    output = Path(output)
+    check_new_folder(output)
     names = list(dict.fromkeys(models)) or [model.name for model in bundled_models()]
     loaded = {name: load(name) for name in names}
     about = {name: _describe(name, model, index) for index, (name, model) in enumerate(loaded.items())}
     files = runtime_files(runtime)
-    output = Path(output)
     with whole_folder(output, replace=_is_ours(output)) as folder:
         for name, description in about.items():
             path = folder / description["file"]

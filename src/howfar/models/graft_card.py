@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from howfar.files import write_file
 from howfar.models.description import Description
 from howfar.positions import IncrementConfig
 
@@ -26,6 +27,9 @@ def write_card(folder: Path, description: Description, training: Mapping[str, An
         folder: The graft's folder.
         description: What it is made of.
         training: What its `training.json` says, if it has one.
+
+    Raises:
+        OutputError: It cannot be written.
     """
     from huggingface_hub import ModelCardData
 
@@ -61,7 +65,7 @@ def write_card(folder: Path, description: Description, training: Mapping[str, An
         "",
         *(_losses(training) if training else ()),
     ]
-    (folder / CARD).write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    write_file(folder / CARD, "\n".join(lines).rstrip() + "\n")
 
 
 def _what_it_is(description: Description, name: str) -> str:

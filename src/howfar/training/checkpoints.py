@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from howfar.errors import CheckpointError, OutputError
-from howfar.files import write_file
+from howfar.files import open_to_readers, write_file
 from howfar.models.manifest import describe_files
+from howfar.models.publishing import without_places
 from howfar.training.integrity import check_files
 from howfar.training.recipe import BaseRecipe
 
@@ -53,6 +54,7 @@ def mark_as_whole(checkpoint: Path, record: Mapping[str, Any]) -> None:
         checkpoint: Its files are all written.
         record: The run's, with `step`.
     """
+    open_to_readers(checkpoint)
     write_record(checkpoint, {**record, "files": describe_files(checkpoint)})
 
 
@@ -120,7 +122,7 @@ def check_same_run(folder: Path, recipe: BaseRecipe, now: Mapping[str, Any]) -> 
     Raises:
         CheckpointError: The folder belongs to another run.
     """
-    before = read_record(folder)
+    before = without_places(read_record(folder))  # as earlier versions did not write it
     run = folder.parent if folder.name.startswith("checkpoint-") else folder
     changed = [name for name in recipe.LASTING if before["recipe"].get(name) != now["recipe"][name]]
     if before["corpus"].get("hash") != now["corpus"]["hash"]:

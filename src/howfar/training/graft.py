@@ -30,7 +30,7 @@ from howfar.models.lora import add_lora
 from howfar.models.origin import remember_base
 from howfar.models.pretrained import is_gguf, load_pretrained, load_tokenizer
 from howfar.positions import attach
-from howfar.reading.marks import document_mark
+from howfar.text.marks import document_mark
 from howfar.training.checkpoints import check_folder, write_record
 from howfar.training.evaluation import document_losses
 from howfar.training.graft_recipe import GraftRecipe

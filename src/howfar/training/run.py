@@ -10,16 +10,18 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError
 from transformers import PrinterCallback, ProgressCallback, TrainingArguments, default_data_collator, set_seed
 from transformers.trainer import TRAINING_ARGS_NAME
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, CorpusError, HowFarError, OutputError
+from howfar.files import open_to_readers, write_failure
 from howfar.locks import one_at_a_time
+from howfar.models.loading import load
 from howfar.models.manifest import write_manifest
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.reading.marks import document_mark
+from howfar.models.verification import check_saved
+from howfar.text.marks import document_mark
 from howfar.text.tokenizer import byte_tokenizer
 from howfar.training import starting
 from howfar.training.attention import maskless_attention
@@ -207,8 +209,8 @@ def folder_of_run(path: Path) -> Iterator[None]:
         InUseError: Another process trains there.
         OutputError: The folder cannot be made or locked.
     """
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{path} cannot be made a folder ({error.strerror}); name another one") from None
@@ -262,11 +264,26 @@ def _write(trainer: IncrementTrainer, record: dict[str, Any], output: Path) -> N
         trainer.save_model(str(partial))
         if trainer.is_world_process_zero():
             _publish(trainer, record, partial, output)
-    except (OSError, SafetensorError) as error:
+    except Exception as error:
         shutil.rmtree(partial, ignore_errors=True)
+        if (reason := write_failure(error)) is None:
+            raise
         raise OutputError(
-            f"{output} could not be written ({error}); make room and start the same command again"
+            f"{output} could not be written ({reason}); make room and start the same command again"
         ) from error
+
+
+def _check_written(trainer: IncrementTrainer, folder: Path) -> None:
+    """Read the finished model back and compare it; where this process holds only a part of it, read it back.
+
+    Raises:
+        CheckpointError: What was written is not the trained model.
+    """
+    model: PreTrainedModel = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        load(folder)
+    else:
+        check_saved(model, folder, load)
 
 
 def _publish(trainer: IncrementTrainer, record: dict[str, Any], partial: Path, output: Path) -> None:
@@ -274,7 +291,9 @@ def _publish(trainer: IncrementTrainer, record: dict[str, Any], partial: Path, o
     log = json.dumps(trainer.state.log_history, indent=1)
     (partial / "log.json").write_text(log + "\n", encoding="utf-8")
     (partial / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle, which the record makes needless
+    open_to_readers(partial)
     write_manifest(partial)
+    _check_written(trainer, partial)
     (output / RECORD).unlink(missing_ok=True)
     for file in partial.iterdir():
         file.replace(output / file.name)

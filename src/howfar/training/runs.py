@@ -12,6 +12,7 @@ from transformers import TrainingArguments
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError
+from howfar.models.publishing import without_places
 from howfar.training.recipe import BaseRecipe
 
 PACKAGES = ("howfar", "torch", "transformers", "accelerate", "numpy", "safetensors", "tokenizers", "peft")
@@ -40,6 +41,8 @@ class Run(Generic[AnyRecipe]):
     def record(self, **results: Any) -> dict[str, Any]:
         """All that is needed to say later how a model came about, and to go on with its training.
 
+        Of files and folders on this machine it has the names, and hashes of what they hold, but not where they lie.
+
         Args:
             **results: Added as they are, but for those that are None.
         """
@@ -56,7 +59,7 @@ class Run(Generic[AnyRecipe]):
             "start_from": self.start_from,
             **results,
         }
-        return {name: value for name, value in record.items() if value is not None}
+        return {name: without_places(value) for name, value in record.items() if value is not None}
 
 
 def training_arguments(recipe: BaseRecipe, output: Path) -> TrainingArguments:

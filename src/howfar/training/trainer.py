@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import rotate_checkpoints
 
 from howfar.errors import CheckpointError, ConfigError, NoIncrementsError, OutputError
+from howfar.files import write_failure
 from howfar.positions import increments_of
 from howfar.positions.bounds import bound_of
 from howfar.reading.reader import Reader
@@ -151,11 +151,13 @@ class IncrementTrainer(Trainer):
             self.accelerator.wait_for_everyone()
             if self.is_world_process_zero():
                 mark_as_whole(folder, self.run.record(step=self.state.global_step))
-        except (OSError, SafetensorError, RuntimeError) as error:  # torch.save reports a full disk as a RuntimeError
+        except Exception as error:
             shutil.rmtree(folder, ignore_errors=True)
+            if (reason := write_failure(error)) is None:
+                raise
             raise OutputError(
-                f"{folder} could not be written ({' '.join(str(error).split())}); make room and start the same command "
-                "again, which goes on from the checkpoint before"
+                f"{folder} could not be written ({reason}); make room and start the same command again, which goes on "
+                "from the checkpoint before"
             ) from error
         finally:
             self.args.save_total_limit = limit

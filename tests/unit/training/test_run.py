@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate.data_loader import prepare_data_loader
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -56,7 +57,7 @@ def test_a_run_leaves_its_log_and_its_record(recipe: MakeRecipe, corpus: Corpus,
     plan = recipe(trainer={"eval_strategy": "steps", "eval_steps": 4})
     train(plan, tmp_path)
     record = read_record(tmp_path)
-    assert record["recipe"] == plan.to_dict()
+    assert record["recipe"] == {**plan.to_dict(), "corpus": "corpus"}, "not where it lies"
     assert record["corpus"]["hash"] == corpus.hash
     assert record["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert record["step"] == 6
@@ -83,6 +84,11 @@ def test_a_run_leaves_nothing_else(recipe: MakeRecipe, tmp_path: Path) -> None:
     }
     checkpoints = {"checkpoint-3", "checkpoint-6"}
     assert {path.name for path in tmp_path.iterdir()} == model_files | checkpoints | {RECORD, "log.json", MANIFEST_FILE}
+    (tmp_path / "new").touch()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.stat().st_mode for path in files} == {(tmp_path / "new").stat().st_mode}, "all may be read alike"
+    records = "".join(path.read_text() for path in tmp_path.rglob(RECORD))
+    assert str(tmp_path.parent) not in records, "where files lie is nobody's business"
 
 
 def test_the_same_recipe_gives_the_same_model_and_another_seed_another(recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -270,6 +276,42 @@ def test_a_result_that_cannot_be_written_is_an_error_of_one_line(
     with pytest.raises(OutputError, match=r"could not be written .*No space left.*; make room and start"):
         train(recipe(trainer={"save_strategy": "no"}), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_result_that_is_not_the_model_is_not_published(
+    recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose_a_bit(folder: Path) -> None:
+        tensors = load_file(folder / "model.safetensors")
+        tensors["model.norm.weight"][0] += 1
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+    monkeypatch.setattr("howfar.training.run.open_to_readers", lose_a_bit)
+    with pytest.raises(CheckpointError, match=r"cannot be saved whole: model.norm.weight has other values there"):
+        train(recipe(trainer={"save_strategy": "no"}), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"), "Input/output error"),
+        (Exception("No space left on device (os error 28)"), "No space left on device"),  # as tokenizers say it
+        (OutputError("a cannot be written (Disk quota exceeded); make room"), "a cannot be written"),
+    ],
+)
+def test_whatever_library_finds_no_room_it_is_an_error_of_one_line(
+    recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    for place, what in (("run.write_manifest", ""), ("trainer.mark_as_whole", "/checkpoint-3")):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"howfar.training.{place}", fail)
+            with pytest.raises(OutputError, match=rf"{what} could not be written \({reason}.*\); make room"):
+                train(recipe(trainer={} if what else {"save_strategy": "no"}), tmp_path / what.strip("/"))
+        assert not list(tmp_path.rglob(".partial"))
 
 
 def test_a_folder_that_is_a_file_is_an_error_of_one_line(recipe: MakeRecipe, tmp_path: Path) -> None:
