@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,12 +15,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Make corpora to train and measure on.", no_args_is_help=True)
 
 
-class Balance(StrEnum):
-    """How sources take turns."""
-
-    BYTES = "bytes"
-    DOCUMENTS = "documents"
-    NONE = "none"
+Balance = Literal["bytes", "documents", "none"]
 
 
 @app.callback()
@@ -42,9 +36,7 @@ def build(
             "Chinese, from the Hub.",
         ),
     ] = None,
-    balance: Annotated[
-        Balance, typer.Option(help="Balance sources by bytes, by documents, or not at all.")
-    ] = Balance.BYTES,
+    balance: Annotated[Balance, typer.Option(help="Balance sources by bytes, by documents, or not at all.")] = "bytes",
     held_out_fraction: Annotated[float, typer.Option(help="Share of documents kept from training.")] = 0.01,
     held_out_documents: Annotated[
         int | None, typer.Option(help="Or: so many of each source's first documents.")
@@ -78,7 +70,7 @@ def build(
     options = BuildOptions(
         held_out_fraction=held_out_fraction,
         held_out_documents=held_out_documents,
-        balance=balance.value,
+        balance=balance,
         max_bytes_per_source=max_bytes,
         max_documents_per_source=max_documents,
         seed=seed,

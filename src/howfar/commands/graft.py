@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from howfar.errors import ConfigError
+from howfar.positions.config import Scope
 
-
-class Trained(StrEnum):
-    """What is trained beside the increments."""
-
-    INCREMENTS = "increments"
-    LORA = "lora"
-    FULL = "full"
-
-
-class Scope(StrEnum):
-    """Which layers share increments."""
-
-    SHARED = "shared"
-    PER_LAYER = "per_layer"
+Trained = Literal["increments", "lora", "full"]
 
 
 def graft(
@@ -81,19 +68,19 @@ def graft(
             "a graft needs a pretrained model and text to train on; give MODEL and either --corpus FOLDER or "
             "--text FILE, or a recipe that names them"
         )
-    kind = train.value if train else "increments"
+    kind = train or "increments"
     options = {
         "name": None if recipe else f"graft-{Path(str(model)).name.removesuffix('.gguf')}-{kind}",
         "base": model,
         "revision": revision,
         "corpus": str(corpus) if corpus else text and "text",  # which lies where the output is, and that has the name
-        "train": train and train.value,
+        "train": train,
         "context": context,
         "baseline": baseline or None,
     }
     overrides: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if scope:
-        overrides["increments"] = {"scope": scope.value}
+        overrides["increments"] = {"scope": scope}
     if steps:
         overrides["trainer"] = {"max_steps": steps}
     chosen = GraftRecipe.load(recipe or f"graft-{kind}", overrides=overrides, settings=settings or ())

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -25,31 +24,9 @@ MOST_CHARACTERS = 50_000  # in a picture; a browser draws no more of them at eas
 LONG = 100_000  # characters from which on a progress bar is worth its lines
 
 
-class Scale(StrEnum):
-    """What steps are divided by."""
-
-    LAYER_MEAN = "layer-mean"
-    RAW = "raw"
-    SHARED = "shared"
-    CONTRAST = "contrast"
-
-
-class Colour(StrEnum):
-    """What colours mean."""
-
-    GAP = "gap"
-    RANK = "rank"
-    SURPRISAL = "surprisal"
-    ENTROPY = "entropy"
-    KIND = "kind"
-    DIFFERENCE = "difference"
-
-
-class Rows(StrEnum):
-    """Which rows are shown."""
-
-    AUTO = "auto"
-    ALL = "all"
+Scale = Literal["layer-mean", "raw", "shared", "contrast"]
+Colour = Literal["gap", "rank", "surprisal", "entropy", "kind", "difference"]
+Rows = Literal["auto", "all"]
 
 
 def show(
@@ -72,14 +49,14 @@ def show(
     ] = None,
     scale: Annotated[
         Scale, typer.Option(help="What steps are divided by; contrast stretches all rows to the same spread.")
-    ] = Scale.LAYER_MEAN,
+    ] = "layer-mean",
     colour: Annotated[
         Colour | None,
         typer.Option(
             "--colour", "--color", help="What colours mean. [default: gap; of two models or texts, difference]"
         ),
     ] = None,
-    rows: Annotated[Rows, typer.Option(help="Fold nearly even rows into one, or show all.")] = Rows.AUTO,
+    rows: Annotated[Rows, typer.Option(help="Fold nearly even rows into one, or show all.")] = "auto",
     beside_model: Annotated[str | None, typer.Option(help="Another model to compare with.")] = None,
     beside_text: Annotated[str | None, typer.Option(help="Another text to compare with.")] = None,
     layer: Annotated[int | None, typer.Option(help="Show one layer.")] = None,
@@ -111,12 +88,7 @@ def show(
     beside = _trace(passage if beside_text is None else beside_text, beside_model or model, mark) if compared else None
     picture = None
     if drawn is not None or not as_json:
-        options: dict[str, Any] = {
-            "scale": scale.value,
-            "rows": rows.value,
-            "colour": None if colour is None else colour.value,
-        }
-        picture = spacing(traced, beside=beside, layer=layer, head=head, **options)
+        picture = spacing(traced, beside=beside, layer=layer, head=head, scale=scale, rows=rows, colour=colour)
     if picture is not None and drawn is not None:
         write_file(drawn, picture.render(file_format(drawn)))
     with printing() as check_printed:

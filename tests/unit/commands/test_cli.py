@@ -3,10 +3,16 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from howfar.charts import rows as charts_rows
+from howfar.charts.spacing import colours, scales
+from howfar.commands import corpus, graft, show
+from howfar.corpus import selection
 from howfar.models import bundled
+from howfar.training import graft_recipe
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
@@ -17,6 +23,17 @@ def test_help_does_not_wait_for_heavy_packages():
     heavy = "('torch', 'transformers', 'altair', 'polars', 'scipy')"
     result = python(f"import sys, howfar.cli; print([name for name in {heavy} if name in sys.modules])")
     assert result.stdout.strip() == "[]", result.stderr
+
+
+def test_choices_are_those_that_the_library_takes():
+    for ours, theirs in (
+        (show.Scale, charts_rows.Scale),
+        (show.Colour, colours.Colour),
+        (show.Rows, scales.Rows),
+        (corpus.Balance, selection.Balance),
+        (graft.Trained, graft_recipe.Trained),
+    ):
+        assert get_args(ours) == get_args(theirs)
 
 
 def test_it_says_its_version(run):
