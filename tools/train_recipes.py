@@ -16,12 +16,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import os
 import signal
 import sys
 import time
-from multiprocessing.process import BaseProcess
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +33,15 @@ from howfar.corpus.sources import parse_source
 from howfar.files import whole_file
 from howfar.models.loading import load
 from howfar.models.manifest import write_manifest
+from howfar.studies.processes import SAVED, SECONDS_TO_SAVE, Processes
 from howfar.training.checkpoints import RECORD, last_complete_checkpoint, read_record
 from howfar.training.evaluation import document_losses
 from howfar.training.recipe import Recipe
-from howfar.training.termination import EXIT_CODE
 
 RECORDS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", RECORD, "log.json")
 WEIGHTS = "model.safetensors"
 LOSSES = "document_losses.json"
 LANGUAGES = ("en", "zh")
-SECONDS_TO_SAVE = 30  # for runs that are told to end
 
 
 def main() -> int:
@@ -105,51 +102,30 @@ def recipe_of(job: str, arguments: argparse.Namespace) -> Recipe:
 
 def train_all(recipes: list[Recipe], arguments: argparse.Namespace, end: float) -> None:
     """Run them in their order, so many at a time, until `end` on the monotonic clock or until told to end."""
-    told = []
+    told: list[bool] = []
     before = signal.signal(signal.SIGTERM, lambda *_: told.append(True))
-    context = multiprocessing.get_context("spawn")  # CUDA cannot be used in a fork
-    waiting = [recipe for recipe in recipes if not packed_file(recipe.name, arguments).is_file()]
-    running: dict[str, BaseProcess] = {}
+    waiting = deque(recipe for recipe in recipes if not packed_file(recipe.name, arguments).is_file())
+    processes = Processes(train_one, at_once=arguments.at_once, preload=("howfar.training.run",))
     began = time.monotonic()
     try:
-        while (waiting or running) and time.monotonic() < end and not told:
-            while waiting and len(running) < arguments.at_once:
-                recipe = waiting.pop(0)
-                running[recipe.name] = context.Process(target=train_one, args=(recipe, arguments))
-                running[recipe.name].start()
-            time.sleep(0.1)
-            for name in [name for name, process in running.items() if not process.is_alive()]:
-                code = running.pop(name).exitcode
-                ended = "finished" if code == 0 else f"ended with exit code {code}, see {arguments.runs / name}.txt"
+        while (waiting or processes.running) and time.monotonic() < end and not told:
+            while waiting and len(processes.running) < arguments.at_once:
+                recipe = waiting.popleft()
+                processes.start(recipe.name, (recipe, arguments), arguments.runs / f"{recipe.name}.txt")
+            for name, error in processes.wait(0.1):
+                ended = f"broke off: {error}; see {arguments.runs / name}.txt" if error else "finished"
                 print(f"{time.monotonic() - began:6.0f} s  {name} {ended}", flush=True)
     finally:
-        stop(running)
+        for name, error in processes.stop():
+            if error not in (None, SAVED):
+                print(f"{name} could not save itself: {error}", flush=True)
         signal.signal(signal.SIGTERM, before)
 
 
-def stop(running: dict[str, BaseProcess]) -> None:
-    """Tell all to end, at the same time; whatever has not saved itself soon is ended."""
-    for process in running.values():
-        process.terminate()
-    until = time.monotonic() + SECONDS_TO_SAVE
-    for name, process in running.items():
-        process.join(max(0, until - time.monotonic()))
-        if process.is_alive():
-            process.kill()
-            process.join()
-        if process.exitcode not in (0, EXIT_CODE):
-            print(f"{name} could not save itself (exit code {process.exitcode})", flush=True)
-
-
-def train_one(recipe: Recipe, arguments: argparse.Namespace) -> None:
-    """Train and pack in a process of its own, whose output goes to a file beside the run's folder."""
+def train_one(job: tuple[Recipe, argparse.Namespace]) -> None:
+    """Train and pack, in a process of its own."""
+    recipe, arguments = job
     folder = arguments.runs / recipe.name
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    output = os.open(f"{folder}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // arguments.at_once))
     if not (folder / RECORD).is_file():
         from howfar.training.run import train
 

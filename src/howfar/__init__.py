@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from howfar.models.publishing import push_to_hub
     from howfar.positions import IncrementConfig, attach, detach, increments_of, override, record
     from howfar.reading import Trace, trace, trace_many
+    from howfar.studies.driving import study
 
 __all__ = [
     "HowFarConfig",
@@ -45,6 +46,7 @@ __all__ = [
     "record",
     "save",
     "spacing",
+    "study",
     "tokenizer_of",
     "trace",
     "trace_many",
@@ -62,6 +64,7 @@ __getattr__, __dir__ = lazily(
         "models.publishing": ("push_to_hub",),
         "positions": ("IncrementConfig", "attach", "detach", "increments_of", "override", "record"),
         "reading": ("Trace", "trace", "trace_many"),
+        "studies.driving": ("study",),
     },
 )
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from howfar.commands import corpus, explore, graft, live, measure, models, report, show, train
+from howfar.commands import corpus, explore, graft, live, measure, models, report, show, study, train
 from howfar.commands.output import accept_all_characters, drop_output, finish_printing, printing, say
 from howfar.errors import HowFarError
 from howfar.files import ADVICE
@@ -65,6 +65,7 @@ for command in (
 ):
     app.command(cls=Command)(command)
 app.add_typer(corpus.app, name="corpus", cls=Group)
+app.add_typer(study.app, name="study")
 
 _debug = False
 

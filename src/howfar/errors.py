@@ -25,6 +25,10 @@ class ConfigError(HowFarError, ValueError):
     """A configuration or recipe asks for something impossible or misspells a key."""
 
 
+class StudyError(HowFarError, ValueError):
+    """A study asks for something impossible, does not fit its folder, or has runs that failed."""
+
+
 class UnsupportedModelError(HowFarError, ValueError):
     """The model has no rotary positions that increments could replace."""
 

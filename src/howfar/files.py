@@ -121,7 +121,7 @@ def whole_folder(folder: str | Path, *, replace: bool = False) -> Iterator[Path]
 
 
 @contextmanager
-def refused_by_name(path: Path, advice: str | None = None) -> Iterator[None]:
+def refused_by_name(path: str | Path, advice: str | None = None) -> Iterator[None]:
     """Turn the system's errors in the block, and those that other libraries make of them, into one that names a path.
 
     Args:
@@ -267,6 +267,6 @@ def _system_error(error: Exception) -> int | None:
     return errno.EIO if _TORCH_ERROR.search(str(error)) else None  # torch.save does not say why
 
 
-def _short(path: Path) -> str:
+def _short(path: str | Path) -> str:
     name = str(path)
     return name if len(name) <= 200 else f"{name[:80]}…{name[-20:]}"

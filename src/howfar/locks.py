@@ -16,8 +16,8 @@ from howfar.errors import InUseError, OutputError
 
 
 @contextmanager
-def one_at_a_time(file: Path, *, guards: Path) -> Iterator[None]:
-    """Hold a lock while the block runs. Whoever comes second is refused and does not wait.
+def one_at_a_time(file: Path, *, guards: Path, patience_seconds: float = 0) -> Iterator[None]:
+    """Hold a lock while the block runs. Whoever comes second is refused.
 
     The operating system gives the lock back when its process ends in any way, so that a lock file left by a process
     that was killed hinders nobody. The same thread may hold the lock several times over.
@@ -25,6 +25,7 @@ def one_at_a_time(file: Path, *, guards: Path) -> Iterator[None]:
     Args:
         file: The lock file: made in an existing folder, removed at the end.
         guards: What is worked on, for the message.
+        patience_seconds: How long to wait for whoever came first.
 
     Raises:
         InUseError: Another process or thread holds the lock.
@@ -32,7 +33,7 @@ def one_at_a_time(file: Path, *, guards: Path) -> Iterator[None]:
     """
     lock = FileLock(file, is_singleton=True)
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=patience_seconds)
     except Timeout:
         raise InUseError(
             f"{guards} is in use by {_holder(file)}; wait until that has ended, or choose another folder"

@@ -74,11 +74,15 @@ def run(line: str) -> None:
 
 @pytest.mark.parametrize("page", with_code("toml"))
 def test_recipes_load(page: Path) -> None:
+    from howfar.studies.specification import Specification
     from howfar.training.graft_recipe import GraftRecipe
     from howfar.training.recipe import Recipe
 
     for block in blocks(page, "toml"):
         values = tomllib.loads(block.code)
+        if "grid" in values:
+            Specification.from_dict(values)
+            continue
         (GraftRecipe if "base" in values else Recipe).from_dict(values)
 
 

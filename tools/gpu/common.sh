@@ -38,9 +38,9 @@ launch() {
 # A run that broke off (not one that was told to end) is tried again in the next simpler way, and so are those after it.
 fall_back() {
   alive && return 1
-  grep -q 'ended with exit code' "$WORK/train.log" || return 1
+  grep -q 'broke off: ' "$WORK/train.log" || return 1
   [ $((ends - $(date +%s))) -gt 120 ] || return 1
-  grep -h 'ended with exit code' "$WORK/train.log"
+  grep -h 'broke off: ' "$WORK/train.log"
   tail -qn 3 "$WORK"/runs/*.txt
   mv "$WORK/train.log" "$WORK/train-failed-$(date +%s).log"
   if grep -q torch_compile_mode "$WORK/choice.sh"; then

@@ -6,14 +6,16 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from howfar.errors import CheckpointError, OutputError
 from howfar.files import open_to_readers, write_file
 from howfar.models.manifest import describe_files
 from howfar.models.publishing import without_places
 from howfar.training.integrity import check_files
-from howfar.training.recipe import BaseRecipe
+
+if TYPE_CHECKING:
+    from howfar.training.recipe import BaseRecipe
 
 RECORD = "training.json"
 """Written last into each checkpoint, so that its presence says that all else is there."""

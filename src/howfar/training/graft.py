@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from transformers import set_seed
+from transformers import TrainerCallback, set_seed
 
 from howfar.corpus.build import build_corpus
 from howfar.corpus.corpus import MANIFEST, Corpus
@@ -47,7 +47,12 @@ HELD_OUT_SHARE = 0.05
 
 
 def graft(
-    recipe: GraftRecipe, output: str | Path, *, text: Sequence[str] = (), progress: bool = True
+    recipe: GraftRecipe,
+    output: str | Path,
+    *,
+    text: Sequence[str] = (),
+    callbacks: Sequence[TrainerCallback] = (),
+    progress: bool = True,
 ) -> PreTrainedModel:
     """Give a pretrained model learned positions and train them; or carry on a run that was interrupted.
 
@@ -58,6 +63,7 @@ def graft(
         output: Folder of the run: checkpoints on the way, the graft at the end, the baseline in `baseline`.
         text: Sources to build the recipe's corpus from first, written as for `corpus_from_text`. If the run then cannot
             be begun, the corpus is removed again.
+        callbacks: Further ones of Transformers' Trainer, for the baseline too.
         progress: Whether to say on standard error how it goes.
 
     Returns:
@@ -82,8 +88,8 @@ def graft(
             plain = dataclasses.replace(recipe, name=f"{recipe.name}-baseline", increments=None, baseline=False)
             check_folder(output / "baseline")
             with folder_of_run(output / "baseline"):
-                losses["baseline"] = _run(plain, given, output / "baseline", progress)[1].get("held_out")
-        model, record, losses["base"] = _run(recipe, given, output, progress)
+                losses["baseline"] = _run(plain, given, output / "baseline", callbacks, progress)[1].get("held_out")
+        model, record, losses["base"] = _run(recipe, given, output, callbacks, progress)
         losses["graft"] = record.get("held_out")
         if torch.distributed.is_initialized() and torch.distributed.get_rank():
             return model
@@ -175,7 +181,7 @@ def _build(sources: Sequence[str], tokenizer: PreTrainedTokenizerBase, folder: P
 
 
 def _run(
-    recipe: GraftRecipe, given: _Given, output: Path, progress: bool
+    recipe: GraftRecipe, given: _Given, output: Path, callbacks: Sequence[TrainerCallback], progress: bool
 ) -> tuple[PreTrainedModel, dict[str, Any], dict[str, Any] | None]:
     """Train once; returns the model, the run's record and the held-out loss of the base."""
     model, tokenizer, corpus = _load_base(recipe, given), given.tokenizer, given.corpus
@@ -210,6 +216,7 @@ def _run(
         arguments,
         trainer_class=GraftTrainer,
         max_held_out_windows=recipe.held_out_windows,
+        callbacks=callbacks,
         progress=progress,
     )
     return model.eval(), record, base_loss

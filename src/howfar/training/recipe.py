@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -89,7 +91,7 @@ class BaseRecipe:
         from transformers import TrainingArguments
 
         check_keys("[trainer]", self.trainer, self.options()["trainer"] or ())
-        hints = get_type_hints(TrainingArguments)
+        hints = _hints(TrainingArguments)
         for name, value in self.trainer.items():
             if name in NOT_THE_TRAINERS:
                 raise ConfigError(
@@ -165,7 +167,7 @@ class BaseRecipe:
         Raises:
             ConfigError: There is no such recipe, it is not TOML, or it asks for something impossible.
         """
-        values = _read(name_or_path)
+        values = read_values(name_or_path)
         for key, value in (overrides or {}).items():
             values[key] = {**values.get(key, {}), **value} if isinstance(value, Mapping) else value
         apply_settings(values, settings, cls.options())
@@ -215,7 +217,10 @@ class Recipe(BaseRecipe):
         if "increments" in self.model:
             raise ConfigError("recipe: [model] has `increments`; give them a table of their own, [increments]")
         check_keys("[model]", self.model, self.options()["model"] or ())
-        self.model_config()
+        sizes = json.dumps([self.model, self.increments], sort_keys=True, default=repr)
+        if sizes not in _SOUND:
+            self.model_config()
+            _SOUND.add(sizes)
 
     @classmethod
     def options(cls) -> dict[str, Sequence[str] | None]:
@@ -230,6 +235,13 @@ class Recipe(BaseRecipe):
     def increment_config(self) -> IncrementConfig | None:
         """The increments, or None for plain rotary positions."""
         return None if self.increments is None else IncrementConfig.from_dict(self.increments)
+
+    @property
+    def context(self) -> int:
+        """Tokens in a window."""
+        from howfar.models.configuration import HowFarConfig
+
+        return int(self.model.get("max_position_embeddings", HowFarConfig.max_position_embeddings))
 
     def model_config(self) -> Any:
         """The `HowFarConfig` of the model to train.
@@ -264,10 +276,16 @@ class Recipe(BaseRecipe):
         return config
 
 
+# A study has a thousand recipes, a few sizes of model, and one trainer.
+_hints = functools.cache(get_type_hints)
+_SOUND: set[str] = set()
+"""Models that are known to be possible, as JSON."""
+
+
 def bundled_recipes(*, grafts: bool = False) -> list[str]:
     """Names of the recipes that come with the package: for models from scratch, or for grafts."""
     kind = GRAFT if grafts else SCRATCH
-    return [name for name in _bundled() if _read(name)["kind"] == kind]
+    return [name for name in _bundled() if read_values(name)["kind"] == kind]
 
 
 def _bundled() -> list[str]:
@@ -282,7 +300,12 @@ def _needed_instead(value: Any, hint: Any) -> str:
     return "" if fits else " or ".join(words[kind] for kind in allowed)
 
 
-def _read(name_or_path: str | Path) -> dict[str, Any]:
+def read_values(name_or_path: str | Path) -> dict[str, Any]:
+    """Read what a recipe's file says, unchecked: a TOML file, or one that comes with the package.
+
+    Raises:
+        ConfigError: There is no such recipe, or it is not TOML.
+    """
     bundled = _bundled()
     try:
         if str(name_or_path) in bundled:

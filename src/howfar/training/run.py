@@ -5,12 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers import PrinterCallback, ProgressCallback, TrainingArguments, default_data_collator, set_seed
+from transformers import (
+    PrinterCallback,
+    ProgressCallback,
+    TrainerCallback,
+    TrainingArguments,
+    default_data_collator,
+    set_seed,
+)
 from transformers.trainer import TRAINING_ARGS_NAME
 
 from howfar.corpus.corpus import Corpus
@@ -46,12 +53,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-def train(recipe: Recipe, output: str | Path, *, progress: bool = True) -> HowFarForCausalLM:
+def train(
+    recipe: Recipe, output: str | Path, *, callbacks: Sequence[TrainerCallback] = (), progress: bool = True
+) -> HowFarForCausalLM:
     """Train a model from scratch, or carry on a run that was interrupted.
 
     Args:
         recipe: What to train, on what, and how.
         output: Folder of the run: checkpoints on the way, the model at the end.
+        callbacks: Further ones of Transformers' Trainer; `on_save` comes when a checkpoint is whole.
         progress: Whether to say on standard error how it goes.
 
     Returns:
@@ -83,6 +93,7 @@ def train(recipe: Recipe, output: str | Path, *, progress: bool = True) -> HowFa
             output,
             length=model.config.max_position_embeddings,
             start_from=started,
+            callbacks=callbacks,
             progress=progress,
         )
     return model.eval()
@@ -110,6 +121,7 @@ def fit(
     trainer_class: type[IncrementTrainer] = IncrementTrainer,
     start_from: dict[str, str] | None = None,
     max_held_out_windows: int | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
     progress: bool = True,
 ) -> dict[str, Any]:
     """Train any model on a corpus, in place, or carry on a run that was interrupted.
@@ -128,6 +140,7 @@ def fit(
         trainer_class: Says how checkpoints are saved and loaded where that is not Transformers' way.
         start_from: Where the model's initial weights came from, for the record; see `Run`.
         max_held_out_windows: Score no more than so many held-out windows at the end.
+        callbacks: Further ones of Transformers' Trainer; `on_save` comes when a checkpoint is whole.
         progress: Whether to say on standard error how it goes.
 
     Returns:
@@ -158,6 +171,7 @@ def fit(
             arguments,
             trainer_class=trainer_class,
             max_held_out_windows=max_held_out_windows,
+            callbacks=callbacks,
             progress=progress,
         )
 
@@ -170,6 +184,7 @@ def carry_out(
     *,
     trainer_class: type[IncrementTrainer],
     max_held_out_windows: int | None,
+    callbacks: Sequence[TrainerCallback],
     progress: bool,
 ) -> dict[str, Any]:
     """As `fit`, in a folder that is made and locked, with the trainer's options at hand."""
@@ -187,7 +202,7 @@ def carry_out(
             model=model,
             args=arguments,
             processing_class=tokenizer,
-            callbacks=[console, termination],
+            callbacks=[console, termination, *callbacks],
         )
         with termination:
             termination.or_leave(lambda: trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None))

@@ -30,20 +30,40 @@ def apply_settings(values: dict[str, Any], settings: Iterable[str], options: Opt
         path = key.strip().split(".")
         if not (equals and all(path)):
             raise ConfigError(f"--set {setting!r} is not KEY=VALUE; give, say, --set trainer.max_steps=100")
-        *tables, name = full_path(path, options)
-        table = values
-        for depth, part in enumerate(tables, 1):
-            inner = table.get(part)
-            if inner is not None and not isinstance(inner, Mapping):
-                whole = ".".join(tables[:depth])
-                raise ConfigError(f"--set {setting!r}: {whole} is {inner!r}, which has no parts; set {whole} itself")
-            table[part] = dict(inner or {})
-            table = table[part]
-        table[name] = toml_value(text)
+        put(values, full_path(path, options), toml_value(text), said=f"--set {setting!r}")
 
 
-def full_path(path: list[str], options: Options) -> list[str]:
+def put(values: dict[str, Any], path: Sequence[str], value: Any, *, said: str) -> None:
+    """Put one value into a recipe's, however deep; tables on the way are copied.
+
+    Args:
+        values: Nested, as in the recipe's file; changed in place.
+        path: From `full_path`.
+        value: What is to stand there.
+        said: How a person gave it, for the message.
+
+    Raises:
+        ConfigError: What lies on the way is no table.
+    """
+    *tables, name = path
+    table = values
+    for depth, part in enumerate(tables, 1):
+        inner = table.get(part)
+        if inner is not None and not isinstance(inner, Mapping):
+            whole = ".".join(tables[:depth])
+            raise ConfigError(f"{said}: {whole} is {inner!r}, which has no parts; set {whole} itself")
+        table[part] = dict(inner or {})
+        table = table[part]
+    table[name] = value
+
+
+def full_path(path: list[str], options: Options, *, where: str = "--set") -> list[str]:
     """Where in a recipe a setting goes, the table of a key in one table alone added.
+
+    Args:
+        path: The parts of a key.
+        options: What the recipe takes.
+        where: How a person gave it, for the message.
 
     Raises:
         ConfigError: Nothing has that name, or several tables have it.
@@ -59,14 +79,14 @@ def full_path(path: list[str], options: Options) -> list[str]:
         return [*tables, *path]
     if tables:
         homes = " and ".join(f"[{table}]" for table in tables)
-        raise ConfigError(f"--set {head}: {homes} have it; say {tables[0]}.{head}")
+        raise ConfigError(f"{where} {head}: {homes} have it; say {tables[0]}.{head}")
     if rest:
         check_keys("the file", [head], list(options))
     everything = {name: f"{table}.{name}" for table, known in options.items() for name in known or ()}
     everything |= {name: name for name in options}
     near = difflib.get_close_matches(head, everything, n=3)
     hint = f"did you mean {' or '.join(everything[name] for name in near)}?" if near else "see the recipe's file"
-    raise ConfigError(f"--set {head}: a recipe has no such option; {hint}")
+    raise ConfigError(f"{where} {head}: a recipe has no such option; {hint}")
 
 
 def toml_value(text: str) -> Any:
@@ -77,8 +97,14 @@ def toml_value(text: str) -> Any:
         return text
 
 
-def check_keys(where: str, got: Iterable[str], known: Sequence[str]) -> None:
+def check_keys(where: str, got: Iterable[str], known: Sequence[str], *, file: str = "recipe") -> None:
     """Refuse an unknown key and name the nearest known one.
+
+    Args:
+        where: Of the file, for the message.
+        got: Keys that it has.
+        known: Keys that it may have.
+        file: What it is.
 
     Raises:
         ConfigError: A key is not among the known ones.
@@ -87,4 +113,4 @@ def check_keys(where: str, got: Iterable[str], known: Sequence[str]) -> None:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known)[:12])} and others"
-            raise ConfigError(f"recipe: {where} has no option {key!r}; {hint}")
+            raise ConfigError(f"{file}: {where} has no option {key!r}; {hint}")

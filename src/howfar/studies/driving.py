@@ -1,0 +1,150 @@
+"""Going on with a study: plan it, do what is missing, try again what failed, tell of all of it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from howfar.errors import ConfigError, OutputError
+from howfar.files import refused_by_name
+from howfar.locks import one_at_a_time
+from howfar.progress import bars_on
+from howfar.studies.place import RUNS, Place
+from howfar.studies.planning import plan
+from howfar.studies.processes import Processes
+from howfar.studies.runs import RESULT, PlannedRun
+from howfar.studies.specification import Specification
+from howfar.studies.study import PLAN, Study
+from howfar.studies.worker import Job, work
+from howfar.training.checkpoints import LOCK
+from howfar.training.runs import versions
+from howfar.training.termination import EXIT_CODE
+
+LOGS = "logs"
+
+
+def study(
+    specification: str | Path | Mapping[str, Any],
+    output: str | Path,
+    *,
+    at_once: int = 1,
+    retries: int = 1,
+    progress: bool = True,
+) -> Study:
+    """Train all models of a study that are not there yet.
+
+    A run that was stopped or killed goes on from its last whole checkpoint; one that is finished is left alone. Runs
+    are in processes of their own: a script that calls this does so under `if __name__ == "__main__"`.
+
+    Args:
+        specification: The study's file, or its values.
+        output: Folder of the study, or an address that fsspec knows (`s3://…`).
+        at_once: How many runs train at a time on this machine; they divide its threads.
+        retries: How often a run that fails is tried again, each time from its last whole checkpoint.
+        progress: Whether to say on standard error how it goes.
+
+    Returns:
+        The study, with `states` and `rows` of its runs; a run that failed does not keep the others from their end.
+
+    Raises:
+        ConfigError: A recipe is impossible.
+        CorpusError: There is no such corpus.
+        InUseError: Another process goes on with the study.
+        MissingExtraError: What the address needs is not installed.
+        OutputError: The folder cannot be written.
+        StudyError: The study is impossible, or does not fit the folder.
+    """
+    if at_once < 1 or retries < 0:
+        raise ConfigError(f"at_once and retries are {at_once} and {retries}; give at least 1 and 0")
+    asked = Specification.load(specification) if isinstance(specification, str | Path) else specification
+    if not isinstance(asked, Specification):
+        asked = Specification.from_dict(asked)
+    place = Place(output)
+    planned = Study(place, asked.name, plan(asked, versions()), versions())
+    workers = Processes(work, at_once=at_once, preload=(work.__module__,))
+    with workers, _alone(place), _told_to_end():
+        if earlier := Study.find(place):
+            planned.check_extends(earlier)
+        planned.write()
+        _go_on(planned, workers, retries, progress)
+    return planned
+
+
+@contextmanager
+def _alone(place: Place) -> Iterator[None]:
+    """Make the study's folder, and keep other drivers out of it where that can be done."""
+    if not place.is_local:
+        yield
+        return
+    folder = Path(place.root)
+    with refused_by_name(folder):
+        inside = {entry.name for entry in folder.iterdir()} - {LOCK} if folder.exists() else set()
+        if inside and PLAN not in inside:
+            raise OutputError(f"{folder} holds files that are no study; choose another folder")
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with one_at_a_time(folder / LOCK, guards=folder):
+            yield
+    finally:
+        with suppress(OSError):  # it holds something, so it is to be kept
+            folder.rmdir()
+
+
+@contextmanager
+def _told_to_end() -> Iterator[None]:
+    """Leave the block when this process is told to end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_CODE))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _go_on(study: Study, workers: Processes, retries: int, progress: bool) -> None:
+    """Do what is missing; what fails is written down, and tried again so many times."""
+    missing = {state.run.id: state.run for state in study.states() if state.state != "finished"}
+    console = Console(stderr=True, quiet=not progress, highlight=False, soft_wrap=True)
+    waiting, running, attempts = deque(missing), set[str](), Counter[str]()
+    with bars_on(console) as bars:
+        task = bars.add_task(study.name, total=len(study.runs), completed=len(study.runs) - len(missing))
+        while waiting or running:
+            while waiting and len(running) < workers.capacity:
+                run = waiting.popleft()
+                workers.start(run, Job(missing[run], study.place.location, study.versions), _log(study, run))
+                running.add(run)
+            for run, error in workers.wait():
+                running.remove(run)
+                attempts[run] += 1
+                again = error is not None and attempts[run] <= retries
+                study.note(run, error, attempts[run])
+                if again:
+                    waiting.append(run)
+                elif error is None:
+                    bars.advance(task)
+                console.print(_line(study, missing[run], error, again), markup=False)
+
+
+def _log(study: Study, run: str) -> Path:
+    """Where a run's output goes: into the study's folder, or the folder at hand if that is elsewhere."""
+    return Path(study.place.root if study.place.is_local else f"{study.name}-logs", LOGS, f"{run}.txt")
+
+
+def _line(study: Study, run: PlannedRun, error: str | None, again: bool) -> str:
+    """What became of a run."""
+    if error is not None:
+        return f"{run.label}: {error}{'; it is tried again' if again else ''}"
+    result = study.place.read_file(f"{RUNS}/{run.id}/{RESULT}")
+    loss = (result.get("held_out") or {}).get("nats_per_byte")
+    said = "finished" if loss is None else f"{loss:.4f} nats/byte held out"
+    return f"{run.label}: {said}, {result.get('seconds', 0):,.0f} s"

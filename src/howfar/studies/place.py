@@ -1,0 +1,142 @@
+"""Where a study lies: a folder of this machine, or any place that fsspec can write to."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from howfar.errors import MissingExtraError, OutputError
+from howfar.files import refused_by_name, write_file
+from howfar.training.checkpoints import LOCK, RECORD
+
+RUNS = "runs"
+
+
+class Place:
+    """A study's folder.
+
+    A folder of this machine is worked in. Of any other place (`s3://…`, `gs://…`) a run has a copy in a temporary
+    folder; every whole checkpoint is copied to the place, and from there to wherever the run goes on.
+
+    Args:
+        location: A folder's path, or an address that fsspec knows.
+
+    Raises:
+        MissingExtraError: What fsspec needs for the address is not installed.
+        OutputError: Nothing of this kind can be written to.
+    """
+
+    def __init__(self, location: str | Path) -> None:
+        self.location = str(location)
+        self.is_local = "://" not in self.location
+        try:
+            self.files, self.root = fsspec.core.url_to_fs(self.location)
+        except ImportError as error:
+            raise MissingExtraError(f"{self.location} cannot be written: {error}; install it with pip") from None
+        except ValueError as error:
+            raise OutputError(
+                f"{self.location} cannot be written ({error}); name a folder, or s3://…, gs://…"
+            ) from None
+
+    def path(self, *parts: str) -> str:
+        """Of something in the folder."""
+        return "/".join((self.root.rstrip("/"), *parts))
+
+    def read(self, pattern: str) -> dict[str, dict[str, Any]]:
+        """The contents of all readable JSON files whose paths fit a pattern, by what stands for its last star.
+
+        Raises:
+            OutputError: The place does not answer.
+        """
+        before, _, after = self.path(pattern).rpartition("*")
+        with refused_by_name(self.location):
+            paths = self.files.glob(self.path(pattern))
+            contents = self.files.cat(paths, on_error="omit") if paths else {}
+        found = {}
+        for path, content in contents.items():
+            try:
+                found[path[len(before) : len(path) - len(after)]] = json.loads(content)
+            except ValueError:
+                continue
+        return found
+
+    def read_file(self, name: str) -> dict[str, Any]:
+        """The content of a JSON file; empty if it is not there, or is none.
+
+        Raises:
+            OutputError: The place does not answer.
+        """
+        try:
+            with refused_by_name(self.location):
+                value = json.loads(self.files.cat_file(self.path(name))) if self.files.exists(self.path(name)) else {}
+        except ValueError:
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    def write(self, name: str, value: Mapping[str, Any]) -> None:
+        """Write a JSON file, whole or not at all.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        content = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+        folder, _, _ = self.path(name).rpartition("/")
+        with refused_by_name(self.location):
+            self.files.makedirs(folder, exist_ok=True)
+            if self.is_local:
+                write_file(self.path(name), content)
+            else:
+                self.files.pipe_file(self.path(name), content.encode())
+
+    def remove(self, name: str) -> None:
+        """Remove a file that may be there."""
+        if self.files.exists(self.path(name)):
+            self.files.rm_file(self.path(name))
+
+    @contextmanager
+    def folder_of(self, run: str) -> Iterator[Path]:
+        """The folder to train a run in, with all that is kept of it."""
+        if self.is_local:
+            yield Path(self.path(RUNS, run))
+            return
+        with tempfile.TemporaryDirectory(prefix="howfar-") as folder:
+            work = Path(folder, run)
+            if self.files.exists(self.path(RUNS, run)):
+                self.files.get(self.path(RUNS, run), str(work), recursive=True)
+            yield work
+
+    def keep(self, folder: Path, part: Path = Path()) -> None:
+        """Copy a run's folder, or a checkpoint in it, to the place; its record last, which marks it as whole.
+
+        Args:
+            folder: From `folder_of`; its name is the run's.
+            part: The checkpoint, relative to the folder. Earlier ones that are no longer there go from the place too.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        if self.is_local:
+            return
+        source, target = folder / part, self.path(RUNS, folder.name, *part.parts)
+        inside = [path.relative_to(source) for path in source.rglob("*") if path.is_file() and path.name != LOCK]
+        chosen = [path for path in inside if not any(map(is_checkpoint, path.parts)) and path != Path(RECORD)]
+        with refused_by_name(self.location):
+            for path in (*chosen, Path(RECORD)):
+                whole = f"{target}/{path.as_posix()}"
+                self.files.makedirs(whole.rpartition("/")[0], exist_ok=True)
+                self.files.put_file(str(source / path), whole)
+            above = target.rpartition("/")[0]
+            for old in self.files.glob(f"{above}/checkpoint-*") if part.parts else ():
+                if not (source.parent / old.rpartition("/")[2]).exists():
+                    self.files.rm(old, recursive=True)
+
+
+def is_checkpoint(name: str) -> bool:
+    """Whether a folder's name is that of a checkpoint."""
+    return name.startswith("checkpoint-")

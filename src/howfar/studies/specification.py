@@ -1,0 +1,123 @@
+"""What a study asks for: a base recipe, and axes along which its runs differ; one TOML file."""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from howfar.errors import StudyError
+from howfar.training.settings import check_keys
+
+RECIPE = "recipe"
+"""The one key that is no recipe's: which recipe a run begins with."""
+
+OURS = ("name", "kind")
+"""Keys of a recipe that are no axis: the first is given to each run, the second is its recipe's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Specification:
+    """What a study asks for. Its runs are every choice from the grid with every variant.
+
+    Attributes:
+        name: Of the study.
+        recipe: What each run begins with, where an axis does not say: a TOML file or a bundled recipe.
+        settings: Values of all runs, by key; keys are written as for `howfar train --set`.
+        grid: By key, the values to choose from.
+        variants: Values that change together, by key.
+        folder: Where to look for recipes first.
+    """
+
+    name: str
+    recipe: str | None
+    settings: Mapping[str, Any]
+    grid: Mapping[str, list[Any]]
+    variants: tuple[Mapping[str, Any], ...]
+    folder: Path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a study's file.
+
+        Raises:
+            StudyError: It cannot be read, is not TOML, or asks for something impossible.
+        """
+        path = Path(path)
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise StudyError(f"the study {path} cannot be read ({error}); give a TOML file in UTF-8") from None
+        return cls.from_dict({"name": path.stem, **values}, folder=path.parent)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], *, folder: Path = Path()) -> Self:
+        """Make a specification from the values of a study's file.
+
+        Args:
+            values: `name`, `recipe`, `set`, `grid` and `variant`, as in the file.
+            folder: Where to look for recipes first.
+
+        Raises:
+            StudyError: A key is unknown or a value impossible.
+            ConfigError: The same.
+        """
+        check_keys("the file", values, ("name", "recipe", "set", "grid", "variant"), file="study")
+        for key, kind, needed in (
+            ("name", str, "a string"), ("recipe", str, "a string"), ("set", dict, "a table"), ("grid", dict, "a table"),
+            ("variant", list, "a list of tables, each written [[variant]]"),
+        ):  # fmt: skip
+            if not isinstance(values.get(key, kind()), kind):
+                raise StudyError(f"study: {key} is {values[key]!r}; it must be {needed}")
+        grid = dict(_leaves(values.get("grid", {})))
+        for key, choices in grid.items():
+            if not isinstance(choices, list) or not choices:
+                raise StudyError(f"study: [grid] {key} is {choices!r}; give a list of values")
+        variants = values.get("variant", [{}])
+        for variant in variants:
+            if not isinstance(variant, Mapping):
+                raise StudyError(f"study: variant has {variant!r}; write each as a table, [[variant]]")
+        made = cls(
+            name=values.get("name", "study"),
+            recipe=values.get("recipe"),
+            settings=dict(_leaves(values.get("set", {}))),
+            grid=grid,
+            variants=tuple(dict(_leaves(variant)) for variant in variants),
+            folder=folder,
+        )
+        made._check_keys()
+        return made
+
+    def _check_keys(self) -> None:
+        """What can be wrong with keys whatever the recipe."""
+        for where, keys in (("[set]", self.settings), ("[grid]", self.grid), ("[[variant]]", self.varied)):
+            for key in OURS:
+                if key in keys:
+                    raise StudyError(f"study: {where} has {key!r}, which follows from the recipe; remove it")
+        if RECIPE in self.settings:
+            raise StudyError("study: [set] has 'recipe'; give it above all tables, or make it an axis")
+        if self.recipe is None and RECIPE not in self.grid and not all(RECIPE in variant for variant in self.variants):
+            raise StudyError(f"study: {RECIPE!r} is missing; name a bundled recipe or a TOML file")
+
+    @property
+    def varied(self) -> list[str]:
+        """Keys of the variants, in the order in which they come first."""
+        return list(dict.fromkeys(key for variant in self.variants for key in variant))
+
+    def choices(self) -> Iterator[dict[str, Any]]:
+        """What each run chooses, by key: every variant with every choice from the grid, the grid's last key fastest."""
+        for variant in self.variants:
+            for chosen in itertools.product(*self.grid.values()):
+                yield {**variant, **dict(zip(self.grid, chosen, strict=True))}
+
+
+def _leaves(table: Mapping[str, Any], *above: str) -> Iterator[tuple[str, Any]]:
+    """All values of nested tables by their whole keys."""
+    for key, value in table.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, *above, key)
+        else:
+            yield ".".join((*above, key)), value

@@ -1,0 +1,137 @@
+"""A study in its folder: its plan, and how far its runs are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from howfar.errors import StudyError
+from howfar.studies.place import RUNS, Place
+from howfar.studies.runs import RESULT, PlannedRun, RunState, check_versions
+from howfar.training.checkpoints import RECORD
+
+FORMAT, FORMAT_VERSION = "howfar-study", 1
+PLAN = "study.json"
+FAILURES = "failures"
+
+
+class Study:
+    """A study in its folder.
+
+    Attributes:
+        place: Where it lies.
+        name: Of the study.
+        runs: What is planned, in its order.
+        versions: Of the packages that it was begun with.
+    """
+
+    def __init__(self, place: Place, name: str, runs: Sequence[PlannedRun], versions: Mapping[str, str]) -> None:
+        self.place, self.name, self.runs, self.versions = place, name, tuple(runs), dict(versions)
+
+    @classmethod
+    def open(cls, location: str | Path) -> Self:
+        """Open a study that was begun.
+
+        Raises:
+            StudyError: There is none, or its plan is damaged.
+        """
+        study = cls.find(Place(location))
+        if study is None:
+            raise StudyError(f"{location} holds no study: it has no {PLAN}; name a folder that `howfar study` wrote")
+        return study
+
+    @classmethod
+    def find(cls, place: Place) -> Self | None:
+        """The study that lies at a place, if there is one.
+
+        Raises:
+            StudyError: Its plan is damaged.
+        """
+        if not place.files.exists(place.path(PLAN)):
+            return None
+        values = place.read_file(PLAN)
+        if (values.get("format"), values.get("format_version")) != (FORMAT, FORMAT_VERSION):
+            raise StudyError(f"{place.path(PLAN)} is no plan that this howfar reads; give another folder")
+        return cls(place, values["name"], [PlannedRun(**run) for run in values["runs"]], values["versions"])
+
+    def write(self) -> None:
+        """Write the plan.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        values = {"name": self.name, "versions": self.versions, "runs": [run.to_dict() for run in self.runs]}
+        self.place.write(PLAN, {"format": FORMAT, "format_version": FORMAT_VERSION, **values})
+
+    def check_extends(self, earlier: Study) -> None:
+        """Refuse a folder of another study: a study may be given more runs, and keeps those that are finished.
+
+        Raises:
+            StudyError: The folder holds another study, one begun with other packages, or finished runs of no use here.
+        """
+        where = self.place.location
+        if earlier.name != self.name:
+            raise StudyError(f"{where} holds the study {earlier.name!r}, not {self.name!r}; give another folder")
+        check_versions(earlier.versions, self.versions, "this machine")
+        planned = {run.id for run in self.runs}
+        lost = [state for state in earlier.states() if state.state == "finished" and state.run.id not in planned]
+        if lost:
+            raise StudyError(
+                f"{where} holds {len(lost)} finished runs that the study no longer has, the first is "
+                f"{lost[0].run.label}; put them back, or give another folder"
+            )
+
+    def states(self) -> list[RunState]:
+        """How far each run is, in the order of the plan.
+
+        Raises:
+            OutputError: The folder cannot be read.
+        """
+        results = self.place.read(f"{RUNS}/*/{RESULT}")
+        failures = self.place.read(f"{FAILURES}/*.json")
+        steps: dict[str, int] = {}
+        for path in self.place.files.glob(self.place.path(RUNS, "*", "checkpoint-*", RECORD)):
+            found = re.search(rf"/([^/]+)/checkpoint-(\d+)/{re.escape(RECORD)}$", str(path))
+            if found:
+                steps[found[1]] = max(steps.get(found[1], 0), int(found[2]))
+        return [
+            _state(run, results.get(run.id), failures.get(run.id, {}).get("error"), steps.get(run.id, 0))
+            for run in self.runs
+        ]
+
+    def note(self, run: str, error: str | None, attempts: int) -> None:
+        """Write down that a run failed; or, without an error, that it did not.
+
+        Raises:
+            OutputError: That cannot be written.
+        """
+        file = f"{FAILURES}/{run}.json"
+        if error is None:
+            self.place.remove(file)
+        else:
+            self.place.write(file, {"error": error, "attempts": attempts})
+
+    def check_finished(self) -> None:
+        """Raise what went wrong.
+
+        Raises:
+            StudyError: A run failed.
+        """
+        failed = [state for state in self.states() if state.state == "failed"]
+        if failed:
+            raise StudyError(
+                f"{len(failed)} of {len(self.runs)} runs failed, the first, {failed[0].run.label}: {failed[0].error}; "
+                "mend that, and start the same command again, which goes on with what is missing"
+            )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A table of the runs: what was chosen for each, how far it is, and its loss."""
+        return [state.row() for state in self.states()]
+
+
+def _state(run: PlannedRun, result: dict[str, Any] | None, error: str | None, step: int) -> RunState:
+    if result is not None:
+        return RunState(run, "finished", int(result["step"]), result)
+    return RunState(run, "failed" if error else "begun" if step else "waiting", step, error=error)

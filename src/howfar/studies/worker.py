@@ -1,0 +1,84 @@
+"""What is done for one run of a study, wherever it is done."""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from howfar.locks import one_at_a_time
+from howfar.studies.place import RUNS, Place
+from howfar.studies.runs import RESULT, PlannedRun, check_versions
+from howfar.training.checkpoints import read_record
+from howfar.training.graft import graft
+from howfar.training.graft_recipe import GraftRecipe
+from howfar.training.recipe import GRAFT, Recipe
+from howfar.training.run import train
+from howfar.training.runs import versions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PATIENCE_SECONDS = 60
+"""For the worker of a driver that is no more to save its run and end."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run, and where its study lies."""
+
+    run: PlannedRun
+    location: str
+    versions: Mapping[str, str]
+
+
+def work(job: Job) -> None:
+    """Train one run to its end, or from its last whole checkpoint on, and write down what came of it.
+
+    Raises:
+        StudyError: Other packages are installed here than the study was begun with.
+        HowFarError: Whatever training raises.
+    """
+    check_versions(job.versions, versions(), "this worker")
+    place = Place(job.location)
+    with place.folder_of(job.run.id) as folder:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = folder.with_suffix(".lock")
+        with one_at_a_time(lock, guards=folder, patience_seconds=PATIENCE_SECONDS):
+            if place.read_file(f"{RUNS}/{job.run.id}/{RESULT}"):  # that worker did finish it
+                return
+            begun = time.monotonic()
+            callbacks = [] if place.is_local else [_Keep(place, folder)]
+            if job.run.recipe["kind"] == GRAFT:
+                graft(GraftRecipe.from_dict(job.run.recipe), folder, callbacks=callbacks)
+            else:
+                train(Recipe.from_dict(job.run.recipe), folder, callbacks=callbacks)
+            place.keep(folder)
+            place.write(f"{RUNS}/{job.run.id}/{RESULT}", _result(job.run, folder, time.monotonic() - begun))
+
+
+def _result(run: PlannedRun, folder: Path, seconds: float) -> dict[str, Any]:
+    record = read_record(folder)
+    return {
+        "chosen": run.chosen,
+        "data_order": run.data_order,
+        "step": record["step"],
+        "held_out": record.get("held_out"),
+        "seconds": round(seconds, 1),
+        "host": socket.gethostname(),
+    }
+
+
+class _Keep(TrainerCallback):
+    """Copies each whole checkpoint to where the study lies."""
+
+    def __init__(self, place: Place, folder: Path) -> None:
+        self.place, self.folder = place, folder
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        checkpoint = Path(str(args.output_dir), f"checkpoint-{state.global_step}")
+        self.place.keep(self.folder, checkpoint.relative_to(self.folder))

@@ -1,0 +1,142 @@
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from howfar.corpus.corpus import Corpus
+from howfar.errors import ConfigError, HowFarError, StudyError
+from howfar.studies.place import Place
+from howfar.studies.planning import plan
+from howfar.studies.runs import PlannedRun
+from howfar.studies.specification import Specification
+from howfar.studies.study import Study
+from howfar.training.recipe import Recipe
+
+VERSIONS = {"torch": "2"}
+
+
+def planned(values: dict[str, Any]) -> list[PlannedRun]:
+    return plan(Specification.from_dict(values), VERSIONS)
+
+
+def test_runs_are_every_choice_from_the_grid_with_every_variant(asked: Any, recipe: Path) -> None:
+    runs = planned(
+        asked(
+            set={"max_steps": 4, "trainer": {"learning_rate": 0.5}},
+            grid={"seed": [0, 1], "trainer": {"weight_decay": [0.0, 0.1]}},
+            variant=[{"increments": {"bound": "sigmoid"}}, {"increments.scope": "shared", "max_steps": 5}],
+        )
+    )
+    assert len(runs) == 8
+    assert runs[-1].chosen == {"increments.scope": "shared", "max_steps": 5, "seed": 1, "trainer.weight_decay": 0.1}
+    by_hand = ["increments.scope=shared", "max_steps=5", "learning_rate=0.5", "weight_decay=0.1", "seed=1", "name=tiny"]
+    assert Recipe.load(recipe, settings=by_hand).to_dict() == runs[-1].recipe
+    assert runs[0].recipe["increments"]["bound"] == "sigmoid"
+    assert "bound" not in Recipe.load(recipe).increments
+
+
+def test_pairs_are_runs_of_one_seed_corpus_and_window(asked: Any) -> None:
+    runs = planned(asked(grid={"seed": [0, 1], "learning_rate": [0.1, 0.2], "max_position_embeddings": [16, 32]}))
+    assert len({run.data_order for run in runs}) == 4
+    told = {(run.data_order, run.chosen["seed"], run.chosen["max_position_embeddings"]) for run in runs}
+    assert len(told) == 4
+
+
+def test_an_address_is_of_what_decides_the_result(asked: Any, recipe: Path, tmp_path: Path, corpus: Corpus) -> None:
+    (run,) = planned(asked())
+    moved = tmp_path / "elsewhere"
+    moved.symlink_to(corpus.folder)
+    assert [run.id] == [other.id for other in planned(asked(name="other", set={"corpus": str(moved)}))]
+    assert run.id != plan(Specification.from_dict(asked()), {"torch": "3"})[0].id
+    assert run.id != planned(asked(set={"seed": 1}))[0].id
+
+
+def test_a_grid_of_recipes_mixes_encodings(asked: Any, corpus: Corpus) -> None:
+    values = asked(set={"corpus": str(corpus.folder)}, grid={"recipe": ["small-rope", "small-shared"]})
+    del values["recipe"]
+    plain, shared = planned(values)
+    assert plain.recipe["increments"] is None
+    assert shared.recipe["increments"]["scope"] == "shared"
+    assert plain.data_order == shared.data_order
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"grid": {"learning_rat": [1]}},
+            "axis learning_rat: a recipe has no such option; did you mean .*rate",
+        ),
+        ({"variant": [{"trainer.lr": 1}]}, r"\[trainer\] has no option 'lr'"),
+        ({"set": {"sede": 1}}, r"\[set\] sede: a recipe has no such option; did you mean seed"),
+        (
+            {"grid": {"max_steps": [1], "trainer.max_steps": [2]}},
+            "'max_steps' and 'trainer.max_steps' set the same value",
+        ),
+        (
+            {"grid": {"model": [{}]}, "variant": [{"num_hidden_layers": 1}]},
+            "'num_hidden_layers' and 'model' set the same value",
+        ),
+        ({"grid": {"seed": [0, 0]}}, "two runs are the same, seed 0 and seed 0; remove one"),
+        ({"variant": [{"seed": 0}, {}]}, "two runs are the same"),
+        ({"grid": {"seed": 3}}, r"\[grid\] seed is 3; give a list"),
+        ({"grid": {"seed": []}}, r"\[grid\] seed is \[\]; give a list"),
+        ({"grid": {"seed": [-1]}}, "seed is -1; it must be 0 or more"),
+        ({"grid": {"name": ["a"]}}, r"\[grid\] has 'name', which follows from the recipe"),
+        ({"axes": {}}, "study: the file has no option 'axes'"),
+        ({"variant": {"seed": 1}}, r"variant is .*; it must be a list of tables"),
+        ({"recipe": "nowhere"}, "there is no recipe 'nowhere'"),
+        ({"grid": {"corpus": ["nowhere"]}}, "there is no folder"),
+        ({"set": {"recipe": "small-rope"}}, "give it above all tables"),
+    ],
+)
+def test_what_is_impossible_is_one_line(asked: Any, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(HowFarError, match=message) as raised:
+        planned(asked(**values))
+    assert "\n" not in str(raised.value)
+    assert ";" in str(raised.value)
+
+
+def test_a_study_may_grow_and_is_not_mixed_with_another(asked: Any, tmp_path: Path) -> None:
+    place = Place(tmp_path / "study")
+    both, first, second = (planned(asked(grid={"seed": seeds})) for seeds in ([0, 1], [0], [1]))
+    begun = Study(place, "tiny", first, VERSIONS)
+    begun.write()
+    Study(place, "tiny", second, VERSIONS).check_extends(Study.open(place.location))  # nothing is lost
+    place.write(f"runs/{first[0].id}/result.json", {"step": 6})
+    Study(place, "tiny", both, VERSIONS).check_extends(Study.open(place.location))
+    for other, message in (
+        (Study(place, "tiny", second, VERSIONS), "1 finished runs that the study no longer has, the first is seed 0"),
+        (Study(place, "mine", both, VERSIONS), "holds the study 'tiny', not 'mine'; give another folder"),
+        (Study(place, "tiny", both, {"torch": "3"}), "begun with torch 2, this machine has 3; install"),
+    ):
+        with pytest.raises(StudyError, match=message):
+            other.check_extends(begun)
+    (tmp_path / "study" / "study.json").write_text("{")
+    with pytest.raises(StudyError, match="is no plan that this howfar reads"):
+        Study.open(place.location)
+    with pytest.raises(StudyError, match=r"holds no study: it has no study\.json"):
+        Study.open(tmp_path)
+
+
+def test_a_thousand_runs_are_planned_and_listed_soon(
+    asked: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Any] = []
+    usual = Corpus.open
+    monkeypatch.setattr(Corpus, "open", lambda folder: opened.append(folder) or usual(folder))
+    begun = time.process_time()
+    rates = [step / 1000 for step in range(1, 101)]
+    runs = planned(asked(grid={"seed": list(range(10)), "learning_rate": rates}))
+    Study(Place(tmp_path), "tiny", runs, VERSIONS).write()
+    states = Study.open(tmp_path).states()
+    assert time.process_time() - begun < 5
+    assert [state.state for state in states] == ["waiting"] * 1000
+    assert len({run.id for run in runs}) == 1000
+    assert len(opened) == 1
+
+
+def test_settings_that_have_no_parts_are_told_by_their_axis(asked: Any) -> None:
+    with pytest.raises(ConfigError, match=r"study: trainer\.bf16\.x: trainer\.bf16 is True, which has no parts"):
+        planned(asked(set={"trainer.bf16": True}, grid={"trainer.bf16.x": [1]}))

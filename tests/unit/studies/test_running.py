@@ -1,0 +1,187 @@
+"""Studies in processes of this machine: trained, killed, extended, failed."""
+
+import itertools
+import json
+import multiprocessing
+import os
+import re
+import resource
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import howfar
+from howfar.errors import InUseError, OutputError, StudyError
+from howfar.studies.study import Study
+from howfar.training.recipe import Recipe
+from howfar.training.run import train
+
+PATIENCE_SECONDS = 120
+LONG = {"max_steps": 60, "save_steps": 2, "logging_steps": 1}
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    assert first.keys() == second.keys()
+    assert [name for name, tensor in first.items() if not torch.equal(tensor, second[name])] == []
+
+
+def by_hand(recipe: Path, folder: Path, **settings: Any) -> Path:
+    """As `howfar train RECIPE --set …` does."""
+    train(Recipe.load(recipe, settings=[f"{key}={value}" for key, value in settings.items()]), folder, progress=False)
+    return folder
+
+
+def until(done: Any, what: str) -> Any:
+    """Wait for something."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not (found := done()):
+        assert time.monotonic() < end, what
+        time.sleep(0.005)
+    return found
+
+
+def step_of(folder: Path) -> int:
+    """The step of the newest checkpoint of a study's run."""
+    found = (re.search(r"(\d+)/training.json", str(path)) for path in folder.glob("runs/*/checkpoint-*/training.json"))
+    return max((int(match[1]) for match in found if match), default=0)
+
+
+def steps_logged(folder: Path, run: str) -> list[int]:
+    log = (folder / "logs" / f"{run}.txt").read_text()
+    return [int(step.replace(",", "")) for step in re.findall(r"^step +([\d,]+)  \S+ nats/byte  \S+ bits", log, re.M)]
+
+
+@contextmanager
+def thread(work: Any) -> Iterator[None]:
+    """Work meanwhile; its end is awaited, and what it raised is raised."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            raised.append(error)
+
+    working = threading.Thread(target=run)
+    working.start()
+    yield
+    working.join(PATIENCE_SECONDS)
+    assert not working.is_alive()
+    if raised:
+        raise raised[0]
+
+
+def test_runs_equal_those_by_hand_and_a_study_is_extended(asked: Any, recipe: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    study = howfar.study(asked(grid={"seed": [0, 1]}), folder, at_once=2, progress=False)
+    first = study.states()
+    assert [state.state for state in first] == ["finished", "finished"]
+    for state in first:
+        alone = by_hand(recipe, tmp_path / "alone" / state.run.id, seed=state.run.chosen["seed"])
+        assert_same(weights(alone), weights(folder / "runs" / state.run.id))
+        record = json.loads((alone / "training.json").read_text())
+        assert state.nats_per_byte == record["held_out"]["nats_per_byte"]
+        assert record == json.loads((folder / "runs" / state.run.id / "training.json").read_text())
+    touched = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/*") if path.is_file()}
+    extended = howfar.study(asked(grid={"seed": [0, 1, 2]}), folder, progress=False)
+    assert [state.state for state in extended.states()] == ["finished"] * 3
+    assert {path: path.stat().st_mtime_ns for path in touched} == touched
+    assert extended.rows() == Study.open(folder).rows()
+
+
+@pytest.mark.parametrize("address", ["{}", "file://{}"])
+def test_a_killed_worker_goes_on_from_its_last_checkpoint(
+    asked: Any, recipe: Path, tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # logs of a study elsewhere
+    folder, study = tmp_path / "study", asked(set=LONG)
+    with thread(lambda: howfar.study(study, address.format(folder), progress=False)):
+        step = until(lambda: step_of(folder) >= 4 and step_of(folder), "a checkpoint")
+        (worker,) = [child for child in multiprocessing.active_children() if len(child.name) == 12]
+        worker.kill()
+    (state,) = Study.open(folder).states()
+    assert state.state == "finished"
+    logged = steps_logged(folder if address == "{}" else tmp_path / "tiny-logs", state.run.id)
+    again = [step for before, step in itertools.pairwise(logged) if step <= before]
+    assert len(again) <= 1
+    assert all(begun > step for begun in again)
+    assert set(logged) == set(range(1, 61))
+    assert_same(weights(folder / "runs" / state.run.id), weights(by_hand(recipe, tmp_path / "alone", **LONG)))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_driver_loses_nothing(asked: Any, recipe: Path, tmp_path: Path, number: int) -> None:
+    folder, study = tmp_path / "study", asked(set=LONG, grid={"seed": [0, 1]})
+    driver = multiprocessing.get_context("forkserver").Process(
+        target=howfar.study, args=(study, folder), kwargs={"progress": False}
+    )
+    driver.start()
+    until(lambda: step_of(folder) >= 4, "a checkpoint")
+    os.kill(driver.pid or 0, number)
+    driver.join(PATIENCE_SECONDS)
+    howfar.study(study, folder, at_once=2, progress=False)  # while the worker may still save
+    states = Study.open(folder).states()
+    assert [state.state for state in states] == ["finished", "finished"]
+    for state in states:
+        logged = steps_logged(folder, state.run.id)
+        assert logged == sorted(set(logged))  # no step was taken twice
+        assert set(logged) >= set(range(1, 61)) - {step_of(folder)}
+        alone = by_hand(recipe, tmp_path / state.run.id, **LONG, seed=state.run.chosen["seed"])
+        assert_same(weights(folder / "runs" / state.run.id), weights(alone))
+
+
+def test_a_failed_run_is_told_and_hides_no_other(
+    asked: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = asked(set={"max_steps": 1}, grid={"max_position_embeddings": [100_000, 32]})
+    study = howfar.study(values, tmp_path / "study", retries=1)
+    failed, finished = study.states()
+    assert (failed.state, finished.state) == ("failed", "finished")
+    assert "one window needs 100000" in str(failed.error)
+    with pytest.raises(StudyError, match=r"1 of 2 runs failed, the first, max_position.* 100000: .*same command"):
+        study.check_finished()
+    said = capsys.readouterr().err.splitlines()
+    assert [line.endswith("it is tried again") for line in said if "100000" in line] == [True, False]
+    assert any(re.match(r"max_position_embeddings 32: \d\.\d{4} nats/byte held out", line) for line in said)
+
+
+def test_a_folder_of_other_files_or_in_use_or_full_is_refused(asked: Any, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="holds files that are no study; choose another folder"):
+        howfar.study(asked(), other, progress=False)
+    assert [entry.name for entry in other.iterdir()] == ["notes.txt"]
+
+    from howfar.locks import one_at_a_time
+
+    used = tmp_path / "used"
+    used.mkdir()
+    with one_at_a_time(used / ".lock", guards=used), pytest.raises(InUseError, match="wait until that has ended"):
+        elsewhere(lambda: howfar.study(asked(), used, progress=False))
+
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
+    try:
+        with pytest.raises(OutputError, match=r"study\.json cannot be written"):
+            howfar.study(asked(), tmp_path / "full", progress=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert not (tmp_path / "full").exists()
+
+
+def elsewhere(work: Any) -> None:
+    with thread(work):
+        pass
