@@ -28,8 +28,8 @@ PRIOR = 2.0
 RIDGE = 1.0
 NUM_STEPS = 4
 ENTROPY_DEGREE, INCREMENT_DEGREE = 5, 3
-NUM_ROUNDS = 10
-NOTHING_LEFT = 1e-5
+TOLERANCE, MOST_ITERATIONS = 1e-9, 1000
+NOTHING_LEFT = 1e-4
 """Of its spread: what is left of an increment by the rounding of float32."""
 
 
@@ -76,33 +76,46 @@ def known_without(labels: Numbers, identity: Numbers, previous: Numbers, entropy
     return Known(added(looked_up, bent, labels, folds), labels, folds, identity)
 
 
-def cleared(
-    increments: Array, identity: Numbers, previous: Numbers, entropy: Array, documents: Numbers
-) -> Array | None:
-    """What is left of increments beyond the word, the word before it and the entropy, as a few curves.
+class Controls:
+    """What increments are cleared of: all that is linear in the word, the word before it, the document, the entropy.
 
     Args:
-        increments: `[item]`.
         identity: `[item]`, which word it is.
         previous: `[item]`, which stands before it.
         entropy: `[item]`.
         documents: `[item]`.
-
-    Returns:
-        `[item, curve]`, of mean 0 for each word; None where nothing is left.
     """
-    left = increments - increments.mean()
-    for _ in range(NUM_ROUNDS):
-        for groups in (documents, previous, identity):
-            left = left - _means(left[:, None], groups)[:, 0]
-    bent = _curves(entropy, ENTROPY_DEGREE)
-    for groups in (documents, previous, identity):
-        bent = bent - _means(bent, groups)
-    left = left - bent @ np.linalg.lstsq(bent, left, rcond=None)[0]
-    if left.std() <= NOTHING_LEFT * max(increments.std(), np.abs(increments).mean()):
-        return None
-    curves = _curves(left, INCREMENT_DEGREE)[:, 1:]
-    return curves - _means(curves, identity)
+
+    def __init__(self, identity: Numbers, previous: Numbers, entropy: Array, documents: Numbers) -> None:
+        from scipy.sparse import csr_array, hstack
+
+        rows, columns = np.arange(len(identity)), []
+        for groups in (identity, previous, documents):
+            which = np.unique(groups, return_inverse=True)[1]
+            sizes = np.bincount(which)
+            shape = (len(rows), len(sizes))
+            columns.append(csr_array((1 / np.sqrt(sizes[which]), (rows, which)), shape=shape))
+        bent = _curves(entropy, ENTROPY_DEGREE)[:, 1:]
+        columns.append(csr_array(bent / np.maximum(np.linalg.norm(bent, axis=0), 1e-12)))
+        self._design = csr_array(hstack(columns))
+
+    def left_of(self, values: Array) -> Array:
+        """The part of `[item]` that is none of these."""
+        from scipy.sparse.linalg import lsmr
+
+        fitted = lsmr(self._design, values, atol=TOLERANCE, btol=TOLERANCE, conlim=0, maxiter=MOST_ITERATIONS)[0]
+        return np.asarray(values - self._design @ fitted)
+
+    def cleared(self, increments: Array) -> Array | None:
+        """What is left of increments `[item]`, as a few curves `[item, curve]`; None where nothing is.
+
+        Curves of what is left need not be free of the controls themselves, so they are cleared again.
+        """
+        left = self.left_of(increments - increments.mean())
+        if left.std() <= NOTHING_LEFT * max(increments.std(), np.abs(increments).mean()):
+            return None
+        curves = _curves(left, INCREMENT_DEGREE)[:, 1:]
+        return np.stack([self.left_of(curve) for curve in curves.T], axis=1)
 
 
 def added(log_chances: Array, features: Array, labels: Numbers, folds: Numbers) -> Array:
@@ -210,13 +223,6 @@ def _shrunken(counted: Array, groups: Numbers, wanted: Numbers, prior: Array) ->
     places = np.minimum(np.searchsorted(names, wanted), len(names) - 1)
     own = np.where((names[places] == wanted)[:, None], sums[places], 0.0)
     return (own + PRIOR * prior) / (own.sum(axis=1, keepdims=True) + PRIOR)
-
-
-def _means(values: Array, groups: Numbers) -> Array:
-    """Each item's group mean, `[item, column]`."""
-    which = np.unique(groups, return_inverse=True)[1]
-    num = int(which.max()) + 1
-    return (_sums(values, which, num) / np.bincount(which, minlength=num)[:, None])[which]
 
 
 def _sums(values: Array, which: Numbers, num: int) -> Array:

@@ -16,7 +16,7 @@ from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.declaration import Matrix, Measure
 from howfar.measures.documents import spread_documents
-from howfar.measures.information.estimation import cleared, gains, known_without, permutation_test
+from howfar.measures.information.estimation import Controls, gains, known_without, permutation_test
 from howfar.measures.information.items import Items, items_of_code, items_of_words
 from howfar.measures.inputs import Inputs
 from howfar.models.loading import tokenizer_of
@@ -109,9 +109,8 @@ def _rows(items: Items, layers: Sequence[int | None], num_permutations: int, see
         for index, layer in enumerate(layers)
         for head in range(items.increments.shape[2])
     ]
-    curves = [
-        cleared(increments, items.identity, items.previous, items.entropy, items.documents) for _, increments in cells
-    ]
+    controls = Controls(items.identity, items.previous, items.entropy, items.documents)
+    curves = [controls.cleared(increments) for _, increments in cells]
     left = [number for number, found in enumerate(curves) if found is not None]
     chosen = {label: items.labels[label] >= 0 for label in usable}
     known = {

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures.information import information
-from howfar.measures.information.estimation import cleared, gains, known_without, permutation_test
+from howfar.measures.information.estimation import Controls, gains, known_without, permutation_test
 from howfar.measures.information.items import items_of_words
 from howfar.measures.information.labels import labels_of
 from howfar.models.loading import load, tokenizer_of
@@ -45,7 +45,7 @@ def estimated(
     """The information in bits and its p-value."""
     context = [data[name] for name in ("identity", "previous", "entropy", "documents")]
     known = known_without(data["labels"], *context)
-    curves = cleared(increments, *context)
+    curves = Controls(*context).cleared(increments)
     assert curves is not None
     p_value = permutation_test(
         [curves], [known.residuals], data["identity"], num_permutations=num_permutations, seed=seed
@@ -79,8 +79,9 @@ def test_a_confound_by_the_word_vanishes() -> None:
     context = [data[name] for name in ("identity", "previous", "entropy", "documents")]
     usual = np.random.default_rng(5).normal(size=30)
     # The increment is one for each word, which tells its labels well.
-    assert cleared(usual[data["identity"]], *context) is None
-    assert cleared(usual[data["identity"]] + usual[::-1][data["previous"]], *context) is None
+    controls = Controls(*context)
+    assert controls.cleared(usual[data["identity"]]) is None
+    assert controls.cleared(usual[data["identity"]] + usual[::-1][data["previous"]]) is None
     bits, p_value = estimated(data, usual[data["identity"]] + 0.3 * data["noise"])
     assert abs(bits) < 0.02
     assert p_value > 0.05
@@ -95,12 +96,39 @@ def test_a_planted_null_is_rejected_in_about_one_of_twenty() -> None:
     assert rejected <= 8  # more in one of 160 times at 5%
 
 
+def rare_words(seed: int) -> tuple[dict[str, Array], Array]:
+    """Most words occur once or twice; labels and increments follow from the word before, and drift by document."""
+    generator = np.random.default_rng(seed)
+    identity = np.minimum(generator.zipf(1.35, 800) - 1, 400)
+    previous, documents = np.roll(identity, 1), np.repeat(np.arange(40), 20)
+    pull = np.random.default_rng(99).normal(size=401)
+    drift = generator.normal(size=40)[documents]
+    labels = (pull[previous] + drift + generator.normal(size=800) > 0).astype(np.int64)
+    names = ("labels", "identity", "previous", "entropy", "documents")
+    data = dict(zip(names, (labels, identity, previous, generator.normal(size=800), documents), strict=True))
+    return data, pull[identity] + pull[previous] + drift
+
+
+def test_rare_words_leave_nothing_of_what_repeats_them_and_reject_no_more_than_others() -> None:
+    rejected = 0
+    for seed in range(30):
+        data, repeats = rare_words(seed)
+        context = [data[name] for name in ("identity", "previous", "entropy", "documents")]
+        if seed < 3:
+            assert Controls(*context).cleared(repeats) is None
+        noise = np.random.default_rng(1000 + seed).normal(size=800)
+        _, p_value = estimated(data, repeats + 0.5 * noise, seed, num_permutations=39)
+        rejected += p_value <= 0.05
+    assert rejected <= 5
+
+
 def test_the_p_value_of_the_largest_of_many_holds_for_all() -> None:
     data = words(3)
     context = [data[name] for name in ("identity", "previous", "entropy", "documents")]
     known = known_without(data["labels"], *context)
     generator = np.random.default_rng(0)
-    many = [cleared(generator.normal(size=1200), *context) for _ in range(40)]
+    controls = Controls(*context)
+    many = [controls.cleared(generator.normal(size=1200)) for _ in range(40)]
     alone = [
         permutation_test([own], [known.residuals], data["identity"], num_permutations=99).item() for own in many[:20]
     ]
