@@ -11,7 +11,8 @@ import torch
 from howfar import load, save
 from howfar.positions import IncrementConfig, attach, increments_of
 from howfar.positions.bounds import Bound
-from howfar.training import recipe as recipes
+from howfar.training import recipe_files
+from howfar.training.recipe import Recipe
 from support.models import stir, tiny, tokens
 
 ROOT = Path(__file__).parents[2]
@@ -83,8 +84,8 @@ def test_a_bound_is_one_class(tmp_path: Path) -> None:
 def test_a_recipe_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = code("recipe.md", "toml")
     (tmp_path / "quick-per-layer.toml").write_text(text, encoding="utf-8")
-    monkeypatch.setattr(recipes, "RECIPES", tmp_path)
-    assert recipes.bundled_recipes() == ["quick-per-layer"]
-    recipe = recipes.Recipe.load("quick-per-layer", settings=["max_steps=2"])
+    monkeypatch.setattr(recipe_files, "RECIPES", tmp_path)
+    assert recipe_files.bundled_recipes() == ["quick-per-layer"]
+    recipe = Recipe.load("quick-per-layer", settings=["max_steps=2"])
     assert (recipe.name, recipe.trainer["max_steps"]) == ("quick-per-layer", 2)
     assert text.startswith("# "), "the line that `howfar recipes` shows"

@@ -35,7 +35,7 @@ def train(
 
 def recipes() -> None:
     """List the recipes that come with the package."""
-    from howfar.training.recipe import RECIPES, bundled_recipes
+    from howfar.training.recipe_files import RECIPES, bundled_recipes
 
     for name in [*bundled_recipes(), *bundled_recipes(grafts=True)]:
         first, *_ = (RECIPES / f"{name}.toml").read_text(encoding="utf-8").splitlines()

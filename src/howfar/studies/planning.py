@@ -15,7 +15,8 @@ from howfar.errors import StudyError
 from howfar.studies.runs import PlannedRun
 from howfar.studies.specification import RECIPE, Specification
 from howfar.training.graft_recipe import GraftRecipe
-from howfar.training.recipe import GRAFT, SCRATCH, Recipe, read_values
+from howfar.training.recipe import Recipe
+from howfar.training.recipe_files import GRAFT, SCRATCH, read_values
 from howfar.training.settings import Options, full_path, put
 
 ADDRESS_LENGTH = 12  # hexadecimal digits: one in 10^8 studies of 1,000 runs has two with the same address

@@ -16,7 +16,8 @@ from howfar.studies.runs import RESULT, PlannedRun, check_versions
 from howfar.training.checkpoints import read_record
 from howfar.training.graft import graft
 from howfar.training.graft_recipe import GraftRecipe
-from howfar.training.recipe import GRAFT, Recipe
+from howfar.training.recipe import Recipe
+from howfar.training.recipe_files import GRAFT
 from howfar.training.run import train
 from howfar.training.runs import versions
 

@@ -16,7 +16,8 @@ from howfar.imports import lazily
 if TYPE_CHECKING:
     from howfar.training.evaluation import document_losses
     from howfar.training.graft_recipe import GraftRecipe
-    from howfar.training.recipe import Recipe, bundled_recipes
+    from howfar.training.recipe import Recipe
+    from howfar.training.recipe_files import bundled_recipes
     from howfar.training.run import fit, train
 
 __all__ = ["GraftRecipe", "Recipe", "bundled_recipes", "document_losses", "fit", "train"]
@@ -26,7 +27,8 @@ __getattr__, __dir__ = lazily(
     {
         "evaluation": ("document_losses",),
         "graft_recipe": ("GraftRecipe",),
-        "recipe": ("Recipe", "bundled_recipes"),
+        "recipe": ("Recipe",),
+        "recipe_files": ("bundled_recipes",),
         "run": ("fit", "train"),
     },
 )

@@ -10,7 +10,8 @@ import torch
 
 from howfar.errors import ConfigError
 from howfar.positions import IncrementConfig
-from howfar.training.recipe import GRAFT, BaseRecipe
+from howfar.training.recipe import BaseRecipe
+from howfar.training.recipe_files import GRAFT
 
 Trained = Literal["increments", "lora", "full"]
 

@@ -5,21 +5,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_args, get_type_hints
 
 from howfar.errors import ConfigError
 from howfar.positions import IncrementConfig
 from howfar.text.tokenizer import VOCABULARY_SIZE
+from howfar.training.recipe_files import GRAFT, SCRATCH, read_values
 from howfar.training.settings import apply_settings, check_keys
 
-RECIPES = resources.files("howfar.training") / "recipes"
-
-SCRATCH, GRAFT = "scratch", "graft"
 KINDS = {SCRATCH: "train", GRAFT: "graft"}
 """What recipes are for, and the commands that take them."""
 
@@ -282,40 +278,9 @@ _SOUND: set[str] = set()
 """Models that are known to be possible, as JSON."""
 
 
-def bundled_recipes(*, grafts: bool = False) -> list[str]:
-    """Names of the recipes that come with the package: for models from scratch, or for grafts."""
-    kind = GRAFT if grafts else SCRATCH
-    return [name for name in _bundled() if read_values(name)["kind"] == kind]
-
-
-def _bundled() -> list[str]:
-    return sorted(path.name.removesuffix(".toml") for path in RECIPES.iterdir() if path.name.endswith(".toml"))
-
-
 def _needed_instead(value: Any, hint: Any) -> str:
     """What a value must be, in words, if it is not; an empty string if it is, or if the hint is not that simple."""
     allowed = [kind for kind in (get_args(hint) or (hint,)) if kind is not type(None)]
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "a string", dict: "a table"}
     fits = any(type(value) is kind or (kind is float and type(value) is int) or kind not in words for kind in allowed)
     return "" if fits else " or ".join(words[kind] for kind in allowed)
-
-
-def read_values(name_or_path: str | Path) -> dict[str, Any]:
-    """Read what a recipe's file says, unchecked: a TOML file, or one that comes with the package.
-
-    Raises:
-        ConfigError: There is no such recipe, or it is not TOML.
-    """
-    bundled = _bundled()
-    try:
-        if str(name_or_path) in bundled:
-            text = (RECIPES / f"{name_or_path}.toml").read_text(encoding="utf-8")
-        else:
-            text = Path(name_or_path).read_text(encoding="utf-8")
-        return tomllib.loads(text)
-    except FileNotFoundError:
-        raise ConfigError(
-            f"there is no recipe {str(name_or_path)!r}; give a TOML file or one of {', '.join(bundled)}"
-        ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"the recipe {name_or_path} cannot be read: {error}; give a TOML file in UTF-8") from error

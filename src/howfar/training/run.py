@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -18,16 +16,11 @@ from transformers import (
     default_data_collator,
     set_seed,
 )
-from transformers.trainer import TRAINING_ARGS_NAME
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, CorpusError, HowFarError, OutputError
-from howfar.files import open_to_readers, write_failure
 from howfar.locks import one_at_a_time
-from howfar.models.loading import load
-from howfar.models.manifest import write_manifest
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.models.verification import check_saved
 from howfar.text.marks import document_mark
 from howfar.text.tokenizer import byte_tokenizer
 from howfar.training import starting
@@ -39,11 +32,11 @@ from howfar.training.checkpoints import (
     check_folder,
     check_same_run,
     last_complete_checkpoint,
-    write_record,
 )
 from howfar.training.console import Console
 from howfar.training.data import ResidentWindows, TrainingWindows, only_batch
 from howfar.training.evaluation import document_losses
+from howfar.training.finishing import write
 from howfar.training.recipe import BaseRecipe, Recipe
 from howfar.training.runs import Run, training_arguments, windows_per_step
 from howfar.training.termination import EXIT_CODE, Termination
@@ -212,7 +205,7 @@ def carry_out(
                 console.say_stopped(max(begun, trainer.state.global_step))
                 raise SystemExit(EXIT_CODE)
             record = run.record(step=trainer.state.global_step, held_out=held_out)
-            _write(trainer, record, output)
+            write(trainer, record, output)
     return record
 
 
@@ -267,50 +260,3 @@ def _score(trainer: IncrementTrainer, max_windows: int | None) -> dict[str, Any]
     model = trainer.accelerator.unwrap_model(trainer.model_wrapped, keep_fp32_wrapper=False, keep_torch_compile=False)
     mark = document_mark(trainer.processing_class)
     return document_losses(model, held_out, length=length, mark=mark, max_windows=max_windows).summary()
-
-
-def _write(trainer: IncrementTrainer, record: dict[str, Any], output: Path) -> None:
-    """Write the trained model, its log and its record."""
-    partial = output / ".partial"
-    try:
-        if trainer.is_world_process_zero():
-            shutil.rmtree(partial, ignore_errors=True)  # a killed run left it
-        trainer.accelerator.wait_for_everyone()
-        trainer.save_model(str(partial))
-        if trainer.is_world_process_zero():
-            _publish(trainer, record, partial, output)
-    except Exception as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        if (reason := write_failure(error)) is None:
-            raise
-        raise OutputError(
-            f"{output} could not be written ({reason}); make room and start the same command again"
-        ) from error
-
-
-def _check_written(trainer: IncrementTrainer, folder: Path) -> None:
-    """Read the finished model back and compare it; where this process holds only a part of it, read it back.
-
-    Raises:
-        CheckpointError: What was written is not the trained model.
-    """
-    model: PreTrainedModel = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
-    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
-        load(folder)
-    else:
-        check_saved(model, folder, load)
-
-
-def _publish(trainer: IncrementTrainer, record: dict[str, Any], partial: Path, output: Path) -> None:
-    """Move the finished model's files into the run's folder, file by file, and write the record last."""
-    log = json.dumps(trainer.state.log_history, indent=1)
-    (partial / "log.json").write_text(log + "\n", encoding="utf-8")
-    (partial / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle, which the record makes needless
-    open_to_readers(partial)
-    write_manifest(partial)
-    _check_written(trainer, partial)
-    (output / RECORD).unlink(missing_ok=True)
-    for file in partial.iterdir():
-        file.replace(output / file.name)
-    partial.rmdir()
-    write_record(output, record)

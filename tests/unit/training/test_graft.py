@@ -33,7 +33,7 @@ from howfar.training.graft import corpus_from_text, graft
 from howfar.training.graft_recipe import GraftRecipe
 from howfar.training.graft_trainer import count_tokens
 from howfar.training.identity import Reading, check_identical
-from howfar.training.recipe import bundled_recipes
+from howfar.training.recipe_files import bundled_recipes
 from support.grafts import make_base, make_text
 
 TRAINER = {

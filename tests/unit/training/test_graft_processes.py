@@ -68,7 +68,7 @@ def processes() -> Iterator[ForkServerContext]:
     [
         ("howfar.models.grafts", "save_lora", 2),  # the baseline's second checkpoint is in part there
         ("howfar.models.grafts", "save_lora", 5),  # its own second checkpoint has increments and no adapter
-        ("howfar.training.run", "_publish", 2),  # it is trained, the result is not where it belongs
+        ("howfar.training.finishing", "_publish", 2),  # it is trained, the result is not where it belongs
         ("howfar.training.graft", "write_record", 1),  # the result is there without the losses
     ],
 )

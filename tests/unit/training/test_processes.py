@@ -151,8 +151,8 @@ setattr(owner, name, die)
         (("howfar.training.trainer", "mark_as_whole"), 2),
         (("howfar.training.trainer", "rotate_checkpoints"), 2),
         # ... and the result is in part there.
-        (("howfar.training.run", "_publish"), 1),
-        (("howfar.training.run", "write_record"), 1),
+        (("howfar.training.finishing", "_publish"), 1),
+        (("howfar.training.finishing", "write_record"), 1),
     ],
     ids=lambda value: value[1] if isinstance(value, tuple) else None,
 )

@@ -5,7 +5,8 @@ import pytest
 
 from howfar.errors import ConfigError
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.training.recipe import NOT_THE_TRAINERS, Recipe, bundled_recipes
+from howfar.training.recipe import NOT_THE_TRAINERS, Recipe
+from howfar.training.recipe_files import bundled_recipes
 from howfar.training.runs import training_arguments
 
 MINIMAL = {"name": "a", "corpus": "corpora/b", "trainer": {"max_steps": 10}}

@@ -272,7 +272,7 @@ def test_a_result_that_cannot_be_written_is_an_error_of_one_line(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("howfar.training.run._publish", full)
+    monkeypatch.setattr("howfar.training.finishing._publish", full)
     with pytest.raises(OutputError, match=r"could not be written .*No space left.*; make room and start"):
         train(recipe(trainer={"save_strategy": "no"}), tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -286,7 +286,7 @@ def test_a_result_that_is_not_the_model_is_not_published(
         tensors["model.norm.weight"][0] += 1
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
-    monkeypatch.setattr("howfar.training.run.open_to_readers", lose_a_bit)
+    monkeypatch.setattr("howfar.training.finishing.open_to_readers", lose_a_bit)
     with pytest.raises(CheckpointError, match=r"cannot be saved whole: model.norm.weight has other values there"):
         train(recipe(trainer={"save_strategy": "no"}), tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -306,7 +306,7 @@ def test_whatever_library_finds_no_room_it_is_an_error_of_one_line(
     def fail(*_: object) -> None:
         raise error
 
-    for place, what in (("run.write_manifest", ""), ("trainer.mark_as_whole", "/checkpoint-3")):
+    for place, what in (("finishing.write_manifest", ""), ("trainer.mark_as_whole", "/checkpoint-3")):
         with monkeypatch.context() as patch:
             patch.setattr(f"howfar.training.{place}", fail)
             with pytest.raises(OutputError, match=rf"{what} could not be written \({reason}.*\); make room"):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import TrainerState
 
-from howfar.training import run
+from howfar.training import finishing, run
 from howfar.training.checkpoints import last_complete_checkpoint
 from howfar.training.console import Console
 from howfar.training.recipe import Recipe
@@ -120,13 +120,13 @@ def test_a_run_told_to_end_before_its_first_step_takes_none(
 def test_a_run_told_to_end_while_it_is_written_is_written_to_the_end(
     recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual = run._publish
+    usual = finishing._publish
 
     def publish(*args: Any) -> None:
         signal.raise_signal(signal.SIGTERM)
         usual(*args)
 
-    monkeypatch.setattr(run, "_publish", publish)
+    monkeypatch.setattr(finishing, "_publish", publish)
     train(recipe(), tmp_path, progress=False)
     assert (tmp_path / "training.json").is_file()
 

@@ -1,0 +1,68 @@
+"""The end of a run: the finished model is written, read back, compared, and only then put in its place."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformers.trainer import TRAINING_ARGS_NAME
+
+from howfar.errors import OutputError
+from howfar.files import open_to_readers, write_failure
+from howfar.models.loading import load
+from howfar.models.manifest import write_manifest
+from howfar.models.verification import check_saved
+from howfar.training.checkpoints import RECORD, write_record
+from howfar.training.trainer import IncrementTrainer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def write(trainer: IncrementTrainer, record: dict[str, Any], output: Path) -> None:
+    """Write the trained model, its log and its record."""
+    partial = output / ".partial"
+    try:
+        if trainer.is_world_process_zero():
+            shutil.rmtree(partial, ignore_errors=True)  # a killed run left it
+        trainer.accelerator.wait_for_everyone()
+        trainer.save_model(str(partial))
+        if trainer.is_world_process_zero():
+            _publish(trainer, record, partial, output)
+    except Exception as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if (reason := write_failure(error)) is None:
+            raise
+        raise OutputError(
+            f"{output} could not be written ({reason}); make room and start the same command again"
+        ) from error
+
+
+def _check_written(trainer: IncrementTrainer, folder: Path) -> None:
+    """Read the finished model back and compare it; where this process holds only a part of it, read it back.
+
+    Raises:
+        CheckpointError: What was written is not the trained model.
+    """
+    model: PreTrainedModel = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        load(folder)
+    else:
+        check_saved(model, folder, load)
+
+
+def _publish(trainer: IncrementTrainer, record: dict[str, Any], partial: Path, output: Path) -> None:
+    """Move the finished model's files into the run's folder, file by file, and write the record last."""
+    log = json.dumps(trainer.state.log_history, indent=1)
+    (partial / "log.json").write_text(log + "\n", encoding="utf-8")
+    (partial / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle, which the record makes needless
+    open_to_readers(partial)
+    write_manifest(partial)
+    _check_written(trainer, partial)
+    (output / RECORD).unlink(missing_ok=True)
+    for file in partial.iterdir():
+        file.replace(output / file.name)
+    partial.rmdir()
+    write_record(output, record)

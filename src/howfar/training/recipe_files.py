@@ -1,0 +1,44 @@
+"""Files of recipes: those that come with the package, and a person's own."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from howfar.errors import ConfigError
+
+RECIPES = resources.files("howfar.training") / "recipes"
+SCRATCH, GRAFT = "scratch", "graft"
+
+
+def bundled_recipes(*, grafts: bool = False) -> list[str]:
+    """Names of the recipes that come with the package: for models from scratch, or for grafts."""
+    kind = GRAFT if grafts else SCRATCH
+    return [name for name in _bundled() if read_values(name)["kind"] == kind]
+
+
+def _bundled() -> list[str]:
+    return sorted(path.name.removesuffix(".toml") for path in RECIPES.iterdir() if path.name.endswith(".toml"))
+
+
+def read_values(name_or_path: str | Path) -> dict[str, Any]:
+    """Read what a recipe's file says, unchecked: a TOML file, or one that comes with the package.
+
+    Raises:
+        ConfigError: There is no such recipe, or it is not TOML.
+    """
+    bundled = _bundled()
+    try:
+        if str(name_or_path) in bundled:
+            text = (RECIPES / f"{name_or_path}.toml").read_text(encoding="utf-8")
+        else:
+            text = Path(name_or_path).read_text(encoding="utf-8")
+        return tomllib.loads(text)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no recipe {str(name_or_path)!r}; give a TOML file or one of {', '.join(bundled)}"
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"the recipe {name_or_path} cannot be read: {error}; give a TOML file in UTF-8") from error
