@@ -69,7 +69,8 @@ def increments(
         One row per `layer` (null if shared), `head` and `class` (`all` first). Where `over` is `text`, `value` is the
         mean over the tokens of the class in the texts, in positions. `relative` is that divided by the mean over all
         tokens of the layer and head, ends of documents among them, which takes the layer's scale out. Both have 95%
-        intervals, `n` documents resampled. Where `over` is `vocabulary`, the mean is over the tokens of the class, each once, and exact; these
+        intervals, `n` documents resampled. Where `over` is `vocabulary`, the mean is over the tokens of the class, each
+        once, and exact; these
         rows are there where the increment depends on the token alone. `sd`, `lowest` and `highest` are of single
         tokens, in positions. `share_at_zero` and `share_at_maximum` of them are within 1% of a bound, and `saturated`
         says that one of these is half of the class or more, so that its mean says no more than "as near" or "as far as
