@@ -17,7 +17,8 @@ def report(
     models: Annotated[
         list[str],
         typer.Argument(
-            help="Bundled models, folders or Hub ids. Those with plain positions are what the others are compared with."
+            help="Bundled models, folders or Hub ids; those with plain positions are what the others are compared "
+            "with. Or the folder of one study."
         ),
     ],
     corpus: Corpus = None,
@@ -35,8 +36,12 @@ def report(
 
     Example: howfar report bilingual-per-layer bilingual-rope --corpus corpora/bilingual -o report.html
 
-    What cannot be measured is listed with the reason.
+    What cannot be measured is listed with the reason. Of a study, the page has losses by seed, differences over pairs
+    of runs, and the spacing of one text (`--text`) by every seed.
     """
+    if len(models) == 1 and (Path(models[0]) / "study.json").is_file():
+        _of_study(models[0], text, output)
+        return
     check_given(*models, corpus=None if text else corpus, files=[*(text or ()), *(gold or ())])
     from howfar.charts.outputs import check_folder_of_tables, check_page
     from howfar.measures.files import read_inputs
@@ -53,3 +58,21 @@ def report(
     say(f"The report is in {output}")
     if tables is not None:
         say(f"{len(found.save_tables(tables))} tables are in {tables}")
+
+
+def _of_study(folder: str, text: list[Path] | None, output: Path) -> None:
+    """Write the page of a study; its models are measured on their own corpus, and space the first text."""
+    from howfar.charts.outputs import check_page
+    from howfar.files import write_file
+    from howfar.measures.files import read_texts
+    from howfar.progress import progress_bars
+    from howfar.reports.study import study_html
+    from howfar.studies.study import Study
+    from howfar.text.examples import EXAMPLES
+
+    check_page(output)
+    spaced = read_texts(text)[0] if text else EXAMPLES["English"]
+    with progress_bars() as watch:
+        page = study_html(Study.open(folder), spaced, watch=watch)
+    write_file(output, page)
+    say(f"The report is in {output}")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from howfar.studies.study import Study
 
 RUN = "run"
+WIDE = 1000  # columns of what no person sees: nothing is cut off
 
 
 class StudyGroup(TyperGroup):
@@ -88,7 +89,10 @@ def _print(study: Study) -> None:
         table.add_column(name.replace("_", " "), no_wrap=name != "error")
     for row in rows:
         table.add_row(*(Text(_cell(row.get(name))) for name in names))
-    console().print(table)
+    screen = console()
+    if not screen.is_terminal:
+        screen.width = WIDE
+    screen.print(table)
     counts = Counter(row["state"] for row in rows)
     say(f"{study.name}: {len(rows):,} runs, " + ", ".join(f"{count:,} {state}" for state, count in counts.items()))
 

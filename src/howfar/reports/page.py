@@ -73,15 +73,16 @@ def _found(section: Section, table: pl.DataFrame, charts: list[Any]) -> list[str
     parts.append(f'<p class="source">{escape(source)}</p>')
     if section.beside is not None:
         parts.append("<h4>Beside the published figures</h4>")
-        parts.append(_table(*readable(section.beside, BESIDE, MOST_ROWS)))
+        parts.append(table_html(*readable(section.beside, BESIDE, MOST_ROWS)))
     parts += [f'<p class="missing">{escape(note)}</p>' for note in notes(table)]
     if rows:
         more = f", the first {MOST_ROWS} of {len(table):,} rows" if len(table) > MOST_ROWS else ""
-        parts.append(f"<details><summary>The numbers{more}</summary>{_table(headings, rows)}</details>")
+        parts.append(f"<details><summary>The numbers{more}</summary>{table_html(headings, rows)}</details>")
     return parts
 
 
-def _table(headings: list[str], rows: list[list[str]]) -> str:
+def table_html(headings: list[str], rows: list[list[str]]) -> str:
+    """A table of a page."""
     head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'

@@ -1,0 +1,38 @@
+"""Losses of a study's models, seed by seed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from howfar.charts.inline import inline
+from howfar.charts.intervals import names, numbers, sparse_axis
+from howfar.charts.picture import Picture
+from howfar.charts.theme import Theme
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def draw_losses(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
+    """Draw a point for each model, and a line through those that read the same windows in the same order.
+
+    Args:
+        table: A row a model, with `variant`, `seed`, `data_order` and `nats_per_byte`.
+        theme: `"light"` or `"dark"`.
+    """
+    import altair as alt
+
+    loss = alt.X(
+        "nats_per_byte:Q", title="held-out loss, nats per byte", axis=sparse_axis(), scale=alt.Scale(zero=False)
+    )
+    variants = alt.Y("variant:N", title=None, sort=table["variant"].unique(maintain_order=True).to_list())
+    seed = alt.Color("seed:N", title="seed")
+    base = alt.Chart(inline(table)).encode(x=loss, y=variants, color=seed, detail="data_order:N")
+    told = [*names("variant", "seed", "data_order", "run"), *numbers("nats_per_byte", format=".5f")]
+    points = base.mark_point(filled=True, size=70, opacity=1).encode(tooltip=told)
+    chart = alt.layer(base.mark_line(opacity=0.4), points).properties(
+        width=520,
+        height={"step": 34},
+        title=alt.Title("Loss of each model", subtitle="Lines join models of one seed, which read the same windows."),
+    )
+    return Picture(chart, theme=theme, description="Held-out loss of each model by variant and seed")

@@ -1,0 +1,171 @@
+"""From a study's folder to evidence: losses by seed, differences over pairs, and how each seed spaces the same text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from html import escape
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import howfar
+from howfar.charts.losses import draw_losses
+from howfar.charts.measures.neutrality import draw_neutrality
+from howfar.charts.page import asset, page_scripts, web_page
+from howfar.charts.picture import Picture
+from howfar.charts.spacing import spacing
+from howfar.charts.text_tables import notes, readable
+from howfar.corpus.corpus import Corpus
+from howfar.errors import NotMeasurableError
+from howfar.measures.neutrality import MEASURE, neutrality
+from howfar.reports.page import table_html
+from howfar.studies.runs import RunState
+from howfar.studies.study import Study
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from howfar.progress import Progress
+
+SEED = "seed"
+PICTURE_WIDTH = 520
+MOST_CHARACTERS = 120  # of the text that every model spaces
+NUM_DOCUMENTS = 100  # that losses are compared on
+
+
+def study_html(study: Study, text: str, *, watch: Callable[[str], Progress] | None = None) -> str:
+    """Give the page of a study.
+
+    Args:
+        study: Runs that are not finished are counted and left out.
+        text: What every model with learned positions is to space; its beginning.
+        watch: Called with what is measured next.
+
+    Raises:
+        NotMeasurableError: No run is finished.
+    """
+    states = study.states()
+    finished = [state for state in states if state.state == "finished"]
+    if not finished:
+        raise NotMeasurableError(f"no run of {study.name} is finished; go on with the study first")
+    counts = ", ".join(f"{number} {state}" for state, number in Counter(state.state for state in states).items())
+    charts: list[Any] = []
+    parts = [
+        f"<main><h1>{escape(study.name)}</h1><p>{len(states)} runs: {escape(counts)}.</p>",
+        *_losses(finished, charts),
+        *_differences(study, finished, charts, watch),
+        *_pictures(study, finished, text[:MOST_CHARACTERS]),
+        f"<footer><p>Made by howfar {escape(version('howfar'))}.</p></footer></main>",
+    ]
+    styles = [asset("howfar.charts", name) for name in ("embed.css", "document.css")]
+    styles.append(asset("howfar.reports", "report.css"))
+    scripts = page_scripts({"charts": charts}, asset("howfar.reports", "report.js"))
+    return web_page(f"How far apart: {study.name}", styles, "\n".join(parts), scripts)
+
+
+def variant_of(state: RunState) -> str:
+    """What a run shares with those that differ from it in the seed alone."""
+    return ", ".join(f"{key} {value}" for key, value in state.run.chosen.items() if key != SEED) or "all"
+
+
+def loss_table(finished: Sequence[RunState]) -> pl.DataFrame:
+    """A row for each finished run."""
+    import polars as pl
+
+    rows = [
+        {"variant": variant_of(state), "seed": state.run.recipe[SEED], "data_order": state.run.data_order}
+        | {"nats_per_byte": state.nats_per_byte, "step": state.step, "run": state.run.id}
+        for state in finished
+    ]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def over_pairs(
+    study: Study, finished: Sequence[RunState], watch: Callable[[str], Progress] | None = None
+) -> dict[str, pl.DataFrame | str]:
+    """Each variant with learned positions against each with plain ones, over all pairs of one data order.
+
+    Intervals are over seeds and documents; only pairs say whether a difference of loss is the positions' or the seed's.
+
+    Returns:
+        By the variant with learned positions, the table of `neutrality`, or why there is none.
+    """
+    by_variant: dict[str, dict[str, RunState]] = {}
+    for state in finished:
+        by_variant.setdefault(variant_of(state), {})[state.run.data_order] = state
+    is_plain = {name: next(iter(own.values())).run.recipe["increments"] is None for name, own in by_variant.items()}
+    found: dict[str, pl.DataFrame | str] = {}
+    for name, own in by_variant.items():
+        others = {other: by_variant[other] for other in by_variant if is_plain[other] and not is_plain[name]}
+        shared = [order for order in own if others and all(order in of for of in others.values())]
+        if not shared:
+            continue
+        try:
+            found[name] = neutrality(
+                [_load(study, own[order]) for order in shared],
+                {other: [_load(study, of[order]) for order in shared] for other, of in others.items()},
+                Corpus.open(own[shared[0]].run.recipe["corpus"]),
+                num_documents=NUM_DOCUMENTS,
+                progress=watch(f"losses of {name}") if watch else None,
+            )
+        except NotMeasurableError as error:
+            found[name] = str(error)
+    return found
+
+
+def _load(study: Study, state: RunState) -> Any:
+    with study.place.folder_of(state.run.id) as folder:
+        return howfar.load(folder)
+
+
+def _losses(finished: Sequence[RunState], charts: list[Any]) -> list[str]:
+    table = loss_table(finished)
+    parts = ["<section><h2>Loss against seed</h2>"]
+    if table["nats_per_byte"].null_count() < len(table):
+        parts.append(_chart(draw_losses(table.drop_nulls("nats_per_byte")), charts))
+    shown = table.with_columns(table["nats_per_byte"].round(5).cast(str))  # seeds differ in later digits than others
+    numbers = table_html(*readable(shown, shown.columns, len(shown)))
+    return [*parts, f"<details><summary>The numbers</summary>{numbers}</details></section>"]
+
+
+def _differences(
+    study: Study, finished: Sequence[RunState], charts: list[Any], watch: Callable[[str], Progress] | None
+) -> list[str]:
+    parts = ["<section><h2>Learned against plain positions, over pairs</h2>"]
+    found = over_pairs(study, finished, watch)
+    if not found:
+        parts.append(
+            '<p class="missing">Not measured: no runs with learned and with plain positions share a data order.</p>'
+        )
+    for name, table in found.items():
+        parts.append(f"<h3>{escape(name)}</h3>")
+        if isinstance(table, str):
+            parts.append(f'<p class="missing">Not measured: {escape(table)}.</p>')
+            continue
+        if table["low"].null_count() < len(table):
+            parts.append(_chart(draw_neutrality(table), charts))
+        parts += [f'<p class="missing">{escape(note)}</p>' for note in notes(table)]
+        parts.append(table_html(*readable(table, MEASURE.columns, len(table))))
+    return [*parts, "</section>"]
+
+
+def _pictures(study: Study, finished: Sequence[RunState], text: str) -> list[str]:
+    """Small multiples: the same text as each seed of each variant spaces it."""
+    parts = ["<section><h2>The same text, seed by seed</h2>"]
+    learned = [state for state in finished if state.run.recipe["increments"] is not None]
+    for name in dict.fromkeys(map(variant_of, learned)):
+        parts.append(f'<h3>{escape(name)}</h3><div class="multiples">')
+        for state in learned:
+            if variant_of(state) == name:
+                picture = spacing(howfar.trace(_load(study, state), text), width=PICTURE_WIDTH)
+                parts.append(f"<figure><figcaption>seed {state.run.recipe[SEED]}</figcaption>{picture.svg}</figure>")
+        parts.append("</div>")
+    return [*parts, "</section>"] if learned else []
+
+
+def _chart(picture: Picture, charts: list[Any]) -> str:
+    """A place for a chart, which is drawn by the page's script."""
+    spec = picture.chart.to_dict()
+    del spec["config"]
+    charts.append(spec)
+    return f'<div class="chart" role="img" aria-label="{escape(picture.description)}"></div>'
