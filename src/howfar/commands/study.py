@@ -21,10 +21,16 @@ class StudyGroup(TyperGroup):
     """A group whose first command need not be named: `howfar study STUDY.toml` is `howfar study run STUDY.toml`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Name the command."""
+        """Name the command, and take `--ray` without an address too."""
         if args and args[0] not in (*self.commands, "--help"):
             args = [RUN, *args]
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, with_address(args))
+
+
+def with_address(words: list[str]) -> list[str]:
+    """The words of a command, with an empty address behind a `--ray` that has none."""
+    pairs = zip(words, [*words[1:], "-"], strict=False)
+    return ["--ray=" if word == "--ray" and after.startswith("-") else word for word, after in pairs]
 
 
 app = typer.Typer(cls=StudyGroup, no_args_is_help=True)
@@ -46,6 +52,14 @@ def run(
     ],
     at_once: Annotated[int, typer.Option(min=1, help="Runs at a time; they divide the machine's threads.")] = 1,
     retries: Annotated[int, typer.Option(min=0, help="How often a run that fails is tried again.")] = 1,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[<address>]", help="Train on a Ray cluster: HOST:PORT or ray://HOST:PORT, else the one at hand."
+        ),
+    ] = None,
+    cpus: Annotated[float, typer.Option(min=0, help="CPUs of a run on Ray.")] = 1,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs of a run on Ray, or a fraction of one.")] = 0,
 ) -> None:
     """Train the models of a study that are not there yet (`run` may be left out).
 
@@ -53,7 +67,7 @@ def run(
     """
     import howfar
 
-    trained = howfar.study(specification, output, at_once=at_once, retries=retries)
+    trained = howfar.study(specification, output, at_once=at_once, retries=retries, ray=ray, cpus=cpus, gpus=gpus)
     _print(trained)
     trained.check_finished()
 

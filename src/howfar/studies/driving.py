@@ -7,9 +7,9 @@ import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 
@@ -19,7 +19,7 @@ from howfar.locks import one_at_a_time
 from howfar.progress import bars_on
 from howfar.studies.place import RUNS, Place
 from howfar.studies.planning import plan
-from howfar.studies.processes import Processes
+from howfar.studies.processes import Ended, Processes
 from howfar.studies.runs import RESULT, PlannedRun
 from howfar.studies.specification import Specification
 from howfar.studies.study import PLAN, Study
@@ -31,12 +31,27 @@ from howfar.training.termination import EXIT_CODE
 LOGS = "logs"
 
 
+class Workers(AbstractContextManager[Any], Protocol):
+    """What does the work of runs: processes of this machine, or tasks of a cluster. At its end, all save themselves."""
+
+    capacity: float
+
+    def start(self, name: str, argument: Job, log: Path) -> None:
+        """Begin a run."""
+
+    def wait(self, seconds: float | None = None) -> list[Ended]:
+        """Wait until at least one run has ended; give all that have."""
+
+
 def study(
     specification: str | Path | Mapping[str, Any],
     output: str | Path,
     *,
     at_once: int = 1,
     retries: int = 1,
+    ray: str | None = None,
+    cpus: float = 1,
+    gpus: float = 0,
     progress: bool = True,
 ) -> Study:
     """Train all models of a study that are not there yet.
@@ -49,6 +64,9 @@ def study(
         output: Folder of the study, or an address that fsspec knows (`s3://…`).
         at_once: How many runs train at a time on this machine; they divide its threads.
         retries: How often a run that fails is tried again, each time from its last whole checkpoint.
+        ray: Train on a Ray cluster instead: its address, or an empty string for the one that is there, or else is made.
+        cpus: Of a run on Ray.
+        gpus: The same; a fraction shares one.
         progress: Whether to say on standard error how it goes.
 
     Returns:
@@ -58,24 +76,34 @@ def study(
         ConfigError: A recipe is impossible.
         CorpusError: There is no such corpus.
         InUseError: Another process goes on with the study.
-        MissingExtraError: What the address needs is not installed.
+        MissingExtraError: Ray, or what the address needs, is not installed.
         OutputError: The folder cannot be written.
         StudyError: The study is impossible, or does not fit the folder.
     """
-    if at_once < 1 or retries < 0:
-        raise ConfigError(f"at_once and retries are {at_once} and {retries}; give at least 1 and 0")
+    if at_once < 1 or retries < 0 or cpus < 0 or gpus < 0:
+        raise ConfigError(
+            f"at_once, retries, cpus and gpus are {at_once}, {retries}, {cpus} and {gpus}; at_once must be at least 1, "
+            "the others 0 or more"
+        )
     asked = Specification.load(specification) if isinstance(specification, str | Path) else specification
     if not isinstance(asked, Specification):
         asked = Specification.from_dict(asked)
     place = Place(output)
     planned = Study(place, asked.name, plan(asked, versions()), versions())
-    workers = Processes(work, at_once=at_once, preload=(work.__module__,))
-    with workers, _alone(place), _told_to_end():
+    with _workers(ray, at_once=at_once, cpus=cpus, gpus=gpus) as workers, _alone(place), _told_to_end():
         if earlier := Study.find(place):
             planned.check_extends(earlier)
         planned.write()
         _go_on(planned, workers, retries, progress)
     return planned
+
+
+def _workers(ray: str | None, *, at_once: int, cpus: float, gpus: float) -> Workers:
+    if ray is None:
+        return Processes(work, at_once=at_once, preload=(work.__module__,))
+    from howfar.studies.on_ray import RayTasks
+
+    return RayTasks(work, ray, cpus=cpus, gpus=gpus)
 
 
 @contextmanager
@@ -111,7 +139,7 @@ def _told_to_end() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _go_on(study: Study, workers: Processes, retries: int, progress: bool) -> None:
+def _go_on(study: Study, workers: Workers, retries: int, progress: bool) -> None:
     """Do what is missing; what fails is written down, and tried again so many times."""
     missing = {state.run.id: state.run for state in study.states() if state.state != "finished"}
     console = Console(stderr=True, quiet=not progress, highlight=False, soft_wrap=True)

@@ -1,0 +1,107 @@
+"""Work as tasks of a Ray cluster: one for each run, with the resources that it asks for."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Self
+
+from howfar.errors import HowFarError, MissingExtraError, StudyError
+from howfar.foreign import first_line
+from howfar.studies.processes import Ended
+
+CONNECTING_SECONDS = 10
+LOST_WORKERS = 3
+"""How often work is begun again whose worker was lost; training goes on from its last whole checkpoint."""
+
+
+class RayTasks:
+    """Does work on a Ray cluster; a context manager that leaves the cluster as it was, or ends one made for this.
+
+    Args:
+        function: The work, of one argument.
+        address: `HOST:PORT`, `ray://HOST:PORT`, or empty for the cluster at hand, or else one on this machine.
+        cpus: Of each piece of work; the threads that it may use.
+        gpus: Of each piece of work; a fraction shares one.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        StudyError: Nothing answers at the address.
+    """
+
+    capacity = float("inf")  # what has no room waits on the cluster
+
+    def __init__(self, function: Callable[[Any], Any], address: str, *, cpus: float = 1, gpus: float = 0) -> None:
+        self._ray = connect(address)
+        options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": LOST_WORKERS}
+        self._task = self._ray.remote(**options)(function)
+        self._running: dict[Any, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for reference in self._running:
+            self._ray.cancel(reference, force=True)
+        self._ray.shutdown()
+
+    def start(self, name: str, argument: Any, log: Path | None = None) -> None:
+        """Begin a piece of work; what it prints is in Ray's logs."""
+        self._running[self._task.remote(argument)] = name
+
+    def wait(self, seconds: float | None = None) -> list[Ended]:
+        """Wait until at least one piece of work has ended, or for so long; give all that have."""
+        ended, _ = self._ray.wait([*self._running], num_returns=1, timeout=seconds)
+        return [(self._running.pop(reference), self._error_of(reference)) for reference in ended]
+
+    def _error_of(self, reference: Any) -> str | None:
+        try:
+            Result(reference, self._ray).result()
+        except HowFarError as error:
+            return str(error)
+        except Exception as error:
+            return f"{type(error).__name__}: {first_line(error)}"
+        return None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a task will have done."""
+
+    reference: Any
+    ray: ModuleType
+
+    def result(self) -> Any:
+        """Wait for it, and raise what it raised, as it was raised there."""
+        try:
+            return self.ray.get(self.reference)
+        except self.ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+
+
+def connect(address: str) -> ModuleType:
+    """Join a cluster; Ray's own module is what is spoken to then.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        StudyError: Nothing answers at the address.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise MissingExtraError("Ray is not installed; pip install 'howfar[ray]'") from None
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if address and not (colon and port.isdecimal()):
+        raise StudyError(f"--ray {address!r} is no address; give HOST:PORT, ray://HOST:PORT, or none")
+    try:
+        if address:  # Ray itself would try for minutes, and then end the process
+            socket.create_connection((host, int(port)), timeout=CONNECTING_SECONDS).close()
+        ray.init(address=address or None, log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True)
+    except (OSError, OverflowError, RuntimeError, ValueError) as error:
+        raise StudyError(
+            f"no Ray cluster answers at {address or 'hand'} ({first_line(error)}); start one, or leave out --ray"
+        ) from None
+    return ray

@@ -1,0 +1,106 @@
+"""Studies and measures on a Ray cluster of two machines, which are processes here."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import howfar
+from howfar.errors import StudyError
+from howfar.studies.study import Study
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # Ray's own
+    pytest.mark.xdist_group("ray"),
+]
+LONG = {"max_steps": 40, "save_steps": 2}
+PATIENCE_SECONDS = 300
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The address of a cluster of two machines with one CPU each."""
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    machine = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": 80_000_000, "include_dashboard": False}
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=machine)
+    machine.pop("include_dashboard")
+    cluster.add_node(**machine)
+    yield cluster.address
+    cluster.shutdown()
+
+
+def assert_same(first: Path, second: Path) -> None:
+    weights = [load_file(folder / "model.safetensors") for folder in (first, second)]
+    assert weights[0].keys() == weights[1].keys()
+    assert [name for name, tensor in weights[0].items() if not torch.equal(tensor, weights[1][name])] == []
+
+
+def test_a_study_on_a_cluster_is_the_local_one_though_a_worker_is_killed(
+    asked: Any, tmp_path: Path, cluster: str
+) -> None:
+    values = asked(set=LONG, grid={"seed": [0, 1, 2]})
+    there, here = tmp_path / "there", tmp_path / "here"
+    killed: list[int] = []
+
+    def kill() -> None:
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not killed and time.monotonic() < end:
+            for record in there.glob("runs/*/checkpoint-4/training.json"):
+                lock = there / "runs" / f"{record.parent.parent.name}.lock"
+                if lock.exists():
+                    killed.append(json.loads(lock.read_text())["pid"])
+                    os.kill(killed[0], signal.SIGKILL)
+                    return
+            time.sleep(0.005)
+
+    killing = threading.Thread(target=kill)
+    killing.start()
+    # Its checkpoints go by fsspec.
+    on_ray = howfar.study(values, there, ray=cluster, retries=0, progress=False)
+    killing.join()
+    local = howfar.study(values, here, at_once=2, progress=False)
+    assert killed
+    assert [state.state for state in on_ray.states()] == ["finished"] * 3
+    for first, second in zip(on_ray.rows(), local.rows(), strict=True):
+        assert {**first, "seconds": None} == {**second, "seconds": None}
+        assert_same(there / "runs" / first["run"], here / "runs" / second["run"])
+
+
+def test_a_run_that_fails_there_is_told_here(asked: Any, tmp_path: Path, cluster: str) -> None:
+    values = asked(set={"max_steps": 1}, grid={"max_position_embeddings": [100_000]})
+    study = howfar.study(values, f"file://{tmp_path / 'study'}", ray=cluster, retries=0, progress=False)
+    assert "one window needs 100000" in str(study.states()[0].error)
+    with pytest.raises(StudyError, match="1 of 1 runs failed"):
+        Study.open(study.place.location).check_finished()
+
+
+def test_an_address_that_does_not_answer_is_one_line(asked: Any, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    for given, message in (
+        (address, f"no Ray cluster answers at {address} .*; start one, or leave out --ray"),
+        (f"ray://{address}", "no Ray cluster answers at ray://"),
+        ("nowhere", "is no address; give HOST:PORT"),
+    ):
+        with pytest.raises(StudyError, match=message):
+            howfar.study(asked(), tmp_path / "study", ray=given, progress=False)
+    assert not (tmp_path / "study").exists()
+
+
+def test_nothing_imports_ray_unless_asked() -> None:
+    code = "import sys, howfar.cli, howfar.studies.driving, howfar.studies.worker; print('ray' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
