@@ -80,6 +80,8 @@ def errors_page() -> str:
                         do = _in_two(_pattern(node.exc.args[0], known | _local_texts(function, known)))[1]
                     if re.search(r"\w", got):  # else another error's message is passed on
                         messages[ast.unparse(node.exc.func)].add((got, do))
+    for name in ("CorpusError", "TextError"):  # what a function raises as the class that it is given
+        messages[name] |= messages["error"]
     messages["OutputError"] |= {(f"… cannot be written ({os.strerror(number)})", do) for number, do in ADVICE.items()}
     parts = [
         f"{NOTICE}# Errors\n\n"

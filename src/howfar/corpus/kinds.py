@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from howfar.errors import CorpusError
+from howfar.text.decoding import refuse_other_than_text
 
 Kind = Literal["text", "lines of JSON", "Parquet"]
 
@@ -16,14 +17,6 @@ TABLE_SUFFIXES = (*LINES_OF_JSON, ".json", ".parquet")
 """Endings, in small letters, of files of which a field or column can be named."""
 
 _PARQUET = b"PAR1"
-_PACKED = {b"\x1f\x8b": "gunzip -k", b"BZh": "bunzip2 -k", b"\xfd7zXZ": "unxz -k", b"\x28\xb5\x2f\xfd": "unzstd"}
-_OTHER = {
-    b"PK\x03\x04": "a ZIP archive or an office document",
-    b"%PDF": "a PDF",
-    b"\xd0\xcf\x11\xe0": "an office document",
-    b"\x89PNG": "a picture",
-    b"SQLite format 3": "a database",
-}
 
 
 def kind_of(path: Path) -> Kind:
@@ -36,12 +29,7 @@ def kind_of(path: Path) -> Kind:
     with path.open("rb") as file:
         beginning = file.read(2**16)
     name, suffix = shlex.quote(str(path)), path.suffix.lower()
-    for magic, command in _PACKED.items():
-        if beginning.startswith(magic):
-            raise CorpusError(f"{path} is compressed; unpack it first: {command} {name}")
-    for magic, what in _OTHER.items():
-        if beginning.startswith(magic):
-            raise CorpusError(f"{path} is {what}, not text; save its text as a .txt file and name that")
+    refuse_other_than_text(beginning, path)
     if suffix == ".parquet" or beginning.startswith(_PARQUET):
         return "Parquet"
     if suffix in LINES_OF_JSON:

@@ -9,6 +9,34 @@ from pathlib import Path, PurePath
 from howfar.errors import CorpusError, HowFarError
 from howfar.text.classes import is_chinese_character
 
+_PACKED = {b"\x1f\x8b": "gunzip -k", b"BZh": "bunzip2 -k", b"\xfd7zXZ": "unxz -k", b"\x28\xb5\x2f\xfd": "unzstd"}
+_OTHER = {
+    b"PK\x03\x04": "a ZIP archive or an office document",
+    b"%PDF": "a PDF",
+    b"\xd0\xcf\x11\xe0": "an office document",
+    b"\x89PNG": "a picture",
+    b"SQLite format 3": "a database",
+}
+
+
+def refuse_other_than_text(beginning: bytes, where: str | Path, *, error: type[HowFarError] = CorpusError) -> None:
+    """Refuse a file that is known by its first bytes not to be text.
+
+    Args:
+        beginning: Its first bytes.
+        where: The file, for what is said.
+        error: What is raised.
+
+    Raises:
+        HowFarError: It is compressed, or of another program.
+    """
+    for magic, command in _PACKED.items():
+        if beginning.startswith(magic):
+            raise error(f"{where} is compressed; unpack it first: {command} {shlex.quote(str(where))}")
+    for magic, what in _OTHER.items():
+        if beginning.startswith(magic):
+            raise error(f"{where} is {what}, not text; save its text as a .txt file and name that")
+
 
 def decode(data: bytes, where: str | Path, *, first_line: int = 1, error: type[HowFarError] = CorpusError) -> str:
     """Decode UTF-8; a byte order mark, which is no part of the text, is left out.
@@ -20,11 +48,13 @@ def decode(data: bytes, where: str | Path, *, first_line: int = 1, error: type[H
         error: What is raised.
 
     Raises:
-        HowFarError: They are not UTF-8.
+        HowFarError: They are not UTF-8, or no text.
     """
     try:
         return data.removeprefix(BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as found:
+        if first_line == 1:
+            refuse_other_than_text(data, where, error=error)
         start = found.start + (len(BOM_UTF8) if data.startswith(BOM_UTF8) else 0)
         line, column = first_line + data.count(b"\n", 0, start), start - data.rfind(b"\n", 0, start) - 1
         name = PurePath(where)

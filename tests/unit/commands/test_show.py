@@ -1,4 +1,5 @@
 import contextlib
+import gzip
 import io
 import json
 import os
@@ -328,3 +329,17 @@ def test_two_models_and_two_texts_are_compared(run, model_folder: Path, tmp_path
     shutil.copytree(model_folder, "other")
     assert run("show", TEXT, "--model", str(model_folder), "--beside-model", "other", "-o", "y.svg")[0] == 0
     assert "How tiny (A) and other (B) space this text" in (tmp_path / "y.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (gzip.compress(b"a cat"), "is compressed; unpack it first: gunzip -k x"),
+        (b"%PDF-1.7", "is a PDF, not text; save"),
+    ],
+)
+def test_a_file_that_is_no_text_is_told_by_its_kind(run, content: bytes, said: str) -> None:
+    Path("x").write_bytes(content)
+    code, _, errors = run("show", "--file", "x")
+    assert code == 2
+    assert said in errors
