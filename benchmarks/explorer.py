@@ -29,7 +29,7 @@ WATCH = """
   window.keys = []; window.drawn = [];
   document.addEventListener("keydown", () => window.keys.push(performance.now()), true);
   new MutationObserver(() => requestAnimationFrame(() => window.drawn.push(performance.now())))
-    .observe(picture, { attributes: true, attributeFilter: ["data-revision"] });
+    .observe(picture, { attributes: true, attributeFilter: ["aria-label"] });
 }
 """
 
@@ -51,16 +51,16 @@ def open_page(browser: Any, address: str) -> Any:
     page.set_default_timeout(180_000)
     page.goto(address)
     page.wait_for_selector(".howfar-live[data-revision]")
-    page.wait_for_selector("#loss-change")
+    page.wait_for_selector("#selection")
     return page
 
 
 def put(page: Any, text: str) -> float:
     """Replace the text; seconds until its picture stands."""
-    revision = page.locator(".howfar-live").first.get_attribute("data-revision")
+    shown = page.locator(".howfar-live").first.get_attribute("aria-label")
     begun = time.perf_counter()
     page.locator("textarea").first.fill(text)
-    while page.locator(".howfar-live").first.get_attribute("data-revision") == revision:
+    while page.locator(".howfar-live").first.get_attribute("aria-label") == shown:
         page.wait_for_timeout(20)
     return time.perf_counter() - begun
 

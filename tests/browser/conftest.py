@@ -1,8 +1,11 @@
+import functools
 import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -91,6 +94,25 @@ def _address(process: subprocess.Popen, log: Path) -> str:
 
 
 @pytest.fixture(scope="session")
+def site(model_folders, tmp_path_factory):
+    """The address of a folder with two models."""
+    from howfar.live.site import write_site
+
+    folder = tmp_path_factory.mktemp("live") / "site"
+    write_site(folder, model_folders)
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
 def chromium():
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
@@ -125,3 +147,18 @@ def visit(chromium, one_browser, server):
     for visit in visits:
         assert visit.errors == []
         assert visit.foreign == []
+
+
+@pytest.fixture(scope="session")
+def lasting_page(one_browser, server):
+    visit = Visit(one_browser, server[1] + "&text=shared by many tests")
+    yield visit
+    visit.page.close()
+
+
+@pytest.fixture
+def explorer(lasting_page):
+    """A page that tests share which replace its text; whoever changes more of it opens one of their own by `visit`."""
+    yield lasting_page
+    assert lasting_page.errors == []
+    assert lasting_page.foreign == []

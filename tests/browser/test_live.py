@@ -1,9 +1,6 @@
 """The page on which a model runs in the browser: PyTorch's numbers, no other host, and what a visitor does."""
 
-import functools
 import json
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -11,7 +8,6 @@ import pytest
 import howfar
 from browser.visiting import PATIENCE
 from howfar.charts.spacing.build import content_of
-from howfar.live.site import write_site
 
 HOSTILE = "</script><img src=x onerror=alert(1)> \u202e&amp;"
 NUM_TEXTS = 50
@@ -35,26 +31,9 @@ PIECES = [
 ]
 
 
-@pytest.fixture(scope="session")
-def site(model_folders, tmp_path_factory):
-    """The address of a folder with two models."""
-    folder = tmp_path_factory.mktemp("live") / "site"
-    write_site(folder, model_folders)
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture
-def live(chromium, site):
-    """Opens the page; afterwards nothing has gone wrong in it, and no other host was asked for anything."""
+@pytest.fixture(scope="module")
+def opened(chromium, site):
+    """Opens the page; in the end nothing has gone wrong in it, and no other host was asked for anything."""
     contexts, errors, foreign = [], [], []
 
     def open_page(link="", **options):
@@ -81,6 +60,18 @@ def live(chromium, site):
     assert foreign == []
 
 
+@pytest.fixture(scope="module")
+def one_page(opened):
+    return opened()
+
+
+@pytest.fixture
+def live(one_page):
+    """The page that tests share, as it was when it was opened."""
+    change(one_page, lambda: one_page.evaluate("Object.assign(state, startState()), fillForm(), refresh()"))
+    return one_page
+
+
 def change(page, action):
     """Do something, and wait for the picture that follows it."""
     before = page.get_attribute("html", "data-revision")
@@ -94,7 +85,7 @@ def random_texts():
 
 
 def test_numbers_are_pytorchs(live, model):
-    page = live()
+    page = live
     for text in random_texts():
         content = page.evaluate(
             """async text => {
@@ -105,6 +96,7 @@ def test_numbers_are_pytorchs(live, model):
         )
         wanted = content_of(howfar.trace(model, text)).json()
         assert content["rightToLeft"] == wanted["rightToLeft"], text
+        assert content["captions"] == wanted["captions"], text
         for name in ("labels", "tokens", "kinds"):
             assert content["texts"][0][name] == wanted["texts"][0][name], text
         for name in ("surprisal", "entropy"):
@@ -115,14 +107,15 @@ def test_numbers_are_pytorchs(live, model):
 
 
 def test_typing_works_without_the_network(live):
-    page = live()
+    page = live
     page.context.set_offline(True)
     change(page, lambda: page.fill("#text", "Nobody is connected."))
+    page.context.set_offline(False)
     assert page.inner_text("#status").startswith("20 bytes")
 
 
 def test_a_step_is_dragged_and_undone(live):
-    page = live()
+    page = live
     page.locator("#picture .controls input[type=checkbox]").check()
     panel = page.locator(".panel").first
     drawing = page.evaluate("({ x: handle.drawing.layout.before[1][6] + 3, y: handle.drawing.middles[1] })")
@@ -137,20 +130,52 @@ def test_a_step_is_dragged_and_undone(live):
 
     before = page.evaluate("shown.plain.increments[0][7]")
     change(page, drag)
-    page.wait_for_function("shown.isEdited && Object.keys(state.edits).length === 1")
+    page.wait_for_function("() => shown.isEdited && Object.keys(state.edits).length === 1")
     key, factor = page.evaluate("Object.entries(state.edits)[0]")
     assert key == "0:6"
     assert factor > 1
     page.wait_for_function(
         "([wanted]) => Math.abs(shown.changed.increments[0][7] - wanted) < 1e-3 * wanted", arg=[before * factor]
     )
-    assert "nats" in page.inner_text("#effect") or "as easy to predict" in page.inner_text("#effect")
-    change(page, lambda: page.click("#reset"))
+    page.wait_for_function("() => document.querySelectorAll('.ghost').length > 0")
+    assert "nats" in page.inner_text(".effect") or "as easy to predict" in page.inner_text(".effect")
+    assert page.locator(".losses rect").count() > 0
+    change(page, lambda: page.click(".reset"))
+    assert page.locator(".ghost").count() == 0
     assert page.evaluate("shown.isEdited") is False
 
 
-def test_a_link_brings_everything_back(live):
-    page = live()
+def test_keys_choose_a_row_and_move_the_gap(live):
+    page = live
+    page.focus(".look > .picture")
+    for key in ("Home", "ArrowDown", "ArrowRight"):
+        page.keyboard.press(key)
+    change(page, lambda: page.keyboard.press("Shift+ArrowRight"))
+    page.wait_for_function("() => shown.isEdited")
+    assert page.evaluate("state.edits") == {"1:1": 1.25}
+    assert page.input_value(".beside .layer") == "1"
+    for _ in range(2):
+        page.keyboard.press("ArrowUp")
+    change(page, lambda: page.keyboard.press("Shift+ArrowLeft"))
+    assert page.evaluate("state.edits") == {"1:1": 1.25, "all:1": 0.75}
+
+
+def test_the_model_writes_on_and_its_words_are_taken_back(live):
+    page = live
+    change(page, lambda: page.fill("#text", "Two roads"))
+    page.focus(".look > .picture")
+    page.keyboard.press("End")
+    page.click(".write")
+    page.wait_for_function("() => state.text.length > 12")
+    page.click(".write")
+    page.wait_for_function("() => !written.isGoing")
+    assert page.input_value("#text").startswith("Two roads")
+    change(page, lambda: page.click(".take-back"))
+    assert page.input_value("#text") == "Two roads"
+
+
+def test_a_link_brings_everything_back(live, opened):
+    page = live
     change(page, lambda: page.fill("#text", "Two roads."))
     change(page, lambda: page.select_option("#compare", "text"))
     change(page, lambda: page.fill("#other", "Two loads."))
@@ -159,14 +184,14 @@ def test_a_link_brings_everything_back(live):
         "Two loads.",
     ]
     page.evaluate("history.replaceState(null, '', linkOfState())")
-    again = live(page.evaluate("location.hash"))
+    again = opened(page.evaluate("location.hash"))
     assert again.input_value("#text") == "Two roads."
     assert again.input_value("#other") == "Two loads."
     assert again.evaluate("handle.drawing.content.title") == page.evaluate("handle.drawing.content.title")
 
 
 def test_two_models_stand_beside_each_other(live):
-    page = live()
+    page = live
     change(page, lambda: page.select_option("#compare", "other"))
     names = page.evaluate("handle.drawing.content.rows.map(row => row.name)")
     assert {"tiny layer 0", "other layer 0"} <= set(names)
@@ -175,22 +200,22 @@ def test_two_models_stand_beside_each_other(live):
 @pytest.mark.parametrize(
     "link", ["#%", "#" + json.dumps({"text": 3, "edits": {"x": 1, "0:1": "a"}, "view": {"scale": "</script>"}})]
 )
-def test_a_damaged_link_opens_the_page(live, link):
-    page = live(link)
+def test_a_damaged_link_opens_the_page(opened, link):
+    page = opened(link)
     assert page.evaluate("state.view.scale") == "layer-mean"
     assert page.evaluate("state.edits") == {}
 
 
 def test_hostile_text_is_text(live):
-    page = live()
+    page = live
     change(page, lambda: page.fill("#text", HOSTILE))
     assert page.locator("img").count() == 0
     assert page.evaluate("handle.drawing.content.texts[0].labels.join('')").startswith("</script><img")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_fits_a_phone(live, theme):
-    page = live(viewport={"width": 390, "height": 800}, color_scheme=theme)
+def test_it_fits_a_phone(opened, theme):
+    page = opened(viewport={"width": 390, "height": 800}, color_scheme=theme)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     lightness = page.evaluate(
         "getComputedStyle(document.documentElement).backgroundColor.match(/\\d+/g).map(Number)[0]"

@@ -1,9 +1,14 @@
 """What many visitors, and ill-meaning ones, do to the page."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+
+from browser.visiting import Session
+
+NUM_VISITORS, NUM_PAGES = 20, 2  # of the visitors so many have a browser, which does no more for the server
 
 HOSTILE = [
     "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>",
@@ -74,8 +79,8 @@ def test_a_forged_link_is_refused_with_a_sentence(visit, query, sentence):
     assert page.page.evaluate("window.hacked") is None
 
 
-def test_five_megabytes_are_refused_with_a_sentence_and_the_page_goes_on(visit):
-    page = visit()
+def test_five_megabytes_are_refused_with_a_sentence_and_the_page_goes_on(explorer):
+    page = explorer
     page.text.fill("x" * 5_000_000)
     page.sees("The text has 5,000,000 characters")
     page.text.fill("short again")
@@ -101,17 +106,26 @@ def test_a_page_whose_first_connection_breaks_begins_anew(visit):
 
 
 def test_twenty_visitors_come_and_type_at_once(visit, server):
-    visitors = [visit(wait=False) for _ in range(20)]
-    for visitor in visitors:
-        visitor.wait()
-    for word in ("one ", "two ", "three"):
-        for number, visitor in enumerate(visitors):
-            visitor.text.press("End")
-            visitor.page.keyboard.type(f"{word}{'x' * number}")
-    for number, visitor in enumerate(visitors):
-        text = visitor.text.input_value()
-        assert text.endswith(f"one {'x' * number}two {'x' * number}three{'x' * number}")
-        visitor.until(lambda: f"of {len(text)}" in visitor.selection, "an update was lost")  # noqa: B023
-        visitor.until(lambda: f"{len(text)} characters," in visitor.description, "a picture was lost")  # noqa: B023
+    pages = [visit() for _ in range(NUM_PAGES)]
+    pages[0].type_text("Twenty come: ")
+    opened = pages[0].socket, pages[0].typed, pages[0].text.input_value()
+    with ThreadPoolExecutor(NUM_VISITORS) as threads:
+        sessions = list(threads.map(lambda _: Session(*opened), range(NUM_VISITORS - NUM_PAGES)))
+        typed = [[f"{word}{'x' * number}" for word in ("one ", "two ", "three")] for number in range(NUM_VISITORS)]
+        texts = [threads.submit(session.type, words) for session, words in zip(sessions, typed, strict=False)]
+        for words in zip(*typed[-NUM_PAGES:], strict=True):
+            for page, word in zip(pages, words, strict=True):
+                page.text.press("End")
+                page.page.keyboard.type(word)
+        for session, text in zip(sessions, texts, strict=True):
+            length = len(text.result())
+            session.until(f"of {length} ", "an update was lost")
+            session.until(f"{length} characters,", "a picture was lost")
+            session.close()
+    for page, words in zip(pages, typed[-NUM_PAGES:], strict=True):
+        text = page.text.input_value()
+        assert text.endswith("".join(words))
+        page.until(lambda: f"of {len(text)}" in page.selection, "an update was lost")  # noqa: B023
+        page.until(lambda: f"{len(text)} characters," in page.description, "a picture was lost")  # noqa: B023
     resident = int(Path(f"/proc/{server[0].pid}/statm").read_text().split()[1]) * 4096
     assert resident < 2e9

@@ -16,13 +16,18 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from howfar.errors import BusyError, ModelNotFoundError, TextError
 from howfar.explorer.alternatives import Alternatives, read_alternatives
-from howfar.explorer.passages import Attention, Reading, attend, passage_around, read
+from howfar.explorer.characters import likeliest_characters, probabilities_of, sample_character, spelled
+from howfar.explorer.passages import Attention, Reading, attend, edited, passage_around, place_in, read
 from howfar.explorer.what_if import Edit, WhatIf
 from howfar.models.loading import load
 from howfar.reading import Trace, trace
 from howfar.reading.reader import Reader
+from howfar.reading.windows import Window
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -31,6 +36,8 @@ MAX_WAITING = 64  # requests in the queue
 MAX_CHARACTERS = 50_000  # of a text
 MAX_REMEMBERED = 1_000_000  # characters of the texts whose answers are kept
 COST_OF_AN_ANSWER = 2_000  # in the same unit, for small ones
+NUM_CHARACTERS = 8  # that are expected next
+TEMPERATURE = 0.8  # of what a model writes
 
 
 class Inference:
@@ -87,12 +94,61 @@ class Inference:
         """Read the passage around an edit without it and with it.
 
         Raises:
-            NoIncrementsError: The model has no increments to edit.
             BusyError: Too many requests wait.
         """
         unedited = Edit(edit.tokens)
         before = self._reading(name, text, unedited)
-        return WhatIf(before, before if edit.is_none else self._reading(name, text, edit), edit)
+        after = before if edit.is_none else self._reading(name, text, edit)
+        return WhatIf(before, after, edit, self._characters(name, text, before, after, edit))
+
+    def _characters(
+        self, name: str, text: str, before: Reading, after: Reading, edit: Edit
+    ) -> tuple[tuple[bytes, float, float], ...]:
+        """What is likeliest next before or after an edit, in whole characters."""
+        last = place_in(before.passage, edit.tokens[1] - 1)
+        prefix = Window(0, before.passage.tokens[: last + 1], before.passage.start)
+
+        def ask(reader: Reader) -> tuple[tuple[bytes, float, float], ...]:
+            found = likeliest_characters(reader, prefix, before.next_probability, NUM_CHARACTERS)
+            change = None if edit.is_none else edit.function(before.passage)
+            changed = found
+            if change is not None:
+                with edited(reader, change) as reads:
+                    changed = likeliest_characters(reads, prefix, after.next_probability, NUM_CHARACTERS)
+                    changed |= probabilities_of(reads, prefix, after.next_probability, found.keys() - changed.keys())
+                found |= probabilities_of(reader, prefix, before.next_probability, changed.keys() - found.keys())
+            ordered = sorted(found, key=lambda written: -max(found[written], changed[written]))
+            return tuple((spelled(reader.tokenizer, one), found[one], changed[one]) for one in ordered[:NUM_CHARACTERS])
+
+        return self._answer(("characters", name, text, edit), 0, ask)
+
+    def write_on(self, name: str, text: str, edit: Edit | None, random: np.random.Generator) -> bytes:
+        """Draw the character that the model writes next; nothing at the end of a document.
+
+        Args:
+            name: The model.
+            text: What comes before.
+            edit: An edit of the text's increments.
+            random: What draws.
+
+        Raises:
+            BusyError: Too many requests wait.
+        """
+        document = self.trace(name, text)
+
+        def ask(reader: Reader) -> bytes:
+            last = len(document.token_ids) - 1
+            passage = passage_around(reader, document, last)
+            change = None if edit is None or edit.is_none else edit.function(passage)
+            with edited(reader, change) as reads:
+
+                def predict(window: Window) -> NDArray[np.float32]:
+                    reading = reads.read_together([window], predict_at=[len(window) - 1])
+                    return np.asarray(reading.predictions[0].exp().cpu().numpy())
+
+                return sample_character(predict, reader.tokenizer, passage, TEMPERATURE, random)
+
+        return self._submit(("write", name), ask).result()
 
     def attention(self, name: str, text: str, token: int) -> Attention:
         """Which earlier tokens a token reads.
@@ -127,11 +183,7 @@ class Inference:
         def ask(reader: Reader) -> Reading:
             last = edit.tokens[1] - 1
             passage = passage_around(reader, document, last)
-
-            def change(layer: int, increments: Any) -> Any:
-                return edit.in_passage(passage, layer, increments)
-
-            return read(reader, passage, last, None if edit.is_none else change)
+            return read(reader, passage, last, None if edit.is_none else edit.function(passage))
 
         return self._answer(("reading", name, text, edit), 0, ask)
 

@@ -1,53 +1,162 @@
-/* Connects a picture of spacing with the server: numbers come, the selection and the theme go back. */
+/* Connects a picture of spacing with the server: numbers come, the reader's wishes go back. */
+const LONGEST_WAIT = 5000, MOST_WRITTEN = 80; // milliseconds for an answer that may be lost; characters
+const asIs = layer => layer === null ? "all" : String(layer);
+const asAsked = layer => layer === "all" ? null : Number(layer);
+
 export default {
   render({ model, el }) {
-    const root = document.createElement("div");
+    const root = document.createElement("div"), name = document.createElement("h2"), stage = document.createElement("div");
     root.className = "howfar";
     el.append(root);
-    let picture = null;
+    let picture = null, sent = null, told = {}, edit = { factor: 1, layer: null, plain: false };
+    let asked = null, wanted = null, giveUp = null, writing = null, isDrawnEdited = false;
 
     /* The page follows the reader's system; the server is told, so that the other views do too. */
     function followTheme() {
       const theme = document.body.classList.contains("dark") ? "dark" : "light";
       root.classList.toggle("dark", theme === "dark");
       root.classList.toggle("light", theme === "light");
-      if (theme === model.get("theme")) return;
-      model.set("theme", theme);
-      model.save_changes();
+      if (theme !== model.get("theme")) tell({ theme });
     }
     const themeChanged = new MutationObserver(followTheme);
     themeChanged.observe(document.body, { attributes: true, attributeFilter: ["class"] });
 
+    const valueOf = name => JSON.parse(model.get(name) || "{}");
+    function tell(values) {
+      for (const [name, value] of Object.entries(values)) model.set(name, value);
+      model.save_changes();
+    }
     function choose(slot) {
       if (slot === null || slot === model.get("chosen")) return;
       model.set("chosen", slot);
-      model.set("clicked", [slot, Date.now()]);
-      model.save_changes();
+      if (!isEdited()) tell({ clicked: [slot, Date.now()] });
+      else move(asIs(edit.layer), slot, 1, true); // what was moved is as it was
+    }
+
+    /* One question at a time; of those that come meanwhile, the latest. */
+    function ask(question = {}) {
+      wanted = { cell: model.get("chosen"), ...edit, ...question, revision: sent?.revision };
+      if (asked === null) askNext();
+    }
+    function askNext() {
+      clearTimeout(giveUp);
+      asked = wanted && { ...wanted, when: performance.now() };
+      wanted = null;
+      if (!asked) return;
+      tell({ asked: JSON.stringify(asked) });
+      giveUp = setTimeout(askNext, LONGEST_WAIT);
+    }
+    function answered() {
+      const answer = valueOf("told");
+      if (answer.when === undefined || answer.when !== asked?.when) return;
+      const question = asked;
+      asked = null;
+      if (answer.revision === sent?.revision) {
+        if (question.text === undefined) told = answer;
+        else grow(answer);
+      }
+      askNext();
+      if (writing) return;
+      if (isEdited() || isDrawnEdited) draw();
+      else showPanel();
+    }
+
+    const isEdited = () => edit.plain || edit.factor !== 1;
+    function draw() {
+      if (!sent || !picture) return;
+      const { content, view } = sent;
+      const moved = isEdited() && told.gaps
+        ? { ...content, rows: content.rows.map((row, index) => told.gaps[index] ? { ...row, gaps: told.gaps[index] } : row) } : content;
+      isDrawnEdited = isEdited();
+      picture.update(moved, view, isDrawnEdited ? content : null);
+      showPanel();
+    }
+    function showPanel() {
+      const losses = told.losses ?? [];
+      picture.show({
+        isMoved: isEdited(), expected: told.expected ?? [], losses,
+        effect: told.error ?? (isEdited() && told.losses ? window.howfarSpacing.effectInWords(losses.reduce((total, { change }) => total + change, 0), losses.length) : ""),
+        isWriting: writing !== null, canTakeBack: writing === null && valueOf("written").before !== undefined,
+      });
+    }
+    function move(layer, slot, factor, isDone) {
+      edit = { factor, layer: asAsked(layer), plain: false, when: Date.now() };
+      if (slot !== model.get("chosen")) model.set("chosen", slot);
+      ask();
+      if (isDone) tell({ moved: JSON.stringify({ cell: slot, ...edit }) });
+    }
+
+    /* Writing on: the picture grows with each character; the page's text follows in the end. */
+    function write() {
+      if (writing) return finish();
+      const text = Array.from(sent.text).slice(0, sent.ends[model.get("chosen")]).join("");
+      writing = { text, count: 0 };
+      ask({ text });
+      showPanel();
+    }
+    function grow(answer) {
+      if (!writing) return;
+      if (answer.error || answer.isEnd || !answer.text) return finish();
+      writing.text = answer.text;
+      picture.update(answer.content, sent.view, null);
+      if (++writing.count >= MOST_WRITTEN) return finish();
+      ask({ text: writing.text });
+    }
+    function finish() {
+      const { text } = writing;
+      writing = wanted = null;
+      tell({ written: JSON.stringify({ text, before: sent.text, when: Date.now() }) });
+      showPanel();
+    }
+    function takeBack() {
+      tell({ written: JSON.stringify({ text: valueOf("written").before, when: Date.now() }) });
     }
 
     function update() {
-      const sent = model.get("picture");
-      if (!sent) return clear();
-      const { content, view } = JSON.parse(sent);
-      if (picture) picture.update(content, view);
-      else {
-        picture = window.howfarSpacing.mount(root, content, view, { onSelect: choose, hasControls: false });
+      if (!model.get("picture")) return clear();
+      sent = JSON.parse(model.get("picture"));
+      const { content, view } = sent;
+      told = {};
+      name.textContent = content.title;
+      if (!picture) {
+        root.replaceChildren(name, stage);
+        picture = window.howfarSpacing.mountMoving(stage, content, view, {
+          layer: edit.layer !== null || isEdited() ? asIs(edit.layer) : undefined, hasControls: false, onSelect: choose, onMove: move,
+          factorAt: (layer, slot) => slot === model.get("chosen") && asIs(edit.layer) === layer && !edit.plain ? edit.factor : 1,
+          onLayer: layer => move(layer, model.get("chosen"), edit.factor, true),
+          onReset: () => move(picture.layer, model.get("chosen"), 1, true),
+          onWrite: write, onTakeBack: takeBack,
+        });
         root.querySelector(".picture").classList.add("howfar-live");
       }
+      draw();
       picture.select(model.get("chosen"));
+      ask();
     }
     function clear() {
       picture?.destroy();
       picture = null;
       root.replaceChildren();
     }
+    function followEdit() {
+      const now = { ...edit, ...valueOf("edit") };
+      const isNew = ["factor", "layer", "plain"].some(part => now[part] !== edit[part]);
+      if (!isNew || now.when < (edit.when ?? 0)) return; // an echo of what was moved since
+      edit = now;
+      if (picture && (edit.layer !== null || isEdited())) picture.layer = asIs(edit.layer);
+      ask();
+    }
 
     model.on("change:picture", update);
-    model.on("change:chosen", () => picture?.select(model.get("chosen")));
+    model.on("change:told", answered);
+    model.on("change:edit", followEdit);
+    model.on("change:chosen", () => { picture?.select(model.get("chosen")); if (picture) ask(); });
+    edit = { ...edit, ...valueOf("edit") };
     followTheme();
     update();
     return () => {
       themeChanged.disconnect();
+      clearTimeout(giveUp);
       clear();
     };
   },

@@ -1,58 +1,166 @@
-"""The picture of spacing, live: the page draws it, and only the numbers in it change hands."""
+"""The picture of spacing, live: the page draws it, and only the numbers in it change hands.
+
+One gap of it can be moved. The page asks by the trait `asked`, and is told by the trait `told`: what every gap has
+become, what the model expects after it, and what has become harder or easier. A drag thus runs no cell of the notebook
+but the one that sees that the widget has changed; its end is sent as `moved`, which the rest of the page follows.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import anywidget
+import numpy as np
+import polars as pl
 import traitlets
 
-from howfar.charts.rows import Scale
+from howfar.charts.rows import Cells, Scale
 from howfar.charts.spacing.build import content_of
 from howfar.charts.spacing.colours import Colour
+from howfar.charts.spacing.content import Content, rounded
 from howfar.charts.spacing.page import script, styles
 from howfar.charts.spacing.svg import View
 from howfar.charts.theme import Theme
+from howfar.errors import HowFarError
+from howfar.explorer.inference import Inference
+from howfar.explorer.parts import token_label
+from howfar.explorer.what_if import FACTORS, Edit, WhatIf
 from howfar.reading import Trace
 
 
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """What a picture shows: a text as a model reads it."""
+
+    model: str
+    trace: Trace
+    cells: Cells
+    content: Content
+    view: View
+
+
 class LiveSpacing(anywidget.AnyWidget):
-    """A picture of spacing that follows what is typed.
+    """A picture of spacing that follows what is typed, and whose gaps can be moved.
 
     Args:
+        inference: The models.
         theme: `"light"` or `"dark"`; the page then sets its own.
         chosen: The selected cell.
     """
 
     picture = traitlets.Unicode("").tag(sync=True)  # JSON, as text, which nothing on the way walks through
+    told = traitlets.Unicode("").tag(sync=True)
+    asked = traitlets.Unicode("").tag(sync=True)
+    edit = traitlets.Unicode("{}").tag(sync=True)  # where the page's other controls stand
     theme = traitlets.Unicode().tag(sync=True)
     chosen = traitlets.Int().tag(sync=True)
     clicked = traitlets.List(traitlets.Int(), [0, 0]).tag(sync=True)  # a cell, and when: never twice the same
+    moved = traitlets.Unicode("{}").tag(sync=True)
+    written = traitlets.Unicode("{}").tag(sync=True)
 
     _esm = ""  # set below, once
-    _css = styles() + ".howfar-live { max-height: 72vh; overflow: auto !important; contain: inline-size; }"
+    _css = styles(moving=True) + ".howfar-live { max-height: 72vh; overflow: auto !important; contain: inline-size; }"
 
-    def __init__(self, theme: Theme, chosen: int) -> None:
+    def __init__(self, inference: Inference, theme: Theme, chosen: int) -> None:
         type(self)._esm = module()
+        self._inference, self._revision = inference, 0
+        self._shown: _Shown | None = None
+        self._random = np.random.default_rng()
         super().__init__(theme=theme, chosen=chosen)
 
-    def show(self, trace: Trace, scale: Scale, colour: Colour) -> None:
+    def show(self, model: str, trace: Trace, scale: Scale, colour: Colour) -> None:
         """Show a text.
 
         Raises:
             NotMeasurableError: Its model's positions do not accumulate, or the scale would divide by 0 or less.
         """
-        content, view = content_of(trace, scale).json(), View(scale, colour, "all").json()
-        self.picture = json.dumps({"content": content, "view": view}, ensure_ascii=False, separators=(",", ":"))
+        content, cells, view = content_of(trace, scale), Cells.of(trace), View(scale, colour, "all")
+        self._shown = _Shown(model, trace, cells, content, view)
+        self._revision += 1
+        sent = {"content": content.json(), "view": view.json(), "revision": self._revision}
+        sent |= {"text": trace.text, "ends": cells.end_characters.tolist()}
+        self.picture = _json(sent)
 
     def clear(self) -> None:
         """Show nothing."""
+        self._shown = None
         self.picture = ""
+
+    @traitlets.observe("asked")
+    def _answer(self, change: Any) -> None:
+        shown = self._shown
+        try:
+            asked = dict(json.loads(change["new"]))
+            edit = _edit(asked, shown.cells) if shown is not None else None
+            if shown is None or edit is None or asked.get("revision") != self._revision:
+                answer: dict[str, Any] = {}
+            elif isinstance(asked.get("text"), str):
+                answer = self._write(shown, asked["text"], edit)
+            else:
+                answer = tell(self._inference.what_if(shown.model, shown.trace.text, edit), shown.content, shown.cells)
+        except HowFarError as error:
+            answer = {"error": f"{error}."}
+        except (ValueError, TypeError, KeyError):  # not what the page sends
+            return
+        self.told = _json({**answer, "when": asked.get("when"), "revision": asked.get("revision")})
+
+    def _write(self, shown: _Shown, text: str, edit: Edit) -> dict[str, Any]:
+        """Write one character behind a text, and draw the picture of both."""
+        data = self._inference.write_on(shown.model, text, edit, self._random)
+        longer = text + data.decode(errors="replace")
+        trace = self._inference.trace(shown.model, longer)
+        return {"text": longer, "isEnd": not data, "content": content_of(trace, shown.view.scale).json()}
+
+
+def tell(result: WhatIf, content: Content, cells: Cells) -> dict[str, Any]:
+    """What an edit has done, as plain values: `gaps` by row where any has changed, `expected` and `losses` by cell."""
+    answer: dict[str, Any] = {
+        "expected": [
+            {"label": token_label(data), "before": before, "after": after} for data, before, after in result.characters
+        ]
+    }
+    if result.edit.is_none:
+        return answer
+    gaps, losses = result.gaps(cells), result.losses(cells)
+    changes = gaps.group_by("layer", "cell").agg(pl.col("change").mean()).sort("layer", "cell")
+    rows = [index for index, row in enumerate(content.rows) if not row.is_plain]
+    layers = result.before.layers
+    by_row = {}
+    for index, row in zip(rows, layers if len(rows) == len(layers) else layers[:1], strict=False):
+        own = changes.filter(changes["layer"] == row)
+        moved = content.rows[index].gaps.copy()
+        here = own["cell"].to_numpy()
+        drawn = here < len(moved)
+        moved[here[drawn]] += own["change"].to_numpy()[drawn]
+        by_row[index] = rounded(moved).tolist()
+    by_cell = losses.group_by("cell").agg(pl.col("change").sum()).sort("cell")
+    labels = content.texts[0].labels
+    return {
+        **answer,
+        "gaps": by_row,
+        "losses": [
+            {"label": labels[cell] if cell < len(labels) else "⏎", "change": change} for cell, change in by_cell.rows()
+        ],
+    }
+
+
+def _edit(asked: dict[str, Any], cells: Cells) -> Edit | None:
+    """The edit that a page asks for; None where it is none that a page could ask for."""
+    cell, factor, layer = asked["cell"], asked["factor"], asked["layer"]
+    if not (isinstance(cell, int) and 0 <= cell < len(cells) and factor in FACTORS and isinstance(layer, int | None)):
+        return None
+    return Edit(cells.token_spans()[cell], float(factor), layer, bool(asked.get("plain")))
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 @cache
 def module() -> str:
     """The script of all pictures of spacing, and what connects it with the server."""
-    return script() + Path(__file__).with_name("live.js").read_text(encoding="utf-8")
+    return script(moving=True) + Path(__file__).with_name("live.js").read_text(encoding="utf-8")

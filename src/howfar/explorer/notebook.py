@@ -14,6 +14,9 @@ app = marimo.App(width="full", app_title="howfar explorer")
 
 
 with app.setup:
+    import json
+    from dataclasses import replace
+
     import marimo as mo
 
     from howfar.errors import HowFarError
@@ -24,16 +27,17 @@ with app.setup:
     from howfar.explorer.tour import TOUR
     from howfar.explorer.view import COLOURS, DETAILS, SCALES, View, view_from_link
     from howfar.explorer.what_if import FACTORS, Edit
-    from howfar.text.examples import EXAMPLES
+    from howfar.text.examples import EXAMPLES, selected_in
 
 
 @app.cell
 def _():
     inference = shared_inference(models_from_environment())
-    start = View(EXAMPLES["English"], inference.names[:1], at=EXAMPLES["English"].index("Anna"))
+    start = View(EXAMPLES["English"], inference.names[:1], at=selected_in("English"))
     refused = None
     try:
-        start = view_from_link(mo.query_params().to_dict(), start, inference.names)
+        asked_for = view_from_link(mo.query_params().to_dict(), start, inference.names)
+        start = replace(start, factor=4.0) if asked_for == start else asked_for  # open where something happens
     except HowFarError as error:
         refused = parts.sentence(error)
     return inference, refused, start
@@ -43,7 +47,7 @@ def _():
 def _(start):
     chosen, choose = mo.state(start.at, allow_self_loops=True)  # its buttons stand in a cell that reads it
     example, use_example = mo.state(start.text)
-    edited, edit_from = mo.state((start.factor, start.plain))  # where the what-if controls stand when they are made
+    edited, edit_from = mo.state((start.factor, start.layer, start.plain))  # where what-if controls stand when made
     theme, follow = mo.state(mo.app_meta().theme)
     seen = {"when": 0}  # the latest click in a picture that was answered
     return choose, chosen, edit_from, edited, example, follow, seen, theme, use_example
@@ -64,9 +68,9 @@ def _(refused):
 
 # What is shown by the cell that makes it does not run again when its value changes, and a key waits for nothing.
 @app.cell
-def _(use_example):
+def _(choose, use_example):
     def example_button(name):
-        return mo.ui.button(label=name, on_click=lambda _: use_example(EXAMPLES[name]))
+        return mo.ui.button(label=name, on_click=lambda _: (use_example(EXAMPLES[name]), choose(selected_in(name))))
 
     examples = mo.ui.array([example_button(name) for name in EXAMPLES])
     mo.hstack([mo.Html("Start from"), *examples], justify="start", align="center", gap=0.25, wrap=True)
@@ -92,8 +96,8 @@ def _(inference, start):
 
 
 @app.cell
-def _(start):
-    left, right = (mo.ui.anywidget(LiveSpacing(mo.app_meta().theme, start.at)) for _ in range(2))
+def _(inference, start):
+    left, right = (mo.ui.anywidget(LiveSpacing(inference, mo.app_meta().theme, start.at)) for _ in range(2))
     return left, right
 
 
@@ -108,7 +112,7 @@ def _(colour, inference, left, models, right, scale, text):
     try:
         documents = panels.read(inference, models.value, text.value)
         for _picture, _document in zip((left, right), documents, strict=False):
-            _picture.widget.show(_document.trace, scale.value, colour.value)
+            _picture.widget.show(_document.model, _document.trace, scale.value, colour.value)
     except HowFarError as error:
         left.widget.clear()
         right.widget.clear()
@@ -117,12 +121,20 @@ def _(colour, inference, left, models, right, scale, text):
 
 
 @app.cell
-def _(choose, follow, left, right, seen, theme):
+def _(choose, edit_from, follow, left, right, seen, theme, use_example):
     for _picture in (left, right):
         _cell, _when = _picture.value["clicked"]
         if _when > seen["when"]:
             seen["when"] = _when
             choose(_cell)
+        _moved, _written = (json.loads(_picture.value[_name]) for _name in ("moved", "written"))
+        if _moved.get("when", 0) > seen["when"]:
+            seen["when"] = _moved["when"]
+            choose(_moved["cell"])
+            edit_from((_moved["factor"], _moved["layer"], _moved["plain"]))
+        if _written.get("when", 0) > seen["when"]:
+            seen["when"] = _written["when"]
+            use_example(_written["text"])
     if left.value["theme"] != theme():
         follow(left.value["theme"])
     return
@@ -151,11 +163,11 @@ def _(start):
 
 
 @app.cell
-def _(inference, models, start):
+def _(edited, inference, models):
     _layers = sorted({layer for model in models.value for layer in inference.layers(model)})
     _options = {"all layers": None} | {f"layer {layer}": layer for layer in _layers}
     layer = mo.ui.dropdown(
-        _options, value=f"layer {start.layer}" if start.layer in _layers else "all layers", label="Layer"
+        _options, value=f"layer {edited()[1]}" if edited()[1] in _layers else "all layers", label="Layer"
     )
     return (layer,)
 
@@ -163,7 +175,7 @@ def _(inference, models, start):
 @app.cell
 def _(edited):
     factor = mo.ui.slider(steps=FACTORS, value=edited()[0], show_value=True, label="Selected gap ×")
-    plain = mo.ui.switch(value=edited()[1], label="Plain +1 instead")
+    plain = mo.ui.switch(value=edited()[2], label="Plain +1 instead")
     return factor, plain
 
 
@@ -176,7 +188,7 @@ def _():
 
 @app.cell
 def _(detail, edit_from, factor, layer, only_selected, plain):
-    reset = mo.ui.button(label="Reset", on_click=lambda _: edit_from((1.0, False)))
+    reset = mo.ui.button(label="Reset", on_click=lambda _: edit_from((1.0, layer.value, False)))
     _controls = {
         "What if": [factor, layer, plain, reset],
         "Attention": [layer],
@@ -190,7 +202,10 @@ def _(detail, edit_from, factor, layer, only_selected, plain):
 
 
 @app.cell
-def _(at, detail, documents, factor, inference, layer, plain, theme):
+def _(at, detail, documents, factor, inference, layer, left, plain, right, seen, theme):
+    left.widget.edit = right.widget.edit = json.dumps(
+        {"factor": factor.value, "layer": layer.value, "plain": plain.value, "when": seen["when"]}
+    )
     mo.stop(detail.value != "What if")
     panels.for_each(
         documents,

@@ -24,6 +24,7 @@ from howfar.explorer.parts import (
     Shown,
     download_buttons,
     html_table,
+    is_part,
     parquet,
     quoted,
     save_buttons,
@@ -36,6 +37,8 @@ from howfar.explorer.what_if import Edit
 from howfar.measures.contexts.ranks import corpus_ranks
 from howfar.reading import Trace
 from howfar.text.spans import token_bytes
+
+LEAST_NATS = 0.001  # less is no change to speak of
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,31 +115,27 @@ def for_each(documents: Sequence[Document], view: Callable[[Document], mo.Html])
 
 
 def what_if_view(inference: Inference, document: Document, edit: Edit, theme: Theme) -> mo.Html:
-    """What an edit changes; where there is none, what can be changed.
-
-    Raises:
-        NoIncrementsError: The model has no increments to edit.
-    """
+    """What an edit changes; where there is none, what can be changed."""
     cells, name = document.cells, document.model
     result = inference.what_if(name, document.trace.text, edit)
-    predictions = _labelled(result.predictions(inference.tokenizer(name)))
-    losses = with_ticks(_labelled(result.losses(cells)), cells)
+    predictions = pl.DataFrame(
+        [(number, token_label(data), before, after) for number, (data, before, after) in enumerate(result.characters)],
+        schema=["token_id", "label", "before", "after"],
+        orient="row",
+    )
+    losses = with_ticks(_labelled(result.losses(cells), cells), cells)
     edited = int(np.searchsorted(cells.end_tokens, edit.tokens[0], side="right"))
     label = cells.labels[edited]
     next_ones = Shown(
         f"predictions-{name}", prediction_changes(predictions, theme=theme), f"What the model expects after {label}"
     )
-    before, after = (predictions.sort(side, descending=True)["label"][0] for side in ("before", "after"))
-    change = (
-        f"The {len(losses):,} {cells.token_noun}s that follow become harder or easier by "
-        f"<b id='loss-change'>{losses['change'].sum():+.4f}</b> nats in all."
-    )
     if edit.is_none:
-        said = f"Nothing is changed yet: drag the slider to widen or close the gap before {quoted(label)}. {change}"
+        said = f"Nothing is changed yet: drag a tile of {quoted(label)} in the picture, or the slider here."
         return _view(document, said, [next_ones])
+    before, after = (predictions.sort(side, descending=True)["label"][0] for side in ("before", "after"))
     gaps = result.gaps(cells)
     gaps = gaps.with_columns(label=pl.Series(cells.labels).gather(gaps["cell"]))
-    said = f"{change} Likeliest next: {quoted(before)} before, {quoted(after)} after."
+    said = f"{_change(losses, cells)} Likeliest next: {quoted(before)} before, {quoted(after)} after."
     shown = [next_ones]
     if len(losses):
         shown.append(
@@ -147,6 +146,17 @@ def what_if_view(inference: Inference, document: Document, edit: Edit, theme: Th
     else:
         shown.append(Shown(f"gaps-{name}", gap_changes(gaps, edited, theme=theme), "Which other gaps answer"))
     return _view(document, said, shown)
+
+
+def _change(losses: pl.DataFrame, cells: Cells) -> str:
+    """What an edit does to all that follows, in words."""
+    nats, what = float(losses["change"].sum()), f"{len(losses):,} {cells.token_noun}s that follow"
+    if not len(losses):
+        return "Nothing follows."
+    if abs(nats) < LEAST_NATS:
+        return f"The {what} are as easy to predict as before, to a thousandth of a nat in all."
+    harder = "harder" if nats > 0 else "easier"
+    return f"The {what} become {harder} to predict, by <b id='loss-change'>{abs(nats):.2g}</b> nats in all."
 
 
 def attention_view(inference: Inference, document: Document, at: int, layer: int | None, theme: Theme) -> mo.Html:
@@ -255,10 +265,13 @@ def _view(document: Document, said: str, shown: Sequence[Shown], *more: mo.Html)
     return mo.vstack([title, *(one.element() for one in shown), *more], gap=1)
 
 
-def _labelled(table: pl.DataFrame) -> pl.DataFrame:
-    return table.with_columns(
-        label=pl.Series([token_label(data) for data in table["bytes"].to_list()], dtype=pl.String)
+def _labelled(losses: pl.DataFrame, cells: Cells) -> pl.DataFrame:
+    """Name a token by itself, and a part of a character by that character."""
+    labels = (
+        token_label(data) if not is_part(data) else f"a part of {cells.labels[cell]}"
+        for data, cell in losses.select("bytes", "cell").rows()
     )
+    return losses.with_columns(label=pl.Series(list(labels), dtype=pl.String))
 
 
 def with_ticks(losses: pl.DataFrame, cells: Cells) -> pl.DataFrame:

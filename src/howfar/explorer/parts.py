@@ -45,12 +45,20 @@ def token_label(data: bytes) -> str:
     """How a token is written: its characters, or its bytes where they are only a part of one."""
     if not data:
         return "⟨end⟩"
-    try:
+    if not is_part(data):
         return visible(data.decode())
+    begins, ends = data[0] & 0b1100_0000 != CONTINUES, data[-1] & 0b1000_0000 == 0
+    written = " ".join(f"{byte:02X}" for byte in data)
+    return f"{'' if begins else '…'}{written}{'' if ends else '…'}"
+
+
+def is_part(data: bytes) -> bool:
+    """Whether a token is a part of a character."""
+    try:
+        data.decode()
     except UnicodeDecodeError:
-        begins, ends = data[0] & 0b1100_0000 != CONTINUES, data[-1] & 0b1000_0000 == 0
-        written = " ".join(f"{byte:02X}" for byte in data)
-        return f"{'' if begins else '…'}{written}{'' if ends else '…'}"
+        return True
+    return False
 
 
 def quoted(label: str) -> str:
@@ -68,7 +76,7 @@ def html_table(table: pl.DataFrame) -> mo.Html:
     """A small table as it is."""
 
     def row(tag: str, values: Iterable[Any]) -> str:
-        cells = (f"{value:.4f}" if isinstance(value, float) else html.escape(str(value)) for value in values)
+        cells = (f"{value:.4g}" if isinstance(value, float) else html.escape(str(value)) for value in values)
         return f"<tr>{''.join(f'<{tag}>{cell}</{tag}>' for cell in cells)}</tr>"
 
     body = "".join(row("td", values) for values in table.rows())

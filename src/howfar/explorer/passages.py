@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from howfar.positions import IncrementFunction, increments_of, override
+from howfar.positions import IncrementFunction, override
+from howfar.positions.attachment import unit_increments
 from howfar.reading.reader import Reader
 from howfar.reading.readings import stacked
 from howfar.reading.windows import Window
@@ -58,21 +60,27 @@ class Reading:
     next_probability: NDArray[np.float32]
 
 
+@contextmanager
+def edited(reader: Reader, edit: IncrementFunction | None) -> Iterator[Reader]:
+    """A reader whose model has edited increments; plain positions are increments of exactly 1."""
+    if edit is None:
+        yield reader
+        return
+    with unit_increments(reader.model), override(reader.model, edit):
+        yield Reader(reader.model, reader.tokenizer, context=reader.context, mark=reader.mark)
+
+
 def read(reader: Reader, passage: Window, token: int, edit: IncrementFunction | None = None) -> Reading:
     """Read a passage, with a model's own increments or with edited ones.
 
     Args:
-        reader: Of a model with increments.
+        reader: The model.
         passage: The passage.
         token: The token of the text whose next one is predicted.
         edit: What `howfar.override` takes; positions in it are those of the passage.
-
-    Raises:
-        NoIncrementsError: The model has no increments.
     """
-    increments_of(reader.model)
-    with nullcontext() if edit is None else override(reader.model, edit):
-        found = reader.read_together([passage], "losses", "increments", predict_at=[place_in(passage, token)])
+    with edited(reader, edit) as reads:
+        found = reads.read_together([passage], "losses", "increments", predict_at=[place_in(passage, token)])
     return Reading(
         passage,
         reader.layers,

@@ -116,7 +116,10 @@ def _number(name: str, kind: type, least: float, most: float) -> Any:
 def _factor(value: str) -> float:
     found = next((factor for factor in FACTORS if value == str(factor)), None)
     if found is None:
-        raise ConfigError(f"the link's factor is {_short(value)}; it must be one of {', '.join(map(str, FACTORS))}")
+        raise ConfigError(
+            f"the link's factor is {_short(value)}; it must be a multiple of {FACTORS[1]} "
+            f"from {FACTORS[0]} to {FACTORS[-1]}"
+        )
     return found
 
 

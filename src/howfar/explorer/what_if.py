@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from howfar.explorer.passages import Reading, place_in
+from howfar.positions import IncrementFunction
 from howfar.reading.windows import Window
 from howfar.text.spans import token_bytes
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from howfar.charts.rows import Cells
 
 
-FACTORS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
-"""What a gap can be multiplied by."""
+FACTORS = tuple(round(0.05 * number, 2) for number in range(161))
+"""What a gap can be multiplied by: 0 to 8, as it is dragged in the picture."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ class Edit:
         """Whether it changes nothing."""
         return self.factor == 1.0 and not self.plain
 
+    def function(self, passage: Window) -> IncrementFunction:
+        """The edit as `howfar.override` takes it, for a passage."""
+        return lambda layer, increments: self.in_passage(passage, layer, increments)
+
     def in_passage(self, passage: Window, layer: int, increments: Tensor) -> Tensor:
         """The edited increments of a layer, `[batch, head, token]`."""
         if self.layer is not None and layer != self.layer:
@@ -51,18 +56,26 @@ class Edit:
         edited = increments.clone()
         if self.plain:
             return edited.fill_(1.0)
-        first, stop = (place_in(passage, token) for token in self.tokens)
+        first, stop = (max(0, place_in(passage, token)) for token in self.tokens)
         edited[..., first:stop] *= self.factor
         return edited
 
 
 @dataclass(frozen=True, eq=False)
 class WhatIf:
-    """A passage read twice, before and after an edit."""
+    """A passage read twice, before and after an edit.
+
+    Attributes:
+        before: Without the edit.
+        after: With it.
+        edit: The edit.
+        characters: What is likeliest next in either, as whole characters: bytes, and its probability before and after.
+    """
 
     before: Reading
     after: Reading
     edit: Edit
+    characters: tuple[tuple[bytes, float, float], ...] = ()
 
     def predictions(self, tokenizer: PreTrainedTokenizerBase, count: int = 8) -> pl.DataFrame:
         """The likeliest next tokens before or after: `token_id`, `bytes`, `before`, `after` (probabilities)."""

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from howfar.errors import ConfigError, MissingExtraError, NoIncrementsError, NotMeasurableError
+from howfar.errors import ConfigError, MissingExtraError, NotMeasurableError
 from howfar.files import check_writable, write_file
 from howfar.foreign import first_line
-from howfar.positions import IncrementConfig, attach, detach, increments_of, override, record
+from howfar.positions import increments_of, override, record
+from howfar.positions.attachment import unit_increments
 from howfar.positions.mode import evaluation_mode
 from howfar.positions.shapes import Float, Int
 
@@ -72,7 +73,7 @@ def export_onnx(model: PreTrainedModel, path: str | Path) -> Exported:
         raise MissingExtraError("exporting to ONNX needs more packages; install them: pip install 'howfar[onnx]'")
     check_writable(path)
     _check_place(model)
-    with evaluation_mode(model), _with_increments(model), torch.no_grad():
+    with evaluation_mode(model), unit_increments(model), torch.no_grad():
         graph = _Graph(model).eval()
         try:
             content = _export(graph)
@@ -189,21 +190,6 @@ def _arguments(graph: _Graph, length: int) -> tuple[Tensor, Tensor]:
     vocabulary_size = int(graph.model.get_input_embeddings().weight.shape[0])
     token_ids = torch.randint(0, vocabulary_size, (1, length), generator=generator)
     return token_ids, 0.5 + torch.rand(len(graph.row_of_layer), length, generator=generator)
-
-
-@contextmanager
-def _with_increments(model: PreTrainedModel) -> Iterator[None]:
-    """Give a model with plain positions increments of exactly 1 for as long as the block lasts."""
-    try:
-        increments_of(model)
-    except NoIncrementsError:
-        attach(model, IncrementConfig(scope="shared"))
-        try:
-            yield
-        finally:
-            detach(model)
-        return
-    yield
 
 
 def _check_place(model: PreTrainedModel) -> None:

@@ -18,7 +18,7 @@ from howfar.live.runtime import PACKAGE, VERSION, runtime_files
 from howfar.models.bundled import bundled_models
 from howfar.models.loading import load
 from howfar.reading.reader import Reader
-from howfar.text.examples import EXAMPLES
+from howfar.text.examples import EXAMPLES, selected_in
 from howfar.text.tokenizer import is_byte_tokenizer
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ def write_site(output: str | Path, models: Sequence[str] = (), *, runtime: str |
             write_file(folder / RUNTIME / name, content)
         for name in PAGE_FILES:
             write_file(folder / name, (PAGE / name).read_bytes())
-        write_file(folder / "spacing.js", script())
+        write_file(folder / "spacing.js", script(moving=True))
         write_file(folder / "joining.js", _joining_letters())
-        write_file(folder / "spacing.css", styles())
+        write_file(folder / "spacing.css", styles(moving=True))
         listed = {
             "models": list(about.values()),
             "examples": _examples(names),
@@ -143,6 +143,6 @@ def _examples(names: Sequence[str]) -> list[dict[str, Any]]:
     own = [Path(name).name for name in names]
     chinese = next((name for name in own if "chinese" in name), own[0])
     return [
-        {"name": name, "text": text, "model": chinese if name == "Chinese" else own[0]}
+        {"name": name, "text": text, "model": chinese if name == "Chinese" else own[0], "slot": selected_in(name)}
         for name, text in EXAMPLES.items()
     ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -83,6 +86,25 @@ def detach(model: nn.Module) -> None:
     delattr(increments.decoder, HANDLE)
     increments.encoding.restore(increments.decoder)
     vars(increments.decoder.config).pop("increments", None)
+
+
+@contextmanager
+def unit_increments(model: nn.Module) -> Iterator[None]:
+    """Give a model with plain positions increments of exactly 1 while the block lasts, so that they can be edited.
+
+    A model with increments keeps its own.
+
+    Raises:
+        UnsupportedModelError: The model has no rotary positions.
+    """
+    if _find(model) is not None:
+        yield
+        return
+    attach(model, IncrementConfig(scope="shared"))
+    try:
+        yield
+    finally:
+        detach(model)
 
 
 def increments_of(model: nn.Module) -> Increments:

@@ -13,3 +13,17 @@ EXAMPLES: dict[str, str] = {
     "Poem": "I counted steps from door to sea,\nand every step was one to me;\n"
     "the tide, which never learned to count,\ncame near by any small amount.\n",
 }
+
+_SELECTED = {
+    "English": "Anna",
+    "Chinese": "图书馆",
+    "Mixed": "GitHub",
+    "Python": "values",
+    "Table": "Cologne",
+    "Poem": "sea",
+}
+
+
+def selected_in(name: str) -> int:
+    """The character of an example that is looked at first: the first of a word that the text turns on."""
+    return EXAMPLES[name].index(_SELECTED[name])

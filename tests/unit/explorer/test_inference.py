@@ -85,10 +85,41 @@ def test_too_long_and_empty_texts_are_refused(inference):
         inference.trace("tiny", "\ud800")
 
 
-def test_a_model_without_increments_has_nothing_to_edit(inference):
-    assert inference.trace("plain", "text").increments.min() == 1
-    with pytest.raises(NoIncrementsError, match="has no increments"):
-        inference.what_if("plain", "text", Edit((1, 2), 2.0))
+def test_unit_steps_of_a_plain_model_are_moved_and_it_stays_plain(inference):
+    text = "plain positions"
+    before = inference.trace("plain", text)
+    assert before.increments.min() == 1
+    result = inference.what_if("plain", text, Edit((4, 5), 3.0, layer=1))
+    np.testing.assert_array_equal(result.before.surprisal_nats[1:], before.surprisal_nats)
+    assert (result.after.increments[1, :, 5] == 3).all()
+    assert (np.delete(result.after.increments[1], 5, axis=1) == 1).all()
+    assert (result.after.increments[[0, 2]] == 1).all()
+    assert not np.array_equal(result.after.surprisal_nats, result.before.surprisal_nats)
+    assert inference._readers["plain"].increments is None
+    with pytest.raises(NoIncrementsError):
+        howfar.increments_of(inference._readers["plain"].model)
+
+
+def test_characters_are_whole_and_their_probabilities_those_of_their_bytes(inference, model_folder):
+    text = "图书"
+    result = inference.what_if("tiny", text, Edit((3, 6), 4.0))
+    model = howfar.load(model_folder)
+    for data, before, after in result.characters:
+        continued = howfar.trace(model, (text.encode() + data).decode(errors="ignore"))
+        if len(continued.text) > len(text):
+            nats = continued.surprisal_nats[len(text.encode()) :].sum()
+            assert before == pytest.approx(np.exp(-nats), rel=1e-4)
+        assert before >= 0 < after
+    assert any(before != pytest.approx(after, rel=1e-3) for _, before, after in result.characters)
+
+
+def test_what_is_written_follows_the_text_and_its_edit(inference):
+    def written(edit):
+        return [inference.write_on("tiny", "Ada", edit, np.random.default_rng(seed)) for seed in range(12)]
+
+    plain = written(None)
+    assert plain == written(Edit((1, 2)))
+    assert plain != written(Edit((0, 2), 8.0))
 
 
 def test_names_are_short_and_differ():

@@ -37,7 +37,7 @@ def test_what_a_link_does_not_say_stays_and_what_is_not_ours_is_passed_over():
         ("at=-1", r"the link's selected character is '-1'; it must be a number from 0 to 1,000,000"),
         ("at=1&at=2", "the link gives at 2 times; it may once"),
         ("layer=nan", "the link's layer is 'nan'; it must be a number"),
-        ("factor=inf", "the link's factor is 'inf'; it must be one of 0.0, 0.1"),
+        ("factor=inf", "the link's factor is 'inf'; it must be a multiple of 0.05 from 0.0 to 8.0"),
         ("plain=2", "the link's plain is '2'; it must be a number from 0 to 1"),
         ("scale=<script>", "the link's scale is '<script>'; it must be one of layer-mean, raw, shared, contrast"),
         ("colour=", "the link's colour is ''; it must be one of gap, rank, surprisal, entropy, kind"),

@@ -133,9 +133,9 @@ function againstKind(ratio, { tokens, kinds }) {
 }
 
 /* Layout. */
-function layOut(drawn, letterWidths, isPause, width, rightToLeft) {
+function layOut(drawn, letterWidths, isPause, width, rightToLeft, fixedScale) {
   const left = width < G.narrow ? G.margin : G.gutter, room = width - left - G.margin;
-  const scale = pixelsPerStep(drawn, letterWidths, room), most = G.widestGap * room;
+  const scale = fixedScale ?? pixelsPerStep(drawn, letterWidths, room), most = G.widestGap * room;
   const lengths = drawn.map(row => row.map(step => clip(step * scale, -most, most)));
   const ends = lengths.map(row => { let at = 0; return row.map(length => at += length); });
   const begins = ends.map((row, line) => row.map((end, slot) => end - lengths[line][slot]));
@@ -254,8 +254,9 @@ function lettersOf(labels, places) {
   return pieces.join("");
 }
 
-/* A picture laid out for a width: `header()` and `panel(index)` give the inside of SVG elements. */
-function draw(content, view, width) {
+/* A picture laid out for a width: `header()` and `panel(index)` give the inside of SVG elements. A step has `scale` pixels
+   where that is given, so that a gap that is moved leaves the others as wide as they were. */
+function draw(content, view, width, scale) {
   const isNarrow = width < G.narrow;
   const folds = view.rows === "auto" && view.scale !== "contrast" && ["gap", "surprisal", "entropy"].includes(view.colour);
   const lines = linesOf(content, view.scale, folds), shades = shadesOf(content, lines, view.colour);
@@ -263,7 +264,7 @@ function draw(content, view, width) {
   const widths = content.texts.map(text => text.labels.map(label => label.trim() ? G.fontSize * widthInEms(label) : 0));
   const letterWidths = lines.map(line => line.isFolded ? line.drawn.map(() => 0) : widths[content.rows[line.rows[0]].text]);
   const isPause = content.texts[0].labels.map(label => label.endsWith(" ") || label.endsWith("⏎"));
-  const layout = layOut(lines.map(line => line.drawn), letterWidths, isPause, width, content.rightToLeft);
+  const layout = layOut(lines.map(line => line.drawn), letterWidths, isPause, width, content.rightToLeft, scale);
   const middles = [];
   let panelHeight = 0;
   for (const line of lines) {
@@ -357,7 +358,7 @@ function keyOf(drawing) {
   const unit = { raw: "plain steps", shared: "average steps of all layers", contrast: "average steps as drawn" }[drawing.view.scale] ?? "average steps";
   const quoted = text => escapeText(text).replaceAll('"', "&quot;").replaceAll("'", "&#x27;");
   const what = labels[slot].trim() ? `this ${content.noun}` : "the space", isStretched = drawing.view.scale === "contrast";
-  const many = tokens[slot] > 1 ? `, which is ${tokens[slot]} ${content.unit}s` : "";
+  const many = tokens[slot] > 1 ? ` (${tokens[slot]} ${content.unit}s: ${tokens[slot]} in the plain row)` : "";
   const sentences = drawing.width < G.roomy
     ? [`A tile is as wide as the step to its ${content.noun}.`, isStretched ? "×: stretched by; ±: by itself" : "±: standard deviation of a row's steps"]
     : [`A tile is as wide as the step from the ${content.noun} before it to its own.`, isStretched

@@ -2,12 +2,13 @@
 
    `mount(root, content, view, options)` draws into `root`, a `.howfar` element, and gives a handle. Whoever moves the picture
    by other means (a page on which one types, or drags a gap) uses these:
-     handle.update(content, view)   draws other numbers; the selection stays
+     handle.update(content, view, scale)   draws other numbers, in so many pixels a step; the selection stays
      handle.select(slot)            selects a slot, or none: null
      handle.slotAt(event)           { line, slot, before, end } under a pointer, in pixels of its panel, or null
      handle.drawing                 what is drawn: lines, layout, shades
      handle.destroy()
-   `options.onSelect(slot)` and `options.onView(view)` hear of the reader's choices, `options.hasControls` leaves out what changes the view. */
+   `options.onSelect(slot)` and `options.onView(view)` hear of the reader's choices, `options.hasControls` leaves out what changes the view,
+   `options.extra(drawing, index)` draws more into a panel, and `options.isMoved(line)` says which rows are moved by hand. */
 const CHOICES = {
   scale: [["layer-mean", "each row's average step"], ["raw", "positions"], ["shared", "average of all rows"], ["contrast", "contrast: rows stretched alike"]],
   colour: [["gap", "step"], ["rank", "rank in the row"], ["surprisal", "surprisal"], ["entropy", "entropy after it"], ["kind", "step, within its kind"], ["difference", "difference"]],
@@ -21,11 +22,11 @@ const element = (tag, properties = {}, ...children) => {
 const digits = value => Number(value.toPrecision(4)).toString();
 const shownSpace = label => label.replaceAll(" ", "␣");
 
-function mount(root, content, view, { onSelect = () => {}, onView = () => {}, hasControls = true } = {}) {
+function mount(root, content, view, { onSelect = () => {}, onView = () => {}, hasControls = true, extra = () => "", isMoved = () => false } = {}) {
   root.dataset.mounted = "";
   const part = name => root.querySelector(`:scope > .${name}`) ?? root.appendChild(element("div", { className: name }));
   const controls = part("controls"), picture = part("picture"), readout = part("readout"), table = root.querySelector(":scope > details");
-  let drawing = null, selected = null, pointed = null, revision = 0;
+  let drawing = null, selected = null, pointed = null, revision = 0, scale = null;
   picture.tabIndex = 0;
   picture.setAttribute("role", "group");
   readout.setAttribute("role", "status");
@@ -37,7 +38,7 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
 
   function redraw() {
     const width = Math.max(320, Math.floor(picture.clientWidth) || 1100);
-    drawing = draw(content, view, width);
+    drawing = draw(content, view, width, scale ?? undefined);
     const { layout, headerHeight, panelHeight } = drawing;
     seen.disconnect();
     picture.replaceChildren(sheet("header", headerHeight, drawing.header()), ...layout.panels.map((_, index) => {
@@ -64,7 +65,7 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
   }
   function fill(panel) {
     seen.unobserve(panel);
-    if (!panel.childNodes.length) panel.innerHTML = `${drawing.panel(+panel.dataset.index)}<g class="marks"></g>`;
+    if (!panel.childNodes.length) panel.innerHTML = `${drawing.panel(+panel.dataset.index)}${extra(drawing, +panel.dataset.index)}<g class="marks"></g>`;
     mark();
   }
 
@@ -85,7 +86,7 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
     });
     const frames = there.map(index => {
       const left = Math.min(before[index][slot], end[index][slot]), width = Math.abs(end[index][slot] - before[index][slot]);
-      return `<rect x="${number(left)}" y="${number(middles[index] - half(index))}" width="${number(width)}" height="${number(2 * half(index))}"/>`;
+      return `<rect${isMoved(lines[index]) ? ' class="moved"' : ""} x="${number(left)}" y="${number(middles[index] - half(index))}" width="${number(width)}" height="${number(2 * half(index))}"/>`;
     });
     return `<path class="band" d="${bands.join("")}"/>${frames.join("")}`;
   }
@@ -178,7 +179,7 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
   picture.addEventListener("keydown", event => {
     const last = content.texts[0].labels.length - 1;
     const next = { ArrowRight: () => Math.min((selected ?? -1) + 1, last), ArrowLeft: () => Math.max((selected ?? 1) - 1, 0), Home: () => 0, End: () => last, Escape: () => null }[event.key];
-    if (!next || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!next || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
     event.preventDefault();
     select(next(), true);
     panels()[drawing.layout.panels.findIndex(({ first, stop }) => selected >= first && selected < stop)]?.scrollIntoView({ block: "nearest" });
@@ -198,9 +199,11 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
   say();
   return {
     get drawing() { return drawing; },
-    select, slotAt,
-    update(newContent, newView = view) {
-      [content, view] = [newContent, newView];
+    select, slotAt, mark,
+    get selected() { return selected; },
+    get view() { return view; },
+    update(newContent, newView = view, newScale = null) {
+      [content, view, scale] = [newContent, newView, newScale];
       select(selected);
       redraw();
       say();

@@ -19,6 +19,7 @@ from howfar.charts.spacing.palette import stylesheet
 if TYPE_CHECKING:
     from howfar.charts.spacing.picture import SpacingPicture
 
+_MOVING = "mountMoving, effectInWords, ratioOf, spreadOf, percent, short"
 STILL_PANELS = 3  # are in the page before its script draws them anew
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 HINT = "Point at a character or tap it, or press ← and → here, to follow it through the rows; Esc lets it go."
@@ -61,20 +62,25 @@ def fragment(picture: SpacingPicture, *, heading: str = "h2") -> str:
 
 
 @cache
-def styles() -> str:
-    """The style sheet of pictures in pages, in the light and in the dark."""
-    return stylesheet() + _asset("page.css")
+def styles(*, moving: bool = False) -> str:
+    """The style sheet of pictures in pages, in the light and in the dark; `moving` as for `script`."""
+    return stylesheet() + _asset("page.css") + (_asset("move.css") if moving else "")
 
 
 @cache
-def script() -> str:
-    """The script, which puts `howfarSpacing` on the window: `draw`, `mount`, `mountAll`."""
+def script(*, moving: bool = False) -> str:
+    """The script, which puts `howfarSpacing` on the window: `draw`, `mount`, `mountAll`.
+
+    Args:
+        moving: With `mountMoving` as well, for pages where a model answers when a gap is moved.
+    """
     patterns: Any = json.loads(resources.files("howfar.charts").joinpath("glyphs.json").read_text(encoding="utf-8"))
     shared = {"GEOMETRY": GEOMETRY, "PATTERNS": patterns, "SCALES": SCALES}
     constants = "".join(f"const {name} = {script_json(value)};\n" for name, value in shared.items())
     return (
         f'window.howfarSpacing ??= (() => {{\n"use strict";\n{constants}{_asset("draw.js")}{_asset("look.js")}'
-        "return { draw, mount, mountAll };\n})();\n"
+        f"{_asset('move.js') if moving else ''}"
+        f"return {{ draw, mount, mountAll{', ' + _MOVING if moving else ''} }};\n}})();\n"
     )
 
 

@@ -1,7 +1,7 @@
 // The page: a text, a model, what it makes of the text, and what it would make of it with other steps.
 "use strict";
 
-const NUM_CANDIDATES = 5;
+const NUM_EXPECTED = 5; // likeliest next bytes that are listed
 const PAUSE = 400; // milliseconds without a key before characters of several bytes are completed
 const byId = (id) => document.getElementById(id);
 
@@ -54,7 +54,7 @@ const modelNamed = (name) => folder.models.find((model) => model.name === name);
 function startState() {
   const first = folder.examples[0];
   return {
-    text: first.text, other: "", model: first.model, compare: "", slot: first.slot ?? null, layer: "all", edits: {},
+    text: first.text, other: "", model: first.model, compare: "", slot: first.slot ?? null, layer: null, edits: {},
     view: { scale: "layer-mean", colour: "gap", rows: "auto" },
   };
 }
@@ -79,7 +79,7 @@ function stateFromLink() {
     model: oneOf(given.model, names, fresh.model),
     compare: oneOf(given.compare, ["", "text", ...names], ""),
     slot: Number.isInteger(given.slot) && given.slot >= 0 ? given.slot : null,
-    layer: string(given.layer, "all"),
+    layer: string(given.layer, null),
     edits: Object.fromEntries(Object.entries(given.edits ?? {}).filter(
       ([key, factor]) => /^(all|\d+):\d+$/.test(key) && Number.isFinite(factor) && factor >= 0 && factor <= 16)),
     view: {
@@ -120,7 +120,7 @@ async function readingOf(kind, name, text, withEdits) {
   const read = fitting(text.toWellFormed(), model.context - 1);
   const tokens = [model.mark, ...new TextEncoder().encode(read)];
   const question = {
-    file: model.file, tokens, numLayers: model.layers.length, numCandidates: NUM_CANDIDATES,
+    file: model.file, tokens, numLayers: model.layers.length,
     multipliers: withEdits ? multipliersOf(model, read, tokens.length) : undefined,
   };
   const result = await reader.ask(kind, question);
@@ -137,7 +137,7 @@ async function refresh() {
     if (own !== revision || !plain) return;
     const changed = isEdited ? await readingOf("changed", state.model, text, true) : plain;
     if (own !== revision || !changed) return;
-    const readings = [changed];
+    const readings = [state.compare ? plain : changed];
     let names = ["A", "B"];
     if (state.compare === "text") readings.push(await readingOf("other", state.model, state.other || " ", false));
     else if (state.compare) {
@@ -145,8 +145,10 @@ async function refresh() {
       names = [state.model, state.compare];
     }
     if (own !== revision || readings.includes(null)) return;
-    shown = { plain, changed, isEdited };
-    draw(contentOf(readings, names));
+    const before = isEdited && !state.compare ? contentOf([plain], names) : null;
+    const content = before ? inUnitsOf(before, contentOf(readings, names)) : contentOf(readings, names);
+    shown = { plain, changed, isEdited, before, content };
+    draw(content, before);
     const cut = plain.isCut ? ` The model reads ${plain.model.context - 1} bytes; the rest is left out.` : "";
     const seconds = ((performance.now() - begun) / 1000).toPrecision(2);
     say(`${plain.tokens.length - 1} bytes, read and drawn in ${seconds} s.${cut}`);
@@ -156,16 +158,23 @@ async function refresh() {
   }
 }
 
-function draw(content) {
-  if (handle) handle.update(content, state.view);
-  else {
-    handle = howfarSpacing.mount(byId("picture"), content, state.view, {
+function draw(content, before) {
+  if (!handle)
+    handle = howfarSpacing.mountMoving(byId("picture"), content, state.view, {
+      layer: state.layer ?? undefined,
+      factorAt: (layer, slot) => state.edits[`${layer}:${slot}`] ?? 1,
       onSelect: (slot) => { state.slot = slot; showPanel(); },
       onView: (view) => { state.view = view; },
+      onLayer: (layer) => { state.layer = layer; },
+      onMove: setFactor,
+      onReset: () => { state.edits = {}; refresh(); },
+      onWrite: writeOn,
+      onTakeBack: () => { putText(written.before); written = null; },
     });
-    followPointer();
-  }
-  handle.select(state.slot);
+  handle.update(content, state.view, before);
+  if (handle.layer !== state.layer) handle.layer = state.layer; // null: the first
+  if (handle.selected !== state.slot) handle.select(state.slot);
+  byId("captions").replaceChildren(...content.captions.map((textContent) => Object.assign(document.createElement("p"), { textContent })));
   showPanel();
 }
 
@@ -175,63 +184,114 @@ function say(message, isFailure = false) {
 }
 
 // The panel of the selected character.
-const layersOf = () => modelNamed(state.model).layers;
-const editKey = () => `${state.layer}:${state.slot}`;
 let completing = 0;
 
 function showPanel() {
-  const cells = shown ? cellsOf(shown.plain.text) : [];
-  const cell = state.slot === null ? null : cells[state.slot];
-  byId("panel").hidden = !cell;
+  const cell = shown && state.slot !== null ? cellsOf(shown.plain.text)[state.slot] : null;
   if (!cell) return;
-  byId("chosen").textContent = cell.text.trim() ? `“${visible(cell.text)}”` : "this space";
-  if (state.layer !== "all" && !layersOf().includes(Number(state.layer))) state.layer = "all";
-  fillSelect(byId("layer"), [["all", "all layers"], ...layersOf().map((layer) => [String(layer), `layer ${layer}`])], state.layer);
-  const factor = state.edits[editKey()] ?? 1;
-  byId("factor").value = Math.min(factor, Number(byId("factor").max));
-  byId("factor-value").textContent = factor.toFixed(2).replace(/\.?0+$/, "");
-  byId("reset").disabled = !shown.isEdited;
-  byId("effect").textContent = effectInWords();
-  showExpected(cell);
-}
-
-// How much easier or harder the text became, in total, where steps were changed.
-function effectInWords() {
-  const { plain, changed, isEdited } = shown;
-  if (!isEdited) return "Drag a tile in the picture sideways, or move the slider, and see what changes.";
-  const total = (values) => values.reduce((sum, value) => sum + value, 0);
-  const difference = total(changed.surprisal) - total(plain.surprisal);
-  const size = Math.abs(difference).toPrecision(2);
-  if (Math.abs(difference) < 0.0005) return "The text is as easy to predict as before, to a thousandth of a nat.";
-  return difference < 0
-    ? `The text became easier to predict: ${size} nats less in total.`
-    : `The text became harder to predict: ${size} nats more in total.`;
-}
-
-async function showExpected(cell) {
-  const own = ++completing;
+  const { plain, changed, isEdited, before, content } = shown;
   const after = cell.firstToken + cell.numTokens; // the mark stands before the text
-  const { plain, changed } = shown;
-  const rows = plain.candidates[after].map(([id, chance]) => ({
-    id, chance, changed: changed.candidates[after].find(([other]) => other === id)?.[1],
-    label: labelOf(id, plain.model),
+  const [chances, chancesNow] = [plain, changed].map((reading) => chancesAfter(reading, after));
+  const rows = likeliest(chances, NUM_EXPECTED).map((id) => ({
+    id, label: labelOf(id, plain.model), before: chances[id], after: chancesNow[id],
   }));
-  const fill = () => byId("expected").tBodies[0].replaceChildren(...rows.map((row) => {
-    const line = document.createElement("tr");
-    const chance = (value) => (value === undefined ? "less" : `${(100 * value).toPrecision(2)}%`);
-    for (const value of [row.label ?? "…", chance(row.chance), chance(row.changed)])
-      line.append(Object.assign(document.createElement("td"), { textContent: value }));
-    return line;
-  }));
-  fill();
-  // A character of several bytes: ask the model for its likeliest rest, once nobody types.
+  const losses = before ? lossesAfterEdits(before, content) : [];
+  const show = () => handle.show({
+    isMoved: isEdited, losses, isWriting: written?.isGoing, canTakeBack: written && !written.isGoing,
+    effect: !isEdited ? "" : state.compare ? "Compare with nothing to see what has changed."
+      : howfarSpacing.effectInWords(losses.reduce((total, { change }) => total + change, 0), losses.length),
+    expected: rows.map((row) => ({ ...row, label: row.label ?? "…" })),
+  });
+  show();
+  completeLabels(rows, plain, after, show);
+}
+
+// What the model expects after a token, by byte.
+function chancesAfter({ logits, size }, token) {
+  const row = logits.subarray(token * size, (token + 1) * size);
+  const largest = row.reduce((most, value) => Math.max(most, value), -Infinity);
+  const weights = Float64Array.from(row, (value) => Math.exp(value - largest));
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  return weights.map((weight) => weight / total);
+}
+
+const likeliest = (chances, count) =>
+  Array.from(chances.keys()).sort((one, other) => chances[other] - chances[one]).slice(0, count);
+
+// Of the characters behind the first step that was moved.
+function lossesAfterEdits(before, content) {
+  const first = Math.min(...Object.keys(state.edits).map((key) => Number(key.split(":")[1])));
+  const { labels, surprisal } = content.texts[0];
+  return labels.map((label, slot) => ({ label, change: surprisal[slot] - before.texts[0].surprisal[slot] })).slice(first + 1);
+}
+
+// A character of several bytes: ask the model for its likeliest rest, once nobody types.
+async function completeLabels(rows, reading, after, show) {
+  const own = ++completing;
+  if (rows.every(({ label }) => label !== null)) return;
   await new Promise((resolve) => setTimeout(resolve, PAUSE));
   for (const row of rows.filter((one) => one.label === null)) {
-    row.label = await completed(plain, after, row.id, () => own === completing);
     if (own !== completing) return;
-    fill();
+    row.label = await completed(reading, after, row.id, () => own === completing);
+  }
+  if (own === completing) show();
+}
+
+// Write on behind the selected character, with what was moved; the picture grows with each character.
+const MOST_WRITTEN = 80, TEMPERATURE = 0.8;
+let written = null; // { before: the text as it was, isGoing }
+
+async function writeOn() {
+  if (written?.isGoing) return void (written.isGoing = false);
+  const cells = cellsOf(state.text), own = written = { before: state.text, isGoing: true };
+  let text = cells.slice(0, (state.slot ?? cells.length - 1) + 1).map((cell) => cell.text).join("");
+  try {
+    for (let count = 0; own.isGoing && count < MOST_WRITTEN; count++) {
+      const next = await nextCharacter(text);
+      if (next === null || own !== written) break;
+      text += next;
+      await putText(text);
+    }
+  } finally {
+    own.isGoing = false;
+    showPanel();
   }
 }
+
+function putText(text) {
+  byId("text").value = text;
+  keepEdits(state.text, text);
+  state.text = text;
+  state.slot = Math.min(state.slot ?? 0, cellsOf(text).length - 1);
+  return refresh();
+}
+
+// Drawn from what the model expects, byte by byte until a character is whole; null at the end of the document.
+async function nextCharacter(text) {
+  const model = modelNamed(state.model), bytes = [];
+  const tokens = [model.mark, ...new TextEncoder().encode(text)];
+  for (let needed = 1; bytes.length < needed;) {
+    if (tokens.length >= model.context) return null;
+    const answer = await reader.ask("write", {
+      file: model.file, tokens, numLayers: model.layers.length,
+      multipliers: multipliersOf(model, text, tokens.length),
+    });
+    const id = answer && sampled(chancesAfter(answer, tokens.length - 1));
+    if (id === null || id === model.mark || id > 0xff) return null;
+    if (!bytes.length) needed = numBytesFrom(id);
+    bytes.push(id);
+    tokens.push(id);
+  }
+  return new TextDecoder().decode(Uint8Array.from(bytes));
+}
+
+function sampled(chances) {
+  const weights = chances.map((chance) => chance ** (1 / TEMPERATURE));
+  let left = Math.random() * weights.reduce((total, weight) => total + weight, 0);
+  return weights.findIndex((weight) => (left -= weight) <= 0);
+}
+
+const numBytesFrom = (first) => (first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 1);
 
 function labelOf(id, model) {
   if (id === model.mark) return "end of document";
@@ -245,14 +305,14 @@ async function completed({ model, tokens }, after, id, isWanted) {
   const prefix = tokens.slice(0, after + 1);
   const pending = pendingBytes(prefix);
   const bytes = [...pending, id];
-  const needed = bytes[0] >= 0xf0 ? 4 : bytes[0] >= 0xe0 ? 3 : bytes[0] >= 0xc0 ? 2 : 1;
+  const needed = numBytesFrom(bytes[0]);
   const sequence = [...prefix, id];
   while (bytes.length < needed && sequence.length < model.context && isWanted()) {
     const answer = await reader.ask("complete", {
-      file: model.file, tokens: sequence, numLayers: model.layers.length, numCandidates: 1,
+      file: model.file, tokens: sequence, numLayers: model.layers.length,
     });
     if (!answer) return "…";
-    const next = answer.candidates.at(-1)[0][0];
+    const [next] = likeliest(chancesAfter(answer, sequence.length - 1), 1);
     bytes.push(next);
     sequence.push(next);
   }
@@ -267,45 +327,16 @@ async function completed({ model, tokens }, after, id, isWanted) {
 function pendingBytes(tokens) {
   for (let back = 1; back <= 3 && back < tokens.length; back++) {
     const byte = tokens[tokens.length - back];
-    if (byte >= 0xc0) return (byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2) > back ? tokens.slice(-back) : [];
+    if (byte >= 0xc0) return numBytesFrom(byte) > back ? tokens.slice(-back) : [];
     if (byte < 0x80) return [];
   }
   return [];
 }
 
-// Drag a tile in the picture: its step grows or shrinks with the pointer, in the row's layer.
-function followPointer() {
-  const picture = byId("picture").querySelector(".picture");
-  let drag = null;
-  picture.addEventListener("pointerdown", (event) => {
-    const found = handle.slotAt(event);
-    if (!found || found.slot === null || event.button !== 0) return;
-    const line = handle.drawing.lines[found.line];
-    if (line.isPlain || line.isFolded || state.compare) return;
-    const match = / ?layer (\d+)$/.exec(line.name);
-    drag = {
-      x: event.clientX, width: Math.max(1, Math.abs(found.end - found.before)), slot: found.slot,
-      layer: match ? match[1] : "all", isMoved: false,
-    };
-    drag.factor = state.edits[`${drag.layer}:${drag.slot}`] ?? 1;
-  });
-  addEventListener("pointermove", (event) => {
-    if (!drag) return;
-    const moved = event.clientX - drag.x;
-    if (!drag.isMoved && Math.abs(moved) < 4) return;
-    drag.isMoved = true;
-    Object.assign(state, { slot: drag.slot, layer: drag.layer });
-    setFactor(Math.min(16, Math.max(0, drag.factor * (1 + moved / drag.width))));
-  });
-  const release = () => { drag = null; };
-  addEventListener("pointerup", release);
-  addEventListener("pointercancel", release);
-}
-
-function setFactor(factor) {
-  const rounded = Math.round(factor * 20) / 20;
-  if (rounded === 1) delete state.edits[editKey()];
-  else state.edits[editKey()] = rounded;
+function setFactor(layer, slot, factor) {
+  Object.assign(state, { layer, slot });
+  if (factor === 1) delete state.edits[`${layer}:${slot}`];
+  else state.edits[`${layer}:${slot}`] = factor;
   refresh();
 }
 
@@ -340,7 +371,7 @@ function listen() {
   });
   byId("other").addEventListener("input", ({ target }) => { state.other = target.value; refresh(); });
   byId("model").addEventListener("change", ({ target }) => {
-    Object.assign(state, { model: target.value, edits: {}, layer: "all", compare: state.compare === target.value ? "" : state.compare });
+    Object.assign(state, { model: target.value, edits: {}, layer: null, compare: state.compare === target.value ? "" : state.compare });
     fillForm();
     refresh();
   });
@@ -357,9 +388,6 @@ function listen() {
     fillForm();
     refresh();
   });
-  byId("layer").addEventListener("change", ({ target }) => { state.layer = target.value; showPanel(); });
-  byId("factor").addEventListener("input", ({ target }) => setFactor(Number(target.value)));
-  byId("reset").addEventListener("click", () => { state.edits = {}; refresh(); });
   byId("link").addEventListener("click", async () => {
     history.replaceState(null, "", linkOfState());
     try {

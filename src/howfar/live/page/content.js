@@ -153,11 +153,50 @@ function contentOf(readings, names) {
   const numTexts = new Set(readings.map(({ text }) => text)).size;
   const what = numTexts > 1 ? (models.length === 1 ? "two texts, A and B" : "two texts") : "this text";
   const title = `How ${models.join(" and ")} ${models.length > 1 ? "space" : "spaces"} ${what}`;
-  return {
-    title, captions: [], description: `${title}: ${texts[0].labels.length} characters in ${rows.length} rows.`,
-    noun: "character", unit: "byte", rightToLeft: readsRightToLeft(readings[0].text),
+  const content = {
+    title, captions: [], description: "", noun: "character", unit: "byte", rightToLeft: readsRightToLeft(readings[0].text),
     sharedMean: rounded(means.reduce((total, mean) => total + mean, 0) / Math.max(1, means.length)), texts, rows,
   };
+  content.captions = findings(content);
+  content.description = `${title}: ${texts[0].labels.length} characters in ${rows.length} rows. ${content.captions.join(" ")}`;
+  return content;
+}
+
+// At most two sentences, as Python writes them: at which kind of character a row steps farther or shorter than elsewhere.
+const LEAST_MEMBERS = 3, LEAST_RATIO = 1.1, LEAST_ERRORS = 3, MOST_FINDINGS = 2;
+function findings(content) {
+  const { spreadOf, percent } = howfarSpacing;
+  const learned = content.rows.filter((row) => !row.isPlain);
+  const found = learned.map((row) => finding(content, row)).filter(Boolean).sort((one, other) => other.size - one.size);
+  const spreads = learned.map((row) => spreadOf(content, row)), most = Math.max(...spreads);
+  if (!(most > 0)) return ["Every step is 1: these are plain positions."];
+  if (found.length) return found.slice(0, MOST_FINDINGS).map(({ sentence }) => sentence);
+  return [`Steps of ${learned[spreads.indexOf(most)].name} vary most, by ±${percent(most)}.`];
+}
+
+function finding(content, row) {
+  const { ratioOf, short } = howfarSpacing, { kinds, tokens } = content.texts[row.text], ratio = ratioOf(content, row);
+  const mean = (values) => values.reduce((total, value) => total + value, 0) / values.length;
+  const variance = (values, middle) => values.reduce((total, value) => total + (value - middle) ** 2, 0) / (values.length - 1);
+  const present = kinds.flatMap((_, slot) => (tokens[slot] > 0 ? [slot] : []));
+  let best = null;
+  for (const kind of [...new Set(present.map((slot) => kinds[slot]))].sort((one, other) => one - other)) {
+    const own = present.filter((slot) => kinds[slot] === kind).map((slot) => ratio[slot]);
+    const rest = present.filter((slot) => kinds[slot] !== kind).map((slot) => ratio[slot]);
+    const [here, elsewhere] = [mean(own), mean(rest)];
+    if (Math.min(own.length, rest.length) < LEAST_MEMBERS || !(here > 0 && elsewhere > 0)) continue;
+    const error = Math.sqrt(variance(own, here) / own.length + variance(rest, elsewhere) / rest.length);
+    const size = Math.abs(Math.log(here / elsewhere));
+    if (size < Math.log(LEAST_RATIO) || Math.abs(here - elsewhere) < LEAST_ERRORS * error || (best && size <= best.size)) continue;
+    const name = KINDS[kind], article = "aeiou".includes(name[0]) ? "an" : "a";
+    best = { size, sentence: `In this text, ${row.name} takes ${short(here, 2)} average steps at ${article} ${name} (${own.length.toLocaleString("en-US")} of them) and ${short(elsewhere, 2)} elsewhere.` };
+  }
+  return best;
+}
+
+// The same rows in the units of others: a step that is moved makes no other look shorter.
+function inUnitsOf(before, content) {
+  return { ...content, sharedMean: before.sharedMean, rows: content.rows.map((row, index) => ({ ...row, mean: before.rows[index].mean })) };
 }
 
 // All cells but a line end that is the text's last character, as files have it.

@@ -19,8 +19,8 @@ function open(file) {
 }
 
 // What the model makes of tokens: increments [layer][token] (mean over heads), surprisal [token] and entropy [token] in
-// nats, and the likeliest next tokens after each. The first token is the document mark, which nothing precedes.
-async function read({ file, tokens, multipliers, numLayers, numCandidates }) {
+// nats, and the logits [token, size]. The first token is the document mark, which nothing precedes.
+async function read({ file, tokens, multipliers, numLayers }) {
   const session = await open(file);
   const length = tokens.length;
   const feeds = {
@@ -36,14 +36,14 @@ async function read({ file, tokens, multipliers, numLayers, numCandidates }) {
         row[token] += increments.data[(layer * heads + head) * length + token] / heads;
     return row;
   });
-  return { increments: steps, ...distributions(logits.data, tokens, logits.dims[2], numCandidates) };
+  const size = logits.dims[2];
+  return { increments: steps, logits: logits.data, size, ...difficulties(logits.data, tokens, size) };
 }
 
-function distributions(logits, tokens, size, numCandidates) {
+function difficulties(logits, tokens, size) {
   const length = tokens.length;
   const surprisal = new Float64Array(length);
   const entropy = new Float64Array(length);
-  const candidates = [];
   for (let token = 0; token < length; token++) {
     const row = logits.subarray(token * size, (token + 1) * size);
     let largest = -Infinity;
@@ -58,27 +58,14 @@ function distributions(logits, tokens, size, numCandidates) {
     const logTotal = Math.log(total);
     entropy[token] = logTotal - weighted / total;
     if (token + 1 < length) surprisal[token + 1] = logTotal - (row[tokens[token + 1]] - largest);
-    candidates.push(likeliest(row, numCandidates).map((id) => [id, Math.exp(row[id] - largest) / total]));
   }
-  return { surprisal, entropy, candidates };
-}
-
-function likeliest(row, count) {
-  const best = [];
-  for (let id = 0; id < row.length; id++) {
-    if (best.length === count && row[id] <= row[best[count - 1]]) continue;
-    let place = best.findIndex((other) => row[id] > row[other]);
-    if (place < 0) place = best.length;
-    best.splice(place, 0, id);
-    if (best.length > count) best.pop();
-  }
-  return best;
+  return { surprisal, entropy };
 }
 
 self.onmessage = async ({ data }) => {
   try {
     const result = data.tokens ? await read(data) : (await open(data.file), {});
-    self.postMessage({ id: data.id, ...result });
+    self.postMessage({ id: data.id, ...result }, result.logits ? [result.logits.buffer] : []);
   } catch (error) {
     self.postMessage({ id: data.id, error: String(error?.message ?? error) });
   }

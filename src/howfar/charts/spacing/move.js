@@ -1,0 +1,227 @@
+/* Moving a picture of spacing by hand: a gap is dragged (pointer, touch, Shift and arrow keys), the row as it was stays below
+   it as a ghost, and a panel beside the picture, which stays in view, says what the model makes of it.
+
+   `mountMoving(root, content, view, options)` gives the handle of `mount`, and:
+     handle.update(content, view, before)   draws other numbers; `before` are those without the change, where there is one
+     handle.show(panel)                     fills the panel: { isMoved, effect, expected: [{ label, before, after }],
+                                            losses: [{ label, change }], isWriting, canTakeBack }; chances are null where too small
+     handle.layer                           the layer that is moved, as text, or "all"
+   `options.factorAt(layer, slot)` says by what a step is multiplied, `options.onMove(layer, slot, factor, isDone)` hears of the
+   reader's wish, `options.onReset()`, `options.onLayer(layer)`, `options.onWrite()` and `options.onTakeBack()` of the buttons. */
+const LONGEST_FACTOR = 8, FACTOR_STEP = 0.05, KEY_STEP = 0.25, GHOST_HEIGHT = 4, LEAST_DRAG = 4, LEAST_MOVED = 1, MOST_LOSSES = 26;
+const layerOf = row => / ?layer (\d+)$/.exec(row.name)?.[1] ?? "all";
+const layersIn = content => [...new Set(["all", ...content.rows.filter(row => !row.isPlain).map(layerOf)])];
+const snapped = factor => Number(clip(Math.round(factor / FACTOR_STEP) * FACTOR_STEP, 0, LONGEST_FACTOR).toFixed(2));
+const chance = share => share === null || share < 0.0005 ? "< 0.1%" : `${Number((100 * share).toPrecision(share < 0.0995 ? 1 : 2))}%`;
+const signed = nats => `${nats < 0 ? "−" : "+"}${Math.abs(nats).toPrecision(2)}`;
+const nameOfSlot = label => !label.trim() ? "the space" : `“${label}”`;
+
+function mountMoving(root, content, view, options) {
+  root.classList.add("moving");
+  const place = element("div", { className: "look" });
+  const beside = panelBeside({
+    setLayer: layer => { moved.layer = layer; handle.mark(); refresh(); options.onLayer?.(layer); },
+    setFactor: (factor, isDone) => move(moved.layer, handle.selected, factor, isDone),
+    reset: () => options.onReset(), write: options.onWrite && (() => options.onWrite()), takeBack: () => options.onTakeBack(),
+  });
+  root.replaceChildren(place, beside.root);
+  const moved = { layer: options.layer ?? firstLayer(), before: null, drag: null, hasDragged: false };
+  const handle = mount(place, content, view, {
+    ...options,
+    onSelect: slot => { refresh(); options.onSelect?.(slot); },
+    extra: (drawing, index) => moved.before ? ghostsOf(drawing, moved.before, index) : "",
+    isMoved: line => !line.isPlain && !line.isFolded && (moved.layer === "all" || layerOf(line) === moved.layer),
+  });
+  const picture = place.querySelector(":scope > .picture");
+  beside.root.append(place.querySelector(":scope > .readout")); // where it covers no row
+
+  function firstLayer() {
+    const row = content.rows.find(row => !row.isPlain);
+    return row ? layerOf(row) : "all";
+  }
+  const isOne = () => content.texts.length === 1;
+  const isRowMoved = (row, layer) => !row.isPlain && (layer === "all" || layerOf(row) === layer);
+
+  /* The step grows at once; what other layers make of it comes with the model's answer. */
+  function move(layer, slot, factor, isDone) {
+    if (slot === null || !isOne()) return;
+    const wanted = snapped(factor), before = moved.before ?? content;
+    moved.layer = layer;
+    moved.now = { layer, slot, factor: wanted };
+    update(content, handle.view, before);
+    options.onMove(layer, slot, wanted, isDone);
+  }
+  function update(newContent, newView = handle.view, before = null) {
+    content = newContent;
+    moved.before = before;
+    const { now } = moved, isNow = now && options.factorAt(now.layer, now.slot) === now.factor; // not where it was undone meanwhile
+    const shown = before && isNow ? { ...content, rows: content.rows.map((row, index) => !isRowMoved(row, now.layer) ? row
+      : { ...row, gaps: row.gaps.map((gap, slot) => slot === now.slot ? before.rows[index].gaps[slot] * now.factor : gap) }) } : content;
+    const scale = before ? draw(before, newView, handle.drawing.width).layout.scale : null;
+    handle.update(shown, newView, scale);
+    refresh();
+  }
+  function refresh() {
+    const slot = handle.selected;
+    beside.select(slot === null || !isOne() ? null : content.texts[0].labels[slot], layersIn(content), moved.layer, options.factorAt(moved.layer, slot));
+  }
+
+  picture.addEventListener("pointerdown", event => {
+    const found = handle.slotAt(event);
+    if (!found || found.slot === null || event.button !== 0 || !isOne()) return;
+    const line = handle.drawing.lines[found.line];
+    if (line.isPlain || line.isFolded) return;
+    const layer = moved.layer === "all" ? "all" : layerOf(line);
+    const factor = options.factorAt(layer, found.slot), towards = content.rightToLeft ? -1 : 1;
+    const perStep = Math.max(1, Math.abs(found.end - found.before)) / Math.max(factor, FACTOR_STEP);
+    moved.drag = { x: event.clientX, perStep: towards * perStep, slot: found.slot, layer, factor, pointer: event.pointerId };
+    moved.hasDragged = false;
+  });
+  const follow = event => {
+    const { drag } = moved;
+    if (!drag || event.pointerId !== drag.pointer || (!moved.hasDragged && Math.abs(event.clientX - drag.x) < LEAST_DRAG)) return;
+    if (!moved.hasDragged) handle.select(drag.slot, true);
+    moved.hasDragged = true;
+    drag.last = drag.factor + (event.clientX - drag.x) / drag.perStep;
+    move(drag.layer, drag.slot, drag.last, false);
+  };
+  const release = () => {
+    const { drag } = moved;
+    moved.drag = null;
+    if (drag && moved.hasDragged) move(drag.layer, drag.slot, drag.last, true);
+  };
+  addEventListener("pointermove", follow);
+  addEventListener("pointerup", release);
+  addEventListener("pointercancel", release);
+  picture.addEventListener("dragstart", event => event.preventDefault());
+  picture.addEventListener("click", event => { // a drag ends with a click, which selects nothing
+    if (moved.hasDragged) event.stopImmediatePropagation();
+    moved.hasDragged = false;
+  }, true);
+  picture.addEventListener("keydown", event => {
+    if (event.ctrlKey || event.metaKey || event.altKey || !isOne()) return;
+    const choices = layersIn(content);
+    const by = { ArrowDown: 1, ArrowUp: -1 }[event.key], wider = event.shiftKey && { ArrowRight: KEY_STEP, ArrowLeft: -KEY_STEP }[event.key];
+    if (by && !event.shiftKey) {
+      moved.layer = choices[clip(choices.indexOf(moved.layer) + by, 0, choices.length - 1)];
+      handle.mark();
+      refresh();
+      options.onLayer?.(moved.layer);
+    } else if (wider && handle.selected !== null) {
+      move(moved.layer, handle.selected, options.factorAt(moved.layer, handle.selected) + wider, true);
+    } else return;
+    event.preventDefault();
+  });
+  refresh();
+  return {
+    ...handle,
+    get drawing() { return handle.drawing; },
+    get selected() { return handle.selected; },
+    get view() { return handle.view; },
+    get layer() { return moved.layer; },
+    set layer(layer) { moved.layer = layer ?? firstLayer(); handle.mark(); refresh(); },
+    select(slot) { handle.select(slot); refresh(); },
+    update,
+    show: beside.show,
+    destroy() {
+      removeEventListener("pointermove", follow);
+      removeEventListener("pointerup", release);
+      removeEventListener("pointercancel", release);
+      handle.destroy();
+    },
+  };
+}
+
+/* Below each row that has visibly changed: its tiles as they were, thin and pale. */
+function ghostsOf(drawing, before, index) {
+  const { first, stop } = drawing.layout.panels[index], { scale } = drawing.layout, towards = drawing.content.rightToLeft ? -1 : 1;
+  return drawing.lines.map((line, place) => {
+    const row = line.rows[0], was = before.rows[row], is = drawing.content.rows[row];
+    if (line.isFolded || line.isPlain || was.gaps.every((gap, slot) => gap === is.gaps[slot])) return "";
+    let largest = 0;
+    const old = lineOf(before, row, drawing.view.scale).drawn, marks = [];
+    let at = drawing.layout.before[place][first];
+    for (let slot = first; slot < stop; slot++) {
+      const end = at + towards * old[slot] * scale;
+      if (end !== at) marks.push([Math.min(at, end) + G.tileGap / 2, Math.max(Math.abs(end - at) - G.tileGap, 0.3)]);
+      largest = Math.max(largest, Math.abs(drawing.layout.end[place][slot] - end));
+      at = end;
+    }
+    return largest < LEAST_MOVED ? "" : stroke("ghost", GHOST_HEIGHT, marks, drawing.middles[place] + G.tileHeight / 2 + GHOST_HEIGHT);
+  }).join("");
+}
+
+/* The panel: what is moved, by how much, and what the model makes of it. */
+function panelBeside({ setLayer, setFactor, reset, write, takeBack }) {
+  const chosen = element("bdi"), effect = element("p", { className: "effect" });
+  const layer = element("select", { className: "layer", onchange: () => setLayer(layer.value) });
+  const factor = element("input", { type: "range", className: "factor", min: 0, max: LONGEST_FACTOR, step: FACTOR_STEP, value: 1 });
+  factor.setAttribute("aria-label", "The step, multiplied by");
+  const said = element("output", { className: "said-factor" });
+  const undo = element("button", { type: "button", className: "reset", textContent: "Undo", onclick: reset });
+  const writes = element("button", { type: "button", className: "write", onclick: write });
+  const takes = element("button", { type: "button", className: "take-back", textContent: "Take back", onclick: takeBack });
+  const expected = element("tbody"), losses = element("div", { className: "losses" });
+  effect.setAttribute("role", "status");
+  factor.addEventListener("input", () => setFactor(Number(factor.value), false));
+  factor.addEventListener("change", () => setFactor(Number(factor.value), true));
+  const hint = element("p", { className: "how", textContent: "Drag a tile sideways, or press Shift and ← or → (↑ and ↓ choose the row)." });
+  const body = element("div", {},
+    element("h2", {}, "What if ", chosen, " stood closer or farther?"),
+    element("div", { className: "edit" }, element("label", {}, "In ", layer), element("label", { className: "slide" }, "× ", factor), said, undo), hint, effect,
+    element("h3", { textContent: "What the model expects after it" }),
+    element("table", { className: "expected" }, element("thead", {}, element("tr", {}, ...["next", "as it is", "as changed"].map(text => element("th", { textContent: text })))), expected),
+    losses, ...(write ? [element("p", { className: "writing" }, writes, " ", takes)] : []));
+  const root = element("section", { className: "beside" }, element("p", { className: "how", textContent: "Click a character, or drag its tile sideways." }), body);
+  root.setAttribute("aria-label", "What if");
+  root.tabIndex = 0;
+  function select(label, layers, chosenLayer, chosenFactor) {
+    body.hidden = label === null;
+    root.firstChild.hidden = label !== null;
+    if (label === null) return;
+    chosen.textContent = nameOfSlot(label);
+    if (layer.dataset.layers !== layers.join()) {
+      layer.replaceChildren(...layers.map(value => element("option", { value, textContent: value === "all" ? "all layers" : `layer ${value}` })));
+      layer.dataset.layers = layers.join();
+    }
+    layer.value = chosenLayer;
+    if (document.activeElement !== factor || Math.abs(Number(factor.value) - chosenFactor) > FACTOR_STEP) factor.value = chosenFactor;
+    said.textContent = `${chosenFactor}`;
+  }
+  function show(panel) {
+    effect.textContent = panel.effect;
+    undo.disabled = !panel.isMoved;
+    expected.replaceChildren(...panel.expected.map(({ label, before, after }) => element("tr", {},
+      element("td", {}, element("bdi", { textContent: label })), element("td", { textContent: chance(before) }), element("td", { textContent: panel.isMoved ? chance(after) : "" }))));
+    losses.innerHTML = panel.isMoved ? lossesOf(panel.losses) : "";
+    writes.textContent = panel.isWriting ? "Stop" : "Write on from here";
+    takes.hidden = !panel.canTakeBack;
+  }
+  return { root, select, show };
+}
+
+/* A bar for each of the characters that follow: up where it has become harder to predict, down where easier. */
+function lossesOf(losses) {
+  const drawn = losses.slice(0, MOST_LOSSES);
+  if (!drawn.length) return "";
+  const most = Math.max(...drawn.map(({ change }) => Math.abs(change)));
+  if (most < 0.0005) return "";
+  const pitch = 11, half = 26, top = 16, left = 42, middle = top + half;
+  const bars = drawn.map(({ label, change }, place) => {
+    const x = left + place * pitch, height = Math.abs(change) / most * half;
+    return `<rect class="${change > 0 ? "harder" : "easier"}" x="${x}" y="${number(change > 0 ? middle - height : middle)}" width="${pitch - 2}" height="${number(height)}"/>`
+      + `<text class="tick" x="${x + pitch / 2 - 1}" y="${middle + half + 13}">${escapeText(shownSpace(label))}</text>`;
+  }).join("");
+  const axis = [[most, top], [0, middle], [-most, middle + half]].map(([value, y]) => `<text class="note" text-anchor="end" x="${left - 4}" y="${number(y + 4)}">${value ? signed(value) : "0"}</text>`).join("");
+  const total = left + drawn.length * pitch;
+  return `<h3>How much harder (up) or easier (down) each that follows becomes, in nats</h3><svg width="${total}" viewBox="0 0 ${total} ${middle + half + 18}" role="img" aria-label="Change of loss of the characters that follow">`
+    + `<path class="axis" d="M${left} ${middle}H${total}"/>${axis}${bars}</svg>`;
+}
+
+/* In words what moving has done to all that follows. */
+function effectInWords(nats, numFollowing) {
+  if (!numFollowing) return "Nothing follows it: what the model expects next is all that can change.";
+  if (Math.abs(nats) < 0.005) return "What follows is as easy to predict as before, to a hundredth of a nat.";
+  const [what, size] = [nats < 0 ? "easier" : "harder", Math.abs(nats).toPrecision(2)];
+  return `What follows becomes ${what} to predict, by ${Number(size)} nats in all.`;
+}

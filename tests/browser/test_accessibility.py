@@ -1,0 +1,53 @@
+"""axe-core finds nothing serious in the saved page, the live page and the explorer, in the light and in the dark."""
+
+import pytest
+
+import howfar
+from browser.visiting import PATIENCE
+
+SERIOUS = ("serious", "critical")
+
+
+def findings(page):
+    """What is serious, in a line each: the rule, and the elements that break it."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    found = axe.Axe().run(page).response["violations"]
+    return [
+        f"{one['id']}: {', '.join(str(node['html']) for node in one['nodes'])[:400]}"
+        for one in found
+        if one["impact"] in SERIOUS
+    ]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_saved_page(chromium, model, tmp_path, theme):
+    howfar.spacing(howfar.trace(model, "Ada wrote 图书馆 in it. ")).save(tmp_path / "picture.html")
+    with chromium.new_context(offline=True, color_scheme=theme) as context:
+        page = context.new_page()
+        page.goto((tmp_path / "picture.html").as_uri())
+        page.get_by_text("All numbers as a table").click()
+        page.wait_for_selector("tbody tr")
+        page.focus(".picture")
+        page.keyboard.press("ArrowRight")
+        assert findings(page) == []
+
+
+def test_the_live_page(chromium, site):
+    with chromium.new_context() as context:
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(site)
+        page.wait_for_selector("html[data-revision]")
+        page.focus(".look > .picture")
+        page.keyboard.press("Shift+ArrowRight")
+        page.wait_for_selector(".ghost")
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme)
+            assert findings(page) == []
+
+
+def test_the_explorer(explorer):
+    for theme in ("light", "dark"):
+        explorer.page.emulate_media(color_scheme=theme)
+        explorer.page.wait_for_function("theme => document.body.classList.contains(theme)", arg=theme)
+        assert findings(explorer.page) == []

@@ -1,0 +1,70 @@
+"""What the picture in the explorer is told when a gap of it is moved."""
+
+import json
+
+import numpy as np
+import pytest
+
+from howfar.charts.rows import Cells
+from howfar.explorer.live import LiveSpacing
+from howfar.explorer.what_if import Edit
+
+TEXT = "Ada wrote 图书馆."
+
+
+@pytest.fixture
+def live(inference):
+    widget = LiveSpacing(inference, "light", 2)
+    widget.show("tiny", inference.trace("tiny", TEXT), "layer-mean", "gap")
+    return widget
+
+
+def ask(widget, **question):
+    revision = json.loads(widget.picture)["revision"]
+    asked = {"cell": 10, "factor": 3.0, "layer": 1, "plain": False, "revision": revision, "when": 5.5, **question}
+    widget.asked = json.dumps(asked)
+    return json.loads(widget.told)
+
+
+def test_a_gap_grows_in_its_layer_and_those_downstream_answer(live, inference):
+    content = json.loads(live.picture)["content"]
+    told = ask(live)
+    rows = {row["name"]: index for index, row in enumerate(content["rows"])}
+    before, after = (
+        {name: np.array(gaps) for name, gaps in side.items()}
+        for side in (
+            {name: content["rows"][index]["gaps"] for name, index in rows.items() if name != "plain"},
+            {name: told["gaps"][str(index)] for name, index in rows.items() if name != "plain"},
+        )
+    )
+    np.testing.assert_allclose(after["layer 1"][10], 3 * before["layer 1"][10], rtol=1e-4)
+    np.testing.assert_allclose(after["layer 0"], before["layer 0"], rtol=1e-4)
+    np.testing.assert_allclose(after["layer 2"][:10], before["layer 2"][:10], rtol=1e-4)
+    cells = Cells.of(inference.trace("tiny", TEXT))
+    wanted = inference.what_if("tiny", TEXT, Edit(cells.token_spans()[10], 3.0, 1)).losses(cells)
+    assert sum(one["change"] for one in told["losses"]) == pytest.approx(wanted["change"].sum())
+    assert [one["label"] for one in told["losses"]] == list("书馆.")
+
+
+def test_unchanged_nothing_is_told_but_what_is_expected(live):
+    assert set(ask(live, factor=1.0)) == {"expected", "when", "revision"}
+
+
+@pytest.mark.parametrize(
+    "question", [{"cell": 99}, {"cell": -1}, {"cell": "1"}, {"factor": 1e9}, {"layer": "x"}, {"revision": 77}]
+)
+def test_what_no_page_asks_is_not_answered(live, question):
+    assert set(ask(live, **question)) == {"when", "revision"}
+
+
+def test_damaged_questions_are_passed_over(live):
+    before = live.told
+    for asked in ("{", "[]", "{}", "null"):
+        live.asked = asked
+    assert live.told == before
+
+
+def test_a_character_is_written_behind_the_text(live):
+    told = ask(live, text="Ada wrote", factor=1.0)
+    assert told["text"].startswith("Ada wrote")
+    assert "".join(told["content"]["texts"][0]["labels"]).startswith("Ada wrote")
