@@ -98,10 +98,14 @@ class Visit:
         self.page.mouse.up()
 
     def _place_of(self, trace, row, cell):
-        width = self.picture.evaluate("picture => picture.clientWidth")
+        left, top, width = self.picture.evaluate(  # at once, for a picture may be drawn again at any time
+            """picture => {
+                const { left, top } = picture.querySelector(".panel").getBoundingClientRect();
+                return [left, top, picture.clientWidth];
+            }"""
+        )
         drawing = Drawing(content_of(trace), View(rows="all"), width)
-        panel = self.picture.locator(".panel").first.bounding_box()
-        return panel["x"] + drawing.layout.letters[row, cell], panel["y"] + drawing.middles[row]
+        return left + drawing.layout.letters[row, cell], top + drawing.middles[row]
 
     def show(self, view, sign):
         """Turn to a view, and wait for what tells that it is there."""

@@ -1,5 +1,5 @@
 /* Connects a picture of spacing with the server: numbers come, the reader's wishes go back. */
-const LONGEST_WAIT = 5000, MOST_WRITTEN = 80; // milliseconds for an answer that may be lost; characters
+const LONGEST_WAIT = 60_000, MOST_WRITTEN = 80; // milliseconds for an answer that may be lost; characters
 const asIs = layer => layer === null ? "all" : String(layer);
 const asAsked = layer => layer === "all" ? null : Number(layer);
 
@@ -44,7 +44,7 @@ export default {
       wanted = null;
       if (!asked) return;
       tell({ asked: JSON.stringify(asked) });
-      giveUp = setTimeout(askNext, LONGEST_WAIT);
+      giveUp = setTimeout(() => { if (writing) finish(); askNext(); }, LONGEST_WAIT);
     }
     function answered() {
       const answer = valueOf("told");
@@ -55,7 +55,7 @@ export default {
         if (question.text === undefined) told = answer;
         else grow(answer);
       }
-      askNext();
+      if (asked === null) askNext();
       if (writing) return;
       if (isEdited() || isDrawnEdited) draw();
       else showPanel();

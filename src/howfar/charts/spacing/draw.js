@@ -346,7 +346,8 @@ function keyOf(drawing) {
   const slot = labels.length > 1 ? Math.max(1, lengths.indexOf(largest(lengths))) : 0;
   let end = G.margin, tiles = "", bracket = "";
   const shown = [], middles = [], top = 40;
-  for (let near = Math.max(0, slot - 2); near < Math.min(labels.length, slot + 3); near++) {
+  const nearest = range(Math.max(0, slot - 2), Math.min(labels.length, slot + 3));
+  for (const near of content.rightToLeft ? nearest.reverse() : nearest) {
     const length = Math.abs(layout.end[index][near] - layout.before[index][near]);
     if (length === 0 || (layout.isBroken[index][near] && near !== slot)) continue;
     tiles += stroke(`${shades.letter}${shades.of[index][near]}`, G.tileHeight, [[end + G.tileGap / 2, Math.max(length - G.tileGap, 0.3)]], top);
@@ -355,6 +356,7 @@ function keyOf(drawing) {
     if (near === slot) bracket = `<path class="bracket" d="M${number(end + 1)} 25v-4h${number(Math.max(length - 2, 0.3))}v4"/>`;
     end += length;
   }
+  if (content.rightToLeft) for (const list of [shown, middles]) list.reverse();
   const unit = { raw: "plain steps", shared: "average steps of all layers", contrast: "average steps as drawn" }[drawing.view.scale] ?? "average steps";
   const quoted = text => escapeText(text).replaceAll('"', "&quot;").replaceAll("'", "&#x27;");
   const what = labels[slot].trim() ? `this ${content.noun}` : "the space", isStretched = drawing.view.scale === "contrast";

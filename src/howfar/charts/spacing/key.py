@@ -57,7 +57,8 @@ def _sample(drawing: Drawing, line: int, slot: int) -> tuple[str, float]:
     layout, row, text = drawing.layout, drawing.lines[line], drawing.text_of(drawing.lines[line])
     end = geometry.MARGIN
     tiles, labels, middles, bracket = "", [], [], ""
-    for near in range(max(0, slot - _BESIDE), min(len(text.labels), slot + _BESIDE + 1)):
+    towards = -1 if drawing.content.right_to_left else 1
+    for near in range(max(0, slot - _BESIDE), min(len(text.labels), slot + _BESIDE + 1))[::towards]:
         length = abs(float(layout.end[line, near] - layout.before[line, near]))
         if length == 0 or (layout.is_broken[line, near] and near != slot):
             continue
@@ -76,7 +77,7 @@ def _sample(drawing: Drawing, line: int, slot: int) -> tuple[str, float]:
     baseline = number(_TOP + geometry.FONT_SIZE * 0.36)
     return (
         f'{tiles}{bracket}<text class="note" x="{number(geometry.MARGIN)}" y="14">{said}</text>'
-        f'<text class="letters" y="{baseline}">{letters(labels, middles)}</text>'
+        f'<text class="letters" y="{baseline}">{letters(labels[::towards], middles[::towards])}</text>'
     ), end
 
 
