@@ -34,8 +34,8 @@ export default {
     }
 
     /* One question at a time; of those that come meanwhile, the latest. */
-    function ask(question = {}) {
-      wanted = { cell: model.get("chosen"), ...edit, ...question, revision: sent?.revision };
+    function ask() {
+      wanted = { cell: model.get("chosen"), ...edit, ...(writing && { text: writing.text }), revision: sent?.revision };
       if (asked === null) askNext();
     }
     function askNext() {
@@ -54,7 +54,7 @@ export default {
       if (answer.revision === sent?.revision) {
         if (question.text === undefined) told = answer;
         else grow(answer);
-      }
+      } else if (writing) ask(); // the picture was sent anew meanwhile
       if (asked === null) askNext();
       if (writing) return;
       if (isEdited() || isDrawnEdited) draw();
@@ -91,7 +91,7 @@ export default {
       if (writing) return finish();
       const text = Array.from(sent.text).slice(0, sent.ends[model.get("chosen")]).join("");
       writing = { text, count: 0 };
-      ask({ text });
+      ask();
       showPanel();
     }
     function grow(answer) {
@@ -100,7 +100,7 @@ export default {
       writing.text = answer.text;
       picture.update(answer.content, sent.view, null);
       if (++writing.count >= MOST_WRITTEN) return finish();
-      ask({ text: writing.text });
+      ask();
     }
     function finish() {
       const { text } = writing;
