@@ -78,7 +78,10 @@ class LiveSpacing(anywidget.AnyWidget):
         Raises:
             NotMeasurableError: Its model's positions do not accumulate, or the scale would divide by 0 or less.
         """
-        content, cells, view = content_of(trace, scale), Cells.of(trace), View(scale, colour, "all")
+        view, last = View(scale, colour, "all"), self._shown
+        if last is not None and last.trace is trace and (last.model, last.view) == (model, view):
+            return
+        content, cells = content_of(trace, scale), Cells.of(trace)
         self._shown = _Shown(model, trace, cells, content, view)
         self._revision += 1
         sent = {"content": content.json(), "view": view.json(), "revision": self._revision}

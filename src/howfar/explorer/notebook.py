@@ -97,8 +97,10 @@ def _(inference, start):
 
 @app.cell
 def _(inference, start):
-    left, right = (mo.ui.anywidget(LiveSpacing(inference, mo.app_meta().theme, start.at)) for _ in range(2))
-    return left, right
+    # Cells that name `left` or `right` run with each word from the page; those that only draw name `pictures`.
+    pictures = [LiveSpacing(inference, mo.app_meta().theme, start.at) for _ in range(2)]
+    left, right = map(mo.ui.anywidget, pictures)
+    return left, pictures, right
 
 
 @app.cell
@@ -108,14 +110,14 @@ def _(left, models, right):
 
 
 @app.cell
-def _(colour, inference, left, models, right, scale, text):
+def _(colour, inference, models, pictures, scale, text):
     try:
         documents = panels.read(inference, models.value, text.value)
-        for _picture, _document in zip((left, right), documents, strict=False):
-            _picture.widget.show(_document.model, _document.trace, scale.value, colour.value)
+        for _picture, _document in zip(pictures, documents, strict=False):
+            _picture.show(_document.model, _document.trace, scale.value, colour.value)
     except HowFarError as error:
-        left.widget.clear()
-        right.widget.clear()
+        for _picture in pictures:
+            _picture.clear()
         mo.stop(True, parts.sentence(error))
     return (documents,)
 
@@ -141,9 +143,9 @@ def _(choose, edit_from, follow, left, right, seen, theme, use_example):
 
 
 @app.cell
-def _(choose, chosen, colour, documents, left, right, scale, theme):
+def _(choose, chosen, colour, documents, pictures, scale, theme):
     at = documents[0].selected(chosen())
-    left.widget.chosen = right.widget.chosen = at
+    pictures[0].chosen = pictures[1].chosen = at
 
     def _step(by):
         return lambda _: choose(max(0, documents[0].selected(chosen()) + by))
@@ -202,8 +204,8 @@ def _(detail, edit_from, factor, layer, only_selected, plain):
 
 
 @app.cell
-def _(at, detail, documents, factor, inference, layer, left, plain, right, seen, theme):
-    left.widget.edit = right.widget.edit = json.dumps(
+def _(at, detail, documents, factor, inference, layer, pictures, plain, seen, theme):
+    pictures[0].edit = pictures[1].edit = json.dumps(
         {"factor": factor.value, "layer": layer.value, "plain": plain.value, "when": seen["when"]}
     )
     mo.stop(detail.value != "What if")
