@@ -1,9 +1,8 @@
-"""axe-core finds nothing serious in the saved page, the live page and the explorer, in the light and in the dark."""
+"""axe-core finds nothing serious in a saved page, in the light and in the dark."""
 
 import pytest
 
 import howfar
-from browser.visiting import PATIENCE
 
 SERIOUS = ("serious", "critical")
 
@@ -30,24 +29,3 @@ def test_the_saved_page(chromium, model, tmp_path, theme):
         page.focus(".picture")
         page.keyboard.press("ArrowRight")
         assert findings(page) == []
-
-
-def test_the_live_page(chromium, site):
-    with chromium.new_context() as context:
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE)
-        page.goto(site)
-        page.wait_for_selector("html[data-revision]")
-        page.focus(".look > .picture")
-        page.keyboard.press("Shift+ArrowRight")
-        page.wait_for_selector(".ghost")
-        for theme in ("light", "dark"):
-            page.emulate_media(color_scheme=theme)
-            assert findings(page) == []
-
-
-def test_the_explorer(explorer):
-    for theme in ("light", "dark"):
-        explorer.page.emulate_media(color_scheme=theme)
-        explorer.page.wait_for_function("theme => document.body.classList.contains(theme)", arg=theme)
-        assert findings(explorer.page) == []
