@@ -95,7 +95,7 @@ def useless_addition(generator: Generator, num: int) -> bool:
     known, useless = generator.normal(size=(2, len(documents), 1))
     labels = generator.random(len(documents)) < 1 / (1 + np.exp(-1.5 * known[:, 0]))
     models = nested_scores(known, [useless], labels, documents)
-    return covers((models.more.auc(labels, documents) - models.exchanged.auc(labels, documents))[0], 0.0)
+    return covers(models.gains(labels, documents)[0], 0.0)
 
 
 def seeds(num_seeds: int) -> Covered:

@@ -10,6 +10,7 @@ from howfar.measures.statistics import (
     correlation,
     equivalence_of_estimate,
     equivalence_of_pairs,
+    fitting,
     holm,
     mean,
     nested_scores,
@@ -109,6 +110,16 @@ class TestBootstrap:
         values = RNG(0).normal(size=20)
         assert (ratio(values, np.ones(20)).replicates == ratio(values, np.ones(20)).replicates).all()
         assert (ratio(values, np.ones(20), seed=1).replicates != ratio(values, np.ones(20)).replicates).any()
+
+    def test_influences_of_many_documents_stand_for_resamples(self, monkeypatch):
+        scores, labels, documents = clustered_scores(0, num_documents=300, per_document=10, separation=0.7)
+        strata = RNG(1).integers(40, size=len(scores))
+        exact = roc_auc(scores, labels, documents, strata=[strata])
+        monkeypatch.setattr(resampling, "MANY_DOCUMENTS", 300)
+        quick = roc_auc(scores, labels, documents, strata=[strata])
+        width = exact.high - exact.low
+        assert quick.value == exact.value
+        assert abs(quick.low - exact.low) < 0.05 * width > abs(quick.high - exact.high)
 
     def test_batches_do_not_change_the_result(self, monkeypatch):
         values = RNG(0).normal(size=20)
@@ -252,7 +263,7 @@ class TestSimultaneous:
 def added(base, additions, labels, documents, **options):
     """What each addition adds to the AUC beyond what a useless one does."""
     models = nested_scores(base, additions, labels, documents, **options)
-    return models, models.more.auc(labels, documents) - models.exchanged.auc(labels, documents)
+    return models, models.gains(labels, documents)
 
 
 class TestCrossFitted:
@@ -330,7 +341,55 @@ class TestCrossFitted:
         assert np.mean(pooled) < 0.49
         assert np.mean(within) == pytest.approx(0.5, abs=0.01)
 
-    def test_a_useless_feature_does_not_lose(self):
+    def test_models_of_noise_disagree_and_models_of_a_signal_do_not(self):
+        rng = RNG(0)
+        documents, features = np.repeat(np.arange(40), 25), rng.normal(size=(1000, 10))
+        noise, signal = rng.random(1000) < 0.4, features.sum(axis=1) + rng.normal(size=1000) > 0
+        assert probe_scores(features, noise, documents).instability == pytest.approx(1, abs=0.4)
+        assert probe_scores(features, signal, documents).instability < 0.05
+        assert probe_scores(np.ones((1000, 1)), noise, documents).instability == 0
+
+    def test_where_nothing_is_planted_the_auc_varies_as_its_error_says(self):
+        # Documents alone show half of the variance: each part helped to fit the models of the others.
+        found = []
+        for seed in range(50):
+            rng = RNG(seed)
+            documents, labels = np.repeat(np.arange(30), 10), rng.random(300) < 0.4
+            scores = probe_scores(rng.normal(size=(300, 5)), labels, documents)
+            alone = roc_auc(scores.scores, labels, documents, strata=[scores.folds], num_resamples=2)
+            found.append((alone.value, alone.error, scores.auc(labels, documents, num_resamples=2).error))
+        values, alone, error = np.array(found, dtype=float).T
+        assert np.sqrt(np.mean(alone**2)) < 0.85 * values.std()
+        assert 0.8 < np.sqrt(np.mean(error**2)) / values.std() < 1.6
+
+    def test_a_gain_varies_as_exchanged_features_do(self, monkeypatch):
+        monkeypatch.setattr(fitting, "NUM_EXCHANGES", 12)
+        rng = RNG(0)
+        documents, features = np.repeat(np.arange(30), 20), rng.normal(size=(600, 2))
+        labels = rng.random(600) < 1 / (1 + np.exp(-2 * features[:, 0]))
+        models = nested_scores(features[:, :1], [features[:, 1:]], labels, documents)
+        gain, useless = models.gains(labels, documents)[0], models.exchanged.auc(labels, documents, num_resamples=2)
+        assert useless.value.shape == (12, 1)
+        assert gain.value == pytest.approx(float(models.more.auc(labels, documents)[0].value - useless.value.mean()))
+        assert gain.error >= 0.9 * useless.value.std(ddof=1)
+
+    def test_what_repeats_a_group_is_no_gain_within_it(self, monkeypatch):
+        # The feature says which group an item is of, and nothing else; the base knows nothing.
+        monkeypatch.setattr(fitting, "NUM_EXCHANGES", 3)
+        rng = RNG(0)
+        documents, group = np.arange(900) // 30, rng.integers(12, size=900)
+        labels = rng.random(900) < rng.random(12)[group]
+        options = {"labels": labels, "documents": documents}
+        feature = rng.normal(size=12)[group][:, None]
+        anyhow, within = (
+            nested_scores(np.zeros((900, 1)), [feature], exchange_within=groups, **options).gains(**options)[0]
+            for groups in (None, group)
+        )
+        assert anyhow.low > 0
+        assert within.value == within.low == within.high == 0
+
+    def test_a_useless_feature_does_not_lose(self, monkeypatch):
+        monkeypatch.setattr(fitting, "NUM_EXCHANGES", 3)
         lost = 0
         for seed in range(25):
             rng = RNG(seed)

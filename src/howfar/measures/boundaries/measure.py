@@ -79,13 +79,13 @@ def boundaries(
         `auc within`, the same among gaps behind the same character (the same token, where tokens are not bytes), which
         tells association from identity; or `auc gain`: how much better a model tells boundaries that knows a lookup of
         the character before and the first byte behind, entropy, surprisal *and* a layer's increments than one that
-        knows increments exchanged between gaps instead. Scores of fitted models are of documents that they were not
-        fitted to, and are compared within folds. `score` names the score, `scored_at` the token whose increment it is,
-        `layer` (null for shared increments and whatever is of no layer) and `head` the increments. `low` and `high`
-        bound the 95% interval (bootstrap-t over `n` documents; null where too few carry the score). `low_together`,
-        `high_together` and `p_together` hold for all layers, heads and places at once, so that the best of all may be
-        picked. AUCs are of ranks, so the scale of a layer's increments is of no consequence. `note` says why where a
-        row has no number.
+        knows increments exchanged among gaps behind the same character instead. Scores of fitted models are of
+        documents that they were not fitted to, are compared within folds, and have intervals that include what the
+        fitted models vary. `score` names the score, `scored_at` the token whose increment it is, `layer` (null for
+        shared increments and whatever is of no layer) and `head` the increments. `low` and `high` bound the 95%
+        interval (bootstrap-t over `n` documents; null where too few carry the score). `low_together`, `high_together`
+        and `p_together` hold for all layers, heads and places at once, so that the best of all may be picked. AUCs are
+        of ranks, so the scale of a layer's increments is of no consequence. `note` says why where a row has no number.
 
     Raises:
         NoIncrementsError: The model has no increments.
@@ -105,8 +105,8 @@ def boundaries(
         scores += corpus_scores(corpus, gaps, model, tokenizer)
     rows = auc_rows(scores, gaps, seed=seed)
     if fitted:
-        alone, known, exchanged = nested(gaps, names, layers, seed)
-        rows += auc_rows([*alone, *known], gaps, seed=seed) + gain_rows(known, exchanged, gaps, seed=seed)
+        alone, known, additions = nested(gaps, names, layers, seed)
+        rows += auc_rows([*alone, *known], gaps, seed=seed) + gain_rows(known, additions, gaps, seed=seed)
         for kind in probes:
             rows += probe_rows(model, gaps, tokenizer, kind, seed=seed)
     if corpus is None:

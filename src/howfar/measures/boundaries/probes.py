@@ -65,7 +65,8 @@ def probe_rows(
             num_neurons=num_neurons,
             seed=seed,
         )
-        scores.append(Score(PROBES[kind], found.scores, layer=layer, folds=found.folds))
+        doubt = float(found.instability)
+        scores.append(Score(PROBES[kind], found.scores, layer=layer, folds=found.folds, instability=doubt))
     return auc_rows(scores, probed, seed=seed)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from howfar.errors import NotMeasurableError
 from howfar.measures.boundaries.gaps import Gaps
 from howfar.measures.boundaries.scores import Score
-from howfar.measures.statistics import Estimate, roc_auc
+from howfar.measures.statistics import Additions, Estimate, roc_auc
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,6 +23,7 @@ AUC, WITHIN, GAIN = "auc", "auc within", "auc gain"
 def auc_rows(scores: Sequence[Score], gaps: Gaps, **options: Any) -> list[dict[str, Any]]:
     """Rows of some scores, all of the same folds: their AUC, and that among gaps behind the same character or token."""
     values = np.stack([score.values for score in scores])
+    instability = np.array([score.instability for score in scores])
     folds = [] if scores[0].folds is None else [scores[0].folds]
     rows: list[dict[str, Any]] = []
     for quantity, strata in ((AUC, folds), (WITHIN, [*folds, gaps.previous])):
@@ -34,20 +35,16 @@ def auc_rows(scores: Sequence[Score], gaps: Gaps, **options: Any) -> list[dict[s
             note = f"not measurable: {error}"
             rows += [_identity(quantity, score) | {"note": note} for score in scores]
             continue
+        estimates = estimates.widened(instability * np.square(estimates.error))
         compared = _compared(gaps) if quantity == WITHIN else np.ones(len(gaps), dtype=bool)
         rows += estimate_rows(quantity, scores, estimates, gaps, compared, null=0.5)
     return rows
 
 
-def gain_rows(known: Sequence[Score], exchanged: Sequence[Score], gaps: Gaps, **options: Any) -> list[dict[str, Any]]:
+def gain_rows(known: Sequence[Score], additions: Additions, gaps: Gaps, **options: Any) -> list[dict[str, Any]]:
     """How much better models are that know the increments than those that know exchanged ones."""
-    strata = [score.folds for score in known[:1] if score.folds is not None]
-    with_, without = (
-        roc_auc(np.stack([s.values for s in side]), gaps.is_boundary, gaps.documents, strata=strata, **options)
-        for side in (known, exchanged)
-    )
-    everything = np.ones(len(gaps), dtype=bool)
-    return estimate_rows(GAIN, known, with_ - without, gaps, everything, null=0.0)
+    gains = additions.gains(gaps.is_boundary, gaps.documents, **options)
+    return estimate_rows(GAIN, known, gains, gaps, np.ones(len(gaps), dtype=bool), null=0.0)
 
 
 def estimate_rows(

@@ -14,7 +14,7 @@ from howfar.measures.boundaries.gaps import Gaps
 from howfar.measures.boundaries.targets import Target
 from howfar.measures.ngrams import gap_statistics
 from howfar.measures.seen import blocks_seen
-from howfar.measures.statistics import Additions, nested_scores
+from howfar.measures.statistics import Additions, CrossFitted, nested_scores
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -45,6 +45,7 @@ class Score:
         layer: None where a score is of the whole model or corpus.
         head: Likewise.
         folds: `[gap]`, where a fitted model gave it: only scores of one fold can be compared.
+        instability: How far the fitted models of two folds disagree, as in `CrossFitted`.
     """
 
     score: str
@@ -53,6 +54,7 @@ class Score:
     layer: int | None = None
     head: int | None = None
     folds: NDArray[np.int64] | None = field(default=None, repr=False)
+    instability: float = 0.0
 
 
 def increment_scores(gaps: Gaps, names: dict[str, str], layers: Sequence[int | None]) -> Iterator[Score]:
@@ -93,36 +95,36 @@ def corpus_scores(
 
 def nested(
     gaps: Gaps, names: dict[str, str], layers: Sequence[int | None], seed: int
-) -> tuple[list[Score], list[Score], list[Score]]:
-    """Models of what is known without increments, of what is known with them, and with exchanged ones.
+) -> tuple[list[Score], list[Score], Additions]:
+    """Models of what is known without increments, and of what is known with them.
+
+    Increments are exchanged among gaps behind the same character (or token), so what they repeat of it is no gain.
 
     Returns:
-        The lookup alone and the base; the base with a layer's increments (all heads), for each place; the same with
-        increments exchanged between the gaps of a document.
+        The lookup alone and the base; the base with a layer's increments (all heads), for each place; and what says
+        their gains.
     """
     identities = np.stack([gaps.previous, gaps.previous * 256 + gaps.next_byte], axis=1)
     nothing = np.empty((len(gaps), 0))
     looked_up = nested_scores(nothing, [], gaps.is_boundary, gaps.documents, categories=identities)
     predictions = np.stack([score.values for score in prediction_scores(gaps)], axis=1)
     places = [(attribute, index) for attribute in names for index in range(len(layers))]
-    found: Additions = nested_scores(
+    found = nested_scores(
         predictions,
         [getattr(gaps, attribute)[index].T for attribute, index in places],
         gaps.is_boundary,
         gaps.documents,
         categories=identities,
+        exchange_within=gaps.previous,
         seed=seed,
     )
-    folds = found.base.folds
-    alone = [
-        Score(LOOKUP, looked_up.base.scores, folds=looked_up.base.folds),
-        Score(BASE, found.base.scores, folds=folds),
+    alone = [_fitted(LOOKUP, looked_up.base), _fitted(BASE, found.base)]
+    known = [
+        _fitted(f"{BASE} + increment", found.more[number], names[attribute], layers[index])
+        for number, (attribute, index) in enumerate(places)
     ]
-    known, exchanged = (
-        [
-            Score(f"{BASE} + {what}", values, names[attribute], layers[index], folds=folds)
-            for (attribute, index), values in zip(places, models.scores, strict=True)
-        ]
-        for what, models in (("increment", found.more), ("exchanged increment", found.exchanged))
-    )
-    return alone, known, exchanged
+    return alone, known, found
+
+
+def _fitted(name: str, found: CrossFitted, scored_at: str | None = None, layer: int | None = None) -> Score:
+    return Score(name, found.scores, scored_at, layer, folds=found.folds, instability=float(found.instability))

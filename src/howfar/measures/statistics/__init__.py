@@ -9,17 +9,10 @@ difference is paired.
 from __future__ import annotations
 
 from howfar.measures.statistics.association import rank_correlation
+from howfar.measures.statistics.cross_fitting import CrossFitted, divide
 from howfar.measures.statistics.discrimination import check_labels, roc_auc
 from howfar.measures.statistics.estimate import LEVEL, MIN_DOCUMENTS, Estimate, Simultaneous
-from howfar.measures.statistics.fitting import (
-    Additions,
-    CrossFitted,
-    ProbeKind,
-    divide,
-    fit_probe,
-    nested_scores,
-    probe_scores,
-)
+from howfar.measures.statistics.fitting import Additions, ProbeKind, fit_probe, nested_scores, probe_scores
 from howfar.measures.statistics.inference import (
     Correlation,
     Equivalence,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from howfar.measures.statistics.estimate import Array, Estimate
 from howfar.measures.statistics.resampling import bootstrap, numbered
 
 Numbers = NDArray[np.int64]
+_IN_CACHE = 20_000  # items of all resamples that are worked on at once
 
 
 def roc_auc(
@@ -134,11 +135,13 @@ class _Comparisons:
 
     def num_in_order(self, weights: Array) -> Array:
         """Pairs in order, with weights `[resample, document]`: `[resample]`."""
-        return self._summed(weights, lambda lower: (lower[self.first] + lower[self.last]) / 2 - lower[self.begin])
+        return self._summed(
+            weights, lambda lower: (lower[:, self.first] + lower[:, self.last]) / 2 - lower[:, self.begin]
+        )
 
     def num_compared(self, weights: Array) -> Array:
         """All pairs, likewise."""
-        return self._summed(weights, lambda lower: lower[self.end] - lower[self.begin])
+        return self._summed(weights, lambda lower: lower[:, self.end] - lower[:, self.begin])
 
     def in_order_without(self, num_documents: int) -> Array:
         """Pairs in order where a document is left out, `[document]`."""
@@ -155,12 +158,14 @@ class _Comparisons:
         """All pairs where a document is left out, `[document]`; for a score that is the same for all items."""
         return 2 * self.in_order_without(num_documents)
 
-    def _summed(self, weights: Array, compared: Any) -> Array:
+    def _summed(self, weights: Array, compared: Callable[[Array], Array]) -> Array:
         sums = np.empty(len(weights))
-        lower = np.zeros(len(self.negatives) + 1)
-        for number, drawn in enumerate(weights):  # one at a time stays in the processor's cache
-            np.cumsum(drawn[self.negatives], out=lower[1:])
-            sums[number] = drawn[self.positives] @ compared(lower)
+        size = 1 + _IN_CACHE // (len(self.negatives) + len(self.positives))
+        for begin in range(0, len(weights), size):
+            drawn = weights[begin : begin + size]
+            lower = np.zeros((len(drawn), len(self.negatives) + 1))
+            np.cumsum(drawn[:, self.negatives], axis=1, out=lower[:, 1:])
+            sums[begin : begin + size] = np.einsum("rp,rp->r", drawn[:, self.positives], compared(lower))
         return sums
 
 

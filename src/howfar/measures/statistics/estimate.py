@@ -36,6 +36,7 @@ class Estimate:
         level: Coverage of `low` to `high`.
         limits: Where the statistic cannot go beyond two values, those: it is then studentised on the scale
             `arctanh`, which is the log odds of an AUC and Fisher's z of a correlation.
+        unseen: `[...]`, variance that resampled documents do not show, such as that of a fitted model.
 
     Source:
         Hall 1988, "On symmetric bootstrap confidence intervals"; DiCiccio & Efron 1996, "Bootstrap confidence
@@ -49,6 +50,7 @@ class Estimate:
     num_carriers: NDArray[np.int64]
     level: float = LEVEL
     limits: tuple[float, float] | None = None
+    unseen: Array | float = 0.0
 
     @property
     def num_documents(self) -> int:
@@ -58,7 +60,8 @@ class Estimate:
     @cached_property
     def error(self) -> Array:
         """Standard error by the jackknife, `[...]`; NaN where the statistic hangs on one document."""
-        return np.sqrt(np.square(self._influence()).mean(axis=-1) / (self.num_documents - 1))
+        of_documents = np.square(self._influence()).mean(axis=-1) / (self.num_documents - 1)
+        return np.sqrt(of_documents + self.unseen)
 
     @property
     def low(self) -> Array:
@@ -80,6 +83,10 @@ class Estimate:
         """The same with another coverage."""
         return replace(self, level=level)
 
+    def widened(self, variance: Array | float) -> Estimate:
+        """The same with further variance `[...]` that resampled documents do not show."""
+        return replace(self, unseen=self.unseen + variance)
+
     def __getitem__(self, index: Any) -> Estimate:
         index = index if isinstance(index, tuple) else (index,)
         last = (*index, ..., slice(None))
@@ -89,15 +96,18 @@ class Estimate:
             replicates=self.replicates[last],
             left_out=self.left_out[last],
             num_carriers=self.num_carriers[index],
+            unseen=np.broadcast_to(self.unseen, self.value.shape)[index],
         )
 
     def __sub__(self, other: Estimate) -> Estimate:
         """The paired difference of two statistics of the same documents; broadcasts."""
-        return self._with(other, np.subtract)
+        return self._with(other, np.subtract).widened(self.unseen + other.unseen)
 
     def __truediv__(self, other: Estimate) -> Estimate:
         """The paired quotient of two statistics of the same documents; broadcasts."""
-        return self._with(other, np.divide)
+        found = self._with(other, np.divide)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return found.widened((self.unseen + np.square(found.value) * other.unseen) / np.square(other.value))
 
     def simultaneous(self, null: ArrayLike = 0.0) -> Simultaneous:
         """Intervals that hold for all the statistics together, so that the best may be picked afterwards.

@@ -1,51 +1,27 @@
-"""Scores of items by models that were fitted to other documents.
-
-Each part of the documents is scored by a model of its own. Scores of two models cannot be ranked against each other: a
-part with many positives is scored by a model that saw few. So items are only ever compared within their part.
-"""
+"""Probes of many features, and models that know something more than a base."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from howfar.errors import NotMeasurableError
+from howfar.measures.statistics.cross_fitting import NUM_FOLDS, CrossFitted, cross_fitted
 from howfar.measures.statistics.discrimination import check_labels, roc_auc
-from howfar.measures.statistics.estimate import MIN_DOCUMENTS, Array, Estimate
+from howfar.measures.statistics.estimate import Array, Estimate
 from howfar.measures.statistics.resampling import numbered
 
-NUM_FOLDS = 5
 PROBE_NEURONS = 64
+NUM_EXCHANGES = 20
+"""Useless additions, all together, that say how much a useless one gains; of each addition at least `FEWEST`."""
+FEWEST_EXCHANGES = 3
 
 ProbeKind = Literal["linear", "mlp"]
-
-
-@dataclass(frozen=True)
-class CrossFitted:
-    """Scores by models that were fitted to other documents.
-
-    Attributes:
-        scores: `[..., item]`, higher where a positive label is more likely.
-        folds: `[item]`, which part of the documents an item is in; only scores of one part can be compared.
-    """
-
-    scores: Array
-    folds: NDArray[np.int64]
-
-    def auc(
-        self, labels: ArrayLike, documents: ArrayLike, *, strata: Sequence[ArrayLike] = (), **options: Any
-    ) -> Estimate:
-        """Their `roc_auc`, items of one fold compared.
-
-        Raises:
-            NotMeasurableError: As `roc_auc`.
-        """
-        return roc_auc(self.scores, labels, documents, strata=(self.folds, *strata), **options)
 
 
 @dataclass(frozen=True)
@@ -55,14 +31,36 @@ class Additions:
     Attributes:
         base: The model of the base alone; scores `[item]`.
         more: Models that know an addition as well, `[addition, item]`.
-        exchanged: The same with each addition exchanged among the items of a document, which makes it useless:
-            `[addition, item]`. A further feature costs a fitted model something even if it is worth nothing; this is
-            what it costs.
+        exchanged: The same with each addition exchanged among items, which makes it useless, several times:
+            `[exchange, addition, item]`. A further feature costs a fitted model something even if it is worth nothing;
+            this is what it costs, and how much that varies.
     """
 
     base: CrossFitted
     more: CrossFitted
     exchanged: CrossFitted
+
+    def gains(
+        self, labels: ArrayLike, documents: ArrayLike, *, strata: Sequence[ArrayLike] = (), **options: Any
+    ) -> Estimate:
+        """How much each addition adds to the AUC of the base beyond what a useless one does, `[addition]`.
+
+        Where an addition is useless, its gain varies as the exchanged ones' do, which is more than documents show: the
+        fitted models differ as well. That variance is estimated from the exchanges of all additions, and added.
+
+        Raises:
+            NotMeasurableError: As `roc_auc`.
+        """
+        more, exchanged = (
+            roc_auc(models.scores, labels, documents, strata=(models.folds, *strata), **options)
+            for models in (self.more, self.exchanged)
+        )
+        parts = {name: getattr(exchanged, name) for name in ("value", "replicates", "left_out", "num_carriers")}
+        useless = replace(exchanged, **{name: part.mean(axis=0) for name, part in parts.items()})
+        num = len(self.exchanged.scores)
+        in_all = exchanged.value.var(axis=0, ddof=1)
+        in_documents = np.square((exchanged - useless).error).sum(axis=0) / (num - 1)
+        return (more - useless).widened(max(0.0, float((in_all - in_documents).mean())) * (1 + 1 / num))
 
 
 def probe_scores(
@@ -90,12 +88,12 @@ def probe_scores(
         NotMeasurableError: One class only, or fewer documents than `MIN_DOCUMENTS`.
     """
     features, labels = np.asarray(features), check_labels(labels)
-    parts, folds = divide(labels, documents, num_folds)
-    scores = np.empty(len(labels))
-    for fitted, scored in parts:
-        probe = fit_probe(features[fitted], labels[fitted], kind=kind, num_neurons=num_neurons, seed=seed)
-        scores[scored] = probe(features[scored])
-    return CrossFitted(scores, folds)
+
+    def fit(items: NDArray[np.int64]) -> Array:
+        probe = fit_probe(features[items], labels[items], kind=kind, num_neurons=num_neurons, seed=seed)
+        return probe(features)
+
+    return cross_fitted(labels, documents, num_folds, fit)
 
 
 def fit_probe(
@@ -123,10 +121,11 @@ def nested_scores(
     documents: ArrayLike,
     *,
     categories: ArrayLike | None = None,
+    exchange_within: ArrayLike | None = None,
     num_folds: int = NUM_FOLDS,
     seed: int = 0,
 ) -> Additions:
-    """Scores by a model of some features, and by models that know something more: compare the AUCs of these.
+    """Scores by a model of some features, and by models that know something more: see their `gains`.
 
     A model is a logistic regression on a cubic spline of each feature's quantile, so that a feature adds nothing if it
     is but another one bent. Of categories it knows how often items like them are positive.
@@ -137,61 +136,82 @@ def nested_scores(
         labels: `[item]`, what to predict.
         documents: `[item]`; no document is both fitted to and scored.
         categories: `[item, category]`, integers that the base knows as well, such as the characters around a gap.
+        exchange_within: `[item]`, integers: items that are alike in it exchange additions, so that what an addition
+            repeats of it is no gain; items of one document where None.
         num_folds: Parts that the documents are divided into.
         seed: Of the exchanges.
 
     Raises:
         NotMeasurableError: One class only, or fewer documents than `MIN_DOCUMENTS`.
     """
-    from sklearn.linear_model import LogisticRegression
+    from sklearn import config_context
 
-    labels = check_labels(labels)
-    which = numbered(documents)[0]
-    features = [np.asarray(columns, np.float64) for columns in (base, *additions)]
-    useless = [addition[_exchange(which, seed)] for addition in features[1:]]
-    parts, folds = divide(labels, documents, num_folds)
-    scores = np.empty((1 + 2 * len(additions), len(labels)))
-    for fitted, scored in parts:
-        known = _bent(features[0], fitted) if features[0].shape[1] else features[0]
+    labels, which = check_labels(labels), numbered(documents)[0]
+    known, *further = [np.asarray(columns, np.float64) for columns in (base, *additions)]
+    groups = which if exchange_within is None else numbered(exchange_within)[0]
+    num_exchanges = max(FEWEST_EXCHANGES, math.ceil(NUM_EXCHANGES / max(len(further), 1)))
+    itself = np.arange(len(labels))
+
+    def fit(items: NDArray[np.int64]) -> Array:
+        columns = _bent(known, items) if known.shape[1] else known
         if categories is not None:
-            known = np.hstack([known, _looked_up(np.asarray(categories), labels, which, fitted)])
-        bent = [_bent(addition, fitted) for addition in (*features[1:], *useless)]
-        for number, columns in enumerate((known, *(np.hstack([known, addition]) for addition in bent))):
-            model = LogisticRegression(solver="newton-cholesky").fit(columns[fitted], labels[fitted])
-            scores[number, scored] = model.decision_function(columns[scored])
-    alone, more, exchanged = np.split(scores, [1, 1 + len(additions)])
-    return Additions(CrossFitted(alone[0], folds), CrossFitted(more, folds), CrossFitted(exchanged, folds))
+            columns = np.hstack([columns, _looked_up(np.asarray(categories), labels, which, items)])
+        model = _Logistic(columns, labels, items)
+        scores = np.empty((1 + (1 + num_exchanges) * len(further), len(labels)))
+        scores[0] = model.scores()
+        for number, addition in enumerate(further):
+            bent, generator = _bent(addition, items), np.random.default_rng([seed, number])
+            for exchange in range(1 + num_exchanges):
+                source = _exchange(groups, generator) if exchange else itself
+                scores[1 + exchange * len(further) + number] = model.scores(bent[source])
+        return scores
 
+    with config_context(assume_finite=True, skip_parameter_validation=True):  # or that takes most of the time
+        found = cross_fitted(labels, documents, num_folds, fit)
 
-def divide(
-    labels: NDArray[np.bool_], documents: ArrayLike, num_folds: int = NUM_FOLDS
-) -> tuple[list[tuple[NDArray[np.int64], NDArray[np.int64]]], NDArray[np.int64]]:
-    """Which items to fit to and which to score, each time; and `[item]`, the time at which each is scored.
-
-    Raises:
-        NotMeasurableError: Fewer documents than `MIN_DOCUMENTS`, or the others of a part are of one class only.
-    """
-    from sklearn.model_selection import GroupKFold
-
-    which, num_documents = numbered(documents)
-    if num_documents < MIN_DOCUMENTS:
-        raise NotMeasurableError(
-            f"{num_documents} documents are too few to hold some out; give at least {MIN_DOCUMENTS}"
+    def part(rows: slice, *shape: int) -> CrossFitted:
+        return CrossFitted(
+            found.scores[rows].reshape(*shape, len(labels)), found.folds, found.instability[rows].reshape(shape)
         )
-    parts = list(GroupKFold(num_folds, shuffle=True, random_state=0).split(labels, labels, which))
-    folds = np.empty(len(labels), dtype=np.int64)
-    for number, (fitted, scored) in enumerate(parts):
-        check_labels(labels[fitted])
-        folds[scored] = number
-    return parts, folds
+
+    num = len(further)
+    return Additions(part(slice(0, 1)), part(slice(1, 1 + num), num), part(slice(1 + num, None), num_exchanges, num))
 
 
-def _exchange(documents: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """For each item, another one of its document, at random; each once."""
-    generator = np.random.default_rng(seed)
-    places = np.argsort(documents, kind="stable")
+class _Logistic:
+    """Logistic regressions of some columns, and of these and further ones, which begin where the first one ended.
+
+    Args:
+        columns: `[item, column]`.
+        labels: `[item]`.
+        items: Those to fit to.
+    """
+
+    def __init__(self, columns: Array, labels: NDArray[np.bool_], items: NDArray[np.int64]) -> None:
+        self._columns, self._labels, self._items = columns, labels, items
+        self._model = self._fitted(columns, np.zeros(columns.shape[1]), np.zeros(1))
+
+    def scores(self, further: Array | None = None) -> Array:
+        """Log odds of all items, `[item]`, where further columns are known as well."""
+        if further is None:
+            return np.asarray(self._model.decision_function(self._columns))
+        columns = np.hstack([self._columns, further])
+        start = np.append(self._model.coef_[0], np.zeros(further.shape[1]))
+        return np.asarray(self._fitted(columns, start, self._model.intercept_).decision_function(columns))
+
+    def _fitted(self, columns: Array, coefficients: Array, intercept: Array) -> Any:
+        from sklearn.linear_model import LogisticRegression
+
+        model = LogisticRegression(solver="newton-cholesky", warm_start=True)
+        model.coef_, model.intercept_ = coefficients[None], intercept.copy()
+        return model.fit(columns[self._items], self._labels[self._items])
+
+
+def _exchange(groups: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+    """For each item, another one of its group, at random; each once."""
+    places = np.argsort(groups, kind="stable")
     source = np.empty_like(places)
-    source[places] = np.lexsort((generator.random(len(documents)), documents))
+    source[places] = np.lexsort((generator.random(len(groups)), groups))
     return source
 
 
