@@ -9,13 +9,15 @@ import typer
 
 from howfar.commands.options import Corpus, Gold, Mark, Seed, Texts, check_given, choose_mark
 from howfar.commands.output import console, printing, say
-from howfar.measures.choices import Classes, Language, Target
+from howfar.measures.choices import Classes, Language, ProbeKind, Target
 
 if TYPE_CHECKING:
     import polars as pl
+    from transformers import PreTrainedModel
 
     from howfar.measures.declaration import Measure
     from howfar.measures.inputs import Inputs
+    from howfar.measures.register import Claim
 
 MOST_ROWS = 20  # in the terminal
 LONG_CELL = 24  # characters from which on a cell may be broken over lines
@@ -29,9 +31,13 @@ SAMPLES = (
 def measure(
     name: Annotated[str | None, typer.Argument(help="What to measure; leave it out for a list.")] = None,
     model: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            "--model", "-m", help="A bundled model, a folder or a Hub id. [default: the first of `howfar models`]"
+            "--model",
+            "-m",
+            metavar="<model>",
+            help="A bundled model, a folder or a Hub id; several are taken as seeds of one kind. "
+            "[default: the first of `howfar models`]",
         ),
     ] = None,
     corpus: Corpus = None,
@@ -41,6 +47,10 @@ def measure(
     pairs: Annotated[Path | None, typer.Option(help="CSV of entities, in place of the list in the package.")] = None,
     language: Annotated[Language | None, typer.Option(help="Of the list in the package. [default: en]")] = None,
     classes: Annotated[Classes | None, typer.Option(help="Classes of tokens. [default: text]")] = None,
+    probe: Annotated[
+        ProbeKind | None,
+        typer.Option(help="Of the residual stream; mlp stands beside the linear one, and takes minutes."),
+    ] = None,
     against: Annotated[
         list[str] | None,
         typer.Option(metavar="<model>", help="Model with plain positions to compare with. May be repeated."),
@@ -48,6 +58,16 @@ def measure(
     sample: Annotated[int | None, typer.Option(help=f"Sample size: {SAMPLES}.")] = None,
     seed: Seed = 0,
     mark: Mark = None,
+    register: Annotated[
+        Path | None,
+        typer.Option(help="File of a claim: written with --claim before anything is measured, checked without."),
+    ] = None,
+    claim: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="<claim>", help="Part of it: column=value for its row, value<NUMBER, value>NUMBER. May be repeated."
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Table (.csv, .parquet, .json) or picture (.html, .svg, .png, .pdf)."),
@@ -64,12 +84,12 @@ def measure(
     if name is None:
         _list()
         return
-    check_given(
-        model, corpus=None if text else corpus, files=[*(text or ()), *(gold or ()), *([pairs] if pairs else ())]
-    )
+    files = [*(text or ()), *(gold or ()), *([pairs] if pairs else ())]
+    check_given(*(model or (None,)), corpus=None if text else corpus, files=files)
     from howfar.charts.outputs import check_output
     from howfar.errors import ConfigError
     from howfar.measures.files import read_inputs
+    from howfar.measures.over_models import declared
     from howfar.measures.registry import measure_named
 
     if as_json and as_csv:
@@ -77,17 +97,31 @@ def measure(
     chosen = measure_named(name)
     if output is not None:
         check_output(output, chosen.partitions)
+    probes = None if probe is None else tuple(dict.fromkeys(("linear", probe)))
     options = {"target": target, "language": language, "classes": classes, "against": against, "sample": sample}
-    inputs = read_inputs(corpus=corpus, texts=text, gold=gold, pairs=pairs, seed=seed, **options)
+    inputs = read_inputs(corpus=corpus, texts=text, gold=gold, pairs=pairs, probes=probes, seed=seed, **options)
     chosen.check(inputs)
-    if not chosen.of_model and (model is not None or mark is not None):
+    if not chosen.of_model and (model or mark is not None):
         raise ConfigError(f"{chosen.name} trains models of its own; leave out {'--model' if model else '--mark'}")
-    table, source = _take(chosen, model, inputs, mark)
+    verdict = None
+    if model is not None and len(model) > 1:
+        table, source = _take_all(chosen, model, inputs, mark, register, output)
+        chosen = declared(chosen)
+    else:
+        loaded, named = _load(chosen, model[0] if model else None, mark)
+        promised = _claim(chosen, loaded, inputs, register, claim)
+        if promised is None and register is not None:
+            say(f"The claim is in {register}; the same command without --claim measures it")
+            return
+        table, source = _take(chosen, loaded, named, inputs)
+        verdict = promised.verdict(table) if promised is not None else None
     with printing() as check_printed:  # whatever becomes of that, the table is written
         if as_json or as_csv:
             typer.echo(table.write_json() if as_json else table.write_csv().rstrip("\n"))
         else:
             _print(table, chosen, source)
+        if verdict is not None:
+            say(verdict, err=as_json or as_csv)
     if output is not None:
         _write(table, chosen, output, source, to_stderr=as_json or as_csv)
     check_printed()
@@ -105,17 +139,64 @@ def _list() -> None:
     typer.echo("\nFor example: howfar measure pairs --language en")
 
 
-def _take(chosen: Measure, model: str | None, inputs: Inputs, mark: str | None) -> tuple[pl.DataFrame, str]:
-    """The table, and a line that says what it is of."""
+def _load(chosen: Measure, model: str | None, mark: str | None) -> tuple[PreTrainedModel | None, str]:
+    """The model, if the measure is of one, and what it is called."""
     import howfar
+
+    if not chosen.of_model:
+        return None, "models trained for this"
+    loaded = howfar.load(model)
+    found = choose_mark(loaded, mark) if chosen.uses & {"texts", "gold"} else None
+    named = model or Path(loaded.name_or_path).name
+    return loaded, f"{named} behind the mark {found}" if found else named
+
+
+def _take(chosen: Measure, loaded: PreTrainedModel | None, named: str, inputs: Inputs) -> tuple[pl.DataFrame, str]:
+    """The table, and a line that says what it is of."""
     from howfar.progress import progress_bars
 
-    loaded = howfar.load(model) if chosen.of_model else None
-    found = choose_mark(loaded, mark) if loaded is not None and chosen.uses & {"texts", "gold"} else None
     with progress_bars() as watch:
         table = chosen.take(loaded, inputs, watch(chosen.name))
-    named = model or (Path(loaded.name_or_path).name if loaded is not None else "models trained for this")
-    return table, chosen.source(table, f"{named} behind the mark {found}" if found else named, inputs)
+    return table, chosen.source(table, named, inputs)
+
+
+def _take_all(
+    chosen: Measure, models: list[str], inputs: Inputs, mark: str | None, register: Path | None, output: Path | None
+) -> tuple[pl.DataFrame, str]:
+    """The table of several models, likewise."""
+    from howfar.charts.outputs import is_table
+    from howfar.errors import ConfigError
+    from howfar.measures.over_models import over_models
+
+    if len(set(models)) < len(models):
+        raise ConfigError("a model is given more than once; give each once")
+    if register is not None:
+        raise ConfigError("a register is of one model; give one --model")
+    if output is not None and not is_table(output):
+        raise ConfigError("several models give a table and no picture; give -o a name in .csv, .parquet or .json")
+    tables, names = {}, []
+    for model in models:
+        loaded, named = _load(chosen, model, mark)
+        tables[model], source = _take(chosen, loaded, named, inputs)
+        names.append(named)
+    return over_models(tables, chosen), source.replace(named, ", ".join(names), 1)
+
+
+def _claim(
+    chosen: Measure, loaded: PreTrainedModel | None, inputs: Inputs, path: Path | None, parts: list[str] | None
+) -> Claim | None:
+    """What was claimed of this; None where nothing was, or where it is only written down now."""
+    from howfar.errors import ConfigError
+    from howfar.measures.register import Claim, register, registered
+
+    if path is None:
+        if parts:
+            raise ConfigError("a claim is written to a file before it is measured; name one with --register FILE")
+        return None
+    if parts:
+        register(path, Claim.parse(parts, chosen), chosen, loaded, inputs)
+        return None
+    return registered(path, chosen, loaded, inputs)
 
 
 def _print(table: pl.DataFrame, chosen: Measure, source: str) -> None:

@@ -12,3 +12,6 @@ Language = Literal["en", "zh"]
 
 Classes = Literal["text", "code"]
 """Classes of tokens; those of code need a model that reads bytes."""
+
+ProbeKind = Literal["linear", "mlp"]
+"""Probes of the residual stream."""

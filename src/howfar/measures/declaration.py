@@ -166,6 +166,7 @@ _INPUTS = {
     "pairs": ("a list of pairs", "--pairs FILE"),
     "language": ("a language", "--language CODE"),
     "classes": ("classes of tokens", "--classes NAME"),
+    "probes": ("probes", "--probe NAME"),
     "against": ("models to compare with", "--against MODEL"),
     "sample": ("a sample size", "--sample NUMBER"),
 }

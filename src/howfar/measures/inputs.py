@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from howfar.corpus.corpus import Corpus
-from howfar.measures.choices import Classes, Language, Target
+from howfar.measures.choices import Classes, Language, ProbeKind, Target
 from howfar.text.segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class Inputs:
         pairs: Entities of two words; None for the list that comes with the package.
         language: Of that list.
         classes: Classes of tokens.
+        probes: Kinds of probes of the residual stream.
         against: Names of models to compare the loss with.
         sample: How much to measure on, in the measure's own unit; its default where None.
         seed: Random seed for sampling and bootstrap intervals.
@@ -37,6 +38,7 @@ class Inputs:
     pairs: Sequence[Pair] | None = None
     language: Language | None = None
     classes: Classes | None = None
+    probes: Sequence[ProbeKind] | None = None
     against: Sequence[str] | None = None
     sample: int | None = None
     seed: int = 0

@@ -228,3 +228,34 @@ def test_increments_of_classes_of_code(run, model_folder: Path, files: Path):
     options = ["--text", "code.txt", "--classes", "code", "--model", str(model_folder)]
     assert run("measure", "increments", *options, "-o", "x.parquet")[0] == 0
     assert {"bracket", "operator", "indentation"} <= set(pl.read_parquet(files / "x.parquet")["class"])
+
+
+def test_a_claim_is_written_before_and_checked_after(run, model_folder: Path, files: Path):
+    asked = ("measure", "increments", "--text", "text.txt", "--model", str(model_folder), "--register", "claim.json")
+    parts = ("--claim", "class=lowercase", "--claim", "over=text", "--claim", "layer=0", "--claim", "head=0")
+    parts = (*parts, "--claim", "value<1000")
+    code, _, err = run(*asked)
+    assert (code, err.count("claim.json is not there; write it with")) == (2, 1)
+    code, out, err = run(*asked, *parts)
+    assert (code, out, err) == (0, "The claim is in claim.json; the same command without --claim measures it\n", "")
+    code, out, _ = run(*asked, "--seed", "1")
+    assert (code, out) == (2, "")
+    code, out, err = run(*asked)
+    assert (code, err) == (0, "")
+    assert "The claim holds: class=lowercase, over=text, layer=0, head=0, value<1000; found " in out
+    assert run("measure", "increments", "--text", "text.txt", *parts)[0] == 2
+
+
+def test_several_models_stand_by_themselves_and_together(run, model_folder: Path, plain_folder: Path, files: Path):
+    asked = ("measure", "extrapolation", "--text", "text.txt", "-m", str(model_folder), "-m", str(plain_folder))
+    code, out, err = run(*asked, "--json")
+    assert (code, err) == (0, "")
+    rows = json.loads(out)
+    assert {row["model"] for row in rows} == {"all models", str(model_folder), str(plain_folder)}
+    together = [row for row in rows if row["model"] == "all models" and row["value"] is not None]
+    for row in together:
+        assert row["n"] == 2
+        assert row["low"] <= row["value"] <= row["high"]
+        assert 0 <= row["seed_share"] <= 1
+    assert run(*asked, "-o", "picture.svg")[0] == 2
+    assert run(*asked[:-2], "-m", str(model_folder))[0] == 2

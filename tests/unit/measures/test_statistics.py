@@ -14,6 +14,7 @@ from howfar.measures.statistics import (
     holm,
     mean,
     nested_scores,
+    over_intervals,
     over_seeds,
     probe_scores,
     ratio,
@@ -559,3 +560,19 @@ class TestCorrelation:
     def test_refuses_what_does_not_vary(self, y):
         with pytest.raises(NotMeasurableError, match="cannot be correlated"):
             correlation(np.ones(20), y)
+
+
+class TestOverIntervals:
+    def test_is_no_narrower_than_from_what_documents_do_to_each_model(self):
+        models = TestOverSeeds().models(0)
+        known = over_seeds(models).interval()
+        found = over_intervals(*([getattr(model, side) for model in models] for side in ("value", "low", "high")), 40)
+        assert found.value == pytest.approx(over_seeds(models).value)
+        assert found.interval()[1] - found.interval()[0] >= 0.9 * (known[1] - known[0])
+
+    def test_models_that_are_alike_owe_nothing_to_their_seed(self):
+        alike = over_intervals([0.5, 0.5], [0.4, 0.4], [0.6, 0.6], 30)
+        assert alike.seed_share == 0
+        assert alike.interval() == pytest.approx((0.4, 0.6))
+        assert over_intervals([0.2, 0.8], [0.2, 0.8], [0.2, 0.8], 30).seed_share == 1
+        assert over_intervals([0.5, 0.5], [0.5, 0.5], [0.5, 0.5], 30).interval() == (0.5, 0.5)

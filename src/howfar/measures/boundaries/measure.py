@@ -126,6 +126,8 @@ def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> p
         max_gaps = inputs.sample or MAX_GAPS
         texts = segmented(inputs.some_texts, tokenizer_of(model), TARGETS[target], max_gaps, inputs.seed)
     options: dict[str, Any] = {"target": target, "corpus": inputs.corpus, "seed": inputs.seed, "progress": progress}
+    if inputs.probes is not None:
+        options["probes"] = inputs.probes
     return boundaries(model, texts if gold is None else gold, **options, **inputs.sized("max_gaps"))
 
 
@@ -149,7 +151,7 @@ MEASURE = Measure(
     columns=("quantity", "score", "scored_at", "layer", "head", "value [low, high]", "num_gaps", "n"),
     matrix=Matrix(rows=("quantity", "score", "scored_at")),
     needs=("gold|texts",),
-    takes=("target",),
+    takes=("target", "probes"),
     variants=_variants,
     sample="gaps",
 )

@@ -8,11 +8,12 @@ difference is paired.
 
 from __future__ import annotations
 
+from howfar.measures.choices import ProbeKind
 from howfar.measures.statistics.association import rank_correlation
 from howfar.measures.statistics.cross_fitting import CrossFitted, divide
 from howfar.measures.statistics.discrimination import check_labels, roc_auc
 from howfar.measures.statistics.estimate import LEVEL, MIN_DOCUMENTS, Estimate, Simultaneous
-from howfar.measures.statistics.fitting import Additions, ProbeKind, fit_probe, nested_scores, probe_scores
+from howfar.measures.statistics.fitting import Additions, fit_probe, nested_scores, probe_scores
 from howfar.measures.statistics.inference import (
     Correlation,
     Equivalence,
@@ -24,7 +25,7 @@ from howfar.measures.statistics.inference import (
     wilcoxon,
 )
 from howfar.measures.statistics.resampling import bootstrap, mean, ratio
-from howfar.measures.statistics.seeds import OverSeeds, over_seeds
+from howfar.measures.statistics.seeds import OverSeeds, over_intervals, over_seeds
 
 __all__ = [
     "LEVEL",
@@ -48,6 +49,7 @@ __all__ = [
     "holm",
     "mean",
     "nested_scores",
+    "over_intervals",
     "over_seeds",
     "probe_scores",
     "rank_correlation",

@@ -6,11 +6,12 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from howfar.measures.choices import ProbeKind
 from howfar.measures.statistics.cross_fitting import NUM_FOLDS, CrossFitted, cross_fitted
 from howfar.measures.statistics.discrimination import check_labels, roc_auc
 from howfar.measures.statistics.estimate import Array, Estimate
@@ -20,8 +21,6 @@ PROBE_NEURONS = 64
 NUM_EXCHANGES = 20
 """Useless additions, all together, that say how much a useless one gains; of each addition at least `FEWEST`."""
 FEWEST_EXCHANGES = 3
-
-ProbeKind = Literal["linear", "mlp"]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from howfar.errors import NotMeasurableError
 from howfar.measures.statistics.estimate import LEVEL, Array, Estimate
@@ -42,6 +43,8 @@ class OverSeeds:
         """The interval of a level."""
         from scipy import stats
 
+        if not self.error:
+            return self.value, self.value
         reach = float(stats.t.ppf((1 + level) / 2, self.degrees)) * self.error
         return self.value - reach, self.value + reach
 
@@ -84,6 +87,30 @@ def over_seeds(estimates: Sequence[Estimate]) -> OverSeeds:
     degrees = variance**2 / (of_seeds**2 / (num_seeds - 1) + of_documents**2 / (num_documents - 1))
     seed_alone, single = max(0.0, num_seeds * (of_seeds - in_both)), float(_variance(left_out).mean())
     share = seed_alone / (seed_alone + single) if seed_alone + single else 0.0
+    return OverSeeds(float(values.mean()), float(np.sqrt(variance)), degrees, share, num_seeds, num_documents)
+
+
+def over_intervals(values: ArrayLike, low: ArrayLike, high: ArrayLike, num_documents: int) -> OverSeeds:
+    """Put single models' values together where no more is known than their 95% intervals over the same documents.
+
+    What documents do is taken to be the same in all models, so it does not shrink with their number; `seed_share` is
+    the most that it can be.
+
+    Args:
+        values: `[model]`.
+        low: Lower ends, `[model]`.
+        high: Upper ends, `[model]`.
+        num_documents: That the intervals are over.
+    """
+    from scipy import stats
+
+    values, num_seeds = np.asarray(values, np.float64), len(np.asarray(values))
+    errors = np.subtract(high, low) / 2 / stats.t.ppf((1 + LEVEL) / 2, max(1, num_documents - 1))
+    of_seeds, of_documents = float(values.var(ddof=1)) / num_seeds, float(np.square(errors).mean())
+    variance = of_seeds + of_documents
+    spread = of_seeds**2 / (num_seeds - 1) + of_documents**2 / max(1, num_documents - 1)
+    share = num_seeds * of_seeds / (num_seeds * of_seeds + of_documents) if variance else 0.0
+    degrees = variance**2 / spread if spread else np.inf
     return OverSeeds(float(values.mean()), float(np.sqrt(variance)), degrees, share, num_seeds, num_documents)
 
 
