@@ -334,9 +334,10 @@ def test_two_models_and_two_texts_are_compared(run, model_folder: Path, tmp_path
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (gzip.compress(b"a cat"), "is compressed; unpack it first: gunzip -k x"),
+        (gzip.compress(b"a cat", mtime=0), "is compressed; unpack it first: gunzip -k x"),
         (b"%PDF-1.7", "is a PDF, not text; save"),
     ],
+    ids=["compressed", "pdf"],
 )
 def test_a_file_that_is_no_text_is_told_by_its_kind(run, content: bytes, said: str) -> None:
     Path("x").write_bytes(content)
