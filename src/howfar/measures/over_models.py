@@ -34,7 +34,7 @@ def over_models(tables: Mapping[str, pl.DataFrame], measure: Measure) -> pl.Data
         all tables have: the mean as `value` with an interval for other seeds and other documents over `n` models, and
         `seed_share`, which part of a single model's variance is at most its seed's. Documents are taken to move all
         models alike: where they do not, the interval is wider than it need be. A layer of one model need not do what
-        the same layer of another does; `largest within` in `boundaries` is of no layer.
+        the same layer of another does.
 
     Raises:
         NotMeasurableError: The measure's rows are no estimates.
