@@ -12,6 +12,7 @@ attention alone, forward and backward. The whole of training, under Trainer, is 
 
     taskset -c 1 env OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 python benchmarks/step.py
     python benchmarks/step.py --steps 20 --compile-mode default
+    python benchmarks/step.py --modes compiled --variants rope alibi forget_gate pope selective_pope halves random
 
 The last line of output is JSON.
 """
@@ -36,12 +37,23 @@ from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.training.attention import maskless_attention
 
-VARIANTS: dict[str, dict[str, Any] | None] = {
-    "rope": None,
-    "shared": {"scope": "shared", "start": "random"},
-    "per_layer": {"scope": "per_layer", "start": "random"},
-    "per_layer_per_head": {"scope": "per_layer", "start": "random", "per_head": True},
+PER_LAYER = {"scope": "per_layer", "start": "random"}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "rope": {},
+    "shared": {"increments": {"scope": "shared", "start": "random"}},
+    "per_layer": {"increments": PER_LAYER},
+    "per_layer_per_head": {"increments": {**PER_LAYER, "per_head": True}},
 }
+ENCODINGS: dict[str, dict[str, Any]] = {
+    "alibi": {"encoding": {"name": "alibi"}},
+    "alibi_learned": {"encoding": {"name": "alibi", "learned": True}},
+    "forget_gate": {"encoding": {"name": "forget_gate"}},
+    "pope": {"encoding": {"name": "pope"}},
+    "selective_pope": {"encoding": {"name": "pope"}, "increments": {"scope": "shared", "start": "random"}},
+    "halves": {"encoding": {"name": "halves"}, "increments": {"scope": "shared", "start": "random"}},
+    "random": {"encoding": {"name": "random"}},
+}
+"""Left out unless they are asked for by name."""
 PEERS = ("llama", "x_transformers", "floor")
 NUM_TOKENS = 512
 Step = Callable[[], None]
@@ -66,7 +78,7 @@ def training_step(name: str, tokens: Tensor, mode: str | None, stack: contextlib
         config = HowFarConfig().to_dict()
         model = LlamaForCausalLM(LlamaConfig.from_dict({**config, "model_type": "llama"})).to(tokens.device)
     else:
-        model = HowFarForCausalLM(HowFarConfig(increments=VARIANTS[name])).to(tokens.device)
+        model = HowFarForCausalLM(HowFarConfig(**{**VARIANTS, **ENCODINGS}[name])).to(tokens.device)
         stack.enter_context(maskless_attention(model))  # as training does
     return optimised(model, lambda run: run(input_ids=tokens, labels=tokens, use_cache=False).loss, mode)
 
@@ -147,9 +159,9 @@ def products_step(tokens: Tensor) -> Step:
     return step
 
 
-def kept_megabytes(increments: dict[str, Any] | None, tokens: Tensor) -> float:
+def kept_megabytes(options: dict[str, Any], tokens: Tensor) -> float:
     """What autograd keeps of a forward pass, parameters aside."""
-    model = HowFarForCausalLM(HowFarConfig(increments=increments)).to(tokens.device)
+    model = HowFarForCausalLM(HowFarConfig(**options)).to(tokens.device)
     own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     sizes: dict[int, int] = {}
 
@@ -219,7 +231,7 @@ def main() -> None:
     parser.add_argument("--compile-mode", default="default", help="of torch.compile")
     parser.add_argument("--modes", nargs="+", default=["eager", "compiled"], choices=["eager", "compiled"])
     names = [*VARIANTS, *PEERS]
-    parser.add_argument("--variants", nargs="+", default=names, choices=names)
+    parser.add_argument("--variants", nargs="+", default=names, choices=[*names, *ENCODINGS])
     options = parser.parse_args()
 
     device = torch.device(options.device)
@@ -247,8 +259,9 @@ def main() -> None:
             peak = f"  {figures['peak_megabytes']:8.0f} MB at most" if "peak_megabytes" in figures else ""
             print(f"{mode:9s} {name:19s} {figures['milliseconds']:8.1f} ms  x {ratio}{peak}")
     result["faster"] = min(options.modes, key=lambda mode: result[mode][names[0]]["milliseconds"])
-    own = [name for name in names if name in VARIANTS]
-    result["kept_megabytes"] = {name: kept_megabytes(VARIANTS[name], tokens) for name in own}
+    known = {**VARIANTS, **ENCODINGS}
+    own = [name for name in names if name in known]
+    result["kept_megabytes"] = {name: kept_megabytes(known[name], tokens) for name in own}
     for name, size in result["kept_megabytes"].items():
         print(f"memory    {name:19s} {size:8.1f} MB  x {size / result['kept_megabytes'][own[0]]:.3f}")
     print(json.dumps(result))

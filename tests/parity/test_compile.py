@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import StaticCache
 
 from howfar.positions import IncrementConfig, attach, override, record
+from support.encodings import encoded
 from support.models import gradients, largest_difference, stir, tiny, tokens
 
 CONFIGS = {
@@ -66,6 +67,24 @@ def test_forward_and_gradients_equal_eager(kind: str, name: str, backend: str) -
     expected, found = run(model), run(compiled)
     torch.testing.assert_close(found[0], expected[0], rtol=1e-5, atol=1e-5)
     assert largest_difference(expected[1], found[1]) < 1e-4
+
+
+@pytest.mark.parametrize("kind", ["alibi-learned", "forget_gate-rotary-shared", "pope-per_layer", "halves-shared", "random"])
+def test_encodings_equal_eager(kind: str) -> None:
+    model, token_ids = encoded(kind), tokens(12)
+    expected = model(token_ids, labels=token_ids, use_cache=False)
+    expected.loss.backward()
+    wanted = gradients(model)
+    found = torch.compile(model, fullgraph=True, backend="aot_eager")(token_ids, labels=token_ids, use_cache=False)
+    found.loss.backward()
+    torch.testing.assert_close(found.logits, expected.logits, rtol=1e-5, atol=1e-5)
+    assert largest_difference(gradients(model), wanted) < 1e-4
+    with torch.no_grad():
+        cache = StaticCache(model.config, max_cache_len=16)
+        pieces = [model(token_ids[:, :6], past_key_values=cache).logits]
+        step = torch.compile(model, fullgraph=True, backend="aot_eager")
+        pieces += [step(token_ids[:, t : t + 1], past_key_values=cache).logits for t in range(6, 9)]
+    torch.testing.assert_close(torch.cat(pieces, dim=1), expected.logits[:, :9], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", CONFIGS)

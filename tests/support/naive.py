@@ -1,4 +1,4 @@
-"""A Llama with learned increments in plain float64 loops, one token, head and earlier token at a time.
+"""A Llama with learned increments, or another encoding, in plain float64 loops, one token, head and earlier token at a time.
 
 Written from the definitions, to be compared with; it shares nothing with the package but the names of the weights.
 """
@@ -6,6 +6,8 @@ Written from the definitions, to be compared with; it shares nothing with the pa
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,20 +16,32 @@ from transformers import LlamaConfig
 from howfar.positions import IncrementConfig
 
 Weights = dict[str, Tensor]
+Positions = list[list[Tensor]]
+Score = Callable[[int, int, int, Tensor, Tensor], Tensor]
 
 
-def naive_logits(weights: Weights, token_ids: list[int], model: LlamaConfig, config: IncrementConfig) -> Tensor:
+def naive_logits(
+    weights: Weights,
+    token_ids: list[int],
+    model: LlamaConfig,
+    config: IncrementConfig | None,
+    encoding: dict[str, Any] | None = None,
+) -> Tensor:
     """Logits `[token, vocabulary]` of one sequence, from float64 weights named as in the model's state dict."""
+    encoding = encoding or {"name": "rotary"}
     embeddings = [weights["model.embed_tokens.weight"][token_id] for token_id in token_ids]
     stream = embeddings
     for layer in range(model.num_hidden_layers):
         prefix = f"model.layers.{layer}."
-        if config.scope == "shared":
+        if config is None:
+            positions = counted_positions(weights, token_ids)
+        elif config.scope == "shared":
             positions = naive_positions(weights, "model.increments.", embeddings, config)
         else:
             positions = naive_positions(weights, prefix + "increments.", stream, config)
         normed = [rms_norm(x, weights[prefix + "input_layernorm.weight"], model.rms_norm_eps) for x in stream]
-        attended = naive_attention(weights, prefix + "self_attn.", normed, positions, model)
+        score = SCORES[encoding["name"]](weights, prefix + "encoding.", stream, positions, model, encoding)
+        attended = naive_attention(weights, prefix + "self_attn.", normed, score, model)
         stream = [x + a for x, a in zip(stream, attended, strict=True)]
         normed = [rms_norm(x, weights[prefix + "post_attention_layernorm.weight"], model.rms_norm_eps) for x in stream]
         stream = [x + feed_forward(weights, prefix + "mlp.", y) for x, y in zip(stream, normed, strict=True)]
@@ -62,38 +76,138 @@ def naive_positions(weights: Weights, prefix: str, inputs: list[Tensor], config:
 
 
 def naive_attention(
-    weights: Weights, prefix: str, inputs: list[Tensor], positions: list[list[Tensor]], model: LlamaConfig
+    weights: Weights, prefix: str, inputs: list[Tensor], score: Score, model: LlamaConfig
 ) -> list[Tensor]:
-    """Causal attention with grouped keys; each head of keys is at its own position, or all at the same."""
+    """Causal attention with grouped keys, by the scores that an encoding gives."""
     head_dim = model.hidden_size // model.num_attention_heads
     group = model.num_attention_heads // model.num_key_value_heads
     queries = [(weights[prefix + "q_proj.weight"] @ x).view(-1, head_dim) for x in inputs]
     keys = [(weights[prefix + "k_proj.weight"] @ x).view(-1, head_dim) for x in inputs]
     values = [(weights[prefix + "v_proj.weight"] @ x).view(-1, head_dim) for x in inputs]
-    theta = model.rope_parameters["rope_theta"]
     outputs = []
     for t in range(len(inputs)):
         heads = []
         for head in range(model.num_attention_heads):
             key_head = head // group
-            here = positions[t][key_head % len(positions[t])]
-            query = rotate(queries[t][head], here, theta)
-            scores = []
-            for s in range(t + 1):
-                there = positions[s][key_head % len(positions[s])]
-                scores.append(query @ rotate(keys[s][key_head], there, theta) / math.sqrt(head_dim))
+            scores = [score(t, s, head, queries[t][head], keys[s][key_head]) for s in range(t + 1)]
             total = sum(torch.exp(score) for score in scores)
             heads.append(sum(torch.exp(score) / total * values[s][key_head] for s, score in enumerate(scores)))
         outputs.append(weights[prefix + "o_proj.weight"] @ torch.cat(heads))
     return outputs
 
 
-def rotate(vector: Tensor, position: Tensor, theta: float) -> Tensor:
-    """Turn each pair (i, i + half) of a head by position * theta^(-2i / length)."""
+def counted_positions(weights: Weights, token_ids: list[int]) -> list[list[Tensor]]:
+    """`positions[token][set]`: 0, 1, 2, ..., or sums of what a table says of each token."""
+    table = weights.get("model.increments.values")
+    if table is None:
+        return [[torch.tensor(float(t), dtype=torch.float64)] for t in range(len(token_ids))]
+    return [list(sum(table[token_id] for token_id in token_ids[: t + 1]) - 1) for t in range(len(token_ids))]
+
+
+def rotary_score(
+    weights: Weights, prefix: str, stream: list[Tensor], positions: Positions, model: LlamaConfig, options: Any
+) -> Score:
+    """Each head of keys is at its own position, or all at the same."""
+    theta, group = model.rope_parameters["rope_theta"], model.num_attention_heads // model.num_key_value_heads
+
+    def score(t: int, s: int, head: int, query: Tensor, key: Tensor) -> Tensor:
+        here, there = (positions[place][head // group % len(positions[place])] for place in (t, s))
+        return rotate(query, here, theta) @ rotate(key, there, theta) / math.sqrt(len(key))
+
+    return score
+
+
+def sets_score(
+    weights: Weights, prefix: str, stream: list[Tensor], positions: Positions, model: LlamaConfig, options: Any
+) -> Score:
+    """Frequencies take turns in the sets of positions."""
+    theta = model.rope_parameters["rope_theta"]
+
+    def score(t: int, s: int, head: int, query: Tensor, key: Tensor) -> Tensor:
+        return rotate(query, positions[t], theta) @ rotate(key, positions[s], theta) / math.sqrt(len(key))
+
+    return score
+
+
+def unrotated_score(
+    weights: Weights, prefix: str, stream: list[Tensor], positions: Positions, model: LlamaConfig, options: Any
+) -> Score:
+    """Content alone."""
+    return lambda t, s, head, query, key: query @ key / math.sqrt(len(key))
+
+
+def alibi_score(
+    weights: Weights, prefix: str, stream: list[Tensor], positions: Positions, model: LlamaConfig, options: Any
+) -> Score:
+    """A slope for each query head times the distance."""
+    beneath = rotary_score if options.get("rotary") else unrotated_score
+    content = beneath(weights, prefix, stream, positions, model, options)
+    heads, group = model.num_attention_heads, model.num_attention_heads // model.num_key_value_heads
+
+    def score(t: int, s: int, head: int, query: Tensor, key: Tensor) -> Tensor:
+        here, there = (positions[place][head // group % len(positions[place])] for place in (t, s))
+        slope = weights[prefix + "slope_bias"][head] if options.get("learned") else 2 ** (-8 * (head + 1) / heads)
+        return content(t, s, head, query, key) - slope * (here - there)
+
+    return score
+
+
+def forget_gate_score(
+    weights: Weights, prefix: str, stream: list[Tensor], positions: Positions, model: LlamaConfig, options: Any
+) -> Score:
+    """The logarithm of each gate after the key, up to the query."""
+    beneath = rotary_score if options.get("rotary") else unrotated_score
+    content = beneath(weights, prefix, stream, positions, model, options)
+    group = model.num_attention_heads // model.num_key_value_heads
+    logits = [
+        weights[prefix + "gate.weight"] @ rms_norm(x, torch.ones_like(x), model.rms_norm_eps)
+        + weights[prefix + "gate.bias"]
+        for x in stream
+    ]
+
+    def score(t: int, s: int, head: int, query: Tensor, key: Tensor) -> Tensor:
+        forgotten = sum(torch.log(1 / (1 + torch.exp(-logits[u][head // group]))) for u in range(s + 1, t + 1))
+        return content(t, s, head, query, key) + forgotten
+
+    return score
+
+
+def pope_score(
+    weights: Weights, prefix: str, stream: list[Tensor], positions: Positions, model: LlamaConfig, options: Any
+) -> Score:
+    """Magnitudes of content, phases of position."""
+    theta, group = model.rope_parameters["rope_theta"], model.num_attention_heads // model.num_key_value_heads
+
+    def score(t: int, s: int, head: int, query: Tensor, key: Tensor) -> Tensor:
+        here, there = (positions[place][head // group % len(positions[place])] for place in (t, s))
+        total = torch.zeros_like(here)
+        for c in range(len(key)):
+            phase = (there - here) * theta ** (-c / len(key)) + weights[prefix + "phase_bias"][head // group, c]
+            total = total + torch.log(1 + query[c].exp()) * torch.log(1 + key[c].exp()) * torch.cos(phase)
+        return total / math.sqrt(len(key))
+
+    return score
+
+
+SCORES: dict[str, Callable[..., Score]] = {
+    "rotary": rotary_score,
+    "halves": sets_score,
+    "random": sets_score,
+    "frozen": sets_score,
+    "nope": unrotated_score,
+    "alibi": alibi_score,
+    "forget_gate": forget_gate_score,
+    "pope": pope_score,
+}
+
+
+def rotate(vector: Tensor, position: Tensor | list[Tensor], theta: float) -> Tensor:
+    """Turn each pair (i, i + half) of a head by position * theta^(-2i / length); of several positions by one each."""
+    positions = position if isinstance(position, list) else [position]
     half = len(vector) // 2
     first, second = [], []
     for i in range(half):
-        angle = position * theta ** (-2 * i / len(vector))
+        angle = positions[i % len(positions)] * theta ** (-2 * i / len(vector))
         first.append(vector[i] * torch.cos(angle) - vector[i + half] * torch.sin(angle))
         second.append(vector[i + half] * torch.cos(angle) + vector[i] * torch.sin(angle))
     return torch.stack(first + second)

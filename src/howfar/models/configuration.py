@@ -12,12 +12,14 @@ from howfar.positions import IncrementConfig
 
 @strict
 class HowFarConfig(LlamaConfig):
-    """A Llama configuration and the increments that its model has.
+    """A Llama configuration, and how its model tells distance: its increments and its encoding.
 
     The defaults are the published setup: 6.4 million parameters over bytes.
 
     Args:
-        increments: Options of `howfar.IncrementConfig`; None for plain rotary positions.
+        increments: Options of `howfar.IncrementConfig`; None where every token advances by 1.
+        encoding: How positions reach attention: the `name` of a module of `howfar.positions.encodings`, and its options;
+            None for rotary positions.
         vocab_size: 256 byte values and the end of a document.
         max_position_embeddings: Tokens in a training window.
 
@@ -40,10 +42,11 @@ class HowFarConfig(LlamaConfig):
     eos_token_id: int | list[int] | None = 256
     pad_token_id: int | None = None  # a padding token's embedding would stay zero; the end of a document is learned
     increments: dict[str, Any] | None = None
+    encoding: dict[str, Any] | None = None
 
     @property
     def increment_config(self) -> IncrementConfig | None:
-        """The increments' configuration, or None for plain rotary positions.
+        """The increments' configuration, or None where every token advances by 1.
 
         Raises:
             ConfigError: An option is unknown or out of range.

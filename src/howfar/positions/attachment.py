@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from howfar.errors import AlreadyAttachedError, NoIncrementsError, UnsupportedModelError
 from howfar.foreign import first_line
 from howfar.positions.config import IncrementConfig
-from howfar.positions.decoder import Decoder, Probe, check_own_keys, find_decoder, no_rotary_positions, probe
+from howfar.positions.decoder import Decoder, check_own_keys, find_decoder, no_rotary_positions, probe
+from howfar.positions.encodings import PLAIN
 from howfar.positions.increments import Increments
 from howfar.positions.network import IncrementNetwork
 
@@ -42,34 +44,66 @@ def attach(model: nn.Module, config: IncrementConfig | None = None) -> Increment
     Source:
         Brendan Long, "How Far Apart Does a Model Think Its Tokens Are?", 2026.
     """
-    config = config or IncrementConfig()
-    if _find(model) is not None:
-        raise AlreadyAttachedError(
-            f"this {type(model).__name__} has increments already; call howfar.detach(model) first to replace them"
-        )
+    return attach_encoding(model, config or IncrementConfig(), PLAIN)
+
+
+def attach_encoding(
+    model: nn.Module,
+    config: IncrementConfig | None,
+    encoding: Mapping[str, Any],
+    *,
+    from_scratch: bool = False,
+) -> Increments:
+    """Let a model's positions reach attention by an encoding, with learned increments or without.
+
+    Args:
+        model: As for `attach`.
+        config: The kind of increments; None where every increment is 1.
+        encoding: Its name and options.
+        from_scratch: Whether the model has learned nothing yet, so that the encoding may change what it gives.
+
+    Returns:
+        What moves the model's positions.
+
+    Raises:
+        AlreadyAttachedError: The model has increments or an encoding.
+        ConfigError: There is no such encoding, or it and these increments do not go together.
+        UnsupportedModelError: The model cannot be given it.
+    """
+    found = positions_of(model)
+    if found is not None:
+        what = "increments" if found.encoding.name == "rotary" else f"the encoding {found.encoding.name!r}"
+        advice = "call howfar.detach(model) first to replace them"
+        if found.encoding.name != "rotary":
+            advice = "train a model with another [encoding] or other [increments] from scratch"
+        raise AlreadyAttachedError(f"this {type(model).__name__} has {what} already; {advice}")
     decoder = find_decoder(model)
     before = probe(decoder)
     if not before.rotating_layers:
         raise no_rotary_positions(model)
-    if config.scope == "per_layer":
+    if config is not None and config.scope == "per_layer":
         check_own_keys(model, decoder)
-    rotations = decoder.rotations(before.rotating_layers, config.angles)
-    increments = Increments(config, decoder.module, decoder.layers, rotations)
-    _add_networks(increments, decoder, before.devices)
+    rotations = decoder.rotations(before.rotating_layers, "float32" if config is None else config.angles)
+    increments = Increments(config, encoding, decoder.module, decoder.layers, rotations)
+    _add_modules(increments, decoder, before.devices)
     increments.add_hooks()
     setattr(decoder.module, HANDLE, increments)
     try:
         increments.encoding.prepare(decoder.module)
-        _check_identity(increments, decoder, before)
+        _check_identity(increments, decoder, None if from_scratch else before.output)
     except Exception as error:  # whatever an architecture raises that takes its positions in another way
-        detach(model)
+        _take_away(increments)
         what, advice = "increments", "use another rotary model"
-        if config.per_head:
+        if increments.config.per_head:
             what, advice = "positions per head", "use per_head=False for this model"
+        if increments.encoding.name != "rotary":
+            what = f"the encoding {increments.encoding.name!r}"
+            advice = "train a model with it from scratch, by the table [encoding] of a recipe"
         raise UnsupportedModelError(
             f"{type(model).__name__} cannot be given {what}: {first_line(error)}; {advice}"
         ) from error
-    decoder.module.config.increments = config.to_dict()  # so that what Transformers saves says of which kind they are
+    if config is not None:
+        decoder.module.config.increments = config.to_dict()  # so that what is saved says of which kind they are
     return increments
 
 
@@ -80,12 +114,12 @@ def detach(model: nn.Module) -> None:
         NoIncrementsError: The model has none.
     """
     increments = increments_of(model)
-    increments.remove_hooks()
-    for owner in increments.owners:
-        del owner.increments
-    delattr(increments.decoder, HANDLE)
-    increments.encoding.restore(increments.decoder)
-    vars(increments.decoder.config).pop("increments", None)
+    if increments.encoding.name != "rotary":
+        raise UnsupportedModelError(
+            f"the positions of this {type(model).__name__} reach attention by {increments.encoding.name!r}, and without "
+            "it the model is none; override its increments by howfar.override instead"
+        )
+    _take_away(increments)
 
 
 @contextmanager
@@ -97,7 +131,7 @@ def unit_increments(model: nn.Module) -> Iterator[None]:
     Raises:
         UnsupportedModelError: The model has no rotary positions.
     """
-    if _find(model) is not None:
+    if positions_of(model) is not None:
         yield
         return
     attach(model, IncrementConfig(scope="shared"))
@@ -113,8 +147,8 @@ def increments_of(model: nn.Module) -> Increments:
     Raises:
         NoIncrementsError: The model has none.
     """
-    increments = _find(model)
-    if increments is None:
+    increments = positions_of(model)
+    if increments is None or increments.is_plain:
         raise NoIncrementsError(
             f"this {type(model).__name__} has no increments, its positions advance by +1; "
             "give it some with howfar.attach(model), or load a model that has them"
@@ -122,17 +156,37 @@ def increments_of(model: nn.Module) -> Increments:
     return increments
 
 
-def _find(model: nn.Module) -> Increments | None:
+def positions_of(model: nn.Module) -> Increments | None:
+    """What moves the positions of a model, be it by 1; None if nothing of ours is attached to it."""
     return next((vars(module)[HANDLE] for module in model.modules() if HANDLE in vars(module)), None)
 
 
-def _add_networks(increments: Increments, decoder: Decoder, devices: list[torch.device]) -> None:
-    """Put each network where what it reads lives."""
-    config = increments.config
+def _take_away(increments: Increments) -> None:
+    increments.remove_hooks()
+    for owner in increments.owners:
+        del owner.increments
+    for layer in increments.layers:
+        if "encoding" in layer._modules:
+            del layer.encoding
+    delattr(increments.decoder, HANDLE)
+    increments.encoding.restore(increments.decoder)
+    vars(increments.decoder.config).pop("increments", None)
+
+
+def _add_modules(increments: Increments, decoder: Decoder, devices: list[torch.device]) -> None:
+    """Put what predicts increments, and what an encoding learns, where what it reads lives."""
+    config, encoding = increments.config, increments.encoding
+    for index in increments.layer_indices:
+        module = encoding.layer_module(decoder.module)
+        if module is not None:
+            decoder.layers[index].encoding = module.to(devices[index]).train(decoder.layers[index].training)
+    if increments.table is not None:
+        decoder.module.increments = increments.table
+        return
     for owner, index in zip(increments.owners, increments.layer_indices, strict=False):
         owner.increments = IncrementNetwork(
             decoder.hidden_size,
-            decoder.num_key_value_heads if config.per_head else 1,
+            decoder.num_key_value_heads if config.per_head else encoding.num_sets,
             config,
             normalise=config.scope == "per_layer",
             device=devices[index],
@@ -140,8 +194,8 @@ def _add_networks(increments: Increments, decoder: Decoder, devices: list[torch.
         ).train(owner.training)
 
 
-def _check_identity(increments: Increments, decoder: Decoder, before: Probe) -> None:
-    """Compare a probe at positions 0, 1, 2, ... to one without increments."""
+def _check_identity(increments: Increments, decoder: Decoder, before: Tensor | None) -> None:
+    """Make a probe at positions 0, 1, 2, ...; compare it to one from before, if there is one."""
 
     def one(layer: int, predicted: Tensor) -> Tensor:
         return torch.ones_like(predicted)
@@ -151,6 +205,6 @@ def _check_identity(increments: Increments, decoder: Decoder, before: Probe) -> 
 
     with increments.overridden_by(one if increments.config.accumulate else placed):
         after = probe(decoder)
-    if before.output is not None:
+    if before is not None:
         message = "at positions 0, 1, 2, ... its output differs from what it was"
-        torch.testing.assert_close(after.output, before.output, equal_nan=True, msg=message)
+        torch.testing.assert_close(after.output, before, equal_nan=True, msg=message)

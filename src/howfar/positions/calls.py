@@ -40,6 +40,7 @@ class ForwardPass:
         position_ids: As the decoder was given them.
         num_past_tokens: Tokens in the cache before this pass.
         cache: The cache that the decoder was given, or has made.
+        token_ids: As the decoder was given them; None if it was given their embeddings.
         clock: That cache's clock.
         placement: Where the base model puts the tokens.
         shared_increments: Before overrides; with a shared network.
@@ -52,6 +53,7 @@ class ForwardPass:
     num_past_tokens: int | Tensor
     cache: Any
     clock: Clock | None
+    token_ids: Tensor | None = None
     placement: Placement | None = None
     shared_increments: Tensor | None = None
     shared_places: Places | None = None

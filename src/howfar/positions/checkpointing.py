@@ -21,20 +21,18 @@ def is_reentrant(layer: nn.Module) -> bool:
     return bool(getattr(layer._gradient_checkpointing_func, "keywords", {}).get("use_reentrant"))
 
 
-def lead_gradients_through(
-    hidden_states: Tensor, rotation: tuple[Tensor, Tensor]
-) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """Let the gradients of a rotation return through the hidden states.
+def lead_gradients_through(hidden_states: Tensor, tensors: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Let the gradients of tensors that a layer gets by name return through the hidden states.
 
     Args:
-        hidden_states: The positional argument of the first layer that uses the rotation.
-        rotation: Cosines and sines.
+        hidden_states: The positional argument of the first layer that uses the tensors.
+        tensors: Cosines and sines, or whatever else depends on positions.
 
     Returns:
-        Both, to be handed to the layer; the rotation may be handed to later layers as well.
+        Both, to be handed to the layer; the tensors may be handed to later layers as well.
     """
-    cos, sin = (part.detach().requires_grad_() for part in rotation)
-    return _Return.apply(hidden_states, (cos, sin), *rotation), (cos, sin)
+    copies = tuple(tensor.detach().requires_grad_() for tensor in tensors)
+    return _Return.apply(hidden_states, copies, *tensors), copies
 
 
 class _Return(torch.autograd.Function):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args, get_type_hints
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from howfar.errors import ConfigError
 from howfar.positions.bounds import Bound
+from howfar.positions.options import check_options, read_options
 
 Scope = Literal["shared", "per_layer"]
 Advance = Literal["before", "after"]
@@ -54,13 +54,9 @@ class IncrementConfig:
     hidden_size: int | None = None
 
     def __post_init__(self) -> None:
-        for name, hint in get_type_hints(type(self)).items():
-            choices = tuple(Bound.known) if name == "bound" else get_args(hint)
-            if choices and all(isinstance(choice, str) for choice in choices) and getattr(self, name) not in choices:
-                got, needed = getattr(self, name), " or ".join(repr(choice) for choice in choices)
-                raise ConfigError(f"increments: {name} is {got!r}; it must be {needed}")
-            if hint is bool and not isinstance(getattr(self, name), bool):
-                raise ConfigError(f"increments: {name} is {getattr(self, name)!r}; it must be true or false")
+        if self.bound not in Bound.known:
+            needed = " or ".join(map(repr, Bound.known))
+            raise ConfigError(f"increments: bound is {self.bound!r}; it must be {needed}")
         if not (isinstance(self.max_increment, int | float) and 1 < self.max_increment < math.inf):
             raise ConfigError(
                 f"increments: max_increment is {self.max_increment!r}; "
@@ -68,6 +64,7 @@ class IncrementConfig:
             )
         if not (self.hidden_size is None or (isinstance(self.hidden_size, int) and self.hidden_size >= 1)):
             raise ConfigError(f"increments: hidden_size is {self.hidden_size!r}; it must be a whole number, at least 1")
+        check_options("increments", self)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -80,10 +77,4 @@ class IncrementConfig:
         Raises:
             ConfigError: A key is unknown (the message names the nearest known one) or a value is out of range.
         """
-        known = [field.name for field in fields(cls)]
-        for key in values:
-            if key not in known:
-                near = difflib.get_close_matches(key, known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-                raise ConfigError(f"increments: there is no option {key!r}; {hint}")
-        return cls(**values)
+        return read_options("increments", cls, values)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from transformers import PreTrainedModel
 from howfar.errors import OverrideError, UnsupportedModelError
 from howfar.positions.arguments import LayerCall, parameter_names
 from howfar.positions.calls import Calls, ForwardPass, IncrementFunction, Recording
-from howfar.positions.clock import check_frequencies, check_length, clock_of
+from howfar.positions.clock import Clock, check_frequencies, check_length, clock_of
 from howfar.positions.config import IncrementConfig
 from howfar.positions.encodings import Encoding, encoding_of
 from howfar.positions.network import IncrementNetwork
@@ -32,20 +33,28 @@ class Increments:
     call is kept apart for each thread, so threads may share a model.
 
     Args:
-        config: The kind of increments.
+        config: The kind of increments; None where every increment is 1, which an override can change.
+        encoding: How positions reach attention: its name and options.
         decoder: The module that runs the decoder layers.
         layers: The decoder layers.
         rotations: How each layer rotates, by its index; layers without rotary positions are absent.
     """
 
     def __init__(
-        self, config: IncrementConfig, decoder: PreTrainedModel, layers: nn.ModuleList, rotations: dict[int, Rotation]
+        self,
+        config: IncrementConfig | None,
+        encoding: Mapping[str, Any],
+        decoder: PreTrainedModel,
+        layers: nn.ModuleList,
+        rotations: dict[int, Rotation],
     ) -> None:
-        self.config = config
+        self.encoding: Encoding = encoding_of(encoding, config, rotations)
+        self.table = self.encoding.token_increments(decoder)
+        self.is_plain = config is None and self.table is None
+        self.config = config or IncrementConfig(scope="shared", bound="signed")
         self.decoder = decoder
         self.layers = layers
         self.rotations = rotations
-        self.encoding: Encoding = encoding_of(config, rotations)
         self._calls = Calls()
         self._names_of_decoder = parameter_names(decoder)
         self._names_of_layers = [parameter_names(layer) for layer in layers]
@@ -71,13 +80,20 @@ class Increments:
 
     @property
     def owners(self) -> tuple[nn.Module, ...]:
-        """The modules that have a network: the decoder if shared, else each of `layer_indices`."""
+        """The modules that have a network or table: the decoder if shared, else each of `layer_indices`."""
+        if self.is_plain:
+            return ()
         return (self.decoder,) if self.config.scope == "shared" else tuple(self.layers[i] for i in self.layer_indices)
 
     @property
     def networks(self) -> tuple[IncrementNetwork, ...]:
-        """The networks, in the order of `owners`."""
-        return tuple(cast(IncrementNetwork, owner.increments) for owner in self.owners)
+        """The networks, in the order of `owners`; none where increments are looked up."""
+        return tuple(owner.increments for owner in self.owners if isinstance(owner.increments, IncrementNetwork))
+
+    @property
+    def num_heads(self) -> int:
+        """Increments of a token in a layer."""
+        return self.networks[0].output.out_features if self.networks else self.encoding.num_sets
 
     def parameters(self) -> list[nn.Parameter]:
         """All parameters of the networks."""
@@ -117,7 +133,14 @@ class Increments:
             num_past_tokens = num_past_tokens.clone()  # the first layer advances the cache's own
         clock = None if cache is None else clock_of(cache)
         self._calls.passes.append(
-            ForwardPass(call.get("attention_mask"), call.get("position_ids"), num_past_tokens, cache, clock)
+            ForwardPass(
+                call.get("attention_mask"),
+                call.get("position_ids"),
+                num_past_tokens,
+                cache,
+                clock,
+                call.get("input_ids") if self.table is not None else None,
+            )
         )
 
     def _end_pass(self, decoder: nn.Module, args: tuple[Any, ...], output: Any) -> None:
@@ -158,7 +181,8 @@ class Increments:
                 prefix = self.rotations[index].prefix
                 check_frequencies(clock, prefix, current.frequencies[prefix], current.num_past_tokens)
         past = None if clock is None else clock.past(index)
-        is_shared = self.config.scope == "shared" and not self._calls.overrides
+        sums_of = self.encoding.sums(self.layers[index])
+        is_shared = self.config.scope == "shared" and not self._calls.overrides and sums_of is None
         first = current.shared_places
         if is_shared and first is not None and first.past is past:
             if clock is not None:
@@ -166,49 +190,91 @@ class Increments:
             return first
         increments = self._increments(index, call.hidden_states(), current)
         placement = current.placement_of(increments, past)
+        sums = None if sums_of is None else sums_of(call.hidden_states())
         if placement.real is not None:
             increments = increments.masked_fill(~placement.real[:, None], 0)
-        drift, positions = self._drift_and_positions(increments, placement, past)
-        all_positions = positions
+        places = self._summed(index, increments, sums, placement, past, clock, current.frequencies)
+        if is_shared and first is None:
+            current.shared_places = places
+        return places
+
+    def _summed(
+        self,
+        index: int,
+        increments: Float[Tensor, "batch head token"],
+        sums: Tensor | None,
+        placement: Placement,
+        past: Tensor | None,
+        clock: Clock | None,
+        frequencies: dict[str, Tensor],
+    ) -> Places:
+        """Positions, and whatever an encoding sums, of a layer's tokens; the clock goes on by them."""
+        drift, positions = self._drift_and_positions(increments, sums, placement, past)
+        num_heads = increments.shape[1]
+        totals, all_positions = drift, positions
         num_tokens: Length | Tensor = positions.shape[-1]
         if clock is not None:
             next_ids = placement.next_id.to(drift.dtype)[:, None].expand_as(drift)
             history = clock.append(index, torch.stack((drift, positions, next_ids), dim=1))
-            all_positions, num_tokens = history[:, 1], clock.num_tokens(index)
+            totals, all_positions, num_tokens = history[:, 0], history[:, 1], clock.num_tokens(index)
+        positions = positions[:, :num_heads]
+        all_positions = positions if clock is None else all_positions[:, :num_heads]
         if self.config.angles == "float32":
             is_same = all_positions is positions
             positions = positions.float()
             all_positions = positions if is_same else all_positions.float()
-        places = Places(increments, positions, all_positions, num_tokens, past, current.frequencies)
-        if is_shared and first is None:
-            current.shared_places = places
-        return places
+        return Places(
+            increments,
+            positions,
+            all_positions,
+            num_tokens,
+            None if sums is None else totals[:, num_heads:],
+            past,
+            frequencies,
+        )
 
     def _increments(self, index: int, hidden_states: Tensor, current: ForwardPass) -> Float[Tensor, "batch head token"]:
         """The increments of a layer's tokens, overridden."""
         if hidden_states.ndim == 4:  # several streams, of which the layer's attention reads one (Gemma 3n)
             hidden_states = hidden_states[self.decoder.config.altup_active_idx]
-        if self.config.scope == "per_layer":
+        if self.is_plain:
+            increments = hidden_states.new_ones((len(hidden_states), 1, hidden_states.shape[1]), dtype=torch.float32)
+        elif self.config.scope == "per_layer":
             increments = self.layers[index].get_submodule("increments")(hidden_states)
         else:
             if current.shared_increments is None:
-                current.shared_increments = self.decoder.get_submodule("increments")(hidden_states)
+                read = hidden_states if self.table is None else current.token_ids
+                if read is None:
+                    raise UnsupportedModelError(
+                        f"{self.encoding.name} increments are looked up by token, and the model was given embeddings; "
+                        "give it input_ids"
+                    )
+                current.shared_increments = self.decoder.get_submodule("increments")(read)
             increments = current.shared_increments
         for function in self._calls.overrides:
             increments = _like(increments, function(index, increments), index)
         return increments
 
     def _drift_and_positions(
-        self, increments: Float[Tensor, "batch head token"], placement: Placement, past: Tensor | None
-    ) -> tuple[Float[Tensor, "batch head token"], Float[Tensor, "batch head token"]]:
-        """How far tokens have come from their base positions, and where to; in float64 where the device has it."""
+        self,
+        increments: Float[Tensor, "batch head token"],
+        sums: Float[Tensor, "batch row token"] | None,
+        placement: Placement,
+        past: Tensor | None,
+    ) -> tuple[Float[Tensor, "batch head_or_row token"], Float[Tensor, "batch head_or_row token"]]:
+        """How far tokens have come from their base positions, and where to; in float64 where the device has it.
+
+        What an encoding sums goes along as further heads, whose drift is the sum.
+        """
         exact = increments.to(torch.float32 if increments.device.type == "mps" else torch.float64)
         excess = exact - 1
+        if sums is not None:
+            excess = torch.cat((excess, sums.to(excess.dtype)), dim=1)
         if placement.real is not None:
             excess = excess.masked_fill(~placement.real[:, None], 0)
         drift = placement.drift(excess, None if past is None else past[:, 0, :, -1:])
         if not self.config.accumulate:
-            return drift, exact
+            return drift, exact if sums is None else torch.cat((exact, drift[:, exact.shape[1] :]), dim=1)
         positions = placement.ids[:, None] + drift
         return drift, positions if self.config.advance == "before" else positions - excess
 

@@ -18,6 +18,7 @@ class Places:
         positions: Of the new tokens.
         all_positions: Of the latest tokens that a cache may hold, the new ones last.
         num_tokens: Tokens so far, the cache's included.
+        sums: What an encoding sums over the latest tokens beside increments, the new ones last; None if nothing.
         past: The layer's history before this pass, by which layers at the same positions know each other.
         frequencies: Of this pass, by the prefix of their `Rotation`, where they vary.
         rotated: Cosines and sines, by the prefix of their `Rotation`.
@@ -27,6 +28,7 @@ class Places:
     positions: Float[Tensor, "batch head token"]
     all_positions: Float[Tensor, "batch head latest_token"]
     num_tokens: Length | Tensor
+    sums: Float[Tensor, "batch row latest_token"] | None = None
     past: Tensor | None = None
     frequencies: dict[str, Tensor] = field(default_factory=dict)
     rotated: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)

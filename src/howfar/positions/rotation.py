@@ -75,12 +75,21 @@ class Rotation:
             dtype: The model's.
             frequencies: In radians per position; the module's own where None.
         """
+        return self.of_frequencies(positions[..., None], dtype, frequencies)
+
+    def of_frequencies(
+        self,
+        positions: Float[Tensor, "batch head token own"],
+        dtype: torch.dtype,
+        frequencies: Float[Tensor, " frequency"] | None = None,
+    ) -> tuple[Float[Tensor, "batch head token rotary"], Float[Tensor, "batch head token rotary"]]:
+        """The same where each frequency may have positions of its own: as many as frequencies, or one for all."""
         frequencies = (self.frequencies if frequencies is None else frequencies).to(positions.device)
         scaling: float = getattr(self.module, f"{self.prefix}attention_scaling")
         if self.angles == "float64":
-            angles = torch.remainder(positions.double()[..., None] * frequencies.double(), 2 * math.pi).float()
+            angles = torch.remainder(positions.double() * frequencies.double(), 2 * math.pi).float()
         else:
-            angles = positions.float()[..., None] * frequencies.float()
+            angles = positions.float() * frequencies.float()
         cos, sin = angles.cos() * scaling, angles.sin() * scaling
         return spread(cos.to(dtype), self.layout), spread(sin.to(dtype), self.layout)
 

@@ -122,7 +122,7 @@ class Reader:
     @property
     def num_heads(self) -> int:
         """Increments of a layer for each token."""
-        return 1 if self.increments is None else self.increments.networks[0].output.out_features
+        return 1 if self.increments is None else self.increments.num_heads
 
     @property
     def vocabulary_size(self) -> int:

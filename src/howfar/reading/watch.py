@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from howfar.positions.decoder import find_decoder
-from howfar.positions.encodings.per_head import PREFIX
+from howfar.positions.encodings.attending import PREFIX
 
 
 @dataclass

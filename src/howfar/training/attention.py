@@ -15,13 +15,13 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.positions.encodings import per_head
+from howfar.positions.encodings import attending
 
 MASKLESS = "sdpa_maskless"
-_MASKLESS = {"sdpa": MASKLESS, per_head.PREFIX + "sdpa": per_head.PREFIX + MASKLESS}
+_MASKLESS = {"sdpa": MASKLESS, attending.PREFIX + "sdpa": attending.PREFIX + MASKLESS}
 
 AttentionInterface.register(MASKLESS, sdpa_attention_forward)
-AttentionInterface.register(per_head.PREFIX + MASKLESS, partial(per_head.attention, implementation="sdpa"))
+AttentionInterface.register(attending.PREFIX + MASKLESS, partial(attending.attention, implementation="sdpa"))
 
 
 @contextmanager

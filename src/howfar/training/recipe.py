@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self, get_args, get_type_hints
 
 from howfar.errors import ConfigError
 from howfar.positions import IncrementConfig
+from howfar.positions.encodings import encoding_options, read_encoding
 from howfar.text.tokenizer import VOCABULARY_SIZE
 from howfar.training.recipe_files import GRAFT, SCRATCH, read_values
 from howfar.training.settings import apply_settings, check_keys
@@ -189,7 +190,9 @@ class Recipe(BaseRecipe):
         lean_step: Whether a step leaves out what Trainer does for several devices. Its result is the same either way.
         trainer: Options of `transformers.TrainingArguments`, by their own names.
         model: Options of `HowFarConfig`; `max_position_embeddings` is the number of tokens in a window.
-        increments: Options of `IncrementConfig`; None for plain rotary positions.
+        increments: Options of `IncrementConfig`; None where every token advances by 1.
+        encoding: How positions reach attention: `name` of a file of `howfar.positions.encodings`, and its options; None
+            for rotary positions.
         start_from: A bundled model or a folder, of the same sizes and increments, whose weights are the initial ones;
             None to draw them at random.
 
@@ -197,21 +200,23 @@ class Recipe(BaseRecipe):
         ConfigError: A key is unknown or a value impossible.
     """
 
-    LASTING: ClassVar[tuple[str, ...]] = ("seed", "model", "increments", "muon_learning_rate")
+    LASTING: ClassVar[tuple[str, ...]] = ("seed", "model", "increments", "encoding", "muon_learning_rate")
 
     model: dict[str, Any] = field(default_factory=dict)
     increments: dict[str, Any] | None = None
+    encoding: dict[str, Any] | None = None
     start_from: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_kind("model", dict)
-        if self.increments is not None:
-            self.check_kind("increments", dict)
+        for name in ("increments", "encoding"):
+            if getattr(self, name) is not None:
+                self.check_kind(name, dict)
+            if name in self.model:
+                raise ConfigError(f"recipe: [model] has `{name}`; give them a table of their own, [{name}]")
         if self.start_from is not None:
             self.check_kind("start_from", str)
-        if "increments" in self.model:
-            raise ConfigError("recipe: [model] has `increments`; give them a table of their own, [increments]")
         check_keys("[model]", self.model, self.options()["model"] or ())
         sizes = json.dumps([self.model, self.increments], sort_keys=True, default=repr)
         if sizes not in _SOUND:
@@ -223,13 +228,14 @@ class Recipe(BaseRecipe):
         """The keys of the file, and of a table that takes only some names these too."""
         from howfar.models.configuration import HowFarConfig
 
-        sizes = [f.name for f in dataclasses.fields(HowFarConfig) if f.name != "increments"]
+        own_tables = ("increments", "encoding")
+        sizes = [f.name for f in dataclasses.fields(HowFarConfig) if f.name not in own_tables]
         increments = [f.name for f in dataclasses.fields(IncrementConfig)]
-        return {**super().options(), "model": [*sizes, "attn_implementation"], "increments": increments}
+        return {**super().options(), "model": [*sizes, "attn_implementation"], "increments": increments, "encoding": encoding_options()}
 
     @property
     def increment_config(self) -> IncrementConfig | None:
-        """The increments, or None for plain rotary positions."""
+        """The increments, or None where every token advances by 1."""
         return None if self.increments is None else IncrementConfig.from_dict(self.increments)
 
     @property
@@ -255,8 +261,10 @@ class Recipe(BaseRecipe):
         if not isinstance(attention, str):
             raise ConfigError(f"recipe: [model] attn_implementation is {attention!r}; it must be a string")
         increments = None if self.increment_config is None else self.increment_config.to_dict()
+        if self.encoding is not None:
+            read_encoding(self.encoding, self.increment_config)
         try:
-            config = HowFarConfig(**self.model, increments=increments)
+            config = HowFarConfig(**self.model, increments=increments, encoding=self.encoding)
         except Exception as error:  # huggingface_hub's validation errors share no public base
             raise ConfigError(f"recipe: [model] is impossible: {' '.join(str(error).split())}; change it") from error
         if config.num_attention_heads % config.num_key_value_heads:

@@ -75,6 +75,7 @@ def train(
         )
     set_seed(recipe.seed)
     model, tokenizer = _make_model(recipe), byte_tokenizer()
+    starting.fill_table(model)
     started = None if recipe.start_from is None else starting.start_from(model, recipe.start_from)
     model.config.pad_token_id = tokenizer.pad_token_id  # as the Trainer would, with a warning
     with maskless_attention(model):

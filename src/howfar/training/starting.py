@@ -1,4 +1,4 @@
-"""Initial weights from another model of the same shape, where they are not drawn at random."""
+"""What a model begins with from another one: its weights, or a table of its increments."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from howfar.models.folders import find_folder, read_config
 from howfar.models.manifest import sha256
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.models.pretrained import load_pretrained
+from howfar.positions.attachment import positions_of
 
 SAME = (
     "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
     "head_dim", "hidden_act", "rms_norm_eps", "rope_parameters", "tie_word_embeddings", "attention_bias", "mlp_bias",
-    "increments",
+    "increments", "encoding",
 )  # fmt: skip
 """Settings that give weights their meaning; the context may be another."""
 
@@ -54,6 +55,34 @@ def start_from(model: HowFarForCausalLM, name: str) -> dict[str, str]:
             )
     model.load_state_dict(other.state_dict())
     return {"name": Path(name).name, "sha256": sha256(folder / "model.safetensors")}
+
+
+def fill_table(model: HowFarForCausalLM) -> None:
+    """Give a model with frozen increments those of the model that its configuration names; leave others as they are.
+
+    Raises:
+        CheckpointError: The other's files are damaged.
+        ConfigError: Its increments depend on more than the token, or it has other tokens.
+        ModelNotFoundError: There is no such model.
+    """
+    encoding = model.config.encoding or {}
+    if encoding.get("name") != "frozen":
+        return
+    other, name = load(encoding["table"]), encoding["table"]
+    found = positions_of(other)
+    embeddings = other.get_input_embeddings().weight
+    if found is None or not found.networks or found.config.scope != "shared" or found.num_heads > 1:
+        raise ConfigError(
+            f"recipe: [encoding] table names {name}, whose increments are not one for each token; name a model with "
+            'increments of scope "shared", and not per head'
+        )
+    if len(embeddings) != model.config.vocab_size:
+        raise ConfigError(
+            f"recipe: [encoding] table names {name}, which knows {len(embeddings)} tokens, the recipe's model "
+            f"{model.config.vocab_size}; name one with the same tokenizer"
+        )
+    with torch.no_grad():
+        model.get_buffer("model.increments.values").copy_(found.networks[0](embeddings[None])[0].T)
 
 
 def _meaning(config: HowFarConfig) -> dict[str, Any]:

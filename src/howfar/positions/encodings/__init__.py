@@ -1,40 +1,71 @@
 """How positions reach attention: a file for each way.
 
-An encoding is handed, before each decoder layer runs, that layer's positions and the arguments that it is about to be
-called with; it returns the arguments that make the layer attend by those positions.
+An encoding is a class in a file of this folder; being there is enough for recipes and configurations to know it.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import difflib
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
 
-from torch import nn
-from transformers import PreTrainedModel
-
-from howfar.positions.arguments import LayerCall
+from howfar.errors import ConfigError
 from howfar.positions.config import IncrementConfig
-from howfar.positions.encodings.per_head import RotaryPerHead
-from howfar.positions.encodings.rotary import Rotary
-from howfar.positions.places import Places
+from howfar.positions.encodings.encoding import Encoding
+from howfar.positions.options import read_options
 from howfar.positions.rotation import Rotation
 
-
-class Encoding(Protocol):
-    """One way for positions to reach attention."""
-
-    def prepare(self, decoder: PreTrainedModel) -> None:
-        """Make a decoder ready, once, when increments are attached."""
-
-    def restore(self, decoder: PreTrainedModel) -> None:
-        """Undo `prepare`."""
-
-    def check(self, decoder: PreTrainedModel) -> None:
-        """Before each forward pass: make sure that the decoder is still as `prepare` left it."""
-
-    def reach(self, index: int, layer: nn.Module, call: LayerCall, places: Places) -> tuple[tuple[Any, ...], Any]:
-        """The arguments, by place and by name, that let layer `index` attend by these positions."""
+PLAIN = {"name": "rotary"}
 
 
-def encoding_of(config: IncrementConfig, rotations: dict[int, Rotation]) -> Encoding:
-    """The encoding that a configuration names."""
-    return RotaryPerHead(rotations) if config.per_head else Rotary(rotations)
+@cache
+def encodings() -> dict[str, type[Encoding]]:
+    """All encodings, by name."""
+    for module in iter_modules(__path__):
+        import_module(f"{__name__}.{module.name}")
+    return Encoding.known
+
+
+def encoding_options() -> list[str]:
+    """What a recipe's table `[encoding]` may hold: a name, and the options of whatever encoding has that name."""
+    return ["name", *dict.fromkeys(field.name for kind in encodings().values() for field in fields(kind.Options))]
+
+
+def read_encoding(values: Mapping[str, Any], increments: IncrementConfig | None) -> tuple[type[Encoding], Any]:
+    """The class and the options that a configuration names.
+
+    Args:
+        values: Its `name`, and options.
+        increments: The kind of increments that go with it; None where every increment is 1.
+
+    Raises:
+        ConfigError: There is no such encoding or option, or it and these increments do not go together.
+    """
+    known, options = encodings(), dict(values)
+    name = options.pop("name", None)
+    if name not in known:
+        near = difflib.get_close_matches(str(name), known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+        raise ConfigError(f"encoding: name is {name!r}, and there is no such encoding; {hint}")
+    kind = known[name]
+    read = read_options(f"encoding {name!r}", kind.Options, options)
+    kind.check_increments(read, increments)
+    return kind, read
+
+
+def encoding_of(
+    values: Mapping[str, Any], increments: IncrementConfig | None, rotations: dict[int, Rotation]
+) -> Encoding:
+    """The encoding that a configuration names.
+
+    Raises:
+        ConfigError: As `read_encoding`.
+    """
+    kind, options = read_encoding(values, increments)
+    if dict(values) == PLAIN and increments is not None and increments.per_head:
+        kind = import_module(f"{__name__}.per_head").RotaryPerHead
+    return kind(increments, options, rotations)

@@ -1,36 +1,27 @@
-"""Rotary positions, the same for all heads of a layer: the layer is handed other cosines and sines."""
+"""Rotary positions, the same for all heads of a layer: the layer is handed other cosines and sines.
+
+Source:
+    J. Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from howfar.positions.arguments import LayerCall
-from howfar.positions.checkpointing import is_reentrant, lead_gradients_through
+from howfar.positions.encodings.encoding import Encoding, led
 from howfar.positions.places import Places
 from howfar.positions.rotation import Rotation
+from howfar.positions.shapes import Float
 
 
-class Rotary:
-    """Rotates queries and keys by learned positions.
+class Rotary(Encoding):
+    """Rotates queries and keys by positions."""
 
-    Args:
-        rotations: How each layer rotates, by its index.
-    """
-
-    def __init__(self, rotations: dict[int, Rotation]) -> None:
-        self.rotations = rotations
-
-    def prepare(self, decoder: PreTrainedModel) -> None:
-        """Nothing is to be done."""
-
-    def restore(self, decoder: PreTrainedModel) -> None:
-        """Nothing was done."""
-
-    def check(self, decoder: PreTrainedModel) -> None:
-        """Nothing can go wrong."""
+    name = "rotary"
 
     def reach(self, index: int, layer: nn.Module, call: LayerCall, places: Places) -> tuple[tuple[Any, ...], Any]:
         """Replace the layer's `position_embeddings`."""
@@ -38,15 +29,20 @@ class Rotary:
         call.set("position_embeddings", (cos.squeeze(1), sin.squeeze(1)))
         return call.arguments
 
-    def cosines_and_sines(self, index: int, layer: nn.Module, call: LayerCall, places: Places) -> tuple[Tensor, Tensor]:
+    def cosines_and_sines(
+        self, index: int, layer: nn.Module, call: LayerCall, places: Places
+    ) -> tuple[Tensor, ...]:
         """Of the new tokens, `[batch, head, token, rotary]`; layers at the same positions share them."""
         rotation = self.rotations[index]
         found = places.rotated.get(rotation.prefix)
         if found is None:
             dtype = call.get("position_embeddings")[0].dtype
-            found = rotation(places.positions, dtype, places.frequencies.get(rotation.prefix))
-            if is_reentrant(layer):
-                hidden_states, found = lead_gradients_through(call.hidden_states(), found)
-                call.set(call.names[0], hidden_states)
+            found = led(layer, call, *self.rotate(places.positions, dtype, rotation, places))
             places.rotated[rotation.prefix] = found
         return found
+
+    def rotate(
+        self, positions: Float[Tensor, "batch head token"], dtype: torch.dtype, rotation: Rotation, places: Places
+    ) -> tuple[Tensor, Tensor]:
+        """Cosines and sines of positions; `places` has the frequencies of this pass, where they vary."""
+        return rotation(positions, dtype, places.frequencies.get(rotation.prefix))

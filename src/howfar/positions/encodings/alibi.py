@@ -1,0 +1,63 @@
+"""ALiBi: a score falls with distance, for each head at a slope of its own.
+
+Source:
+    O. Press, N. A. Smith, M. Lewis, "Train Short, Test Long: Attention with Linear Biases Enables Input Length
+    Extrapolation", 2022.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from howfar.positions.encodings.biased import Biased, BiasOptions
+from howfar.positions.places import Places
+
+
+@dataclass(frozen=True)
+class AlibiOptions(BiasOptions):
+    """Options of ALiBi.
+
+    Args:
+        learned: Whether each layer learns its slopes, from the paper's on.
+    """
+
+    learned: bool = False
+
+
+class Alibi(Biased):
+    """Lowers the score of a key by its distance in positions, learned ones where there are increments."""
+
+    name = "alibi"
+    Options = AlibiOptions
+
+    def layer_module(self, decoder: Any) -> nn.Module | None:
+        """Learned slopes."""
+        return Slopes(decoder.config.num_attention_heads) if self.options.learned else None
+
+    def coefficients_and_values(self, layer: nn.Module, places: Places) -> tuple[Tensor, Tensor]:
+        """Slopes, and positions."""
+        if self.options.learned:
+            return layer.get_parameter("encoding.slope_bias"), places.all_positions
+        num_heads = layer.get_submodule("self_attn").config.num_attention_heads
+        return torch.tensor(slopes(num_heads), device=places.all_positions.device), places.all_positions
+
+
+class Slopes(nn.Module):
+    """A slope for each head."""
+
+    def __init__(self, num_heads: int) -> None:
+        super().__init__()
+        self.slope_bias = nn.Parameter(torch.tensor(slopes(num_heads)))  # a bias by name: no weight decay
+
+
+def slopes(num_heads: int) -> list[float]:
+    """The paper's: a geometric sequence from 2^(-8/n) on; if n is no power of 2, those of the power below it, and
+    every other one of the power above it."""
+    power = 2 ** math.floor(math.log2(num_heads))
+    found = [2 ** (-8 * (head + 1) / power) for head in range(power)]
+    return found + [2 ** (-4 * (head + 1) / power) for head in range(0, 2 * (num_heads - power), 2)]

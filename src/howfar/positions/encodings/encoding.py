@@ -1,0 +1,105 @@
+"""What an encoding is: a way for positions to reach attention."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from howfar.errors import ConfigError
+from howfar.positions.arguments import LayerCall
+from howfar.positions.checkpointing import is_reentrant, lead_gradients_through
+from howfar.positions.config import IncrementConfig
+from howfar.positions.options import check_options
+from howfar.positions.places import Places
+from howfar.positions.rotation import Rotation
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """Of an encoding that has none."""
+
+    def __post_init__(self) -> None:
+        check_options("encoding", self)
+
+
+class Encoding:
+    """One way for positions to reach attention.
+
+    A new encoding is a class in a file of this folder; recipes and configurations know it by its `name`. It is handed,
+    before each decoder layer runs, that layer's positions and the arguments that it is about to be called with, and
+    returns the arguments that make the layer attend by those positions.
+
+    Args:
+        increments: The kind of increments; None where every increment is 1.
+        options: An instance of `Options`.
+        rotations: How each layer rotates, by its index.
+
+    Attributes:
+        name: What recipes call it.
+        Options: The dataclass of its options.
+        num_sets: Positions of a token in a layer: one, or several side by side.
+        needs_increments: Whether it is nothing without increments.
+        known: All encodings that were imported, by name.
+    """
+
+    name: ClassVar[str] = ""
+    Options: ClassVar[type] = NoOptions
+    known: ClassVar[dict[str, type[Encoding]]] = {}
+    num_sets: int = 1
+    needs_increments: ClassVar[bool] = False
+
+    def __init__(self, increments: IncrementConfig | None, options: Any, rotations: dict[int, Rotation]) -> None:
+        self.increments, self.options, self.rotations = increments, options, rotations
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if cls.__dict__.get("name"):
+            Encoding.known[cls.name] = cls
+
+    @classmethod
+    def check_increments(cls, options: Any, increments: IncrementConfig | None) -> None:
+        """Refuse increments that it could not let reach attention.
+
+        Raises:
+            ConfigError: These increments and this encoding do not go together.
+        """
+        if cls.needs_increments and increments is None:
+            raise ConfigError(f"encoding: {cls.name!r} is plain RoPE without increments; give [increments] as well")
+
+    def layer_module(self, decoder: PreTrainedModel) -> nn.Module | None:
+        """What a layer learns beside its own weights; becomes the layer's submodule `encoding`."""
+        return None
+
+    def token_increments(self, decoder: PreTrainedModel) -> nn.Module | None:
+        """A module that gives increments `[batch, set, token]` of token ids, in place of a learned network."""
+        return None
+
+    def sums(self, layer: nn.Module) -> Callable[[Tensor], Tensor] | None:
+        """What it sums over tokens beside increments: a function of a layer's input, to `[batch, head, token]`."""
+        return None
+
+    def prepare(self, decoder: PreTrainedModel) -> None:
+        """Make a decoder ready, once, when the encoding is attached."""
+
+    def restore(self, decoder: PreTrainedModel) -> None:
+        """Undo `prepare`."""
+
+    def check(self, decoder: PreTrainedModel) -> None:
+        """Before each forward pass: make sure that the decoder is still as `prepare` left it."""
+
+    def reach(self, index: int, layer: nn.Module, call: LayerCall, places: Places) -> tuple[tuple[Any, ...], Any]:
+        """The arguments, by place and by name, that let layer `index` attend by these positions."""
+        raise NotImplementedError
+
+
+def led(layer: nn.Module, call: LayerCall, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """Tensors that a layer may be handed by name: their gradients return also under reentrant checkpointing."""
+    if not is_reentrant(layer):
+        return tensors
+    hidden_states, tensors = lead_gradients_through(call.hidden_states(), tensors)
+    call.set(call.names[0], hidden_states)
+    return tensors

@@ -1,0 +1,75 @@
+"""A forget gate in softmax attention: each token lets each head forget some of what came before it.
+
+The score of a key falls by the sum of `-log(gate)` over the tokens after it, up to the query: data decide the distance.
+
+Source:
+    Z. Lin et al., "Forgetting Transformer: Softmax Attention with a Forget Gate", 2025.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from howfar.errors import ConfigError
+from howfar.positions.config import IncrementConfig
+from howfar.positions.encodings.biased import Biased, BiasOptions
+from howfar.positions.places import Places
+from howfar.positions.shapes import Float
+
+
+class ForgetGate(Biased):
+    """Lowers the score of a key by what was forgotten since."""
+
+    name = "forget_gate"
+
+    @classmethod
+    def check_increments(cls, options: BiasOptions, increments: IncrementConfig | None) -> None:
+        """Refuse increments where nothing rotates.
+
+        Raises:
+            ConfigError: Increments would move positions that nothing reads.
+        """
+        if increments is not None and not options.rotary:
+            raise ConfigError(
+                "encoding: 'forget_gate' without rotary positions reads no positions that increments could move; set "
+                "rotary = true, or remove [increments]"
+            )
+        super().check_increments(options, increments)
+
+    def layer_module(self, decoder: Any) -> nn.Module:
+        """The gates."""
+        config = decoder.config
+        return Gates(config.hidden_size, config.num_key_value_heads, config.rms_norm_eps)
+
+    def sums(self, layer: nn.Module) -> Callable[[Tensor], Tensor]:
+        """The logarithms of the gates."""
+        return layer.get_submodule("encoding")
+
+    def coefficients_and_values(self, layer: nn.Module, places: Places) -> tuple[Tensor, Tensor]:
+        """What was forgotten up to a key is no loss to it."""
+        num_heads = layer.get_submodule("self_attn").config.num_attention_heads
+        assert places.sums is not None
+        return places.sums.new_full((num_heads,), -1.0), places.sums
+
+
+class Gates(nn.Module):
+    """RMSNorm -> Linear -> log sigmoid: for each key-value head, whose query heads share its gate.
+
+    The norm has no weights of its own: the linear layer has them.
+    """
+
+    def __init__(self, input_size: int, num_heads: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.gate = nn.Linear(input_size, num_heads)
+
+    def forward(self, hidden_states: Float[Tensor, "batch token width"]) -> Float[Tensor, "batch head token"]:
+        """Logarithms of the gates."""
+        with torch.autocast(hidden_states.device.type, enabled=False):
+            normed = F.rms_norm(hidden_states.float(), hidden_states.shape[-1:], eps=self.eps)
+            return F.logsigmoid(self.gate(normed)).transpose(1, 2)

@@ -1,0 +1,80 @@
+"""PoPE: magnitudes say what, phases say where.
+
+Each of the d numbers of a query or key becomes the magnitude of a complex number, by softplus; its phase is position
+times frequency, d of them, and of keys a learned bias beside it. A score is the sum over c of
+`softplus(q_c) * softplus(k_c) * cos((s - t) * frequency_c + bias_c)`. With increments it is the selective form: the
+positions s and t are learned ones.
+
+Source:
+    A. Gopalakrishnan, R. Csordás, J. Schmidhuber, M. C. Mozer, "Decoupling the 'What' and 'Where' With Polar Coordinate
+    Positional Embeddings", 2025. Biases are held in [-2 pi, 0] and start at 0, its choice for extrapolation.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from howfar.positions.arguments import LayerCall
+from howfar.positions.encodings.attending import Attending, Step, of_keys
+from howfar.positions.encodings.encoding import led
+from howfar.positions.places import Places
+from howfar.positions.shapes import Float, Length
+
+
+class Polar(Attending):
+    """Phases by position alone."""
+
+    name = "pope"
+
+    def layer_module(self, decoder: Any) -> nn.Module:
+        """The biases of the phases."""
+        return Phases(decoder.config.num_key_value_heads, decoder.config.head_dim)
+
+    def before_attention(self, layer: nn.Module, call: LayerCall, places: Places, index: int) -> Step:
+        """From numbers to polar coordinates, and from there to their two Cartesian ones."""
+        config = layer.get_submodule("self_attn").config
+        angle = places.rotated.get(self.name)
+        if angle is None:
+            angle = places.rotated[self.name] = (_phases(places.all_positions, config),)
+        bias = layer.get_parameter("encoding.phase_bias").clamp(-2 * math.pi, 0)
+        of_queries = angle[0].narrow(2, angle[0].shape[2] - places.positions.shape[2], places.positions.shape[2])
+        of_queries, of_keys = led(layer, call, of_queries, angle[0] + bias[:, None])
+        return partial(_to_polar, of_queries, of_keys, places.num_tokens)
+
+
+class Phases(nn.Module):
+    """A bias of the phase for each key-value head and frequency, in radians."""
+
+    def __init__(self, num_heads: int, head_dim: int) -> None:
+        super().__init__()
+        self.phase_bias = nn.Parameter(torch.zeros(num_heads, head_dim))
+
+
+def _phases(
+    positions: Float[Tensor, "batch head token"], config: Any
+) -> Float[Tensor, "batch head token frequency"]:
+    """Position times frequency, `theta^(-c/d)` for c = 0, ..., d - 1: twice as many as RoPE has."""
+    exponents = torch.arange(config.head_dim, device=positions.device) / config.head_dim
+    return positions.float()[..., None] * config.rope_parameters["rope_theta"] ** -exponents
+
+
+def _to_polar(
+    of_queries: Tensor, keys: Tensor, num_tokens: Length | Tensor, query: Tensor, key: Tensor, scaling: float
+) -> tuple[Tensor, Tensor]:
+    """A step before attention."""
+    return _cartesian(query, of_queries), _cartesian(key, of_keys(keys, key.shape[-2], num_tokens, -2))
+
+
+def _cartesian(
+    states: Float[Tensor, "batch head token width"], phases: Tensor
+) -> Float[Tensor, "batch head token twice"]:
+    """Real and imaginary parts, of as many heads as share a phase."""
+    phases = phases.repeat_interleave(states.shape[1] // phases.shape[1], dim=1)
+    magnitudes = F.softplus(states.float())
+    return torch.cat((magnitudes * phases.cos(), magnitudes * phases.sin()), dim=-1).to(states.dtype)
