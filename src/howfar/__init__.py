@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from howfar.models.lora import merge_lora
     from howfar.models.modeling import HowFarForCausalLM
     from howfar.models.publishing import push_to_hub
-    from howfar.positions import IncrementConfig, attach, detach, increments_of, override, record
+    from howfar.positions import IncrementConfig, attach, detach, increments_of, movable, override, record
     from howfar.reading import Trace, trace, trace_many
     from howfar.studies.driving import study
 
@@ -41,6 +41,7 @@ __all__ = [
     "increments_of",
     "load",
     "merge_lora",
+    "movable",
     "override",
     "push_to_hub",
     "record",
@@ -62,7 +63,7 @@ __getattr__, __dir__ = lazily(
         "models.lora": ("merge_lora",),
         "models.modeling": ("HowFarForCausalLM",),
         "models.publishing": ("push_to_hub",),
-        "positions": ("IncrementConfig", "attach", "detach", "increments_of", "override", "record"),
+        "positions": ("IncrementConfig", "attach", "detach", "increments_of", "movable", "override", "record"),
         "reading": ("Trace", "trace", "trace_many"),
         "studies.driving": ("study",),
     },

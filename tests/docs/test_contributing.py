@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from howfar import load, save
+from howfar.models.modeling import HowFarForCausalLM
 from howfar.positions import IncrementConfig, attach, increments_of
 from howfar.positions.bounds import Bound
+from howfar.positions.encodings.encoding import Encoding
 from howfar.training import recipe_files
 from howfar.training.recipe import Recipe
 from support.models import stir, tiny, tokens
@@ -89,3 +92,20 @@ def test_a_recipe_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     recipe = Recipe.load("quick-per-layer", settings=["max_steps=2"])
     assert (recipe.name, recipe.trainer["max_steps"]) == ("quick-per-layer", 2)
     assert text.startswith("# "), "the line that `howfar recipes` shows"
+
+
+def test_an_encoding_is_one_class() -> None:
+    known = dict(Encoding.known)
+    try:
+        exec(compile(code("encoding.md", "python"), "encoding.md", "exec"), {"__name__": "squeezed"})
+        settings = ["encoding.name=squeezed", "encoding.factor=4", "model.hidden_size=16", "model.num_hidden_layers=2"]
+        recipe = Recipe.load("small-rope", settings=settings)
+        model, token_ids = HowFarForCausalLM(recipe.model_config()).eval(), tokens()
+        position_ids = torch.arange(token_ids.shape[1])[None]
+        expected = model(token_ids, position_ids=4 * position_ids, attention_mask=torch.ones_like(token_ids)).logits
+        plain = LlamaForCausalLM(LlamaConfig.from_dict({**model.config.to_dict(), "model_type": "llama"})).eval()
+        plain.load_state_dict(model.state_dict())
+        torch.testing.assert_close(expected, plain(token_ids, use_cache=False).logits)
+    finally:
+        Encoding.known.clear()
+        Encoding.known.update(known)

@@ -69,7 +69,9 @@ def test_forward_and_gradients_equal_eager(kind: str, name: str, backend: str) -
     assert largest_difference(expected[1], found[1]) < 1e-4
 
 
-@pytest.mark.parametrize("kind", ["alibi-learned", "forget_gate-rotary-shared", "pope-per_layer", "halves-shared", "random"])
+@pytest.mark.parametrize(
+    "kind", ["alibi-learned", "forget_gate-rotary-shared", "pope-per_layer", "halves-shared", "random"]
+)
 def test_encodings_equal_eager(kind: str) -> None:
     model, token_ids = encoded(kind), tokens(12)
     expected = model(token_ids, labels=token_ids, use_cache=False)

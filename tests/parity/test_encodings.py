@@ -60,9 +60,7 @@ class TestLaws:
         model, token_ids = encoded(kind), tokens(13)
         expected = model(token_ids, use_cache=False).logits
         for cache in (DynamicCache(config=model.config), StaticCache(model.config, max_cache_len=16)):
-            pieces = [
-                model(piece, past_key_values=cache).logits for piece in token_ids.split([5, 3, 1, 1, 3], dim=1)
-            ]
+            pieces = [model(piece, past_key_values=cache).logits for piece in token_ids.split([5, 3, 1, 1, 3], dim=1)]
             close(torch.cat(pieces, dim=1), expected)
 
     @torch.no_grad()
@@ -152,7 +150,7 @@ def without(model: Any, name: str, value: float) -> None:
 @torch.no_grad()
 def test_where_nothing_is_lowered_it_is_plain(attention: str) -> None:
     token_ids = tokens(40)
-    options = {"attn_implementation": attention}
+    options = {"attn_implementation": attention, "hidden_size": 64}  # heads of 16, as wide as a vector register
 
     for kind, parameter, value, other in [
         ("alibi-learned", "slope_bias", 0.0, "nope"),
@@ -242,7 +240,9 @@ def test_a_pretrained_model_keeps_its_encoding() -> None:
     for name in ("pope", "alibi", "forget_gate", "nope"):
         model, token_ids = tiny(), tokens()
         expected = model(token_ids).logits
-        with pytest.raises(UnsupportedModelError, match=f"cannot be given the encoding '{name}': .* differs .* from scr"):
+        with pytest.raises(
+            UnsupportedModelError, match=f"cannot be given the encoding '{name}': .* differs .* from scr"
+        ):
             attach_encoding(model, None, {"name": name})
         assert torch.equal(model(token_ids).logits, expected)
 

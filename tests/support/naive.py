@@ -1,4 +1,4 @@
-"""A Llama with learned increments, or another encoding, in plain float64 loops, one token, head and earlier token at a time.
+"""A Llama with learned increments or another encoding, by float64 loops over tokens, heads and earlier tokens.
 
 Written from the definitions, to be compared with; it shares nothing with the package but the names of the weights.
 """

@@ -23,6 +23,12 @@ DEFAULT_OUTPUT = Path("howfar.html")
 MOST_CHARACTERS = 50_000  # in a picture; a browser draws no more of them at ease
 LONG = 100_000  # characters from which on a progress bar is worth its lines
 
+PLAIN = (
+    "plain positions: every token +1, so all gaps are even; colours are the {colour}. What there is to see: "
+    "--colour entropy, `howfar measure sensitivity -m {model}` (what each kind of gap is worth), "
+    "`howfar explore {model}` (what if one were wider?)"
+)
+
 
 Scale = Literal["layer-mean", "raw", "shared", "contrast"]
 Colour = Literal["gap", "rank", "surprisal", "entropy", "kind", "difference"]
@@ -87,6 +93,9 @@ def show(
     compared = beside_model is not None or beside_text is not None
     beside = _trace(passage if beside_text is None else beside_text, beside_model or model, mark) if compared else None
     picture = None
+    is_plain = traced.config is None and beside is None
+    if is_plain and colour is None:
+        colour = Colour.SURPRISAL  # gaps have nothing to say
     if drawn is not None or not as_json:
         picture = spacing(traced, beside=beside, layer=layer, head=head, scale=scale, rows=rows, colour=colour)
     if picture is not None and drawn is not None:
@@ -96,6 +105,8 @@ def show(
             typer.echo(harmless_json(_numbers(traced, layer, head), encoding=sys.stdout.encoding or "utf-8"))
         elif picture is not None:
             console().print(TerminalView(picture.content, picture.view))
+    if is_plain:
+        say(PLAIN.format(model=traced.model_name, colour=colour), err=as_json)
     if drawn is not None:
         say(f"The picture is in {drawn}", err=as_json)
     check_printed()

@@ -113,9 +113,9 @@ class Inference:
             change = None if edit.is_none else edit.function(before.passage)
             changed = found
             if change is not None:
-                with edited(reader, change) as reads:
-                    changed = likeliest_characters(reads, prefix, after.next_probability, NUM_CHARACTERS)
-                    changed |= probabilities_of(reads, prefix, after.next_probability, found.keys() - changed.keys())
+                with edited(reader, change):
+                    changed = likeliest_characters(reader, prefix, after.next_probability, NUM_CHARACTERS)
+                    changed |= probabilities_of(reader, prefix, after.next_probability, found.keys() - changed.keys())
                 found |= probabilities_of(reader, prefix, before.next_probability, changed.keys() - found.keys())
             ordered = sorted(found, key=lambda written: -max(found[written], changed[written]))
             return tuple((spelled(reader.tokenizer, one), found[one], changed[one]) for one in ordered[:NUM_CHARACTERS])
@@ -140,10 +140,10 @@ class Inference:
             last = len(document.token_ids) - 1
             passage = passage_around(reader, document, last)
             change = None if edit is None or edit.is_none else edit.function(passage)
-            with edited(reader, change) as reads:
+            with edited(reader, change):
 
                 def predict(window: Window) -> NDArray[np.float32]:
-                    reading = reads.read_together([window], predict_at=[len(window) - 1])
+                    reading = reader.read_together([window], predict_at=[len(window) - 1])
                     return np.asarray(reading.predictions[0].exp().cpu().numpy())
 
                 return sample_character(predict, reader.tokenizer, passage, TEMPERATURE, random)

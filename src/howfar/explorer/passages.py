@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from howfar.positions import IncrementFunction, override
-from howfar.positions.attachment import unit_increments
+from howfar.positions import IncrementFunction, movable, override
 from howfar.reading.reader import Reader
 from howfar.reading.readings import stacked
 from howfar.reading.windows import Window
@@ -61,26 +60,26 @@ class Reading:
 
 
 @contextmanager
-def edited(reader: Reader, edit: IncrementFunction | None) -> Iterator[Reader]:
-    """A reader whose model has edited increments; plain positions are increments of exactly 1."""
+def edited(reader: Reader, edit: IncrementFunction | None) -> Iterator[None]:
+    """Let a reader's model have edited increments while the block lasts; plain ones are increments of exactly 1."""
     if edit is None:
-        yield reader
+        yield
         return
-    with unit_increments(reader.model), override(reader.model, edit):
-        yield Reader(reader.model, reader.tokenizer, context=reader.context, mark=reader.mark)
+    with movable(reader.model), override(reader.model, edit):
+        yield
 
 
 def read(reader: Reader, passage: Window, token: int, edit: IncrementFunction | None = None) -> Reading:
     """Read a passage, with a model's own increments or with edited ones.
 
     Args:
-        reader: The model.
+        reader: Of a model with rotary positions; in a plain one each increment is 1.
         passage: The passage.
         token: The token of the text whose next one is predicted.
         edit: What `howfar.override` takes; positions in it are those of the passage.
     """
-    with edited(reader, edit) as reads:
-        found = reads.read_together([passage], "losses", "increments", predict_at=[place_in(passage, token)])
+    with edited(reader, edit):
+        found = reader.read_together([passage], "losses", "increments", predict_at=[place_in(passage, token)])
     return Reading(
         passage,
         reader.layers,

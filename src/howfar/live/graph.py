@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from howfar.errors import ConfigError, MissingExtraError, NotMeasurableError
 from howfar.files import check_writable, write_file
 from howfar.foreign import first_line
-from howfar.positions import increments_of, override, record
-from howfar.positions.attachment import unit_increments
+from howfar.positions import Increments, movable, override, record
 from howfar.positions.mode import evaluation_mode
 from howfar.positions.shapes import Float, Int
 
@@ -73,8 +72,8 @@ def export_onnx(model: PreTrainedModel, path: str | Path) -> Exported:
         raise MissingExtraError("exporting to ONNX needs more packages; install them: pip install 'howfar[onnx]'")
     check_writable(path)
     _check_place(model)
-    with evaluation_mode(model), unit_increments(model), torch.no_grad():
-        graph = _Graph(model).eval()
+    with evaluation_mode(model), movable(model) as increments, torch.no_grad():
+        graph = _Graph(model, increments).eval()
         try:
             content = _export(graph)
         except Exception as error:  # whatever the exporter raises for an operation that it does not know
@@ -94,10 +93,10 @@ def export_onnx(model: PreTrainedModel, path: str | Path) -> Exported:
 class _Graph(nn.Module):
     """A model with its increments as an output and multipliers of them as an input."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, increments: Increments) -> None:
         super().__init__()
         self.model = model
-        self.row_of_layer = {layer: row for row, layer in enumerate(increments_of(model).layer_indices)}
+        self.row_of_layer = {layer: row for row, layer in enumerate(increments.layer_indices)}
         self.context = int(model.config.get_text_config().max_position_embeddings)
 
     def forward(

@@ -48,7 +48,7 @@ def attention(
     """Measure how far heads look, and correlate it with the increments.
 
     Args:
-        model: A model with increments.
+        model: A model with rotary positions. Of a plain one there are only distances in tokens.
         texts: A corpus, of which the held-out documents are read, or texts.
         tokenizer: The model's; found by `howfar.tokenizer_of` where None.
         num_documents: Documents of which one window is read, at a random place.
@@ -74,13 +74,13 @@ def attention(
         `n` is how many documents were read; `note` says why there is no number.
 
     Raises:
-        NoIncrementsError: The model has no increments.
+        UnsupportedModelError: The model has no rotary positions.
         NotMeasurableError: There are too few documents.
     """
     import polars as pl
 
-    layers = increments_of(model).layer_indices
     reader = Reader(model, tokenizer, context=window_length(model), batch_size=batch_size)
+    layers = reader.layers
     windows = sample_windows(reader, texts, num_documents=num_documents, seed=seed)
     found: dict[Window, dict[str, Array]] = {}
     for reading in reader.read(windows, "increments", "positions", "attention"):
@@ -93,13 +93,15 @@ def attention(
     places = np.concatenate([np.arange(part["increment"].shape[-1]) for part in parts])
     means = {name: statistics.mean(values, documents, seed=seed) for name, values in by_query.items()}
     means |= {f"{unit} over even": means[unit] / means[f"even_{unit}"] for unit in UNITS}
+    has_increments = reader.increments is not None
     rows = [
         {"quantity": quantity, "unit": unit, "layer": layer, "head": head} | _interval(means[name][index, head])
         for name, (quantity, unit) in _QUANTITIES.items()
+        if has_increments or unit == "tokens"
         for index, layer in enumerate(layers)
         for head in range(means[name].value.shape[1])
     ]
-    for unit in UNITS:
+    for unit in UNITS if has_increments else ():
         rows += _over_queries(by_query["increment"], by_query[unit], documents, places, layers, unit, seed)
         rows += _over_heads(model, means["increment"].value, means[unit].value, unit, seed)
     schema: dict[str, Any] = {"quantity": pl.String, "unit": pl.String, "layer": pl.Int64, "head": pl.Int64}
@@ -223,4 +225,5 @@ MEASURE = Measure(
     sample="documents",
     columns=("quantity", "unit", "layer", "head", "value [low, high]", "n"),
     matrix=Matrix(rows=("layer", "head"), columns=("quantity", "unit")),
+    of_plain=True,
 )

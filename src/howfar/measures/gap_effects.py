@@ -17,7 +17,7 @@ from howfar.measures.documents import documents_of
 from howfar.measures.inputs import Inputs
 from howfar.measures.passes import MOST_CHARACTERS, window_length
 from howfar.models.loading import tokenizer_of
-from howfar.positions import increments_of, override
+from howfar.positions import movable, override
 from howfar.progress import Progress
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
@@ -80,17 +80,16 @@ def gap_effects(
     """Differentiate the loss of each token of a text by each increment before it.
 
     Args:
-        model: A model with increments.
+        model: A model with rotary positions; in a plain one a gap is a step of 1.
         text: At most one window of text; time grows with the square of its length.
         tokenizer: The model's; found by `howfar.tokenizer_of` where None.
         batch_size: Tokens whose losses are differentiated at a time.
         progress: Called with how many tokens are done and how many there are.
 
     Raises:
-        NoIncrementsError: The model has no increments.
+        UnsupportedModelError: The model has no rotary positions.
         NotMeasurableError: The text is empty or longer than a window.
     """
-    increments_of(model)
     reader = Reader(model, tokenizer, context=window_length(model))
     spans = byte_spans_of_tokens(reader.tokenizer, text)
     num_tokens, longest = len(spans.token_ids), reader.context - 1
@@ -98,11 +97,12 @@ def gap_effects(
         raise NotMeasurableError(f"the text has {num_tokens} tokens; give 1 to {longest}")
     window = Window(0, np.append(reader.mark, spans.token_ids))
     effects = np.zeros((len(reader.layers), reader.num_heads, num_tokens, num_tokens), dtype=np.float32)
-    for start in range(0, num_tokens, batch_size):
-        predicted = np.arange(start, min(start + batch_size, num_tokens))
-        effects[:, :, predicted] = _differentiate(reader, window, predicted)[..., 1:].cpu().numpy()
-        if progress is not None:
-            progress(int(predicted[-1]) + 1, num_tokens)
+    with movable(model):
+        for start in range(0, num_tokens, batch_size):
+            predicted = np.arange(start, min(start + batch_size, num_tokens))
+            effects[:, :, predicted] = _differentiate(reader, window, predicted)[..., 1:].cpu().numpy()
+            if progress is not None:
+                progress(int(predicted[-1]) + 1, num_tokens)
     data = text.encode()
     pieces = tuple(_readable(data[start:end]) for start, end in spans.byte_spans.tolist())
     return GapEffects(pieces, reader.layers, effects)
@@ -149,4 +149,5 @@ MEASURE = Measure(
     rows="exact derivatives for the tokens of one text",
     sample="tokens",
     columns=("layer", "head", "predicted", "predicted_piece", "gap", "gap_piece", "nats_per_position"),
+    of_plain=True,
 )

@@ -18,7 +18,7 @@ class HowFarConfig(LlamaConfig):
 
     Args:
         increments: Options of `howfar.IncrementConfig`; None where every token advances by 1.
-        encoding: How positions reach attention: the `name` of a module of `howfar.positions.encodings`, and its options;
+        encoding: How positions reach attention: the `name` of a class in `howfar.positions.encodings`, and its options;
             None for rotary positions.
         vocab_size: 256 byte values and the end of a document.
         max_position_embeddings: Tokens in a training window.

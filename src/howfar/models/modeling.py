@@ -11,8 +11,7 @@ from howfar.positions.encodings import PLAIN
 
 
 class HowFarForCausalLM(LlamaForCausalLM):
-    """Llama whose positions advance by learned increments or reach attention in another way; plain Llama where the
-    configuration says nothing of either.
+    """Llama whose positions advance by learned increments, or reach attention in another way; or plain Llama.
 
     Everything else is Transformers': `from_pretrained`, `save_pretrained`, `push_to_hub`, `generate`, Trainer, PEFT.
     """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from howfar.positions.config import IncrementConfig
     from howfar.positions.increments import Increments
     from howfar.positions.network import IncrementNetwork
-    from howfar.positions.observe import override, record
+    from howfar.positions.observe import movable, override, record
 
 __all__ = [
     "IncrementConfig",
@@ -25,6 +25,7 @@ __all__ = [
     "attach",
     "detach",
     "increments_of",
+    "movable",
     "override",
     "record",
 ]
@@ -37,6 +38,6 @@ __getattr__, __dir__ = lazily(
         "config": ("IncrementConfig",),
         "increments": ("Increments",),
         "network": ("IncrementNetwork",),
-        "observe": ("override", "record"),
+        "observe": ("movable", "override", "record"),
     },
 )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -92,7 +91,7 @@ def attach_encoding(
         increments.encoding.prepare(decoder.module)
         _check_identity(increments, decoder, None if from_scratch else before.output)
     except Exception as error:  # whatever an architecture raises that takes its positions in another way
-        _take_away(increments)
+        take_away(increments)
         what, advice = "increments", "use another rotary model"
         if increments.config.per_head:
             what, advice = "positions per head", "use per_head=False for this model"
@@ -116,29 +115,10 @@ def detach(model: nn.Module) -> None:
     increments = increments_of(model)
     if increments.encoding.name != "rotary":
         raise UnsupportedModelError(
-            f"the positions of this {type(model).__name__} reach attention by {increments.encoding.name!r}, and without "
-            "it the model is none; override its increments by howfar.override instead"
+            f"the positions of this {type(model).__name__} reach attention by {increments.encoding.name!r}, and "
+            "without it the model is none; override its increments by howfar.override instead"
         )
-    _take_away(increments)
-
-
-@contextmanager
-def unit_increments(model: nn.Module) -> Iterator[None]:
-    """Give a model with plain positions increments of exactly 1 while the block lasts, so that they can be edited.
-
-    A model with increments keeps its own.
-
-    Raises:
-        UnsupportedModelError: The model has no rotary positions.
-    """
-    if positions_of(model) is not None:
-        yield
-        return
-    attach(model, IncrementConfig(scope="shared"))
-    try:
-        yield
-    finally:
-        detach(model)
+    take_away(increments)
 
 
 def increments_of(model: nn.Module) -> Increments:
@@ -161,7 +141,8 @@ def positions_of(model: nn.Module) -> Increments | None:
     return next((vars(module)[HANDLE] for module in model.modules() if HANDLE in vars(module)), None)
 
 
-def _take_away(increments: Increments) -> None:
+def take_away(increments: Increments) -> None:
+    """Undo `attach_encoding`."""
     increments.remove_hooks()
     for owner in increments.owners:
         del owner.increments

@@ -51,10 +51,11 @@ class Increments:
         self.encoding: Encoding = encoding_of(encoding, config, rotations)
         self.table = self.encoding.token_increments(decoder)
         self.is_plain = config is None and self.table is None
-        self.config = config or IncrementConfig(scope="shared", bound="signed")
+        self.config = config or IncrementConfig(scope="shared", bound="softplus")
         self.decoder = decoder
         self.layers = layers
         self.rotations = rotations
+        self.num_holders = 0  # of `observe.movable`
         self._calls = Calls()
         self._names_of_decoder = parameter_names(decoder)
         self._names_of_layers = [parameter_names(layer) for layer in layers]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch import nn
 
-from howfar.positions.attachment import increments_of
+from howfar.positions.attachment import attach_encoding, increments_of, positions_of, take_away
 from howfar.positions.calls import IncrementFunction, Recording
+from howfar.positions.encodings import PLAIN
+from howfar.positions.increments import Increments
+
+_lock = threading.Lock()
 
 
 @contextmanager
@@ -25,7 +30,7 @@ def record(model: nn.Module) -> Iterator[Recording]:
     Raises:
         NoIncrementsError: The model has no increments.
     """
-    increments, recording = increments_of(model), Recording()
+    increments, recording = positions_of(model) or increments_of(model), Recording()
     with increments.recorded_by(recording):
         yield recording
 
@@ -46,5 +51,30 @@ def override(model: nn.Module, fn: IncrementFunction) -> Iterator[None]:
         NoIncrementsError: The model has no increments.
         OverrideError: In a forward pass, if what `fn` returns does not broadcast to the increments.
     """
-    with increments_of(model).overridden_by(fn):
+    with (positions_of(model) or increments_of(model)).overridden_by(fn):
         yield
+
+
+@contextmanager
+def movable(model: nn.Module) -> Iterator[Increments]:
+    """Let the positions of any rotary model be overridden and recorded for as long as a block lasts.
+
+    A plain model advances by increments of 1 meanwhile, which change no bit of what it gives. Where several threads
+    hold a model so, it is plain again after the last of them; it must not run in a thread that does not hold it.
+
+    Args:
+        model: With increments, or plain.
+
+    Raises:
+        UnsupportedModelError: The model has no rotary positions.
+    """
+    with _lock:
+        positions = positions_of(model) or attach_encoding(model, None, PLAIN)
+        positions.num_holders += 1
+    try:
+        yield positions
+    finally:
+        with _lock:
+            positions.num_holders -= 1
+            if positions.is_plain and positions.encoding.name == "rotary" and not positions.num_holders:
+                take_away(positions)

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from howfar.errors import NoIncrementsError, TextError
 from howfar.models.loading import tokenizer_of
 from howfar.positions import IncrementConfig, Increments, increments_of, record
+from howfar.positions.attachment import positions_of
 from howfar.positions.decoder import find_decoder, probe
 from howfar.positions.mode import evaluation_mode
 from howfar.reading.head import after, inner_model, logits_of_parts, stretches, surprisal_and_entropy
@@ -251,7 +252,7 @@ class Reader:
         wanted = [kind for kind in ("increments", "positions") if kind in keep]
         if not wanted:
             return {}
-        if self.increments is not None:
+        if positions_of(self.model) is not None:
             recording = stack.enter_context(record(self.model))
             return {kind: getattr(recording, kind) for kind in wanted}
         ones = torch.ones(tokens.shape[0], 1, tokens.shape[1], device=tokens.device)

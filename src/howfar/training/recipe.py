@@ -231,7 +231,12 @@ class Recipe(BaseRecipe):
         own_tables = ("increments", "encoding")
         sizes = [f.name for f in dataclasses.fields(HowFarConfig) if f.name not in own_tables]
         increments = [f.name for f in dataclasses.fields(IncrementConfig)]
-        return {**super().options(), "model": [*sizes, "attn_implementation"], "increments": increments, "encoding": encoding_options()}
+        return {
+            **super().options(),
+            "model": [*sizes, "attn_implementation"],
+            "increments": increments,
+            "encoding": encoding_options(),
+        }
 
     @property
     def increment_config(self) -> IncrementConfig | None:

@@ -8,6 +8,7 @@ from howfar import cli
 from howfar.models.configuration import HowFarConfig
 from howfar.models.loading import save
 from howfar.models.modeling import HowFarForCausalLM
+from support.copying import copying_model
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -27,6 +28,14 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     folder = tmp_path_factory.mktemp("models") / "tiny"
     save(HowFarForCausalLM(config).eval(), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def plain_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with plain positions."""
+    folder = tmp_path_factory.mktemp("models") / "plain"
+    save(copying_model(increments=None), folder)
     return folder
 
 

@@ -14,14 +14,6 @@ from support.copying import copying_model
 GOLD = [["一唐", "七唑"], ["丁", "一唯", "七"], ["一唐", "丁"]] * 4
 
 
-@pytest.fixture(scope="session")
-def plain_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model with plain positions."""
-    folder = tmp_path_factory.mktemp("models") / "plain"
-    save(copying_model(increments=None), folder)
-    return folder
-
-
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
     """Texts and a gold segmentation to measure on, in the folder that commands run in."""
@@ -184,10 +176,20 @@ def test_bad_input_is_one_line_and_leaves_nothing(run, model_folder: Path, files
 
 
 def test_a_model_without_increments_is_refused_where_they_are_asked_about(run, plain_folder: Path, files: Path):
-    for name in ("increments", "attention", "interventions", "gap_effects"):
+    for name in ("increments", "contexts"):
         code, _, err = run("measure", name, "--text", "text.txt", "--model", str(plain_folder))
         assert (code, err.count("\n")) == (2, 1)
         assert "increments" in err
+
+
+@pytest.mark.parametrize("name", ["attention", "interventions", "gap_effects", "sensitivity"])
+def test_a_plain_model_is_measured_and_drawn_where_no_increments_are_needed(run, files: Path, name: str):
+    save(copying_model(increments=None), files / "model")
+    (files / "long.txt").write_text("\n\n".join(f"{'abc de ' * 12}{n}" for n in range(12)), encoding="utf-8")
+    for output in ("x.csv", "x.svg"):
+        code, _, err = run("measure", name, "--text", "long.txt", "--model", "model", "--sample", "12", "-o", output)
+        assert (code, err) == (0, "")
+        assert (files / output).stat().st_size
 
 
 def test_what_has_no_number_is_not_drawn_but_may_be_written(run, model_folder: Path, files: Path):

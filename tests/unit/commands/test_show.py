@@ -31,6 +31,19 @@ def test_it_prints_the_layers_and_writes_the_picture(run, model_folder: Path, tm
     assert (tmp_path / "howfar.html").read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html")
 
 
+def test_of_a_plain_model_it_says_so_and_what_there_is_to_see(run, plain_folder: Path, model_folder: Path):
+    code, out, err = run("show", TEXT, "--model", str(plain_folder), "-o", "x.svg")
+    assert (code, err) == (0, "")
+    assert "plain positions: every token +1, so all gaps are even; colours are the surprisal." in out
+    assert f"howfar measure sensitivity -m {plain_folder}" in " ".join(out.split())
+    assert "surprisal" in Path("x.svg").read_text(encoding="utf-8")
+    assert "the entropy" in run("show", TEXT, "--model", str(plain_folder), "--colour", "entropy")[1]
+    code, out, err = run("show", TEXT, "--model", str(plain_folder), "--json")
+    assert json.loads(out)["increments"][0][0][0] == 1
+    assert "plain positions" in err
+    assert "plain positions" not in run("show", TEXT, "--model", str(model_folder))[1]
+
+
 @pytest.mark.parametrize(("name", "magic"), [("x.svg", b"<svg"), ("x.png", b"\x89PNG"), ("x.pdf", b"%PDF")])
 def test_the_ending_decides_the_format(run, model_folder: Path, tmp_path: Path, name: str, magic: bytes):
     assert run("show", TEXT, "--model", str(model_folder), "-o", name)[0] == 0

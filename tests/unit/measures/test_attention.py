@@ -2,13 +2,12 @@ import polars as pl
 import pytest
 import torch
 
-from howfar.errors import NoIncrementsError
 from howfar.measures.attention import attention
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.positions import attach, override
 from howfar.text.tokenizer import byte_tokenizer
-from support.copying import INCREMENT, LAG, copying_model, repeating_texts
+from support.copying import DISTANCE, INCREMENT, LAG, copying_model, repeating_texts
 from support.models import tiny
 
 LENGTH = 60
@@ -111,9 +110,12 @@ def test_too_few_layers_to_correlate() -> None:
     assert "1 pairs cannot be correlated; give at least 10" in row["note"].item()
 
 
-def test_refuses_a_model_without_increments() -> None:
-    with pytest.raises(NoIncrementsError):
-        attention(copying_model(increments=None), TEXTS)
+def test_a_plain_model_has_distances_in_tokens() -> None:
+    table = attention(copying_model(increments=None), TEXTS)
+    quantities = {"distance", "distance of even attention", "distance over even attention"}
+    assert set(table["quantity"]) == quantities
+    assert set(table["unit"]) == {"tokens"}
+    assert value(table, "distance", "tokens", 0) == pytest.approx(DISTANCE, rel=0.05)
 
 
 @pytest.mark.parametrize("name", ["gpt_oss", "gemma3_text", "olmo3"])

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from howfar.errors import NoIncrementsError, NotMeasurableError
+from howfar.errors import NotMeasurableError
 from howfar.measures.gap_effects import gap_effects
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.positions import override
+from howfar.positions import increments_of, override
+from howfar.positions.attachment import positions_of
 from support.copying import LAG, copying_model, repeating_texts
 from support.losses import token_losses
 
@@ -83,5 +84,13 @@ def test_refusals(small_model: HowFarForCausalLM) -> None:
         gap_effects(small_model, "a" * 64)
     with pytest.raises(NotMeasurableError, match="the text has 0 tokens"):
         gap_effects(small_model, "")
-    with pytest.raises(NoIncrementsError):
-        gap_effects(copying_model(increments=None), TEXT)
+
+
+def test_a_plain_model_is_differentiated_at_steps_of_one() -> None:
+    plain, model = copying_model(increments=None), copying_model(increments={"scope": "per_layer", "start": "identity"})
+    for network in increments_of(model).networks:
+        network.output.bias.data.zero_()
+    found = gap_effects(plain, TEXT).effects
+    assert np.abs(found).max() > 0
+    np.testing.assert_allclose(found, gap_effects(model, TEXT).effects, atol=1e-5)
+    assert positions_of(plain) is None

@@ -103,7 +103,10 @@ def test_published_recipes_have_the_published_setup(variant: str, increments: di
         ({"encoding": {}}, "name is None, and there is no such encoding; known are .*alibi"),
         ({"encoding": {"name": "alibii"}}, r"there is no such encoding; did you mean 'alibi'\?"),
         ({"encoding": {"name": "alibi", "lerned": True}}, r"no option 'lerned'; did you mean 'learned'\?"),
-        ({"encoding": {"name": "pope", "learned": True}}, "encoding 'pope': there is no option 'learned'; known are no"),
+        (
+            {"encoding": {"name": "pope", "learned": True}},
+            "encoding 'pope': there is no option 'learned'; known are no",
+        ),
         ({"encoding": {"name": "alibi", "learned": 1}}, "learned is 1; it must be true or false"),
         ({"encoding": {"name": "random", "spread": "x"}}, "spread is 'x'; it must be a number"),
         ({"encoding": {"name": "frozen"}}, "name one with shared increments"),

@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,3 +79,52 @@ def test_a_model_of_another_kind_is_refused(recipe: MakeRecipe, tmp_path: Path) 
         train(recipe(start_from=str(tmp_path / "missing")), tmp_path / "run", progress=False)
     with pytest.raises(ConfigError, match="start_from is 3; it must be a string"):
         recipe(start_from=3)
+
+
+SHARED = {"scope": "shared", "start": "random", "bound": "softplus"}
+
+
+def test_frozen_increments_are_those_of_another_model_for_each_token(recipe: MakeRecipe, tmp_path: Path) -> None:
+    other = train(recipe(increments=SHARED), tmp_path / "shared", progress=False)
+    plan = recipe(increments=None, encoding={"name": "frozen", "table": str(tmp_path / "shared")})
+    model = train(plan, tmp_path / "frozen", progress=False)
+    tokens = torch.tensor([[3, 200, 7, 3]])
+    with torch.no_grad(), howfar.record(other) as wanted, howfar.record(model) as found:
+        other(tokens)
+        model(tokens)
+    torch.testing.assert_close(found.increments[0], wanted.increments[0])
+    assert found.increments[0].std() > 0
+    (tmp_path / "shared").rename(tmp_path / "gone")  # what is saved holds the table
+    assert torch.equal(howfar.load(tmp_path / "frozen")(tokens).logits, model(tokens).logits)
+
+
+def test_increments_that_no_table_can_hold_are_not_frozen(recipe: MakeRecipe, first: Path, tmp_path: Path) -> None:
+    for name in (str(first), "bilingual-rope"):
+        plan = recipe(increments=None, encoding={"name": "frozen", "table": name})
+        with pytest.raises(ConfigError, match=r"table names .*, whose increments are not one for each token; name a"):
+            train(plan, tmp_path / "frozen", progress=False)
+    plan = recipe(increments=None, encoding={"name": "frozen", "table": str(tmp_path / "missing")})
+    with pytest.raises(ModelNotFoundError):
+        train(plan, tmp_path / "frozen", progress=False)
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        {"name": "alibi", "learned": True},
+        {"name": "forget_gate"},
+        {"name": "pope"},
+        {"name": "random"},
+    ],
+    ids=lambda encoding: encoding["name"],
+)
+def test_every_encoding_is_trained_and_carried_on(recipe: MakeRecipe, tmp_path: Path, encoding: dict[str, Any]) -> None:
+    plan = recipe(increments=None, encoding=encoding)
+    whole = train(plan, tmp_path / "whole", progress=False)
+    shutil.copytree(tmp_path / "whole" / "checkpoint-3", tmp_path / "cut" / "checkpoint-3")
+    again = train(plan, tmp_path / "cut", progress=False)
+    assert all(map(torch.equal, whole.state_dict().values(), again.state_dict().values()))
+    learned = [(n, p) for n, p in whole.named_parameters() if "encoding" in n.split(".")]
+    fresh = dict(type(whole)(whole.config).named_parameters())
+    assert bool(learned) == (encoding["name"] != "random")
+    assert all(not torch.equal(parameter, fresh[name]) for name, parameter in learned)

@@ -27,10 +27,11 @@ def draw_attention(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     import altair as alt
     import polars as pl
 
+    is_plain = table.filter(quantity="increment").is_empty()
     increments = table.filter(quantity="increment").select("layer", "head", increment="value")
     distances = (
         table.filter(quantity="distance")
-        .join(increments, on=["layer", "head"])
+        .join(increments, on=["layer", "head"], how="left")
         .with_columns(layer_name=pl.format("layer {}", "layer"))
     )
     even = table.filter(quantity="distance of even attention", unit="tokens")["value"].mean()
@@ -40,13 +41,14 @@ def draw_attention(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     else:
         colour = alt.Color("layer:Q", title="layer", scale=alt.Scale(range="ramp"), legend=alt.Legend(format="d"))
     panels = []
-    for unit, name in (("tokens", "tokens"), ("positions", "learned positions")):
+    across = ("layer:O", "layer") if is_plain else ("increment:Q", "mean increment, positions")
+    for unit, name in (("tokens", "tokens"), ("positions", "learned positions"))[: 1 if is_plain else 2]:
         base = alt.Chart(inline(distances.filter(unit=unit))).encode(
             x=alt.X(
-                "increment:Q",
-                title="mean increment, positions",
-                axis=sparse_axis(),
-                scale=alt.Scale(zero=False),
+                across[0],
+                title=across[1],
+                axis=sparse_axis() if not is_plain else alt.Axis(labelAngle=0),
+                scale=alt.Undefined if is_plain else alt.Scale(zero=False),
             ),
             color=colour,
             tooltip=[*names("layer_name", "head"), *numbers("increment", "value", "low", "high")],
@@ -62,7 +64,7 @@ def draw_attention(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         panels.append(alt.layer(*marks).properties(width=340, height=300))
     chart = alt.hconcat(*panels).properties(
         title=alt.Title(
-            "How far each head looks, against its mean increment",
+            "How far each head looks" + ("" if is_plain else ", against its mean increment"),
             subtitle=[
                 "One point for each head, with 95% intervals over documents.",
                 "Dashed: a head that attends to all earlier tokens alike.",

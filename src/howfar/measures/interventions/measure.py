@@ -46,7 +46,7 @@ from howfar.measures.interventions.replacements import (
     Untouched,
 )
 from howfar.measures.passes import byte_lengths, classes_of_tokens, in_batches, sample_windows, window_length
-from howfar.positions import increments_of, override
+from howfar.positions import Increments, movable, override
 from howfar.progress import Progress
 from howfar.reading.reader import Reader
 from howfar.reading.readings import Kept, Reading
@@ -92,7 +92,8 @@ def interventions(
     """Replace a model's increments, layer by layer and in all layers at once.
 
     Args:
-        model: A model with increments.
+        model: A model with rotary positions. In a plain one all increments are 1: what would replace them by each
+            other has a note and no number.
         texts: A corpus, of which the held-out documents are read, or texts.
         tokenizer: The model's; found by `howfar.tokenizer_of` where None.
         kinds: Names from `REPLACEMENTS`.
@@ -115,53 +116,55 @@ def interventions(
         control does not match.
 
     Raises:
-        NoIncrementsError: The model has no increments.
+        UnsupportedModelError: The model has no rotary positions.
         NotMeasurableError: There are too few documents, or the increments are not summed.
         ConfigError: There is no intervention of such a name.
     """
     import polars as pl
 
-    _check(model, kinds, doses)
-    reader = Reader(model, tokenizer, context=window_length(model), batch_size=batch_size)
-    windows = sample_windows(reader, texts, num_documents=num_documents, seed=seed)
-    watched = windows[: max(num_attention_documents, statistics.MIN_DOCUMENTS)]
-    layers = increments_of(model).layer_indices
-    places: list[tuple[str, tuple[int, ...]]] = [(kind, (layer,)) for kind in kinds for layer in layers]
-    places += [(kind, layers) for kind in kinds if len(layers) > 1 and kind != SWAPPED]
-    cells = [Cell(*place, dose) for place in places for dose in doses]
-    measurable = [cell for cell in cells if not _why_not(model, cell)]
-    needed = dict.fromkeys([*measurable, *(cell.shuffle for cell in measurable if cell.shuffle is not None)])
-    groups = [(group, True) for group in in_batches(watched, batch_size)]
-    groups += [(group, False) for group in in_batches(windows[len(watched) :], batch_size)]
-    sums = _run(reader, groups, list(needed), seed, progress)
-    rows = []
-    for cell in cells:
-        row: dict[str, Any] = {"kind": cell.kind, "layer": cell.layers[0] if len(cell.layers) == 1 else None}
-        row |= {"dose": cell.dose, "n": len(windows), "note": _why_not(model, cell)}
-        if cell in sums:
-            row |= estimates(sums[cell], sums[cell.shuffle] if cell.shuffle else None, seed)
-        rows.append(row)
+    with movable(model) as increments:
+        _check(increments, kinds, doses)
+        reader = Reader(model, tokenizer, context=window_length(model), batch_size=batch_size)
+        windows = sample_windows(reader, texts, num_documents=num_documents, seed=seed)
+        watched = windows[: max(num_attention_documents, statistics.MIN_DOCUMENTS)]
+        layers = increments.layer_indices
+        places: list[tuple[str, tuple[int, ...]]] = [(kind, (layer,)) for kind in kinds for layer in layers]
+        places += [(kind, layers) for kind in kinds if len(layers) > 1 and kind != SWAPPED]
+        cells = [Cell(*place, dose) for place in places for dose in doses]
+        measurable = [cell for cell in cells if not _why_not(increments, cell)]
+        needed = dict.fromkeys([*measurable, *(cell.shuffle for cell in measurable if cell.shuffle is not None)])
+        groups = [(group, True) for group in in_batches(watched, batch_size)]
+        groups += [(group, False) for group in in_batches(windows[len(watched) :], batch_size)]
+        sums = _run(reader, groups, list(needed), range_of(increments.config), seed, progress)
+        rows = []
+        for cell in cells:
+            row: dict[str, Any] = {"kind": cell.kind, "layer": cell.layers[0] if len(cell.layers) == 1 else None}
+            row |= {"dose": cell.dose, "n": len(windows), "note": _why_not(increments, cell)}
+            if cell in sums:
+                row |= estimates(sums[cell], sums[cell.shuffle] if cell.shuffle else None, seed)
+            rows.append(row)
     schema: dict[str, Any] = {"kind": pl.String, "layer": pl.Int64, "dose": pl.Float64}
     schema |= dict.fromkeys([*NUMBERS, "moved", "control_mismatch"], pl.Float64)
     schema |= {"n": pl.Int64, "num_bytes": pl.Int64, "note": pl.String}
     return pl.DataFrame(rows, schema=schema)
 
 
-def _check(model: PreTrainedModel, kinds: Sequence[str], doses: Sequence[float]) -> None:
+def _check(increments: Increments, kinds: Sequence[str], doses: Sequence[float]) -> None:
     unknown = [kind for kind in kinds if kind not in REPLACEMENTS]
     if unknown:
         raise ConfigError(f"there is no intervention {unknown[0]!r}; choose from {', '.join(REPLACEMENTS)}")
     if not doses or not all(0 < dose <= 1 for dose in doses):
         raise ConfigError(f"the doses are {list(doses)}; give some above 0 and at most 1")
-    if not increments_of(model).config.accumulate:
+    if not increments.config.accumulate:
         raise NotMeasurableError(
             "this model's increments are positions themselves (accumulate=False), so no gap can be moved; "
             "use a model that sums its increments"
         )
 
 
-def _why_not(model: PreTrainedModel, cell: Cell) -> str | None:
-    increments = increments_of(model)
+def _why_not(increments: Increments, cell: Cell) -> str | None:
+    if increments.is_plain and cell.kind not in AT_ONE_GAP:
+        return "not measurable: the model is plain, every increment is 1"
     if cell.kind != SWAPPED:
         return None
     if increments.config.scope == "shared":
@@ -174,6 +177,7 @@ def _run(
     reader: Reader,
     groups: Sequence[tuple[Sequence[Window], bool]],
     cells: Sequence[Cell],
+    within: tuple[float, float],
     seed: int,
     progress: Progress | None,
 ) -> dict[Cell, Sums]:
@@ -189,7 +193,7 @@ def _run(
         for cell in cells:
             # All doses go the same way.
             own = np.random.default_rng([seed, done, tuple(REPLACEMENTS).index(cell.kind), *cell.layers])
-            parts[cell].append(_intervene(reader, untouched, cell, lengths, own))
+            parts[cell].append(_intervene(reader, untouched, cell, lengths, within, own))
         done += len(group)
         if progress is not None:
             progress(done, in_all)
@@ -240,12 +244,17 @@ def _losses(reading: Reading) -> Tensor:
 
 
 def _intervene(
-    reader: Reader, untouched: Untouched, cell: Cell, lengths: NDArray[np.int64], generator: np.random.Generator
+    reader: Reader,
+    untouched: Untouched,
+    cell: Cell,
+    lengths: NDArray[np.int64],
+    within: tuple[float, float],
+    generator: np.random.Generator,
 ) -> Sums:
     """What a replacement and its control change, summed over each window."""
     replaced = REPLACEMENTS[cell.kind](untouched, cell.layers, generator)
     replaced = {layer: torch.lerp(untouched.increments[layer], new, cell.dose) for layer, new in replaced.items()}
-    control = phase_randomised(untouched, replaced, range_of(increments_of(reader.model).config), generator)
+    control = phase_randomised(untouched, replaced, within, generator)
     concerned = untouched.real.clone()
     if cell.kind in AT_ONE_GAP:
         # Attention changes from the gap's own token on, and so do the predictions of the tokens after it.
@@ -288,4 +297,5 @@ MEASURE = Measure(
         *("beyond_control [beyond_control_low, beyond_control_high]", "n"),
     ),
     matrix=Matrix(rows=("kind", "dose")),
+    of_plain=True,
 )

@@ -56,8 +56,10 @@ class Slopes(nn.Module):
 
 
 def slopes(num_heads: int) -> list[float]:
-    """The paper's: a geometric sequence from 2^(-8/n) on; if n is no power of 2, those of the power below it, and
-    every other one of the power above it."""
+    """The paper's: a geometric sequence from 2^(-8/n) on.
+
+    If n is no power of 2, they are those of the power below it, and every other one of the power above it.
+    """
     power = 2 ** math.floor(math.log2(num_heads))
     found = [2 ** (-8 * (head + 1) / power) for head in range(power)]
     return found + [2 ** (-4 * (head + 1) / power) for head in range(0, 2 * (num_heads - power), 2)]

@@ -1,8 +1,8 @@
 """What ALiBi and the forget gate share: a score is lowered by what lies between query and key.
 
-The bias of a query at i and a key at j is `coefficient * (value_j - value_i)`. Softmax does not see what is the same for
-all keys of a query, so `coefficient * value_j` will do: a product of one more column of the query and one of the key.
-No matrix of biases is made, and PyTorch's fused attention, which has no gradients for one, does the rest.
+The bias of a query at i and a key at j is `coefficient * (value_j - value_i)`. Softmax does not see what is the same
+for all keys of a query, so `coefficient * value_j` will do: a product of one more column of the query and one of the
+key. No matrix of biases is made, and PyTorch's fused attention, which has no gradients for one, does the rest.
 """
 
 from __future__ import annotations

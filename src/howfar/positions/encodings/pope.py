@@ -56,9 +56,7 @@ class Phases(nn.Module):
         self.phase_bias = nn.Parameter(torch.zeros(num_heads, head_dim))
 
 
-def _phases(
-    positions: Float[Tensor, "batch head token"], config: Any
-) -> Float[Tensor, "batch head token frequency"]:
+def _phases(positions: Float[Tensor, "batch head token"], config: Any) -> Float[Tensor, "batch head token frequency"]:
     """Position times frequency, `theta^(-c/d)` for c = 0, ..., d - 1: twice as many as RoPE has."""
     exponents = torch.arange(config.head_dim, device=positions.device) / config.head_dim
     return positions.float()[..., None] * config.rope_parameters["rope_theta"] ** -exponents

@@ -29,9 +29,7 @@ class Rotary(Encoding):
         call.set("position_embeddings", (cos.squeeze(1), sin.squeeze(1)))
         return call.arguments
 
-    def cosines_and_sines(
-        self, index: int, layer: nn.Module, call: LayerCall, places: Places
-    ) -> tuple[Tensor, ...]:
+    def cosines_and_sines(self, index: int, layer: nn.Module, call: LayerCall, places: Places) -> tuple[Tensor, ...]:
         """Of the new tokens, `[batch, head, token, rotary]`; layers at the same positions share them."""
         rotation = self.rotations[index]
         found = places.rotated.get(rotation.prefix)

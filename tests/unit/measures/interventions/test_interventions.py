@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 import torch
 
-from howfar.errors import ConfigError, NoIncrementsError, NotMeasurableError
+from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures.interventions import interventions
 from howfar.measures.interventions.replacements import REPLACEMENTS
 from howfar.positions import override
@@ -120,13 +120,22 @@ def test_a_single_layer_cannot_be_swapped() -> None:
     assert table["note"].item() == "not measurable: there is only one layer"
 
 
+def test_a_plain_model_has_one_gap_to_move_and_nothing_to_replace() -> None:
+    model = copying_model(increments=None)
+    table = interventions(model, TEXTS, doses=[1.0])
+    moved = pl.col("kind").is_in(["one gap widened", "one gap closed"])
+    assert table.filter(moved)["value"].null_count() == 0
+    assert table.filter(moved)["moved"].min() > 0
+    rest = table.filter(~moved)
+    assert rest["value"].null_count() == rest.height
+    assert set(rest["note"]) == {"not measurable: the model is plain, every increment is 1"}
+
+
 def test_refusals() -> None:
     with pytest.raises(ConfigError, match="no intervention 'doubled'; choose from set to one, "):
         interventions(copying_model(), TEXTS, kinds=["doubled"])
     with pytest.raises(ConfigError, match="give some above 0 and at most 1"):
         interventions(copying_model(), TEXTS, doses=[0.0])
-    with pytest.raises(NoIncrementsError, match="has no increments"):
-        interventions(copying_model(increments=None), TEXTS)
     with pytest.raises(NotMeasurableError, match="accumulate=False"):
         interventions(copying_model(increments={"accumulate": False}), TEXTS)
     with pytest.raises(NotMeasurableError, match="9 documents with text give no interval; give at least 10"):

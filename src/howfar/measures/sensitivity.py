@@ -1,0 +1,277 @@
+"""How much does what follows depend on one gap? Close or widen the gap before a token, in one layer, and read on.
+
+The next tokens' loss is compared with and without the change, for the text's own next tokens and, as the null, for ones
+that the model samples in their place. What a model samples it expects, so any change makes its own samples dearer on
+average; a gap tells of the *text* only by what the text's tokens lose beyond that. Any rotary model can be asked: a
+plain one advances by 1 at each token. How well the answers repeat is told first: cells of layer and class are
+correlated between halves of the documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from howfar.corpus.corpus import Corpus
+from howfar.errors import ConfigError, NotMeasurableError
+from howfar.measures import statistics
+from howfar.measures.declaration import Matrix, Measure
+from howfar.measures.inputs import Inputs
+from howfar.measures.passes import classes_of_tokens, in_batches, sample_windows, window_length
+from howfar.measures.statistics import MIN_DOCUMENTS
+from howfar.measures.token_classes import class_names
+from howfar.positions import movable, override
+from howfar.progress import Progress
+from howfar.reading.reader import Reader
+from howfar.reading.windows import Window
+
+if TYPE_CHECKING:
+    import polars as pl
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Array = NDArray[np.float64]
+
+CHANGES = ("closed", "widened")
+"""An increment of 0; one that is greater by the layer's mean, 1 in a plain model."""
+NUM_SPLITS = 200  # random halves of the documents
+
+
+@dataclass(frozen=True)
+class Place:
+    """A gap of a text.
+
+    Attributes:
+        document: Which of the documents.
+        kind: Class of the token behind the gap.
+        context: The document mark and the tokens up to the one behind the gap; int64 `[token]`, all of one length.
+        following: The text's next tokens; int64 `[horizon]`.
+    """
+
+    document: int
+    kind: int
+    context: NDArray[np.int64]
+    following: NDArray[np.int64]
+
+
+def sensitivity(
+    model: PreTrainedModel,
+    texts: Corpus | Iterable[str],
+    *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    layers: Sequence[int] | None = None,
+    horizon: int = 16,
+    context: int = 96,
+    num_documents: int = 48,
+    num_gaps: int = 2,
+    batch_size: int = 32,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> pl.DataFrame:
+    """Measure how the loss of the next tokens answers when one gap is closed or widened.
+
+    Args:
+        model: A model with rotary positions, with increments or plain.
+        texts: A corpus, of which the held-out documents are read, or texts.
+        tokenizer: The model's; found by `howfar.tokenizer_of` where None.
+        layers: Decoder layers whose gaps are changed one layer at a time; all where None. Time grows with their number.
+        horizon: Tokens behind the gap's own token whose loss counts.
+        context: Tokens before them, at most half of a window.
+        num_documents: Documents of which one window is read, at a random place.
+        num_gaps: Gaps of each class in each document, at random places.
+        batch_size: Gaps at a time.
+        seed: Of the windows, the places, the samples and the intervals.
+        progress: Called with how many gaps are done and how many there are.
+
+    Returns:
+        First, for each `change`, the `split-half reliability` of the rows below it: the correlation over cells of layer
+        and class between random halves of the documents, for all documents (Spearman-Brown), with the range of 95% of
+        the splits. Then `change of the loss`: one row per change, layer (null: all layers at once) and class of the
+        token behind the gap. `value` is the change for the text's next tokens, `null` for the model's own samples,
+        `beyond_null` the difference, in nats per token, each with its 95% interval over `n` documents. Classes that
+        fewer than 10 documents have are left out; `note` says why there is no number.
+
+    Raises:
+        NotMeasurableError: There are too few documents, they are too short, or increments are not summed.
+        ConfigError: A layer has no rotary positions.
+        UnsupportedModelError: The model has no rotary positions.
+    """
+    import polars as pl
+
+    with movable(model) as increments, torch.random.fork_rng(devices=[]):
+        if not increments.config.accumulate:
+            raise NotMeasurableError(
+                "this model's increments are positions themselves (accumulate=False), so no gap can be moved; "
+                "use a model that sums its increments"
+            )
+        torch.manual_seed(seed)
+        reader = Reader(model, tokenizer, context=window_length(model))
+        windows = sample_windows(reader, texts, num_documents=num_documents, seed=seed)
+        size = min(context, reader.context // 2)
+        places = _places(reader, windows, size, horizon, num_gaps, np.random.default_rng(seed))
+        chosen = increments.layer_indices if layers is None else tuple(layers)
+        if unknown := set(chosen) - set(increments.layer_indices):
+            known = ", ".join(map(str, increments.layer_indices))
+            raise ConfigError(f"layer {min(unknown)} has no rotary positions to change; choose from {known}")
+        each = [*((layer,) for layer in chosen), increments.layer_indices]
+        changes = _read(reader, each, places, batch_size, progress)
+    documents, kinds = (np.array([getattr(place, name) for place in places]) for name in ("document", "kind"))
+    names = class_names(reader.tokenizer, "text")
+    rows = [_reliability(change, changes[0, index], documents, kinds, seed) for index, change in enumerate(CHANGES)]
+    for kind in np.unique(kinds):
+        mine = kinds == kind
+        by_document = [statistics.mean(part[..., mine], documents[mine], seed=seed) for part in changes]
+        beyond = statistics.mean((changes[0] - changes[1])[..., mine], documents[mine], seed=seed)
+        for index, change in enumerate(CHANGES):
+            for row, layer in enumerate((*chosen, None)):
+                found = {"quantity": "change of the loss", "change": change, "layer": layer, "class": names[kind]}
+                found |= {"n": len(np.unique(documents[mine])), "gaps": int(mine.sum())}
+                for name, part in zip(("", "null", "beyond_null"), (*by_document, beyond), strict=True):
+                    found |= _interval(name, part[index, row])
+                rows.append(found)
+    schema: dict[str, Any] = {"quantity": pl.String, "change": pl.String, "layer": pl.Int64, "class": pl.String}
+    for name in ("", "null", "beyond_null"):
+        schema |= dict.fromkeys(_interval(name, None), pl.Float64)
+    return pl.DataFrame(rows, schema=schema | {"n": pl.Int64, "gaps": pl.Int64, "note": pl.String})
+
+
+def _interval(name: str, estimate: statistics.Estimate | None) -> dict[str, float | None]:
+    ends = {"value": name or "value", "low": f"{name}_low".strip("_"), "high": f"{name}_high".strip("_")}
+    return {column: None if estimate is None else float(getattr(estimate, end)) for end, column in ends.items()}
+
+
+def _places(
+    reader: Reader,
+    windows: Sequence[Window],
+    size: int,
+    horizon: int,
+    num_gaps: int,
+    generator: np.random.Generator,
+) -> list[Place]:
+    """Gaps of each class in each document, of the classes that enough documents have."""
+    found = []
+    for number, (window, classes) in enumerate(zip(windows, classes_of_tokens(reader.tokenizer, windows), strict=True)):
+        inner = np.arange(size - 1, len(window.tokens) - horizon)
+        for kind in np.unique(classes[inner]):
+            members = inner[classes[inner] == kind]
+            for place in generator.permutation(members)[:num_gaps]:
+                before = window.tokens[place - size + 2 : place + 1]
+                following = window.tokens[place + 1 : place + 1 + horizon]
+                found.append(Place(number, int(kind), np.append(reader.mark, before), following))
+    carriers: dict[int, set[int]] = {}
+    for one in found:
+        carriers.setdefault(one.kind, set()).add(one.document)
+    kept = [one for one in found if len(carriers[one.kind]) >= MIN_DOCUMENTS]
+    if not kept:
+        raise NotMeasurableError(
+            f"no class of tokens has {size} tokens before it and {horizon} behind it in {MIN_DOCUMENTS} documents; "
+            "give longer documents, or more"
+        )
+    return kept
+
+
+@torch.inference_mode()
+def _read(
+    reader: Reader,
+    layers: Sequence[tuple[int, ...]],
+    places: Sequence[Place],
+    batch_size: int,
+    progress: Progress | None,
+) -> Array:
+    """Changes of the loss `[text or samples, change, which layers, place]`, in nats per token."""
+    parts = []
+    for group in in_batches(places, batch_size):  # type: ignore[type-var]
+        context = np.stack([place.context for place in group])
+        text = np.stack([place.following for place in group])
+        both = [_changes(reader, context, following, layers) for following in (text, _sample(reader, context, text))]
+        parts.append(np.stack(both))
+        if progress is not None:
+            progress(sum(part.shape[-1] for part in parts), len(places))
+    return np.concatenate(parts, axis=-1)
+
+
+def _sample(reader: Reader, context: NDArray[np.int64], text: NDArray[np.int64]) -> NDArray[np.int64]:
+    """What the model itself would go on with, `[place, horizon]`."""
+    from transformers import GenerationConfig
+
+    # Tokens are drawn from the model's whole distribution, and the end of a document is one of them.
+    how = GenerationConfig(do_sample=True, top_k=0, max_new_tokens=text.shape[1], eos_token_id=None, pad_token_id=0)
+    tokens = torch.from_numpy(context).to(reader.device)
+    found = reader.model.generate(tokens, attention_mask=torch.ones_like(tokens), generation_config=how)
+    return found[:, context.shape[1] :].cpu().numpy()  # type: ignore[no-any-return, index]
+
+
+def _changes(
+    reader: Reader, context: NDArray[np.int64], following: NDArray[np.int64], layers: Sequence[Sequence[int]]
+) -> Array:
+    """`[change, layer, place]`: what the loss of the following tokens changes by, a mean over them."""
+    windows = [Window(number, row) for number, row in enumerate(np.concatenate((context, following), axis=1))]
+    gap = context.shape[1] - 1
+
+    def losses() -> Array:
+        surprisal = reader.read_together(windows, "losses").surprisal_nats
+        return surprisal[:, gap + 1 :].double().mean(dim=1).cpu().numpy()
+
+    untouched, found = losses(), np.zeros((len(CHANGES), len(layers), len(windows)))
+    for index, change in enumerate(CHANGES):
+        for row, chosen in enumerate(layers):
+
+            def edit(layer: int, own: Tensor, chosen: Sequence[int] = chosen, change: str = change) -> Tensor:
+                if layer not in chosen:
+                    return own
+                edited = own.clone()
+                edited[..., gap] = 0 if change == "closed" else own[..., gap] + own[..., 1 : gap + 1].mean(dim=-1)
+                return edited
+
+            with override(reader.model, edit):
+                found[index, row] = losses() - untouched
+    return found
+
+
+def _reliability(
+    change: str, changes: Array, documents: NDArray[np.int64], kinds: NDArray[np.int64], seed: int
+) -> dict[str, Any]:
+    """Correlate the cells of one half of the documents with those of the other."""
+    row: dict[str, Any] = {"quantity": "split-half reliability", "change": change, "n": len(np.unique(documents))}
+    generator, found = np.random.default_rng(seed), []
+    for _ in range(NUM_SPLITS):
+        first = generator.permutation(documents.max() + 1)[documents] % 2 == 0
+        cells = [
+            [changes[:, half & (kinds == kind)].mean(axis=1) for half in (first, ~first)]
+            for kind in np.unique(kinds)
+            if (first & (kinds == kind)).any() and (~first & (kinds == kind)).any()
+        ]
+        one, other = np.concatenate(cells, axis=1) if cells else np.zeros((2, 0))
+        if one.std() > 0 and other.std() > 0:
+            half = np.corrcoef(one, other)[0, 1]
+            found.append(2 * half / (1 + half) if half > 0 else half)  # of all documents, not of a half
+    if len(found) < NUM_SPLITS // 2:
+        return row | {"note": "not measurable: the cells do not differ"}
+    low, value, high = np.quantile(found, (0.025, 0.5, 0.975))
+    return row | {"value": float(value), "low": float(low), "high": float(high)}
+
+
+def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
+    sized = inputs.sized("num_documents")
+    return sensitivity(model, inputs.some_texts, seed=inputs.seed, progress=progress, **sized)
+
+
+MEASURE = Measure(
+    name="sensitivity",
+    question="How does the loss of the next tokens answer when one gap is closed or widened?",
+    run=_run,
+    value="change of the loss, nats per token; or the reliability named in its row",
+    counts="documents",
+    sample="documents",
+    columns=(
+        *("quantity", "change", "layer", "class", "value [low, high]", "null [null_low, null_high]"),
+        *("beyond_null [beyond_null_low, beyond_null_high]", "n"),
+    ),
+    matrix=Matrix(rows=("quantity", "change", "class"), columns=("layer",)),
+    of_plain=True,
+)
