@@ -70,7 +70,7 @@ def test_forward_and_gradients_equal_eager(kind: str, name: str, backend: str) -
 
 
 @pytest.mark.parametrize(
-    "kind", ["alibi-learned", "forget_gate-rotary-shared", "pope-per_layer", "halves-shared", "random"]
+    "kind", ["alibi-learned", "forget_gate-rotary-shared", "pope-per_layer", "halves-per_layer", "random"]
 )
 def test_encodings_equal_eager(kind: str) -> None:
     model, token_ids = encoded(kind), tokens(12)

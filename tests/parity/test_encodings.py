@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import DynamicCache, StaticCache
 
 import howfar
-from howfar.errors import AlreadyAttachedError, NoIncrementsError, UnsupportedModelError
+from howfar.errors import AlreadyAttachedError, CheckpointError, NoIncrementsError, UnsupportedModelError
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.positions.arguments import LayerCall
@@ -156,7 +156,7 @@ def test_where_nothing_is_lowered_it_is_plain(attention: str) -> None:
         ("alibi-learned", "slope_bias", 0.0, "nope"),
         ("alibi-rotary-per_layer", "slope_bias", 0.0, "rotary"),
         ("forget_gate", "gate.bias", 200.0, "nope"),
-        ("forget_gate-rotary", "gate.bias", 200.0, "rotary"),
+        ("forget_gate-rotary-shared", "gate.bias", 200.0, "rotary"),
     ]:
         model = encoded(kind, **options)
         without(model, parameter, value)
@@ -247,8 +247,18 @@ def test_a_pretrained_model_keeps_its_encoding() -> None:
         assert torch.equal(model(token_ids).logits, expected)
 
 
+def test_an_encoding_that_changes_nothing_at_first_is_attached_and_not_saved(tmp_path: Path) -> None:
+    tiny().save_pretrained(tmp_path / "base")
+    model, token_ids = howfar.load(tmp_path / "base"), tokens()
+    expected = model(token_ids).logits
+    attach_encoding(model, howfar.IncrementConfig(), {"name": "halves"})
+    assert torch.equal(model(token_ids).logits, expected)
+    with pytest.raises(CheckpointError, match=r"reach attention by 'halves', which a graft does not record; train"):
+        howfar.save(model, tmp_path / "graft")
+
+
 def test_what_has_an_encoding_is_given_no_other_and_none_is_taken_away() -> None:
-    model = encoded("alibi-shared")
+    model = encoded("alibi-per_head")
     with pytest.raises(AlreadyAttachedError, match=r"has the encoding 'alibi' already; train a model with another"):
         howfar.attach(model)
     with pytest.raises(UnsupportedModelError, match=r"by 'alibi', and without it the model is none; override"):

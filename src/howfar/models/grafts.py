@@ -35,6 +35,7 @@ from howfar.models.settings import changed_settings, with_settings
 from howfar.models.tensors import copy_tensors, read_tensors
 from howfar.models.unwrapping import check_in_memory, increment_tensors, is_increment, own_tensors, unwrap
 from howfar.positions import IncrementConfig, attach, increments_of
+from howfar.positions.attachment import positions_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -70,6 +71,12 @@ def save_graft(model: PreTrainedModel, folder: Path, *, whole: bool | None = Non
 
     model = unwrap(model)
     check_in_memory(model)
+    moved = positions_of(model)
+    if moved is not None and moved.encoding.name != "rotary" and getattr(model.config, "encoding", None) is None:
+        raise CheckpointError(
+            f"the positions of this {type(model).__name__} reach attention by {moved.encoding.name!r}, which a graft "
+            "does not record; train a model with it from scratch, by the table [encoding] of a recipe"
+        )
     base, adapter, origin = base_of(model), adapter_of(model), origin_of(model)
     whole = (origin.whole or _is_changed(model, base)) if whole is None else whole
     if whole and adapter:

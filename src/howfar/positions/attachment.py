@@ -69,13 +69,7 @@ def attach_encoding(
         ConfigError: There is no such encoding, or it and these increments do not go together.
         UnsupportedModelError: The model cannot be given it.
     """
-    found = positions_of(model)
-    if found is not None:
-        what = "increments" if found.encoding.name == "rotary" else f"the encoding {found.encoding.name!r}"
-        advice = "call howfar.detach(model) first to replace them"
-        if found.encoding.name != "rotary":
-            advice = "train a model with another [encoding] or other [increments] from scratch"
-        raise AlreadyAttachedError(f"this {type(model).__name__} has {what} already; {advice}")
+    _check_free(model)
     decoder = find_decoder(model)
     before = probe(decoder)
     if not before.rotating_layers:
@@ -104,6 +98,20 @@ def attach_encoding(
     if config is not None:
         decoder.module.config.increments = config.to_dict()  # so that what is saved says of which kind they are
     return increments
+
+
+def _check_free(model: nn.Module) -> None:
+    """Refuse a model whose positions are moved already."""
+    found = positions_of(model)
+    if found is not None and found.encoding.name == "rotary":
+        raise AlreadyAttachedError(
+            f"this {type(model).__name__} has increments already; call howfar.detach(model) first to replace them"
+        )
+    if found is not None:
+        raise AlreadyAttachedError(
+            f"this {type(model).__name__} has the encoding {found.encoding.name!r} already; train a model with another "
+            "[encoding] or other [increments] from scratch"
+        )
 
 
 def detach(model: nn.Module) -> None:
