@@ -26,7 +26,8 @@ def close(found: Tensor, expected: Tensor) -> None:
 
 
 def test_all_encodings_are_tested() -> None:
-    assert {encoding["name"] for encoding, _ in ENCODED.values()} | {"rotary"} == encodings().keys()
+    own = {name for name, kind in encodings().items() if kind.__module__.startswith("howfar.")}
+    assert {encoding["name"] for encoding, _ in ENCODED.values()} | {"rotary"} == own
 
 
 @pytest.mark.parametrize("kind", ENCODED)
@@ -48,7 +49,7 @@ def test_outputs_and_gradients_equal_naive_loops(kind: str, attention: str) -> N
             assert not gradient.any(), name
             continue
         tolerance = 2e-6 + 1e-5 * float(wanted.abs().max())
-        torch.testing.assert_close(gradient.double(), wanted, rtol=0, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(gradient.double(), wanted, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("kind", ENCODED)
@@ -203,9 +204,10 @@ def test_peers_give_the_same_biases_and_phases() -> None:
     def step_of(model: Any, positions: Tensor, sums: Tensor | None = None) -> Any:
         found = positions_of(model)
         assert found is not None
+        encoding: Any = found.encoding
         places = Places(torch.ones(1, 1, 9), positions, positions, 9, sums)
         call = LayerCall(("hidden_states",), (hidden,), {})
-        return found.encoding.before_attention(model.model.layers[0], call, places, 0)
+        return encoding.before_attention(model.model.layers[0], call, places, 0)
 
     counted = torch.arange(9.0)[None, None]
     expected = peers.AlibiPositionalBias(num_heads)(9, 9)

@@ -91,7 +91,8 @@ def naive_attention(
             key_head = head // group
             scores = [score(t, s, head, queries[t][head], keys[s][key_head]) for s in range(t + 1)]
             total = sum(torch.exp(score) for score in scores)
-            heads.append(sum(torch.exp(score) / total * values[s][key_head] for s, score in enumerate(scores)))
+            parts = [torch.exp(one) / total * values[s][key_head] for s, one in enumerate(scores)]
+            heads.append(torch.stack(parts).sum(dim=0))
         outputs.append(weights[prefix + "o_proj.weight"] @ torch.cat(heads))
     return outputs
 
@@ -101,7 +102,7 @@ def counted_positions(weights: Weights, token_ids: list[int]) -> list[list[Tenso
     table = weights.get("model.increments.values")
     if table is None:
         return [[torch.tensor(float(t), dtype=torch.float64)] for t in range(len(token_ids))]
-    return [list(sum(table[token_id] for token_id in token_ids[: t + 1]) - 1) for t in range(len(token_ids))]
+    return [list(table[token_ids[: t + 1]].sum(dim=0) - 1) for t in range(len(token_ids))]
 
 
 def rotary_score(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ from howfar.text.tokenizer import is_byte_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Item = TypeVar("Item")
 
 LONGEST_WINDOW = 512
 MOST_CHARACTERS = 8  # per token
@@ -85,10 +87,10 @@ def check_vocabulary(reader: Reader, windows: Sequence[Window]) -> None:
         )
 
 
-def in_batches(windows: Sequence[Window], size: int) -> Iterator[Sequence[Window]]:
-    """The windows in their order, some at a time."""
-    for begin in range(0, len(windows), size):
-        yield windows[begin : begin + size]
+def in_batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Windows or whatever else in their order, some at a time."""
+    for begin in range(0, len(items), size):
+        yield items[begin : begin + size]
 
 
 def byte_lengths(tokenizer: PreTrainedTokenizerBase) -> NDArray[np.int64]:

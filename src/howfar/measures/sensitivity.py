@@ -185,7 +185,7 @@ def _read(
 ) -> Array:
     """Changes of the loss `[text or samples, change, which layers, place]`, in nats per token."""
     parts = []
-    for group in in_batches(places, batch_size):  # type: ignore[type-var]
+    for group in in_batches(places, batch_size):
         context = np.stack([place.context for place in group])
         text = np.stack([place.following for place in group])
         both = [_changes(reader, context, following, layers) for following in (text, _sample(reader, context, text))]
@@ -203,7 +203,7 @@ def _sample(reader: Reader, context: NDArray[np.int64], text: NDArray[np.int64])
     how = GenerationConfig(do_sample=True, top_k=0, max_new_tokens=text.shape[1], eos_token_id=None, pad_token_id=0)
     tokens = torch.from_numpy(context).to(reader.device)
     found = reader.model.generate(tokens, attention_mask=torch.ones_like(tokens), generation_config=how)
-    return found[:, context.shape[1] :].cpu().numpy()  # type: ignore[no-any-return, index]
+    return found[:, context.shape[1] :].cpu().numpy()
 
 
 def _changes(

@@ -17,7 +17,8 @@ from howfar.positions.arguments import LayerCall, parameter_names
 from howfar.positions.calls import Calls, ForwardPass, IncrementFunction, Recording
 from howfar.positions.clock import Clock, check_frequencies, check_length, clock_of
 from howfar.positions.config import IncrementConfig
-from howfar.positions.encodings import Encoding, encoding_of
+from howfar.positions.encodings import encoding_of
+from howfar.positions.encodings.encoding import Encoding
 from howfar.positions.network import IncrementNetwork
 from howfar.positions.placement import Placement
 from howfar.positions.places import Places

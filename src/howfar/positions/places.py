@@ -31,4 +31,4 @@ class Places:
     sums: Float[Tensor, "batch row latest_token"] | None = None
     past: Tensor | None = None
     frequencies: dict[str, Tensor] = field(default_factory=dict)
-    rotated: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    rotated: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)

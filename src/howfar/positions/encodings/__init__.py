@@ -52,7 +52,7 @@ def read_encoding(values: Mapping[str, Any], increments: IncrementConfig | None)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
         raise ConfigError(f"encoding: name is {name!r}, and there is no such encoding; {hint}")
     kind = known[name]
-    read = read_options(f"encoding {name!r}", kind.Options, options)
+    read: Any = read_options(f"encoding {name!r}", kind.Options, options)
     kind.check_increments(read, increments)
     return kind, read
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from howfar.positions.encodings.attending import config_of
 from howfar.positions.encodings.biased import Biased, BiasOptions
 from howfar.positions.places import Places
 
@@ -43,7 +44,7 @@ class Alibi(Biased):
         """Slopes, and positions."""
         if self.options.learned:
             return layer.get_parameter("encoding.slope_bias"), places.all_positions
-        num_heads = layer.get_submodule("self_attn").config.num_attention_heads
+        num_heads = config_of(layer).num_attention_heads
         return torch.tensor(slopes(num_heads), device=places.all_positions.device), places.all_positions
 
 

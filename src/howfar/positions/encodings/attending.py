@@ -71,6 +71,11 @@ class Attending(Encoding):
         return call.arguments
 
 
+def config_of(layer: nn.Module) -> Any:
+    """The configuration of the model that a decoder layer is of."""
+    return layer.get_submodule("self_attn").config
+
+
 def rotate_by_nothing(call: LayerCall) -> None:
     """Hand a layer cosines of 1 and sines of 0."""
     cos, sin = call.get("position_embeddings")

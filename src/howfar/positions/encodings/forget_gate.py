@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from howfar.errors import ConfigError
 from howfar.positions.config import IncrementConfig
+from howfar.positions.encodings.attending import config_of
 from howfar.positions.encodings.biased import Biased, BiasOptions
 from howfar.positions.places import Places
 from howfar.positions.shapes import Float
@@ -52,7 +53,7 @@ class ForgetGate(Biased):
 
     def coefficients_and_values(self, layer: nn.Module, places: Places) -> tuple[Tensor, Tensor]:
         """What was forgotten up to a key is no loss to it."""
-        num_heads = layer.get_submodule("self_attn").config.num_attention_heads
+        num_heads = config_of(layer).num_attention_heads
         assert places.sums is not None
         return places.sums.new_full((num_heads,), -1.0), places.sums
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from howfar.positions.arguments import LayerCall
-from howfar.positions.encodings.attending import Attending, Step, of_keys
+from howfar.positions.encodings.attending import Attending, Step, config_of, of_keys
 from howfar.positions.encodings.encoding import led
 from howfar.positions.places import Places
 from howfar.positions.shapes import Float, Length
@@ -38,13 +38,12 @@ class Polar(Attending):
 
     def before_attention(self, layer: nn.Module, call: LayerCall, places: Places, index: int) -> Step:
         """From numbers to polar coordinates, and from there to their two Cartesian ones."""
-        config = layer.get_submodule("self_attn").config
-        angle = places.rotated.get(self.name)
-        if angle is None:
-            angle = places.rotated[self.name] = (_phases(places.all_positions, config),)
+        if self.name not in places.rotated:
+            places.rotated[self.name] = (_phases(places.all_positions, config_of(layer)),)
+        (angle,) = places.rotated[self.name]
         bias = layer.get_parameter("encoding.phase_bias").clamp(-2 * math.pi, 0)
-        of_queries = angle[0].narrow(2, angle[0].shape[2] - places.positions.shape[2], places.positions.shape[2])
-        of_queries, of_keys = led(layer, call, of_queries, angle[0] + bias[:, None])
+        of_queries = angle.narrow(2, angle.shape[2] - places.positions.shape[2], places.positions.shape[2])
+        of_queries, of_keys = led(layer, call, of_queries, angle + bias[:, None])
         return partial(_to_polar, of_queries, of_keys, places.num_tokens)
 
 
