@@ -68,7 +68,8 @@ def fill_table(model: HowFarForCausalLM) -> None:
     encoding = model.config.encoding or {}
     if encoding.get("name") != "frozen":
         return
-    other, name = load(encoding["table"]), encoding["table"]
+    name = encoding["table"]
+    other = load_pretrained(find_folder(name), dtype=torch.float32)
     found = positions_of(other)
     embeddings = other.get_input_embeddings().weight
     if found is None or not found.networks or found.config.scope != "shared" or found.num_heads > 1:
