@@ -95,7 +95,7 @@ def show(
     picture = None
     is_plain = traced.config is None and beside is None
     if is_plain and colour is None:
-        colour = Colour.SURPRISAL  # gaps have nothing to say
+        colour = "surprisal"  # gaps have nothing to say
     if drawn is not None or not as_json:
         picture = spacing(traced, beside=beside, layer=layer, head=head, scale=scale, rows=rows, colour=colour)
     if picture is not None and drawn is not None:

@@ -65,7 +65,8 @@ class IncrementNetwork(nn.Module):
         """Predict the increments of each token, in positions."""
         with torch.autocast(hidden_states.device.type, enabled=False):
             logits = self.output(F.gelu(self.hidden(self.norm(hidden_states.float()))))
-            return self.bound(logits).transpose(1, 2)
+            # Stacked rather than transposed: a bound's gradient arrives in the layout that compilers expect.
+            return torch.stack(self.bound(logits).unbind(-1), dim=1)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> IncrementNetwork:
         # `model.half()` or `.to(torch.bfloat16)` moves the network and leaves its precision alone.

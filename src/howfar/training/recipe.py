@@ -218,7 +218,7 @@ class Recipe(BaseRecipe):
         if self.start_from is not None:
             self.check_kind("start_from", str)
         check_keys("[model]", self.model, self.options()["model"] or ())
-        sizes = json.dumps([self.model, self.increments], sort_keys=True, default=repr)
+        sizes = json.dumps([self.model, self.increments, self.encoding], sort_keys=True, default=repr)
         if sizes not in _SOUND:
             self.model_config()
             _SOUND.add(sizes)

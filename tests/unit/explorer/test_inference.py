@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import howfar
-from howfar.errors import BusyError, ModelNotFoundError, TextError
+from howfar.errors import BusyError, ModelNotFoundError, NoIncrementsError, TextError
 from howfar.explorer import inference as module
 from howfar.explorer.inference import Inference, named_models
 from howfar.explorer.what_if import Edit

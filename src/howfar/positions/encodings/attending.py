@@ -148,7 +148,8 @@ def register(implementation: str) -> str:
     """Make the variant of an attention function known to Transformers; returns its name."""
     name = PREFIX + implementation
     AttentionInterface.register(name, partial(attention, implementation=implementation))
-    AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS[implementation])
+    if implementation in ALL_MASK_ATTENTION_FUNCTIONS:  # others are handed no mask
+        AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS[implementation])
     return name
 
 
