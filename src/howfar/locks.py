@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from time import sleep
 
 from filelock import FileLock, Timeout
 
@@ -55,9 +56,10 @@ def one_at_a_time(file: Path, *, guards: Path, patience_seconds: float = 0) -> I
 
 
 def _holder(file: Path) -> str:
-    """Who wrote the lock file, in words."""
-    try:
-        holder = json.loads(file.read_text(encoding="utf-8"))
-        return f"process {int(holder['pid'])} on {holder['host']!r} since {holder['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process"
+    """Who wrote the lock file, in words; whoever took the lock a moment ago has yet to write it."""
+    for _ in range(40):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            holder = json.loads(file.read_text(encoding="utf-8"))
+            return f"process {int(holder['pid'])} on {holder['host']!r} since {holder['since']}"
+        sleep(0.05)
+    return "another process"

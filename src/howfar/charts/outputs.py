@@ -61,6 +61,8 @@ def check_folder_of_tables(path: Path) -> None:
         OutputError: Something else has its name, or it cannot be made where it is to be.
     """
     check_new_folder(path)
+    if not path.resolve().parent.is_dir():
+        raise OutputError(f"{path} cannot be made: there is no folder {path.parent}; make it, or choose another")
 
 
 def write_table(table: pl.DataFrame, path: Path) -> None:

@@ -12,7 +12,7 @@ from howfar.text.classes import is_chinese_character
 _PACKED = {b"\x1f\x8b": "gunzip -k", b"BZh": "bunzip2 -k", b"\xfd7zXZ": "unxz -k", b"\x28\xb5\x2f\xfd": "unzstd"}
 _OTHER = {
     b"PK\x03\x04": "a ZIP archive or an office document",
-    b"%PDF": "a PDF",
+    b"%PDF-": "a PDF",
     b"\xd0\xcf\x11\xe0": "an office document",
     b"\x89PNG": "a picture",
     b"SQLite format 3": "a database",
@@ -50,6 +50,8 @@ def decode(data: bytes, where: str | Path, *, first_line: int = 1, error: type[H
     Raises:
         HowFarError: They are not UTF-8, or no text.
     """
+    if first_line == 1 and data.startswith(tuple(_OTHER)):  # a PDF, for one, may be UTF-8 as well
+        refuse_other_than_text(data, where, error=error)
     try:
         return data.removeprefix(BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as found:
