@@ -47,7 +47,7 @@ def _():
 def _(start):
     chosen, choose = mo.state(start.at, allow_self_loops=True)  # its buttons stand in a cell that reads it
     example, use_example = mo.state(start.text)
-    edited, edit_from = mo.state((start.factor, start.layer, start.plain))  # where what-if controls stand when made
+    edited, edit_from = mo.state((start.factor, start.layer, start.plain, 0))  # where what-if controls stand when made
     theme, follow = mo.state(mo.app_meta().theme)
     seen = {"when": 0}  # the latest click in a picture that was answered
     return choose, chosen, edit_from, edited, example, follow, seen, theme, use_example
@@ -133,7 +133,7 @@ def _(choose, edit_from, follow, left, right, seen, theme, use_example):
         if _moved.get("when", 0) > seen["when"]:
             seen["when"] = _moved["when"]
             choose(_moved["cell"])
-            edit_from((_moved["factor"], _moved["layer"], _moved["plain"]))
+            edit_from((_moved["factor"], _moved["layer"], _moved["plain"], _moved["when"]))
         if _written.get("when", 0) > seen["when"]:
             seen["when"] = _written["when"]
             use_example(_written["text"])
@@ -178,7 +178,8 @@ def _(edited, inference, models):
 def _(edited):
     factor = mo.ui.slider(steps=FACTORS, value=edited()[0], show_value=True, label="Selected gap ×")
     plain = mo.ui.switch(value=edited()[2], label="Plain +1 instead")
-    return factor, plain
+    moved_at = edited()[3]  # a picture that has been moved since does not follow these two
+    return factor, moved_at, plain
 
 
 @app.cell
@@ -189,8 +190,8 @@ def _():
 
 
 @app.cell
-def _(detail, edit_from, factor, layer, only_selected, plain):
-    reset = mo.ui.button(label="Reset", on_click=lambda _: edit_from((1.0, layer.value, False)))
+def _(detail, edit_from, factor, layer, only_selected, plain, seen):
+    reset = mo.ui.button(label="Reset", on_click=lambda _: edit_from((1.0, layer.value, False, seen["when"])))
     _controls = {
         "What if": [factor, layer, plain, reset],
         "Attention": [layer],
@@ -204,9 +205,9 @@ def _(detail, edit_from, factor, layer, only_selected, plain):
 
 
 @app.cell
-def _(at, detail, documents, factor, inference, layer, pictures, plain, seen, theme):
+def _(at, detail, documents, factor, inference, layer, moved_at, pictures, plain, theme):
     pictures[0].edit = pictures[1].edit = json.dumps(
-        {"factor": factor.value, "layer": layer.value, "plain": plain.value, "when": seen["when"]}
+        {"factor": factor.value, "layer": layer.value, "plain": plain.value, "when": moved_at}
     )
     mo.stop(detail.value != "What if")
     panels.for_each(
