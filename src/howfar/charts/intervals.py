@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from howfar.charts.inline import inline
 
 if TYPE_CHECKING:
     import altair as alt
+    import polars as pl
 
 ROW_HEIGHT = 22
 PANEL_SPACING = 36
@@ -31,6 +34,54 @@ def intervals(x: str, low: str, high: str, *, title: str, tooltip: Sequence[Any]
     return alt.layer(
         base.mark_rule(strokeWidth=2, opacity=0.6).encode(x=alt.X(f"{low}:Q", **options), x2=f"{high}:Q"),
         base.mark_point(filled=True, size=55, opacity=1).encode(x=alt.X(f"{x}:Q", **options)),
+    )
+
+
+def beside_controls(
+    cells: pl.DataFrame,
+    sides: Mapping[str, tuple[str, str, str]],
+    *,
+    panel: str,
+    estimate: str,
+    shown: Sequence[str],
+    axis: str,
+    width: int,
+) -> Any:
+    """Panels with a row for each layer, in which an estimate stands beside that of its control.
+
+    Args:
+        cells: A row for each panel and layer, with `layer_names`.
+        sides: Columns of the estimate and the ends of its interval, by what they are of.
+        panel: Column that says which panel.
+        estimate: What the estimate is called in a tooltip.
+        shown: Further columns for the tooltip.
+        axis: Its title; says the unit.
+        width: Of a panel, in pixels.
+    """
+    import altair as alt
+    import polars as pl
+
+    long = pl.concat(
+        cells.select(
+            *(panel, "layer_name", *shown),
+            pl.lit(name).alias("side"),
+            *(pl.col(own).alias(column) for own, column in zip(columns, (estimate, "low", "high"), strict=True)),
+        )
+        for name, columns in sides.items()
+    )
+    rows = intervals(
+        *(estimate, "low", "high"),
+        title=axis,
+        tooltip=[*names(panel, "layer_name", "side"), *numbers(estimate, "low", "high", *shown)],
+        y=alt.Y("layer_name:N", title=None, sort=layers_in_order(cells)),
+        yOffset=alt.YOffset("side:N", sort=list(sides)),
+        color=alt.Color("side:N", title=None, sort=list(sides), legend=legend_above()),
+    ).properties(width=width, height={"step": ROW_HEIGHT})
+    in_order = cells[panel].unique(maintain_order=True).to_list()
+    return (
+        alt.layer(zero_line(), rows, data=inline(long))
+        .facet(facet=alt.Facet(f"{panel}:N", title=None, sort=in_order), columns=2)
+        .resolve_scale(x="independent")
     )
 
 

@@ -119,6 +119,7 @@ def detach(model: nn.Module) -> None:
 
     Raises:
         NoIncrementsError: The model has none.
+        UnsupportedModelError: It has another encoding than rotary positions, and cannot do without.
     """
     increments = increments_of(model)
     if increments.encoding.name != "rotary":

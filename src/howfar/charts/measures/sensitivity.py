@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from howfar.charts.inline import inline
-from howfar.charts.intervals import (
-    ROW_HEIGHT,
-    intervals,
-    layer_names,
-    layers_in_order,
-    legend_above,
-    names,
-    numbers,
-    zero_line,
-)
+from howfar.charts.intervals import beside_controls, layer_names
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
 
@@ -34,29 +24,15 @@ def draw_sensitivity(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
 
     cells = layer_names(table.filter(quantity="change of the loss"), "all layers")
     sides = {"the text": ("value", "low", "high"), "the model's own samples": ("null", "null_low", "null_high")}
-    long = pl.concat(
-        cells.select(
-            pl.format("{} before {}", "change", pl.col("class").str.replace_all("_", " ")).alias("gap"),
-            *("layer_name", "n"),
-            pl.lit(name).alias("side"),
-            *(pl.col(own).alias(column) for own, column in zip(columns, ("cost", "low", "high"), strict=True)),
-        )
-        for name, columns in sides.items()
-    )
-    rows = intervals(
-        *("cost", "low", "high"),
-        title="change of loss, nats per token",
-        tooltip=[*names("gap", "layer_name", "side"), *numbers("cost", "low", "high", "n")],
-        y=alt.Y("layer_name:N", title=None, sort=layers_in_order(cells)),
-        yOffset=alt.YOffset("side:N", sort=list(sides)),
-        color=alt.Color("side:N", title=None, sort=list(sides), legend=legend_above()),
-    ).properties(width=300, height={"step": ROW_HEIGHT})
-    chart = (
-        alt.layer(zero_line(), rows, data=inline(long))
-        .facet(facet=alt.Facet("gap:N", title=None, sort=long["gap"].unique(maintain_order=True).to_list()), columns=2)
-        .resolve_scale(x="independent")
-        .properties(title=alt.Title("What follows, when one gap is closed or widened", subtitle=_subtitle(table)))
-    )
+    chart = beside_controls(
+        cells.with_columns(gap=pl.format("{} before {}", "change", pl.col("class").str.replace_all("_", " "))),
+        sides,
+        panel="gap",
+        estimate="cost",
+        shown=["n"],
+        axis="change of loss, nats per token",
+        width=300,
+    ).properties(title=alt.Title("What follows, when one gap is closed or widened", subtitle=_subtitle(table)))
     return Picture(chart, theme=theme, description="Change of loss by class, layer and change, with 95% intervals")
 
 
