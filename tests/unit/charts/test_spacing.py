@@ -139,6 +139,8 @@ def test_the_key_explains_the_longest_step_of_this_text():
     assert texts(picture, "note")[0] == "layer 0: 2.5 average steps to the space"
     many = spacing(make_trace("a居b", [1, 2, 2, 2, 1]))
     assert texts(many, "note")[0] == "layer 0: 3.8 average steps to this character (3 bytes: 3 in the plain row)"
+    phone = spacing(make_trace("a居b", [1, 2, 2, 2, 1]), width=390)  # where a longer line would run off the side
+    assert texts(phone, "note")[0] == "layer 0: 3.8 average steps to this character (3 bytes)"
 
 
 def test_a_text_read_from_right_to_left_is_drawn_so():

@@ -360,7 +360,8 @@ function keyOf(drawing) {
   const unit = { raw: "plain steps", shared: "average steps of all layers", contrast: "average steps as drawn" }[drawing.view.scale] ?? "average steps";
   const quoted = text => escapeText(text).replaceAll('"', "&quot;").replaceAll("'", "&#x27;");
   const what = labels[slot].trim() ? `this ${content.noun}` : "the space", isStretched = drawing.view.scale === "contrast";
-  const many = tokens[slot] > 1 ? ` (${tokens[slot]} ${content.unit}s: ${tokens[slot]} in the plain row)` : "";
+  const plain = drawing.isNarrow ? "" : `: ${tokens[slot]} in the plain row`;
+  const many = tokens[slot] > 1 ? ` (${tokens[slot]} ${content.unit}s${plain})` : "";
   const sentences = drawing.width < G.roomy
     ? [`A tile is as wide as the step to its ${content.noun}.`, isStretched ? "×: stretched by; ±: by itself" : "±: standard deviation of a row's steps"]
     : [`A tile is as wide as the step from the ${content.noun} before it to its own.`, isStretched

@@ -72,7 +72,8 @@ def _sample(drawing: Drawing, line: int, slot: int) -> tuple[str, float]:
         end += length
     unit, num_tokens = _UNITS.get(drawing.view.scale, "average steps"), int(text.tokens[slot])
     what = f"this {drawing.content.noun}" if text.labels[slot].strip() else "the space"
-    many = f" ({num_tokens} {drawing.content.unit}s: {num_tokens} in the plain row)" if num_tokens > 1 else ""
+    plain = "" if drawing.is_narrow else f": {num_tokens} in the plain row"
+    many = f" ({num_tokens} {drawing.content.unit}s{plain})" if num_tokens > 1 else ""
     said = escape(f"{row.name}: {short(float(row.drawn[slot]), 2)} {unit} to {what}{many}")
     baseline = number(_TOP + geometry.FONT_SIZE * 0.36)
     return (
