@@ -95,7 +95,7 @@ def attention(
     means |= {f"{unit} over even": means[unit] / means[f"even_{unit}"] for unit in UNITS}
     has_increments = reader.increments is not None
     rows = [
-        {"quantity": quantity, "unit": unit, "layer": layer, "head": head} | _interval(means[name][index, head])
+        {"quantity": quantity, "unit": unit, "layer": layer, "head": head} | means[name][index, head].row()
         for name, (quantity, unit) in _QUANTITIES.items()
         if has_increments or unit == "tokens"
         for index, layer in enumerate(layers)
@@ -150,10 +150,6 @@ def _looked_at(weights: Tensor, places: Tensor) -> Tensor:
     return torch.einsum("bhqk,bhk->bhq", weights, places) / weights.sum(dim=-1)
 
 
-def _interval(estimate: statistics.Estimate) -> dict[str, Any]:
-    return {"value": float(estimate.value), "low": float(estimate.low), "high": float(estimate.high)}
-
-
 def _over_queries(
     increments: Array,
     distances: Array,
@@ -173,7 +169,7 @@ def _over_queries(
             sides = (increments[index, head].round(4), distances[index, head].round(4))
             x, y = (_ranked_at_place(side, places) for side in sides)
             try:
-                row |= _interval(statistics.rank_correlation(x, y, documents, seed=seed))
+                row |= statistics.rank_correlation(x, y, documents, seed=seed).row()
             except NotMeasurableError as error:
                 row["note"] = f"not measurable: {error}"
             rows.append(row)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from howfar.corpus.corpus import Corpus
 from howfar.corpus.windows import Windows
 from howfar.errors import HowFarError
 from howfar.measures.documents import BETWEEN_DOCUMENTS, decoder_of, sample_blocks
 from howfar.models.folders import find_folder
+from howfar.training.checkpoints import read_record
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-RECORD = "training.json"
 WINDOWS_IN_BLOCK = 1024
 
 
@@ -48,8 +47,8 @@ def blocks_seen(
 
 def windows_seen(model: PreTrainedModel, corpus: Corpus) -> Windows | None:
     """The windows of a corpus that a model was trained on; None where its record does not say so."""
-    record = _record_of(model)
     try:
+        record = read_record(find_folder(model.name_or_path))
         if record["corpus"]["hash"] != corpus.hash:
             return None
         num = int(record["step"]) * int(record["windows_per_step"])
@@ -57,13 +56,3 @@ def windows_seen(model: PreTrainedModel, corpus: Corpus) -> Windows | None:
         return Windows(corpus.train, length, int(record["recipe"]["seed"]), num)
     except (KeyError, TypeError, ValueError, HowFarError):
         return None
-
-
-def _record_of(model: PreTrainedModel) -> dict[str, Any]:
-    """What lies beside a model about its training; nothing where that is unknown."""
-    try:
-        folder = find_folder(model.name_or_path) if model.name_or_path else None
-        found = {} if folder is None else json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError, HowFarError):
-        return {}
-    return found if isinstance(found, dict) else {}

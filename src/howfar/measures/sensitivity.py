@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 CHANGES = ("closed", "widened")
+ESTIMATES = ("value", "null", "beyond_null")
 """An increment of 0; one that is greater by the layer's mean, 1 in a plain model."""
 NUM_SPLITS = 200  # random halves of the documents
 
@@ -131,18 +132,13 @@ def sensitivity(
             for row, layer in enumerate((*chosen, None)):
                 found = {"quantity": "change of the loss", "change": change, "layer": layer, "class": names[kind]}
                 found |= {"n": len(np.unique(documents[mine])), "gaps": int(mine.sum())}
-                for name, part in zip(("", "null", "beyond_null"), (*by_document, beyond), strict=True):
-                    found |= _interval(name, part[index, row])
+                for name, part in zip(ESTIMATES, (*by_document, beyond), strict=True):
+                    found |= part[index, row].row(name)
                 rows.append(found)
     schema: dict[str, Any] = {"quantity": pl.String, "change": pl.String, "layer": pl.Int64, "class": pl.String}
-    for name in ("", "null", "beyond_null"):
-        schema |= dict.fromkeys(_interval(name, None), pl.Float64)
+    for name in ESTIMATES:
+        schema |= dict.fromkeys(statistics.columns_of(name), pl.Float64)
     return pl.DataFrame(rows, schema=schema | {"n": pl.Int64, "gaps": pl.Int64, "note": pl.String})
-
-
-def _interval(name: str, estimate: statistics.Estimate | None) -> dict[str, float | None]:
-    ends = {"value": name or "value", "low": f"{name}_low".strip("_"), "high": f"{name}_high".strip("_")}
-    return {column: None if estimate is None else float(getattr(estimate, end)) for end, column in ends.items()}
 
 
 def _places(

@@ -187,8 +187,7 @@ def excess_loss(
     losses = document_losses(model, corpus.held_out, length=int(model.config.max_position_embeddings))
     least = np.array([document.surprisal_nats.sum() for document in documents])
     found = statistics.ratio(losses.nats - least, losses.num_bytes, seed=seed)
-    row = {"quantity": "excess loss", "value": float(found.value), "low": float(found.low), "high": float(found.high)}
-    return _table([row | {"n": found.num_documents}])
+    return _table([{"quantity": "excess loss", **found.row(), "n": found.num_documents}])
 
 
 def scores(

@@ -231,7 +231,7 @@ def _rows(
         for index in range(len(nats)):
             row: dict[str, Any] = {"source": source, "times": factor, "context": factor * length}
             row |= {"start": index * (length // 2), "stop": (index + 1) * (length // 2)}
-            row |= _interval("value", estimate[index])
+            row |= estimate[index].row()
             if index == len(nats) - 1:
                 row |= _changes(first, context, chosen, seed)
             yield row | {"n": num_windows, "num_bytes": int(num_bytes[index].sum())}
@@ -240,16 +240,16 @@ def _rows(
 def _changes(first: _Context, context: _Context, chosen: NDArray[np.bool_], seed: int) -> dict[str, Any]:
     """What differs from the first context: as it is, in random order, and in contexts of the same positions."""
     change = _change(first.blocks[:, -1, chosen], context.blocks[:, -1, chosen], seed)
-    row = _interval("change", change)
+    row = change.row("change")
     if first.random is not None and context.random is not None:
         by_chance = _change(first.random[:, chosen], context.random[:, chosen], seed)
-        row |= _interval("random_change", by_chance) | _interval("beyond_random", change - by_chance)
+        row |= by_chance.row("random_change") | (change - by_chance).row("beyond_random")
     if context.positions is not None and first.matched is not None and context.matched is not None:
         own, reference = context.matched[:, chosen], first.matched[:, chosen]
         reached = (own[2] > 0) & (reference[2] > 0)
         row |= {"positions": float(context.positions[chosen].mean()), "matched_n": int(reached.sum())}
         if reached.sum() >= statistics.MIN_DOCUMENTS:
-            row |= _interval("matched_change", _change(reference[:2, reached], own[:2, reached], seed))
+            row |= _change(reference[:2, reached], own[:2, reached], seed).row("matched_change")
             row |= {"matched_tokens": float(own[2, reached].mean()), "matched_positions": float(own[3, reached].mean())}
     return row
 
@@ -257,11 +257,6 @@ def _changes(first: _Context, context: _Context, chosen: NDArray[np.bool_], seed
 def _change(before: Array, after: Array, seed: int) -> statistics.Estimate:
     """The difference of two losses in nats per byte, of nats and bytes `[2, window]`."""
     return statistics.ratio(*after, seed=seed) - statistics.ratio(*before, seed=seed)
-
-
-def _interval(name: str, estimate: statistics.Estimate) -> dict[str, float]:
-    keys = (name, "low", "high") if name == "value" else (name, f"{name}_low", f"{name}_high")
-    return dict(zip(keys, map(float, (estimate.value, estimate.low, estimate.high)), strict=True))
 
 
 MEASURE = Measure(

@@ -18,13 +18,8 @@ Sums = dict[str, NDArray[np.float64]]
 """Sums over each window, `[window]`, by name."""
 
 
-def _columns(name: str) -> tuple[str, str, str]:
-    """An estimate's columns: its value and the ends of its interval."""
-    return (name, "low", "high") if name == "value" else (name, f"{name}_low", f"{name}_high")
-
-
 _ESTIMATES = ("value", "beyond_shuffle", "control", "beyond_control", "attention_change", "attention_control")
-NUMBERS = tuple(column for name in _ESTIMATES for column in _columns(name))
+NUMBERS = tuple(column for name in _ESTIMATES for column in statistics.columns_of(name))
 """Columns of estimates and the ends of their intervals."""
 
 
@@ -68,8 +63,8 @@ def estimates(sums: Sums, shuffle: Sums | None, seed: int) -> dict[str, Any]:
     if shuffle is not None:
         found["beyond_shuffle"] = change - statistics.ratio(shuffle["change"], shuffle["bytes"], seed=seed)
     values: dict[str, Any] = {}
-    for name, column in found.items():
-        values |= dict(zip(_columns(name), map(float, (column.value, column.low, column.high)), strict=True))
+    for name, estimate in found.items():
+        values |= estimate.row(name)
     values["moved"] = float(np.sqrt(sums["squares"].sum() / sums["increments"].sum()))
     displaced = (np.array([sums[f"{name} at lag {lag}"].sum() for lag in LAGS]) for name in ("change", "control"))
     values["control_mismatch"] = mismatch(*displaced)

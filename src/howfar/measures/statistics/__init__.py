@@ -12,7 +12,7 @@ from howfar.measures.choices import ProbeKind
 from howfar.measures.statistics.association import rank_correlation
 from howfar.measures.statistics.cross_fitting import CrossFitted, divide
 from howfar.measures.statistics.discrimination import check_labels, roc_auc
-from howfar.measures.statistics.estimate import LEVEL, MIN_DOCUMENTS, Estimate, Simultaneous
+from howfar.measures.statistics.estimate import LEVEL, MIN_DOCUMENTS, Estimate, Simultaneous, columns_of
 from howfar.measures.statistics.fitting import Additions, fit_probe, nested_scores, probe_scores
 from howfar.measures.statistics.inference import (
     Correlation,
@@ -41,6 +41,7 @@ __all__ = [
     "Simultaneous",
     "bootstrap",
     "check_labels",
+    "columns_of",
     "correlation",
     "divide",
     "equivalence_of_estimate",

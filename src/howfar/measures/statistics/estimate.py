@@ -18,6 +18,11 @@ MIN_DOCUMENTS = 10
 _NO_DEVIATION = 1e-12  # of the statistic's size: what rounding may make of two equal values
 
 
+def columns_of(name: str = "value") -> tuple[str, str, str]:
+    """What the columns of an estimate and of its interval's ends are called in a table."""
+    return (name, "low", "high") if name == "value" else (name, f"{name}_low", f"{name}_high")
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A statistic, or an array of them, with symmetric bootstrap-t intervals.
@@ -72,6 +77,10 @@ class Estimate:
     def high(self) -> Array:
         """Upper end of the interval, `[...]`."""
         return self._bounds(self._critical(self._studentised))[1]
+
+    def row(self, name: str = "value") -> dict[str, float]:
+        """A single statistic and the ends of its interval, as a part of a table's row."""
+        return dict(zip(columns_of(name), map(float, (self.value, self.low, self.high)), strict=True))
 
     def p_value(self, null: ArrayLike = 0.0) -> Array:
         """Two-sided p-value `[...]` of the hypothesis that the statistic is `null`."""
