@@ -38,7 +38,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for name in ("notes.txt", "notes_test.txt"):
         documents = (
-            f"{name}, page {page}: the keeper of the lighthouse counted ships. 灯塔立在岩石上。" * 20
+            f"{name}, page {page}: the keeper of the lighthouse counted ships. 灯塔立在岩石上。" * 8
             for page in range(30)
         )
         (tmp_path / name).write_text("\n\n".join(documents), encoding="utf-8")
