@@ -14,6 +14,8 @@ from typing import Annotated
 
 import typer
 
+from howfar.commands.options import Mark
+from howfar.commands.output import say
 from howfar.errors import ConfigError, OutputError
 
 EDITED = Path("howfar-explorer.py")
@@ -38,6 +40,7 @@ def explore(
         Path | None,
         typer.Option(help="Table of `howfar measure contexts`, to rank increments in a corpus too."),
     ] = None,
+    mark: Mark = None,
     edit: Annotated[bool, typer.Option("--edit", help=f"Copy the page to {EDITED} and open it to change.")] = False,
 ) -> None:
     """Open a page where you type a text and see the spacing move."""
@@ -46,6 +49,10 @@ def explore(
     import_marimo()
     if contexts is not None:
         _rank_by(contexts)
+    if mark is not None:
+        from howfar.explorer.inference import MARK_VARIABLE
+
+        os.environ[MARK_VARIABLE] = mark
     if edit:
         _edit(models or [], host, port, browser)
     else:
@@ -65,11 +72,15 @@ def _serve(models: list[str], host: str, port: int, names: list[str], with_token
     from howfar.explorer.inference import shared_inference
     from howfar.explorer.live import module
     from howfar.explorer.server import make_app, new_token, serve
+    from howfar.text.marks import behind, unusual_mark
 
     listener = _listen(host, port)
     inference = shared_inference(models)
     typer.echo(f"Loading {', '.join(inference.names)} …")
     inference.load_all()
+    for name in inference.names:
+        if found := unusual_mark(inference.tokenizer(name)):
+            say(f"Texts are read by {behind(name, found)}; --mark names another")
     module()  # made now rather than while the first visitor waits
     token = new_token() if with_token else None
     address = f"http://{host}:{listener.getsockname()[1]}/" + (f"?access_token={token}" if token else "")

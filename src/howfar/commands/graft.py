@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from howfar.commands.options import Mark
+from howfar.commands.output import say
 from howfar.errors import ConfigError
 from howfar.positions.config import Scope
 
@@ -27,6 +29,7 @@ def graft(
             metavar="<path>", help="Text to train on instead of a corpus: files, folders, globs. May be repeated."
         ),
     ] = None,
+    mark: Mark = None,
     train: Annotated[
         Trained | None,
         typer.Option(help="Train the increments alone (the default), with a LoRA adapter, or with all weights."),
@@ -63,6 +66,8 @@ def graft(
 
     if corpus and text:
         raise ConfigError("--corpus and --text are both given; give the one that is to be trained on")
+    if mark is not None and not text:
+        raise ConfigError("--mark is of --text, and a corpus has the mark that it was built with; leave it out")
     if not recipe and not (model and (corpus or text)):
         raise ConfigError(
             "a graft needs a pretrained model and text to train on; give MODEL and either --corpus FOLDER or "
@@ -87,13 +92,15 @@ def graft(
     output = output or Path("runs", chosen.name)
     if text:
         chosen = dataclasses.replace(chosen, corpus=str(output / "corpus"))
-    graft(chosen, output, text=text or ())
+    graft(chosen, output, text=text or (), mark=mark)
     _report(output)
 
 
 def _report(folder: Path) -> None:
     """Say what came of it."""
     from howfar.models.graft_card import LABELS
+    from howfar.models.pretrained import load_tokenizer
+    from howfar.text.marks import unusual_mark
     from howfar.training.checkpoints import read_record
 
     losses = read_record(folder).get("losses", {})
@@ -106,4 +113,6 @@ def _report(folder: Path) -> None:
         )
     else:
         typer.echo(f"on {losses['graft']['documents']:,} held-out documents")
+    if found := unusual_mark(load_tokenizer(folder)):
+        say(f"Documents are read behind the mark {found}, as `howfar show` will read them")
     typer.echo(f'The graft is in {folder}; look at it with: howfar show --model {folder} "Some text."')

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from howfar.commands.options import Corpus, Gold, Mark, Seed, Texts, check_given, choose_mark
+from howfar.commands.options import Corpus, Gold, Mark, Seed, Texts, check_given
 from howfar.commands.output import console, printing, say
 from howfar.measures.choices import Classes, Language, ProbeKind, Target
 
@@ -141,14 +141,14 @@ def _list() -> None:
 
 def _load(chosen: Measure, model: str | None, mark: str | None) -> tuple[PreTrainedModel | None, str]:
     """The model, if the measure is of one, and what it is called."""
-    import howfar
+    from howfar.models.loading import choose_mark, load
+    from howfar.text.marks import behind
 
     if not chosen.of_model:
         return None, "models trained for this"
-    loaded = howfar.load(model)
+    loaded = load(model)
     found = choose_mark(loaded, mark) if chosen.uses & {"texts", "gold"} else None
-    named = model or Path(loaded.name_or_path).name
-    return loaded, f"{named} behind the mark {found}" if found else named
+    return loaded, behind(model or Path(loaded.name_or_path).name, found)
 
 
 def _take(chosen: Measure, loaded: PreTrainedModel | None, named: str, inputs: Inputs) -> tuple[pl.DataFrame, str]:

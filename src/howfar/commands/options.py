@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 Corpus = Annotated[
     Path | None,
@@ -33,24 +30,6 @@ Mark = Annotated[
     str | None,
     typer.Option(help="Token that stands before each text. [default: the tokenizer's own, else its end of sequence]"),
 ]
-
-
-def choose_mark(model: PreTrainedModel, mark: str | None) -> str | None:
-    """Let a model read behind the mark that was chosen, if one was.
-
-    Returns:
-        The mark, where it is not simply what the model's tokenizer itself puts before a text.
-
-    Raises:
-        TextError: The model's tokenizer has no such token.
-    """
-    from howfar.models.loading import tokenizer_of
-    from howfar.text import marks
-
-    tokenizer = tokenizer_of(model)
-    if mark is not None:
-        marks.choose_mark(tokenizer, mark)
-    return marks.unusual_mark(tokenizer)
 
 
 def check_given(*models: str | None, corpus: Path | None = None, files: Sequence[Path] = ()) -> None:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from howfar.commands.options import Corpus, Gold, Seed, Texts, check_given
+from howfar.commands.options import Corpus, Gold, Mark, Seed, Texts, check_given
 from howfar.commands.output import say
+from howfar.errors import ConfigError
 
 DEFAULT_OUTPUT = Path("report.html")
 
@@ -29,6 +30,7 @@ def report(
         typer.Option(metavar="<name>", help="Take only this measure of `howfar measure`. May be repeated."),
     ] = None,
     seed: Seed = 0,
+    mark: Mark = None,
     tables: Annotated[Path | None, typer.Option(help="Folder for each measure's table, as Parquet.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Web page to write.")] = DEFAULT_OUTPUT,
 ) -> None:
@@ -40,6 +42,8 @@ def report(
     of runs, and the spacing of one text (`--text`) by every seed.
     """
     if len(models) == 1 and (Path(models[0]) / "study.json").is_file():
+        if mark is not None:
+            raise ConfigError("models of a study read behind their own mark; leave out --mark")
         _of_study(models[0], text, output)
         return
     check_given(*models, corpus=None if text else corpus, files=[*(text or ()), *(gold or ())])
@@ -53,7 +57,7 @@ def report(
         check_folder_of_tables(tables)
     inputs = read_inputs(corpus=corpus, texts=text, gold=gold, seed=seed)
     with progress_bars() as watch:
-        found = report(models, inputs, measures=measure, watch=watch)
+        found = report(models, inputs, measures=measure, mark=mark, watch=watch)
     found.save(output)
     say(f"The report is in {output}")
     if tables is not None:

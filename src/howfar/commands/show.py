@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from howfar.commands.options import Mark, choose_mark
+from howfar.commands.options import Mark
 from howfar.commands.output import console, printing, say
 from howfar.errors import OutputError, TextError
 from howfar.files import check_writable, write_file
@@ -160,15 +160,16 @@ def _check_picture(text: str, output: Path) -> None:
 def _trace(text: str, model: str | None, mark: str | None) -> Trace:
     with imports_for_good():
         from howfar.models.bundled import model_for
-        from howfar.models.loading import load
+        from howfar.models.loading import choose_mark, load
         from howfar.reading import trace
+        from howfar.text.marks import behind
 
     if model is None:
         model = model_for(text)
         typer.echo(f"Read by {model}; --model names another", err=True)
     loaded = load(model)
     if found := choose_mark(loaded, mark):
-        say(f"Read by {model} behind the mark {found}" + ("" if mark else "; --mark names another"), err=True)
+        say(f"Read by {behind(model, found)}" + ("" if mark else "; --mark names another"), err=True)
     if len(text) < LONG:
         return trace(loaded, text)
     with progress_bars() as begin:

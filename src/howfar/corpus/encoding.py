@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from howfar.corpus.corpus import token_dtype
 from howfar.errors import ConfigError
-from howfar.text.marks import CHOSEN
+from howfar.text.marks import chosen_mark
 from howfar.text.tokenizer import END_OF_DOCUMENT, VOCABULARY_SIZE, is_byte_tokenizer
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ class DocumentEncoder:
         self.dtype = token_dtype(VOCABULARY_SIZE if self._tokenizer is None else len(self._tokenizer))
         if self._tokenizer is None:
             return
-        end = vars(self._tokenizer).get(CHOSEN, self._tokenizer.eos_token_id)
+        chosen = chosen_mark(self._tokenizer)
+        end = self._tokenizer.eos_token_id if chosen is None else chosen
         if end is None:
             raise ConfigError("the tokenizer has no end-of-sequence token to separate documents; set its eos_token")
         self.end_of_document = int(end)

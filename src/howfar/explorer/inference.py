@@ -10,6 +10,7 @@ than one request in the queue; beyond `MAX_WAITING` visitors are asked to try ag
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
@@ -24,7 +25,7 @@ from howfar.explorer.alternatives import Alternatives, read_alternatives
 from howfar.explorer.characters import likeliest_characters, probabilities_of, sample_character, spelled
 from howfar.explorer.passages import Attention, Reading, attend, edited, passage_around, place_in, read
 from howfar.explorer.what_if import Edit, WhatIf
-from howfar.models.loading import load
+from howfar.models.loading import choose_mark, load
 from howfar.reading import Trace, trace
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
@@ -32,6 +33,7 @@ from howfar.reading.windows import Window
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+MARK_VARIABLE = "HOWFAR_EXPLORER_MARK"  # how a page that marimo runs by itself learns of the document mark
 MAX_WAITING = 64  # requests in the queue
 MAX_CHARACTERS = 50_000  # of a text
 MAX_REMEMBERED = 1_000_000  # characters of the texts whose answers are kept
@@ -45,11 +47,14 @@ class Inference:
 
     Args:
         models: What `howfar.load` takes, by the name that visitors see. Nothing else can be asked for.
+        mark: What they read texts behind, as for `howfar.models.loading.choose_mark`.
         max_waiting: Requests that may wait.
     """
 
-    def __init__(self, models: dict[str, str | None], max_waiting: int = MAX_WAITING) -> None:
-        self._sources = dict(models)
+    def __init__(
+        self, models: dict[str, str | None], *, mark: str | None = None, max_waiting: int = MAX_WAITING
+    ) -> None:
+        self._sources, self._mark = dict(models), mark
         self._readers: dict[str, Reader] = {}
         self._answers: OrderedDict[Hashable, tuple[Future[Any], int]] = OrderedDict()
         self._lock = threading.Lock()
@@ -225,6 +230,7 @@ class Inference:
             raise ModelNotFoundError(f"this page has no model {name!r}; it has {', '.join(self.names)}")
         if name not in self._readers:
             reader = Reader(load(self._sources[name]))
+            choose_mark(reader.model, self._mark)
             _ = reader.tokenizer, reader.mark, reader.layers  # found now, and refused now if there are none
             self._readers[name] = reader
         return self._readers[name]
@@ -256,7 +262,7 @@ def shared_inference(models: Sequence[str] = ()) -> Inference:
     global _shared
     with _shared_lock:
         if _shared is None:
-            _shared = Inference(named_models(models))
+            _shared = Inference(named_models(models), mark=os.environ.get(MARK_VARIABLE))
         return _shared
 
 

@@ -24,9 +24,10 @@ from howfar.measures import statistics
 from howfar.measures.declaration import Measure
 from howfar.measures.documents import Document, documents_of, spread_documents
 from howfar.measures.inputs import Inputs
-from howfar.models.loading import load
+from howfar.models.loading import choose_mark, load, tokenizer_of
 from howfar.progress import Progress
 from howfar.reading.reader import Reader
+from howfar.text.marks import chosen_mark
 from howfar.training.checkpoints import read_record
 
 if TYPE_CHECKING:
@@ -235,6 +236,9 @@ def _verdict(tested: statistics.Equivalence, low: float, high: float, unit: str)
 def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
     """One pair for each model to compare with."""
     against = {name: [load(name)] for name in inputs.against or ()}
+    mark = chosen_mark(tokenizer_of(model))
+    for (other,) in against.values():
+        choose_mark(other, mark)
     sized = inputs.sized("num_documents")
     return neutrality([model], against, inputs.some_texts, seed=inputs.seed, progress=progress, **sized)
 

@@ -22,6 +22,7 @@ from howfar.models.origin import origin_of, remember_base
 from howfar.models.pretrained import load_pretrained, load_tokenizer
 from howfar.models.unwrapping import check_in_memory, unwrap
 from howfar.models.verification import check_saved
+from howfar.text import marks
 from howfar.text.tokenizer import VOCABULARY_SIZE, byte_tokenizer
 
 if TYPE_CHECKING:
@@ -146,6 +147,27 @@ def tokenizer_of(model: nn.Module) -> PreTrainedTokenizerBase:
     if origin.tokenizer is None:
         origin.tokenizer = _find_tokenizer(unwrap(model))
     return origin.tokenizer
+
+
+def choose_mark(model: nn.Module, mark: int | str | None = None) -> str | None:
+    """Let a model read behind the document mark that was chosen, if one was.
+
+    Args:
+        model: A model that `tokenizer_of` has a tokenizer for.
+        mark: As for `howfar.text.marks.choose_mark`.
+
+    Returns:
+        The mark, where it is not simply what the model's tokenizer itself puts before a text.
+
+    Raises:
+        TextError: The model's tokenizer has no such token.
+        ModelNotFoundError: The model came from nowhere.
+        CheckpointError: It came without a tokenizer.
+    """
+    tokenizer = tokenizer_of(model)
+    if mark is not None:
+        marks.choose_mark(tokenizer, mark)
+    return marks.unusual_mark(tokenizer)
 
 
 def _find_tokenizer(model: PreTrainedModel) -> PreTrainedTokenizerBase:

@@ -60,7 +60,6 @@ def _answers(sections: list[Section], charts: list[Any], several: bool) -> str:
 def _found(section: Section, table: pl.DataFrame, charts: list[Any]) -> list[str]:
     parts = []
     headings, rows = readable(table, section.measure.columns, MOST_ROWS)
-    source = section.measure.source(table, section.model, section.inputs)
     try:
         picture = draw(section.measure, table)
     except NotMeasurableError as error:
@@ -70,7 +69,7 @@ def _found(section: Section, table: pl.DataFrame, charts: list[Any]) -> list[str
         del spec["config"]
         charts.append(spec)
         parts.append(f'<div class="chart" role="img" aria-label="{escape(picture.description)}"></div>')
-    parts.append(f'<p class="source">{escape(source)}</p>')
+    parts.append(f'<p class="source">{escape(section.source)}</p>')
     if section.beside is not None:
         parts.append("<h4>Beside the published figures</h4>")
         parts.append(table_html(*readable(section.beside, BESIDE, MOST_ROWS)))

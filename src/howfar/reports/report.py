@@ -13,9 +13,10 @@ from howfar.files import write_file
 from howfar.measures.declaration import Measure
 from howfar.measures.inputs import Inputs
 from howfar.measures.registry import MEASURES, measure_named
-from howfar.models.loading import load
+from howfar.models.loading import choose_mark, load
 from howfar.positions import increments_of
 from howfar.reports.published import beside_published
+from howfar.text.marks import behind
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,6 +38,7 @@ class Section:
 
     Attributes:
         model: The model's name.
+        mark: The document mark that it read behind, where that is not simply what its tokenizer puts before a text.
         measure: The measure.
         of: What of, where the same measure is taken of several things.
         inputs: What it was given.
@@ -46,6 +48,7 @@ class Section:
     """
 
     model: str
+    mark: str | None
     measure: Measure
     of: str
     inputs: Inputs
@@ -57,6 +60,12 @@ class Section:
     def title(self) -> str:
         """The measure's name, and of what."""
         return f"{self.measure.name} ({self.of})" if self.of else self.measure.name
+
+    @property
+    def source(self) -> str:
+        """What the table is of, in one line."""
+        assert self.table is not None
+        return self.measure.source(self.table, behind(self.model, self.mark), self.inputs)
 
 
 @dataclass(frozen=True)
@@ -101,7 +110,12 @@ class Report:
 
 
 def report(
-    models: Sequence[str], inputs: Inputs, *, measures: Sequence[str] | None = None, watch: Watch | None = None
+    models: Sequence[str],
+    inputs: Inputs,
+    *,
+    measures: Sequence[str] | None = None,
+    mark: int | str | None = None,
+    watch: Watch | None = None,
 ) -> Report:
     """Take all measures of some models.
 
@@ -111,16 +125,19 @@ def report(
         models: Bundled models, folders or Hub ids.
         inputs: What there is to measure on; each measure takes what it can use of it.
         measures: Names of measures; all where None.
+        mark: What the models read texts behind, as for `howfar.models.loading.choose_mark`.
         watch: Called before each measure with what is measured of which model.
 
     Raises:
         ConfigError: There is no model, or no such measure.
         ModelNotFoundError: There is no such model.
+        TextError: A model's tokenizer has no such mark.
     """
     chosen = [*MEASURES.values()] if measures is None else [measure_named(name) for name in measures]
     if not models:
         raise ConfigError("a report needs a model; name a bundled one, a folder or a Hub id")
     loaded = {name: load(name) for name in models}
+    marks = {name: choose_mark(model, mark) for name, model in loaded.items()}
     plain = [name for name, model in loaded.items() if _scope(model) is None]
     inputs = replace(inputs, against=plain or inputs.against)
     sections = []
@@ -129,7 +146,7 @@ def report(
             for model_name, model in (loaded if measure.of_model else NO_MODEL).items():
                 if model_name in plain and not measure.of_plain:
                     continue
-                section = Section(model_name, measure, of, given)
+                section = Section(model_name, marks.get(model_name), measure, of, given)
                 progress = watch(f"{section.title} of {model_name}") if watch else None
                 sections.append(_measured(section, model, progress))
     return Report(tuple(models), tuple(sections))

@@ -10,12 +10,12 @@ from howfar.text.tokenizer import END_OF_DOCUMENT, is_byte_tokenizer
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-CHOSEN = "document_mark"
-"""Attribute of a tokenizer whose mark was chosen."""
+_CHOSEN = "document_mark"
+"""Where a tokenizer keeps the mark that was chosen: among what is saved with it."""
 
 
 def choose_mark(tokenizer: PreTrainedTokenizerBase, mark: int | str) -> None:
-    """Let this token stand before documents wherever a tokenizer is used from now on.
+    """Let this token stand before documents wherever a tokenizer is used from now on, saved and loaded too.
 
     Args:
         tokenizer: Of the model that reads the documents.
@@ -26,7 +26,17 @@ def choose_mark(tokenizer: PreTrainedTokenizerBase, mark: int | str) -> None:
     """
     if isinstance(mark, str) and mark.isdecimal() and mark not in tokenizer.get_vocab():
         mark = int(mark)
-    setattr(tokenizer, CHOSEN, _chosen(tokenizer, mark))
+    tokenizer.init_kwargs[_CHOSEN] = _checked(tokenizer, mark)
+
+
+def chosen_mark(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """The id of the token that `choose_mark` chose; None where nothing was chosen.
+
+    Raises:
+        TextError: What is saved with the tokenizer is none of its tokens.
+    """
+    chosen = tokenizer.init_kwargs.get(_CHOSEN)
+    return None if chosen is None else _checked(tokenizer, chosen)
 
 
 def unusual_mark(tokenizer: PreTrainedTokenizerBase) -> str | None:
@@ -42,6 +52,11 @@ def unusual_mark(tokenizer: PreTrainedTokenizerBase) -> str | None:
     return str(tokenizer.convert_ids_to_tokens(mark))
 
 
+def behind(model: str, mark: str | None) -> str:
+    """A model's name, with the mark that it reads behind where `unusual_mark` gives one."""
+    return f"{model} behind the mark {mark}" if mark else model
+
+
 def document_mark(tokenizer: PreTrainedTokenizerBase, mark: int | str | None = None) -> int:
     """The id of the token that stands before a document.
 
@@ -55,9 +70,9 @@ def document_mark(tokenizer: PreTrainedTokenizerBase, mark: int | str | None = N
         TextError: The tokenizer has no such token, or none to choose.
     """
     if mark is not None:
-        return _chosen(tokenizer, mark)
-    if (chosen := vars(tokenizer).get(CHOSEN)) is not None:
-        return int(chosen)
+        return _checked(tokenizer, mark)
+    if (chosen := chosen_mark(tokenizer)) is not None:
+        return chosen
     begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
     if begin is not None and tokenizer("a")["input_ids"][:1] == [begin]:
         return int(begin)
@@ -67,12 +82,11 @@ def document_mark(tokenizer: PreTrainedTokenizerBase, mark: int | str | None = N
     return int(found)
 
 
-def _chosen(tokenizer: PreTrainedTokenizerBase, mark: int | str) -> int:
-    vocabulary = tokenizer.get_vocab()
-    token_id = vocabulary.get(mark) if isinstance(mark, str) else mark
-    if token_id is None or not 0 <= token_id < len(tokenizer):
+def _checked(tokenizer: PreTrainedTokenizerBase, mark: int | str) -> int:
+    token_id = tokenizer.get_vocab().get(mark) if isinstance(mark, str) else mark
+    if type(token_id) is not int or not 0 <= token_id < len(tokenizer):
         raise TextError(
             f"the tokenizer has no token {mark!r} to begin a document with; choose one of its special tokens "
             f"({', '.join(tokenizer.all_special_tokens) or 'it has none'}), or an id below {len(tokenizer)}"
         )
-    return int(token_id)
+    return token_id

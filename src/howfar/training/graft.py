@@ -30,7 +30,7 @@ from howfar.models.lora import add_lora
 from howfar.models.origin import remember_base
 from howfar.models.pretrained import is_gguf, load_pretrained, load_tokenizer
 from howfar.positions import attach
-from howfar.text.marks import document_mark
+from howfar.text.marks import choose_mark, document_mark
 from howfar.training.checkpoints import check_folder, write_record
 from howfar.training.evaluation import document_losses
 from howfar.training.graft_recipe import GraftRecipe
@@ -51,6 +51,7 @@ def graft(
     output: str | Path,
     *,
     text: Sequence[str] = (),
+    mark: int | str | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     progress: bool = True,
 ) -> PreTrainedModel:
@@ -63,6 +64,8 @@ def graft(
         output: Folder of the run: checkpoints on the way, the graft at the end, the baseline in `baseline`.
         text: Sources to build the recipe's corpus from first, written as for `corpus_from_text`. If the run then cannot
             be begun, the corpus is removed again.
+        mark: The token between the documents of such text, as for `howfar.text.marks.choose_mark`; of a corpus it is
+            what the corpus was built with.
         callbacks: Further ones of Transformers' Trainer, for the baseline too.
         progress: Whether to say on standard error how it goes.
 
@@ -79,10 +82,11 @@ def graft(
         ModelNotFoundError: There is no such base model.
         InUseError: Another process writes the same run or builds its corpus.
         OutputError: The folder cannot be written, holds something else, or is the base model's own.
+        TextError: The base model's tokenizer has no such mark.
         UnsupportedModelError: The base model has no rotary positions.
     """
     output = Path(output)
-    with folder_of_run(output), _given(recipe, text, output) as given:
+    with folder_of_run(output), _given(recipe, text, mark, output) as given:
         losses: dict[str, Any] = {}
         if recipe.baseline and recipe.train != "increments":  # else the baseline is the base itself
             plain = dataclasses.replace(recipe, name=f"{recipe.name}-baseline", increments=None, baseline=False)
@@ -109,12 +113,16 @@ class _Given:
 
 
 @contextmanager
-def _given(recipe: GraftRecipe, text: Sequence[str], output: Path) -> Iterator[_Given]:
+def _given(recipe: GraftRecipe, text: Sequence[str], mark: int | str | None, output: Path) -> Iterator[_Given]:
     """Find or build all of it; a corpus that was built for this run goes again if the run cannot be begun."""
     folder = Path(recipe.corpus)
     corpus = None if text else Corpus.open(folder)  # before a model is fetched
     path = _find_base(recipe, output)
     tokenizer = load_tokenizer(path)
+    if mark is not None:
+        choose_mark(tokenizer, mark)
+    elif corpus and DocumentEncoder(tokenizer).end_of_document != corpus.end_of_document < len(tokenizer):
+        choose_mark(tokenizer, corpus.end_of_document)
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         yield _Given(path, tokenizer, corpus or _build(text, tokenizer, folder))
@@ -167,7 +175,8 @@ def _build(sources: Sequence[str], tokenizer: PreTrainedTokenizerBase, folder: P
     if (folder / MANIFEST).is_file():
         corpus = Corpus.open(folder)
         wanted = [json.loads(json.dumps(source.provenance())) for source in parsed]
-        if [{key: source.get(key) for key in wanted[0]} for source in corpus.manifest["sources"]] == wanted:
+        found = [{key: source.get(key) for key in wanted[0]} for source in corpus.manifest["sources"]]
+        if found == wanted and corpus.end_of_document == DocumentEncoder(tokenizer).end_of_document:
             return corpus
     options = BuildOptions(held_out_fraction=HELD_OUT_SHARE, balance="none")
     corpus = build_corpus(folder, parsed, options, tokenizer=tokenizer, progress=False)

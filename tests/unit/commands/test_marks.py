@@ -7,7 +7,13 @@ import pytest
 
 import howfar
 from howfar.corpus.corpus import Corpus
+from howfar.errors import TextError
+from howfar.explorer.inference import Inference
+from howfar.measures import neutrality
+from howfar.measures.inputs import Inputs
+from howfar.models.loading import choose_mark as choose_mark_of
 from howfar.models.loading import tokenizer_of
+from howfar.models.pretrained import load_tokenizer
 from howfar.text.marks import choose_mark, document_mark, unusual_mark
 from support.grafts import make_base, make_text
 
@@ -19,6 +25,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_base(tmp_path_factory.mktemp("base") / "base")
 
 
+@pytest.mark.usefixtures("run")
 def test_a_chosen_mark_holds_wherever_the_tokenizer_is_used(base: Path) -> None:
     model = howfar.load(base)
     tokenizer = tokenizer_of(model)
@@ -28,6 +35,20 @@ def test_a_chosen_mark_holds_wherever_the_tokenizer_is_used(base: Path) -> None:
         assert howfar.trace(model, "a cat").mark == document_mark(tokenizer) == token_id
         assert unusual_mark(tokenizer) == tokenizer.convert_ids_to_tokens(token_id)
     assert howfar.trace(model, "a cat", mark="a").mark != document_mark(tokenizer), "that of a call comes first"
+    howfar.save(model, "saved")
+    assert document_mark(tokenizer_of(howfar.load("saved"))) == 300, "it is saved with the tokenizer"
+
+
+@pytest.mark.usefixtures("run")
+@pytest.mark.parametrize("written", ["<|nothing|>", -1, 10**6, 1.5, [3], True])
+def test_a_damaged_mark_of_a_saved_tokenizer_is_refused(base: Path, written: object) -> None:
+    model = howfar.load(base)
+    howfar.save(model, "saved")
+    Path("saved/howfar-manifest.json").unlink(missing_ok=True)
+    path = Path("saved/tokenizer_config.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"document_mark": written}))
+    with pytest.raises(TextError, match=r"has no token .* to begin a document with; choose one of"):
+        document_mark(load_tokenizer(Path("saved")))
 
 
 def test_show_says_an_unusual_mark_and_lets_it_be_chosen(run: Run, base: Path, model_folder: Path) -> None:
@@ -69,3 +90,44 @@ def test_documents_of_a_corpus_are_separated_by_the_chosen_mark(run: Run, base: 
     code, _, errors = run("corpus", "build", "d", "--source", str(text), "--mark", "!")
     assert code == 2
     assert "add --tokenizer, or leave it out" in errors
+
+
+def test_a_graft_of_text_is_trained_and_read_behind_the_chosen_mark(run: Run, base: Path, tmp_path: Path) -> None:
+    text = make_text(tmp_path)
+    graft = ["graft", str(base), "--text", str(text), "--steps", "1", "--context", "16", "--set", "trainer.bf16=false"]
+    code, output, errors = run(*graft, "-o", "grafted", "--mark", "!")
+    assert code == 0, errors
+    assert "behind the mark !," in output
+    wanted = tokenizer_of(howfar.load(base)).get_vocab()["!"]
+    assert Corpus.open(Path("grafted/corpus")).end_of_document == wanted
+    assert howfar.trace(howfar.load("grafted"), "a cat").mark == wanted
+    assert run(*graft, "-o", "grafted")[0] == 2, "it is another corpus"
+    code, _, errors = run("graft", str(base), "--corpus", "grafted/corpus", "--mark", "a")
+    assert code == 2
+    assert "has the mark that it was built with; leave it out" in errors
+    assert run("graft", str(base), "--corpus", "grafted/corpus", *graft[4:], "-o", "again")[0] == 0
+    assert howfar.trace(howfar.load("again"), "a cat").mark == wanted, "that of its corpus"
+
+
+def test_a_report_says_the_mark_of_each_table(run: Run, base: Path) -> None:
+    Path("cats.txt").write_text("\n\n".join(f"a cat sat on {n} mats" for n in range(12)))
+    report = ["report", str(base), "--text", "cats.txt", "--measure", "attention", "-o", "page.html"]
+    for options, mark in (([], "&lt;|endoftext|&gt;"), (["--mark", "!"], "!")):
+        code, _, errors = run(*report, *options)
+        assert code == 0, errors
+        assert f"behind the mark {mark} · " in Path("page.html").read_text()
+    assert run(*report, "--mark", "<|nothing|>")[0] == 2
+
+
+def test_models_to_compare_with_read_behind_the_same_mark(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    monkeypatch.setattr(neutrality, "neutrality", lambda models, against, *_, **__: compared.extend(*against.values()))
+    model = howfar.load(base)
+    choose_mark_of(model, "!")
+    neutrality._run(model, Inputs(texts=["a cat"], against=[str(base)]), None)
+    assert document_mark(tokenizer_of(compared[0])) == document_mark(tokenizer_of(model))
+
+
+def test_the_explorer_reads_behind_the_chosen_mark(base: Path) -> None:
+    usual, other = (Inference({"base": str(base)}, mark=mark).trace("base", "a cat").mark for mark in (None, "!"))
+    assert usual != other == tokenizer_of(howfar.load(base)).get_vocab()["!"]
