@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from howfar.positions import IncrementConfig, attach, detach, increments_of, movable, override, record
     from howfar.reading import Trace, trace, trace_many
     from howfar.studies.driving import study
+    from howfar.studies.reading import workers
 
 __all__ = [
     "HowFarConfig",
@@ -51,6 +52,7 @@ __all__ = [
     "tokenizer_of",
     "trace",
     "trace_many",
+    "workers",
 ]
 
 __getattr__, __dir__ = lazily(
@@ -66,6 +68,7 @@ __getattr__, __dir__ = lazily(
         "positions": ("IncrementConfig", "attach", "detach", "increments_of", "movable", "override", "record"),
         "reading": ("Trace", "trace", "trace_many"),
         "studies.driving": ("study",),
+        "studies.reading": ("workers",),
     },
 )
 

@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from howfar.commands import corpus, explore, graft, live, measure, models, report, show, study, train
+from howfar.commands.options import with_address
 from howfar.commands.output import accept_all_characters, drop_output, finish_printing, printing, say
 from howfar.errors import HowFarError
 from howfar.files import ADVICE
@@ -36,7 +37,11 @@ class _Flags:
 
 
 class Command(_Flags, TyperCommand):
-    """A command."""
+    """A command; its `--ray`, where it has one, needs no address."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words behind the command's name."""
+        return super().parse_args(ctx, with_address(args))
 
 
 class Group(_Flags, TyperGroup):

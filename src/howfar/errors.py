@@ -77,6 +77,10 @@ class NotMeasurableError(HowFarError, ValueError):
     """A measure has too little or the wrong data to give a number."""
 
 
+class WorkersError(HowFarError, RuntimeError):
+    """Processes that read in place of this one were lost, or cannot have its model."""
+
+
 class MissingExtraError(HowFarError, ImportError):
     """An optional dependency is not installed."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from howfar.commands.options import Corpus, Gold, Mark, Seed, Texts, check_given
+from howfar.commands.options import Corpus, Gold, Mark, NumWorkers, Ray, Seed, Texts, check_given
 from howfar.commands.output import console, printing, say
 from howfar.measures.choices import Classes, Language, ProbeKind, Target
 
@@ -58,6 +58,8 @@ def measure(
     sample: Annotated[int | None, typer.Option(help=f"Sample size: {SAMPLES}.")] = None,
     seed: Seed = 0,
     mark: Mark = None,
+    workers: NumWorkers = 1,
+    ray: Ray = None,
     register: Annotated[
         Path | None,
         typer.Option(help="File of a claim: written with --claim before anything is measured, checked without."),
@@ -86,6 +88,7 @@ def measure(
         return
     files = [*(text or ()), *(gold or ()), *([pairs] if pairs else ())]
     check_given(*(model or (None,)), corpus=None if text else corpus, files=files)
+    import howfar
     from howfar.charts.outputs import check_output
     from howfar.errors import ConfigError
     from howfar.measures.files import read_inputs
@@ -103,9 +106,10 @@ def measure(
     chosen.check(inputs)
     if not chosen.of_model and (model or mark is not None):
         raise ConfigError(f"{chosen.name} trains models of its own; leave out {'--model' if model else '--mark'}")
-    verdict = None
+    verdict, reading = None, howfar.workers(workers, ray=ray)
     if model is not None and len(model) > 1:
-        table, source = _take_all(chosen, model, inputs, mark, register, output)
+        with reading:
+            table, source = _take_all(chosen, model, inputs, mark, register, output)
         chosen = declared(chosen)
     else:
         loaded, named = _load(chosen, model[0] if model else None, mark)
@@ -113,7 +117,8 @@ def measure(
         if promised is None and register is not None:
             say(f"The claim is in {register}; the same command without --claim measures it")
             return
-        table, source = _take(chosen, loaded, named, inputs)
+        with reading:
+            table, source = _take(chosen, loaded, named, inputs)
         verdict = promised.verdict(table) if promised is not None else None
     with printing() as check_printed:  # whatever becomes of that, the table is written
         if as_json or as_csv:

@@ -31,6 +31,20 @@ Mark = Annotated[
     typer.Option(help="Token that stands before each text. [default: the tokenizer's own, else its end of sequence]"),
 ]
 
+NumWorkers = Annotated[int, typer.Option(min=1, help="Processes that read; they divide the machine's threads.")]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[<address>]", help="Read on a Ray cluster: HOST:PORT or ray://HOST:PORT, else the one at hand."
+    ),
+]
+
+
+def with_address(words: list[str]) -> list[str]:
+    """The words of a command, with an empty address behind a `--ray` that has none."""
+    pairs = zip(words, [*words[1:], "-"], strict=False)
+    return ["--ray=" if word == "--ray" and after.startswith("-") else word for word, after in pairs]
+
 
 def check_given(*models: str | None, corpus: Path | None = None, files: Sequence[Path] = ()) -> None:
     """Find fault with what is named before what takes long to load is loaded.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from howfar.commands.options import with_address
 from howfar.commands.output import console, say
 
 if TYPE_CHECKING:
@@ -25,12 +26,6 @@ class StudyGroup(TyperGroup):
         if args and args[0] not in (*self.commands, "--help"):
             args = [RUN, *args]
         return super().parse_args(ctx, with_address(args))
-
-
-def with_address(words: list[str]) -> list[str]:
-    """The words of a command, with an empty address behind a `--ray` that has none."""
-    pairs = zip(words, [*words[1:], "-"], strict=False)
-    return ["--ray=" if word == "--ray" and after.startswith("-") else word for word, after in pairs]
 
 
 app = typer.Typer(cls=StudyGroup, no_args_is_help=True)

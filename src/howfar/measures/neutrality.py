@@ -9,7 +9,7 @@ difference".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -99,18 +99,22 @@ def neutrality(
     pairings = {
         name: [check_paired(*pair) for pair in zip(models, others, strict=True)] for name, others in against.items()
     }
-    if num_documents is None:
-        documents = list(documents_of(texts, tokenizer))
-    else:
-        documents = spread_documents(texts, tokenizer, num_documents=num_documents)
+    texts = texts if isinstance(texts, Corpus | Sequence) else list(texts)
+    total = texts.held_out.num_documents if isinstance(texts, Corpus) else len(texts)
+
+    def documents() -> Iterable[Document]:  # read again for each model, so that they need not be kept
+        if num_documents is None:
+            return documents_of(texts, tokenizer)
+        return spread_documents(texts, tokenizer, num_documents=num_documents)
+
     in_all = [*models, *(other for others in against.values() for other in others)]
     done = count()
 
     def read() -> None:
         if progress is not None:
-            progress(next(done) + 1, len(in_all) * len(documents))
+            progress(next(done) + 1, len(in_all) * min(total, num_documents or total))
 
-    losses = [_losses(model, tokenizer, documents, read) for model in in_all]
+    losses = [_losses(model, tokenizer, documents(), read) for model in in_all]
     ours, rest = losses[: len(models)], losses[len(models) :]
     rows: list[dict[str, Any]] = []
     for number, name in enumerate(against):
@@ -163,17 +167,22 @@ def _data_order(record: dict[str, Any]) -> dict[str, Any]:
 def _losses(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase | None,
-    documents: Sequence[Document],
+    documents: Iterable[Document],
     read: Callable[[], None],
 ) -> Losses:
     reader = Reader(model, tokenizer)
-    tokens = (reader.tokenize(document.text).tokens for document in documents)
-    nats = np.empty(len(documents))
-    for number, (of_document, _) in enumerate(reader.nats_of(tokens)):
-        nats[number] = of_document
+    nats, num_bytes, sources = list[float](), list[float](), list[str]()
+
+    def tokens() -> Iterator[NDArray[np.int64]]:
+        for document in documents:
+            num_bytes.append(len(document.text.encode()))
+            sources.append(document.source)
+            yield reader.tokenize(document.text).tokens
+
+    for of_document, _ in reader.nats_of(tokens()):
+        nats.append(of_document)
         read()
-    num_bytes = np.array([len(document.text.encode()) for document in documents], dtype=np.float64)
-    return Losses(nats, num_bytes, np.array([document.source for document in documents]))
+    return Losses(np.array(nats), np.array(num_bytes, dtype=np.float64), np.array(sources))
 
 
 def _compare(

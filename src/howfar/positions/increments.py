@@ -67,6 +67,11 @@ class Increments:
         """Who is told in this thread what each layer uses."""
         return self._calls.recordings
 
+    @property
+    def is_observed(self) -> bool:
+        """Whether increments are overridden or recorded in this thread."""
+        return bool(self._calls.overrides or self._calls.recordings)
+
     def overridden_by(self, function: IncrementFunction) -> AbstractContextManager[None]:
         """Replace increments for a while, in this thread; `override` is how it is called."""
         return self._calls.within("overrides", function)

@@ -14,9 +14,11 @@ around a call count. Results are tensors on the model's device, without gradient
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
+from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -34,6 +36,7 @@ from howfar.reading.head import after, inner_model, logits_of_parts, stretches, 
 from howfar.reading.readings import Kept, Reading, TokenizedText
 from howfar.reading.watch import ends_at, watch
 from howfar.reading.windows import Window, batches, check_windows, cover, pools, real_tokens, side_by_side
+from howfar.reading.workers import read_pools
 from howfar.text.marks import document_mark
 from howfar.text.spans import byte_spans_of_tokens
 
@@ -78,13 +81,18 @@ class Reader:
         self.context = self.longest if context is None else context
         self.overlap = max(1, self.context // 6) if overlap is None else overlap
         check_windows(self.context, self.overlap, batch_size)
-        self._batch_size = batch_size
+        self.batch_size = batch_size
 
     @property
     def longest(self) -> int:
         """Tokens that the model was made to read at once, at most 4096."""
         config = self.model.config.get_text_config()
         return min(int(getattr(config, "max_position_embeddings", None) or MAX_CONTEXT), MAX_CONTEXT)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What makes another reader read as this one does."""
+        return {name: getattr(self, name) for name in ("context", "overlap", "batch_size")}
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -138,9 +146,8 @@ class Reader:
     @property
     def max_tokens(self) -> int:
         """The most tokens in a batch; a longer window is a batch of its own."""
-        if self._batch_size:
-            return self._batch_size * self.context
-        return min(MAX_TOKENS, MAX_LOGITS // self.vocabulary_size)
+        chosen = (self.batch_size or 0) * self.context
+        return chosen or min(MAX_TOKENS, MAX_LOGITS // self.vocabulary_size)
 
     def tokenize(self, text: str) -> TokenizedText:
         """Tokenize a text, behind the document mark; a text that begins with the mark is given no other.
@@ -178,13 +185,17 @@ class Reader:
         Raises:
             UnsupportedModelError: The model does not predict tokens, or has no rotary positions where they are asked.
         """
+        pooled = read_pools(self, [windows], lambda pool: pool, *keep)
+        return (reading for _, reading in pooled if reading is not None)
+
+    def batches(self, windows: Iterable[Window], with_attention: bool = False) -> Iterator[list[Window]]:
+        """Group windows of like lengths, the longest first, as many as are read at once."""
         for batch in batches(windows, self.max_tokens):
             size = len(batch)
-            if "attention" in keep:
-                num_heads = self.model.config.get_text_config().num_attention_heads
-                size = max(1, MAX_WEIGHTS // (len(self.layers) * num_heads * len(batch[0]) ** 2))
-            for begin in range(0, len(batch), size):
-                yield self.read_together(batch[begin : begin + size], *keep)
+            if with_attention:
+                heads = len(self.layers) * self.model.config.get_text_config().num_attention_heads
+                size = max(1, MAX_WEIGHTS // (heads * len(batch[0]) ** 2))
+            yield from (batch[begin : begin + size] for begin in range(0, len(batch), size))
 
     def read_together(
         self,
@@ -231,21 +242,23 @@ class Reader:
         Yields:
             For each document, in order: nats, and how many of its tokens were scored.
         """
-        number = 0
-        for pool in pools(documents, len, POOL * self.max_tokens):
-            windows = []
-            for place, tokens in enumerate(pool):
-                for window in self.cover(tokens, place) if len(tokens) > 1 else ():
-                    if not number % every:
-                        windows.append(window)
-                    number += 1
-            nats, counts = np.zeros(len(pool)), np.zeros(len(pool), dtype=np.int64)
-            for reading in self.read(windows, "losses"):
-                surprisal = reading.surprisal_nats.cpu().numpy().astype(np.float64)
-                for row, window in enumerate(reading.windows):
-                    nats[window.document] += surprisal[row, window.kept].sum()
-                    counts[window.document] += window.stop - max(window.kept_from, 1)
-            yield from zip(nats.tolist(), counts.tolist(), strict=True)
+        number = count()
+
+        def windows_of(pool: list[NDArray[np.int64]]) -> list[Window]:
+            scored = (place for place, tokens in enumerate(pool) if len(tokens) > 1)
+            covered = (window for place in scored for window in self.cover(pool[place], place))
+            return [window for window in covered if not next(number) % every]
+
+        nats, counts = defaultdict[int, float](float), defaultdict[int, int](int)
+        pooled = pools(documents, len, POOL * self.max_tokens)
+        for pool, reading in read_pools(self, pooled, windows_of, "losses"):
+            if reading is None:
+                yield from ((float(nats.pop(place, 0.0)), counts.pop(place, 0)) for place in range(len(pool)))
+                continue
+            surprisal = reading.surprisal_nats.cpu().numpy().astype(np.float64)
+            for row, window in enumerate(reading.windows):
+                nats[window.document] += surprisal[row, window.kept].sum()
+                counts[window.document] += window.stop - max(window.kept_from, 1)
 
     def _placed(self, stack: ExitStack, tokens: Tensor, keep: Sequence[Kept]) -> dict[str, Any]:
         """Where increments and positions will be."""

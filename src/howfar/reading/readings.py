@@ -61,9 +61,28 @@ class Reading:
     residuals: dict[int, Tensor] = field(default_factory=dict)
     predictions: Float[Tensor, "window vocabulary"] = field(default_factory=lambda: torch.empty(0))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process a reading is sent without its windows, which the one that asked has, as arrays."""
+        kept = {name: value for name, value in vars(self).items() if name != "windows" and len(value)}
+        return _received, ({name: _sent(value) for name, value in kept.items()},)
+
 
 def stacked(by_layer: dict[int, Tensor]) -> NDArray[Any]:
     """What a reading has by layer as one array `[layer, window, ...]`."""
     parts = list(by_layer.values())
     stack = torch.stack([part.to(parts[0].device) for part in parts]).cpu()
     return (stack.float() if stack.dtype == torch.bfloat16 else stack).numpy()
+
+
+def _sent(value: Tensor | dict[int, Tensor]) -> Any:
+    if isinstance(value, dict):
+        return {layer: _sent(of_layer) for layer, of_layer in value.items()}
+    own = value.cpu()
+    return (own.float() if own.dtype == torch.bfloat16 else own).numpy()
+
+
+def _received(sent: dict[str, Any]) -> Reading:
+    def tensors(value: Any) -> Any:
+        return {k: tensors(v) for k, v in value.items()} if isinstance(value, dict) else torch.tensor(value)
+
+    return Reading((), **{name: tensors(value) for name, value in sent.items()})

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from howfar.errors import NotMeasurableError, TextError
 from howfar.progress import Progress
 from howfar.reading.reader import POOL, Reader
-from howfar.reading.readings import TokenizedText, stacked
+from howfar.reading.readings import Reading, TokenizedText, stacked
 from howfar.reading.result import Trace
-from howfar.reading.windows import pools
+from howfar.reading.windows import Window, pools
+from howfar.reading.workers import read_pools
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -64,7 +65,11 @@ def trace(
             f"the text has {len(document) - 1} tokens, attention is kept for one window of at most "
             f"{reader.context - 1}; shorten the text or raise context"
         )
-    _fill(reader, [document], progress)
+    done = 0
+    for reading in reader.read(_windows(reader, [document]), "losses", "increments"):
+        done += _keep(reading, [document])
+        if progress is not None:
+            progress(done, len(document) - 1)
     if not attention:
         return _finished(reader, document)
     (window,) = reader.cover(document.read.tokens)
@@ -103,9 +108,12 @@ def trace_many(
     """
     reader = Reader(model, tokenizer, context=context, overlap=overlap, batch_size=batch_size, mark=mark)
     opened = (_Document.of(reader, text) for text in texts)
-    for pool in pools(opened, len, POOL * reader.max_tokens):
-        _fill(reader, pool)
-        yield from (_finished(reader, document) for document in pool)
+    pooled = pools(opened, len, POOL * reader.max_tokens)
+    for pool, reading in read_pools(reader, pooled, lambda pool: _windows(reader, pool), "losses", "increments"):
+        if reading is None:
+            yield from (_finished(reader, document) for document in pool)
+        else:
+            _keep(reading, pool)
 
 
 @dataclass(frozen=True)
@@ -132,24 +140,24 @@ class _Document:
         return len(self.read.tokens)
 
 
-def _fill(reader: Reader, documents: list[_Document], progress: Progress | None = None) -> None:
-    """Read documents and fill in their results."""
-    windows = [
+def _windows(reader: Reader, documents: list[_Document]) -> list[Window]:
+    return [
         window for number, document in enumerate(documents) for window in reader.cover(document.read.tokens, number)
     ]
-    done, in_all = 0, sum(map(len, documents)) - len(documents)
-    for reading in reader.read(windows, "losses", "increments"):
-        surprisal, entropy = reading.surprisal_nats.cpu().numpy(), reading.entropy_nats.cpu().numpy()
-        increments = stacked(reading.increments)
-        for row, window in enumerate(reading.windows):
-            document = documents[window.document]
-            kept = slice(window.kept_from, window.stop)
-            document.surprisal_nats[kept] = surprisal[row, window.kept]
-            document.entropy_nats[kept] = entropy[row, window.kept]
-            document.increments[..., kept] = increments[:, row, :, window.kept]
-            done += window.stop - max(window.kept_from, 1)
-        if progress is not None:
-            progress(done, in_all)
+
+
+def _keep(reading: Reading, documents: list[_Document]) -> int:
+    """Fill results into their documents, and say of how many tokens they are."""
+    surprisal, entropy = reading.surprisal_nats.cpu().numpy(), reading.entropy_nats.cpu().numpy()
+    increments, done = stacked(reading.increments), 0
+    for row, window in enumerate(reading.windows):
+        document = documents[window.document]
+        kept = slice(window.kept_from, window.stop)
+        document.surprisal_nats[kept] = surprisal[row, window.kept]
+        document.entropy_nats[kept] = entropy[row, window.kept]
+        document.increments[..., kept] = increments[:, row, :, window.kept]
+        done += window.stop - max(window.kept_from, 1)
+    return done
 
 
 def _finished(reader: Reader, document: _Document, attention: NDArray[np.float32] | None = None) -> Trace:

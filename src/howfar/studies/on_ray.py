@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
 
-from howfar.errors import HowFarError, MissingExtraError, StudyError
+from howfar.errors import HowFarError, MissingExtraError, StudyError, WorkersError
 from howfar.foreign import first_line
 from howfar.studies.processes import Ended
 
@@ -67,6 +67,35 @@ class RayTasks:
         return None
 
 
+class RayReaders:
+    """Reads on a Ray cluster, a batch in each task of one CPU; a context manager likewise.
+
+    Args:
+        address: As for `RayTasks`.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        StudyError: Nothing answers at the address.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._ray = connect(address)
+        self.number = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+        self._tasks: dict[Callable[..., Any], Any] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ray.shutdown()
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Result:
+        """Hand out work; its `result` is waited for."""
+        task = self._tasks.get(function) or self._ray.remote(num_cpus=1, max_retries=LOST_WORKERS)(function)
+        self._tasks[function] = task
+        return Result(task.remote(*arguments), self._ray)
+
+
 @dataclass(frozen=True)
 class Result:
     """What a task will have done."""
@@ -75,11 +104,19 @@ class Result:
     ray: ModuleType
 
     def result(self) -> Any:
-        """Wait for it, and raise what it raised, as it was raised there."""
+        """Wait for it, and raise what it raised, as it was raised there.
+
+        Raises:
+            WorkersError: Its worker was lost, and so were those that tried again.
+        """
         try:
             return self.ray.get(self.reference)
         except self.ray.exceptions.RayTaskError as error:
             raise error.cause from None
+        except self.ray.exceptions.RayError as error:
+            raise WorkersError(
+                f"Ray lost a task ({first_line(error)}); see that the cluster is up, and repeat"
+            ) from None
 
 
 def connect(address: str) -> ModuleType:

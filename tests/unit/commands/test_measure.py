@@ -68,6 +68,21 @@ def test_tables_hold_the_same_in_every_format(run, model_folder: Path, files: Pa
     assert table["nats_per_position"].is_not_null().all()
 
 
+def test_several_processes_read_and_say_the_same(run, model_folder: Path, files: Path):
+    # `run` stays in this process, which the others ask for their main module.
+    command = ("measure", "contexts", "--text", "text.txt", "--model", str(model_folder), "--csv")
+    alone = run(*command)
+    assert alone[0] == 0
+    assert run(*command, "--workers", "2") == alone
+    code, out, err = run(*command, "--workers", "0")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: Invalid value for '--workers': Input should be greater than or equal to 1; see")
+    assert run(*command, "--ray", "nowhere")[::2] == (
+        2,
+        "error: --ray 'nowhere' is no address; give HOST:PORT, ray://HOST:PORT, or none\n",
+    )
+
+
 @pytest.mark.parametrize(
     ("ending", "magic"), [("html", b"<!doctype html"), ("svg", b"<svg"), ("png", b"\x89PNG"), ("pdf", b"%PDF")]
 )

@@ -12,12 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file
 
 import howfar
 from howfar.errors import StudyError
+from howfar.measures.contexts import contexts
+from howfar.measures.neutrality import neutrality
 from howfar.studies.study import Study
 
 pytestmark = [
@@ -77,6 +80,18 @@ def test_a_study_on_a_cluster_is_the_local_one_though_a_worker_is_killed(
         assert_same(there / "runs" / first["run"], here / "runs" / second["run"])
 
 
+def test_measures_by_a_cluster_are_those_of_one_process(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("howfar.reading.reader.MAX_TOKENS", 256)  # so that there is something to divide
+    model, texts = howfar.load(), [f"{number} roads diverged in a wood, and I took {number}." for number in range(12)]
+
+    def measured() -> list[pl.DataFrame]:
+        return [contexts(model, texts, num_passages=3), neutrality([model], {"itself": [model]}, texts)]
+
+    alone = measured()
+    with howfar.workers(ray=cluster):
+        assert [table.equals(own) for table, own in zip(measured(), alone, strict=True)] == [True, True]
+
+
 def test_a_run_that_fails_there_is_told_here(asked: Any, tmp_path: Path, cluster: str) -> None:
     values = asked(set={"max_steps": 1}, grid={"max_position_embeddings": [100_000]})
     study = howfar.study(values, f"file://{tmp_path / 'study'}", ray=cluster, retries=0, progress=False)
@@ -97,6 +112,8 @@ def test_an_address_that_does_not_answer_is_one_line(asked: Any, tmp_path: Path)
     ):
         with pytest.raises(StudyError, match=message):
             howfar.study(asked(), tmp_path / "study", ray=given, progress=False)
+        with pytest.raises(StudyError, match=message), howfar.workers(ray=given):
+            pass
     assert not (tmp_path / "study").exists()
 
 

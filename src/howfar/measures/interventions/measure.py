@@ -10,47 +10,36 @@ to *how far* it moved the tokens. Doses between 0 and 1 go only a part of the wa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.declaration import Matrix, Measure, of_texts
 from howfar.measures.interventions.controls import (
-    LAGS,
-    phase_randomised,
     range_of,
-    squared_displacements,
 )
 from howfar.measures.interventions.estimates import (
     NUMBERS,
     Sums,
     estimates,
-    num_bytes,
-    squared_moves,
-    total_variation,
 )
 from howfar.measures.interventions.replacements import (
     AT_ONE_GAP,
     REPLACEMENTS,
-    SHUFFLED_IN_CLASS,
-    ByLayer,
-    Untouched,
 )
+from howfar.measures.interventions.trying import Cell, try_cells
 from howfar.measures.passes import byte_lengths, classes_of_tokens, in_batches, sample_windows, window_length
-from howfar.positions import Increments, movable, override
+from howfar.positions import Increments, movable
 from howfar.progress import Progress
 from howfar.reading.reader import Reader
-from howfar.reading.readings import Kept, Reading
 from howfar.reading.windows import Window, real_tokens
+from howfar.reading.workers import in_order
 
 if TYPE_CHECKING:
     import polars as pl
@@ -58,22 +47,6 @@ if TYPE_CHECKING:
 
 SWAPPED = "swapped with next layer"
 DOSES = (0.5, 1.0)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One thing to try: a kind of replacement in some layers, and what share of the way to go."""
-
-    kind: str
-    layers: tuple[int, ...]
-    dose: float = 1.0
-
-    @property
-    def shuffle(self) -> Cell | None:
-        """The shuffle within classes in the same layers; None where that is no comparison."""
-        if self.kind == SHUFFLED_IN_CLASS or self.kind in AT_ONE_GAP:
-            return None
-        return Cell(SHUFFLED_IN_CLASS, self.layers, self.dose)
 
 
 def interventions(
@@ -186,15 +159,18 @@ def _run(
     means = _mean_increments(reader, [window for group, _ in groups for window in group])
     parts: dict[Cell, list[Sums]] = {cell: [] for cell in cells}
     done, in_all = 0, sum(len(group) for group, _ in groups)
-    for group, with_attention in groups:
-        generator = np.random.default_rng([seed, done])
-        classes = classes_of_tokens(reader.tokenizer, group)
-        untouched = _observe(reader, group, means, classes, generator, with_attention)
+
+    def jobs() -> Iterator[tuple[int, tuple[Any, ...]]]:
+        first = 0
+        for group, with_attention in groups:
+            classes = classes_of_tokens(reader.tokenizer, group)
+            yield len(group), (group, with_attention, means, classes, cells, lengths, within, [seed, first])
+            first += len(group)
+
+    for size, sums in in_order(reader, try_cells, jobs()):
         for cell in cells:
-            # All doses go the same way.
-            own = np.random.default_rng([seed, done, tuple(REPLACEMENTS).index(cell.kind), *cell.layers])
-            parts[cell].append(_intervene(reader, untouched, cell, lengths, within, own))
-        done += len(group)
+            parts[cell].append(sums[cell])
+        done += size
         if progress is not None:
             progress(done, in_all)
     return {
@@ -202,7 +178,7 @@ def _run(
     }
 
 
-def _mean_increments(reader: Reader, windows: Sequence[Window]) -> ByLayer:
+def _mean_increments(reader: Reader, windows: Sequence[Window]) -> dict[int, NDArray[np.float32]]:
     """Each layer's mean over all tokens of the windows but the document marks; `[head, 1]`."""
     totals: dict[int, Any] = {}
     for reading in reader.read(windows, "increments"):
@@ -211,78 +187,7 @@ def _mean_increments(reader: Reader, windows: Sequence[Window]) -> ByLayer:
         for layer, increments in reading.increments.items():
             totals[layer] = totals.get(layer, 0) + (increments.cpu().double() * real).sum(dim=(0, 2))
     num_tokens = sum(len(window) - 1 for window in windows)
-    return {layer: (total / num_tokens).float()[:, None].to(reader.device) for layer, total in totals.items()}
-
-
-def _observe(
-    reader: Reader,
-    windows: Sequence[Window],
-    means: ByLayer,
-    classes: Sequence[NDArray[np.uint8]],
-    generator: np.random.Generator,
-    with_attention: bool,
-) -> Untouched:
-    """Let the model alone with some windows."""
-    reading = _read(reader, windows, "increments", with_attention=with_attention)
-    real = real_tokens(windows)
-    padded = np.zeros(real.shape, dtype=np.uint8)
-    for row, own in enumerate(classes):
-        padded[row, : len(own)] = own
-    # A gap parts what stands before it from what follows: neither side may be empty.
-    gaps = np.array([generator.integers(1, max(2, len(window.tokens) - 1)) for window in windows])
-    return Untouched(windows, real, padded, gaps, reading.increments, means, _losses(reading), reading.attention)
-
-
-def _read(reader: Reader, windows: Sequence[Window], *keep: Kept, with_attention: bool) -> Reading:
-    attention: tuple[Kept, ...] = ("attention",) if with_attention else ()
-    return reader.read_together(windows, "losses", *keep, *attention)
-
-
-def _losses(reading: Reading) -> Tensor:
-    """Of every token but the first, `[window, token but the first]`."""
-    return reading.surprisal_nats[:, 1:].cpu()
-
-
-def _intervene(
-    reader: Reader,
-    untouched: Untouched,
-    cell: Cell,
-    lengths: NDArray[np.int64],
-    within: tuple[float, float],
-    generator: np.random.Generator,
-) -> Sums:
-    """What a replacement and its control change, summed over each window."""
-    replaced = REPLACEMENTS[cell.kind](untouched, cell.layers, generator)
-    replaced = {layer: torch.lerp(untouched.increments[layer], new, cell.dose) for layer, new in replaced.items()}
-    control = phase_randomised(untouched, replaced, within, generator)
-    concerned = untouched.real.clone()
-    if cell.kind in AT_ONE_GAP:
-        # Attention changes from the gap's own token on, and so do the predictions of the tokens after it.
-        concerned &= torch.arange(concerned.shape[1]) >= torch.from_numpy(untouched.gaps)[:, None]
-    scored = concerned[:, :-1] & untouched.real[:, 1:]
-    with_attention = bool(untouched.attention)
-    sums = {
-        "bytes": num_bytes(untouched.windows, scored, lengths),
-        "queries": concerned.sum(dim=1).numpy() * with_attention,
-        "squares": np.sum([squared_moves(untouched, layer, new) for layer, new in replaced.items()], axis=0),
-        "increments": len(replaced) * untouched.real.sum(dim=1).numpy(),
-    }
-    for name, increments in (("change", replaced), ("control", control)):
-        displaced = np.sum([squared_displacements(untouched, *own) for own in increments.items()], axis=0)
-        sums |= {f"{name} at lag {lag}": own for lag, own in zip(LAGS, displaced, strict=True)}
-        with _replaced(reader.model, increments):
-            reading = _read(reader, untouched.windows, with_attention=with_attention)
-        losses = _losses(reading)
-        sums[name] = ((losses - untouched.losses).double() * scored).sum(dim=1).numpy()
-        sums[f"attention_{name}"] = np.zeros(len(losses))
-        if with_attention:
-            distances = [total_variation(reading.attention[layer], untouched.attention[layer]) for layer in replaced]
-            sums[f"attention_{name}"] = (torch.stack(distances).mean(dim=0).cpu() * concerned).sum(dim=1).numpy()
-    return sums
-
-
-def _replaced(model: PreTrainedModel, increments: ByLayer) -> AbstractContextManager[None]:
-    return override(model, lambda layer, own: increments.get(layer, own))
+    return {layer: (total / num_tokens).float()[:, None].numpy() for layer, total in totals.items()}
 
 
 MEASURE = Measure(

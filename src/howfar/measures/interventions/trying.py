@@ -1,0 +1,156 @@
+"""What replacements of increments, and their controls, change on some windows: work for one reader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from howfar.measures.interventions.controls import LAGS, phase_randomised, squared_displacements
+from howfar.measures.interventions.estimates import Sums, num_bytes, squared_moves, total_variation
+from howfar.measures.interventions.replacements import AT_ONE_GAP, REPLACEMENTS, SHUFFLED_IN_CLASS, ByLayer, Untouched
+from howfar.positions import movable, override
+from howfar.reading.reader import Reader
+from howfar.reading.readings import Kept, Reading
+from howfar.reading.windows import Window, real_tokens
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One thing to try: a kind of replacement in some layers, and what share of the way to go."""
+
+    kind: str
+    layers: tuple[int, ...]
+    dose: float = 1.0
+
+    @property
+    def shuffle(self) -> Cell | None:
+        """The shuffle within classes in the same layers; None where that is no comparison."""
+        if self.kind == SHUFFLED_IN_CLASS or self.kind in AT_ONE_GAP:
+            return None
+        return Cell(SHUFFLED_IN_CLASS, self.layers, self.dose)
+
+
+@torch.inference_mode()
+def try_cells(
+    reader: Reader,
+    group: Sequence[Window],
+    with_attention: bool,
+    means: dict[int, NDArray[np.float32]],
+    classes: Sequence[NDArray[np.uint8]],
+    cells: Sequence[Cell],
+    lengths: NDArray[np.int64],
+    within: tuple[float, float],
+    seed: Sequence[int],
+) -> dict[Cell, Sums]:
+    """Try each cell on some windows.
+
+    Args:
+        reader: What reads.
+        group: The windows.
+        with_attention: Whether to watch attention too.
+        means: Each layer's mean increment, `[head, 1]`.
+        classes: Of the tokens of each window.
+        cells: What to try.
+        lengths: Bytes of each token id.
+        within: The bound of increments.
+        seed: Of what is random in these windows.
+
+    Returns:
+        Sums over each window, by cell.
+    """
+    on_device = {layer: torch.from_numpy(mean).to(reader.device) for layer, mean in means.items()}
+    with movable(reader.model):
+        untouched = _observe(reader, group, on_device, classes, np.random.default_rng(seed), with_attention)
+        return {
+            # All doses go the same way.
+            cell: _intervene(
+                reader,
+                untouched,
+                cell,
+                lengths,
+                within,
+                np.random.default_rng([*seed, tuple(REPLACEMENTS).index(cell.kind), *cell.layers]),
+            )
+            for cell in cells
+        }
+
+
+def _observe(
+    reader: Reader,
+    windows: Sequence[Window],
+    means: ByLayer,
+    classes: Sequence[NDArray[np.uint8]],
+    generator: np.random.Generator,
+    with_attention: bool,
+) -> Untouched:
+    """Let the model alone with some windows."""
+    reading = _read(reader, windows, "increments", with_attention=with_attention)
+    real = real_tokens(windows)
+    padded = np.zeros(real.shape, dtype=np.uint8)
+    for row, own in enumerate(classes):
+        padded[row, : len(own)] = own
+    # A gap parts what stands before it from what follows: neither side may be empty.
+    gaps = np.array([generator.integers(1, max(2, len(window.tokens) - 1)) for window in windows])
+    return Untouched(windows, real, padded, gaps, reading.increments, means, _losses(reading), reading.attention)
+
+
+def _read(reader: Reader, windows: Sequence[Window], *keep: Kept, with_attention: bool) -> Reading:
+    attention: tuple[Kept, ...] = ("attention",) if with_attention else ()
+    return reader.read_together(windows, "losses", *keep, *attention)
+
+
+def _losses(reading: Reading) -> Tensor:
+    """Of every token but the first, `[window, token but the first]`."""
+    return reading.surprisal_nats[:, 1:].cpu()
+
+
+def _intervene(
+    reader: Reader,
+    untouched: Untouched,
+    cell: Cell,
+    lengths: NDArray[np.int64],
+    within: tuple[float, float],
+    generator: np.random.Generator,
+) -> Sums:
+    """What a replacement and its control change, summed over each window."""
+    replaced = REPLACEMENTS[cell.kind](untouched, cell.layers, generator)
+    replaced = {layer: torch.lerp(untouched.increments[layer], new, cell.dose) for layer, new in replaced.items()}
+    control = phase_randomised(untouched, replaced, within, generator)
+    concerned = untouched.real.clone()
+    if cell.kind in AT_ONE_GAP:
+        # Attention changes from the gap's own token on, and so do the predictions of the tokens after it.
+        concerned &= torch.arange(concerned.shape[1]) >= torch.from_numpy(untouched.gaps)[:, None]
+    scored = concerned[:, :-1] & untouched.real[:, 1:]
+    with_attention = bool(untouched.attention)
+    sums = {
+        "bytes": num_bytes(untouched.windows, scored, lengths),
+        "queries": concerned.sum(dim=1).numpy() * with_attention,
+        "squares": np.sum([squared_moves(untouched, layer, new) for layer, new in replaced.items()], axis=0),
+        "increments": len(replaced) * untouched.real.sum(dim=1).numpy(),
+    }
+    for name, increments in (("change", replaced), ("control", control)):
+        displaced = np.sum([squared_displacements(untouched, *own) for own in increments.items()], axis=0)
+        sums |= {f"{name} at lag {lag}": own for lag, own in zip(LAGS, displaced, strict=True)}
+        with _replaced(reader.model, increments):
+            reading = _read(reader, untouched.windows, with_attention=with_attention)
+        losses = _losses(reading)
+        sums[name] = ((losses - untouched.losses).double() * scored).sum(dim=1).numpy()
+        sums[f"attention_{name}"] = np.zeros(len(losses))
+        if with_attention:
+            distances = [total_variation(reading.attention[layer], untouched.attention[layer]) for layer in replaced]
+            sums[f"attention_{name}"] = (torch.stack(distances).mean(dim=0).cpu() * concerned).sum(dim=1).numpy()
+    return sums
+
+
+def _replaced(model: PreTrainedModel, increments: ByLayer) -> AbstractContextManager[None]:
+    return override(model, lambda layer, own: increments.get(layer, own))
