@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from howfar import files
 from howfar.errors import OutputError
-from howfar.files import check_new_folder, check_writable, whole_file, whole_folder, write_file
+from howfar.files import check_new_folder, check_writable, read_json, whole_file, whole_folder, write_file
 
 DEAD = 2**22 + 1  # more than the largest process id of Linux
 
@@ -267,3 +267,14 @@ def test_a_folder_that_cannot_be_made_is_refused_before_any_work(tmp_path: Path,
     check_new_folder(tmp_path)
     with pytest.raises(OutputError, match=message):
         check_new_folder(tmp_path / name)
+
+
+def test_json_is_read_or_said_to_be_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    for content, said in (("[" * 100_000, "nested too deeply"), ("{", "Expecting"), ("\udcff", "utf-8")):
+        path.write_bytes(content.encode(errors="surrogateescape"))
+        with pytest.raises(ValueError, match=said):
+            read_json(path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is a pipe or a device, no file"):
+        read_json(tmp_path / "pipe")

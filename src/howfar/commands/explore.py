@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -16,7 +15,8 @@ import typer
 
 from howfar.commands.options import Mark
 from howfar.commands.output import say
-from howfar.errors import ConfigError, OutputError
+from howfar.errors import ConfigError
+from howfar.files import write_file
 
 EDITED = Path("howfar-explorer.py")
 
@@ -112,10 +112,7 @@ def _edit(models: list[str], host: str, port: int, browser: bool) -> None:
     from howfar.explorer.server import NOTEBOOK, models_to_environment
 
     if not EDITED.exists():
-        try:
-            shutil.copyfile(NOTEBOOK, EDITED)
-        except OSError as error:
-            raise OutputError(f"{EDITED} cannot be written here ({error.strerror}); go to another folder") from error
+        write_file(EDITED, NOTEBOOK.read_bytes())
     arguments = ["--host", host, *(["--port", str(port)] if port else []), *([] if browser else ["--headless"])]
     command = [sys.executable, "-m", "marimo", "edit", str(EDITED), "--skip-update-check", *arguments]
     raise typer.Exit(subprocess.run(command, env=models_to_environment(models)).returncode)

@@ -58,10 +58,12 @@ def report(
     inputs = read_inputs(corpus=corpus, texts=text, gold=gold, seed=seed)
     with progress_bars() as watch:
         found = report(models, inputs, measures=measure, mark=mark, watch=watch)
-    found.save(output)
-    say(f"The report is in {output}")
-    if tables is not None:
-        say(f"{len(found.save_tables(tables))} tables are in {tables}")
+    try:
+        found.save(output)
+        say(f"The report is in {output}")
+    finally:  # one that cannot be written does not cost the other
+        if tables is not None:
+            say(f"{len(found.save_tables(tables))} tables are in {tables}")
 
 
 def _of_study(folder: str, text: list[Path] | None, output: Path) -> None:

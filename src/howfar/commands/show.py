@@ -11,7 +11,7 @@ import typer
 from howfar.commands.options import Mark
 from howfar.commands.output import console, printing, say
 from howfar.errors import OutputError, TextError
-from howfar.files import check_writable, write_file
+from howfar.files import check_writable, read_file, write_file
 from howfar.foreign import harmless_json
 from howfar.imports import imports_for_good
 from howfar.progress import progress_bars
@@ -124,7 +124,7 @@ def _read(text: str | None, file: Path | None) -> str:
         raise TextError('show needs one text; give it in quotes, as in howfar show "Some text.", or --file FILE, or -')
     try:
         if file is not None:
-            return decode(file.read_bytes(), file, error=TextError)
+            return decode(read_file(file, pipes=True), file, error=TextError)
         if text == "-":
             return decode(sys.stdin.buffer.read(), "standard input", error=TextError)
     except OSError as error:

@@ -20,7 +20,7 @@ from howfar.corpus.manifest import finish_corpus
 from howfar.corpus.selection import BuildOptions, Selection
 from howfar.corpus.sources import LocalFiles, Source, check_sources
 from howfar.errors import CorpusError, HowFarError, OutputError, SourceInterruptedError
-from howfar.files import refused_by_name
+from howfar.files import read_json, refused_by_name
 from howfar.locks import one_at_a_time
 from howfar.progress import progress_bars
 
@@ -113,7 +113,7 @@ def _build(
 def _check_plan(partial: Path, description: dict[str, Any]) -> None:
     """Refuse to go on with a build of other sources or options."""
     try:
-        plan = json.loads((partial / _PLAN).read_text(encoding="utf-8"))
+        plan = read_json(partial / _PLAN)
     except (OSError, ValueError):
         shutil.rmtree(partial, ignore_errors=True)  # killed before anything was read
         return

@@ -14,7 +14,6 @@ and `corpus.json`, written last: the tokenizer, where the documents came from, c
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from howfar.errors import CorpusError
+from howfar.files import check_file, read_json
 
 FORMAT = "howfar-corpus"
 FORMAT_VERSION = 1
@@ -156,6 +156,7 @@ class Corpus:
 
 def sha256_of(path: Path) -> str:
     """Give the SHA-256 of a file's bytes, in hexadecimal."""
+    check_file(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -169,7 +170,7 @@ def content_hash(files: Mapping[str, Mapping[str, Any]]) -> str:
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_json(path)
     except FileNotFoundError:
         if not folder.is_dir():
             raise CorpusError(

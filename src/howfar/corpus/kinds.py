@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from howfar.errors import CorpusError
+from howfar.files import check_file
 from howfar.text.decoding import refuse_other_than_text
 
 Kind = Literal["text", "lines of JSON", "Parquet"]
@@ -26,6 +27,7 @@ def kind_of(path: Path) -> Kind:
         CorpusError: It is compressed, a table of another kind, or no text.
         OSError: It cannot be read.
     """
+    check_file(path)
     with path.open("rb") as file:
         beginning = file.read(2**16)
     name, suffix = shlex.quote(str(path)), path.suffix.lower()

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 from howfar.corpus.kinds import kind_of
 from howfar.corpus.sources import HubDataset, LocalFiles, Location
 from howfar.errors import CorpusError, MissingExtraError, SourceInterruptedError, TextError
+from howfar.files import read_file
 from howfar.foreign import first_line
 from howfar.text.decoding import decode
 from howfar.text.tokenizer import utf8_bytes
@@ -107,7 +108,7 @@ def _read_files(location: LocalFiles) -> Iterator[bytes]:
     for path in location.files():
         try:
             if location.whole_files:
-                yield decode(path.read_bytes(), path).encode()
+                yield decode(read_file(path), path).encode()
             else:
                 yield from read_local_documents(path, location.column)
         except OSError as error:

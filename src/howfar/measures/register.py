@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, NoIncrementsError
-from howfar.files import write_file
+from howfar.files import read_json, write_file
 from howfar.measures.declaration import Measure
 from howfar.measures.inputs import Inputs
 from howfar.models.loading import tokenizer_of
@@ -129,7 +129,7 @@ def registered(path: Path, measure: Measure, model: PreTrainedModel | None, inpu
     if not path.exists():
         raise ConfigError(f"{path} is not there; write it with --register and --claim before anything is measured")
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path)
         claim = Claim(**content["claim"])
         theirs = {name: content[name] for name in _subject(measure, None, Inputs())}
     except (OSError, ValueError, KeyError, TypeError) as error:

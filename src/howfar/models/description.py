@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from howfar.errors import CheckpointError, ConfigError
+from howfar.files import read_json
 from howfar.models.origin import Base
 from howfar.models.pretrained import ADAPTER_CONFIG
 from howfar.positions import IncrementConfig
@@ -82,7 +83,7 @@ def read_description(folder: Path) -> Description:
     """
     path = folder / GRAFT_FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
         if values["format"] != FORMAT:
             raise ValueError("it does not describe a graft")
         version = values["format_version"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from howfar.errors import CheckpointError, ModelNotFoundError
+from howfar.files import read_json
 from howfar.models.bundled import DEFAULT_NAME, FOLDER, bundled_models
 from howfar.models.plausibility import TensorHeader, check_config
 
@@ -131,7 +131,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         hint = f"name a model in it, such as {newest.parent}" if newest else "name a folder that a model is in"
         raise CheckpointError(f"{folder} has no config.json; {hint}")
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_json(path)
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not JSON ({error}); save or download the model again") from None
     if not isinstance(config, dict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from howfar.errors import CheckpointError, ConfigError, HowFarError, MissingExtraError
+from howfar.files import read_json
 from howfar.models.description import GRAFT_FILE, Adapter
 from howfar.models.pretrained import ADAPTER_CONFIG
 from howfar.models.tensors import copy_tensors, read_tensors
@@ -92,7 +92,7 @@ def base_of_adapter(folder: Path) -> str:
     """
     path = folder / ADAPTER_CONFIG
     try:
-        name = json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"]
+        name = read_json(path)["base_model_name_or_path"]
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read ({_one_line(error)}); save the adapter again") from None
     if not isinstance(name, str) or not name:
@@ -122,7 +122,7 @@ def load_lora(model: PreTrainedModel, folder: Path, name: str = "default") -> No
         raise CheckpointError(f"{path} is missing; save or download the graft again")
     peft = _peft()
     try:
-        json.loads(path.read_text(encoding="utf-8"))
+        read_json(path)
         config = peft.PeftConfig.from_pretrained(str(folder))
         config.inference_mode = False  # it decides which parameters are trainable; the caller does
         _inject(model, config, name)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from howfar.errors import CheckpointError
-from howfar.files import write_file
+from howfar.files import check_file, read_json, write_file
 
 MANIFEST_FILE = "howfar_files.json"
 FORMAT_VERSION = 1
@@ -125,7 +125,7 @@ def read_manifest(folder: Path) -> dict[str, dict[str, Any]] | None:
     if not path.is_file():
         return None
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_json(path)
         version, listed = manifest["format_version"], dict(manifest["files"])
         for name, entry in listed.items():
             if Path(name).name != name or not (
@@ -146,6 +146,7 @@ def read_manifest(folder: Path) -> dict[str, dict[str, Any]] | None:
 
 def sha256(path: Path) -> str:
     """Of a file's bytes, in hexadecimal."""
+    check_file(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -7,6 +7,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from howfar.errors import CheckpointError, OutputError
+from howfar.files import read_json
 from howfar.foreign import first_line
 from howfar.models.grafts import GRAFT_FILE, read_description
 
@@ -49,7 +50,7 @@ def push_to_hub(folder: str | Path, repository: str, *, private: bool | None = N
             commit_message="Upload a graft of learned positions",
         )
         if (folder / RECORD).is_file():
-            record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+            record = read_json(folder / RECORD)
             api.upload_file(
                 repo_id=repository,
                 path_in_repo=RECORD,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from howfar.errors import HowFarError, TraceFileError
-from howfar.files import whole_file
+from howfar.files import check_file, whole_file
 from howfar.foreign import first_line
 from howfar.positions import IncrementConfig
 
@@ -62,6 +62,7 @@ def load(path: Path) -> dict[str, Any]:
     import polars as pl
 
     try:
+        check_file(path)
         about = json.loads(pl.read_parquet_metadata(path)[METADATA])
         table = pl.read_parquet(path)
         columns = [name for name in table.columns if name.startswith("increment_")]

@@ -126,8 +126,8 @@ def _run(function: Callable[[Any], None], argument: Any, log: Path, said: Connec
     except Exception as error:
         is_ours = isinstance(error, HowFarError)
         line = str(error) if is_ours else f"{type(error).__name__}: {first_line(error)}"
+        said.send(line)  # first: the disk of the log may be full
         print(f"error: {error}" if is_ours else traceback.format_exc(), file=sys.stderr, flush=True)
-        said.send(line)
         sys.exit(2)
 
 

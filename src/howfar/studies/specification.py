@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from howfar.errors import StudyError
+from howfar.files import read_file
 from howfar.training.settings import check_keys
 
 RECIPE = "recipe"
@@ -48,7 +49,7 @@ class Specification:
         """
         path = Path(path)
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            values = tomllib.loads(read_file(path, pipes=True).decode())
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise StudyError(f"the study {path} cannot be read ({error}); give a TOML file in UTF-8") from None
         return cls.from_dict({"name": path.stem, **values}, folder=path.parent)

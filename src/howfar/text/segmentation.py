@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from howfar.errors import CorpusError, MissingExtraError
+from howfar.files import check_file
 from howfar.text.conllu import Sentence, Token, sentences_of
 from howfar.text.decoding import decode
 
@@ -228,6 +229,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a file, one at a time, each with its number."""
     number = 0
     try:
+        check_file(path)
         with path.open("rb") as file:
             for read, data in enumerate(file, start=1):
                 text = decode(data, path, first_line=read).removesuffix("\n").removesuffix("\r")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from howfar.errors import CheckpointError, OutputError
-from howfar.files import open_to_readers, write_file
+from howfar.files import open_to_readers, read_json, write_file
 from howfar.models.manifest import describe_files
 from howfar.models.publishing import without_places
 from howfar.training.integrity import check_files
@@ -39,7 +39,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         CheckpointError: The folder has no readable record.
     """
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = read_json(folder / RECORD)
         if not isinstance(record, dict) or not {"recipe", "corpus"} <= record.keys():
             raise ValueError("it lacks the recipe or the corpus")
     except (OSError, ValueError) as error:
@@ -75,7 +75,7 @@ def check_checkpoint(checkpoint: Path) -> None:
             raise CheckpointError(f"{checkpoint / name} is missing; {advice}")
     named = int(checkpoint.name.rpartition("-")[2])
     try:
-        reached = json.loads((checkpoint / NEEDED[0]).read_text(encoding="utf-8"))["global_step"]
+        reached = read_json(checkpoint / NEEDED[0])["global_step"]
     except (OSError, ValueError, KeyError, TypeError):
         reached = "no readable step"
     for file, step in ((NEEDED[0], reached), (RECORD, record.get("step"))):

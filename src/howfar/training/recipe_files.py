@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from howfar.errors import ConfigError
+from howfar.files import read_file
 
 RECIPES = resources.files("howfar.training") / "recipes"
 SCRATCH, GRAFT = "scratch", "graft"
@@ -34,7 +35,7 @@ def read_values(name_or_path: str | Path) -> dict[str, Any]:
         if str(name_or_path) in bundled:
             text = (RECIPES / f"{name_or_path}.toml").read_text(encoding="utf-8")
         else:
-            text = Path(name_or_path).read_text(encoding="utf-8")
+            text = read_file(name_or_path, pipes=True).decode()
         return tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigError(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from howfar.errors import ConfigError
+from howfar.files import check_file
 from howfar.foreign import first_line
 from howfar.measures.contexts.rows import ALL_CLASSES, DISTRIBUTION
 
@@ -28,6 +29,7 @@ def read_contexts(path: str | Path) -> pl.DataFrame:
     import polars as pl
 
     try:
+        check_file(Path(path))
         table = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ConfigError(f"{path} cannot be read ({first_line(error)}); {_WHAT_TO_GIVE}") from error

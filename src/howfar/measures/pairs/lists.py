@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from howfar.errors import ConfigError
+from howfar.files import read_file
 from howfar.measures.choices import Language
 from howfar.text.classes import is_chinese_character
 from howfar.text.decoding import decode
@@ -67,7 +68,7 @@ def read_pairs(path: str | Path) -> list[Pair]:
         ConfigError: The file cannot be read, lacks a column, or has an empty or repeated entry.
     """
     try:
-        text = decode(Path(path).read_bytes(), Path(path), error=ConfigError)
+        text = decode(read_file(path, pipes=True), Path(path), error=ConfigError)
     except OSError as error:
         raise ConfigError(f"the pairs in {path} cannot be read ({error}); give a CSV file in UTF-8") from error
     return _parse(text, str(path))
