@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
+import itertools
 import json
-import subprocess
+import multiprocessing
+import os
+import random
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 GOOD = frozenset(
     {"done", "refused by name", "resumed to the same bytes", "one done, one refused by name", "both the same"}
 )
-COMMAND = [sys.executable, "-c", "from howfar.cli import main; main()"]
+SOURCE = ["--source", "a.txt", "--held-out-documents", "10"]
+_count = itertools.count()
 
 
 def campaign(description: str, number: int, run: Callable[[int, int, Path], Iterator[tuple[str, str]]]) -> None:
@@ -84,13 +89,81 @@ def call(*arguments: str) -> tuple[int, str, str]:
     return code, output.getvalue(), errors.getvalue()
 
 
-@contextmanager
-def process(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
-    """Run the command line in a process of its own, which does not outlive the block."""
-    with subprocess.Popen(
-        [*COMMAND, *arguments], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as started:
-        try:
-            yield started
-        finally:
-            started.kill()
+def _command(arguments: list[str], folder: Path, errors: Path) -> None:
+    os.chdir(folder)
+    for number in (1, 2):
+        os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    from howfar.cli import main
+
+    sys.argv = ["howfar", *arguments]
+    main()
+
+
+class Command:
+    """The command line in a process of its own, forked from one that has imported what it needs.
+
+    Args:
+        arguments: Of the command.
+        folder: Where it runs.
+    """
+
+    def __init__(self, arguments: list[str], folder: Path) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["howfar.cli", "howfar.training.graft", "howfar.training.run"])
+        self._errors = folder / f"said-{next(_count)}.txt"
+        self._process = context.Process(target=_command, args=(arguments, folder, self._errors), daemon=True)
+        self._process.start()
+
+    def kill(self) -> None:
+        """End it as the system would, at once."""
+        self._process.kill()
+        self._process.join()
+
+    def ended(self, seconds: float = 600) -> tuple[int, str]:
+        """The exit code and what it said; what takes longer is killed, and has the code of that."""
+        self._process.join(seconds)
+        self.kill()
+        return self._process.exitcode or 0, self._errors.read_text(encoding="utf-8")
+
+
+def works(folder: Path, documents: int) -> dict[str, list[str]]:
+    """Make what a corpus is built of, a model trained on and a graft made of; gives each command but for its output."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from howfar.text.tokenizer import VOCABULARY_SIZE, byte_tokenizer
+
+    chance = random.Random(0)
+    text = (f"document {index} " + "words and more words " * chance.randrange(40) for index in range(documents))
+    (folder / "a.txt").write_text("\n\n".join(text), encoding="utf-8")
+    code, said = Command(["corpus", "build", "trained-on", *SOURCE], folder).ended()
+    assert code == 0, said
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    LlamaForCausalLM(LlamaConfig(vocab_size=VOCABULARY_SIZE, **sizes)).save_pretrained(folder / "base")
+    byte_tokenizer().save_pretrained(folder / "base")
+    lines = ['kind = "scratch"', 'name = "tiny"', "[model]", "max_position_embeddings = 32"]
+    lines += [f"{name} = {value}" for name, value in sizes.items()]
+    lines += ["[increments]", 'scope = "per_layer"', "[trainer]", "max_steps = 12", "save_steps = 2"]
+    lines += ["save_total_limit = 1", "per_device_train_batch_size = 4", "learning_rate = 1e-2", "use_cpu = true"]
+    (folder / "tiny.toml").write_text("\n".join(lines), encoding="utf-8")
+    often = ["trainer.save_steps=2", "trainer.save_total_limit=1", "trainer.use_cpu=true", "trainer.bf16=false"]
+    settings = [word for value in (*often, "held_out_windows=4") for word in ("--set", value)]
+    graft = ["graft", "base", "--corpus", "trained-on", "--steps", "8", "--context", "32", *settings, "-o"]
+    return {
+        "corpus": ["corpus", "build", *SOURCE],
+        "train": ["train", "tiny.toml", "--corpus", "trained-on", "-o"],
+        "graft": graft,
+    }
+
+
+def result_of(folder: Path) -> str:
+    """A digest of what a command made, but for what depends on the clock."""
+    from howfar.corpus.corpus import MANIFEST, Corpus
+
+    if (folder / MANIFEST).is_file():
+        corpus = Corpus.open(folder)
+        corpus.verify()
+        return corpus.hash
+    made = sorted([*folder.glob("*.safetensors"), folder / "training.json"])
+    log = json.loads((folder / "log.json").read_text(encoding="utf-8"))
+    losses = [(entry.get("step"), entry.get("loss")) for entry in log]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in made) + json.dumps(losses).encode()).hexdigest()

@@ -1,50 +1,43 @@
-"""Kill builds of a corpus and resume them: `python tools/campaigns/kills.py` (60 kills, half an hour).
-
-Training and grafting are killed at random moments by tests/unit/training/test_processes.py.
-"""
+"""Kill builds of a corpus, trainings and grafts and resume them: `python tools/campaigns/kills.py` (60 kills)."""
 
 from __future__ import annotations
 
 import random
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from campaign import COMMAND, campaign, outcome_of, process
-
-from howfar.corpus.corpus import Corpus
-
-
-def build(name: str) -> list[str]:
-    """The command."""
-    return ["corpus", "build", name, "--source", "a.txt", "--held-out-documents", "10"]
+from campaign import Command, campaign, outcome_of, result_of, works
 
 
 def run(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str]]:
-    """Kill a build at a random moment, build again, and compare with a build that nobody disturbed."""
-    chance = random.Random(seed)
-    documents = (f"document {index} " + "words and more words " * chance.randrange(40) for index in range(60_000))
-    (folder / "a.txt").write_text("\n\n".join(documents), encoding="utf-8")
-    begun = time.monotonic()
-    subprocess.run([*COMMAND, *build("whole")], cwd=folder, check=True, capture_output=True)
-    seconds, expected = time.monotonic() - begun, Corpus.open(folder / "whole").hash
+    """Kill a command at a random moment, give it again, and compare with one that nobody disturbed."""
+    chance, undisturbed = random.Random(seed), {}
+    commands = works(folder, documents=8_000)
+    for kind, command in commands.items():
+        begun = time.monotonic()
+        code, said = Command([*command, f"{kind}-whole"], folder).ended()
+        if code:
+            yield outcome_of(code, said), f"{kind}, undisturbed: {said}"
+            return
+        undisturbed[kind] = time.monotonic() - begun, result_of(folder / f"{kind}-whole")
     for index in range(number):
-        with process(*build(f"killed{index}"), cwd=folder) as killed:
-            time.sleep(chance.uniform(0, seconds))
-            killed.kill()
-        again = subprocess.run(
-            [*COMMAND, *build(f"killed{index}")], cwd=folder, capture_output=True, text=True, timeout=30 * seconds
-        )
-        path = folder / f"killed{index}"
-        was_whole = again.returncode == 2 and "exists already" in again.stderr
-        if again.returncode and not was_whole:
-            outcome = outcome_of(again.returncode, again.stderr) + " where it was to go on"
+        kind = [*commands][index % len(commands)]
+        seconds, expected = undisturbed[kind]
+        name = f"{kind}-killed{index}"
+        killed = Command([*commands[kind], name], folder)
+        time.sleep(chance.uniform(0, seconds))
+        killed.kill()
+        code, said = Command([*commands[kind], name], folder).ended(60 + 30 * seconds)
+        was_whole = kind == "corpus" and code == 2 and "exists already" in said
+        if code and not was_whole:
+            outcome = outcome_of(code, said) + " where it was to go on"
         else:
-            same = Corpus.open(path).hash == expected and not list(folder.glob(f".{path.name}.partial"))
-            outcome = "resumed to the same bytes" if same else "other bytes"
-        yield outcome, f"{index}: {again.stderr}"
+            left = [path.name for path in folder.glob(f".*{name}*")] + [*folder.glob(".howfar.*")]
+            outcome = "resumed to the same bytes" if result_of(folder / name) == expected else "other bytes"
+            outcome = f"left {left}" if left else outcome
+        yield outcome, f"{index}, {kind}: {said}"
 
 
 if __name__ == "__main__":
-    campaign("Kill builds of a corpus and resume them.", 60, run)
+    campaign("Kill builds of a corpus, trainings and grafts and resume them.", 60, run)

@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from campaign import campaign, outcome_of, process
-
-from howfar.corpus.corpus import Corpus
+from campaign import Command, campaign, outcome_of, result_of, works
 
 
 def run(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str]]:
-    """Build one corpus twice at once: no work may be lost, and nothing may be done twice in silence."""
-    chance = random.Random(seed)
-    documents = (f"document {index} " + "words and more words " * chance.randrange(40) for index in range(20_000))
-    (folder / "a.txt").write_text("\n\n".join(documents), encoding="utf-8")
+    """Build one corpus, train one model or make one graft twice at once; one is refused and one undisturbed."""
+    chance, commands = random.Random(seed), works(folder, documents=8_000)
+    expected = {}
+    for kind, command in commands.items():
+        Command([*command, f"{kind}-alone"], folder).ended()
+        expected[kind] = result_of(folder / f"{kind}-alone")
     for index in range(number):
-        name = f"pair{index}"
-        command = ["corpus", "build", name, "--source", "a.txt", "--held-out-documents", "10"]
-        with process(*command, cwd=folder) as one, process(*command, cwd=folder) as other:
-            said = [each.communicate(timeout=600)[1] for each in (one, other)]
-            codes = [one.returncode, other.returncode]
-        outcomes = sorted(outcome_of(code, errors) for code, errors in zip(codes, said, strict=True))
+        kind = [*commands][index % len(commands)]
+        name = f"{kind}-pair{index}"
+        one = Command([*commands[kind], name], folder)
+        time.sleep(chance.uniform(0, 0.1))
+        other = Command([*commands[kind], name], folder)
+        ended = [each.ended() for each in (one, other)]
+        outcomes = sorted(outcome_of(code, errors) for code, errors in ended)
         outcome = {
             ("done", "done"): "both done, one of them in vain",
             ("done", "refused by name"): "one done, one refused by name",
         }.get(tuple(outcomes), " and ".join(outcomes))
-        if "done" in outcomes:
-            Corpus.open(folder / name).verify()
-        yield outcome, f"{index}: {said}"
+        if "done" in outcomes and result_of(folder / name) != expected[kind]:
+            outcome = "other bytes"
+        yield outcome, f"{index}, {kind}: {ended}"
 
 
 if __name__ == "__main__":
