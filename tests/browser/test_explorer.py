@@ -177,6 +177,26 @@ def test_two_models_stand_side_by_side(visit):
         page.until(lambda shown=headings: shown.count() == 2, heading)
 
 
+def test_two_texts_stand_side_by_side(visit):
+    page = visit("&model=tiny&text=one&second_text=another text&at=9")
+    pictures = page.page.locator(".howfar-live[data-revision]")
+    page.until(lambda: pictures.count() == 2)
+    page.until(lambda: "another text" in pictures.nth(1).get_attribute("aria-label"))
+    said = page.page.locator(".selection").all_inner_texts()
+    assert ["first text · character 3 of 3" in said[0], "second text · character 10 of 12" in said[1]] == [True, True]
+    page.sees("second text.")
+    assert "second_text=another+text" in page.page.locator("#link").get_attribute("href")
+    page.page.get_by_role("textbox", name="Second text").fill("")
+    page.until(lambda: page.page.locator(".selection").count() == 1)
+    page.page.get_by_role("textbox", name="Second text").fill("twice")
+    page.until(lambda: page.page.locator(".selection").count() == 2)
+
+
+def test_two_models_and_two_texts_are_refused(visit):
+    page = visit("&model=tiny&beside=other&text=one&second_text=two", wait=False)
+    page.sees("two models and two texts are four pictures; choose one model, or remove the second text")
+
+
 def test_a_link_restores_all(visit):
     page = visit("&text=Ada 图书馆 <b>&at=4&scale=raw&colour=surprisal&detail=Attention&layer=1&factor=2.0")
     page.sees("layer 1, head by head")

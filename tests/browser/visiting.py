@@ -50,7 +50,7 @@ class Visit:
     def wait(self):
         """Wait for the picture and what belongs to it."""
         self.page.wait_for_selector(".howfar-live[data-revision]")
-        self.page.wait_for_selector("#selection")
+        self.page.wait_for_selector(".selection")
         self.page.wait_for_selector("#link")
 
     @property
@@ -63,11 +63,11 @@ class Visit:
 
     @property
     def selection(self):
-        return self.page.locator("#selection").inner_text()
+        return self.page.locator(".selection").inner_text()
 
     @property
     def text(self):
-        return self.page.get_by_role("textbox", name="Text")
+        return self.page.get_by_role("textbox", name="Text", exact=True)
 
     def pixels(self):
         """The picture as it is drawn."""

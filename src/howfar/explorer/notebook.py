@@ -47,10 +47,11 @@ def _():
 def _(start):
     chosen, choose = mo.state(start.at, allow_self_loops=True)  # its buttons stand in a cell that reads it
     example, use_example = mo.state(start.text)
+    second, use_second = mo.state(start.second_text)
     edited, edit_from = mo.state((start.factor, start.layer, start.plain, 0))  # where what-if controls stand when made
     theme, follow = mo.state(mo.app_meta().theme)
     seen = {"when": 0}  # the latest click in a picture that was answered
-    return choose, chosen, edit_from, edited, example, follow, seen, theme, use_example
+    return choose, chosen, edit_from, edited, example, follow, second, seen, theme, use_example, use_second
 
 
 @app.cell
@@ -68,9 +69,14 @@ def _(refused):
 
 # What is shown by the cell that makes it does not run again when its value changes, and a key waits for nothing.
 @app.cell
-def _(choose, use_example):
+def _(choose, use_example, use_second):
+    def _start_from(name):
+        use_example(EXAMPLES[name])
+        use_second("")
+        choose(selected_in(name))
+
     def example_button(name):
-        return mo.ui.button(label=name, on_click=lambda _: (use_example(EXAMPLES[name]), choose(selected_in(name))))
+        return mo.ui.button(label=name, on_click=lambda _: _start_from(name))
 
     examples = mo.ui.array([example_button(name) for name in EXAMPLES])
     mo.hstack([mo.Html("Start from"), *examples], justify="start", align="center", gap=0.25, wrap=True)
@@ -84,6 +90,20 @@ def _(example):
     )
     text  # noqa: B018 -- what the cell shows
     return (text,)
+
+
+@app.cell
+def _(second):
+    second_text = mo.ui.text_area(
+        value=second(),
+        label="Second text",
+        placeholder="Optional: a text to compare with",
+        rows=1,
+        debounce=False,
+        full_width=True,
+    )
+    second_text  # noqa: B018 -- what the cell shows
+    return (second_text,)
 
 
 @app.cell
@@ -104,15 +124,15 @@ def _(inference, start):
 
 
 @app.cell
-def _(left, models, right):
-    mo.hstack([left, right][: max(1, len(models.value))], widths="equal", gap=1)
+def _(left, models, right, second_text):
+    parts.side_by_side([left, right][: 2 if second_text.value else max(1, len(models.value))])
     return
 
 
 @app.cell
-def _(colour, inference, models, pictures, scale, text):
+def _(colour, inference, models, pictures, scale, second_text, text):
     try:
-        documents = panels.read(inference, models.value, text.value)
+        documents = panels.read(inference, models.value, text.value, second_text.value)
         for _picture, _document in zip(pictures, documents, strict=False):
             _picture.show(_document.model, _document.trace, scale.value, colour.value)
     except HowFarError as error:
@@ -123,8 +143,8 @@ def _(colour, inference, models, pictures, scale, text):
 
 
 @app.cell
-def _(choose, edit_from, follow, left, right, seen, theme, use_example):
-    for _picture in (left, right):
+def _(choose, edit_from, follow, left, right, second_text, seen, theme, use_example, use_second):
+    for _picture, _write in ((left, use_example), (right, use_second if second_text.value else use_example)):
         _cell, _when = _picture.value["clicked"]
         if _when > seen["when"]:
             seen["when"] = _when
@@ -136,7 +156,7 @@ def _(choose, edit_from, follow, left, right, seen, theme, use_example):
             edit_from((_moved["factor"], _moved["layer"], _moved["plain"], _moved["when"]))
         if _written.get("when", 0) > seen["when"]:
             seen["when"] = _written["when"]
-            use_example(_written["text"])
+            _write(_written["text"])
     if left.value["theme"] != theme():
         follow(left.value["theme"])
     return
@@ -144,11 +164,12 @@ def _(choose, edit_from, follow, left, right, seen, theme, use_example):
 
 @app.cell
 def _(choose, chosen, colour, documents, pictures, scale, theme):
-    at = documents[0].selected(chosen())
-    pictures[0].chosen = pictures[1].chosen = at
+    at = max(document.selected(chosen()) for document in documents)
+    for _picture, _document in zip(pictures, documents, strict=False):
+        _picture.chosen = _document.selected(at)
 
     def _step(by):
-        return lambda _: choose(max(0, documents[0].selected(chosen()) + by))
+        return lambda _: choose(max(0, at + by))
 
     back = mo.ui.button(label="←", tooltip="previous character", on_click=_step(-1))
     forth = mo.ui.button(label="→", tooltip="next character", on_click=_step(+1))
@@ -245,10 +266,11 @@ def _(at, detail, documents, inference, part, theme):
 
 
 @app.cell
-def _(at, colour, detail, factor, layer, models, plain, scale, text):
+def _(at, colour, detail, factor, layer, models, plain, scale, second_text, text):
     view = View(
         text=text.value,
         models=tuple(models.value),
+        second_text=second_text.value,
         at=at,
         scale=scale.value,
         colour=colour.value,

@@ -48,10 +48,12 @@ class Document:
     Attributes:
         model: The model's name.
         trace: Its trace.
+        name: What headings and files call it.
     """
 
     model: str
     trace: Trace
+    name: str
 
     @cached_property
     def cells(self) -> Cells:
@@ -68,37 +70,57 @@ class Document:
         return self.cells.token_spans()
 
     def tokens_of(self, cell: int) -> tuple[int, int]:
-        """First token and token past the last of a cell."""
-        return self.token_spans[cell]
+        """First token and token past the last of a cell, or of the last one where the text has fewer."""
+        return self.token_spans[self.selected(cell)]
+
+    @property
+    def file_name(self) -> str:
+        """What names of saved files end in."""
+        return self.name.replace(" ", "-")
 
 
-def read(inference: Inference, models: Sequence[str], text: str) -> list[Document]:
-    """Trace a text with each model.
+def read(inference: Inference, models: Sequence[str], text: str, second_text: str = "") -> list[Document]:
+    """Trace a text with each model, or two texts with one.
 
     Raises:
-        HowFarError: The text cannot be traced, or no model is chosen.
+        HowFarError: A text cannot be traced, no model is chosen, or two models and two texts are.
     """
     if not models:
         raise TextError("no model is chosen; choose one or two")
-    return [Document(model, inference.trace(model, text)) for model in models]
+    if not second_text:
+        return [Document(model, inference.trace(model, text), model) for model in models]
+    if len(models) > 1:
+        raise TextError("two models and two texts are four pictures; choose one model, or remove the second text")
+    texts = {"first": text, "second": second_text}
+    return [Document(models[0], inference.trace(models[0], own), f"{which} text") for which, own in texts.items()]
 
 
 def selection_line(documents: Sequence[Document], at: int) -> mo.Html:
-    """What is selected, in words."""
-    document = documents[0]
+    """What is selected, in words: in one text, or in each of two."""
+    different = [d for d in documents if d.trace.text != documents[0].trace.text]
+    return mo.Html(
+        "".join(
+            _selected_in(document, at, document.name if different else "")
+            for document in documents[: 1 + len(different)]
+        )
+    )
+
+
+def _selected_in(document: Document, at: int, name: str) -> str:
     cell = document.selected(at)
     cells = document.cells
     character = cells.texts[cell]
     points = " ".join(f"U+{ord(one):04X}" for one in character[:4])
     data = character.encode().hex(" ").upper()
     said = [
+        *([name] if name else []),
         f"{cells.noun} {cell + 1:,} of {len(cells):,}",
         f"{points} · bytes {data[:48]}",
         f"surprisal {cells.surprisal_nats[cell]:.3f} nats",
         f"entropy after {cells.entropy_nats[cell]:.3f} nats",
     ]
-    return mo.Html(
-        f"<p id='selection' role='status' data-cell='{cell}'><bdi>{html.escape(cells.labels[cell])}</bdi>"
+    return (
+        f"<p class='selection' role='status' data-cell='{cell}'><bdi>{html.escape(cells.labels[cell])}</bdi>"
         f"{' · '.join(map(html.escape, said))}</p>"
     )
 
@@ -116,8 +138,8 @@ def for_each(documents: Sequence[Document], view: Callable[[Document], mo.Html])
 
 def what_if_view(inference: Inference, document: Document, edit: Edit, theme: Theme) -> mo.Html:
     """What an edit changes; where there is none, what can be changed."""
-    cells, name = document.cells, document.model
-    result = inference.what_if(name, document.trace.text, edit)
+    cells, name = document.cells, document.file_name
+    result = inference.what_if(document.model, document.trace.text, edit)
     predictions = pl.DataFrame(
         [(number, token_label(data), before, after) for number, (data, before, after) in enumerate(result.characters)],
         schema=["token_id", "label", "before", "after"],
@@ -161,9 +183,9 @@ def _change(losses: pl.DataFrame, cells: Cells) -> str:
 
 def attention_view(inference: Inference, document: Document, at: int, layer: int | None, theme: Theme) -> mo.Html:
     """What the selected character looks back at: in each head of a layer, or in all layers where none is chosen."""
-    cells, name = document.cells, document.model
+    cells, name = document.cells, document.file_name
     token = document.tokens_of(document.selected(at))[1] - 1
-    attention = inference.attention(name, document.trace.text, token)
+    attention = inference.attention(document.model, document.trace.text, token)
     rows = gazes(document.trace, attention.layers, attention.weights, layer)
     weights = np.stack([row.weights for row in rows]).mean(axis=0)
     of = "all layers, mean over heads" if layer is None else f"layer {layer}, head by head"
@@ -205,10 +227,10 @@ def numbers_view(document: Document, at: int | None) -> mo.Html:
         column_widths={"layer": 65, "head": 65, "token": 75, "token_id": 85, "bytes": 100, "characters": 100},
     )
     head = mo.Html(
-        f"<p class='said'><b>{html.escape(document.model)}.</b> Every number behind the picture: increments and "
+        f"<p class='said'><b>{html.escape(document.name)}.</b> Every number behind the picture: increments and "
         "positions as the model uses them, undivided. Click a column's head to sort.</p>"
     )
-    return mo.vstack([head, download_buttons(f"numbers-{document.model}", files), shown])
+    return mo.vstack([head, download_buttons(f"numbers-{document.file_name}", files), shown])
 
 
 def context_view(inference: Inference, document: Document, at: int, part: int, theme: Theme) -> mo.Html:
@@ -238,7 +260,7 @@ def context_view(inference: Inference, document: Document, at: int, part: int, t
     label = names[int(here.argmax())]
     picture = increments_of_alternatives(candidates, theme=theme)
     said = f"How far the model would step to {others} in this place, after the same text; {quoted(label)} stands here."
-    shown = Shown(f"context-{document.model}", picture, f"The step to {label} among the steps to others")
+    shown = Shown(f"context-{document.file_name}", picture, f"The step to {label} among the steps to others")
     ranks, in_corpus = found.ranks(), contexts_of(document.model)
     if in_corpus is not None:
         own = found.increments[..., int(here.argmax())]
@@ -254,14 +276,14 @@ def save_spacing(documents: Sequence[Document], scale: Scale, colour: Colour, th
 
     rows = []
     for document in documents:
-        said = mo.Html(f"Save {html.escape(document.model)}" if len(documents) > 1 else "Save")
-        buttons = save_buttons(f"spacing-{document.model}", make(document))
+        said = mo.Html(f"Save {html.escape(document.name)}" if len(documents) > 1 else "Save")
+        buttons = save_buttons(f"spacing-{document.file_name}", make(document))
         rows.append(mo.hstack([said, buttons], justify="end", align="center", gap=0.5))
     return mo.vstack(rows, gap=0.25)
 
 
 def _view(document: Document, said: str, shown: Sequence[Shown], *more: mo.Html) -> mo.Html:
-    title = mo.Html(f"<p class='said'><b>{html.escape(document.model)}.</b> {said}</p>")
+    title = mo.Html(f"<p class='said'><b>{html.escape(document.name)}.</b> {said}</p>")
     return mo.vstack([title, *(one.element() for one in shown), *more], gap=1)
 
 

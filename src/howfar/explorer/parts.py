@@ -119,6 +119,11 @@ class Shown:
         )
 
 
+def side_by_side(elements: Iterable[mo.Html]) -> mo.Html:
+    """Elements of one width beside each other, or below where there is no room."""
+    return mo.Html(f"<div class='side-by-side'>{''.join(f'<div>{element.text}</div>' for element in elements)}</div>")
+
+
 def save_buttons(name: str, make: Callable[[], Picture | SpacingPicture]) -> mo.Html:
     """Buttons that save a picture, which is drawn when one is pressed."""
 

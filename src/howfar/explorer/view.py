@@ -35,6 +35,7 @@ class View:
         detail: One of `DETAILS`.
         factor: What the selected gap is multiplied by.
         plain: Whether the layer advances by plain +1 instead.
+        second_text: Another text, read by the one model; empty where there is none.
     """
 
     text: str
@@ -46,6 +47,7 @@ class View:
     detail: str = DETAILS[0]
     factor: float = 1.0
     plain: bool = False
+    second_text: str = ""
 
     def link(self) -> str | None:
         """The part of the page's address that restores this view; None where the text is too long for one."""
@@ -88,6 +90,7 @@ def view_from_link(query: Mapping[str, str | Sequence[str]], default: View, mode
         by_script = (model_for(chosen["text"]),)
         if "models" not in chosen and default.models == (DEFAULT_NAME,) and set(by_script) <= set(models):
             chosen["models"] = by_script
+    check_text(chosen.get("second_text", ""))
     return replace(default, **chosen)
 
 
@@ -137,6 +140,7 @@ def _short(value: str) -> str:
 
 _READERS: dict[str, Callable[[str], Any]] = {
     "text": str,
+    "second_text": str,
     "at": _number("selected character", int, 0, 10**6),
     "scale": _choice("scale", SCALES),
     "colour": _choice("colour", COLOURS),

@@ -19,6 +19,7 @@ def read(link):
         DEFAULT,
         View("图书馆 & <b>?=#+%00", ("other", "tiny"), 7, "raw", "entropy", 2, "Attention", 3.0, True),
         View("שלום 👩‍👩‍👧 \n\t\u202e", ("tiny",), factor=0.0),
+        View("one", ("tiny",), second_text="<b>two & 二"),
     ],
 )
 def test_a_link_restores_its_view(view):
@@ -56,3 +57,9 @@ def test_too_long_a_text_has_no_link_and_is_refused_in_one():
     assert View("图" * 2000, ("tiny",)).link() is None
     with pytest.raises(TextError, match="the explorer takes at most 50,000"):
         read("text=" + "x" * 50_001)
+
+
+@pytest.mark.parametrize("name", ["text", "second_text"])
+def test_a_link_with_too_long_a_text_is_refused(name):
+    with pytest.raises(TextError, match="the text has 60,000 characters, the explorer takes at most 50,000"):
+        read(f"{name}={'x' * 60_000}")
