@@ -17,7 +17,11 @@ from howfar.charts.spacing import spacing
 from howfar.charts.text_tables import notes, readable
 from howfar.corpus.corpus import Corpus
 from howfar.errors import NotMeasurableError
+from howfar.measures.boundaries import boundaries
+from howfar.measures.boundaries.by_rule import segmented
+from howfar.measures.boundaries.targets import TARGETS
 from howfar.measures.neutrality import MEASURE, neutrality
+from howfar.reports.layers import SHOWN, said, strongest
 from howfar.reports.page import table_html
 from howfar.studies.runs import RunState
 from howfar.studies.study import Study
@@ -31,6 +35,7 @@ SEED = "seed"
 PICTURE_WIDTH = 520
 MOST_CHARACTERS = 120  # of the text that every model spaces
 NUM_DOCUMENTS = 100  # that losses are compared on
+NUM_GAPS = 4000  # in which boundaries are looked for
 
 
 def study_html(study: Study, text: str, *, watch: Callable[[str], Progress] | None = None) -> str:
@@ -52,8 +57,9 @@ def study_html(study: Study, text: str, *, watch: Callable[[str], Progress] | No
     charts: list[Any] = []
     parts = [
         f"<main><h1>{escape(study.name)}</h1><p>{len(states)} runs: {escape(counts)}.</p>",
-        *_losses(finished, charts),
+        *_losses(study, finished, charts),
         *_differences(study, finished, charts, watch),
+        *_boundaries(study, finished, watch),
         *_pictures(study, finished, text[:MOST_CHARACTERS]),
         f"<footer><p>Made by howfar {escape(version('howfar'))}.</p></footer></main>",
     ]
@@ -78,6 +84,22 @@ def loss_table(finished: Sequence[RunState]) -> pl.DataFrame:
         for state in finished
     ]
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def variant_table(study: Study, finished: Sequence[RunState]) -> pl.DataFrame:
+    """A row for each variant: the mean loss of its seeds, and its parameters, which say what is a control of what."""
+    import polars as pl
+
+    one = {variant_of(state): state for state in finished}
+    sizes = {name: _load(study, state).num_parameters() for name, state in one.items()}
+    losses = loss_table(finished).group_by("variant", maintain_order=True)
+    table = losses.agg(
+        # Variants differ in later digits than a table shows of a number.
+        pl.col("nats_per_byte").cast(float).mean().round(5).cast(str).alias("nats_per_byte"),
+        pl.col("nats_per_byte").cast(float).std().round(5).cast(str).alias("sd_over_seeds"),
+        pl.len().alias("seeds"),
+    )
+    return table.with_columns(parameters=pl.col("variant").replace_strict(sizes, return_dtype=pl.Int64))
 
 
 def over_pairs(
@@ -118,13 +140,15 @@ def _load(study: Study, state: RunState) -> Any:
         return howfar.load(folder)
 
 
-def _losses(finished: Sequence[RunState], charts: list[Any]) -> list[str]:
+def _losses(study: Study, finished: Sequence[RunState], charts: list[Any]) -> list[str]:
     table = loss_table(finished)
     parts = ["<section><h2>Loss against seed</h2>"]
     if table["nats_per_byte"].null_count() < len(table):
         parts.append(_chart(draw_losses(table.drop_nulls("nats_per_byte")), charts))
     shown = table.with_columns(table["nats_per_byte"].round(5).cast(str))  # seeds differ in later digits than others
     numbers = table_html(*readable(shown, shown.columns, len(shown)))
+    variants = variant_table(study, finished)
+    parts.append(table_html(*readable(variants, variants.columns, len(variants))))
     return [*parts, f"<details><summary>The numbers</summary>{numbers}</details></section>"]
 
 
@@ -145,8 +169,30 @@ def _differences(
         if table["low"].null_count() < len(table):
             parts.append(_chart(draw_neutrality(table), charts))
         parts += [f'<p class="missing">{escape(note)}</p>' for note in notes(table)]
-        parts.append(table_html(*readable(table, MEASURE.columns, len(table))))
+        parts.append(table_html(*readable(table, (*MEASURE.columns, "seed_share"), len(table))))
     return [*parts, "</section>"]
+
+
+def _boundaries(study: Study, finished: Sequence[RunState], watch: Callable[[str], Progress] | None) -> list[str]:
+    """Whether some layer marks where words begin, seed by seed."""
+    learned = [state for state in finished if state.run.recipe["increments"] is not None]
+    parts = ["<section><h2>Does some layer mark where words begin, in every seed?</h2>"]
+    for name in dict.fromkeys(map(variant_of, learned)):
+        parts.append(f"<h3>{escape(name)}</h3>")
+        tables = {}
+        try:
+            for state in (state for state in learned if variant_of(state) == name):
+                seed, model = state.run.recipe[SEED], _load(study, state)
+                corpus = Corpus.open(state.run.recipe["corpus"])
+                told = watch(f"boundaries of {name}, seed {seed}") if watch else None
+                texts = segmented(corpus, howfar.tokenizer_of(model), TARGETS["words"], NUM_GAPS, 0)
+                tables[seed] = boundaries(model, texts, target="words", fitted=False, max_gaps=NUM_GAPS, progress=told)
+            found = strongest(tables)
+        except NotMeasurableError as error:
+            parts.append(f'<p class="missing">Not measured: {escape(str(error))}.</p>')
+            continue
+        parts += [f"<p>{escape(said(found))}</p>", table_html(*readable(found, SHOWN, len(found)))]
+    return [*parts, "</section>"] if learned else []
 
 
 def _pictures(study: Study, finished: Sequence[RunState], text: str) -> list[str]:

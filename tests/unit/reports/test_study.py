@@ -3,6 +3,7 @@ import re
 import shutil
 from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -11,7 +12,8 @@ import howfar
 from howfar import HowFarConfig, HowFarForCausalLM
 from howfar.cli import app
 from howfar.errors import NotMeasurableError
-from howfar.reports.study import study_html
+from howfar.reports.layers import said, strongest
+from howfar.reports.study import study_html, variant_table
 from howfar.studies.place import Place
 from howfar.studies.runs import PlannedRun
 from howfar.studies.study import Study
@@ -51,6 +53,7 @@ def test_a_study_is_reported_seed_by_seed(study: Study, tmp_path: Path) -> None:
     pictures = re.findall(r"<figcaption>seed (\d)</figcaption><svg", html)
     assert pictures == ["0", "1"]  # plain positions have nothing to show
     assert "<h3>recipe learned</h3>" in html
+    assert "Does some layer mark where words begin" in html
     assert "documents" in html.partition("over pairs")[2]  # four held-out documents are too few, and it says so
     for state in study.states()[:2]:
         assert state.run.id in html
@@ -60,3 +63,30 @@ def test_a_study_without_finished_runs_has_no_report(study: Study) -> None:
     shutil.rmtree(study.place.path("runs"))
     with pytest.raises(NotMeasurableError, match="no run of tiny is finished; go on with the study first"):
         study_html(study, "A text.")
+
+
+def of_layers(*values: tuple[float, float]) -> pl.DataFrame:
+    """What `boundaries` says of the increments of some layers: their AUC behind the same character, and its p-value."""
+    rows = [
+        {"quantity": quantity, "score": "increment", "layer": layer, "value": value + more, "p_together": p_value}
+        for quantity, more in (("auc", 0.3), ("auc within", 0.0))
+        for layer, (value, p_value) in enumerate(values)
+    ]
+    entropy = {"quantity": "auc within", "score": "entropy", "layer": None, "value": 0.9, "p_together": None}
+    return pl.DataFrame([*rows, entropy], schema_overrides={"layer": pl.Int64, "p_together": pl.Float64})
+
+
+def test_the_strongest_layer_of_each_seed_may_be_another_one() -> None:
+    found = strongest(
+        {0: of_layers((0.51, 0.9), (0.3, 0.001)), 1: of_layers((0.6, 0.04), (0.5, 1.0)), 2: of_layers((0.49, 0.8))}
+    )
+    assert found.select("seed", "layer", "value").rows() == [(0, 1, 0.3), (1, 0, 0.6), (2, 0, 0.49)]
+    assert said(found).startswith("In 2 of 3 seeds some layer tells where words begin")
+    assert "is 0.103 from 0.5 on average, 0.010 to 0.200;" in said(found)
+
+
+def test_variants_stand_with_their_parameters(study: Study) -> None:
+    finished = [state for state in study.states() if state.state == "finished"]
+    plain, learned = variant_table(study, finished).rows(named=True)
+    assert (plain["nats_per_byte"], plain["seeds"], learned["seeds"]) == ("5.5", 2, 2)
+    assert learned["parameters"] > plain["parameters"] > 1000
