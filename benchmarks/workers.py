@@ -1,8 +1,9 @@
 """Reading by several processes against reading by one, and the memory of the process that hands out.
 
 `contexts` looks through documents by this process and by workers, in turns, after both have read a little; the ratio
-is of bytes a second. Then a tiny model reads as much of the text as a time limit allows, and the resident memory of
-this process is noted at every 10 MB.
+is of bytes a second. On a busy machine that says little, so processor time is compared too: `of_processor_time` is what
+the ratio would be on as many free cores as there are workers, if none of them ever waited. Then a tiny model reads as
+much of the text as a time limit allows, and the resident memory of this process is noted at every 2 MB.
 
     OMP_NUM_THREADS=1 python benchmarks/workers.py TEXT --bytes 1_000_000 --workers 2 --seconds 120
 
@@ -28,7 +29,7 @@ from howfar.measures.contexts import contexts
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
 
-NOTED_EVERY = 10_000_000  # bytes
+NOTED_EVERY = 2_000_000  # bytes
 TINY = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1, "head_dim": 16}
 
 
@@ -55,10 +56,19 @@ def first(path: Path, num_bytes: int) -> list[str]:
     return taken
 
 
-def timed(model: PreTrainedModel, texts: Iterable[str]) -> float:
-    started = time.perf_counter()
+def processor_seconds() -> dict[int, float]:
+    """Of this process and all that it has started."""
+    own = psutil.Process()
+    times = {process.pid: process.cpu_times() for process in (own, *own.children(recursive=True))}
+    return {pid: time.user + time.system for pid, time in times.items()}
+
+
+def timed(model: PreTrainedModel, texts: Iterable[str]) -> tuple[float, float]:
+    """Seconds, and processor seconds of all processes together."""
+    started, before = time.perf_counter(), processor_seconds()
     contexts(model, texts)
-    return time.perf_counter() - started
+    elapsed, after = time.perf_counter() - started, processor_seconds()
+    return elapsed, sum(seconds - before.get(pid, 0.0) for pid, seconds in after.items())
 
 
 def ratios(path: Path, num_bytes: int, workers: int, rounds: int) -> list[dict[str, float]]:
@@ -67,14 +77,18 @@ def ratios(path: Path, num_bytes: int, workers: int, rounds: int) -> list[dict[s
     size = len(texts) // rounds
     found = []
     with howfar.workers(workers):
-        timed(model, texts[:100])  # workers load the model
+        timed(model, texts[:4])  # workers load the model
         for number in range(rounds):
             own = texts[number * size : (number + 1) * size]
             halves = own[::2], own[1::2]
-            by_workers = sum(len(text.encode()) for text in halves[0]) / timed(model, halves[0])
+            sizes = [sum(len(text.encode()) for text in half) for half in halves]
+            by_workers = timed(model, halves[0])
             with howfar.workers(1):
-                by_one = sum(len(text.encode()) for text in halves[1]) / timed(model, halves[1])
-            found.append({"one": round(by_one), "workers": round(by_workers), "ratio": round(by_workers / by_one, 3)})
+                by_one = timed(model, halves[1])
+            rates = {"workers": round(sizes[0] / by_workers[0]), "one": round(sizes[1] / by_one[0])}
+            found.append({**rates, "ratio": round(rates["workers"] / rates["one"], 3)})
+            of_each = sizes[1] / by_one[1], sizes[0] / by_workers[1]
+            found[-1]["of_processor_time"] = round(workers * of_each[1] / of_each[0], 3)
             print(found[-1], flush=True)
     return found
 
@@ -114,8 +128,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120, help="for the memory's part")
     arguments = parser.parse_args()
     found = ratios(arguments.text, arguments.bytes, arguments.workers, arguments.rounds)
-    result = {"benchmark": "workers", "workers": arguments.workers, "rounds": found}
-    result["median_ratio"] = statistics.median(one["ratio"] for one in found)
+    result: dict[str, object] = {"benchmark": "workers", "workers": arguments.workers, "rounds": found}
+    result |= {
+        f"median_{name}": statistics.median(one[name] for one in found) for name in ("ratio", "of_processor_time")
+    }
     result["resident_megabytes"] = memory(arguments.text, arguments.workers, arguments.seconds)
     print(json.dumps(result))
 

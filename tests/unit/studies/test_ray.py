@@ -21,6 +21,8 @@ import howfar
 from howfar.errors import StudyError
 from howfar.measures.contexts import contexts
 from howfar.measures.neutrality import neutrality
+from howfar.reading.reader import Reader
+from howfar.reading.workers import in_order
 from howfar.studies.study import Study
 
 pytestmark = [
@@ -80,16 +82,27 @@ def test_a_study_on_a_cluster_is_the_local_one_though_a_worker_is_killed(
         assert_same(there / "runs" / first["run"], here / "runs" / second["run"])
 
 
-def test_measures_by_a_cluster_are_those_of_one_process(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measures_by_a_cluster_are_those_of_one_process_though_a_worker_is_killed(
+    cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("howfar.reading.reader.MAX_TOKENS", 256)  # so that there is something to divide
     model, texts = howfar.load(), [f"{number} roads diverged in a wood, and I took {number}." for number in range(12)]
 
     def measured() -> list[pl.DataFrame]:
         return [contexts(model, texts, num_passages=3), neutrality([model], {"itself": [model]}, texts)]
 
+    def killed_once(reader: Reader, number: int) -> int:
+        if number == 3 and not (tmp_path / "killed").exists():
+            (tmp_path / "killed").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number * reader.context
+
     alone = measured()
     with howfar.workers(ray=cluster):
         assert [table.equals(own) for table, own in zip(measured(), alone, strict=True)] == [True, True]
+        found = list(in_order(Reader(model, context=64), killed_once, ((number, (number,)) for number in range(6))))
+    assert found == [(number, 64 * number) for number in range(6)]
+    assert (tmp_path / "killed").exists()
 
 
 def test_a_run_that_fails_there_is_told_here(asked: Any, tmp_path: Path, cluster: str) -> None:
