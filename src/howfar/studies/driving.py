@@ -149,7 +149,9 @@ def _go_on(study: Study, workers: Workers, retries: int, progress: bool) -> None
         while waiting or running:
             while waiting and len(running) < workers.capacity:
                 run = waiting.popleft()
-                workers.start(run, Job(missing[run], study.place.location, study.versions), _log(study, run))
+                # Workers elsewhere are in other folders than this process.
+                where = study.place.root if study.place.is_local else study.place.location
+                workers.start(run, Job(missing[run], where, study.versions), _log(study, run))
                 running.add(run)
             for run, error in workers.wait():
                 running.remove(run)

@@ -52,8 +52,9 @@ def assert_same(first: Path, second: Path) -> None:
 
 
 def test_a_study_on_a_cluster_is_the_local_one_though_a_worker_is_killed(
-    asked: Any, tmp_path: Path, cluster: str
+    asked: Any, tmp_path: Path, cluster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # workers are in another folder
     values = asked(set=LONG, grid={"seed": [0, 1, 2]})
     there, here = tmp_path / "there", tmp_path / "here"
     killed: list[int] = []
@@ -72,7 +73,7 @@ def test_a_study_on_a_cluster_is_the_local_one_though_a_worker_is_killed(
     killing = threading.Thread(target=kill)
     killing.start()
     # Its checkpoints go by fsspec.
-    on_ray = howfar.study(values, there, ray=cluster, retries=0, progress=False)
+    on_ray = howfar.study(values, there.name, ray=cluster, retries=0, progress=False)
     killing.join()
     local = howfar.study(values, here, at_once=2, progress=False)
     assert killed
