@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -26,7 +27,7 @@ _count = itertools.count()
 
 
 def campaign(description: str, number: int, run: Callable[[int, int, Path], Iterator[tuple[str, str]]]) -> None:
-    """Run cases, count what came of them, and exit with 1 if any is not as promised.
+    """Run cases, count what came of them, and exit with 1 if any is not as promised; SIGTERM ends it with the counts.
 
     Args:
         description: What is tried.
@@ -38,11 +39,15 @@ def campaign(description: str, number: int, run: Callable[[int, int, Path], Iter
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     begun, counts = time.monotonic(), Counter[str]()
+    told_to_end: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: told_to_end.append(number))
     with tempfile.TemporaryDirectory() as folder:
         for outcome, case in run(options.number, options.seed, Path(folder)):
             counts[outcome] += 1
             if outcome not in GOOD:
                 print(f"{outcome}: {case}", flush=True)
+            if told_to_end:
+                break
     print(json.dumps({"cases": counts.total(), **counts, "seconds": round(time.monotonic() - begun)}))
     sys.exit(any(outcome not in GOOD for outcome in counts))
 

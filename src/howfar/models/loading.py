@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from howfar.errors import CheckpointError, HowFarError, ModelNotFoundError, OutputError
+from howfar.errors import CheckpointError, HowFarError, ModelNotFoundError, OutputError, UnsupportedModelError
 from howfar.files import refused_by_name, whole_folder
 from howfar.foreign import first_line
 from howfar.models.bundled import DEFAULT_NAME
@@ -89,9 +89,15 @@ def save(model: nn.Module, folder: str | Path) -> None:
         CheckpointError: The model cannot be saved whole; the message says what of it.
         ModelNotFoundError: It has increments, and its base came from no folder or Hub id.
         OutputError: The folder holds something else, or cannot be written.
-        UnsupportedModelError: There is no Transformers model inside.
+        UnsupportedModelError: There is no causal language model inside.
     """
     folder, model = Path(folder), unwrap(model)
+    can_generate: Any = model.can_generate
+    if not can_generate():
+        raise UnsupportedModelError(
+            f"{type(model).__name__} does not predict the next token of a text; give the causal language model that it "
+            "is a part of"
+        )
     with refused_by_name(folder):
         if folder.exists() and not _is_replaceable(folder):
             raise OutputError(f"{folder} exists and is not just a saved model; choose another folder")

@@ -55,7 +55,7 @@ def adapter_of(model: PreTrainedModel) -> Adapter | None:
     """The adapter inside a model, if it has one that can be saved.
 
     Raises:
-        CheckpointError: There are several, or the one is merged or switched off.
+        CheckpointError: There are several, or the one is merged, is switched off or has the model's biases with it.
     """
     layers = tuners(model)
     if not layers:
@@ -65,6 +65,11 @@ def adapter_of(model: PreTrainedModel) -> Adapter | None:
         raise CheckpointError(
             f"the model has {len(names)} adapters ({', '.join(map(repr, names))}) and a graft holds one; delete the "
             "others (delete_adapter), or make them one with howfar.merge_lora(model)"
+        )
+    if getattr(model.peft_config[names[0]], "bias", "none") != "none":
+        raise CheckpointError(
+            f"the adapter {names[0]!r} trains biases of the model with its own weights, and a graft cannot hold them; "
+            'train it with bias="none", or call howfar.merge_lora(model), which takes it away'
         )
     for layer in layers.values():
         if getattr(layer, "merged", False):

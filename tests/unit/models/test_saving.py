@@ -253,6 +253,14 @@ def offloaded(model: PreTrainedModel) -> nn.Module:
     return model
 
 
+def with_biases(model: PreTrainedModel) -> nn.Module:
+    return peft(model, lora(bias="all"))
+
+
+def a_part_of_it(model: PreTrainedModel) -> nn.Module:
+    return model.model
+
+
 def no_transformers_model(model: PreTrainedModel) -> nn.Module:
     return nn.Sequential(model)
 
@@ -271,6 +279,8 @@ def no_transformers_model(model: PreTrainedModel) -> nn.Module:
         (a_prompt, UnsupportedModelError, "'default' is a prompt beside the model"),
         (changed_under_an_adapter, CheckpointError, "call howfar.merge_lora"),
         (offloaded, CheckpointError, "lm_head.weight is not in memory"),
+        (with_biases, CheckpointError, "'default' trains biases of the model"),
+        (a_part_of_it, UnsupportedModelError, "LlamaModel does not predict the next token"),
         (no_transformers_model, UnsupportedModelError, "a Sequential holds no Transformers model"),
     ],
 )
