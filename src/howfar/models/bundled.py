@@ -1,7 +1,7 @@
 """The models that ship with the package.
 
 Each is a folder `bundled/NAME` with `config.json`, `model.safetensors`, `training.json` and a model card, `card.md`.
-They are found by listing, so a better one takes an old one's place without a change here.
+They are found by listing, so a better model can replace an old one without a change here.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from howfar.text.classes import is_chinese_character
 FOLDER = Path(__file__).with_name("bundled")
 DEFAULT_NAME = "bilingual-per-layer"
 CHINESE_NAME = "chinese-per-layer"
-"""Read Chinese text with it, where no model is named."""
+"""The model that reads Chinese text when no model is named."""
 
 
 @dataclass(frozen=True)
 class BundledModel:
-    """What there is to know about a bundled model before it is loaded.
+    """Facts about a bundled model that are known before it is loaded.
 
     Attributes:
-        name: What `howfar.load` takes.
+        name: Its name for `howfar.load`.
         description: One line from its model card.
-        folder: Where it lies.
+        folder: Its folder.
         num_parameters: Tied weights counted once.
         num_bytes: Size of its weights on disk.
-        data: What it was trained on.
+        data: Its training data.
         held_out_nats_per_byte: Its loss on whole documents that it was not trained on, in nats per byte.
-        licence: Licence of the weights, as in its model card.
+        licence: Licence of the weights, from its model card.
     """
 
     name: str
@@ -53,10 +53,10 @@ def bundled_models() -> list[BundledModel]:
 
 
 def model_for(text: str) -> str:
-    """The bundled model to read a text with where none is named.
+    """The bundled model for a text when no model is named.
 
     Returns:
-        `CHINESE_NAME` where more than half of the letters are Chinese characters, else `DEFAULT_NAME`.
+        `CHINESE_NAME` if more than half of the letters are Chinese characters, else `DEFAULT_NAME`.
     """
     num_letters = sum(map(str.isalpha, text))
     num_chinese = sum(map(is_chinese_character, text))
@@ -101,7 +101,7 @@ def _data_of(card: dict[str, Any], training: dict[str, Any]) -> str:
 
 
 def _num_parameters(weights: Path) -> int:
-    """Counted in the file's header, so that listing models does not load them."""
+    """The number of parameters, from the file's header, so that listing models does not load them."""
     with weights.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))

@@ -12,12 +12,12 @@ from howfar.positions import IncrementConfig
 
 @strict
 class HowFarConfig(LlamaConfig):
-    """A Llama configuration, and how its model tells distance: its increments and its encoding.
+    """A Llama configuration, with the model's increments and encoding.
 
     The defaults are the published setup: 6.4 million parameters over bytes.
 
     Args:
-        increments: Options of `howfar.IncrementConfig`; None where every token advances by 1.
+        increments: Options of `howfar.IncrementConfig`; None if every token advances by 1.
         encoding: How positions reach attention: the `name` of a class in `howfar.positions.encodings`, and its options;
             None for rotary positions.
         vocab_size: 256 byte values and the end of a document.
@@ -40,13 +40,13 @@ class HowFarConfig(LlamaConfig):
     tie_word_embeddings: bool = True
     bos_token_id: int | None = 256
     eos_token_id: int | list[int] | None = 256
-    pad_token_id: int | None = None  # a padding token's embedding would stay zero; the end of a document is learned
+    pad_token_id: int | None = None  # a padding token's embedding stays zero, but the end of a document is learned
     increments: dict[str, Any] | None = None
     encoding: dict[str, Any] | None = None
 
     @property
     def increment_config(self) -> IncrementConfig | None:
-        """The increments' configuration, or None where every token advances by 1.
+        """The increments' configuration, or None if every token advances by 1.
 
         Raises:
             ConfigError: An option is unknown or out of range.

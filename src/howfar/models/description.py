@@ -1,4 +1,4 @@
-"""What a graft's `howfar.json` says: its base, its increments, its adapter, and the settings in which it differs."""
+"""A graft's `howfar.json`: base, increments, adapter, and the settings in which it differs from its base."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GRAFT_FILE = "howfar.json"
 INCREMENTS_FILE = "increments.safetensors"
 FORMAT = "howfar-graft"
 FORMAT_VERSION = 2
-"""The first had neither settings nor a hash of its own."""
+"""Version 1 had neither settings nor a hash of its own."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Adapter:
     """A PEFT adapter inside a model.
 
     Attributes:
-        name: What PEFT calls it.
-        around_increments: Whether it also wraps increment networks, which must then be there before it is.
+        name: Its name in PEFT.
+        around_increments: Whether it also wraps increment networks, which must then be attached first.
     """
 
     name: str = "default"
@@ -38,15 +38,15 @@ class Adapter:
 
 @dataclass(frozen=True)
 class Description:
-    """What a graft is made of.
+    """The parts of a graft.
 
     Attributes:
-        base: The pretrained model that it is for.
-        whole: Whether the base's own weights lie with it.
-        dtype: Type of those weights, PyTorch's name without `torch.`.
+        base: The pretrained model that it belongs to.
+        whole: Whether the base's own weights are stored in it.
+        dtype: Type of those weights: PyTorch's name without `torch.`.
         increments: The kind of increments; None for a baseline with plain positions.
-        adapter: The PEFT adapter that lies with it, if one does.
-        settings: Those of `config.json` in which it differs from its base.
+        adapter: The PEFT adapter stored in it, if there is one.
+        settings: The entries of `config.json` in which it differs from its base.
         generation_settings: The same for `generation_config.json`.
     """
 
@@ -65,7 +65,7 @@ class Description:
         return dtype
 
     def write(self, folder: Path) -> None:
-        """Write it, with a hash over all but where the base lies: a person may change that.
+        """Write it, with a hash over everything except the base's location, which users may edit.
 
         Raises:
             OSError: It cannot be written.
@@ -102,7 +102,7 @@ def read_description(folder: Path) -> Description:
 
 def _description(folder: Path, values: dict[str, Any], version: int) -> Description:
     increments, adapter = values["increments"], values.get("adapter")
-    if version == 1 and (values.get("lora") or (folder / ADAPTER_CONFIG).is_file()):  # not all of the first said so
+    if version == 1 and (values.get("lora") or (folder / ADAPTER_CONFIG).is_file()):  # not all version 1 files said so
         adapter = asdict(Adapter())
     description = Description(
         base=Base(**values["base"]),

@@ -1,4 +1,4 @@
-"""Tell one pretrained model from another by its weights and the settings that decide what they compute."""
+"""Identify a pretrained model by its weights and the settings that determine its output."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 SAMPLES = 4096
-"""Values looked at in each tensor: training changes all of them, so not all need be read."""
+"""Values read in each tensor: training changes all of them, so a sample is enough."""
 SETTINGS = (
     "model_type", "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
     "head_dim", "hidden_act", "rms_norm_eps", "layer_norm_eps", "rope_parameters", "sliding_window", "layer_types",
 )  # fmt: skip
-"""Options of a model's configuration that change its function and not the shapes of its weights alone."""
+"""Options of a configuration that change a model's function, not only the shapes of its weights."""
 
 
 def base_parameters(model: nn.Module) -> dict[str, Tensor]:
-    """A model's own parameters, by their names in the base model, in the order of these names."""
+    """A model's own parameters by name, in the base model's names and the order of these names."""
     return dict(sorted(own_tensors(model, dict(model.named_parameters())).items()))
 
 
 def fingerprint(model: PreTrainedModel, config: PretrainedConfig | None = None) -> str:
-    """A SHA-256 of what a base model computes, increments and adapters left out.
+    """A SHA-256 of a base model's weights and settings, without increments and adapters.
 
-    Weights are compared as bfloat16, so that it is the same whether they were loaded as float32, as bfloat16 or as
-    they lie in the file. (Only float32 weights loaded as float16 differ: they were rounded twice.)
+    Weights are compared as bfloat16, so that the result is the same for float32, bfloat16 or the file's own type.
+    (Only float32 weights loaded as float16 differ: they were rounded twice.)
 
     Args:
-        model: The base model, or one made from it.
-        config: The base's configuration, where the model has another.
+        model: The base model, or a model made from it.
+        config: The base's configuration, if the model has another.
     """
     settings = {name: getattr(config or model.config, name, None) for name in SETTINGS}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())

@@ -1,4 +1,4 @@
-"""From a model's name to a folder with its files, and what can be wrong with such a folder."""
+"""From a model's name to a folder with its files; errors for such folders."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def find_model(name_or_path: str | Path | None = None, *, revision: str | None = None) -> Path:
-    """Find a model's folder or GGUF file; download it if it is on the Hub and not yet in its cache.
+    """Find a model's folder or GGUF file; download it if it is on the Hub and not yet in the cache.
 
     Args:
         name_or_path: As for `find_folder`; or a GGUF file, here (`models/x.gguf`) or on the Hub (`owner/model/x.gguf`).
-        revision: Branch, tag or commit on the Hub; the newest where None.
+        revision: Branch, tag or commit on the Hub; if None, the newest.
 
     Raises:
-        ModelNotFoundError: There is no such model, or the Hub cannot be asked.
+        ModelNotFoundError: The model does not exist, or the Hub cannot be reached.
     """
     name = str(name_or_path)
     if name_or_path is None or not name.endswith(".gguf"):
@@ -37,26 +37,26 @@ def find_model(name_or_path: str | Path | None = None, *, revision: str | None =
         raise ModelNotFoundError(f"there is no file {name!r}; give the path of a GGUF file, or owner/model/FILE.gguf")
     path = _download(repository, revision, [file]) / file
     if not path.is_file():
-        raise ModelNotFoundError(f"{repository!r} on the Hub has no file {file!r}; look there for its GGUF files")
+        raise ModelNotFoundError(f"{repository!r} on the Hub has no file {file!r}; see its list of files")
     return path
 
 
 def revision_of(path: Path) -> str | None:
-    """The commit that a model from the Hub was downloaded at; None for one that lies elsewhere."""
+    """The commit of a model that was downloaded from the Hub; None for a local model."""
     folder = path.parent if path.is_file() else path
     return folder.name if folder.parent.name == "snapshots" else None
 
 
 def find_folder(name_or_path: str | Path | None = None, *, revision: str | None = None) -> Path:
-    """Find a model's folder; download it if it is on the Hub and not yet in its cache.
+    """Find a model's folder; download it if it is on the Hub and not yet in the cache.
 
     Args:
-        name_or_path: None for the default model, the name of a bundled one, a folder, or a Hub id.
-        revision: Branch, tag or commit on the Hub; the newest where None.
+        name_or_path: None for the default model, the name of a bundled model, a folder, or a Hub id.
+        revision: Branch, tag or commit on the Hub; if None, the newest.
 
     Raises:
-        ModelNotFoundError: There is no such model, or the Hub cannot be asked.
-        CheckpointError: What would be read of a folder is no file.
+        ModelNotFoundError: The model does not exist, or the Hub cannot be reached.
+        CheckpointError: Something to be read in the folder is not a file.
     """
     name = DEFAULT_NAME if name_or_path is None else str(name_or_path)
     try:
@@ -99,7 +99,7 @@ def _download(name: str, revision: str | None, files: list[str]) -> Path:
         raise ModelNotFoundError(
             f"{name!r} on the Hub has no revision {revision!r}; look there for its commits"
         ) from None
-    except Exception as error:  # the Hub's client lets errors of several HTTP libraries through
+    except Exception as error:  # the Hub's client raises errors of several HTTP libraries
         if is_offline_mode():
             raise ModelNotFoundError(
                 f"{name!r} is no bundled model, no folder here and not yet downloaded, and the Hub is not asked in "
@@ -123,7 +123,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """Read a folder's `config.json`.
 
     Raises:
-        CheckpointError: There is none, or it is no JSON object.
+        CheckpointError: It is missing, or not a JSON object.
     """
     path = folder / "config.json"
     if not path.is_file():
@@ -143,7 +143,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def _check_files(folder: Path) -> None:
-    """Check that what would be read of a folder are files: a pipe would be waited for.
+    """Check that everything to be read in a folder is a file: reading a pipe would wait forever.
 
     Raises:
         CheckpointError: One is a pipe, a device, a socket, or a link that leads nowhere.
@@ -152,11 +152,11 @@ def _check_files(folder: Path) -> None:
         if path.suffix in (".json", ".safetensors", ".model", ".txt", ".jinja") and not (
             path.is_file() or path.is_dir()
         ):
-            raise CheckpointError(f"{path} is no file (a pipe, a device, or a link that leads nowhere); take it away")
+            raise CheckpointError(f"{path} is not a file (but a pipe, a device, or a broken link); remove it")
 
 
 def read_headers(folder: Path) -> dict[str, TensorHeader]:
-    """What a folder's safetensors say of their tensors; checks that they are whole.
+    """The tensor headers of a folder's safetensors files; checks that the files are complete.
 
     Raises:
         CheckpointError: They are missing, pickled or damaged.
@@ -169,18 +169,18 @@ def read_headers(folder: Path) -> dict[str, TensorHeader]:
         pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLED)
         if pickled:
             raise CheckpointError(
-                f"the weights in {folder} are pickled ({pickled[0]}), and unpickling can run any code, so it is never "
-                "done; save the model again as safetensors"
+                f"the weights in {folder} are pickled ({pickled[0]}), and unpickling can run any code, so pickles are "
+                "never read; save the model again as safetensors"
             )
         raise CheckpointError(f"{folder} has no model.safetensors; save or download the model again")
     for path in files:
         try:
             with safe_open(path, framework="pt") as file:
-                for name in file.keys():  # noqa: SIM118  (it is no dictionary)
+                for name in file.keys():  # noqa: SIM118  (not a dictionary)
                     tensor = file.get_slice(name)
                     headers[name] = TensorHeader(tensor.get_dtype(), tuple(tensor.get_shape()))
         except (SafetensorError, OSError) as error:
             raise CheckpointError(
-                f"{path} is damaged or cut short ({error}); save or download the model again"
+                f"{path} is damaged or truncated ({error}); save or download the model again"
             ) from None
     return headers

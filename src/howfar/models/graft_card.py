@@ -17,7 +17,7 @@ LABELS = {
     "baseline": "trained alike, plain positions",
     "graft": "with learned increments",
 }
-"""Rows of the table of losses, by the names under which `training.json` has them."""
+"""Rows of the table of losses, by their names in `training.json`."""
 
 
 def write_card(folder: Path, description: Description, training: Mapping[str, Any] | None = None) -> None:
@@ -25,8 +25,8 @@ def write_card(folder: Path, description: Description, training: Mapping[str, An
 
     Args:
         folder: The graft's folder.
-        description: What it is made of.
-        training: What its `training.json` says, if it has one.
+        description: The graft's description.
+        training: The contents of its `training.json`, if it has one.
 
     Raises:
         OutputError: It cannot be written.
@@ -69,7 +69,7 @@ def write_card(folder: Path, description: Description, training: Mapping[str, An
 
 
 def _what_it_is(description: Description, name: str) -> str:
-    stored = "all its weights are here" if description.whole else "the base's own weights lie elsewhere"
+    stored = "all its weights are here" if description.whole else "the base's own weights are not"
     if description.increments is None:
         return f"A baseline: `{name}` trained alike with plain rotary positions; {stored}."
     return (

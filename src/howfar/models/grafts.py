@@ -1,14 +1,14 @@
-"""Grafts on disk: increments, and whatever else was trained, for a base model that lies elsewhere.
+"""Grafts on disk: increments, and everything else that was trained, for a base model stored elsewhere.
 
 A graft is a folder with
 
 - `howfar.json`: the base model (name, revision, fingerprint), the increments' configuration, the type of the weights,
   the adapter's name, and every setting in which the model differs from its base;
 - `increments.safetensors`: the increments' networks;
-- `adapter_config.json`, `adapter_model.safetensors`: a PEFT adapter, where the base was trained by LoRA;
-- `config.json`, `model.safetensors`: all weights, where the base's own were changed (the base is then not needed);
-- `training_counts.safetensors`: how often each token was trained on, where that is known;
-- the base's tokenizer, a model card, `training.json` where it was trained by this package, and the list of its files.
+- `adapter_config.json`, `adapter_model.safetensors`: a PEFT adapter, if the base was trained with LoRA;
+- `config.json`, `model.safetensors`: all weights, if the base's own have changed (the base is then not needed);
+- `training_counts.safetensors`: how often each token was trained on, if known;
+- the base's tokenizer, a model card, `training.json` if this package trained it, and the list of its files.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ __all__ = [
 
 
 def is_graft(model: PreTrainedModel) -> bool:
-    """Whether a model has increments or an adapter beside weights of its own."""
+    """Whether a model has increments or an adapter besides its own weights."""
     return _increment_config(model) is not None or adapter_of(unwrap(model)) is not None
 
 
@@ -58,14 +58,14 @@ def save_graft(model: PreTrainedModel, folder: Path, *, whole: bool | None = Non
 
     Args:
         model: A pretrained model with increments, an adapter, or both.
-        folder: Where to; made if it is missing.
-        whole: Whether to write the base's own weights too. Where None they are if they are no longer the base's, which
-            is found by loading it again.
+        folder: Folder to write to; made if it is missing.
+        whole: Whether to write the base's own weights too. If None: if they differ from the base's, which
+            is found by loading the base again.
 
     Raises:
-        CheckpointError: It has an adapter around changed weights, or one of a kind that a graft cannot hold; or not all
-            of it is in memory.
-        ModelNotFoundError: Where the model came from is not known.
+        CheckpointError: The model has an adapter around changed weights, or of a kind that a graft cannot hold; or part
+            of it is not in memory.
+        ModelNotFoundError: The model's origin is not known.
     """
     from safetensors.torch import save_file
 
@@ -75,7 +75,7 @@ def save_graft(model: PreTrainedModel, folder: Path, *, whole: bool | None = Non
     if moved is not None and moved.encoding.name != "rotary" and getattr(model.config, "encoding", None) is None:
         raise CheckpointError(
             f"the positions of this {type(model).__name__} reach attention by {moved.encoding.name!r}, which a graft "
-            "does not record; train a model with it from scratch, by the table [encoding] of a recipe"
+            "does not record; train a model with it from scratch, with a recipe's table [encoding]"
         )
     base, adapter, origin = base_of(model), adapter_of(model), origin_of(model)
     whole = (origin.whole or _is_changed(model, base)) if whole is None else whole
@@ -85,7 +85,7 @@ def save_graft(model: PreTrainedModel, folder: Path, *, whole: bool | None = Non
             "call howfar.merge_lora(model) first"
         )
     if whole and base.revision is None:
-        base = replace(base, name=Path(base.name).name)  # where it lay is of no use to anyone
+        base = replace(base, name=Path(base.name).name)  # its old place is of no use to others
     folder.mkdir(parents=True, exist_ok=True)
     config = _increment_config(model)
     if config is not None:
@@ -113,7 +113,7 @@ def save_graft(model: PreTrainedModel, folder: Path, *, whole: bool | None = Non
 
 
 def save_whole(model: PreTrainedModel, folder: Path) -> None:
-    """Write a model's own weights and configuration as Transformers does; increments only of a model from scratch."""
+    """Write a model's own weights and configuration as Transformers does; increments only for a model from scratch."""
     tensors = model.state_dict()
     if not _is_from_scratch(model):
         tensors = own_tensors(model, tensors)
@@ -125,16 +125,16 @@ def load_graft(folder: Path, *, dtype: torch.dtype | str | None = None, **option
     """Rebuild the exact model that was saved.
 
     Args:
-        folder: One that `save_graft` wrote.
-        dtype: Type of the weights; that which it was saved in where None or `"auto"`. Increments are float32 always.
-        **options: Those of Transformers' `from_pretrained`.
+        folder: A folder that `save_graft` wrote.
+        dtype: Type of the weights; if None or `"auto"`, the saved type. Increments are always float32.
+        **options: Passed to Transformers' `from_pretrained`.
 
     Returns:
         The model, in eval mode.
 
     Raises:
-        CheckpointError: A file is damaged, tensors are missing or left over, or the base is another model than that
-            which was grafted.
+        CheckpointError: A file is damaged, tensors are missing or left over, or the base is not the model that was
+            grafted.
         ModelNotFoundError: The base model cannot be found.
         MissingExtraError: The graft has a LoRA adapter and PEFT is not installed.
     """
@@ -156,14 +156,14 @@ def load_graft(folder: Path, *, dtype: torch.dtype | str | None = None, **option
 
 
 def attach_saved(model: PreTrainedModel, folder: Path) -> None:
-    """Give a model the increments that Transformers saved with it (`save_pretrained`, Trainer's `save_model`), if any.
+    """Attach the increments that Transformers saved with a model (`save_pretrained`, Trainer's `save_model`), if any.
 
     Args:
-        model: Loaded from the folder, without its increments.
-        folder: Where they are among the other weights, and of which kind in `config.json`.
+        model: The model loaded from the folder, without its increments.
+        folder: Holds the increments among the other weights, and their kind in `config.json`.
 
     Raises:
-        CheckpointError: `config.json` names increments, and there are none, or others.
+        CheckpointError: `config.json` names increments, but they are missing or do not fit.
     """
     options = getattr(model.config.get_text_config(), "increments", None)
     if _is_from_scratch(model) or options is None:
@@ -180,20 +180,20 @@ def attach_saved(model: PreTrainedModel, folder: Path) -> None:
 
 
 def load_weights(model: PreTrainedModel, folder: Path) -> None:
-    """Set all that was trained in a model to what a folder holds: to go on from a checkpoint.
+    """Set everything trained in a model to the values in a folder, to continue from a checkpoint.
 
     Args:
-        model: Prepared as the one that was saved: with its increments, its adapter.
-        folder: One that `save_graft` wrote.
+        model: Prepared like the saved one: with its increments and its adapter.
+        folder: A folder that `save_graft` wrote.
 
     Raises:
-        CheckpointError: A file is damaged, or does not fit.
+        CheckpointError: A file is damaged or does not fit.
     """
     description = read_description(folder)
     if description.base.fingerprint != base_of(model).fingerprint:
         raise CheckpointError(
             f"{folder} is a graft of another base model than {base_of(model).name}; choose another output folder, or "
-            "the base that the run was begun with"
+            "the base that the run started with"
         )
     if description.whole:
         saved = load_pretrained(folder, dtype=model.dtype)
@@ -205,10 +205,10 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
 
 
 def read_increments(model: PreTrainedModel, folder: Path) -> None:
-    """Set a model's increments to those that a folder holds.
+    """Set a model's increments to those in a folder.
 
     Raises:
-        CheckpointError: The file is damaged, or made for others.
+        CheckpointError: The file is damaged or does not fit.
     """
     path = folder / INCREMENTS_FILE
     copy_tensors(_increment_parameters(model), read_tensors(path), path)
@@ -225,17 +225,17 @@ def _load_base(folder: Path, description: Description, dtype: torch.dtype, optio
         path = find_model(base.name, revision=base.revision)
     except ModelNotFoundError as error:
         raise ModelNotFoundError(
-            f"the base model of the graft in {folder} is missing: {error}; if it lies elsewhere now, say where as "
+            f"the base model of the graft in {folder} is missing: {error}; if it has moved, write its place as "
             f"base.name in {folder / GRAFT_FILE}"
         ) from error
     config = read_pretrained_config(path)
     if description.settings:
         options = {**options, "config": with_settings(config, description.settings)}
-    # Rounding float32 to float16 would hide whether it is the right one, so that is done afterwards.
+    # Rounding float32 to float16 would hide whether this is the right base, so the cast comes afterwards.
     model = load_pretrained(path, dtype=torch.float32 if dtype == torch.float16 else dtype, **options)
     if (found := fingerprint(model, config)) != base.fingerprint:
         raise CheckpointError(
-            f"{path} is not the model that was grafted in {folder}: its fingerprint is {found[:12]}, the graft needs "
+            f"{path} is not the model that was grafted in {folder}: its fingerprint is {found[:12]}, not the needed "
             f"{base.fingerprint[:12]}; name the right one as base.name in {folder / GRAFT_FILE}"
         )
     for parameter in model.parameters():
@@ -248,13 +248,13 @@ def _load_base(folder: Path, description: Description, dtype: torch.dtype, optio
 
 
 def _is_changed(model: PreTrainedModel, base: Base) -> bool:
-    """Whether a model's own weights are no longer those of its base; also where the base is gone."""
+    """Whether a model's own weights differ from its base's; also true if the base is gone."""
     try:
         path = find_model(base.name, revision=base.revision)
     except ModelNotFoundError:
         return True
     original = load_pretrained(path, dtype=model.dtype)
-    if fingerprint(original) != base.fingerprint:  # another model lies there now
+    if fingerprint(original) != base.fingerprint:  # another model is stored there now
         return True
     own, theirs = base_parameters(model), base_parameters(original)
     return own.keys() != theirs.keys() or any(

@@ -1,4 +1,4 @@
-"""Load a model by name, ready for analysis; save one whole or not at all."""
+"""Load a model by name, ready for analysis; save one completely or not at all."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ def load(
     dtype: torch.dtype | str | None = None,
     attn_implementation: str | None = None,
 ) -> PreTrainedModel:
-    """Load a model, ready for analysis: in eval mode; in float32, or as a graft was made, unless told otherwise.
+    """Load a model, ready for analysis: in eval mode, and by default in float32 or, for a graft, its saved type.
 
     Nothing is unpickled and no code from a checkpoint is run.
 
     Args:
         name_or_path: None for the bundled default model, the name of a bundled model, a folder (a model of ours, a
             graft, or any Transformers causal language model), a GGUF file, or a Hub id.
-        device: Where to put it; the CPU where None.
-        dtype: Type of its weights; `"auto"` for that of the file. Increments are float32 always.
-        attn_implementation: Transformers' name of an attention function, such as `"eager"`.
+        device: Device to load it to; if None, the CPU.
+        dtype: Type of its weights; `"auto"` for the file's. Increments are always float32.
+        attn_implementation: Transformers' name of an attention function, for example `"eager"`.
 
     Returns:
         The model; `tokenizer_of` finds its tokenizer.
 
     Raises:
-        ModelNotFoundError: There is no such model, or the Hub cannot be asked.
+        ModelNotFoundError: The model does not exist, or the Hub cannot be reached.
         CheckpointError: Its files are damaged, pickled, or do not fit together.
     """
     path = find_model(name_or_path)
@@ -70,23 +70,23 @@ def load(
         model = load_pretrained(path, **{"dtype": torch.float32, **options})
         remember_base(model, name_or_path, path)
         attach_saved(model, path)
-    if not is_adapter(path):  # an adapter is read with its base's tokenizer
+    if not is_adapter(path):  # an adapter uses its base's tokenizer
         model.name_or_path = model.config._name_or_path = DEFAULT_NAME if name_or_path is None else str(name_or_path)
     return model.eval() if device is None else model.to(device).eval()
 
 
 def save(model: nn.Module, folder: str | Path) -> None:
-    """Write a model to a folder, with its tokenizer where it is known; whole or not at all.
+    """Write a model to a folder, with its tokenizer if known; completely or not at all.
 
-    What was written is loaded again and compared, bit for bit, before it takes the folder's place.
+    The files are loaded again and compared with the model, bit for bit, before they replace the folder.
 
     Args:
         model: Any causal language model, with increments, an adapter, both or neither; compiled, or wrapped by PEFT or
             for several devices, too.
-        folder: A new folder, or one that a model was saved to before, which is then replaced.
+        folder: A new folder, or one that a model was saved to before; this is then replaced.
 
     Raises:
-        CheckpointError: The model cannot be saved whole; the message says what of it.
+        CheckpointError: The model cannot be saved completely; the message says why.
         ModelNotFoundError: It has increments, and its base came from no folder or Hub id.
         OutputError: The folder holds something else, or cannot be written.
         UnsupportedModelError: There is no causal language model inside.
@@ -113,7 +113,7 @@ def _write(model: PreTrainedModel, folder: Path) -> None:
         if model.config.model_type == HowFarConfig.model_type:
             if adapter_of(model):
                 raise CheckpointError(
-                    "the model has an adapter, and is no graft that could hold one; call howfar.merge_lora(model) first"
+                    "the model has an adapter, which only a graft can hold; call howfar.merge_lora(model) first"
                 )
             save_whole(model, folder)
         elif is_graft(model):
@@ -126,12 +126,12 @@ def _write(model: PreTrainedModel, folder: Path) -> None:
         raise CheckpointError(
             f"the model cannot be saved ({first_line(error)}); change what Transformers refuses"
         ) from error
-    with suppress(CheckpointError, ModelNotFoundError):  # it came from no folder or Hub, or without a tokenizer
+    with suppress(CheckpointError, ModelNotFoundError):  # it came from no folder or Hub, or has no tokenizer
         tokenizer_of(model).save_pretrained(folder)
 
 
 def _is_replaceable(folder: Path) -> bool:
-    """Say whether a folder is empty or holds what `save` writes; a run with its checkpoints is more than that."""
+    """Whether a folder is empty or holds what `save` writes; a run with its checkpoints is more than that."""
     if not folder.is_dir():
         return False
     entries = list(folder.iterdir())
@@ -140,14 +140,14 @@ def _is_replaceable(folder: Path) -> bool:
 
 
 def tokenizer_of(model: nn.Module) -> PreTrainedTokenizerBase:
-    """The tokenizer that a model reads text by: the byte tokenizer for models of ours, else the one it came with.
+    """A model's tokenizer: the byte tokenizer for models of ours, else the one in its folder.
 
     Args:
         model: A model from `load`, or any that knows its folder or Hub id (`model.name_or_path`).
 
     Raises:
-        ModelNotFoundError: The model came from nowhere.
-        CheckpointError: It came without a tokenizer.
+        ModelNotFoundError: The model came from no folder or Hub id.
+        CheckpointError: It has no tokenizer.
     """
     origin = origin_of(model)
     if origin.tokenizer is None:

@@ -1,4 +1,4 @@
-"""LoRA and other PEFT adapters inside a model; the model stays the Transformers model that it was."""
+"""LoRA and other PEFT adapters inside a model; the model keeps its Transformers class."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _PREFIX = "base_model.model."  # of every name in PEFT's files
 
 
 def add_lora(model: PreTrainedModel, options: Mapping[str, Any]) -> None:
-    """Put a fresh adapter around a model's linear layers and freeze everything else.
+    """Add a new adapter around a model's linear layers and freeze everything else.
 
-    Add it before the increments; an adapter that is added later may wrap their networks too.
+    Add it before the increments; an adapter that is added later can wrap their networks too.
 
     Args:
         model: The base model.
-        options: Those of `peft.LoraConfig`; all linear layers but the output's are adapted unless they say otherwise.
+        options: Options of `peft.LoraConfig`; by default all linear layers except the output layer are adapted.
 
     Raises:
         ConfigError: PEFT refuses an option, or a rank is larger than any layer.
@@ -47,12 +47,12 @@ def add_lora(model: PreTrainedModel, options: Mapping[str, Any]) -> None:
         _inject(model, config, "default")
     except HowFarError as error:
         raise ConfigError(f"[lora] cannot be used: {error}; change it") from error
-    except Exception as error:  # whatever PEFT and PyTorch make of a value
+    except Exception as error:  # whatever PEFT and PyTorch raise for a value
         raise ConfigError(f"[lora] is refused by PEFT ({_one_line(error)}); change it") from error
 
 
 def adapter_of(model: PreTrainedModel) -> Adapter | None:
-    """The adapter inside a model, if it has one that can be saved.
+    """The adapter inside a model, if it has one and it can be saved.
 
     Raises:
         CheckpointError: There are several, or the one is merged, is switched off or has the model's biases with it.
@@ -63,8 +63,8 @@ def adapter_of(model: PreTrainedModel) -> Adapter | None:
     names = sorted(getattr(model, "peft_config", {}))
     if len(names) != 1:
         raise CheckpointError(
-            f"the model has {len(names)} adapters ({', '.join(map(repr, names))}) and a graft holds one; delete the "
-            "others (delete_adapter), or make them one with howfar.merge_lora(model)"
+            f"the model has {len(names)} adapters ({', '.join(map(repr, names))}) but a graft holds one; delete the "
+            "others (delete_adapter), or merge them with howfar.merge_lora(model)"
         )
     if getattr(model.peft_config[names[0]], "bias", "none") != "none":
         raise CheckpointError(
@@ -75,25 +75,25 @@ def adapter_of(model: PreTrainedModel) -> Adapter | None:
         if getattr(layer, "merged", False):
             raise CheckpointError(
                 f"the adapter {names[0]!r} is merged into the weights and still there; unmerge it, or call "
-                "howfar.merge_lora(model), which takes it away"
+                "howfar.merge_lora(model), which removes it"
             )
         if layer.disable_adapters or names[0] not in layer.active_adapters:
             raise CheckpointError(
-                f"the adapter {names[0]!r} is switched off; switch it on (set_adapter, enable_adapters), or delete it"
+                f"the adapter {names[0]!r} is disabled; enable it (set_adapter, enable_adapters), or delete it"
             )
     return Adapter(names[0], any(map(is_increment, layers)))
 
 
 def is_adapter(path: Path) -> bool:
-    """Whether a folder holds an adapter alone, as PEFT and Transformers save one."""
+    """Whether a folder holds only an adapter, as PEFT and Transformers save one."""
     return (path / ADAPTER_CONFIG).is_file() and not any((path / f).exists() for f in ("config.json", GRAFT_FILE))
 
 
 def base_of_adapter(folder: Path) -> str:
-    """The name of the model that an adapter is for.
+    """The name of an adapter's base model.
 
     Raises:
-        CheckpointError: Its configuration cannot be read, or names none.
+        CheckpointError: Its configuration cannot be read, or names no base model.
     """
     path = folder / ADAPTER_CONFIG
     try:
@@ -102,7 +102,7 @@ def base_of_adapter(folder: Path) -> str:
         raise CheckpointError(f"{path} cannot be read ({_one_line(error)}); save the adapter again") from None
     if not isinstance(name, str) or not name:
         raise CheckpointError(
-            f"{folder} is no whole model, it holds a PEFT adapter alone; load its base model and put it on by "
+            f"{folder} holds only a PEFT adapter, not a whole model; load its base model and add it with "
             f"peft.PeftModel.from_pretrained, or name the base as base_model_name_or_path in {path}"
         )
     if Path(name).resolve() == folder.resolve():
@@ -111,27 +111,27 @@ def base_of_adapter(folder: Path) -> str:
 
 
 def load_lora(model: PreTrainedModel, folder: Path, name: str = "default") -> None:
-    """Put the adapter that lies in a folder into a model, just as it was saved.
+    """Add the adapter in a folder to a model, exactly as it was saved.
 
     Args:
         model: The base model; with increments if the adapter is around them.
-        folder: Where the adapter lies.
-        name: What PEFT shall call it.
+        folder: The adapter's folder.
+        name: Its name in PEFT.
 
     Raises:
         CheckpointError: Its files are damaged or made for another model.
         MissingExtraError: PEFT is not installed.
     """
     path = folder / ADAPTER_CONFIG
-    if not path.is_file():  # PEFT would look for it on the Hub
+    if not path.is_file():  # PEFT would search the Hub
         raise CheckpointError(f"{path} is missing; save or download the graft again")
     peft = _peft()
     try:
         read_json(path)
         config = peft.PeftConfig.from_pretrained(str(folder))
-        config.inference_mode = False  # it decides which parameters are trainable; the caller does
+        config.inference_mode = False  # it sets which parameters are trainable; the caller decides that
         _inject(model, config, name)
-    except Exception as error:  # whatever PEFT and PyTorch make of a damaged or foreign configuration
+    except Exception as error:  # whatever PEFT and PyTorch raise for a damaged or foreign configuration
         raise CheckpointError(
             f"the adapter in {folder} does not fit {type(model).__name__} ({_one_line(error)}); "
             "name the model that it was trained for"
@@ -140,28 +140,28 @@ def load_lora(model: PreTrainedModel, folder: Path, name: str = "default") -> No
 
 
 def read_lora(model: PreTrainedModel, folder: Path) -> None:
-    """Set a model's adapter to the one that a folder holds.
+    """Set a model's adapter to the values in a folder.
 
     Raises:
-        CheckpointError: The file is damaged, or made for another adapter.
+        CheckpointError: The file is damaged or made for another adapter.
     """
     path = folder / ADAPTER_WEIGHTS
     tensors = {name.removeprefix(_PREFIX): tensor for name, tensor in read_tensors(path).items()}
     if any(map(is_increment, tensors)) and not any(map(is_increment, dict(model.named_parameters()))):
         raise CheckpointError(
-            f"{path} holds increments, and PEFT does not say of which kind; save the model again by "
+            f"{path} holds increments, but PEFT does not store their kind; save the model again with "
             "howfar.save(model, folder)"
         )
     copy_tensors(lora_parameters(model), tensors, path)
 
 
 def save_lora(model: PreTrainedModel, folder: Path, base: str) -> None:
-    """Write a model's adapter as PEFT does, so that `PeftModel.from_pretrained` reads it.
+    """Write a model's adapter as PEFT does, so that `PeftModel.from_pretrained` can read it.
 
     Args:
         model: A model with an adapter inside.
-        folder: Where to.
-        base: What the file says is the base model.
+        folder: Folder to write to.
+        base: The base model's name, for the file.
     """
     from safetensors.torch import save_file
 
@@ -173,12 +173,12 @@ def save_lora(model: PreTrainedModel, folder: Path, base: str) -> None:
 
 
 def merge_lora(model: nn.Module) -> None:
-    """Add a model's adapters to its weights and take them away; increments stay as they are, but for what they adapt.
+    """Merge a model's adapters into its weights and remove them; only increments that an adapter wraps change.
 
-    The model computes the same, up to rounding, and is then saved with all its weights.
+    The model's output stays the same up to rounding, and saving it then writes all its weights.
 
     Args:
-        model: With an adapter inside, or wrapped by PEFT. Use the model inside from then on (`get_base_model()`).
+        model: A model with an adapter inside, or wrapped by PEFT. Afterwards use the inner model (`get_base_model()`).
 
     Raises:
         MissingExtraError: PEFT is not installed.
@@ -220,7 +220,7 @@ def _inject(model: PreTrainedModel, config: Any, name: str) -> None:
 
 
 def _check_ranks(model: PreTrainedModel, config: Any) -> None:
-    """Refuse a rank that no layer has room for, before memory is asked for it."""
+    """Refuse a rank larger than any layer, before memory is allocated for it."""
     widest = max((min(module.weight.shape) for module in model.modules() if isinstance(module, nn.Linear)), default=1)
     for rank in (getattr(config, "r", 1), *(getattr(config, "rank_pattern", None) or {}).values()):
         if not isinstance(rank, int) or not 0 < rank <= widest:

@@ -1,8 +1,8 @@
 """The list of a saved model's files, with their sizes and hashes: written when it is saved, checked when it is loaded.
 
-Sizes and small files are checked before anything is read. Weights are hashed in threads of their own while the model
+Sizes and small files are checked before anything is read. Weights are hashed in separate threads while the model
 is built, since hashing (1.1 GB a second on one core) takes about as long as reading. A folder without a list was
-written by others, or before there were lists; then only what its tensors tell by themselves is checked.
+written by other software, or by an old version; then only its tensors are checked.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ MANIFEST_FILE = "howfar_files.json"
 FORMAT_VERSION = 1
 
 FOR_READERS = ("README.md", "card.md", "training.json", "log.json")
-"""Files that say something of a model and decide nothing about it; people may edit them."""
+"""Files that describe a model without affecting it; users may edit them."""
 SELF_CHECKED = ("howfar.json",)
-"""Files that hold a hash of their own, because a part of them may be edited; only their presence is checked here."""
+"""Files that hold their own hash, because a part of them may be edited; only their presence is checked here."""
 _READ = (
     "*.safetensors", "*.index.json", "*config.json", "*token*.json", "vocab.*", "merges.txt", "*.jinja", *SELF_CHECKED,
 )  # fmt: skip
-"""Files that change a model by being there at all, so none may be added to those listed."""
+"""Files that change a model if present, so none may be added to those listed."""
 _SMALL = 2**20
 _NUM_THREADS = 4
 
 
 def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of each file in a folder, by name; not of those below it, nor of those `FOR_READERS`.
+    """Size and SHA-256 of each file in a folder, by name; without subfolders and `FOR_READERS`.
 
     Raises:
         OSError: A file cannot be read.
@@ -48,7 +48,7 @@ def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def write_manifest(folder: Path) -> None:
-    """List a saved model's files, last of all.
+    """List a saved model's files; called last.
 
     Raises:
         OSError: A file cannot be read.
@@ -60,14 +60,14 @@ def write_manifest(folder: Path) -> None:
 
 @contextmanager
 def verified(folder: Path, *, hashes: bool = True) -> Iterator[None]:
-    """Check a folder against its list, if it has one, while the block loads what lies in it.
+    """Check a folder against its list, if it has one, while the block loads the folder.
 
     Args:
         folder: A saved model.
-        hashes: Whether to compare hashes of files above 1 MB too, not only their sizes.
+        hashes: Whether to compare the hashes of files above 1 MB too, not only their sizes.
 
     Raises:
-        CheckpointError: A file is missing, added, damaged or changed, or the list is.
+        CheckpointError: A file is missing, added, damaged or changed, or the list is damaged.
     """
     listed = read_manifest(folder)
     if listed is None:
@@ -80,7 +80,7 @@ def verified(folder: Path, *, hashes: bool = True) -> Iterator[None]:
         try:
             yield
         except Exception:
-            for check in checks:  # a damaged file explains the error better than whoever read it
+            for check in checks:  # a damaged file explains the error better than the code that read it
                 check.result()
             raise
         for check in checks:
@@ -92,7 +92,7 @@ def check_listed(folder: Path, listed: Mapping[str, Mapping[str, Any]]) -> None:
 
     Args:
         folder: Where the files are.
-        listed: What `describe_files` said of them.
+        listed: Their entries from `describe_files`.
 
     Raises:
         CheckpointError: A file is missing, added, damaged or changed.
@@ -100,14 +100,14 @@ def check_listed(folder: Path, listed: Mapping[str, Mapping[str, Any]]) -> None:
     for name, entry in listed.items():
         path = folder / name
         if not path.is_file():
-            raise _damaged(path, "it was saved, and is not there")
+            raise _damaged(path, "it was saved but is gone")
         size = path.stat().st_size
         if "bytes" in entry and size != entry["bytes"]:
             raise _damaged(path, f"it has {size:,} bytes instead of {entry['bytes']:,}")
     for path in folder.iterdir():
         if path.name not in listed and path.name != MANIFEST_FILE and any(fnmatch(path.name, kind) for kind in _READ):
             raise CheckpointError(
-                f"{path} was not saved with the model and would change it; take it away, or remove "
+                f"{path} was not saved with the model and would change it; remove it, or remove "
                 f"{folder / MANIFEST_FILE} if it belongs there"
             )
     for name, entry in listed.items():
@@ -116,7 +116,7 @@ def check_listed(folder: Path, listed: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, dict[str, Any]] | None:
-    """The files that a folder's list names, as `describe_files` gives them; None where it has no list.
+    """The files in a folder's list, as `describe_files` gives them; None without a list.
 
     Raises:
         CheckpointError: The list is damaged, or of another version.
@@ -131,7 +131,7 @@ def read_manifest(folder: Path) -> dict[str, dict[str, Any]] | None:
             if Path(name).name != name or not (
                 entry == {} or (isinstance(entry["bytes"], int) and isinstance(entry["sha256"], str))
             ):
-                raise ValueError(f"the entry of {name!r} is not one")
+                raise ValueError(f"the entry of {name!r} is malformed")
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise CheckpointError(
             f"{path} cannot be read ({type(error).__name__}: {error}); save or download the model again, or remove "

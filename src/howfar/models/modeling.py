@@ -11,18 +11,18 @@ from howfar.positions.encodings import PLAIN
 
 
 class HowFarForCausalLM(LlamaForCausalLM):
-    """Llama whose positions advance by learned increments, or reach attention in another way; or plain Llama.
+    """Llama with learned increments or another encoding of positions; or plain Llama.
 
     Everything else is Transformers': `from_pretrained`, `save_pretrained`, `push_to_hub`, `generate`, Trainer, PEFT.
     """
 
     config_class = HowFarConfig
-    # They stay in float32 when a model is loaded in half precision.
+    # These stay in float32 when a model is loaded in half precision.
     _keep_in_fp32_modules_strict = ["increments", "encoding"]  # noqa: RUF012
 
     def __init__(self, config: HowFarConfig) -> None:
         super().__init__(config)
-        # The end of a document also pads, in generated batches and by the Trainer's wish, and yet it is to be learned.
+        # The end of a document also pads, in generated batches and in the Trainer's, but it must be learned.
         self.model.embed_tokens.padding_idx = None
         self.generation_config.pad_token_id = config.bos_token_id
         if config.increment_config is not None or config.encoding is not None:

@@ -1,4 +1,4 @@
-"""What is known of a loaded model beside its weights: its base, how often each token was trained on, its tokenizer."""
+"""What is known of a loaded model besides its weights: its base, how often each token was trained on, its tokenizer."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _ATTRIBUTE = "_howfar_origin"
 
 @dataclass(frozen=True)
 class Base:
-    """The pretrained model that a graft is for.
+    """The pretrained model that a graft belongs to.
 
     Attributes:
-        name: A Hub id, a folder or a GGUF file; of a local model whose weights lie in the graft, only its name.
+        name: A Hub id, a folder or a GGUF file; only the name if the graft holds the weights of a local model.
         revision: The commit on the Hub; None for a local one.
-        fingerprint: Of its weights before any training, from `fingerprint`.
+        fingerprint: The `fingerprint` of its weights before any training.
     """
 
     name: str
@@ -38,15 +38,15 @@ class Base:
 
 @dataclass
 class Origin:
-    """Where a model came from; kept on the model itself, and copied with it.
+    """A model's origin; stored on the model itself and copied with it.
 
     Attributes:
         base: The pretrained model that it was made from.
-        config: The configuration that the base had in its files.
-        generation: Its settings for generation.
-        whole: Whether all its weights came from the graft's own folder, its base being elsewhere or gone.
+        config: The configuration in the base's files.
+        generation: The base's settings for generation.
+        whole: Whether all its weights came from the graft's own folder, so that the base is not needed.
         counts: How often each token was trained on; int64 `[vocabulary]`.
-        tokenizer: What it reads text by.
+        tokenizer: Its tokenizer.
     """
 
     base: Base | None = None
@@ -57,32 +57,32 @@ class Origin:
     tokenizer: PreTrainedTokenizerBase | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Origin:
-        return replace(self)  # what it refers to is never changed in place
+        return replace(self)  # its values are never changed in place
 
 
 def origin_of(model: nn.Module) -> Origin:
-    """What is known of a model, wrapped ones included; to be added to."""
+    """The origin record of a model, wrapped or not, for callers to extend."""
     origin: Origin = vars(unwrap(model)).setdefault(_ATTRIBUTE, Origin())
     return origin
 
 
 def remember_base(model: PreTrainedModel, name: str | Path | None, path: Path) -> Base:
-    """Note where a model came from, while its weights are still those of its files.
+    """Record a model's origin, while its weights are still those of its files.
 
     Args:
-        model: Just loaded.
-        name: What it was asked for by.
-        path: Where its files are.
+        model: A model that was just loaded.
+        name: The name that it was requested by.
+        path: Its files.
     """
     origin, revision = origin_of(model), revision_of(path)
     origin.config, origin.generation = copy.deepcopy(model.config), copy.deepcopy(model.generation_config)
-    # The name under which it is found again: a Hub id where it has a commit, else its place here.
+    # The name that finds it again: a Hub id if it has a commit, else its local path.
     origin.base = Base(str(name) if revision else str(path.resolve()), revision, fingerprint(model, origin.config))
     return origin.base
 
 
 def base_of(model: PreTrainedModel) -> Base:
-    """The pretrained model that a model was made from; read from its files where it was not loaded by this package.
+    """The pretrained model that a model was made from; read from its files if this package did not load it.
 
     Raises:
         CheckpointError: Its files are damaged.
@@ -97,17 +97,17 @@ def base_of(model: PreTrainedModel) -> Base:
                 "again; save its base model first and load it by howfar.load"
             )
         path = find_model(model.name_or_path)
-        original = load_pretrained(path, dtype=model.dtype)  # the model's own weights may be changed by now
+        original = load_pretrained(path, dtype=model.dtype)  # the model's own weights may have changed
         origin.base = remember_base(original, model.name_or_path, path)
         origin.config, origin.generation = original.config, original.generation_config
     return origin.base
 
 
 def training_counts(model: PreTrainedModel) -> Tensor | None:
-    """How often each token was trained on; int64 `[vocabulary]`, or None where that is not known."""
+    """How often each token was trained on; int64 `[vocabulary]`, or None if unknown."""
     return origin_of(model).counts
 
 
 def remember_training_counts(model: PreTrainedModel, counts: Tensor) -> None:
-    """Note how often each token was trained on, to be saved with the model; int64 `[vocabulary]`."""
+    """Record how often each token was trained on, to be saved with the model; int64 `[vocabulary]`."""
     origin_of(model).counts = counts

@@ -1,8 +1,8 @@
-"""What a configuration asks for, held against the tensors that lie beside it, before a model is built from the two.
+"""Compare a configuration with the tensors beside it, before a model is built from the two.
 
-Transformers believes a configuration: it makes a million layers, or asks for all memory there is, and looks at the
-weights afterwards. Each rule here is a number of values that every model of these sizes has; weights with fewer belong
-to another model, or the configuration is damaged.
+Transformers trusts a configuration: it builds a million layers, or allocates all memory, and looks at the
+weights afterwards. Each rule here is the least number of values in any model of these sizes; if the weights have
+fewer, they belong to another model or the configuration is damaged.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any, NamedTuple
 from howfar.errors import CheckpointError
 
 SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "max_position_embeddings")
-"""Options that are one number in every architecture."""
+"""Options that are a single number in every architecture."""
 _ALIASES = {"hidden_size": "n_embd", "num_hidden_layers": "n_layer", "max_position_embeddings": "n_positions"}
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 _MOST = 2**31
-_PACKED = 8  # values in an element of quantised weights, at most
+_PACKED = 8  # the most values in one element of quantised weights
 
 
 class TensorHeader(NamedTuple):
-    """What a safetensors file says of a tensor: its type in the format's own words, and its shape."""
+    """A tensor's header in a safetensors file: its type in the format's own words, and its shape."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -35,14 +35,14 @@ class TensorHeader(NamedTuple):
 
 
 def check_config(config: Mapping[str, Any], path: Path) -> None:
-    """Check the types of what every configuration has.
+    """Check the types of the options that every configuration has.
 
     Args:
         config: A model's configuration.
         path: Its file.
 
     Raises:
-        CheckpointError: A value is of a type that it cannot have.
+        CheckpointError: A value has an impossible type.
     """
     architectures = config.get("architectures")
     if not (
@@ -59,22 +59,22 @@ def check_config(config: Mapping[str, Any], path: Path) -> None:
 
 
 def check_tensors(config: Mapping[str, Any], headers: Mapping[str, TensorHeader], folder: Path) -> None:
-    """Check that weights are numbers, and as many as a configuration asks for.
+    """Check that weights are floating-point, and as many as a configuration needs.
 
     Args:
         config: A model's configuration.
-        headers: Of all its tensors.
-        folder: Where it lies.
+        headers: The headers of all its tensors.
+        folder: The model's folder.
 
     Raises:
-        CheckpointError: A weight is an integer, or the sizes are those of a larger model.
+        CheckpointError: A weight is an integer, or the configuration is that of a larger model.
     """
     quantized = "quantization_config" in config
     if not quantized:
         for name, header in headers.items():
             if _is_weight(name, header) and not header.is_number:
                 raise CheckpointError(
-                    f"{name} in {folder} is of type {header.dtype}, and the model is not quantised; "
+                    f"{name} in {folder} is of type {header.dtype}, but the model is not quantised; "
                     "save or download the model again"
                 )
     total = sum(math.prod(header.shape) for header in headers.values()) * (_PACKED if quantized else 1)
@@ -82,19 +82,19 @@ def check_tensors(config: Mapping[str, Any], headers: Mapping[str, TensorHeader]
     for what, needed in _least(text if isinstance(text, dict) else config):
         if needed > total:
             raise CheckpointError(
-                f"{folder / 'config.json'} asks for {what}, and the weights beside it have {total:,} values; use the "
+                f"{folder / 'config.json'} asks for {what}, but the weights beside it have {total:,} values; use the "
                 "weights and the configuration that belong together"
             )
     layers = _size(config, "num_hidden_layers")
     if layers > len(headers):
         raise CheckpointError(
-            f"{folder / 'config.json'} asks for {layers:,} layers, and there are {len(headers):,} tensors; use the "
+            f"{folder / 'config.json'} asks for {layers:,} layers, but there are {len(headers):,} tensors; use the "
             "weights and the configuration that belong together"
         )
 
 
 def _least(config: Mapping[str, Any]) -> list[tuple[str, int]]:
-    """Numbers of values that a model of these sizes has at least, and what they are of."""
+    """The least number of values in a model of these sizes, with a description of each."""
     width, layers = _size(config, "hidden_size"), _size(config, "num_hidden_layers")
     vocabulary, inner = _size(config, "vocab_size"), _size(config, "intermediate_size")
     heads = _size(config, "num_attention_heads") * _size(config, "head_dim")
@@ -111,13 +111,13 @@ def _least(config: Mapping[str, Any]) -> list[tuple[str, int]]:
 
 
 def _size(config: Mapping[str, Any], name: str) -> int:
-    """An option's value; 0 where it is not one whole number."""
+    """An option's value; 0 unless it is one whole number."""
     value = config.get(name, config.get(_ALIASES.get(name, name)))
     return value if type(value) is int and value > 0 else 0
 
 
 def _is_weight(name: str, header: TensorHeader) -> bool:
-    """Whether a tensor is one that is trained; masks and indices that old files hold are not."""
+    """Whether a tensor is trained; masks and indices in old files are not."""
     return name.endswith("weight") or (name.endswith("bias") and len(header.shape) == 1) or len(header.shape) == 3
 
 

@@ -26,12 +26,12 @@ ADAPTER_CONFIG = "adapter_config.json"
 
 
 def load_pretrained(path: Path, *, is_listed: bool = False, **options: Any) -> PreTrainedModel:
-    """Load a model of which all is in one place; without its increments, if it is a pretrained one with some attached.
+    """Load a model from a single place; a pretrained model with increments is loaded without them.
 
     Args:
         path: A folder with `config.json` and safetensors, or a GGUF file.
         is_listed: Whether the caller checks the folder's files against their list.
-        **options: Those of Transformers' `from_pretrained`.
+        **options: Passed to Transformers' `from_pretrained`.
 
     Raises:
         CheckpointError: The files are damaged or pickled, need code of their own, or have tensors missing or left over.
@@ -51,9 +51,9 @@ def _load_folder(path: Path, **options: Any) -> PreTrainedModel:
     config = read_config(path)
     headers = read_headers(path)
     check_tensors(config, headers, path)
-    if (path / ADAPTER_CONFIG).is_file():  # for which Transformers would load another base
+    if (path / ADAPTER_CONFIG).is_file():  # Transformers would load the adapter's base instead
         raise CheckpointError(
-            f"{path} holds a model and an adapter beside it, and does not say how they belong together; move one of "
+            f"{path} holds both a model and an adapter, and nothing says how they belong together; move one of "
             "the two elsewhere"
         )
     model_type = config.get("model_type")
@@ -64,12 +64,12 @@ def _load_folder(path: Path, **options: Any) -> PreTrainedModel:
                 **options,
                 use_safetensors=True,
                 trust_remote_code=False,
-                ignore_mismatched_sizes=True,  # not to accept them: to be told of them below
+                ignore_mismatched_sizes=True,  # they are not accepted: the check below refuses them
                 output_loading_info=True,
             )
         except HowFarError:
             raise
-        except Exception as error:  # whatever Transformers makes of a damaged or foreign configuration
+        except Exception as error:  # whatever Transformers raises for a damaged or foreign configuration
             raise CheckpointError(
                 f"Transformers cannot build a causal language model from {path} (model_type {model_type!r}): "
                 f"{first_line(error).rstrip(' .')}; name a model that its AutoModelForCausalLM opens"
@@ -89,17 +89,17 @@ def read_pretrained_config(path: Path) -> PretrainedConfig:
         read_config(path)
     try:
         return AutoConfig.from_pretrained(where, trust_remote_code=False, **options)
-    except Exception as error:  # whatever Transformers makes of a damaged or foreign one
+    except Exception as error:  # whatever Transformers raises for a damaged or foreign one
         raise CheckpointError(
             f"Transformers cannot read the configuration of {path} ({first_line(error)}); save or download it again"
         ) from error
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    """Load the tokenizer that lies with a model.
+    """Load the tokenizer in a model's folder.
 
     Raises:
-        CheckpointError: There is none, or it cannot be read.
+        CheckpointError: It is missing or cannot be read.
         MissingExtraError: The package that reads GGUF files is not installed.
     """
     from transformers import AutoTokenizer
@@ -108,7 +108,7 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     with quiet_transformers():
         try:
             return AutoTokenizer.from_pretrained(where, trust_remote_code=False, **options)
-        except Exception as error:  # whatever Transformers makes of damaged or missing files
+        except Exception as error:  # whatever Transformers raises for damaged or missing files
             raise CheckpointError(
                 f"{path} has no tokenizer that can be read ({first_line(error)}); save the model's tokenizer into it"
             ) from error
@@ -120,12 +120,12 @@ def is_gguf(path: Path) -> bool:
 
 
 def _where(path: Path) -> tuple[str, dict[str, Any]]:
-    """How Transformers wants to be told of a folder or a GGUF file."""
+    """The arguments that name a folder or a GGUF file to Transformers."""
     return (str(path.parent), {"gguf_file": path.name}) if is_gguf(path) else (str(path), {})
 
 
 def _load_gguf(path: Path, **options: Any) -> PreTrainedModel:
-    """Read a GGUF file by Transformers' own reader."""
+    """Read a GGUF file with Transformers' own reader."""
     try:
         import gguf  # noqa: F401
     except ImportError:
@@ -134,7 +134,7 @@ def _load_gguf(path: Path, **options: Any) -> PreTrainedModel:
         ) from None
     from transformers import GgufConfig
 
-    # Unpacked, it is a model as any other, to train and to save. Transformers' switch does not hide the reader's bar.
+    # Once unpacked, it trains and saves like any model. Transformers' switch does not hide the reader's progress bar.
     with quiet_transformers(), redirect_stderr(io.StringIO()):
         try:
             model, report = AutoModelForCausalLM.from_pretrained(
@@ -144,7 +144,7 @@ def _load_gguf(path: Path, **options: Any) -> PreTrainedModel:
                 output_loading_info=True,
                 **options,
             )
-        except Exception as error:  # the reader lets errors of struct, numpy and others through
+        except Exception as error:  # the reader raises errors of struct, numpy and others
             raise CheckpointError(
                 f"{path} cannot be read as a GGUF model ({first_line(error)}); download it again, or use the model's "
                 "safetensors"
@@ -154,14 +154,14 @@ def _load_gguf(path: Path, **options: Any) -> PreTrainedModel:
 
 
 def _check_complete(path: Path, model: PreTrainedModel, report: dict[str, Any]) -> None:
-    """Transformers draws missing tensors at random and drops those left over; neither may pass unnoticed."""
+    """Refuse missing or unused tensors: Transformers draws missing ones at random and drops the rest silently."""
     missing = sorted(report["missing_keys"])
     saved = (model.config.architectures or [""])[0]
-    if missing and saved.endswith("Model"):  # a body without a head, as encoders are published
+    if missing and saved.endswith("Model"):  # a body without an output layer, as encoders are published
         raise CheckpointError(
-            f"{path} holds a {saved} and so lacks what predicts tokens ({missing[0]}); name the causal language model"
+            f"{path} holds a {saved}, which lacks the output layer ({missing[0]}); name the causal language model"
         )
-    # Checkpoints of others may hold parts that a causal language model has no use for; increments are never such.
+    # Other checkpoints may hold parts that a causal language model does not use; increments are never among these.
     left_over = sorted(
         key
         for key in report["unexpected_keys"]
@@ -170,7 +170,7 @@ def _check_complete(path: Path, model: PreTrainedModel, report: dict[str, Any]) 
     )
     if left_over and model.config.model_type != HowFarConfig.model_type:
         raise CheckpointError(
-            f"{path} holds increments ({left_over[0]}), and its config.json does not say of which kind; add the "
+            f"{path} holds increments ({left_over[0]}), but its config.json does not name their kind; add the "
             'howfar.IncrementConfig that they were trained with as "increments": {...}, and load it again'
         )
     wrong = [*(f"{name} is missing" for name in missing), *(f"{name} is left over" for name in left_over)]
@@ -185,7 +185,7 @@ def _check_complete(path: Path, model: PreTrainedModel, report: dict[str, Any]) 
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Neither progress bars nor load reports: what they would say is checked here and raised."""
+    """Hide progress bars and load reports: what they say is checked here and raised."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

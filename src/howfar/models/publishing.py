@@ -12,23 +12,23 @@ from howfar.foreign import first_line
 from howfar.models.grafts import GRAFT_FILE, read_description
 
 RECORD = "training.json"
-UPLOADED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "README.md"]  # not the checkpoints in folders
+UPLOADED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "README.md"]  # without checkpoints in subfolders
 
 
 def push_to_hub(folder: str | Path, repository: str, *, private: bool | None = None) -> str:
     """Upload a graft, so that `howfar.load(repository)` rebuilds it anywhere.
 
     Args:
-        folder: One that `howfar graft` or `howfar.save` wrote.
+        folder: A folder that `howfar graft` or `howfar.save` wrote.
         repository: `owner/name`; made if it is missing.
-        private: Whether only you can see it, if it is made; the Hub's default where None.
+        private: Whether a new repository is private; if None, the Hub's default.
 
     Returns:
         The address of the upload.
 
     Raises:
-        CheckpointError: The folder holds no graft, or one whose base model only this machine has.
-        OutputError: The Hub does not take it.
+        CheckpointError: The folder is not a graft, or its base model exists on this machine only.
+        OutputError: The Hub refuses the upload.
     """
     from huggingface_hub import HfApi
 
@@ -36,8 +36,8 @@ def push_to_hub(folder: str | Path, repository: str, *, private: bool | None = N
     description = read_description(folder)
     if not description.whole and description.base.revision is None:
         raise CheckpointError(
-            f"the base model of {folder} is {description.base.name}, which others do not have; if it is on "
-            f"the Hub too, say where: its id and commit as base.name and base.revision in {folder / GRAFT_FILE}"
+            f"the base model of {folder} is {description.base.name}, which exists on this machine only; if it is on "
+            f"the Hub too, write its id and commit as base.name and base.revision in {folder / GRAFT_FILE}"
         )
     api = HfApi()
     try:
@@ -57,7 +57,7 @@ def push_to_hub(folder: str | Path, repository: str, *, private: bool | None = N
                 path_or_fileobj=json.dumps(without_places(record), indent=2).encode(),
                 commit_message="Upload how it was trained",
             )
-    except Exception as error:  # the Hub's client lets errors of several HTTP libraries through
+    except Exception as error:  # the Hub's client raises errors of several HTTP libraries
         raise OutputError(
             f"{folder} could not be uploaded to {repository!r} ({first_line(error)}); "
             "check the name and the network, and log in with `hf auth login`"
@@ -66,11 +66,11 @@ def push_to_hub(folder: str | Path, repository: str, *, private: bool | None = N
 
 
 def without_places(value: Any) -> Any:
-    """A record with the last part of each absolute path in place of the path: where files lie is nobody's business."""
+    """A record with absolute paths shortened to their last part, so that it does not reveal local folders."""
     if isinstance(value, dict):
         return {name: without_places(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [without_places(inner) for inner in value]
     if isinstance(value, str) and (value.startswith(("/", "~")) or PureWindowsPath(value).is_absolute()):
-        return PureWindowsPath(value).name  # it knows both kinds of slash
+        return PureWindowsPath(value).name  # handles both kinds of slash
     return value

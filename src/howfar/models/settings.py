@@ -1,4 +1,4 @@
-"""What of a model's configuration differs from that of its base: recorded with a graft, set again when it is loaded."""
+"""The settings in which a model differs from its base: saved with a graft, restored when it is loaded."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _NOT_SETTINGS = {
     "_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype", "quantization_config",
     "increments", "_from_model_config",
 }  # fmt: skip
-"""Entries that say where a model came from, or that are recorded elsewhere."""
+"""Entries that say where a model came from, or that are stored elsewhere."""
 
 
 def changed_settings(config: PretrainedConfig | GenerationConfig, base: Any) -> dict[str, Any]:
-    """The settings in which a configuration differs from its base's; None for one that only the base has.
+    """The settings in which a configuration differs from its base's; None for those that only the base has.
 
     Args:
         config: A model's `config`, or its `generation_config`.
-        base: The same of its base.
+        base: The base's.
     """
     now, before = plain_settings(config), plain_settings(base)
     return {name: now.get(name) for name in sorted(now.keys() | before.keys()) if now.get(name) != before.get(name)}
@@ -33,7 +33,7 @@ def with_settings(config: PretrainedConfig, settings: Mapping[str, Any]) -> Pret
 
 
 def plain_settings(config: PretrainedConfig | GenerationConfig) -> dict[str, Any]:
-    """A configuration as JSON has it, without what is not a setting."""
+    """A configuration as JSON values, without entries that are not settings."""
     return dict(_without(json.loads(json.dumps(config.to_dict(), default=str))))
 
 

@@ -1,4 +1,4 @@
-"""Read tensors from safetensors files, and into parameters: all of them or none."""
+"""Read tensors from safetensors files into parameters: all of them or none."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read a safetensors file.
 
     Raises:
-        CheckpointError: It is missing or damaged, or no file.
+        CheckpointError: It is missing, damaged or not a file.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        if not path.is_file():  # a pipe would be waited for
+        if not path.is_file():  # reading a pipe would wait forever
             raise OSError("there is no such file")
         return load_file(path)
     except (OSError, SafetensorError) as error:
@@ -32,15 +32,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def copy_tensors(parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Set parameters to the tensors of a file, all of them or none.
+    """Set parameters to a file's tensors, all of them or none.
 
     Args:
-        parameters: What is to be set, by the file's names.
-        tensors: What the file holds.
-        path: The file, for what is said if they do not fit.
+        parameters: The parameters to set, by their names in the file.
+        tensors: The file's tensors.
+        path: The file, for messages.
 
     Raises:
-        CheckpointError: A tensor is missing, left over, of another shape or kind, or holds values that are not finite.
+        CheckpointError: A tensor is missing, left over, of another shape or type, or has values that are not finite.
     """
     wrong = [f"{name} is missing" for name in sorted(parameters.keys() - tensors.keys())]
     wrong += [f"{name} is left over" for name in sorted(tensors.keys() - parameters.keys())]
@@ -59,17 +59,17 @@ def copy_tensors(parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
 
 
 def check_finite(tensors: Iterable[tuple[str, Tensor]], path: Path) -> None:
-    """Refuse tensors with NaN or infinite values, as damaged weights and diverged training have.
+    """Refuse tensors with NaN or infinite values, which damaged weights and diverged training have.
 
     Args:
-        tensors: With their names.
-        path: Where they lie, for what is said of them.
+        tensors: Tensors by name.
+        path: Their file, for messages.
 
     Raises:
         CheckpointError: A tensor has such a value.
     """
     for name, tensor in tensors:
-        # A sum is the fastest way to see it; where it is infinite, finite values may have been too large for it.
+        # A sum is the fastest check; if it is infinite, the finite values may only have been too large for it.
         if tensor.is_floating_point() and not tensor.sum(dtype=torch.float32).isfinite():
             bad = int((~tensor.isfinite()).sum())
             if bad:

@@ -1,4 +1,4 @@
-"""From whatever a model is wrapped in to the Transformers model inside, and to the names of its own parameters."""
+"""From any wrapper to the Transformers model inside, and to the names of its own parameters."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 _INCREMENTS = "increments"
 _INSIDE = ("base_layer", "original_module", "token_adapter")
-"""What PEFT calls the module that it wrapped."""
+"""PEFT's name for a module that it wrapped."""
 
 
 def unwrap(model: nn.Module) -> PreTrainedModel:
     """The Transformers model inside compiled, parallel and PEFT wrappers.
 
     Raises:
-        UnsupportedModelError: There is none, or a PEFT wrapper has weights of its own (prompts, prefixes).
+        UnsupportedModelError: There is none, or a PEFT wrapper has its own weights (prompts, prefixes).
     """
     from transformers import PreTrainedModel
 
@@ -42,13 +42,13 @@ def unwrap(model: nn.Module) -> PreTrainedModel:
 
 
 def _without_peft(model: nn.Module) -> nn.Module:
-    peft = sys.modules.get("peft")  # what was not imported has wrapped nothing
+    peft = sys.modules.get("peft")  # if it was not imported, it has wrapped nothing
     if peft is None or not isinstance(model, (peft.PeftModel, peft.PeftMixedModel)):
         return model
     prompts = [name for name, config in model.peft_config.items() if config.is_prompt_learning]
     if prompts:
         raise UnsupportedModelError(
-            f"the adapter {prompts[0]!r} is a prompt beside the model, which a graft cannot hold; save it by PEFT's "
+            f"the adapter {prompts[0]!r} is a prompt beside the model, which a graft cannot hold; save it with PEFT's "
             "save_pretrained"
         )
     return cast(nn.Module, model.get_base_model())
@@ -66,11 +66,11 @@ def tuners(model: nn.Module) -> dict[str, Any]:
 
 
 def own_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of the model alone, without increments and adapters, by their names before anything was wrapped.
+    """A model's tensors without increments and adapters, by their names before anything was wrapped.
 
     Args:
-        model: Whose tensors these are.
-        tensors: By their names now, from `named_parameters()`, `named_buffers()` or `state_dict()`.
+        model: The model.
+        tensors: Its tensors by their present names, from `named_parameters()`, `named_buffers()` or `state_dict()`.
     """
     wrapped = tuners(model).keys()
     own = {name: _own_name(name, wrapped) for name in tensors}
@@ -78,19 +78,19 @@ def own_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Te
 
 
 def is_increment(name: str) -> bool:
-    """Whether a parameter is an increment network's."""
+    """Whether a parameter belongs to an increment network."""
     return _INCREMENTS in name.split(".")
 
 
 def increment_tensors(network: nn.Module) -> dict[str, Tensor]:
-    """An increment network's parameters without what an adapter added, by their names in the network."""
+    """An increment network's parameters without an adapter's, by their names in the network."""
     wrapped = tuners(network).keys()
     named = {_own_name(name, wrapped): value for name, value in network.named_parameters()}
     return {name: value for name, value in named.items() if name is not None}
 
 
 def _own_name(name: str, wrapped: Container[str]) -> str | None:
-    """A parameter's name before anything was wrapped; None for one of increments or of an adapter."""
+    """A parameter's name before anything was wrapped; None for increments and adapters."""
     parts, own = name.split("."), []
     for index, part in enumerate(parts):
         if part == _INCREMENTS:
@@ -98,13 +98,13 @@ def _own_name(name: str, wrapped: Container[str]) -> str | None:
         if ".".join(parts[:index]) in wrapped:
             if part not in _INSIDE:
                 return None  # an adapter's
-        elif part != "_orig_mod":  # a part of the model that was compiled by itself
+        elif part != "_orig_mod":  # a part of the model that was compiled separately
             own.append(part)
     return ".".join(own)
 
 
 def check_in_memory(model: nn.Module) -> None:
-    """Refuse a model of which this process does not hold all tensors.
+    """Refuse a model if this process does not hold all its tensors.
 
     Raises:
         CheckpointError: It is sharded or offloaded.
@@ -117,6 +117,6 @@ def check_in_memory(model: nn.Module) -> None:
             )
         if type(tensor).__name__ == "DTensor" or name.rpartition(".")[2].startswith("_flat_param"):
             raise CheckpointError(
-                f"{name} is sharded over processes, so none has it whole; gather the model's state first "
+                f"{name} is sharded over processes, so no process holds all of it; gather the model's state first "
                 "(Accelerate's get_state_dict) and load it into an unsharded model"
             )

@@ -1,4 +1,4 @@
-"""Read a saved model back and compare it with the one that was to be saved, before it is called saved."""
+"""Read a saved model back and compare it with the original, before it counts as saved."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ NUM_PROBE_TOKENS = 8
 
 
 def check_saved(model: PreTrainedModel, folder: Path, load: Callable[..., PreTrainedModel]) -> None:
-    """Make sure that what lies in a folder is a model: its tensors, settings and outputs, bit for bit.
+    """Check that a folder holds a model: its tensors, settings and outputs, bit for bit.
 
     Args:
-        model: The one that was saved.
-        folder: Where it was saved to.
-        load: How it is read back: `howfar.load`.
+        model: The original.
+        folder: The folder that it was saved to.
+        load: Reads it back: `howfar.load`.
 
     Raises:
-        CheckpointError: They differ; the message says in what.
+        CheckpointError: They differ; the message names the difference.
     """
     attention = str(model.config._attn_implementation).removeprefix("howfar_")
     again = load(folder, dtype=model.dtype, attn_implementation=attention)
@@ -47,21 +47,21 @@ def check_saved(model: PreTrainedModel, folder: Path, load: Callable[..., PreTra
 def _check_tensors(saved: Mapping[str, Tensor], read: Mapping[str, Tensor]) -> None:
     saved = {name.replace("._orig_mod.", "."): tensor for name, tensor in saved.items()}
     for name in saved.keys() ^ read.keys():
-        raise _lost(name, "is not there" if name in saved else "is there, and not in the model")
+        raise _lost(name, "is not there" if name in saved else "is there but not in the model")
     for name, tensor in saved.items():
         if tensor.dtype != read[name].dtype:
-            raise _lost(name, f"is {tensor.dtype} and is read as {read[name].dtype}")
+            raise _lost(name, f"is {tensor.dtype} but is read as {read[name].dtype}")
         if not _same_bits(tensor, read[name]):
             raise _lost(name, "has other values there")
 
 
 def _check_rounded(own: Mapping[str, Tensor], read: Mapping[str, Tensor]) -> bool:
-    """Check buffers that are computed and not saved; returns whether none was rounded with the model's weights."""
+    """Check buffers that are computed, not saved; returns whether none was rounded with the model's weights."""
     is_exact = True
     for name, tensor in own.items():
         other = read.get(name.replace("._orig_mod.", "."))
         if other is None or not _same_bits(tensor, other.to(tensor.dtype)):
-            raise _lost(name, "is computed from the configuration there, and is another")
+            raise _lost(name, "differs when it is computed from the configuration there")
         is_exact &= other.dtype == tensor.dtype
     return is_exact
 
@@ -70,13 +70,13 @@ def _same_bits(one: Tensor, other: Tensor) -> bool:
     if one.shape != other.shape or one.dtype != other.dtype:
         return False
     one, other = one.detach().cpu(), other.detach().cpu()
-    # Equal numbers are compared at once; NaN equals nothing, so its bytes are.
+    # Equal numbers pass at once; NaN equals nothing, so its bytes are compared.
     return torch.equal(one, other) or torch.equal(*(t.reshape(-1).view(torch.uint8) for t in (one, other)))
 
 
 @torch.no_grad()
 def _output(model: PreTrainedModel) -> Tensor:
-    """Logits of a few arbitrary tokens, without compiled parts; what training mode draws is the same every time."""
+    """Logits of a few arbitrary tokens, without compiled parts; with the same random draws every time."""
     tokens = torch.arange(NUM_PROBE_TOKENS, device=model.device)[None] % model.config.get_text_config().vocab_size
     with torch.random.fork_rng(), torch.compiler.set_stance("force_eager"):
         torch.manual_seed(0)

@@ -1,7 +1,7 @@
 """The mechanism: positions that advance by learned increments.
 
-Reads in this order: `config`, `network` (what predicts), `clock` (what sums), `rotation` (what turns), `calls` and
-`increments` (how they meet in a layer), `decoder` and `attachment` (how they meet a model), `per_head`, `observe`.
+Read in this order: `config`, `network` (predicts increments), `clock` (sums them), `rotation` (rotates), `calls` and
+`increments` (one layer's pass), `decoder` and `attachment` (a whole model), `per_head`, `observe`.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""The arguments of a module's forward, by name, whichever way they were passed."""
+"""The arguments of a module's forward, by name, whether passed by position or by keyword."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from torch import Tensor, nn
 
 
 def parameter_names(module: nn.Module) -> tuple[str, ...]:
-    """The parameters of the forward of a module's class, without `self`."""
+    """The parameters of `forward` in a module's class, without `self`."""
     return tuple(inspect.signature(type(module).forward).parameters)[1:]
 
 
 class LayerCall:
-    """A call of a module that is about to be made.
+    """A coming call of a module.
 
     Args:
         names: The parameters of the module's forward, in order.
-        args: Arguments by place.
-        kwargs: Arguments by name.
+        args: Positional arguments.
+        kwargs: Keyword arguments.
     """
 
     def __init__(self, names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -33,7 +33,7 @@ class LayerCall:
         return default if place is None else self._args[place]
 
     def set(self, name: str, value: Any) -> None:
-        """Replace an argument where it was passed, or add it by name."""
+        """Replace an argument that was passed, or add it by keyword."""
         place = self._place(name)
         if place is None:
             self._kwargs[name] = value
@@ -47,7 +47,7 @@ class LayerCall:
 
     @property
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """By place and by name."""
+        """Positional and keyword arguments."""
         return tuple(self._args), self._kwargs
 
     def _place(self, name: str) -> int | None:

@@ -1,4 +1,4 @@
-"""Give a model learned positions, take them away again, find them."""
+"""Give a model learned positions, remove them, find them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def attach(model: nn.Module, config: IncrementConfig | None = None) -> Increment
     layers receive the new positions through forward pre-hooks; the model's code is untouched, so training, generation,
     checkpointing, compilation and adapters work as before. Attach before `torch.compile` and before a model is sharded.
 
-    A few tokens are run through the model before and after, to see which layers rotate and to make sure that increments
+    A few tokens are run through the model before and after, to find the layers that rotate and to check that increments
     of 1 change nothing.
 
     Args:
@@ -38,7 +38,7 @@ def attach(model: nn.Module, config: IncrementConfig | None = None) -> Increment
 
     Raises:
         AlreadyAttachedError: The model has increments.
-        UnsupportedModelError: The model has no rotary positions, or none that can differ between heads (`per_head`).
+        UnsupportedModelError: The model has no rotary positions, or (with `per_head`) none that can differ by head.
 
     Source:
         Brendan Long, "How Far Apart Does a Model Think Its Tokens Are?", 2026.
@@ -57,17 +57,17 @@ def attach_encoding(
 
     Args:
         model: As for `attach`.
-        config: The kind of increments; None where every increment is 1.
+        config: The kind of increments; None if every increment is 1.
         encoding: Its name and options.
-        from_scratch: Whether the model has learned nothing yet, so that the encoding may change what it gives.
+        from_scratch: Whether the model has learned nothing yet, so that the encoding may change its output.
 
     Returns:
-        What moves the model's positions.
+        The object that moves the model's positions.
 
     Raises:
         AlreadyAttachedError: The model has increments or an encoding.
-        ConfigError: There is no such encoding, or it and these increments do not go together.
-        UnsupportedModelError: The model cannot be given it.
+        ConfigError: The encoding does not exist, or does not work with these increments.
+        UnsupportedModelError: The model cannot have this encoding.
     """
     _check_free(model)
     decoder = find_decoder(model)
@@ -84,24 +84,24 @@ def attach_encoding(
     try:
         increments.encoding.prepare(decoder.module)
         _check_identity(increments, decoder, None if from_scratch else before.output)
-    except Exception as error:  # whatever an architecture raises that takes its positions in another way
+    except Exception as error:  # whatever an architecture with another kind of positions raises
         take_away(increments)
         what, advice = "increments", "use another rotary model"
         if increments.config.per_head:
             what, advice = "positions per head", "use per_head=False for this model"
         if increments.encoding.name != "rotary":
             what = f"the encoding {increments.encoding.name!r}"
-            advice = "train a model with it from scratch, by the table [encoding] of a recipe"
+            advice = "train a model with it from scratch, with a recipe's table [encoding]"
         raise UnsupportedModelError(
-            f"{type(model).__name__} cannot be given {what}: {first_line(error)}; {advice}"
+            f"{type(model).__name__} cannot have {what}: {first_line(error)}; {advice}"
         ) from error
     if config is not None:
-        decoder.module.config.increments = config.to_dict()  # so that what is saved says of which kind they are
+        decoder.module.config.increments = config.to_dict()  # so that a saved model names their kind
     return increments
 
 
 def _check_free(model: nn.Module) -> None:
-    """Refuse a model whose positions are moved already."""
+    """Refuse a model whose positions are replaced already."""
     found = positions_of(model)
     if found is not None and found.encoding.name == "rotary":
         raise AlreadyAttachedError(
@@ -119,13 +119,13 @@ def detach(model: nn.Module) -> None:
 
     Raises:
         NoIncrementsError: The model has none.
-        UnsupportedModelError: It has another encoding than rotary positions, and cannot do without.
+        UnsupportedModelError: Its positions are not rotary, and it cannot work without them.
     """
     increments = increments_of(model)
     if increments.encoding.name != "rotary":
         raise UnsupportedModelError(
             f"the positions of this {type(model).__name__} reach attention by {increments.encoding.name!r}, and "
-            "without it the model is none; override its increments by howfar.override instead"
+            "without it the model does not work; override its increments by howfar.override instead"
         )
     take_away(increments)
 
@@ -139,14 +139,14 @@ def increments_of(model: nn.Module) -> Increments:
     increments = positions_of(model)
     if increments is None or increments.is_plain:
         raise NoIncrementsError(
-            f"this {type(model).__name__} has no increments, its positions advance by +1; "
-            "give it some with howfar.attach(model), or load a model that has them"
+            f"this {type(model).__name__} has no increments: its positions advance by +1; "
+            "add some with howfar.attach(model), or load a model that has them"
         )
     return increments
 
 
 def positions_of(model: nn.Module) -> Increments | None:
-    """What moves the positions of a model, be it by 1; None if nothing of ours is attached to it."""
+    """The object that moves a model's positions, even if only by 1; None if nothing is attached."""
     return next((vars(module)[HANDLE] for module in model.modules() if HANDLE in vars(module)), None)
 
 
@@ -164,7 +164,7 @@ def take_away(increments: Increments) -> None:
 
 
 def _add_modules(increments: Increments, decoder: Decoder, devices: list[torch.device]) -> None:
-    """Put what predicts increments, and what an encoding learns, where what it reads lives."""
+    """Move the networks, and what an encoding learns, to the device of their input."""
     config, encoding = increments.config, increments.encoding
     for index in increments.layer_indices:
         module = encoding.layer_module(decoder.module)
@@ -185,7 +185,7 @@ def _add_modules(increments: Increments, decoder: Decoder, devices: list[torch.d
 
 
 def _check_identity(increments: Increments, decoder: Decoder, before: Tensor | None) -> None:
-    """Make a probe at positions 0, 1, 2, ...; compare it to one from before, if there is one."""
+    """Probe the model at positions 0, 1, 2, ...; compare it with an earlier probe, if there is one."""
 
     def one(layer: int, predicted: Tensor) -> Tensor:
         return torch.ones_like(predicted)

@@ -1,9 +1,9 @@
-"""The range of an increment: what makes it of a network's output, its logit.
+"""The range of an increment, and the function that maps a network's output, the logit, into it.
 
 A new bound is a class here; configurations, recipes and measures know it by its name. Its value at logit 0 must be 1
-without rounding, so that a network whose last layer is zero leaves a model as it was, bit for bit.
+without rounding, so that a network whose last layer is zero leaves a model unchanged, bit for bit.
 
-Nothing here loads PyTorch before a tensor is there, so that a configuration can be checked without it.
+Nothing here loads PyTorch before a tensor exists, so that a configuration can be checked without PyTorch.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from howfar.positions.config import IncrementConfig
 
 SOFTPLUS_OF_ONE = math.log(math.e - 1)  # softplus(x) = 1 here
-LARGEST_LOGIT = 30.0  # beyond this a sigmoid is flat in float32, and exp would overflow on the way back
+LARGEST_LOGIT = 30.0  # beyond this a sigmoid is flat in float32, and exp overflows in the backward pass
 
 
 class Bound:
     """A range of increments, and the function into it.
 
     Args:
-        max_increment: The upper limit, in positions, of those that have one.
+        max_increment: The upper limit, in positions; only some bounds have one.
     """
 
     name: ClassVar[str]
@@ -39,18 +39,18 @@ class Bound:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Below and above which no increment is, in positions; infinite where there is no limit."""
+        """Lower and upper limit of increments, in positions; infinite where there is none."""
         return -math.inf, math.inf
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """The increments of these logits, in positions; 1 at 0."""
+        """The increments of these logits, in positions; 1 at logit 0."""
         raise NotImplementedError
 
     def saturation(self, share: float) -> tuple[float, float]:
-        """Below and above which an increment counts as saturated.
+        """Thresholds below and above which an increment counts as saturated.
 
         Args:
-            share: How near to a limit that is: a share of the upper limit, or of the start at 1 if there is none.
+            share: How near to a limit: a share of the upper limit, or of the start at 1 if there is none.
         """
         lower, upper = self.limits
         scale = upper if math.isfinite(upper) else 1.0
@@ -64,11 +64,11 @@ class Softplus(Bound):
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Zero and none."""
+        """0, and no upper limit."""
         return 0.0, math.inf
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """`softplus(logit + c) / softplus(c)`: divided by itself it cannot miss 1 by an ulp."""
+        """`softplus(logit + c) / softplus(c)`: division by itself gives 1 exactly."""
         from torch.nn.functional import softplus
 
         return softplus(logits + SOFTPLUS_OF_ONE) / softplus(logits.new_zeros(logits.shape) + SOFTPLUS_OF_ONE)
@@ -81,11 +81,11 @@ class Sigmoid(Bound):
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Zero and `max_increment`."""
+        """0 and `max_increment`."""
         return 0.0, self.max_increment
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """`max * sigmoid(logit - log(max - 1))`, in the form that is max / max = 1 at 0."""
+        """`max * sigmoid(logit - log(max - 1))`, in the form that gives max / max = 1 at 0."""
         logits = logits.clamp(-LARGEST_LOGIT, LARGEST_LOGIT)
         return self.max_increment / (1 + (self.max_increment - 1) * (-logits).exp())
 

@@ -1,8 +1,8 @@
-"""What one thread knows of the calls that it is in, so that threads can share a model.
+"""The state of one thread's calls, so that threads can share a model.
 
 A model is one object for all threads; a forward pass, an override and a recording belong to the thread that began them.
-They are kept in a `threading.local` rather than in a context variable, because `torch.compile` reads the former without
-a graph break and looks at it again, in the calling thread, before it reuses a graph.
+They are kept in a `threading.local`, not in a context variable, because `torch.compile` reads the former without
+a graph break and checks it again, in the calling thread, before it reuses a graph.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from howfar.positions.placement import Placement, place
 from howfar.positions.places import Places
 
 IncrementFunction = Callable[[int, Tensor], Any]
-"""`fn(layer, increments)` gives increments, or what broadcasts to them; they are `[batch, head, token]`."""
+"""`fn(layer, increments)` gives increments, or what broadcasts to them; both are `[batch, head, token]`."""
 
 
 @dataclass
@@ -33,19 +33,19 @@ class Recording:
 
 @dataclass
 class ForwardPass:
-    """What the layers of one forward pass have in common.
+    """What the layers of one forward pass share.
 
     Args:
-        attention_mask: As the decoder was given it.
-        position_ids: As the decoder was given them.
+        attention_mask: As the decoder got it.
+        position_ids: As the decoder got them.
         num_past_tokens: Tokens in the cache before this pass.
-        cache: The cache that the decoder was given, or has made.
-        token_ids: As the decoder was given them; None if it was given their embeddings.
+        cache: The cache that the decoder got or created.
+        token_ids: As the decoder got them; None if it got embeddings.
         clock: That cache's clock.
         placement: Where the base model puts the tokens.
-        shared_increments: Before overrides; with a shared network.
-        shared_places: With a shared network and no overrides: the positions of the first layer.
-        frequencies: Of models that change them with the length of a text, by the prefix of their `Rotation`.
+        shared_increments: The increments before overrides; with a shared network.
+        shared_places: The positions of the first layer; with a shared network and no overrides.
+        frequencies: By the prefix of their `Rotation`, in models that change them with the length of a text.
     """
 
     attention_mask: Any
@@ -60,8 +60,8 @@ class ForwardPass:
     frequencies: dict[str, Tensor] = field(default_factory=dict)
 
     def clock_of(self, cache: Any) -> Clock | None:
-        """The clock of the cache that a layer was given."""
-        if cache is not self.cache:  # the decoder was given none and has made one
+        """The clock of the cache that a layer got."""
+        if cache is not self.cache:  # the decoder got none and created one
             self.cache, self.clock = cache, None if cache is None else clock_of(cache, is_new=True)
         return self.clock
 
@@ -81,15 +81,15 @@ class ForwardPass:
 
 
 class Calls(threading.local):
-    """The calls of a model that the current thread is in.
+    """The current thread's calls of a model.
 
     Attributes:
-        passes: Forward passes that have begun and not ended, the innermost last.
+        passes: Forward passes that have begun but not ended, the innermost last.
         overrides: Functions that replace increments, the outermost first.
-        recordings: Who is told what each layer uses.
+        recordings: The recorders that are told what each layer uses.
     """
 
-    # One list for a thread, changed in place: the compiler keeps track of that, but not of objects that are assigned.
+    # One list per thread, changed in place: the compiler tracks that, but not objects that are assigned.
     passes: list[ForwardPass]
     overrides: list[IncrementFunction]
     recordings: list[Recording]
@@ -99,7 +99,7 @@ class Calls(threading.local):
 
     @contextmanager
     def within(self, name: Literal["overrides", "recordings"], new: Any) -> Iterator[None]:
-        """Add to one of the lists for a while."""
+        """Add an item to one of the lists for a while."""
         outer = getattr(self, name)
         setattr(self, name, [*outer, new])
         try:
@@ -108,5 +108,5 @@ class Calls(threading.local):
             setattr(self, name, outer)
 
     def __reduce__(self) -> tuple[type[Calls], tuple[()]]:
-        """A copy of a model is in no call."""
+        """A copy of a model is in no call, so it gets a new object."""
         return Calls, ()

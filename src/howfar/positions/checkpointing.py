@@ -1,8 +1,8 @@
 """Gradients of positions under reentrant gradient checkpointing.
 
-Reentrant checkpointing runs a layer without a graph, runs it again during the backward pass, and leads gradients back
-through the layer's positional arguments only; cosines and sines are keyword arguments. So the layer gets copies of them
-that are cut off from the graph, and what gathers in the copies returns to the graph where the backward pass leaves the
+Reentrant checkpointing runs a layer without a graph, runs it again during the backward pass, and returns gradients
+through the layer's positional arguments only; but cosines and sines are keyword arguments. So the layer gets copies
+of them, detached, and the gradients that the copies collect return to the graph where the backward pass leaves the
 layer through its positional argument. (Without `use_reentrant`, Transformers' default, none of this is needed.)
 """
 
@@ -22,14 +22,14 @@ def is_reentrant(layer: nn.Module) -> bool:
 
 
 def lead_gradients_through(hidden_states: Tensor, tensors: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Let the gradients of tensors that a layer gets by name return through the hidden states.
+    """Let the gradients of a layer's keyword tensors return through the hidden states.
 
     Args:
         hidden_states: The positional argument of the first layer that uses the tensors.
         tensors: Cosines and sines, or whatever else depends on positions.
 
     Returns:
-        Both, to be handed to the layer; the tensors may be handed to later layers as well.
+        Both, to be passed to the layer; later layers may get the tensors as well.
     """
     copies = tuple(tensor.detach().requires_grad_() for tensor in tensors)
     return _Return.apply(hidden_states, copies, *tensors), copies

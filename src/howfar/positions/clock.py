@@ -1,8 +1,8 @@
-"""What the positions of earlier tokens were, and how that follows the key-value cache.
+"""The positions of earlier tokens, which follow the key-value cache.
 
-While decoding, each layer's *history* rides along with the Transformers cache, as its clock: whatever happens to the
-cache (beam reordering, cropping, batch repeat and select, reset) happens to the clock too. For that the cache changes
-its class to one that is the same in all else; its layers, and their number, stay what they are.
+While decoding, each layer's *history* is attached to the Transformers cache, as its clock: whatever happens to the
+cache (beam reordering, cropping, batch repeat and select, reset) happens to the clock too. To do so, the cache changes
+its class to a subclass that is otherwise the same; its layers and their number stay the same.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from howfar.errors import UnsupportedModelError
 from howfar.positions.shapes import Float, Int
 
 NUM_PLANES = 3
-"""What a history holds of each token: its drift, its position, and the base position that would go on from it."""
+"""What a history holds for each token: its drift, its position, and the base position that would continue it."""
 
 
 class GrowingClock:
@@ -53,7 +53,7 @@ class GrowingClock:
         return self.histories[layer]
 
     def share(self, layer: int, first: int) -> None:
-        """Give a layer the history of a layer before it, which has been continued in this pass."""
+        """Share the history of an earlier layer, which this pass has already continued."""
         self.histories[layer] = self.histories[first]
 
     def num_tokens(self, layer: int) -> int:
@@ -70,7 +70,7 @@ class GrowingClock:
             self._change(lambda past: past[..., :tokens_to_remove])
 
     def reorder_cache(self, beam_idx: Int[Tensor, " batch"]) -> None:
-        """Follow the beams."""
+        """Reorder the histories as the beams are reordered."""
         self.batch_select_indices(beam_idx)
 
     def batch_repeat_interleave(self, repeats: int) -> None:
@@ -78,7 +78,7 @@ class GrowingClock:
         self._change(lambda past: past.repeat_interleave(repeats, dim=0))
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep these sequences."""
+        """Keep these sequences only."""
         self._change(lambda past: past[indices.to(past.device)])
 
     def _change(self, change: Any) -> None:
@@ -87,12 +87,12 @@ class GrowingClock:
 
 
 class StaticClock:
-    """Histories beside a static cache: of the latest tokens, in buffers of a fixed size for compiled decoding.
+    """Histories beside a static cache: the latest tokens, in buffers of a fixed size for compiled decoding.
 
-    Before the first token all planes stand at 0.
+    Before the first token all planes are 0.
 
     Args:
-        max_length: Most tokens that a layer of the cache holds.
+        max_length: The most tokens that a layer of the cache holds.
     """
 
     def __init__(self, max_length: int) -> None:
@@ -117,7 +117,7 @@ class StaticClock:
                 torch._dynamo.mark_static_address(self.buffers[layer])
                 torch._dynamo.mark_static_address(self.lengths[layer])
         elif self._is_shared and any(self.buffers[layer] is b for other, b in self.buffers.items() if other != layer):
-            # The layers part: an override moves them from here on.
+            # From here on the layers differ: an override moves them.
             self.buffers[layer], self.lengths[layer] = self.buffers[layer].clone(), self.lengths[layer].clone()
         buffer = self.buffers[layer]
         history = torch.cat((buffer, new), dim=-1)
@@ -130,16 +130,16 @@ class StaticClock:
         self.buffers[layer], self.lengths[layer], self._is_shared = self.buffers[first], self.lengths[first], True
 
     def num_tokens(self, layer: int) -> Int[Tensor, "1"]:
-        """Tokens so far, also those that the buffer has let go of."""
+        """Tokens so far, including those that the buffer has dropped."""
         return self.lengths[layer]
 
     def reset(self) -> None:
-        """Forget all tokens, keep the buffers."""
+        """Forget all tokens; keep the buffers."""
         for tensor in (*self.buffers.values(), *self.lengths.values()):
             tensor.zero_()
 
     def reorder_cache(self, beam_idx: Int[Tensor, " batch"]) -> None:
-        """Follow the beams."""
+        """Reorder the histories as the beams are reordered."""
         for buffer in {id(buffer): buffer for buffer in self.buffers.values()}.values():
             buffer.copy_(buffer.index_select(0, beam_idx.to(buffer.device)))
 
@@ -148,7 +148,7 @@ Clock = GrowingClock | StaticClock
 
 
 class _Clocked:
-    """Goes before a cache's class: what happens to the cache happens to its clock."""
+    """Mixed into a cache's class in front: what happens to the cache happens to its clock."""
 
     clock: Any
 
@@ -182,22 +182,22 @@ def _clocked(kind: type) -> type:
 
 
 def _blank(kind: type) -> Any:
-    """A cache of this class, its attributes still to be set: for copies and pickles."""
+    """An empty cache of this class, for copies and pickles, which set its attributes later."""
     return object.__new__(_clocked(kind))
 
 
 def clock_of(cache: Any, *, is_new: bool = False) -> Clock | None:
-    """The clock of a cache; made at its first use.
+    """The clock of a cache; created at its first use.
 
     Args:
-        cache: The cache that a decoder was given, or made.
-        is_new: It was made in this pass, whose first layers may have written to it.
+        cache: The cache that the decoder was given or created.
+        is_new: Whether it was created in this pass, whose first layers may have written to it.
 
     Returns:
-        None for a cache that compiled code has made, whose class it cannot change: once filled, it will be refused.
+        None for a cache created by compiled code, whose class cannot be changed: it is refused once it is filled.
 
     Raises:
-        UnsupportedModelError: The cache is not one of Transformers', or it holds tokens whose increments are not known.
+        UnsupportedModelError: The cache is not one of Transformers', or it holds tokens of unknown increments.
     """
     if isinstance(cache, _Clocked):
         return cache.clock
@@ -227,10 +227,10 @@ def is_empty(cache: Cache) -> bool:
 
 
 def check_length(cache: Any, clock: Clock, layer: int) -> None:
-    """Make sure that a dynamic cache holds the tokens that its clock knows.
+    """Check that a dynamic cache holds the tokens that its clock knows.
 
     Raises:
-        UnsupportedModelError: Tokens were put into the cache or taken out of it behind the clock's back.
+        UnsupportedModelError: Tokens were added to or removed from the cache without its clock.
     """
     if not isinstance(clock, GrowingClock) or layer >= len(cache.layers):
         return
@@ -243,16 +243,16 @@ def check_length(cache: Any, clock: Clock, layer: int) -> None:
 
 
 def check_frequencies(clock: Clock, prefix: str, now: Tensor, num_past_tokens: int | Tensor) -> None:
-    """Make sure that keys which a cache holds unrotated are rotated by the frequencies that they came with.
+    """Check that unrotated cached keys are still rotated by the frequencies of the pass that cached them.
 
     Args:
-        clock: The cache's.
-        prefix: Which set of the model's frequencies.
-        now: Those of this pass, `[frequency]`.
+        clock: The cache's clock.
+        prefix: Names the set of the model's frequencies.
+        now: The frequencies of this pass, `[frequency]`.
         num_past_tokens: Tokens in the cache before this pass.
 
     Raises:
-        UnsupportedModelError: The text has grown to a length at which the model changes them, or may have.
+        UnsupportedModelError: The text has reached a length at which the model changes them, or may have.
     """
     if not torch.compiler.is_compiling():
         before = clock.frequencies.get(prefix) if int(num_past_tokens) else None

@@ -30,17 +30,17 @@ class IncrementConfig:
         max_increment: Upper bound of the `"sigmoid"` range, in positions; greater than 1.
         accumulate: Whether a position is the running sum of the increments. With `False` the network's output is the
             position itself: tokens are re-positioned without order.
-        advance: Whether token t's own increment counts into its position (`"before"`) or first into the next one's
+        advance: Whether token t's own increment counts towards its position (`"before"`) or only towards the next one's
             (`"after"`). Either way unit increments give positions 0, 1, 2, ...
         start: `"identity"`: every increment is exactly 1 at first (a zero output layer), so that a pretrained model
             is unchanged. `"random"`: a randomly drawn output layer, increments near 1; for training from scratch.
         angles: `"float32"` computes angles as Transformers does, so unit increments reproduce a model bit for bit;
-            its error grows with length (3e-5 at 512 tokens, 8e-3 at 128 K). `"float64"` wraps each angle in double
+            its error grows with length (3e-5 at 512 tokens, 8e-3 at 128 K). `"float64"` reduces each angle in double
             precision first and keeps 2.5e-7 at any length.
-        hidden_size: Width of the network; a quarter of the model's width where None.
+        hidden_size: Width of the network; None for a quarter of the model's width.
 
     Raises:
-        ConfigError: An option has a value that it cannot take.
+        ConfigError: An option has an invalid value.
     """
 
     scope: Scope = "per_layer"

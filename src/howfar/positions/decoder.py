@@ -1,4 +1,4 @@
-"""Find the decoder layers of a Transformers model, how they rotate, and which of them do."""
+"""Find a Transformers model's decoder layers, how they rotate, and which of them do."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Decoder:
 
     @property
     def num_key_value_heads(self) -> int:
-        """Heads of the keys; query heads that share one of them share its positions."""
+        """Key-value heads; the query heads of one share its positions."""
         config = self.module.config
         return int(getattr(config, "num_key_value_heads", None) or config.num_attention_heads)
 
@@ -52,13 +52,13 @@ class Decoder:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a decoder makes of a few tokens.
+    """What a decoder does with a few tokens.
 
     Args:
         output: Its last hidden state; None on the "meta" device.
-        rotating_layers: The layers that use the cosines they are handed. All layers are handed some; which ones leave
-            them be is for each architecture to decide, so it is observed rather than known by name.
-        devices: Where each layer's input lives.
+        rotating_layers: The layers that use the cosines that they are given. All layers get some, and each architecture
+            decides which layers ignore them, so this is observed, not looked up by name.
+        devices: The device of each layer's input.
     """
 
     output: Float[Tensor, "batch token width"] | None
@@ -70,15 +70,15 @@ class Probe:
 def probe(decoder: Decoder) -> Probe:
     """Run a few arbitrary tokens through a decoder, in evaluation mode.
 
-    On the "meta" device, where a model waits for its weights, there are no numbers, only shapes. An architecture that
-    must look at numbers cannot be run there: then all its layers count as rotating.
+    On the "meta" device, where a model waits for its weights, there are shapes but no numbers. An architecture that
+    reads numbers cannot run there: then all its layers count as rotating.
     """
     module: Any = decoder.module
     device = _input_device(module)
     no_numbers = device.type == "meta"
     arguments: dict[str, Any] = {"use_cache": False, "return_dict": True}
     arguments["input_ids"] = (torch.arange(NUM_PROBE_TOKENS, device=device) % module.config.vocab_size)[None]
-    if no_numbers:  # a mask that Transformers takes as it is, rather than look for padding
+    if no_numbers:  # Transformers takes this mask as it is instead of looking for padding
         everything = torch.ones(1, 1, NUM_PROBE_TOKENS, NUM_PROBE_TOKENS, dtype=torch.bool, device=device)
         arguments["attention_mask"] = everything
     with evaluation_mode(module), _Watch() as watch:
@@ -88,7 +88,7 @@ def probe(decoder: Decoder) -> Probe:
         ]
         try:
             output = module(**arguments).last_hidden_state
-        except Exception:  # whatever an architecture raises that looks at numbers
+        except Exception:  # whatever an architecture that reads numbers raises
             if not no_numbers:
                 raise
             watch.used, watch.devices = set(range(len(decoder.layers))), {}
@@ -100,7 +100,7 @@ def probe(decoder: Decoder) -> Probe:
 
 
 def _input_device(module: nn.Module) -> torch.device:
-    """Where a decoder takes its tokens; if Accelerate has put its weights elsewhere, where it will compute."""
+    """The device of a decoder's tokens; if Accelerate has moved its weights elsewhere, where it computes."""
     for part in module.modules():
         device = getattr(getattr(part, "_hf_hook", None), "execution_device", None)
         if device is not None:
@@ -109,7 +109,7 @@ def _input_device(module: nn.Module) -> torch.device:
 
 
 class _Watch(TorchFunctionMode):
-    """Hands each layer cosines of its own and notes which of them are given to any torch function, in its thread."""
+    """Gives each layer its own cosines and notes which of them any torch function uses, in its thread."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ def find_decoder(model: nn.Module) -> Decoder:
     Raises:
         UnsupportedModelError: There are none, as in models with learned absolute positions or ALiBi.
     """
-    # What `get_decoder` finds by its name may be the output layer; then the decoder is elsewhere in the model.
+    # What `get_decoder` finds by name may be the output layer; then the decoder is elsewhere in the model.
     roots = [model.get_decoder(), model] if isinstance(model, PreTrainedModel) else [model]
     for module in itertools.chain.from_iterable(root.modules() for root in roots):
         for layers in module.children():
@@ -153,16 +153,16 @@ def find_decoder(model: nn.Module) -> Decoder:
 
 
 def check_own_keys(model: nn.Module, decoder: Decoder) -> None:
-    """Make sure that each layer attends to keys of its own, so that it can have positions of its own.
+    """Check that each layer attends to its own keys, so that it can have its own positions.
 
     Raises:
-        UnsupportedModelError: Layers reuse the keys of others, which stand where those others put them.
+        UnsupportedModelError: Layers reuse the keys of other layers, at those layers' positions.
     """
     modes = getattr(decoder.module.config, "kv_sharing_modes", None) or []
     reusing = [str(index) for index, mode in enumerate(modes) if mode == "reuse"]
     if reusing:
         raise UnsupportedModelError(
-            f"{type(model).__name__} cannot be given increments per layer: layers {', '.join(reusing)} attend to the "
+            f"{type(model).__name__} cannot have increments per layer: layers {', '.join(reusing)} attend to the "
             "keys of earlier layers, which stand at those layers' positions; use scope='shared'"
         )
 
@@ -176,7 +176,7 @@ def no_rotary_positions(model: nn.Module) -> UnsupportedModelError:
 
 
 def _reason(model: nn.Module) -> str:
-    """How a model tells positions instead."""
+    """How a model encodes positions instead."""
     parts, config = dict(model.named_modules()), getattr(model, "config", None)
     if getattr(config, "alibi", False) or any("alibi" in name for part in parts.values() for name in dir(type(part))):
         return "its attention is biased by distance (ALiBi)"
@@ -185,7 +185,7 @@ def _reason(model: nn.Module) -> str:
     if any(
         isinstance(part, nn.ModuleList) and len(part) and takes_position_embeddings(part[0]) for part in parts.values()
     ):
-        return "its layers do not rotate, or by something else than the (cos, sin) that they are handed"
+        return "its layers do not rotate, or not by the (cos, sin) that they are given"
     if getattr(config, "rotary_dim", None):
         return "each of its attention modules computes its angles from position ids by itself"
     for name, part in parts.items():
@@ -197,5 +197,5 @@ def _reason(model: nn.Module) -> str:
 
 
 def takes_position_embeddings(layer: nn.Module) -> bool:
-    """Whether a decoder layer is handed (cos, sin)."""
+    """Whether a decoder layer gets (cos, sin)."""
     return "position_embeddings" in inspect.signature(type(layer).forward).parameters

@@ -29,9 +29,9 @@ from howfar.positions.shapes import Float, Length
 class Increments:
     """The learned positions of one model; made by `attach`, found again by `increments_of`.
 
-    It owns no parameters: the networks are submodules of the model, all named `increments`. It is a plain object rather
-    than a module, so that the model keeps the structure that Transformers, PEFT and FSDP expect. What belongs to one
-    call is kept apart for each thread, so threads may share a model.
+    It owns no parameters: the networks are submodules of the model, all named `increments`. It is a plain object, not
+    a module, so that the model keeps the structure that Transformers, PEFT and FSDP expect. The state of one
+    call is kept per thread, so threads may share a model.
 
     Args:
         config: The kind of increments; None where every increment is 1, which an override can change.
@@ -64,7 +64,7 @@ class Increments:
 
     @property
     def recordings(self) -> list[Recording]:
-        """Who is told in this thread what each layer uses."""
+        """The recorders that are told, in this thread, what each layer uses."""
         return self._calls.recordings
 
     @property
@@ -73,11 +73,11 @@ class Increments:
         return bool(self._calls.overrides or self._calls.recordings)
 
     def overridden_by(self, function: IncrementFunction) -> AbstractContextManager[None]:
-        """Replace increments for a while, in this thread; `override` is how it is called."""
+        """Replace increments for a while, in this thread; `override` calls it."""
         return self._calls.within("overrides", function)
 
     def recorded_by(self, recording: Recording) -> AbstractContextManager[None]:
-        """Tell `recording` for a while what each layer uses, in this thread; `record` is how it is called."""
+        """Tell `recording` for a while what each layer uses, in this thread; `record` calls it."""
         return self._calls.within("recordings", recording)
 
     @property
@@ -107,7 +107,7 @@ class Increments:
         return [parameter for network in self.networks for parameter in network.parameters()]
 
     def add_hooks(self) -> None:
-        """Take over the positions of the model."""
+        """Take over the model's positions."""
         self._hooks = [
             self.decoder.register_forward_pre_hook(self._begin_pass, with_kwargs=True),
             self.decoder.register_forward_hook(self._end_pass, always_call=True),
@@ -121,7 +121,7 @@ class Increments:
             self._hooks.append(rotary.register_forward_hook(self._note_frequencies))
 
     def remove_hooks(self) -> None:
-        """Leave the positions to the model again."""
+        """Give the positions back to the model."""
         for hook in self._hooks:
             hook.remove()
 
@@ -151,12 +151,12 @@ class Increments:
         )
 
     def _end_pass(self, decoder: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        """Forward hook of the decoder: let go of the pass's tensors, also when it failed."""
+        """Forward hook of the decoder: release the pass's tensors, also when it failed."""
         if self._calls.passes:  # a hook before `_begin_pass` may have failed
             self._calls.passes.pop()
 
     def _note_frequencies(self, rotary: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        """Forward hook of the rotary module: keep its frequencies, which other passes will change, for this pass."""
+        """Forward hook of the rotary module: keep its frequencies for this pass, since other passes change them."""
         if self._calls.passes:
             self._calls.passes[-1].frequencies = {r.prefix: r.frequencies.clone() for r in self.rotations.values()}
 
@@ -180,7 +180,7 @@ class Increments:
         return self._calls.passes[-1]
 
     def _places(self, index: int, call: LayerCall, current: ForwardPass) -> Places:
-        """The positions of a layer's tokens; those of the layer before if it is at the same ones."""
+        """The positions of a layer's tokens; the previous layer's if both stand at the same ones."""
         clock = current.clock_of(call.get("past_key_values", call.get("layer_past")))
         if clock is not None:
             check_length(current.cache, clock, index)
@@ -215,7 +215,7 @@ class Increments:
         clock: Clock | None,
         frequencies: dict[str, Tensor],
     ) -> Places:
-        """Positions, and whatever an encoding sums, of a layer's tokens; the clock goes on by them."""
+        """Positions, and whatever an encoding sums, of a layer's tokens; advances the clock."""
         drift, positions = self._drift_and_positions(increments, sums, placement, past)
         num_heads = increments.shape[1]
         totals, all_positions = drift, positions
@@ -241,8 +241,8 @@ class Increments:
         )
 
     def _increments(self, index: int, hidden_states: Tensor, current: ForwardPass) -> Float[Tensor, "batch head token"]:
-        """The increments of a layer's tokens, overridden."""
-        if hidden_states.ndim == 4:  # several streams, of which the layer's attention reads one (Gemma 3n)
+        """The increments of a layer's tokens, after overrides."""
+        if hidden_states.ndim == 4:  # several streams; the layer's attention reads one of them (Gemma 3n)
             hidden_states = hidden_states[self.decoder.config.altup_active_idx]
         if self.is_plain:
             increments = hidden_states.new_ones((len(hidden_states), 1, hidden_states.shape[1]), dtype=torch.float32)
@@ -269,9 +269,9 @@ class Increments:
         placement: Placement,
         past: Tensor | None,
     ) -> tuple[Float[Tensor, "batch head_or_row token"], Float[Tensor, "batch head_or_row token"]]:
-        """How far tokens have come from their base positions, and where to; in float64 where the device has it.
+        """How far tokens have moved from their base positions, and their positions; in float64 where the device has it.
 
-        What an encoding sums goes along as further heads, whose drift is the sum.
+        What an encoding sums is appended as further heads, whose drift is the sum.
         """
         exact = increments.to(torch.float32 if increments.device.type == "mps" else torch.float64)
         excess = exact - 1

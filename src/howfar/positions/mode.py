@@ -1,4 +1,4 @@
-"""A model in evaluation mode for a while, also where several threads read it at once."""
+"""Evaluation mode for a while, also where several threads read one model at once."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from torch import nn
 
 @dataclass
 class _Readers:
-    """Who reads a model, and what is put back after the last of them.
+    """Who reads a model, and what to restore after the last of them.
 
     Attributes:
-        count: How many read it now.
-        training: The modules that were in training mode before the first of them.
+        count: Number of current readers.
+        training: The modules that were in training mode before the first reader.
     """
 
     count: int = 0
@@ -32,8 +32,8 @@ _readers: weakref.WeakKeyDictionary[nn.Module, _Readers] = weakref.WeakKeyDictio
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Put a model into evaluation mode.
 
-    Afterwards those of its modules that were in training mode are so again; ones that were frozen in evaluation mode
-    stay frozen. Where several threads read a model, it is put back after the last of them.
+    Afterwards the modules that were in training mode return to it; modules that were frozen in evaluation mode
+    stay frozen. If several threads read a model, it is restored after the last of them.
     """
     with _lock:
         readers = _readers.setdefault(model, _Readers())

@@ -21,11 +21,11 @@ class IncrementNetwork(nn.Module):
     float32 whatever the model's own type, because bfloat16 cannot tell neighbouring integers above 256 apart.
 
     Args:
-        input_size: Width of the vectors that it reads.
+        input_size: Width of its input vectors.
         num_heads: Increments per token.
         config: Range and start of the increments.
         normalise: Whether the input is normalised first (residual streams grow from layer to layer).
-        device: Where the parameters live.
+        device: Device of the parameters.
         init_std: Standard deviation of the random weights.
     """
 
@@ -50,7 +50,7 @@ class IncrementNetwork(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the weights anew: normal, zero biases, and a zero last layer for `start="identity"`."""
+        """Draw the weights again: normal, zero biases, and a zero last layer for `start="identity"`."""
         if isinstance(self.norm, nn.RMSNorm):
             nn.init.ones_(self.norm.weight)
         nn.init.normal_(self.hidden.weight, std=self.init_std)
@@ -65,11 +65,11 @@ class IncrementNetwork(nn.Module):
         """Predict the increments of each token, in positions."""
         with torch.autocast(hidden_states.device.type, enabled=False):
             logits = self.output(F.gelu(self.hidden(self.norm(hidden_states.float()))))
-            # Stacked rather than transposed: a bound's gradient arrives in the layout that compilers expect.
+            # Stacked, not transposed: a bound's gradient arrives in the layout that compilers expect.
             return torch.stack(self.bound(logits).unbind(-1), dim=1)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> IncrementNetwork:
-        # `model.half()` or `.to(torch.bfloat16)` moves the network and leaves its precision alone.
+        # `model.half()` or `.to(torch.bfloat16)` moves the network but keeps its precision.
         def move_only(tensor: Tensor) -> Tensor:
             moved = fn(tensor)
             return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)

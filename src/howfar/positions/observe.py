@@ -1,4 +1,4 @@
-"""Watch a model's increments, or replace them, for as long as a `with` block lasts, in the thread that entered it."""
+"""Record a model's increments, or replace them, inside a `with` block, in the thread that entered it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _lock = threading.Lock()
 
 @contextmanager
 def record(model: nn.Module) -> Iterator[Recording]:
-    """Keep what each layer uses.
+    """Record what each layer uses.
 
     Args:
         model: A model with increments.
 
     Yields:
-        A `Recording` that holds, after each forward pass, that pass's increments and positions by layer. They are part
-        of the autograd graph unless gradients are off.
+        A `Recording`: after each forward pass it holds that pass's increments and positions by layer. They are part
+        of the autograd graph unless gradients are disabled.
 
     Raises:
         NoIncrementsError: The model has no increments.
@@ -37,9 +37,9 @@ def record(model: nn.Module) -> Iterator[Recording]:
 
 @contextmanager
 def override(model: nn.Module, fn: IncrementFunction) -> Iterator[None]:
-    """Replace a model's increments: what interventions are built on.
+    """Replace a model's increments; interventions are built on this.
 
-    Overrides nest; inner ones see what outer ones return. With shared increments each layer can still be given
+    Overrides nest; inner ones receive what outer ones return. With shared increments each layer can still be given
     positions of its own. Padding keeps an increment of 0. While decoding with a cache, `fn` sees the new tokens only.
 
     Args:
@@ -57,13 +57,13 @@ def override(model: nn.Module, fn: IncrementFunction) -> Iterator[None]:
 
 @contextmanager
 def movable(model: nn.Module) -> Iterator[Increments]:
-    """Let the positions of any rotary model be overridden and recorded for as long as a block lasts.
+    """Let the positions of any rotary model be overridden and recorded inside a block.
 
-    A plain model advances by increments of 1 meanwhile, which change no bit of what it gives. Where several threads
-    hold a model so, it is plain again after the last of them; it must not run in a thread that does not hold it.
+    In the block a plain model advances by increments of 1, which change no bit of its output. If several threads hold
+    the model, it becomes plain again after the last of them; it must not run in a thread that does not hold it.
 
     Args:
-        model: With increments, or plain.
+        model: A model with increments, or a plain one.
 
     Raises:
         UnsupportedModelError: The model has no rotary positions.

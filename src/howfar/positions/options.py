@@ -1,4 +1,4 @@
-"""Check options that a person wrote, against the dataclass that takes them."""
+"""Check options that a user wrote against the dataclass that takes them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Options = TypeVar("Options")
 
 
 def check_options(what: str, options: Any) -> None:
-    """Refuse a value of another kind than an option takes.
+    """Refuse a value of the wrong type.
 
     Args:
-        what: What they are options of, for the message.
+        what: Names what the options belong to, for the message.
         options: An instance of a dataclass, whose annotations are `Literal`s of strings, `bool`, `int`, `float` or
-            `str`; others are left alone.
+            `str`; fields of other types are not checked.
 
     Raises:
-        ConfigError: An option has a value that it cannot take.
+        ConfigError: An option has an invalid value.
     """
     for name, hint in get_type_hints(type(options)).items():
         value, choices = getattr(options, name), get_args(hint)
@@ -41,12 +41,12 @@ def check_options(what: str, options: Any) -> None:
 
 
 def read_options(what: str, kind: type[Options], values: Mapping[str, Any]) -> Options:
-    """Make options of plain values.
+    """Make options from plain values.
 
     Args:
-        what: What they are options of, for the message.
+        what: Names what the options belong to, for the message.
         kind: The dataclass.
-        values: By name.
+        values: Values by name.
 
     Raises:
         ConfigError: A key is unknown (the message names the nearest known one) or a value is out of range.

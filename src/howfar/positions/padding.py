@@ -1,4 +1,4 @@
-"""Which tokens are padding, read from whatever attention mask a decoder was given."""
+"""Which tokens are padding, read from any kind of attention mask that a decoder got."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from howfar.positions.shapes import Bool, Int, Length
 
 
 def one_mask(attention_mask: Any) -> Any:
-    """Of masks by layer type the one that hides the least."""
+    """Of masks by layer type, the one that hides the least."""
     if not isinstance(attention_mask, dict):
         return attention_mask
     masks = [attention_mask.get("full_attention"), *attention_mask.values()]
@@ -22,23 +22,23 @@ def one_mask(attention_mask: Any) -> Any:
 def real_tokens(
     attention_mask: Any, num_tokens: Length, num_past_tokens: int | Tensor = 0
 ) -> Bool[Tensor, "batch token"] | None:
-    """Which of the new tokens are text rather than padding.
+    """Which of the new tokens are text, not padding.
 
     Args:
         attention_mask: None (no padding), a `[batch, all_tokens]` mask, or one that Transformers prepared for static
-            caches: `[batch, 1, token, key]` (boolean, or additive), or a dict of such by layer type.
+            caches: `[batch, 1, token, key]` (boolean or additive), or a dict of these by layer type.
         num_tokens: New tokens, the last ones of the mask.
-        num_past_tokens: Tokens in the cache before them.
+        num_past_tokens: Tokens in the cache before this pass.
 
     Raises:
-        UnsupportedModelError: The mask is of another kind, so padding cannot be told from text.
+        UnsupportedModelError: The mask is of another kind, which does not show padding.
     """
     attention_mask = one_mask(attention_mask)
     if attention_mask is None:
         return None
     if not isinstance(attention_mask, Tensor) or attention_mask.ndim not in (2, 4):
         raise UnsupportedModelError(
-            f"an attention mask of type {type(attention_mask).__name__} hides which tokens are padding; "
+            f"an attention mask of type {type(attention_mask).__name__} does not show which tokens are padding; "
             "pass a [batch, token] mask"
         )
     if attention_mask.ndim == 2:
@@ -50,7 +50,7 @@ def real_tokens(
 
 
 def own_keys(mask: Tensor, num_tokens: Length, num_past_tokens: int | Tensor) -> Int[Tensor, "one one token"]:
-    """Which keys of a `[batch, 1, token, key]` mask the new tokens are."""
+    """The keys of a `[batch, 1, token, key]` mask that are the new tokens."""
     order = torch.arange(num_tokens, device=mask.device)
     own = num_past_tokens + order
     # Sliding windows have dropped the oldest keys: the new tokens then stand at the end.

@@ -1,6 +1,6 @@
-"""Where the base model puts the tokens of a pass, and how far increments move them from there.
+"""The base positions of a pass's tokens, and how far increments move them.
 
-The base model's positions are its `position_ids`: given from outside, or 0, 1, 2, ... A token's learned position is its
+The base model's positions are its `position_ids`: passed in, or 0, 1, 2, ... A token's learned position is its
 base position plus its *drift*: the sum of (increment - 1) over the tokens that it follows, itself included. So
 increments of 1 leave every token where it was, bit for bit, however the model is called. What a token follows is
 
@@ -30,9 +30,9 @@ class Placement:
     Args:
         ids: Base positions.
         real: Which tokens are text; None if all are.
-        next_id: The base position that would go on from the text up to each token; 0 before any.
-        start: The place, within this pass, of the token at which each token's document starts; -1 for documents that
-            go on from the cache. None if no document starts within the pass.
+        next_id: The base position that continues the text up to each token; 0 before any.
+        start: Index, within this pass, of the token at which each token's document starts; -1 for documents that
+            continue from the cache. None if no document starts within the pass.
         follows: In a tree: which tokens of this pass each token follows, itself included.
         resumes: In a tree: which tokens follow the end of the cache.
     """
@@ -45,7 +45,7 @@ class Placement:
     resumes: Bool[Tensor, "batch token"] | None = None
 
     def on(self, device: torch.device) -> Placement:
-        """The same on another device."""
+        """A copy on another device."""
         if self.ids.device == device:
             return self
         return replace(self, **{k: v.to(device) for k, v in vars(self).items() if v is not None})
@@ -53,7 +53,7 @@ class Placement:
     def drift(
         self, excess: Float[Tensor, "batch head token"], last: Float[Tensor, "batch head one"] | None
     ) -> Float[Tensor, "batch head token"]:
-        """How far each token has come away from its base position.
+        """How far each token has moved from its base position.
 
         Args:
             excess: Increments minus 1; 0 for padding.
@@ -81,19 +81,19 @@ def place(
     next_id: Tensor | None,
     device: torch.device,
 ) -> Placement:
-    """Where the base model puts the tokens of a pass.
+    """The base positions of a pass's tokens.
 
     Args:
-        position_ids: As the decoder was given them; None if it counts by itself.
-        attention_mask: As the decoder was given it.
+        position_ids: As the decoder got them; None if it counts by itself.
+        attention_mask: As the decoder got it.
         num_tokens: Tokens of this pass.
-        num_past_tokens: Tokens in the cache before them.
-        has_past: Whether there is text before this pass that it may go on from.
+        num_past_tokens: Tokens in the cache before this pass.
+        has_past: Whether there is text before this pass that it may continue.
         next_id: `[batch, 1]`, `Placement.next_id` at the end of the cache; None without one.
-        device: Where to.
+        device: Device of the result.
 
     Raises:
-        UnsupportedModelError: Tokens stand at several positions at once, or branch in a way that has no single path.
+        UnsupportedModelError: Tokens have several positions at once, or branch without a single path.
     """
     real = real_tokens(attention_mask, num_tokens, num_past_tokens)
     real = None if real is None else real.to(device)
@@ -126,7 +126,7 @@ def place(
 
 
 def one_axis(position_ids: Tensor) -> Tensor:
-    """Position ids `[batch or 1, token]`, also of models for images and text, which have several axes of them.
+    """Position ids `[batch or 1, token]`, also for models of images and text, which have several axes of them.
 
     Raises:
         UnsupportedModelError: The axes differ: the tokens are parts of images.
@@ -135,7 +135,7 @@ def one_axis(position_ids: Tensor) -> Tensor:
         return position_ids
     if torch.compiler.is_compiling() or bool((position_ids != position_ids[:1]).any()):
         raise UnsupportedModelError(
-            f"position_ids of shape {tuple(position_ids.shape)} put tokens at several positions at once (as parts of "
+            f"position_ids of shape {tuple(position_ids.shape)} give tokens several positions at once (as parts of "
             "an image), which increments cannot move; give text only, or call howfar.detach(model) first"
         )
     return position_ids[0]
@@ -144,7 +144,7 @@ def one_axis(position_ids: Tensor) -> Tensor:
 def _tree(placement: Placement, mask: Tensor, num_past_tokens: int | Tensor, leaps: Tensor) -> Placement:
     """What each token follows where position ids go back to a branch's parent.
 
-    Compiled code cannot look at tensors, so it sums over what a token may attend to unless ids only ever rise by 1.
+    Compiled code cannot branch on tensors, so it sums over what a token may attend to unless ids only rise by 1.
     """
     num_tokens = placement.ids.shape[-1]
     may = (mask if mask.dtype == torch.bool else mask == 0)[:, 0]
@@ -164,7 +164,7 @@ def _tree(placement: Placement, mask: Tensor, num_past_tokens: int | Tensor, lea
 
 
 def _check_paths(may: Tensor, follows: Tensor, own: Tensor, resumes: Tensor, real: Tensor) -> None:
-    """Make sure that each token follows its parent, whatever that follows, and nothing else."""
+    """Check that each token follows its parent and what the parent follows, and nothing else."""
     order = torch.arange(follows.shape[-1], device=follows.device)
     before = follows & (order[:, None] > order)
     parent = torch.where(before, order, -1).amax(dim=-1)
@@ -175,7 +175,7 @@ def _check_paths(may: Tensor, follows: Tensor, own: Tensor, resumes: Tensor, rea
     rooted = ~past.any(dim=-1) | resumes
     if not bool((torch.where(parent < 0, rooted, same) | ~real).all()):
         raise UnsupportedModelError(
-            "position_ids and the attention mask branch so that a token does not follow one path of tokens: it attends "
-            "to a part of its parent's past, or not to the end of the cache; give a mask in which each token sees its "
-            "parent and what that sees"
+            "position_ids and the attention mask branch without a single path: a token attends "
+            "to only a part of its parent's past, or not to the end of the cache; give a mask in which each token sees "
+            "its parent and everything that its parent sees"
         )

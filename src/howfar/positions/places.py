@@ -11,16 +11,16 @@ from howfar.positions.shapes import Float, Length
 
 @dataclass
 class Places:
-    """Where the tokens of a layer stand.
+    """The positions of a layer's tokens.
 
     Args:
-        increments: Of the new tokens, in positions; 0 for padding.
-        positions: Of the new tokens.
-        all_positions: Of the latest tokens that a cache may hold, the new ones last.
+        increments: Increments of the new tokens, in positions; 0 for padding.
+        positions: Positions of the new tokens.
+        all_positions: Positions of the latest tokens that a cache may hold, the new ones last.
         num_tokens: Tokens so far, the cache's included.
-        sums: What an encoding sums over the latest tokens beside increments, the new ones last; None if nothing.
-        past: The layer's history before this pass, by which layers at the same positions know each other.
-        frequencies: Of this pass, by the prefix of their `Rotation`, where they vary.
+        sums: What an encoding sums over the latest tokens besides increments, the new ones last; None if nothing.
+        past: The layer's history before this pass; it identifies layers at the same positions.
+        frequencies: Those of this pass, by the prefix of their `Rotation`, if they vary.
         rotated: Cosines and sines, by the prefix of their `Rotation`.
     """
 

@@ -15,11 +15,11 @@ from howfar.foreign import first_line
 from howfar.positions.shapes import Float
 
 Layout = Literal["halves", "interleaved", "single"]
-"""How a model lays its angles out along the head: twice in a row (Llama), each twice (Cohere), or once (GPT-OSS)."""
+"""Layout of a model's angles along the head: twice in a row (Llama), each twice (Cohere), or once (GPT-OSS)."""
 
 
 def spread(values: Float[Tensor, "... frequency"], layout: Layout) -> Float[Tensor, "... rotary"]:
-    """Lay one value for each frequency out along the rotated part of a head."""
+    """Repeat one value per frequency along the rotated part of a head, in the model's layout."""
     if layout == "halves":
         return torch.cat((values, values), dim=-1)
     if layout == "interleaved":
@@ -31,14 +31,14 @@ def spread(values: Float[Tensor, "... frequency"], layout: Layout) -> Float[Tens
 class Rotation:
     """One set of rotary frequencies of a model, applied to any positions.
 
-    The frequencies are the model's own rotary module's, so scaled RoPE stays as it is; only its integer positions are
-    replaced. (The module itself cannot be called: it runs without gradients.)
+    The frequencies are the model's own rotary module's, so scaled RoPE stays as it is; only its integer positions
+    are replaced. (The module itself cannot be called: it runs without gradients.)
 
     Args:
         module: The model's rotary embedding.
-        prefix: Which of its sets: `""`, or the layer type where the model has several (Gemma 3).
+        prefix: Names the set: `""`, or the layer type if the model has several sets (Gemma 3).
         layout: Order of the angles along the head.
-        angles: `"float32"` as Transformers computes them, or `"float64"`, wrapped before the cast.
+        angles: `"float32"` as Transformers computes them, or `"float64"`, reduced before the cast.
     """
 
     module: nn.Module
@@ -48,12 +48,12 @@ class Rotation:
 
     @property
     def width(self) -> int:
-        """Length of the rotated part of a head: two numbers for each frequency."""
+        """Width of the rotated part of a head: two numbers per frequency."""
         return 2 * int(self.frequencies.shape[-1])
 
     @property
     def frequencies(self) -> Float[Tensor, " frequency"]:
-        """The module's, in radians per position."""
+        """The module's frequencies, in radians per position."""
         frequencies: Tensor = getattr(self.module, f"{self.prefix}inv_freq")
         return frequencies
 
@@ -71,9 +71,9 @@ class Rotation:
         """Cosine and sine of each position's angles.
 
         Args:
-            positions: Where to.
-            dtype: The model's.
-            frequencies: In radians per position; the module's own where None.
+            positions: Positions to rotate to.
+            dtype: The model's dtype.
+            frequencies: In radians per position; if None, the module's own.
         """
         return self.of_frequencies(positions[..., None], dtype, frequencies)
 
@@ -83,7 +83,7 @@ class Rotation:
         dtype: torch.dtype,
         frequencies: Float[Tensor, " frequency"] | None = None,
     ) -> tuple[Float[Tensor, "batch head token rotary"], Float[Tensor, "batch head token rotary"]]:
-        """The same where each frequency may have positions of its own: as many as frequencies, or one for all."""
+        """As above, where each frequency may have its own positions: as many as frequencies, or one set for all."""
         frequencies = (self.frequencies if frequencies is None else frequencies).to(positions.device)
         scaling: float = getattr(self.module, f"{self.prefix}attention_scaling")
         if self.angles == "float64":
@@ -95,15 +95,15 @@ class Rotation:
 
 
 def rotation_of(rotary: nn.Module, layer_type: str | None, angles: Literal["float32", "float64"]) -> Rotation:
-    """Learn from a model's rotary module how it rotates.
+    """Infer from a model's rotary module how it rotates.
 
     A copy of the module is built on the CPU and asked for its cosines at a few positions; the layout is the one that
-    reproduces them bit for bit. Nothing is assumed about an architecture by its name.
+    reproduces them bit for bit. Nothing is inferred from an architecture's name.
 
     Args:
         rotary: The model's rotary embedding module (its own weights and device do not matter).
         layer_type: The layer's entry of `config.layer_types`, or None.
-        angles: Passed on to the `Rotation`.
+        angles: Passed to the `Rotation`.
 
     Raises:
         UnsupportedModelError: The module does not rotate by position times frequency.
@@ -124,7 +124,7 @@ def rotation_of(rotary: nn.Module, layer_type: str | None, angles: Literal["floa
                 return Rotation(rotary, prefix, layout, angles)
     except (TypeError, ValueError, AttributeError, KeyError, RuntimeError) as error:
         raise UnsupportedModelError(
-            f"{name} gives its rotary angles in a form that increments cannot replace ({first_line(error)}); "
+            f"{name} returns its rotary angles in a form that increments cannot replace ({first_line(error)}); "
             "use a model whose rotary module maps position ids to (cos, sin)"
         ) from error
     raise UnsupportedModelError(

@@ -1,7 +1,7 @@
 """Array shapes in types: `Float[Tensor, "batch head token"]`.
 
 The annotations are strings at run time, so `jaxtyping` is only needed by type checkers and by the tests, which install
-its import hook (and thereby load it) before anything here. Users pay nothing and need not have it.
+its import hook (and thereby load it) before anything here. Users need not install it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,6 @@ if TYPE_CHECKING:
 else:
     import torch
 
-    Length = int | torch.SymInt  # a length that is left open while a graph is traced
+    Length = int | torch.SymInt  # a length that is symbolic while a graph is traced
 
 __all__ = ["Bool", "Float", "Int", "Length"]

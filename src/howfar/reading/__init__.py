@@ -1,7 +1,7 @@
-"""Reading texts through a model, and traces: what it did with a text, token by token.
+"""Read texts through a model, and trace what it does with a text, token by token.
 
-Reads in this order: `windows` (what a model reads at once), `readings` (what comes of it), `reader` (the one object
-that reads), with `head` and `watch` under it (logits in stretches, attention and residuals) and `following` on it;
+Read in this order: `windows` (what a model reads at once), `readings` (the results), `reader` (the one object
+that reads), below it `head` and `watch` (logits in stretches, attention and residuals), above it `following`;
 `result` (what a trace holds), `run` (how a trace is made), `files`.
 """
 

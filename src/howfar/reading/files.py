@@ -21,7 +21,7 @@ METADATA = "howfar_trace"
 
 
 def save(trace: Trace, path: Path) -> None:
-    """Write a trace, without attention; whole or not at all.
+    """Write a trace, without attention; completely or not at all.
 
     The columns: `token_id`, `start_byte`, `end_byte`, `surprisal_nats`, `entropy_nats`, and one
     `increment_layer_L_head_H` for each layer and head.
@@ -57,7 +57,7 @@ def load(path: Path) -> dict[str, Any]:
     """Read the fields of a trace that `save` wrote.
 
     Raises:
-        TraceFileError: There is no such file, or it is damaged or no trace.
+        TraceFileError: The file is missing, damaged or not a trace.
     """
     import polars as pl
 
@@ -82,5 +82,5 @@ def load(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise TraceFileError(f"there is no file {path}; name one that Trace.save wrote") from None
     except (OSError, ValueError, KeyError, TypeError, HowFarError, pl.exceptions.PolarsError) as error:
-        reason = "it is no trace" if isinstance(error, KeyError) else first_line(error)
+        reason = "it is not a trace" if isinstance(error, KeyError) else first_line(error)
         raise TraceFileError(f"{path} cannot be read ({reason}); name a file that Trace.save wrote") from error

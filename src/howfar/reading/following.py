@@ -1,4 +1,4 @@
-"""What a model makes of several tokens that could follow the same text."""
+"""What a model does with several tokens that could follow the same text."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from howfar.reading.readings import stacked
 def read_next(
     reader: Reader, tokens: NDArray[np.int64], choose: Callable[[Tensor], Tensor]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Let each of some tokens follow the same ones, and give its increments.
+    """Append each candidate token to the same text, and give the candidates' increments.
 
-    What comes before is read once; each candidate goes on from the same cache.
+    The text is read once; each candidate continues from the same cache.
 
     Args:
-        reader: Of a model with increments.
-        tokens: int64 `[token]`: what they follow.
-        choose: The candidates, int64 `[candidate]`, from the logits after those tokens, `[vocabulary]`.
+        reader: Reads with a model that has increments.
+        tokens: The text, int64 `[token]`.
+        choose: Picks the candidates, int64 `[candidate]`, from the logits after the text, `[vocabulary]`.
 
     Returns:
         The candidates, and their increments `[layer, head, candidate]`.

@@ -1,8 +1,8 @@
-"""A causal language model's logits a stretch of tokens at a time, so that its vocabulary may be of any size.
+"""A causal language model's logits, one stretch of tokens at a time, so that any vocabulary size fits in memory.
 
 The decoder runs once. The model's own `forward` then runs once for each stretch, with a stand-in for the decoder that
-hands out that stretch of its output. So whatever an architecture does to hidden states and logits around its output
-layer (scaling, softcapping, a bias) is done by its own code.
+returns that stretch of its output. So whatever an architecture does to hidden states and logits around its output
+layer (scaling, softcapping, a bias) still happens in its own code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from howfar.errors import UnsupportedModelError
 from howfar.positions.shapes import Float, Int
 
 Part = Callable[[Tensor], Tensor]
-"""Takes some tokens out of a tensor `[window, token, ...]`."""
+"""Selects some tokens of a tensor `[window, token, ...]`."""
 
 
 def logits_of_parts(model: nn.Module, tokens: Int[Tensor, "window token"], parts: Sequence[Part]) -> Iterator[Tensor]:
@@ -27,11 +27,11 @@ def logits_of_parts(model: nn.Module, tokens: Int[Tensor, "window token"], parts
 
     Args:
         model: A causal language model; one whose decoder is not found gives all logits at once.
-        tokens: What it reads.
-        parts: What to take out of the decoder's output.
+        tokens: Its input.
+        parts: What to select from the decoder's output.
 
     Yields:
-        Each part's logits, `[window, token, vocabulary]`, to be overwritten at will.
+        Each part's logits, `[window, token, vocabulary]`, which the caller may overwrite.
 
     Raises:
         UnsupportedModelError: The model does not predict tokens.
@@ -41,7 +41,7 @@ def logits_of_parts(model: nn.Module, tokens: Int[Tensor, "window token"], parts
         logits = _checked(model, model(input_ids=tokens, use_cache=False), tokens)
         if logits.shape[1] != tokens.shape[1]:
             raise UnsupportedModelError(
-                f"{type(model).__name__} reads {logits.shape[1]} tokens where it is given {tokens.shape[1]}, "
+                f"{type(model).__name__} reads {logits.shape[1]} tokens but was given {tokens.shape[1]}, "
                 "as adapters with virtual tokens do; use a model without them"
             )
         yield from (part(logits) for part in parts)
@@ -49,7 +49,7 @@ def logits_of_parts(model: nn.Module, tokens: Int[Tensor, "window token"], parts
     if base.get_output_embeddings() is None:
         raise _predicts_nothing(base)
     stand_in = _StandIn(base.base_model, parts)
-    # A copy that shares all with the model but the place of its decoder, so that other threads do not see the stand-in.
+    # A copy that shares everything with the model except its decoder, so that other threads do not see the stand-in.
     with_stand_in: Any = object.__new__(type(base))
     with_stand_in.__dict__.update(vars(base))
     with_stand_in._modules = {**base._modules, base.base_model_prefix: stand_in}
@@ -60,7 +60,7 @@ def logits_of_parts(model: nn.Module, tokens: Int[Tensor, "window token"], parts
 
 
 def inner_model(model: nn.Module) -> PreTrainedModel | None:
-    """The Transformers model within compiled, parallel and adapter wrappers; None where no decoder is a part of it."""
+    """The Transformers model inside compiled, parallel and adapter wrappers; None if it has no decoder."""
     while not isinstance(model, PreTrainedModel):
         inner = getattr(model, "_orig_mod", None) or getattr(model, "module", None)
         if inner is None and not getattr(model, "is_prompt_learning", True):
@@ -68,18 +68,18 @@ def inner_model(model: nn.Module) -> PreTrainedModel | None:
         if not isinstance(inner, nn.Module):
             return None
         model = inner
-    # What is done around the whole model is done to all of its logits. Accelerate's hooks are around its parts too.
+    # Code around the whole model applies to all of its logits. Accelerate's hooks are around its parts too.
     replaced = "forward" in vars(model) and not hasattr(model, "_hf_hook")
     hooked = model._forward_pre_hooks or model._forward_hooks
     return None if replaced or hooked or model.base_model_prefix not in model._modules else model
 
 
 class _StandIn(nn.Module):
-    """Stands in for a decoder: runs it once, and gives one part of its output at each call."""
+    """Stands in for a decoder: runs it once, and returns one part of its output at each call."""
 
     def __init__(self, decoder: nn.Module, parts: Sequence[Part]) -> None:
         super().__init__()
-        self._run: list[nn.Module] = [decoder]  # in a list, so as not to be a submodule
+        self._run: list[nn.Module] = [decoder]  # in a list, so that it is not a submodule
         self._parts = iter(parts)
         self._output: Any = None
 
@@ -114,7 +114,7 @@ def surprisal_and_entropy(
     """Surprisal of the token that follows each token, and entropy of its prediction, in nats.
 
     Args:
-        logits: Overwritten where they are float32; one more tensor of their size is all that is made.
+        logits: Overwritten if they are float32; one more tensor of their size is allocated.
         following: The tokens that follow.
 
     Returns:
@@ -130,7 +130,7 @@ def surprisal_and_entropy(
 
 
 def stretches(num_tokens: int, length: int) -> list[Part]:
-    """Parts of so many tokens each, which make up the whole."""
+    """Slices of `length` tokens each that cover the whole."""
 
     def from_(start: int) -> Part:
         return lambda tensor: tensor[:, start : start + length]
@@ -139,6 +139,6 @@ def stretches(num_tokens: int, length: int) -> list[Part]:
 
 
 def after(places: Sequence[int]) -> Part:
-    """The part that is one token of each window, at these places."""
+    """One token of each window, at these places."""
     index = torch.tensor(list(places))
     return lambda tensor: tensor[torch.arange(len(index)), index][:, None]

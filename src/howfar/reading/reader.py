@@ -1,4 +1,4 @@
-"""One object that reads texts through a model. All else that looks at what a model does goes through it.
+"""One object that reads texts through a model. Everything else that looks at a model's behaviour uses it.
 
     reader = Reader(model)                       # or Reader(model, tokenizer, context=512, mark="<|endoftext|>")
     text = reader.tokenize("Two roads diverged")  # the tokens, behind the document mark, and the bytes they stand for
@@ -6,10 +6,10 @@
     for reading in reader.read(windows, "losses", "increments"):  # batch by batch, in bounded memory
         reading.windows, reading.surprisal_nats, reading.increments[layer]
 
-`read` batches windows by length; `read_together` reads some as one batch. Both take what to keep: `"losses"` (surprisal
-and entropy), `"increments"`, `"positions"`, `"attention"` and `"residuals"`. `nats_of` sums losses by document: it is
-the one held-out loss. The model is in evaluation mode for each batch and left as it was; edits by `howfar.override`
-around a call count. Results are tensors on the model's device, without gradients unless asked for.
+`read` batches windows by length; `read_together` reads some as one batch. Both keep what they are asked for:
+`"losses"` (surprisal and entropy), `"increments"`, `"positions"`, `"attention"`, `"residuals"`. `nats_of` sums losses
+by document: the one held-out loss. The model is in evaluation mode for each batch and restored after it. Overrides by
+`howfar.override` around a call apply. Results are tensors on the model's device, without gradients unless asked for.
 """
 
 from __future__ import annotations
@@ -43,24 +43,24 @@ from howfar.text.spans import byte_spans_of_tokens
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-MAX_CONTEXT = 4096  # tokens in a window by default, where a model could read more
-MAX_TOKENS = 8192  # tokens in a batch by default,
-MAX_LOGITS = 2**26  # or fewer: the logits of a batch take at most 256 MB in float32,
-MAX_STRETCH = 2**25  # of which at most 128 MB are there at a time, however long a window is
+MAX_CONTEXT = 4096  # tokens in a window by default, even if the model can read more
+MAX_TOKENS = 8192  # tokens in a batch by default
+MAX_LOGITS = 2**26  # if this gives fewer: the logits of a batch take at most 256 MB in float32,
+MAX_STRETCH = 2**25  # of which at most 128 MB exist at a time, however long a window is
 MAX_WEIGHTS = 2**26  # attention weights of a batch, of all layers and heads, unless one window has more
-POOL = 16  # short documents are gathered until there are so many batches of them, then sorted by length
+POOL = 16  # short documents are collected until there are this many batches of them, then sorted by length
 
 
 class Reader:
-    """A model that reads.
+    """A model that reads texts.
 
     Args:
-        model: A causal language model; wrapped or compiled ones too.
-        tokenizer: The model's; found by `howfar.tokenizer_of` where None, when it is first needed.
-        context: Tokens in a window, the document mark included; where None, what the model was made for (at most 4096).
-        overlap: The least left context of a token in a later window; a sixth of the context where None.
-        batch_size: Windows at a time; chosen by size where None.
-        mark: What stands before a document, as for `document_mark`.
+        model: A causal language model; it may be wrapped or compiled.
+        tokenizer: The model's tokenizer; if None, `howfar.tokenizer_of` finds it at first use.
+        context: Tokens in a window, the document mark included; if None, what the model was made for (at most 4096).
+        overlap: The least left context of a token in a later window; if None, a sixth of the context.
+        batch_size: Windows at a time; if None, chosen by size.
+        mark: The token before a document, as for `document_mark`.
 
     Raises:
         ConfigError: `context`, `overlap` or `batch_size` is out of range.
@@ -85,7 +85,7 @@ class Reader:
 
     @property
     def longest(self) -> int:
-        """Tokens that the model was made to read at once, at most 4096."""
+        """The number of tokens that the model was made to read at once, at most 4096."""
         config = self.model.config.get_text_config()
         return min(int(getattr(config, "max_position_embeddings", None) or MAX_CONTEXT), MAX_CONTEXT)
 
@@ -135,12 +135,12 @@ class Reader:
 
     @property
     def vocabulary_size(self) -> int:
-        """Token ids that the model knows."""
+        """Number of token ids that the model knows."""
         return int(self.model.get_input_embeddings().weight.shape[0])
 
     @property
     def device(self) -> torch.device:
-        """Where the model takes its tokens."""
+        """The device of the model's input."""
         return next(self.model.parameters()).device
 
     @property
@@ -150,10 +150,10 @@ class Reader:
         return chosen or min(MAX_TOKENS, MAX_LOGITS // self.vocabulary_size)
 
     def tokenize(self, text: str) -> TokenizedText:
-        """Tokenize a text, behind the document mark; a text that begins with the mark is given no other.
+        """Tokenize a text and put the document mark in front; a text that begins with the mark gets no second one.
 
         Raises:
-            TextError: The text is empty, holds a lone surrogate, or its tokens are not the model's.
+            TextError: The text is empty, contains a lone surrogate, or its tokens are not the model's.
         """
         if not text:
             raise TextError("the text is empty; give at least one character")
@@ -161,29 +161,29 @@ class Reader:
         begins = int(len(spans.token_ids) > 0 and spans.token_ids[0] == self.mark)
         tokens = np.append(self.mark, spans.token_ids[begins:])
         if len(tokens) == 1:
-            raise TextError("the text is empty; give at least one character that is more than the document mark")
+            raise TextError("the text is empty; give at least one character besides the document mark")
         if tokens.max() >= self.vocabulary_size:
             raise TextError(
-                f"the tokenizer gives token id {tokens.max()}, the model knows ids up to "
+                f"the tokenizer gives token id {tokens.max()}, but the model knows ids up to "
                 f"{self.vocabulary_size - 1}; pass the model's own tokenizer"
             )
         return TokenizedText(text, tokens, spans.byte_spans[begins:])
 
     def cover(self, tokens: NDArray[np.int64], document: int = 0) -> list[Window]:
-        """Cover a document's tokens with overlapping windows, in which each is kept once."""
+        """Cover a document's tokens with overlapping windows; each token is kept once.
         return cover(tokens, self.context, self.overlap, document)
 
     def read(self, windows: Iterable[Window], *keep: Kept) -> Iterator[Reading]:
-        """Read windows in batches of like lengths, the longest first.
+        """Read windows in batches of similar length, the longest first.
 
-        Memory is bounded by the batch: it does not grow with the windows' number, nor with the vocabulary.
+        Memory is bounded by the batch: it does not grow with the number of windows, nor with the vocabulary.
 
         Args:
             windows: Any windows.
-            *keep: What to keep of each.
+            *keep: Names of what to keep.
 
         Raises:
-            UnsupportedModelError: The model does not predict tokens, or has no rotary positions where they are asked.
+            UnsupportedModelError: The model does not predict tokens, or lacks rotary positions that `keep` needs.
         """
         pooled = read_pools(self, [windows], lambda pool: pool, *keep)
         return (reading for _, reading in pooled if reading is not None)
@@ -209,13 +209,13 @@ class Reader:
 
         Args:
             windows: Any windows.
-            *keep: What to keep.
-            predict_at: A place in each window; what the model predicts after it is kept as `predictions`.
-            until: The layer after whose increments nothing more is asked for; the pass ends there.
+            *keep: Names of what to keep.
+            predict_at: One token index per window; the prediction after it is kept as `predictions`.
+            until: The last layer whose increments are needed; the pass ends there.
             gradients: Whether increments, positions and predictions stay part of the autograd graph.
 
         Raises:
-            UnsupportedModelError: The model does not predict tokens, or has no rotary positions where they are asked.
+            UnsupportedModelError: The model does not predict tokens, or lacks rotary positions that `keep` needs.
         """
         tokens = side_by_side(windows).to(self.device)
         with ExitStack() as stack:
@@ -233,14 +233,14 @@ class Reader:
         return Reading(windows, **found)
 
     def nats_of(self, documents: Iterable[NDArray[np.int64]], *, every: int = 1) -> Iterator[tuple[float, int]]:
-        """The loss of documents: what a model pays for each of their tokens, given those before it.
+        """The loss of documents: the surprisal of each of their tokens, given those before it.
 
         Args:
-            documents: Their tokens, the mark before each included; they are taken as they are needed.
-            every: Read only one in so many windows.
+            documents: Their tokens, including the mark before each; they are taken as they are needed.
+            every: Read only every n-th window.
 
         Yields:
-            For each document, in order: nats, and how many of its tokens were scored.
+            For each document, in order: the sum of its loss in nats, and the number of its scored tokens.
         """
         number = count()
 
@@ -261,7 +261,7 @@ class Reader:
                 counts[window.document] += window.stop - max(window.kept_from, 1)
 
     def _placed(self, stack: ExitStack, tokens: Tensor, keep: Sequence[Kept]) -> dict[str, Any]:
-        """Where increments and positions will be."""
+        """The device of increments and positions."""
         wanted = [kind for kind in ("increments", "positions") if kind in keep]
         if not wanted:
             return {}
@@ -275,7 +275,7 @@ class Reader:
     def _predicted(
         self, tokens: Tensor, windows: Sequence[Window], with_losses: bool, places: Sequence[int] | None
     ) -> dict[str, Tensor]:
-        """Run the model, and only as much of its output layer as is asked for."""
+        """Run the model, and only the part of its output layer that is needed."""
         per_stretch = max(1, MAX_STRETCH // (self.vocabulary_size * len(tokens)))
         scored = stretches(tokens.shape[1], per_stretch) if with_losses else []
         parts = scored if places is None else [*scored, after(places)]

@@ -1,4 +1,4 @@
-"""What a reader gives: a text's tokens, and what a model did with a batch of windows."""
+"""What a reader gives: a text's tokens, and what a model does with a batch of windows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TokenizedText:
     Attributes:
         text: The text.
         tokens: int64 `[token]`; the first is the document mark.
-        byte_spans: int64 `[token - 1, 2]`: first byte and the byte past the last of each token behind the mark, in the
+        byte_spans: int64 `[token - 1, 2]`: first byte and the byte past the last of each token after the mark, in the
             text's UTF-8.
     """
 
@@ -35,20 +35,20 @@ class TokenizedText:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a model did with a batch of windows. What was not asked for is empty.
+    """What a model does with a batch of windows. Fields that were not asked for are empty.
 
     Attributes:
-        windows: The batch; a shorter window's results are followed by values that mean nothing (`real_tokens`).
-        surprisal_nats: float32 `[window, token]`; 0 for the first token of a window, which nothing precedes, and behind
-            a window's end.
-        entropy_nats: float32 `[window, token]`: of the prediction of the next token.
-        increments: By layer with rotary positions, `[window, head, token]`; ones in a model without increments.
+        windows: The batch; the results of a shorter window end with meaningless values (see `real_tokens`).
+        surprisal_nats: float32 `[window, token]`; 0 for the first token of a window, which nothing precedes, and past
+            the window's end.
+        entropy_nats: float32 `[window, token]`: entropy of the prediction of the next token.
+        increments: By layer with rotary positions, `[window, head, token]`; ones if the model has no increments.
         positions: By layer, `[window, head, token]`.
-        attention: By layer, `[window, head, query, key]`. A row sums to 1, or to less where the model has sinks.
-        visible: By layer, which keys a query may attend to: bool, broadcasts to `attention`. A sliding window is less
-            than all tokens before.
+        attention: By layer, `[window, head, query, key]`. A row sums to 1, or to less if the model has attention sinks.
+        visible: By layer, which keys a query may attend to: bool, broadcasts to `attention`. A sliding window has fewer
+            keys than all earlier tokens.
         residuals: By layer, the residual stream that enters it, `[window, token, width]`.
-        predictions: float32 `[window, vocabulary]`: log-probabilities of the next token at the places asked for.
+        predictions: float32 `[window, vocabulary]`: log-probabilities of the next token after each `predict_at`.
     """
 
     windows: Sequence[Window]
@@ -68,7 +68,7 @@ class Reading:
 
 
 def stacked(by_layer: dict[int, Tensor]) -> NDArray[Any]:
-    """What a reading has by layer as one array `[layer, window, ...]`."""
+    """Stack a field that a reading holds by layer into one array `[layer, window, ...]`."""
     parts = list(by_layer.values())
     stack = torch.stack([part.to(parts[0].device) for part in parts]).cpu()
     return (stack.float() if stack.dtype == torch.bfloat16 else stack).numpy()

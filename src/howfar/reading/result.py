@@ -1,4 +1,4 @@
-"""What a trace holds, and how it is read: by token, by unit of text, as a table."""
+"""What a trace holds, and views of it: by token, by unit of text, as a table."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Unit:
-    """A smallest piece of text that begins and ends both at a character and at a token.
+    """The smallest piece of text that begins and ends both at a character and at a token.
 
-    With a byte model, a character; with a subword model, a token, or the tokens that make up one emoji.
+    With a byte model: a character. With a subword model: a token, or the tokens that together make one emoji.
     """
 
     text: str
@@ -34,26 +34,26 @@ class Unit:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """What a model did with a text. The document mark before the text is not among the tokens.
+    """What a model does with a text. The document mark before the text is not among the tokens.
 
     Attributes:
         text: The text.
         token_ids: int64 `[token]`.
         token_bytes: int64 `[token, 2]`: first byte and the byte past the last of each token, in the text's UTF-8.
         layers: The decoder layers that have rotary positions.
-        increments: float32 `[layer, head, token]`, in positions: how far each token advances them. One head unless the
-            model has increments per head. Ones where the model has no increments.
+        increments: float32 `[layer, head, token]`, in positions: how far each token advances them. One head unless
+            increments are per head. Ones if the model has no increments.
         mark_increments: float32 `[layer, head]`: the increment of the document mark.
-        surprisal_nats: float32 `[token]`: of each token given all before it, that is, -ln of its probability.
-        entropy_nats: float32 `[token]`: of the model's prediction of the next token, after reading this one.
+        surprisal_nats: float32 `[token]`: of each token given all before it: -ln of its probability.
+        entropy_nats: float32 `[token]`: entropy of the model's prediction of the next token, after reading this one.
         config: The kind of increments; None for plain rotary positions.
         model_name: As given to `howfar.load`.
-        context: Tokens in a window. Texts longer than that were read in overlapping windows.
-        overlap: The least left context of a token, but for those of the first window.
-        mark: Token id of the document mark; None in the file of an older version.
-        attention: float32 `[layer, head, query, key]` where it was asked for: the share of each key in what a query
-            reads. Index 0 of both is the document mark, the text's tokens follow. The shares of a query add up to 1,
-            or to less where the model has attention sinks, which take the rest.
+        context: Tokens in a window. Longer texts were read in overlapping windows.
+        overlap: The least left context of a token, except in the first window.
+        mark: Token id of the document mark; None in a file of an older version.
+        attention: float32 `[layer, head, query, key]`, if it was asked for: the weight of each key in what a query
+            reads. Index 0 of both is the document mark; the text's tokens follow. The weights of a query sum to 1,
+            or to less if the model has attention sinks, which take the rest.
     """
 
     text: str
@@ -80,7 +80,7 @@ class Trace:
         return f"Trace({start!r}, {tokens} tokens, {layers} layers, {heads} heads, model {self.model_name!r})"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        """In a notebook, display the picture of spacing; words, where there is none to draw."""
+        """In a notebook, display the spacing picture; plain text if there is none to draw."""
         import howfar
 
         words = {"text/plain": repr(self)}
@@ -91,10 +91,10 @@ class Trace:
 
     @cached_property
     def positions(self) -> NDArray[np.float64]:
-        """Where each token stands, `[layer, head, token]`; the document mark stands at 0.
+        """The position of each token, `[layer, head, token]`; the document mark is at 0.
 
-        Summed over the whole text, windows notwithstanding. Without accumulation the increments are the positions
-        themselves, and have no such origin.
+        Summed over the whole text, across windows. Without accumulation the increments are the positions
+        themselves and have no such origin.
         """
         if self.config is not None and not self.config.accumulate:
             return self.increments.astype(np.float64)
@@ -111,7 +111,7 @@ class Trace:
         begins = np.append(True, np.diff(characters) > 0)  # whether a byte begins a character
         first_tokens = np.flatnonzero((ends > starts) & begins[np.minimum(starts, len(begins) - 1)])
         first_characters = characters[starts[first_tokens]]
-        if len(first_tokens):  # what no token stands for goes with the unit before it; at the start, with the first
+        if len(first_tokens):  # bytes without a token join the unit before them; at the start, the first
             first_tokens[0] = first_characters[0] = 0
         return np.append(first_tokens, len(self)), np.append(first_characters, len(self.text))
 
@@ -131,7 +131,7 @@ class Trace:
         return self._sum_by_unit(self.increments)
 
     def unit_positions(self) -> NDArray[np.float64]:
-        """Where each unit stands, `[layer, head, unit]`: the position of its last token."""
+        """The position of each unit, `[layer, head, unit]`: that of its last token."""
         return self.positions[..., self._unit_edges[0][1:] - 1]
 
     def unit_surprisal_nats(self) -> NDArray[np.float64]:
@@ -148,8 +148,8 @@ class Trace:
     def table(self) -> pl.DataFrame:
         """One row for each layer, head and token.
 
-        Columns: `layer`, `head`, `token`, `token_id`, `bytes` (the token's own), `characters` (of its unit: those that
-        the token is a part of), `increment` and `position` (in positions), `surprisal_nats`, `entropy_nats`.
+        Columns: `layer`, `head`, `token`, `token_id`, `bytes` (the token's own), `characters` (all those of its unit)
+        , `increment` and `position` (in positions), `surprisal_nats`, `entropy_nats`.
         """
         import polars as pl
 
@@ -182,7 +182,7 @@ class Trace:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write the trace to a Parquet file, without attention; whole or not at all.
+        """Write the trace to a Parquet file, without attention; completely or not at all.
 
         Raises:
             OutputError: The file cannot be written.
@@ -196,7 +196,7 @@ class Trace:
         """Read a trace that `save` wrote.
 
         Raises:
-            TraceFileError: There is no such file, or it is damaged or no trace.
+            TraceFileError: The file is missing, damaged or not a trace.
         """
         from howfar.reading.files import load
 

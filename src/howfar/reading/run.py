@@ -1,4 +1,4 @@
-"""Make traces: texts in, windows through the model, results stitched together."""
+"""Make traces: read texts in windows through the model, and stitch the results together."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ def trace(
     attention: bool = False,
     progress: Progress | None = None,
 ) -> Trace:
-    """Watch a model read a text.
+    """Trace what a model does with a text.
 
     The document mark stands before the text, as in training. A text longer than the context is read in overlapping
-    windows; each token's results come from the one window in which it has most left context. Memory beyond the result
+    windows; each token's results come from the window in which it has the most left context. Memory beyond the result
     itself does not grow with the text.
 
     Args:
-        model: A causal language model with rotary positions, with increments or without (then they are ones).
+        model: A causal language model with rotary positions; without learned increments, they are ones.
         text: The text.
-        tokenizer: The model's; found by `howfar.tokenizer_of` where None.
-        context: Tokens in a window, the document mark included; where None, what the model was made for (at most 4096).
-        overlap: The least left context of a token in a later window; a sixth of the context where None. More costs
+        tokenizer: The model's tokenizer; if None, `howfar.tokenizer_of` finds it.
+        context: Tokens in a window, the document mark included; if None, what the model was made for (at most 4096).
+        overlap: The least left context of a token in a later window; if None, a sixth of the context. More costs
             time: `context / (context - overlap)` passes over the text.
-        batch_size: Windows at a time; chosen by size where None.
-        mark: The document mark: a token's id, or the token as the vocabulary has it. Where None, what the tokenizer
-            itself puts before a text, else its end of sequence. A text that begins with the mark is given no other.
-        attention: Keep the attention weights too; for texts that fit into one window.
+        batch_size: Windows at a time; if None, chosen by size.
+        mark: The document mark: a token's id, or the token as the vocabulary spells it. If None, what the tokenizer
+            itself puts before a text, else its end of sequence. A text that begins with the mark gets no second one.
+        attention: Whether to keep the attention weights too; only for texts that fit into one window.
         progress: Called after each batch as `progress(tokens_done, tokens_in_all)`.
 
     Raises:
-        TextError: The text is empty, holds a lone surrogate, or is too long for `attention`.
+        TextError: The text is empty, contains a lone surrogate, or is too long for `attention`.
         UnsupportedModelError: The model has no rotary positions.
         ConfigError: `context`, `overlap` or `batch_size` is out of range.
     """
@@ -62,7 +62,7 @@ def trace(
     document = _Document.of(reader, text)
     if attention and len(document) > reader.context:
         raise TextError(
-            f"the text has {len(document) - 1} tokens, attention is kept for one window of at most "
+            f"the text has {len(document) - 1} tokens, but attention is kept for one window of at most "
             f"{reader.context - 1}; shorten the text or raise context"
         )
     done = 0
@@ -87,7 +87,7 @@ def trace_many(
     batch_size: int | None = None,
     mark: int | str | None = None,
 ) -> Iterator[Trace]:
-    """Watch a model read many texts, each by itself; short ones are batched together.
+    """Trace many texts, each by itself; short ones are batched together.
 
     Args:
         model: As for `trace`.
@@ -102,7 +102,7 @@ def trace_many(
         Their traces, in order.
 
     Raises:
-        TextError: A text is empty or holds a lone surrogate.
+        TextError: A text is empty or contains a lone surrogate.
         UnsupportedModelError: The model has no rotary positions.
         ConfigError: `context`, `overlap` or `batch_size` is out of range.
     """
@@ -118,7 +118,7 @@ def trace_many(
 
 @dataclass(frozen=True)
 class _Document:
-    """A text on its way to being a trace; index 0 of every array along tokens is the document mark."""
+    """A text whose trace is being made; index 0 of every array along tokens is the document mark."""
 
     read: TokenizedText
     increments: NDArray[np.float32]
@@ -182,15 +182,15 @@ def _finished(reader: Reader, document: _Document, attention: NDArray[np.float32
 
 
 def _check_numbers(document: _Document, dtype: torch.dtype) -> None:
-    """Refuse results that nothing could be said of.
+    """Refuse results that are infinite or NaN.
 
     Raises:
-        NotMeasurableError: Some of them are infinite or NaN.
+        NotMeasurableError: Some values are infinite or NaN.
     """
     for name, values in (("increments", document.increments), ("surprisal", document.surprisal_nats)):
         num_wrong = int(np.count_nonzero(~np.isfinite(values)))
         if num_wrong:
             raise NotMeasurableError(
-                f"{num_wrong:,} of {values.size:,} values of the model's {name} are infinite or NaN (its type "
-                f"is {str(dtype).removeprefix('torch.')}); load it in float32, or check its weights"
+                f"{num_wrong:,} of {values.size:,} values of the model's {name} are infinite or NaN (it was loaded "
+                f"as {str(dtype).removeprefix('torch.')}); load it in float32, or check its weights"
             )

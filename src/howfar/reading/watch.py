@@ -1,7 +1,7 @@
-"""What goes on inside a forward pass: the attention weights of layers, and the residual stream that enters them.
+"""What happens inside a forward pass: the attention weights of layers, and the residual stream that enters them.
 
-Hooks and the watch for PyTorch's attention act in the thread that asked for them only, and nothing about the model is
-changed, so other threads may run it at the same time.
+Hooks, and the interception of PyTorch's attention, act only in the thread that asked for them and change nothing
+about the model, so other threads may run it at the same time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from howfar.positions.encodings.attending import PREFIX
 
 @dataclass
 class Watched:
-    """What was seen in the latest forward pass, by decoder layer.
+    """What the latest forward pass showed, by decoder layer.
 
     Attributes:
         residuals: What enters the layer, `[window, token, width]`.
@@ -43,11 +43,11 @@ def watch(model: nn.Module, layers: tuple[int, ...], *, attention: bool, residua
 
     Args:
         model: A model with rotary positions.
-        layers: The decoder layers to watch; they must have attention, where that is asked for.
-        attention: Whether to keep attention weights. PyTorch's fused attention has none to show, so they are computed
-            beside it. Another fused attention (flash, flex) is replaced by the eager one as long as the block lasts;
-            other threads should leave such a model alone meanwhile.
-        residuals: Whether to keep what enters the layers.
+        layers: The decoder layers to watch; with `attention`, they must have attention.
+        attention: Whether to keep attention weights. PyTorch's fused attention does not return them, so they are
+            computed separately. Any other fused attention (flash, flex) is replaced by the eager one while the
+            block runs; meanwhile other threads should not use such a model.
+        residuals: Whether to keep the residual stream that enters each layer.
     """
     watched = Watched()
     decoder = find_decoder(model)
@@ -65,7 +65,7 @@ def watch(model: nn.Module, layers: tuple[int, ...], *, attention: bool, residua
 
 @contextmanager
 def ends_at(model: nn.Module, layer: int) -> Iterator[None]:
-    """Let the forward pass in a block end when it comes to a layer, whose increments are known then; and the block."""
+    """End the forward pass, and the block, at a layer, as soon as its increments are known."""
 
     def end(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         raise _EndOfPass
@@ -80,14 +80,14 @@ def ends_at(model: nn.Module, layer: int) -> Iterator[None]:
 
 
 class _EndOfPass(Exception):  # noqa: N818
-    """All that was asked of a forward pass is known."""
+    """Everything that was asked of a forward pass is known."""
 
 
 def _hook(register: Callable[..., RemovableHandle], function: Callable[..., None]) -> RemovableHandle:
     """Register a hook that acts in this thread only."""
     thread = threading.get_ident()
 
-    # Another thread may come by before PyTorch has noted that the hook takes keyword arguments.
+    # Another thread may run between here and PyTorch's note that the hook takes keyword arguments.
     def hook(*args: Any) -> None:
         if threading.get_ident() == thread:
             function(*args)
@@ -130,7 +130,7 @@ def _attention(decoder_layer: nn.Module, layer: int, watched: Watched, fused: _F
 
 
 class _FusedAttention(TorchFunctionMode):
-    """Computes the weights that PyTorch's fused attention does not give, as Transformers' eager attention does.
+    """Computes the weights that PyTorch's fused attention does not return, as Transformers' eager attention does.
 
     Attributes:
         seen: The latest call's weights and which keys were visible.
@@ -170,7 +170,7 @@ def _weights(
 
 
 def _visible(mask: Any, weights: Tensor) -> Tensor:
-    """Which keys a query may attend to, from a mask that is boolean or added to scores; causal where there is none."""
+    """Which keys a query may attend to, from a boolean or additive mask; causal if there is none."""
     if not isinstance(mask, Tensor):
         return torch.ones_like(weights[:1, :1], dtype=torch.bool).tril()
     visible = mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
@@ -179,7 +179,7 @@ def _visible(mask: Any, weights: Tensor) -> Tensor:
 
 @contextmanager
 def _readable_attention(decoder: Any) -> Iterator[None]:
-    """Let a model attend in a way that weights can be had from."""
+    """Switch a model to an attention function that exposes its weights."""
     before = decoder.config._attn_implementation
     prefix = PREFIX if before.startswith(PREFIX) else ""
     if before.removeprefix(prefix) in ("eager", "sdpa") or "sdpa" in before:

@@ -1,4 +1,4 @@
-"""Windows: what a model reads at once. Overlapping ones cover a long sequence; some of them make a batch."""
+"""Windows: what a model reads at once. Overlapping windows cover a long sequence; a batch holds several."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Window:
     """Tokens that a model reads at once.
 
     Attributes:
-        document: The number of the document that it belongs to.
+        document: Number of its document.
         tokens: int64 `[token]`.
-        start: Where in its document's tokens it begins; the document mark before a document is token 0.
-        kept_from: The first of its document's tokens whose results are taken from this window; those before it are
+        start: Index of its first token in the document; the document mark is token 0.
+        kept_from: The first of the document's tokens whose results are taken from this window; the tokens before it are
             left context.
     """
 
@@ -39,7 +39,7 @@ class Window:
 
     @property
     def stop(self) -> int:
-        """The document's token past the window's last."""
+        """Index past the window's last token, in the document."""
         return self.start + len(self.tokens)
 
     @property
@@ -49,7 +49,7 @@ class Window:
 
 
 def check_windows(context: int, overlap: int, batch_size: int | None = None) -> None:
-    """Refuse windows that cannot cover a text.
+    """Refuse values that cannot cover a text.
 
     Raises:
         ConfigError: `context`, `overlap` or `batch_size` is out of range.
@@ -64,14 +64,14 @@ def check_windows(context: int, overlap: int, batch_size: int | None = None) -> 
 
 
 def cover(tokens: NDArray[np.int64], context: int, overlap: int, document: int = 0) -> list[Window]:
-    """Cover a document with windows; each token is kept in the one window in which it has most left context.
+    """Cover a document with windows; each token is kept in the one window in which it has the most left context.
 
     Args:
-        tokens: int64 `[token]`: the document's, the mark before it included.
-        context: The most tokens in a window. All windows of a longer document are that long: the last one begins
+        tokens: The document's tokens, including the mark before it; int64 `[token]`.
+        context: The most tokens in a window. All windows of a longer document have this length: the last one begins
             earlier instead of being shorter.
-        overlap: The least left context of a kept token, but for those of the first window.
-        document: Noted in the windows.
+        overlap: The least left context of a kept token, except in the first window.
+        document: The document's number, stored in the windows.
     """
     windows = [Window(document, tokens[:context])]
     while windows[-1].stop < len(tokens):
@@ -82,7 +82,7 @@ def cover(tokens: NDArray[np.int64], context: int, overlap: int, document: int =
 
 
 def num_windows(num_tokens: NDArray[np.int64], context: int, overlap: int) -> NDArray[np.int64]:
-    """How many windows cover documents of so many tokens, the marks before them included; `[document]`."""
+    """How many windows cover documents of these lengths, their marks included; `[document]`."""
     return 1 + np.maximum(0, -(-(num_tokens - context) // (context - overlap)))
 
 
@@ -104,12 +104,12 @@ def batches(windows: Iterable[Window], max_tokens: int) -> Iterator[list[Window]
 
 
 def pools(items: Iterable[Item], size_of: Callable[[Item], int], size: int) -> Iterator[list[Item]]:
-    """Gather items in their order until they are of some size together.
+    """Collect items in order into pools of at least some total size.
 
     Args:
-        items: They are taken as they are needed.
-        size_of: The size of one.
-        size: Of a pool, at least, but for the last one.
+        items: The items; they are taken as they are needed.
+        size_of: Gives the size of an item.
+        size: The least size of a pool, except the last one.
     """
     pool: list[Item] = []
     gathered = 0
@@ -124,9 +124,9 @@ def pools(items: Iterable[Item], size_of: Callable[[Item], int], size: int) -> I
 
 
 def side_by_side(windows: Sequence[Window]) -> Int[Tensor, "window token"]:
-    """Windows as one batch.
+    """Stack windows into one batch.
 
-    A shorter one is filled up behind its end, where causal attention never looks, so a batch needs no mask.
+    Shorter windows are padded at the end, where causal attention never looks, so a batch needs no mask.
     """
     tokens = np.zeros((len(windows), max(map(len, windows))), dtype=np.int64)
     for row, window in enumerate(windows):
@@ -135,6 +135,6 @@ def side_by_side(windows: Sequence[Window]) -> Int[Tensor, "window token"]:
 
 
 def real_tokens(windows: Sequence[Window]) -> Bool[Tensor, "window token"]:
-    """Which tokens of a batch are text rather than what fills it up."""
+    """Which tokens of a batch are text, not padding."""
     lengths = torch.tensor([len(window) for window in windows])
     return torch.arange(int(lengths.max())) < lengths[:, None]

@@ -168,9 +168,9 @@ def configure(folder: Path, **values: object) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (cut_short, "model.safetensors is damaged or cut short"),
-        (pickled, "are pickled (pytorch_model.bin), and unpickling can run any code, so it is never done"),
-        (disguised, "model.safetensors is damaged or cut short"),
+        (cut_short, "model.safetensors is damaged or truncated"),
+        (pickled, "are pickled (pytorch_model.bin), and unpickling can run any code, so pickles are never read"),
+        (disguised, "model.safetensors is damaged or truncated"),
         (of_another_size, "has another shape and 27 more; use the weights and the configuration that belong together"),
         (of_no_size, "hidden_size is '-3'; it must be a whole number from 1"),
         (of_no_known_kind, "cannot build a causal language model from damaged (model_type 'mystery')"),

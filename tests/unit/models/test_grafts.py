@@ -308,7 +308,7 @@ class Hub:
 def test_a_graft_of_a_model_on_the_hub_is_uploaded(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = Hub()
     monkeypatch.setattr("huggingface_hub.HfApi", lambda: hub)
-    with pytest.raises(CheckpointError, match="which others do not have"):
+    with pytest.raises(CheckpointError, match="which exists on this machine only"):
         push_to_hub(saved, "me/graft")
     assert not hub.calls
     description = json.loads((saved / GRAFT_FILE).read_text())

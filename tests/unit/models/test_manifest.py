@@ -137,5 +137,5 @@ def test_each_bundled_model_is_as_it_was_made(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
 def test_a_pipe_among_the_files_is_refused_before_it_is_read(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
-    with pytest.raises(CheckpointError, match=rf"{name} is no file \(a pipe, .*take it away"):
+    with pytest.raises(CheckpointError, match=rf"{name} is not a file \(but a pipe, .*remove it"):
         load(str(tmp_path))

@@ -275,7 +275,7 @@ def no_transformers_model(model: PreTrainedModel) -> nn.Module:
         (weights_of_two_types, CheckpointError, "lm_head.weight is torch.bfloat16 and is read as torch.float32"),
         (two_adapters, CheckpointError, "2 adapters .'default', 'second'. and a graft holds one"),
         (merged_but_there, CheckpointError, "'default' is merged into the weights"),
-        (switched_off, CheckpointError, "'default' is switched off"),
+        (switched_off, CheckpointError, "'default' is disabled"),
         (a_prompt, UnsupportedModelError, "'default' is a prompt beside the model"),
         (changed_under_an_adapter, CheckpointError, "call howfar.merge_lora"),
         (offloaded, CheckpointError, "lm_head.weight is not in memory"),
@@ -348,7 +348,7 @@ def test_increments_of_an_unknown_kind_ask_for_it(base: Path, tmp_path: Path) ->
     config = json.loads(path.read_text())
     options = config.pop("increments")
     path.write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match=r'config\.json does not say of which kind; add .* "increments": \{'):
+    with pytest.raises(CheckpointError, match=r'config\.json does not name their kind; add .* "increments": \{'):
         load(tmp_path / "theirs")
     path.write_text(json.dumps({**config, "increments": options}))
     assert torch.equal(logits(load(tmp_path / "theirs")), logits(model))

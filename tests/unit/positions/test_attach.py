@@ -63,7 +63,7 @@ def test_a_refused_model_is_left_as_it_was() -> None:
     with pytest.raises(UnsupportedModelError) as refusal:
         attach(model, PER_HEAD)
     assert str(refusal.value) == (
-        "StableLmForCausalLM cannot be given positions per head: at positions 0, 1, 2, ... its output differs from "
+        "StableLmForCausalLM cannot have positions per head: at positions 0, 1, 2, ... its output differs from "
         "what it was; use per_head=False for this model"
     )
     assert torch.equal(model(token_ids).logits, expected)
@@ -73,7 +73,7 @@ def test_a_refused_model_is_left_as_it_was() -> None:
 def test_a_model_that_takes_positions_in_another_way_is_refused() -> None:
     model = tiny()
     model.model.layers[1].register_forward_pre_hook(odd_positions, with_kwargs=True)
-    with pytest.raises(UnsupportedModelError, match=r"cannot be given increments: at positions.*use another rotary"):
+    with pytest.raises(UnsupportedModelError, match=r"cannot have increments: at positions.*use another rotary"):
         attach(model)
 
 

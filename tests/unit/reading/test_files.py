@@ -63,7 +63,7 @@ def test_what_is_no_trace_is_refused(trace: Trace, tmp_path: Path) -> None:
         Trace.load(tmp_path / "none.parquet")
     other = tmp_path / "other.parquet"
     pl.DataFrame({"a": [1]}).write_parquet(other)
-    with pytest.raises(TraceFileError, match="it is no trace"):
+    with pytest.raises(TraceFileError, match="it is not a trace"):
         Trace.load(other)
     whole = tmp_path / "trace.parquet"
     trace.save(whole)

@@ -112,7 +112,7 @@ def test_adapters_are_read_and_virtual_tokens_refused() -> None:
     assert not np.allclose(found.surprisal_nats, plain.surprisal_nats, atol=1e-5)
     prompt = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3)
     prompted = get_peft_model(LlamaForCausalLM(LlamaConfig(**SIZE)), prompt).eval()
-    with pytest.raises(UnsupportedModelError, match="reads 12 tokens where it is given 9, as adapters with virtual"):
+    with pytest.raises(UnsupportedModelError, match="reads 12 tokens but was given 9, as adapters with virtual"):
         trace(prompted, "adapters", byte_tokenizer())
 
 
@@ -121,7 +121,7 @@ def test_a_folder_with_an_adapter_alone_is_told_from_a_model(tmp_path: Path) -> 
     get_peft_model(LlamaForCausalLM(LlamaConfig(**SIZE)), LoraConfig(target_modules=["q_proj"])).save_pretrained(
         tmp_path
     )
-    with pytest.raises(CheckpointError, match="it holds a PEFT adapter alone; load its base model"):
+    with pytest.raises(CheckpointError, match="holds only a PEFT adapter, not a whole model; load its base model"):
         howfar.load(tmp_path)
 
 

@@ -1,6 +1,6 @@
-"""How positions reach attention: a file for each way.
+"""How positions reach attention: one file per encoding.
 
-An encoding is a class in a file of this folder; being there is enough for recipes and configurations to know it.
+An encoding is a class in a file of this folder; recipes and configurations find it there.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def encodings() -> dict[str, type[Encoding]]:
 
 
 def encoding_options() -> list[str]:
-    """What a recipe's table `[encoding]` may hold: a name, and the options of whatever encoding has that name."""
+    """What a recipe's table `[encoding]` may hold: a name, and the options of the encoding of that name."""
     return ["name", *dict.fromkeys(field.name for kind in encodings().values() for field in fields(kind.Options))]
 
 
@@ -39,11 +39,11 @@ def read_encoding(values: Mapping[str, Any], increments: IncrementConfig | None)
     """The class and the options that a configuration names.
 
     Args:
-        values: Its `name`, and options.
+        values: Its `name` and its options.
         increments: The kind of increments that go with it; None where every increment is 1.
 
     Raises:
-        ConfigError: There is no such encoding or option, or it and these increments do not go together.
+        ConfigError: The encoding or an option does not exist, or the encoding does not work with these increments.
     """
     known, options = encodings(), dict(values)
     name = options.pop("name", None)

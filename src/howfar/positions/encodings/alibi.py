@@ -1,4 +1,4 @@
-"""ALiBi: a score falls with distance, for each head at a slope of its own.
+"""ALiBi: a score falls with distance, each head with its own slope.
 
 Source:
     O. Press, N. A. Smith, M. Lewis, "Train Short, Test Long: Attention with Linear Biases Enables Input Length
@@ -24,14 +24,14 @@ class AlibiOptions(BiasOptions):
     """Options of ALiBi.
 
     Args:
-        learned: Whether each layer learns its slopes, from the paper's on.
+        learned: Whether each layer learns its slopes, starting from the paper's.
     """
 
     learned: bool = False
 
 
 class Alibi(Biased):
-    """Lowers the score of a key by its distance in positions, learned ones where there are increments."""
+    """Lowers a key's score by its distance in positions; the positions are learned where there are increments."""
 
     name = "alibi"
     Options = AlibiOptions
@@ -57,9 +57,9 @@ class Slopes(nn.Module):
 
 
 def slopes(num_heads: int) -> list[float]:
-    """The paper's: a geometric sequence from 2^(-8/n) on.
+    """The paper's slopes: a geometric sequence that starts at 2^(-8/n).
 
-    If n is no power of 2, they are those of the power below it, and every other one of the power above it.
+    If n is not a power of 2: the slopes of the next lower power, then every other slope of the next higher one.
     """
     power = 2 ** math.floor(math.log2(num_heads))
     found = [2 ** (-8 * (head + 1) / power) for head in range(power)]

@@ -1,7 +1,7 @@
-"""What encodings do to queries and keys, through Transformers' attention interface.
+"""Change queries and keys before attention, through Transformers' attention interface.
 
-The attention functions that a model is switched to are Transformers' own, behind a step that the layer's encoding asked
-for: it sees queries, keys (cached ones included) and values head by head, and gives others.
+The model is switched to Transformers' own attention functions with a step in front, which the layer's encoding
+supplies: it gets queries, keys (cached ones included) and values head by head, and returns new ones.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ PREFIX = "howfar_"
 MULTIPLE = 8  # a head's width must be a multiple of it for the fused kernels
 
 Step = Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]
-"""`step(query, key, scaling)`: others, `[batch, head, token, width]` and `[batch, key_value_head, all_tokens, width]`.
+"""`step(query, key, scaling)`: new `[batch, head, token, width]` and `[batch, key_value_head, all_tokens, width]`.
 
-The width may be another one. Scores are the product of the two times `scaling`, which stays what it was."""
+The width may change. Scores are their product times the same `scaling`."""
 
 
 class Attending(Encoding):
-    """An encoding that does something to queries and keys."""
+    """An encoding that changes queries and keys."""
 
     without: ClassVar[str] = "which leaves its positions out"
 
@@ -43,14 +43,14 @@ class Attending(Encoding):
         decoder.set_attn_implementation(register(decoder.config._attn_implementation))
 
     def restore(self, decoder: PreTrainedModel) -> None:
-        """Switch the decoder back to the attention function that it had."""
+        """Switch the decoder back to its previous attention function."""
         decoder.set_attn_implementation(decoder.config._attn_implementation.removeprefix(PREFIX))
 
     def check(self, decoder: PreTrainedModel) -> None:
-        """Make sure that the decoder attends by such a variant; with another function it would know no positions.
+        """Check that the decoder uses such a variant; any other function ignores positions.
 
         Raises:
-            UnsupportedModelError: It was switched to another one, or has attention of its own that cannot be switched.
+            UnsupportedModelError: It was switched to another function, or its attention cannot be switched.
         """
         implementation = decoder.config._attn_implementation
         if not implementation.startswith(PREFIX):
@@ -60,11 +60,11 @@ class Attending(Encoding):
             )
 
     def before_attention(self, layer: nn.Module, call: LayerCall, places: Places, index: int) -> Step:
-        """What is done to this layer's queries and keys."""
+        """The step for this layer's queries and keys."""
         raise NotImplementedError
 
     def reach(self, index: int, layer: nn.Module, call: LayerCall, places: Places) -> tuple[tuple[Any, ...], Any]:
-        """Let the layer rotate by nothing, and hand the attention function what is to be done."""
+        """Make the layer's own rotation the identity, and pass the step to the attention function."""
         step = self.before_attention(layer, call, places, index)
         rotate_by_nothing(call)
         call.set("before_attention", step)
@@ -72,24 +72,24 @@ class Attending(Encoding):
 
 
 def config_of(layer: nn.Module) -> Any:
-    """The configuration of the model that a decoder layer is of."""
+    """The configuration of a decoder layer's model."""
     return layer.get_submodule("self_attn").config
 
 
 def rotate_by_nothing(call: LayerCall) -> None:
-    """Hand a layer cosines of 1 and sines of 0."""
+    """Give a layer cosines of 1 and sines of 0."""
     cos, sin = call.get("position_embeddings")
     call.set("position_embeddings", (torch.ones_like(cos[:1]), torch.zeros_like(sin[:1])))
 
 
 def of_keys(values: Tensor, num_keys: Length, num_tokens: Length | Tensor, dim: int) -> Tensor:
-    """What is known of all latest tokens, for the keys that a layer attends to.
+    """The values that belong to the keys of a layer.
 
-    These are the latest `num_keys` tokens; or all tokens, and then empty slots of a static cache, which are masked.
+    The keys are the latest `num_keys` tokens; or all tokens, then the empty, masked slots of a static cache.
 
     Args:
-        values: Of the latest tokens, the new ones last.
-        num_keys: Keys.
+        values: Those of the latest tokens, the new ones last.
+        num_keys: Number of keys.
         num_tokens: All tokens so far; a tensor with a static cache.
         dim: The dimension of the tokens, counted from the end.
     """
@@ -112,7 +112,7 @@ def attention(
     before_attention: Step | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Take an encoding's step, then attend by another of Transformers' attention functions.
+    """Run an encoding's step, then one of Transformers' attention functions.
 
     Args:
         module: The attention module.
@@ -121,7 +121,7 @@ def attention(
         value: As `key`.
         attention_mask: Passed on.
         implementation: Name of the attention function that does the rest (`"sdpa"`, `"eager"`, ...).
-        before_attention: From the layer's encoding; None in a layer that it leaves alone.
+        before_attention: The step of the layer's encoding; None in a layer without one.
         **kwargs: Passed on.
     """
     source = sys.modules[type(module).__module__]
@@ -137,7 +137,7 @@ def attention(
 
 
 def side_by_side(*parts: Tensor) -> tuple[Tensor, ...]:
-    """Queries, keys and values of one width, as fused attention wants them; what is added is zero."""
+    """Pad queries, keys and values with zeros to one width, which fused attention needs."""
     width = max(part.shape[-1] for part in parts)
     if any(part.shape[-1] != width for part in parts):
         width += -width % MULTIPLE
@@ -145,13 +145,13 @@ def side_by_side(*parts: Tensor) -> tuple[Tensor, ...]:
 
 
 def register(implementation: str) -> str:
-    """Make the variant of an attention function known to Transformers; returns its name."""
+    """Register the variant of an attention function with Transformers; returns its name."""
     name = PREFIX + implementation
     AttentionInterface.register(name, partial(attention, implementation=implementation))
-    if implementation in ALL_MASK_ATTENTION_FUNCTIONS:  # others are handed no mask
+    if implementation in ALL_MASK_ATTENTION_FUNCTIONS:  # other names get no mask
         AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS[implementation])
     return name
 
 
-for _implementation in ("eager", "sdpa"):  # so that a model can be switched to them by name at any time
+for _implementation in ("eager", "sdpa"):  # so that a model can switch to them by name at any time
     register(_implementation)

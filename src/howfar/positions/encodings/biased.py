@@ -1,8 +1,8 @@
-"""What ALiBi and the forget gate share: a score is lowered by what lies between query and key.
+"""What ALiBi and the forget gate share: what lies between query and key lowers the score.
 
-The bias of a query at i and a key at j is `coefficient * (value_j - value_i)`. Softmax does not see what is the same
-for all keys of a query, so `coefficient * value_j` will do: a product of one more column of the query and one of the
-key. No matrix of biases is made, and PyTorch's fused attention, which has no gradients for one, does the rest.
+The bias of a query at i and a key at j is `coefficient * (value_j - value_i)`. Softmax ignores what is the same
+for all keys of a query, so `coefficient * value_j` is enough: the product of one extra column of the query and one of
+the key. So no matrix of biases is made, and PyTorch's fused attention, which has no gradients for one, can be used.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from howfar.positions.shapes import Length
 
 @dataclass(frozen=True)
 class BiasOptions(NoOptions):
-    """Options of encodings by bias.
+    """Options of encodings that add a bias.
 
     Args:
         rotary: Whether queries and keys are rotated by position as well.
@@ -42,10 +42,10 @@ class Biased(Attending, Rotary):
 
     @classmethod
     def check_increments(cls, options: BiasOptions, increments: IncrementConfig | None) -> None:
-        """Refuse rotation by heads.
+        """Refuse to rotate each head by its own positions.
 
         Raises:
-            ConfigError: Positions per head would have to be rotated by as well.
+            ConfigError: There are positions per head, and rotation would have to follow them.
         """
         if options.rotary and increments is not None and increments.per_head:
             raise ConfigError(
@@ -54,19 +54,19 @@ class Biased(Attending, Rotary):
             )
 
     def coefficients_and_values(self, layer: nn.Module, places: Places) -> tuple[Tensor, Tensor]:
-        """Of queries, `[head]`, and of all latest keys, `[batch, head, latest_token]`."""
+        """The coefficients of query heads, `[head]`, and the values of latest keys, `[batch, head, latest_token]`."""
         raise NotImplementedError
 
     def before_attention(self, layer: nn.Module, call: LayerCall, places: Places, index: int) -> Step:
-        """Add the columns."""
+        """Pass the columns on."""
         coefficients, values = self.coefficients_and_values(layer, places)
-        # Counted from the newest token, so that nearby tokens, which weigh most, are told apart best.
+        # Counted from the newest token, so that nearby tokens, which weigh most, get the most precision.
         values = (values - values[..., -1:].detach()).float()
         coefficients, values = led(layer, call, coefficients.float(), values)
         return partial(_add_columns, coefficients, values, places.num_tokens)
 
     def reach(self, index: int, layer: nn.Module, call: LayerCall, places: Places) -> tuple[tuple[Any, ...], Any]:
-        """Let the layer rotate as it is told to, and hand the attention function the columns."""
+        """Let the layer rotate as usual, and pass the columns to the attention function."""
         call.set("before_attention", self.before_attention(layer, call, places, index))
         if self.options.rotary:
             return Rotary.reach(self, index, layer, call, places)
@@ -77,7 +77,7 @@ class Biased(Attending, Rotary):
 def _add_columns(
     coefficients: Tensor, values: Tensor, num_tokens: Length | Tensor, query: Tensor, key: Tensor, scaling: float
 ) -> tuple[Tensor, Tensor]:
-    """A step before attention: one more column for queries and keys, or several where one is too coarse."""
+    """A step before attention: one extra column for queries and keys, or several where one is not precise enough."""
     values = of_keys(values, key.shape[-2], num_tokens, -1)
     values = values.repeat_interleave(key.shape[1] // values.shape[1], dim=1)
     of_query, of_key = _products(coefficients / scaling, values, query.dtype)
@@ -89,7 +89,7 @@ def _add_columns(
 
 
 def _products(coefficients: Tensor, values: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Factors, stacked, whose products sum to coefficient times value, though each has the precision of a type only."""
+    """Stacked factors in a low-precision type whose products sum to coefficient times value at a higher precision."""
     if dtype.itemsize >= coefficients.dtype.itemsize:
         return coefficients[None], values[None]
     parts = [(one, other) for one in range(3) for other in range(3 - one)]
@@ -98,7 +98,7 @@ def _products(coefficients: Tensor, values: Tensor, dtype: torch.dtype) -> tuple
 
 
 def _split(number: Tensor, dtype: torch.dtype) -> list[Tensor]:
-    """Three numbers of a type that sum to one of more digits."""
+    """Split a number into three numbers of a less precise type that sum to it."""
     pieces = []
     for _ in range(3):
         piece = number.to(dtype).to(number.dtype)

@@ -20,7 +20,7 @@ from howfar.positions.rotation import Rotation
 
 @dataclass(frozen=True)
 class NoOptions:
-    """Of an encoding that has none."""
+    """The options of an encoding that has none."""
 
     def __post_init__(self) -> None:
         check_options("encoding", self)
@@ -29,8 +29,8 @@ class NoOptions:
 class Encoding:
     """One way for positions to reach attention.
 
-    A new encoding is a class in a file of this folder; recipes and configurations know it by its `name`. It is handed,
-    before each decoder layer runs, that layer's positions and the arguments that it is about to be called with, and
+    A new encoding is a class in a file of this folder; recipes and configurations know it by its `name`. Before each
+    decoder layer runs, the encoding gets that layer's positions and the arguments of its coming call, and
     returns the arguments that make the layer attend by those positions.
 
     Args:
@@ -39,11 +39,11 @@ class Encoding:
         rotations: How each layer rotates, by its index.
 
     Attributes:
-        name: What recipes call it.
+        name: Its name in recipes.
         Options: The dataclass of its options.
-        num_sets: Positions of a token in a layer: one, or several side by side.
-        needs_increments: Whether it is nothing without increments.
-        known: All encodings that were imported, by name.
+        num_sets: Position sets of a token in a layer: one, or several side by side.
+        needs_increments: Whether it requires increments.
+        known: All encodings that have been imported, by name.
     """
 
     name: ClassVar[str] = ""
@@ -62,42 +62,42 @@ class Encoding:
 
     @classmethod
     def check_increments(cls, options: Any, increments: IncrementConfig | None) -> None:
-        """Refuse increments that it could not let reach attention.
+        """Refuse increments that this encoding cannot pass to attention.
 
         Raises:
-            ConfigError: These increments and this encoding do not go together.
+            ConfigError: These increments do not work with this encoding.
         """
         if cls.needs_increments and increments is None:
             raise ConfigError(f"encoding: {cls.name!r} is plain RoPE without increments; give [increments] as well")
 
     def layer_module(self, decoder: PreTrainedModel) -> nn.Module | None:
-        """What a layer learns beside its own weights; becomes the layer's submodule `encoding`."""
+        """What a layer learns besides its own weights; becomes the layer's submodule `encoding`."""
         return None
 
     def token_increments(self, decoder: PreTrainedModel) -> nn.Module | None:
-        """A module that gives increments `[batch, set, token]` of token ids, in place of a learned network."""
+        """A module that maps token ids to increments `[batch, set, token]`, instead of a learned network."""
         return None
 
     def sums(self, layer: nn.Module) -> Callable[[Tensor], Tensor] | None:
-        """What it sums over tokens beside increments: a function of a layer's input, to `[batch, head, token]`."""
+        """What it sums over tokens besides increments: a function from a layer's input to `[batch, head, token]`."""
         return None
 
     def prepare(self, decoder: PreTrainedModel) -> None:
-        """Make a decoder ready, once, when the encoding is attached."""
+        """Prepare a decoder, once, when the encoding is attached."""
 
     def restore(self, decoder: PreTrainedModel) -> None:
         """Undo `prepare`."""
 
     def check(self, decoder: PreTrainedModel) -> None:
-        """Before each forward pass: make sure that the decoder is still as `prepare` left it."""
+        """Before each forward pass: check that the decoder is still as `prepare` left it."""
 
     def reach(self, index: int, layer: nn.Module, call: LayerCall, places: Places) -> tuple[tuple[Any, ...], Any]:
-        """The arguments, by place and by name, that let layer `index` attend by these positions."""
+        """The positional and keyword arguments that make layer `index` attend by these positions."""
         raise NotImplementedError
 
 
 def led(layer: nn.Module, call: LayerCall, *tensors: Tensor) -> tuple[Tensor, ...]:
-    """Tensors that a layer may be handed by name: their gradients return also under reentrant checkpointing."""
+    """Tensors that a layer may get by keyword: their gradients return also under reentrant checkpointing."""
     if not is_reentrant(layer):
         return tensors
     hidden_states, tensors = lead_gradients_through(call.hidden_states(), tensors)

@@ -1,6 +1,6 @@
-"""A forget gate in softmax attention: each token lets each head forget some of what came before it.
+"""A forget gate in softmax attention: at each token, each head may forget some of what came before.
 
-The score of a key falls by the sum of `-log(gate)` over the tokens after it, up to the query: data decide the distance.
+The score of a key falls by the sum of `-log(gate)` over the tokens after it, up to the query: data set the distance.
 
 Source:
     Z. Lin et al., "Forgetting Transformer: Softmax Attention with a Forget Gate", 2025.
@@ -24,7 +24,7 @@ from howfar.positions.shapes import Float
 
 
 class ForgetGate(Biased):
-    """Lowers the score of a key by what was forgotten since."""
+    """Lowers a key's score by what has been forgotten since."""
 
     name = "forget_gate"
 
@@ -52,14 +52,14 @@ class ForgetGate(Biased):
         return layer.get_submodule("encoding")
 
     def coefficients_and_values(self, layer: nn.Module, places: Places) -> tuple[Tensor, Tensor]:
-        """What was forgotten up to a key is no loss to it."""
+        """Minus the sum: forgetting that happened up to a key does not lower that key's score."""
         num_heads = config_of(layer).num_attention_heads
         assert places.sums is not None
         return places.sums.new_full((num_heads,), -1.0), places.sums
 
 
 class Gates(nn.Module):
-    """RMSNorm -> Linear -> log sigmoid: for each key-value head, whose query heads share its gate.
+    """RMSNorm -> Linear -> log sigmoid: one gate per key-value head, shared by its query heads.
 
     The norm has no weights of its own: the linear layer has them.
     """

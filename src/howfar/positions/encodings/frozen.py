@@ -1,4 +1,4 @@
-"""Frozen increments: those that a trained model has for each token, which nothing learns any more."""
+"""Frozen increments: copied per token from a trained model, and not trained further."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class FrozenOptions(NoOptions):
     """Options of frozen increments.
 
     Args:
-        table: The model whose increments are taken, of scope "shared": what they are depends on the token alone.
+        table: The model to copy from; its scope must be "shared", so that an increment depends on the token alone.
     """
 
     table: str = ""
@@ -33,11 +33,11 @@ class FrozenOptions(NoOptions):
 
 
 class Frozen(LookedUp):
-    """The increments that a trained model has for each token. They are put into the table when training begins."""
+    """The increments of a trained model, by token. Training fills the table when it begins."""
 
     name = "frozen"
     Options = FrozenOptions
 
     def token_increments(self, decoder: Any) -> nn.Module:
-        """A table of ones, still to be filled."""
+        """A table of ones, to be filled later."""
         return Table(torch.ones(decoder.config.vocab_size, 1))

@@ -1,4 +1,4 @@
-"""Two independent sets of positions in each head, each with an increment of its own."""
+"""Two independent sets of positions in each head, each with its own increment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from howfar.positions.encodings.sets import Sets
 
 
 class Halves(Sets):
-    """Every other frequency turns by the second set."""
+    """The second set rotates every other frequency."""
 
     name = "halves"
     num_sets = 2

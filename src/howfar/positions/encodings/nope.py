@@ -1,4 +1,4 @@
-"""No positions at all: what order there is, the causal mask gives.
+"""No positions at all: the causal mask alone gives order.
 
 Source:
     A. Kazemnejad et al., "The Impact of Positional Encoding on Length Generalization in Transformers", 2023.
@@ -19,21 +19,21 @@ from howfar.positions.places import Places
 
 
 class NoPositions(Encoding):
-    """Rotates by nothing."""
+    """Rotates nothing."""
 
     name = "nope"
 
     @classmethod
     def check_increments(cls, options: Any, increments: IncrementConfig | None) -> None:
-        """Refuse any.
+        """Refuse any increments.
 
         Raises:
-            ConfigError: There are some.
+            ConfigError: Increments are given.
         """
         if increments is not None:
             raise ConfigError("encoding: 'nope' has no positions that increments could move; remove one of the two")
 
     def reach(self, index: int, layer: nn.Module, call: LayerCall, places: Places) -> tuple[tuple[Any, ...], Any]:
-        """Hand the layer cosines of 1."""
+        """Give the layer cosines of 1 and sines of 0."""
         rotate_by_nothing(call)
         return call.arguments

@@ -1,8 +1,8 @@
 """Rotary positions for each head.
 
-A decoder layer rotates all heads alike. Where each key-value head has its own positions, the layer is told to rotate by
-nothing and the attention function, which sees queries and keys head by head, rotates them: with the model's own
-`apply_rotary_pos_emb`, so that every layout of angles stays what it is.
+A decoder layer rotates all heads alike. With positions per head, the layer's own rotation is made the
+identity and the attention function, which gets queries and keys head by head, rotates them with the model's own
+`apply_rotary_pos_emb`, so that every layout of angles keeps working.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Apply = Callable[..., tuple[Tensor, Tensor]]
 
 
 class RotaryPerHead(Attending, Rotary):
-    """Rotates the queries and keys of each head by positions of its own."""
+    """Rotates the queries and keys of each head by that head's positions."""
 
     without = "which rotates all heads alike"
 
@@ -69,7 +69,7 @@ def rotation_function(decoder: PreTrainedModel) -> Apply:
     """An architecture's `apply_rotary_pos_emb`.
 
     Raises:
-        UnsupportedModelError: It has none.
+        UnsupportedModelError: The architecture has none.
     """
     name = type(decoder).__name__
     apply = getattr(sys.modules[type(decoder).__module__], "apply_rotary_pos_emb", None)
@@ -79,7 +79,7 @@ def rotation_function(decoder: PreTrainedModel) -> Apply:
 
 
 def _apply_to_one(apply: Callable[..., Tensor], query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> Any:
-    """For architectures that rotate queries and keys each by a call."""
+    """For architectures that rotate queries and keys in separate calls."""
     return apply(query, cos, sin), key
 
 
@@ -93,10 +93,10 @@ def rotate_heads(
 
     Args:
         states: Queries or keys.
-        rotation: For each head, or for each group of as many neighbouring heads as fit.
-        width: Length of the part of a head that is rotated, from its start.
-        apply: The model's way to rotate; it rotates all heads of a batch entry alike, so each head is handed
-            to it as a batch entry of its own.
+        rotation: Angles of each head, or of each group of neighbouring heads that share them.
+        width: Width of the rotated part of a head, from its start.
+        apply: The model's own rotation, which rotates all heads of a batch entry alike; so each head is passed
+            as a batch entry of its own.
     """
     cos, sin = (part.repeat_interleave(states.shape[1] // part.shape[1], dim=1).flatten(0, 1) for part in rotation)
     flat = states.flatten(0, 1).unsqueeze(1)

@@ -1,13 +1,13 @@
 """PoPE: magnitudes say what, phases say where.
 
 Each of the d numbers of a query or key becomes the magnitude of a complex number, by softplus; its phase is position
-times frequency, d of them, and of keys a learned bias beside it. A score is the sum over c of
-`softplus(q_c) * softplus(k_c) * cos((s - t) * frequency_c + bias_c)`. With increments it is the selective form: the
+times frequency, for d frequencies, plus a learned bias for keys. A score is the sum over c of
+`softplus(q_c) * softplus(k_c) * cos((s - t) * frequency_c + bias_c)`. With increments this is the selective form: the
 positions s and t are learned ones.
 
 Source:
     A. Gopalakrishnan, R. Csordás, J. Schmidhuber, M. C. Mozer, "Decoupling the 'What' and 'Where' With Polar Coordinate
-    Positional Embeddings", 2025. Biases are held in [-2 pi, 0] and start at 0, its choice for extrapolation.
+    Positional Embeddings", 2025. Biases are clamped to [-2 pi, 0] and start at 0, its choice for extrapolation.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from howfar.positions.shapes import Float, Length
 
 
 class Polar(Attending):
-    """Phases by position alone."""
+    """Phases from positions alone."""
 
     name = "pope"
 
@@ -37,7 +37,7 @@ class Polar(Attending):
         return Phases(decoder.config.num_key_value_heads, decoder.config.head_dim)
 
     def before_attention(self, layer: nn.Module, call: LayerCall, places: Places, index: int) -> Step:
-        """From numbers to polar coordinates, and from there to their two Cartesian ones."""
+        """From numbers to polar coordinates, and from these to two Cartesian ones."""
         if self.name not in places.rotated:
             places.rotated[self.name] = (_phases(places.all_positions, config_of(layer)),)
         (angle,) = places.rotated[self.name]
@@ -71,7 +71,7 @@ def _to_polar(
 def _cartesian(
     states: Float[Tensor, "batch head token width"], phases: Tensor
 ) -> Float[Tensor, "batch head token twice"]:
-    """Real and imaginary parts, of as many heads as share a phase."""
+    """Real and imaginary parts; as many heads as share a phase."""
     phases = phases.repeat_interleave(states.shape[1] // phases.shape[1], dim=1)
     magnitudes = F.softplus(states.float())
     return torch.cat((magnitudes * phases.cos(), magnitudes * phases.sin()), dim=-1).to(states.dtype)

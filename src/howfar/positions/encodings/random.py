@@ -1,6 +1,6 @@
 """Random accumulated rotations: order is known, distance is noise.
 
-Each token turns each frequency of a head by an angle that was drawn once, and angles add up along the text.
+Each token rotates each frequency of a head by an angle drawn once at random; angles add up along the text.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class RandomOptions(NoOptions):
     """Options of random increments.
 
     Args:
-        spread: Increments are uniform within so much of 1.
-        seed: Of the draw.
-        by_frequency: Whether each frequency of a head turns by increments of its own, or all by the same.
+        spread: Increments are uniform in 1 - `spread` to 1 + `spread`.
+        seed: Random seed of the draw.
+        by_frequency: Whether each frequency of a head has its own increments, or all share the same.
     """
 
     spread: float = 0.5

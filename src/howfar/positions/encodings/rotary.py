@@ -1,4 +1,4 @@
-"""Rotary positions, the same for all heads of a layer: the layer is handed other cosines and sines.
+"""Rotary positions, the same for all heads of a layer: the layer gets other cosines and sines.
 
 Source:
     J. Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021.
@@ -30,7 +30,7 @@ class Rotary(Encoding):
         return call.arguments
 
     def cosines_and_sines(self, index: int, layer: nn.Module, call: LayerCall, places: Places) -> tuple[Tensor, ...]:
-        """Of the new tokens, `[batch, head, token, rotary]`; layers at the same positions share them."""
+        """Cosines and sines of the new tokens, `[batch, head, token, rotary]`; equal layers share them."""
         rotation = self.rotations[index]
         found = places.rotated.get(rotation.prefix)
         if found is None:
@@ -42,5 +42,5 @@ class Rotary(Encoding):
     def rotate(
         self, positions: Float[Tensor, "batch head token"], dtype: torch.dtype, rotation: Rotation, places: Places
     ) -> tuple[Tensor, Tensor]:
-        """Cosines and sines of positions; `places` has the frequencies of this pass, where they vary."""
+        """Cosines and sines of positions; `places` has the frequencies of this passif they vary."""
         return rotation(positions, dtype, places.frequencies.get(rotation.prefix))

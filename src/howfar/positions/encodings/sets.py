@@ -1,6 +1,6 @@
-"""Several independent sets of positions in each head: some frequencies turn by one, the others by another.
+"""Several independent sets of positions in each head; each rotates its own frequencies.
 
-Frequencies take turns, so that each set has slow ones and fast ones.
+Frequencies alternate between the sets, so that each set has slow ones and fast ones.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Sets(Rotary):
 
     @classmethod
     def check_increments(cls, options: Any, increments: IncrementConfig | None) -> None:
-        """Refuse positions that differ by head as well.
+        """Refuse positions per head.
 
         Raises:
-            ConfigError: There are some.
+            ConfigError: Increments are per head.
         """
         super().check_increments(options, increments)
         if increments is not None and increments.per_head:
@@ -35,7 +35,7 @@ class Sets(Rotary):
     def rotate(
         self, positions: Float[Tensor, "batch set token"], dtype: torch.dtype, rotation: Rotation, places: Places
     ) -> tuple[Tensor, Tensor]:
-        """Cosines and sines, each frequency's of its set."""
+        """Cosines and sines, each frequency with the positions of its set."""
         frequencies = places.frequencies.get(rotation.prefix)
         turns = torch.arange(len(rotation.frequencies), device=positions.device) % self.num_sets
         return rotation.of_frequencies(positions.mT.index_select(-1, turns)[:, None], dtype, frequencies)

@@ -1,4 +1,4 @@
-"""Increments that are not learned but looked up, by token."""
+"""Increments that are looked up by token, not learned."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class Table(nn.Module):
         self.register_buffer("values", values)
 
     def forward(self, token_ids: Int[Tensor, "batch token"]) -> Float[Tensor, "batch set token"]:
-        """Look increments up."""
+        """Look up increments."""
         return self.values[token_ids].transpose(1, 2)
 
 
 class LookedUp(Sets):
-    """Increments by token, in place of learned ones."""
+    """Increments by token, instead of learned ones."""
 
     @classmethod
     def check_increments(cls, options: Any, increments: IncrementConfig | None) -> None:
-        """Refuse any.
+        """Refuse any increments.
 
         Raises:
-            ConfigError: There are some.
+            ConfigError: Increments are given.
         """
         if increments is not None:
             raise ConfigError(f"encoding: {cls.name!r} gives increments itself; remove [increments]")
