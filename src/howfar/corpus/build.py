@@ -1,8 +1,8 @@
 """Building a corpus from sources of documents.
 
 Documents are read once, in a fixed order, and written as they come; memory grows only by the documents' digests. The
-work lies in a hidden folder beside the corpus until it is whole, and a build that was killed goes on where it stopped
-when it is started again with the same arguments: its result is the same to the byte.
+The work is in a hidden folder beside the corpus until it is complete. A build that was killed continues when it is
+started again with the same arguments, and its result is the same to the byte.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ def build_corpus(
     `corpus.json` counts both.
 
     Args:
-        out: The folder to make; it must not exist yet, or be empty.
-        sources: Where the documents come from.
-        options: How they are chosen.
-        tokenizer: A Transformers tokenizer; None is the byte tokenizer.
-        progress: Whether to draw a progress bar on standard error, where that is a terminal.
+        out: The folder to make; it must not exist yet or must be empty.
+        sources: The sources of documents.
+        options: How documents are chosen.
+        tokenizer: A Transformers tokenizer; None for the byte tokenizer.
+        progress: Whether to draw a progress bar on standard error, if that is a terminal.
 
     Returns:
         The corpus, opened.
 
     Raises:
-        ConfigError: An option or the tokenizer will not do.
-        CorpusError: A source cannot be read, none has any text, or an unfinished build with other arguments is in the
+        ConfigError: An option or the tokenizer is not usable.
+        CorpusError: A source cannot be read, no source has text, or an unfinished build with other arguments is in the
             way.
         InUseError: Another process builds the same corpus.
         OutputError: `out` exists already or cannot be written.
@@ -99,7 +99,7 @@ def _build(
         (partial / _PLAN).unlink()
         partial.replace(out)
     except SourceInterruptedError:
-        raise  # what was read so far is kept, to go on from
+        raise  # the finished part is kept, to continue from
     except HowFarError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -111,7 +111,7 @@ def _build(
 
 
 def _check_plan(partial: Path, description: dict[str, Any]) -> None:
-    """Refuse to go on with a build of other sources or options."""
+    """Refuse to continue a build with other sources or options."""
     try:
         plan = read_json(partial / _PLAN)
     except (OSError, ValueError):
@@ -120,7 +120,7 @@ def _check_plan(partial: Path, description: dict[str, Any]) -> None:
     if plan != json.loads(json.dumps(description)):
         raise CorpusError(
             f"{partial} holds an unfinished build with other sources or options; repeat that build's command to finish "
-            "it, or remove the folder to begin anew"
+            "it, or remove the folder to start over"
         )
 
 
@@ -132,7 +132,7 @@ def _run(selection: Selection, expected_bytes: int, visible: bool) -> None:
 
 
 def _expected_bytes(sources: Sequence[Source], options: BuildOptions) -> int:
-    """Guess from file sizes how much will be kept, for the progress bar; 0 where a source does not say."""
+    """Estimate the final size from file sizes, for the progress bar; 0 if a source has no size."""
     sizes = []
     for source in sources:
         if not isinstance(source.location, LocalFiles):

@@ -2,13 +2,13 @@
 
 A corpus is a folder with, for each split (`train`, `held_out`):
 
-- `SPLIT.bin`: the tokens, little-endian uint16 (uint32 where the vocabulary has more than 65,536 ids): an end of
-  document, then every document followed by one.
+- `SPLIT.bin`: the tokens, little-endian uint16 (uint32 if the vocabulary has more than 65,536 ids): an end of
+  document, then every document followed by another.
 - `SPLIT.offsets.npy`: uint64 `[documents + 1]`: where each document begins in `SPLIT.bin`; the last is its length.
-- `SPLIT.sources.npy`: uint16 `[documents]`: the number of the source that each document came from.
+- `SPLIT.sources.npy`: uint16 `[documents]`: number of each document's source.
 - `SPLIT.bytes.npy`: uint64 `[documents]`: the bytes of each document's UTF-8 text.
 
-and `corpus.json`, written last: the tokenizer, where the documents came from, counts, and each file's SHA-256.
+and `corpus.json`, written last: the tokenizer, the sources, counts, and each file's SHA-256.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ SPLITS: tuple[SplitName, ...] = ("train", "held_out")
 
 
 def split_files(split: str) -> tuple[str, str, str, str]:
-    """Name the files of a split: tokens, document offsets, document sources, document bytes."""
+    """The file names of a split: tokens, document offsets, document sources, document bytes."""
     return f"{split}.bin", f"{split}.offsets.npy", f"{split}.sources.npy", f"{split}.bytes.npy"
 
 
 def token_dtype(vocabulary_size: int) -> np.dtype[Any]:
-    """Give the type that tokens are stored in."""
+    """The type that tokens are stored in."""
     return np.dtype("<u2" if vocabulary_size <= 2**16 else "<u4")
 
 
 @dataclass(frozen=True)
 class Split:
-    """One part of a corpus, mapped from disk rather than read into memory.
+    """One part of a corpus, memory-mapped from disk.
 
     Attributes:
         name: `train` or `held_out`.
@@ -65,20 +65,20 @@ class Split:
 
     @property
     def num_documents(self) -> int:
-        """Count the documents."""
+        """Number of documents."""
         return len(self.sources)
 
     def document(self, index: int) -> NDArray[np.uint16 | np.uint32]:
-        """Give a document's tokens, without the end of document; negative indices count from the end."""
+        """A document's tokens, without the end of document; negative indices count from the end."""
         index = range(self.num_documents)[index]
         return self.tokens[int(self.offsets[index]) : int(self.offsets[index + 1]) - 1]
 
     def source_of(self, index: int) -> str:
-        """Name the source that a document came from."""
+        """The name of a document's source."""
         return self.source_names[int(self.sources[index])]
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
-        # To a worker process goes where the tokens lie, not a copy of them.
+        # A worker process gets the path of the tokens, not a copy of them.
         if isinstance(self.tokens, np.memmap) and self.tokens.filename is not None:
             return _reopen_split, (Path(self.tokens.filename).parent, self.name)
         return super().__reduce_ex__(protocol)
@@ -89,10 +89,10 @@ class Corpus:
     """An opened corpus.
 
     Attributes:
-        folder: Where it lies.
-        manifest: What `corpus.json` says.
-        train: The documents to train on; may have none.
-        held_out: The documents kept from training; may have none.
+        folder: Its folder.
+        manifest: The contents of `corpus.json`.
+        train: The training documents; there may be none.
+        held_out: The held-out documents; there may be none.
     """
 
     folder: Path
@@ -105,7 +105,7 @@ class Corpus:
         """Open a corpus. Only the files' sizes are checked; `verify` checks their contents.
 
         Raises:
-            CorpusError: The folder is missing or no finished corpus, or a file is missing, truncated or of another one.
+            CorpusError: The folder is missing or not a finished corpus, or a file is missing, truncated or foreign.
         """
         folder = Path(folder)
         manifest = _read_manifest(folder)
@@ -119,12 +119,12 @@ class Corpus:
 
     @property
     def hash(self) -> str:
-        """A SHA-256 over the content: equal for equal tokens, documents and sources, wherever they came from."""
+        """A SHA-256 over the content: equal for equal tokens, documents and sources, wherever they are stored."""
         return str(self.manifest["hash"])
 
     @property
     def tokenizer_name(self) -> str:
-        """The tokenizer that the tokens belong to: `bytes`, or a Transformers name or path."""
+        """The tokenizer that made the tokens: `bytes`, or a Transformers name or path."""
         return str(self.manifest["tokenizer"]["name"])
 
     @property
@@ -141,7 +141,7 @@ class Corpus:
         """Read every file and compare it with its SHA-256.
 
         Raises:
-            CorpusError: A file is not what was written when the corpus was built.
+            CorpusError: A file has changed since the corpus was built.
         """
         for name, expected in self.manifest["files"].items():
             if sha256_of(self.folder / name) != expected["sha256"]:
@@ -162,7 +162,7 @@ def sha256_of(path: Path) -> str:
 
 
 def content_hash(files: Mapping[str, Mapping[str, Any]]) -> str:
-    """Give the SHA-256 over the names and SHA-256s of a corpus's files."""
+    """The SHA-256 over the names and SHA-256s of a corpus's files."""
     lines = "".join(f"{name} {files[name]['sha256']}\n" for name in sorted(files))
     return hashlib.sha256(lines.encode()).hexdigest()
 
@@ -206,7 +206,7 @@ def _open_split(folder: Path, split: SplitName, manifest: Mapping[str, Any]) -> 
             raise CorpusError(f"the corpus in {folder} lacks {name}; build it again")
         if path.stat().st_size != expected:
             raise CorpusError(
-                f"{path} has {path.stat().st_size} bytes where {MANIFEST} says {expected}; copy or build it again"
+                f"{path} has {path.stat().st_size} bytes, but {MANIFEST} says {expected}; copy or build it again"
             )
     dtype = token_dtype(manifest["tokenizer"]["vocabulary_size"])
     tokens = np.memmap(folder / names[0], dtype=dtype, mode="r")

@@ -1,4 +1,4 @@
-"""Documents to the tokens of a corpus, with the byte tokenizer or any other."""
+"""Encode documents as the tokens of a corpus, with the byte tokenizer or any other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class DocumentEncoder:
-    """Encodes documents and ends each with an end of document.
+    """Encodes documents and appends an end of document to each.
 
     Args:
         tokenizer: A Transformers tokenizer, or None for the byte tokenizer (which needs no tokenizer object and is as

@@ -1,9 +1,9 @@
-"""What a corpus build has done so far, on disk, so that a killed build goes on where it stopped.
+"""The progress of a corpus build, on disk, so that a killed build continues where it stopped.
 
 The build folder holds the tokens of both splits and a journal with one fixed-size record per document read. A record
-says what became of the document, so everything else (how far each source was read, which documents were seen, where
-documents begin) follows from the journal. Tokens are flushed before their records; on resuming, both are cut back to
-the last document that is whole in both.
+states the outcome of the document, so everything else (how far each source was read, which documents were seen, where
+documents begin) follows from the journal. Tokens are flushed before their records; on resuming, both are truncated to
+the last document that is complete in both.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ TWO_BYTES: np.dtype[Any] = np.dtype("<u2")
 
 
 class Outcome(IntEnum):
-    """What became of a document."""
+    """The outcome of a document."""
 
     TRAIN = 0
     HELD_OUT = 1
     DUPLICATE = 2
-    """Dropped: the same split has the same text already."""
+    """Dropped: its split already has the same text."""
     IN_HELD_OUT = 3
     """Dropped from training: the held-out split has the same text."""
     EMPTY = 4
@@ -43,7 +43,7 @@ KEPT: dict[Outcome, SplitName] = {Outcome.TRAIN: "train", Outcome.HELD_OUT: "hel
 
 
 class Record(NamedTuple):
-    """One document read: from which stream, what became of it, and its size (tokens count the end of document)."""
+    """One document that was read: its stream, its outcome, and its size (tokens include the end of document)."""
 
     stream: int
     outcome: Outcome
@@ -56,9 +56,9 @@ class Journal:
     """The journal and the token files of one build folder, open for appending.
 
     Args:
-        folder: An existing folder; a new journal begins in it if it has none.
-        end_of_document: The token that each split begins with.
-        dtype: What tokens are stored as.
+        folder: An existing folder; a new journal is started if it has none.
+        end_of_document: The first token of each split.
+        dtype: The type that tokens are stored in.
     """
 
     def __init__(self, folder: Path, end_of_document: int, dtype: np.dtype[Any] = TWO_BYTES) -> None:
@@ -75,7 +75,7 @@ class Journal:
         self._unflushed = 0
 
     def append(self, record: Record, tokens: NDArray[np.uint16 | np.uint32] | None = None) -> None:
-        """Note a document, with its tokens (end of document included) if it was kept."""
+        """Record a document, with its tokens (end of document included) if it was kept."""
         if tokens is not None:
             data = tokens.tobytes()
             self._tokens[KEPT[record.outcome]].write(data)
@@ -85,18 +85,18 @@ class Journal:
             self.flush()
 
     def flush(self) -> None:
-        """Hand everything to the operating system, tokens first."""
+        """Flush everything to the operating system, tokens first."""
         for file in (*self._tokens.values(), self._records):
             file.flush()
         self._unflushed = 0
 
     def records(self) -> NDArray[np.void]:
-        """Give all records: a structured array with `stream`, `outcome`, `digest`, `num_bytes`, `num_tokens`."""
+        """All records: a structured array with `stream`, `outcome`, `digest`, `num_bytes`, `num_tokens`."""
         self._records.flush()
         return self._read()
 
     def __iter__(self) -> Iterator[Record]:
-        """Go through all records."""
+        """Iterate over all records."""
         for stream, outcome, digest, num_bytes, num_tokens in self.records():
             yield Record(int(stream), Outcome(int(outcome)), int(digest), int(num_bytes), int(num_tokens))
 
@@ -112,7 +112,7 @@ class Journal:
         self.close()
 
     def remove(self) -> None:
-        """Remove the journal's own file, leaving the tokens."""
+        """Remove the journal file and keep the tokens."""
         self._path.unlink()
 
     def _token_paths(self) -> dict[SplitName, Path]:
@@ -149,7 +149,7 @@ class DigestSet:
         return self._slots[self._find(digest or 1)] != 0
 
     def add(self, digest: int) -> None:
-        """Add a digest; zero, which marks an empty slot, is taken for one."""
+        """Add a digest; zero, which marks an empty slot, is stored as one."""
         slot = self._find(digest or 1)
         if self._slots[slot] == 0:
             self._slots[slot] = digest or 1

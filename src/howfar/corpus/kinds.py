@@ -1,4 +1,4 @@
-"""What kind of file documents lie in, by content and name; other kinds are refused with the command that helps."""
+"""Kinds of files that contain documents, told by content and name; other kinds are refused with a helpful command."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Kind = Literal["text", "lines of JSON", "Parquet"]
 
 LINES_OF_JSON = (".jsonl", ".ndjson")
 TABLE_SUFFIXES = (*LINES_OF_JSON, ".json", ".parquet")
-"""Endings, in small letters, of files of which a field or column can be named."""
+"""Lower-case suffixes of files whose text field or column can be named."""
 
 _PARQUET = b"PAR1"
 
 
 def kind_of(path: Path) -> Kind:
-    """Tell a file's kind by its content, and by its name where the content leaves it open.
+    """A file's kind, from its content, and from its name if the content is ambiguous.
 
     Raises:
-        CorpusError: It is compressed, a table of another kind, or no text.
+        CorpusError: It is compressed, a table of another kind, or not text.
         OSError: It cannot be read.
     """
     check_file(path)

@@ -1,4 +1,4 @@
-"""Finishing a corpus: the document tables and `corpus.json`, from the journal of its build."""
+"""Finish a corpus: write the document tables and `corpus.json` from the journal of its build."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def finish_corpus(folder: Path, records: NDArray[np.void], description: Mapping[
     Args:
         folder: The build folder.
         records: The journal's records, with streams numbered as in `Selection`.
-        description: What the build was asked for: `tokenizer`, `options` and `sources`.
+        description: The arguments of the build: `tokenizer`, `options` and `sources`.
 
     Raises:
-        CorpusError: The tokens on disk are not those in the records.
+        CorpusError: The tokens on disk do not match the records.
     """
     num_sources = len(description["sources"])
     dtype = token_dtype(description["tokenizer"]["vocabulary_size"])

@@ -1,4 +1,4 @@
-"""Reading the documents of a source one at a time, as UTF-8 bytes, in constant memory."""
+"""Read the documents of a source one at a time, as UTF-8 bytes, in constant memory."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def read_documents(location: Location, skip: int = 0) -> Iterator[bytes]:
     """Read documents in their fixed order.
 
     Args:
-        location: Where they are.
-        skip: How many to pass over, when a build is resumed.
+        location: The documents' location.
+        skip: Number of documents to skip, when a build is resumed.
 
     Yields:
-        Each document's text as valid UTF-8; empty where a table has an empty text or none.
+        Each document's text as valid UTF-8; empty if a table's text is empty or null.
 
     Raises:
-        CorpusError: A file is missing, is not UTF-8, or is not what its suffix says; or the Hub cannot be read.
+        CorpusError: A file is missing, is not UTF-8, or does not match its suffix; or the Hub cannot be read.
         MissingExtraError: A package that the kind of source needs is not installed.
     """
     if isinstance(location, HubDataset):
@@ -42,14 +42,14 @@ def read_documents(location: Location, skip: int = 0) -> Iterator[bytes]:
 
 
 def read_local_documents(path: Path, column: str = "text") -> Iterator[bytes]:
-    """Read a file's documents: a text's, which are separated by blank lines, or a table's, one a row.
+    """Read a file's documents: those of a text are separated by blank lines, a table has one a row.
 
     Args:
-        path: Text, lines of JSON or Parquet, as its content and its name say.
-        column: The field or column of a table that holds the text.
+        path: Text, lines of JSON or Parquet; content and name tell which.
+        column: The table's field or column that holds the text.
 
     Raises:
-        CorpusError: It is of another kind, or is not what it seems to be.
+        CorpusError: It is of another kind, or its content does not match its kind.
         MissingExtraError: It is Parquet and Polars is not installed.
         OSError: It cannot be read.
     """
@@ -60,9 +60,9 @@ def read_local_documents(path: Path, column: str = "text") -> Iterator[bytes]:
 
 
 def read_text_documents(path: Path) -> Iterator[bytes]:
-    """Read a text file's documents, which are separated by one or more blank lines, of spaces of any kind.
+    """Read a text file's documents, separated by one or more blank lines (empty or whitespace of any kind).
 
-    Line ends inside a document stay as they are; those at its end, and a byte order mark, are left out.
+    Line ends inside a document are kept; those at its end, and a byte order mark, are dropped.
 
     Raises:
         CorpusError: The file is not UTF-8.
@@ -85,7 +85,7 @@ def read_text_documents(path: Path) -> Iterator[bytes]:
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """A file's lines with their ends, whichever of the three these are."""
+    """A file's lines with their ends, of all three kinds."""
     rest = b""
     while block := file.read(_BLOCK):
         *lines, rest = (rest + block).splitlines(keepends=True)
@@ -124,7 +124,7 @@ def _read_jsonl(path: Path, field: str) -> Iterator[bytes]:
                 row = json.loads(line)
             except ValueError as error:
                 raise CorpusError(
-                    f"line {number} of {path} is not JSON ({first_line(error)}); mend or remove it"
+                    f"line {number} of {path} is not JSON ({first_line(error)}); correct or remove it"
                 ) from None
             if not isinstance(row, dict) or field not in row:
                 has = ", ".join(row) if isinstance(row, dict) else type(row).__name__

@@ -1,4 +1,4 @@
-"""Which document comes next, and which split it goes to."""
+"""Which document comes next, and which split it joins."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class BuildOptions:
     """How documents are chosen from the sources.
 
     Attributes:
-        held_out_fraction: The share of documents to hold out, 0 to 1, chosen by their text and `seed`. Of a source that
-            names its own held-out documents, those are held out and no others.
-        held_out_documents: If given, hold out each source's first so many documents instead of a share.
-        balance: `bytes`: the next document comes from the source that gave the fewest bytes so far. `documents`: from
-            the one that gave the fewest documents. Both stop when the source whose turn it is has no more. `none`: as
-            `documents`, until all sources have given everything.
-        max_bytes_per_source: A source that gave this much counts as finished.
-        max_documents_per_source: A source that gave so many documents counts as finished.
-        seed: Chooses which documents are held out.
+        held_out_fraction: The share of documents to hold out, 0 to 1, chosen by their text and `seed`. A source that
+            names its own held-out documents has exactly those held out.
+        held_out_documents: If given, hold out this many first documents of each source instead of a share.
+        balance: `bytes`: the next document comes from the source with the fewest bytes so far. `documents`: from
+            the one with the fewest documents. Both stop when the source whose turn it is has no more. `none`: as
+            `documents`, until all sources are used up.
+        max_bytes_per_source: A source counts as finished after this many bytes.
+        max_documents_per_source: A source counts as finished after this many documents.
+        seed: Determines which documents are held out.
 
     Raises:
         ConfigError: A value is out of range.
@@ -54,16 +54,16 @@ class BuildOptions:
 
 
 class Selection:
-    """Takes documents from sources until the options say to stop, into a journal.
+    """Moves documents from sources into a journal until the options say to stop.
 
-    Everything it decides by is counted from the journal, so a new one over the same journal goes on where the last one
+    Every decision depends on counts in the journal, so a new object over the same journal continues where the last one
     stopped. Streams are numbered: source `i` is stream `i`, its own held-out documents are stream `len(sources) + i`.
 
     Args:
         sources: The sources.
         options: How to choose.
-        encoder: Makes tokens of a document.
-        journal: Where documents go; what it holds already is continued.
+        encoder: Turns a document into tokens.
+        journal: Receives the documents; its existing records are continued.
     """
 
     def __init__(
@@ -85,10 +85,10 @@ class Selection:
         return sum(self._num_bytes)
 
     def run(self) -> Iterator[Record]:
-        """Take documents: first what is held out beforehand, then the sources in turn.
+        """Take documents: first those held out beforehand, then from the sources in turn.
 
         Yields:
-            What became of each document, after it was written.
+            The outcome of each document, after it was written.
         """
         readers = [read_documents(source.location, self._num_read[i]) for i, source in enumerate(self._sources)]
         for index, source in enumerate(self._sources):
@@ -124,8 +124,8 @@ class Selection:
         )
 
     def _take(self, stream: int, document: bytes, hold_out: bool | None) -> Record:
-        """Decide on a document and write it; `hold_out=None` leaves the split to the document's text."""
-        # Eight bytes: among ten million documents, two different ones share a digest with a chance of 3 in a million.
+        """Decide about a document and write it; with `hold_out=None` the document's text decides the split."""
+        # Eight bytes: among ten million documents, two different ones share a digest with probability 3e-6.
         digest = int.from_bytes(blake2b(document, digest_size=8, key=self._options.seed.to_bytes(8, "big")).digest())
         if hold_out is None:
             hold_out = digest < self._options.held_out_fraction * 2**64

@@ -1,16 +1,16 @@
-"""Where a corpus's documents come from, and how a command line names them.
+"""The sources of a corpus's documents, and how a command line names them.
 
 A source is written `[NAME=]LOCATION[,held_out=LOCATION]`. A location is one of
 
-- `path/to/articles.txt`: UTF-8 text, documents separated by blank lines (any suffix but those below)
+- `path/to/articles.txt`: UTF-8 text, documents separated by blank lines (any suffix except those below)
 - `files:src/**/*.py`: one document per file, kept to the last byte
-- `path/to/articles.jsonl[:FIELD]`: one JSON object a line (also `.ndjson`); the field is `text` unless named
-- `path/to/articles.parquet[:COLUMN]`: the column is `text` unless named
+- `path/to/articles.jsonl[:FIELD]`: one JSON object a line (also `.ndjson`); the field is `text` by default
+- `path/to/articles.parquet[:COLUMN]`: the column is `text` by default
 - `hub:OWNER/NAME[:CONFIG[:SPLIT[:COLUMN]]]`: a Hugging Face dataset, streamed (split `train`, column `text`)
 
-A path may be a file, a folder (all files in it, hidden ones left out) or a glob; files are read in the order of their
-names, each by its suffix. The name, by default the last part of the location without its suffix, is how the corpus
-calls the source; the held-out location gives whole documents that are kept from training.
+A path may be a file, a folder (all files in it except hidden ones) or a glob; files are read in the order of their
+names, each by its suffix. The name, by default the last part of the location without its suffix, is the source's
+name in the corpus; the held-out location gives whole documents that are kept from training.
 
 Examples:
     `en=articles/en_train.txt,held_out=articles/en_dev.txt`, `zh=zh.jsonl:body`, `hub:wikimedia/wikipedia:20231101.en`
@@ -49,7 +49,7 @@ class LocalFiles:
     whole_files: bool = False
 
     def files(self) -> list[Path]:
-        """List the files in the order in which they are read.
+        """The files in the order in which they are read.
 
         Raises:
             CorpusError: There is none.
@@ -71,7 +71,7 @@ class LocalFiles:
         return files
 
     def provenance(self) -> dict[str, Any]:
-        """Describe the location for a corpus's manifest and for recognising it when a build is resumed."""
+        """The location for a corpus's manifest, also used to recognise it when a build is resumed."""
         files = [{"name": str(file), "bytes": file.stat().st_size} for file in self.files()]
         return {
             "kind": "files",
@@ -99,7 +99,7 @@ class HubDataset:
     column: str = "text"
 
     def provenance(self) -> dict[str, Any]:
-        """Describe the location for a corpus's manifest and for recognising it when a build is resumed."""
+        """The location for a corpus's manifest, also used to recognise it when a build is resumed."""
         return {"kind": "hub", **vars(self)}
 
 
@@ -111,9 +111,9 @@ class Source:
     """A named stream of documents.
 
     Attributes:
-        name: How the corpus calls it.
-        location: Where the documents are.
-        held_out: Where its held-out documents are, or None to hold out some of `location`'s.
+        name: Its name in the corpus.
+        location: Its documents.
+        held_out: Its held-out documents, or None to hold out some of `location`'s.
     """
 
     name: str
@@ -121,7 +121,7 @@ class Source:
     held_out: Location | None = None
 
     def provenance(self) -> dict[str, Any]:
-        """Describe the source for a corpus's manifest."""
+        """The source for a corpus's manifest."""
         held_out = self.held_out.provenance() if self.held_out else None
         return {"name": self.name, "location": self.location.provenance(), "held_out_location": held_out}
 
@@ -130,31 +130,31 @@ def parse_source(text: str) -> Source:
     """Read a source from its written form (see the module's description).
 
     Raises:
-        ConfigError: It is not of that form.
+        ConfigError: It does not have that form.
     """
     location_text, _, held_out_text = text.partition(_HELD_OUT)
     named = _NAME.fullmatch(location_text)
     if named:
         location_text = named[2]
     if not location_text or (_HELD_OUT in text and not held_out_text):
-        raise ConfigError(f"source {text!r} names no location; write it as [NAME=]LOCATION[,held_out=LOCATION]")
+        raise ConfigError(f"source {text!r} has no location; write it as [NAME=]LOCATION[,held_out=LOCATION]")
     location = _parse_location(location_text)
     held_out = _parse_location(held_out_text) if held_out_text else None
     return Source(named[1] if named else _default_name(location), location, held_out)
 
 
 def check_sources(sources: Sequence[Source]) -> None:
-    """Refuse a corpus without sources, and two sources of one name.
+    """Refuse a corpus without sources, and two sources of the same name.
 
     Raises:
-        ConfigError: There are none, or two have one name.
+        ConfigError: There are none, or two have the same name.
     """
     names = [source.name for source in sources]
     if not names:
-        raise ConfigError("a corpus needs at least one source; give one, such as en=articles.txt")
+        raise ConfigError("a corpus needs at least one source; give one, for example en=articles.txt")
     repeated = {name for name in names if names.count(name) > 1}
     if repeated:
-        raise ConfigError(f"two sources are named {repeated.pop()!r}; name them apart, such as en=... and zh=...")
+        raise ConfigError(f"two sources are named {repeated.pop()!r}; give each its own name: en=..., zh=...")
 
 
 def _parse_location(text: str) -> Location:

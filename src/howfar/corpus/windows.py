@@ -1,4 +1,4 @@
-"""Windows of tokens to train on, drawn at random."""
+"""Windows of training tokens, drawn at random."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _STARTS_PER_BLOCK = 1024
 
 
 class Windows:
-    """Windows that begin at random places of a split, each a pure function of (seed, index).
+    """Windows that begin at random tokens of a split, each a pure function of (seed, index).
 
-    Nothing is remembered between reads, so every worker, rank and resumed run that asks for an index gets the same
-    window, and disjoint indices are independent draws. A map-style dataset, in the PyTorch sense.
+    Nothing is stored between reads, so every worker, rank and resumed run that asks for an index gets the same
+    window, and different indices are independent draws. A map-style dataset, in the PyTorch sense.
 
     Args:
         split: The documents to draw from.
@@ -35,7 +35,7 @@ class Windows:
             )
         if len(split.tokens) < length:
             raise CorpusError(
-                f"the {split.name} split has {len(split.tokens)} tokens, one window needs {length}; "
+                f"the {split.name} split has {len(split.tokens)} tokens, but one window needs {length}; "
                 "give more text or shorten the context"
             )
         self.split, self.length, self.seed, self.num_windows = split, length, seed, num_windows
@@ -45,12 +45,12 @@ class Windows:
         return self.num_windows
 
     def __getitem__(self, index: int) -> NDArray[np.int64]:
-        """Give the tokens of a window: int64 `[length]`."""
+        """The tokens of a window: int64 `[length]`."""
         start = self.start_of(range(self.num_windows)[index])
         return np.array(self.split.tokens[start : start + self.length], dtype=np.int64)
 
     def start_of(self, index: int) -> int:
-        """Give where in the split's tokens a window begins."""
+        """The index of a window's first token in the split."""
         block, place = divmod(index, _STARTS_PER_BLOCK)
         cached, starts = self._cached_block
         if cached != block:
@@ -59,11 +59,11 @@ class Windows:
         return int(starts[place])
 
     def starts(self) -> NDArray[np.int64]:
-        """Give where every window begins: int64 `[num_windows]`, for gathering windows on a device."""
+        """The indices of all windows' first tokens: int64 `[num_windows]`, to gather windows on a device."""
         num_blocks = -(-self.num_windows // _STARTS_PER_BLOCK)
         return np.concatenate([self._draw_block(block) for block in range(num_blocks)])[: self.num_windows]
 
     def _draw_block(self, block: int) -> NDArray[np.int64]:
-        # The block is a high word of the counter, so that no block's stream runs into another's.
+        # The block is a high word of the counter, so that different blocks have separate random streams.
         generator = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, block, 0]))
         return generator.integers(0, len(self.split.tokens) - self.length + 1, size=_STARTS_PER_BLOCK)

@@ -170,7 +170,7 @@ class Reader:
         return TokenizedText(text, tokens, spans.byte_spans[begins:])
 
     def cover(self, tokens: NDArray[np.int64], document: int = 0) -> list[Window]:
-        """Cover a document's tokens with overlapping windows; each token is kept once.
+        """Cover a document's tokens with overlapping windows; each token is kept once."""
         return cover(tokens, self.context, self.overlap, document)
 
     def read(self, windows: Iterable[Window], *keep: Kept) -> Iterator[Reading]:

@@ -1,4 +1,4 @@
-"""Going on with a study: plan it, do what is missing, try again what failed, tell of all of it."""
+"""Continue a study: plan it, do the missing runs, retry failed ones, report on all."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LOGS = "logs"
 
 
 class Workers(AbstractContextManager[Any], Protocol):
-    """What does the work of runs: processes of this machine, or tasks of a cluster. At its end, all save themselves."""
+    """Executes runs: processes on this machine, or tasks on a cluster. When it ends, all runs save themselves."""
 
     capacity: float
 
@@ -40,7 +40,7 @@ class Workers(AbstractContextManager[Any], Protocol):
         """Begin a run."""
 
     def wait(self, seconds: float | None = None) -> list[Ended]:
-        """Wait until at least one run has ended; give all that have."""
+        """Wait until at least one run has ended; returns all that have."""
 
 
 def study(
@@ -56,27 +56,27 @@ def study(
 ) -> Study:
     """Train all models of a study that are not there yet.
 
-    A run that was stopped or killed goes on from its last whole checkpoint; one that is finished is left alone. Runs
-    are in processes of their own: a script that calls this does so under `if __name__ == "__main__"`.
+    A run that was stopped or killed continues from its last complete checkpoint; a finished one is not repeated. Runs
+    have their own processes: a script that calls this must do so under `if __name__ == "__main__"`.
 
     Args:
         specification: The study's file, or its values.
-        output: Folder of the study, or an address that fsspec knows (`s3://…`).
-        at_once: How many runs train at a time on this machine; they divide its threads.
-        retries: How often a run that fails is tried again, each time from its last whole checkpoint.
-        ray: Train on a Ray cluster instead: its address, or an empty string for the one that is there, or else is made.
-        cpus: Of a run on Ray.
-        gpus: The same; a fraction shares one.
-        progress: Whether to say on standard error how it goes.
+        output: Folder of the study, or an fsspec address (`s3://…`).
+        at_once: How many runs train at the same time on this machine; they share its threads.
+        retries: How often a failed run is retried, each time from its last complete checkpoint.
+        ray: Train on a Ray cluster instead: its address, or an empty string for a running one or else a new one.
+        cpus: CPUs per run on Ray.
+        gpus: GPUs per run on Ray; a fraction shares one.
+        progress: Whether to write progress to standard error.
 
     Returns:
-        The study, with `states` and `rows` of its runs; a run that failed does not keep the others from their end.
+        The study, with `states` and `rows` of its runs; a failed run does not stop the others.
 
     Raises:
-        ConfigError: A recipe is impossible.
-        CorpusError: There is no such corpus.
-        InUseError: Another process goes on with the study.
-        MissingExtraError: Ray, or what the address needs, is not installed.
+        ConfigError: A recipe is invalid.
+        CorpusError: A corpus does not exist.
+        InUseError: Another process runs the study.
+        MissingExtraError: Ray, or a package that the address needs, is not installed.
         OutputError: The folder cannot be written.
         StudyError: The study is impossible, or does not fit the folder.
     """
@@ -108,7 +108,7 @@ def _workers(ray: str | None, *, at_once: int, cpus: float, gpus: float) -> Work
 
 @contextmanager
 def _alone(place: Place) -> Iterator[None]:
-    """Make the study's folder, and keep other drivers out of it where that can be done."""
+    """Make the study's folder, and lock it against other drivers if possible."""
     if not place.is_local:
         yield
         return
@@ -116,19 +116,19 @@ def _alone(place: Place) -> Iterator[None]:
     with refused_by_name(folder):
         inside = {entry.name for entry in folder.iterdir()} - {LOCK} if folder.exists() else set()
         if inside and PLAN not in inside:
-            raise OutputError(f"{folder} holds files that are no study; choose another folder")
+            raise OutputError(f"{folder} holds files but no study; choose another folder")
         folder.mkdir(parents=True, exist_ok=True)
     try:
         with one_at_a_time(folder / LOCK, guards=folder):
             yield
     finally:
-        with suppress(OSError):  # it holds something, so it is to be kept
+        with suppress(OSError):  # not empty: it holds something to keep
             folder.rmdir()
 
 
 @contextmanager
 def _told_to_end() -> Iterator[None]:
-    """Leave the block when this process is told to end."""
+    """Leave the block when this process gets SIGTERM."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -140,7 +140,7 @@ def _told_to_end() -> Iterator[None]:
 
 
 def _go_on(study: Study, workers: Workers, retries: int, progress: bool) -> None:
-    """Do what is missing; what fails is written down, and tried again so many times."""
+    """Do the missing runs; record failures, and retry each at most `retries` times."""
     missing = {state.run.id: state.run for state in study.states() if state.state != "finished"}
     console = Console(stderr=True, quiet=not progress, highlight=False, soft_wrap=True)
     waiting, running, attempts = deque(missing), set[str](), Counter[str]()
@@ -166,14 +166,14 @@ def _go_on(study: Study, workers: Workers, retries: int, progress: bool) -> None
 
 
 def _log(study: Study, run: str) -> Path:
-    """Where a run's output goes: into the study's folder, or the folder at hand if that is elsewhere."""
+    """The path of a run's output: in the study's folder, or relative to the current folder if outside it."""
     return Path(study.place.root if study.place.is_local else f"{study.name}-logs", LOGS, f"{run}.txt")
 
 
 def _line(study: Study, run: PlannedRun, error: str | None, again: bool) -> str:
-    """What became of a run."""
+    """The outcome of a run, in words."""
     if error is not None:
-        return f"{run.label}: {error}{'; it is tried again' if again else ''}"
+        return f"{run.label}: {error}{'; retrying' if again else ''}"
     result = study.place.read_file(f"{RUNS}/{run.id}/{RESULT}")
     loss = (result.get("held_out") or {}).get("nats_per_byte")
     said = "finished" if loss is None else f"{loss:.4f} nats/byte held out"

@@ -1,4 +1,4 @@
-"""Work as tasks of a Ray cluster: one for each run, with the resources that it asks for."""
+"""Work as tasks of a Ray cluster: one per run, with the resources that it needs."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from howfar.studies.processes import Ended
 
 CONNECTING_SECONDS = 10
 LOST_WORKERS = 3
-"""How often work is begun again whose worker was lost; training goes on from its last whole checkpoint."""
+"""How often work is restarted after its worker was lost; training continues from its last complete checkpoint."""
 
 
 class RayTasks:
-    """Does work on a Ray cluster; a context manager that leaves the cluster as it was, or ends one made for this.
+    """Executes work on a Ray cluster; a context manager that leaves a cluster running, or ends one that it started.
 
     Args:
-        function: The work, of one argument.
-        address: `HOST:PORT`, `ray://HOST:PORT`, or empty for the cluster at hand, or else one on this machine.
-        cpus: Of each piece of work; the threads that it may use.
-        gpus: Of each piece of work; a fraction shares one.
+        function: The work; takes one argument.
+        address: `HOST:PORT`, `ray://HOST:PORT`, or empty for a running cluster or else a new one on this machine.
+        cpus: CPUs per piece of work; also its number of threads.
+        gpus: GPUs per piece of work; a fraction shares one.
 
     Raises:
         MissingExtraError: Ray is not installed.
-        StudyError: Nothing answers at the address.
+        StudyError: The address does not answer.
     """
 
-    capacity = float("inf")  # what has no room waits on the cluster
+    capacity = float("inf")  # work without room waits on the cluster
 
     def __init__(self, function: Callable[[Any], Any], address: str, *, cpus: float = 1, gpus: float = 0) -> None:
         self._ray = connect(address)
@@ -49,11 +49,11 @@ class RayTasks:
         self._ray.shutdown()
 
     def start(self, name: str, argument: Any, log: Path | None = None) -> None:
-        """Begin a piece of work; what it prints is in Ray's logs."""
+        """Start a piece of work; its output goes to Ray's logs."""
         self._running[self._task.remote(argument)] = name
 
     def wait(self, seconds: float | None = None) -> list[Ended]:
-        """Wait until at least one piece of work has ended, or for so long; give all that have."""
+        """Wait until at least one piece of work has ended, or for the given time; returns all that have."""
         ended, _ = self._ray.wait([*self._running], num_returns=1, timeout=seconds)
         return [(self._running.pop(reference), self._error_of(reference)) for reference in ended]
 
@@ -98,7 +98,7 @@ class RayReaders:
 
 @dataclass(frozen=True)
 class Result:
-    """What a task will have done."""
+    """The future result of a task."""
 
     reference: Any
     ray: ModuleType
@@ -120,11 +120,11 @@ class Result:
 
 
 def connect(address: str) -> ModuleType:
-    """Join a cluster; Ray's own module is what is spoken to then.
+    """Join a cluster; returns Ray's module.
 
     Raises:
         MissingExtraError: Ray is not installed.
-        StudyError: Nothing answers at the address.
+        StudyError: The address does not answer.
     """
     try:
         import ray
@@ -132,9 +132,9 @@ def connect(address: str) -> ModuleType:
         raise MissingExtraError("Ray is not installed; pip install 'howfar[ray]'") from None
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if address and not (colon and port.isdecimal()):
-        raise StudyError(f"--ray {address!r} is no address; give HOST:PORT, ray://HOST:PORT, or none")
+        raise StudyError(f"--ray {address!r} is not an address; give HOST:PORT, ray://HOST:PORT, or none")
     try:
-        if address:  # Ray itself would try for minutes, and then end the process
+        if address:  # Ray itself retries for minutes, and then ends the process
             socket.create_connection((host, int(port)), timeout=CONNECTING_SECONDS).close()
         ray.init(address=address or None, log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True)
     except (OSError, OverflowError, RuntimeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Where a study lies: a folder of this machine, or any place that fsspec can write to."""
+"""The storage of a study: a folder on this machine, or any address that fsspec can write to."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ RUNS = "runs"
 class Place:
     """A study's folder.
 
-    A folder of this machine is worked in. Of any other place (`s3://…`, `gs://…`) a run has a copy in a temporary
-    folder; every whole checkpoint is copied to the place, and from there to wherever the run goes on.
+    A local folder is used directly. For any other place (`s3://…`, `gs://…`) a run works in a temporary copy;
+    every complete checkpoint is copied to the place, and from there to wherever the run continues.
 
     Args:
-        location: A folder's path, or an address that fsspec knows.
+        location: A folder's path, or an fsspec address.
 
     Raises:
-        MissingExtraError: What fsspec needs for the address is not installed.
-        OutputError: Nothing of this kind can be written to.
+        MissingExtraError: A package that fsspec needs for the address is not installed.
+        OutputError: The address cannot be written to.
     """
 
     def __init__(self, location: str | Path) -> None:
@@ -45,11 +45,11 @@ class Place:
             ) from None
 
     def path(self, *parts: str) -> str:
-        """Of something in the folder."""
+        """The path of something in the folder."""
         return "/".join((self.root.rstrip("/"), *parts))
 
     def read(self, pattern: str) -> dict[str, dict[str, Any]]:
-        """The contents of all readable JSON files whose paths fit a pattern, by what stands for its last star.
+        """The contents of all readable JSON files whose paths match a pattern, by what its last star matches.
 
         Raises:
             OutputError: The place does not answer.
@@ -67,7 +67,7 @@ class Place:
         return found
 
     def read_file(self, name: str) -> dict[str, Any]:
-        """The content of a JSON file; empty if it is not there, or is none.
+        """The content of a JSON file; empty if it is missing or not JSON.
 
         Raises:
             OutputError: The place does not answer.
@@ -80,7 +80,7 @@ class Place:
         return value if isinstance(value, dict) else {}
 
     def write(self, name: str, value: Mapping[str, Any]) -> None:
-        """Write a JSON file, whole or not at all.
+        """Write a JSON file, completely or not at all.
 
         Raises:
             OutputError: It cannot be written.
@@ -95,13 +95,13 @@ class Place:
                 self.files.pipe_file(self.path(name), content.encode())
 
     def remove(self, name: str) -> None:
-        """Remove a file that may be there."""
+        """Remove a file if it exists."""
         if self.files.exists(self.path(name)):
             self.files.rm_file(self.path(name))
 
     @contextmanager
     def folder_of(self, run: str) -> Iterator[Path]:
-        """The folder to train a run in, with all that is kept of it."""
+        """The folder to train a run in, with everything that is stored of it."""
         if self.is_local:
             yield Path(self.path(RUNS, run))
             return
@@ -112,11 +112,11 @@ class Place:
             yield work
 
     def keep(self, folder: Path, part: Path = Path()) -> None:
-        """Copy a run's folder, or a checkpoint in it, to the place; its record last, which marks it as whole.
+        """Copy a run's folder, or a checkpoint in it, to the place; its record last, which marks it as complete.
 
         Args:
             folder: From `folder_of`; its name is the run's.
-            part: The checkpoint, relative to the folder. Earlier ones that are no longer there go from the place too.
+            part: The checkpoint, relative to the folder. Earlier ones that are gone are removed from the place too.
 
         Raises:
             OutputError: It cannot be written.

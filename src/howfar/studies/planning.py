@@ -1,4 +1,4 @@
-"""From what a study asks for to its runs: each a checked recipe, addressed by what decides its result."""
+"""From a study's specification to its runs: each a checked recipe, addressed by what determines its result."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from howfar.training.recipe import Recipe
 from howfar.training.recipe_files import GRAFT, SCRATCH, read_values
 from howfar.training.settings import Options, full_path, put
 
-ADDRESS_LENGTH = 12  # hexadecimal digits: one in 10^8 studies of 1,000 runs has two with the same address
+ADDRESS_LENGTH = 12  # hexadecimal digits: of 10^8 studies with 1,000 runs each, one has two equal addresses
 ORDER_LENGTH = 6
 
 CLASSES: dict[str, type[Recipe] | type[GraftRecipe]] = {SCRATCH: Recipe, GRAFT: GraftRecipe}
 
 
 def plan(specification: Specification, versions: Mapping[str, str]) -> list[PlannedRun]:
-    """Make and check the recipes of all runs. Of corpora only the manifests are read.
+    """Make and check the recipes of all runs. Only the manifests of corpora are read.
 
     Args:
         specification: What is asked for.
-        versions: Of the packages that decide a result.
+        versions: Versions of the packages that affect a result.
 
     Raises:
-        ConfigError: A recipe is impossible, or an axis names nothing that a recipe has.
-        CorpusError: There is no such corpus.
-        StudyError: Two axes set the same, or two runs are the same.
+        ConfigError: A recipe is invalid, or an axis names a key that no recipe has.
+        CorpusError: A corpus does not exist.
+        StudyError: Two axes set the same value, or two runs are the same.
     """
     base = functools.cache(functools.partial(_base, specification))
     corpus_hash = functools.cache(lambda folder: Corpus.open(folder).hash)
@@ -49,15 +49,15 @@ def plan(specification: Specification, versions: Mapping[str, str]) -> list[Plan
         run = _planned(recipe, chosen, corpus_hash(recipe.corpus), versions)
         if run.id in runs:
             raise StudyError(
-                f"study: two runs are the same, {runs[run.id].label} and {run.label}; remove one of them, or tell them "
-                "apart by another value"
+                f"study: two runs are the same, {runs[run.id].label} and {run.label}; remove one of them, or make them "
+                "differ in another value"
             )
         runs[run.id] = run
     return list(runs.values())
 
 
 def _base(specification: Specification, name: str) -> tuple[dict[str, Any], Options]:
-    """The values of a recipe with the study's settings, and what it takes."""
+    """The values of a recipe with the study's settings applied, and its known keys."""
     beside = specification.folder / name
     values = read_values(beside if beside.is_file() else name)
     kind = values.setdefault("kind", SCRATCH)
@@ -71,7 +71,7 @@ def _base(specification: Specification, name: str) -> tuple[dict[str, Any], Opti
 
 
 def _check_apart(keys: list[str], options: Options) -> None:
-    """Refuse axes of which one would undo another."""
+    """Refuse axes that override each other."""
     seen: dict[tuple[str, ...], str] = {}
     for key in keys:
         path = tuple(full_path(key.split("."), options, where="study: axis"))

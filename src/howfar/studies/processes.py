@@ -1,4 +1,4 @@
-"""Work in processes of this machine: so many at once, each with a log of its own, all told to end together."""
+"""Work in processes on this machine: a few at a time, each with its own log, all stopped together."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from howfar.foreign import first_line
 from howfar.training.termination import EXIT_CODE
 
 SECONDS_TO_SAVE = 30
-"""For work that is told to end."""
+"""Seconds that stopping work has to save itself."""
 
-SAVED = "it was told to end, and saved itself"
-"""What is said of work that ended when it was told to."""
+SAVED = "it was stopped, and saved itself"
+"""The message about work that ended on request."""
 
 Ended = tuple[str, str | None]
-"""The name of a piece of work, and what went wrong with it in one line; None if nothing did."""
+"""The name of a piece of work, and its error in one line; None if it succeeded."""
 
 
 class Processes:
-    """Does work in processes of this machine; a context manager that tells what still runs to save itself and end.
+    """Executes work in processes on this machine; a context manager that asks running work to save itself and end.
 
-    Each process divides the machine's threads with the others, unless OMP_NUM_THREADS says how many it may have. It
-    ends by itself when the process that started it is no more, saving what it has.
+    The processes share the machine's threads, unless OMP_NUM_THREADS sets a number for each. A process
+    saves itself and ends when the process that started it is gone.
 
     Args:
-        function: The work, of one argument; to be found by its module and name.
-        at_once: How many processes may work at a time.
+        function: The work; takes one argument and must be importable by module and name.
+        at_once: The most processes that work at the same time.
         preload: Modules that all of them need.
     """
 
@@ -46,7 +46,7 @@ class Processes:
         self.capacity: float = at_once
         self._function = function
         self._running: dict[str, tuple[BaseProcess, Connection]] = {}
-        # Processes are forked from one that has the modules and has not touched a GPU.
+        # Processes fork from one that has imported the modules and has not used a GPU.
         self._context: Any = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
         if preload and sys.platform != "win32":
             self._context.set_forkserver_preload([*preload])
@@ -59,11 +59,11 @@ class Processes:
 
     @property
     def running(self) -> tuple[str, ...]:
-        """The names of all work that has not been seen to end."""
+        """The names of all work that is not known to have ended."""
         return tuple(self._running)
 
     def start(self, name: str, argument: Any, log: Path) -> None:
-        """Begin a piece of work; what it prints goes to the end of the log."""
+        """Start a piece of work; its output is appended to the log."""
         log.parent.mkdir(parents=True, exist_ok=True)
         ours, theirs = self._context.Pipe(duplex=False)
         arguments = (self._function, argument, log, theirs, self.capacity)
@@ -73,12 +73,12 @@ class Processes:
         self._running[name] = process, ours
 
     def wait(self, seconds: float | None = None) -> list[Ended]:
-        """Wait until at least one piece of work has ended, or for so long; give all that have."""
+        """Wait until at least one piece of work has ended, or for the given time; returns all that have."""
         wait([process.sentinel for process, _ in self._running.values()], seconds)
         return [self._end(name) for name, (process, _) in [*self._running.items()] if not process.is_alive()]
 
     def stop(self) -> list[Ended]:
-        """Tell all to end, at the same time; what has not saved itself soon is ended."""
+        """Ask all to end, at the same time; then kill what has not saved itself soon."""
         for process, _ in self._running.values():
             process.terminate()
         until = time.monotonic() + SECONDS_TO_SAVE
@@ -102,7 +102,7 @@ class Processes:
 
 
 def _ending(code: int) -> str:
-    """What became of a process that could not say it itself."""
+    """What happened to a process that could not report it."""
     if code == EXIT_CODE:
         return SAVED
     if code < 0:
@@ -111,11 +111,11 @@ def _ending(code: int) -> str:
 
 
 def _run(function: Callable[[Any], None], argument: Any, log: Path, said: Connection, at_once: int) -> None:
-    """Do the work in its process."""
+    """Do the work, in its process."""
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal all get it; the one that started them tells them
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent process passes it on
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if "OMP_NUM_THREADS" not in os.environ:
         import torch

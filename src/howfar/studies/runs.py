@@ -1,4 +1,4 @@
-"""The runs of a study: what was planned, and how far each is."""
+"""The runs of a study: what is planned, and the progress of each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 from howfar.errors import StudyError
 
 RESULT = "result.json"
-"""In the folder of a run, written last: the run is finished."""
+"""Written last into the folder of a run: the run is finished."""
 
 State = Literal["waiting", "begun", "failed", "finished"]
 
@@ -20,11 +20,11 @@ class PlannedRun:
 
     Attributes:
         id: Its address: a hash of its recipe (the name left out), its corpus's content, and the versions.
-        chosen: What tells it from the other runs, by key.
+        chosen: What distinguishes it from the other runs, by key.
         recipe: The values of its recipe.
-        corpus_hash: Of the corpus's content.
-        data_order: Equal for runs that read the same windows in the same order: those of one seed, corpus and length of
-            window. They are pairs, to be compared window by window.
+        corpus_hash: Hash of the corpus's content.
+        data_order: Equal for runs that read the same windows in the same order: those with equal seed, corpus and window
+            length. These are pairs, to be compared window by window.
     """
 
     id: str
@@ -35,7 +35,7 @@ class PlannedRun:
 
     @property
     def label(self) -> str:
-        """What tells it from the others, in words."""
+        """What distinguishes it from the others, in words."""
         return ", ".join(f"{key} {value}" for key, value in self.chosen.items()) or str(self.recipe["name"])
 
     def to_dict(self) -> dict[str, Any]:
@@ -45,13 +45,13 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class RunState:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes:
-        run: What was planned.
-        state: `waiting`, `begun` (it has a whole checkpoint), `failed` or `finished`.
-        step: Of its last whole checkpoint, or its end.
-        result: What came of it, if it is finished: its held-out loss and how long it took.
+        run: The run.
+        state: `waiting`, `begun` (it has a complete checkpoint), `failed` or `finished`.
+        step: The step of its last complete checkpoint, or of its end.
+        result: Its result, if it is finished: its held-out loss and duration.
         error: Why it failed, in one line.
     """
 
@@ -63,7 +63,7 @@ class RunState:
 
     @property
     def nats_per_byte(self) -> float | None:
-        """On the held-out documents; None if it is not finished, or none are held out."""
+        """The loss on held-out documents; None if it is not finished, or nothing is held out."""
         return ((self.result or {}).get("held_out") or {}).get("nats_per_byte")
 
     def row(self) -> dict[str, Any]:
@@ -89,6 +89,6 @@ def check_versions(begun: Mapping[str, str], found: Mapping[str, str], whose: st
     for package in sorted(begun.keys() | found.keys()):
         if begun.get(package) != found.get(package):
             raise StudyError(
-                f"the study was begun with {package} {begun.get(package, 'missing')}, {whose} has "
-                f"{found.get(package, 'none')}; install what it was begun with, or give another folder"
+                f"the study was started with {package} {begun.get(package, 'missing')}, but {whose} has "
+                f"{found.get(package, 'none')}; install that version, or give another folder"
             )

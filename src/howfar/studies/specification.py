@@ -1,4 +1,4 @@
-"""What a study asks for: a base recipe, and axes along which its runs differ; one TOML file."""
+"""A study's specification: a base recipe, and axes along which its runs differ; one TOML file."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from howfar.files import read_file
 from howfar.training.settings import check_keys
 
 RECIPE = "recipe"
-"""The one key that is no recipe's: which recipe a run begins with."""
+"""The one key that is not a recipe's: the recipe that a run starts from."""
 
 OURS = ("name", "kind")
-"""Keys of a recipe that are no axis: the first is given to each run, the second is its recipe's."""
+"""Keys of a recipe that cannot be an axis: the first is given to each run, the second is its recipe's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Specification:
-    """What a study asks for. Its runs are every choice from the grid with every variant.
+    """A study's specification. Its runs combine every choice from the grid with every variant.
 
     Attributes:
-        name: Of the study.
-        recipe: What each run begins with, where an axis does not say: a TOML file or a bundled recipe.
-        settings: Values of all runs, by key; keys are written as for `howfar train --set`.
-        grid: By key, the values to choose from.
+        name: Name of the study.
+        recipe: The recipe of each run, unless an axis sets it: a TOML file or a bundled recipe.
+        settings: Values for all runs, by key; keys are written as for `howfar train --set`.
+        grid: Values to choose from, by key.
         variants: Values that change together, by key.
-        folder: Where to look for recipes first.
+        folder: Where recipes are searched first.
     """
 
     name: str
@@ -60,10 +60,10 @@ class Specification:
 
         Args:
             values: `name`, `recipe`, `set`, `grid` and `variant`, as in the file.
-            folder: Where to look for recipes first.
+            folder: Where recipes are searched first.
 
         Raises:
-            StudyError: A key is unknown or a value impossible.
+            StudyError: A key is unknown or a value invalid.
             ConfigError: The same.
         """
         check_keys("the file", values, ("name", "recipe", "set", "grid", "variant"), file="study")
@@ -93,30 +93,30 @@ class Specification:
         return made
 
     def _check_keys(self) -> None:
-        """What can be wrong with keys whatever the recipe."""
+        """Errors in keys that do not depend on the recipe."""
         for where, keys in (("[set]", self.settings), ("[grid]", self.grid), ("[[variant]]", self.varied)):
             for key in OURS:
                 if key in keys:
                     raise StudyError(f"study: {where} has {key!r}, which follows from the recipe; remove it")
         if RECIPE in self.settings:
-            raise StudyError("study: [set] has 'recipe'; give it above all tables, or make it an axis")
+            raise StudyError("study: [set] has 'recipe'; put it above all tables, or make it an axis")
         if self.recipe is None and RECIPE not in self.grid and not all(RECIPE in variant for variant in self.variants):
             raise StudyError(f"study: {RECIPE!r} is missing; name a bundled recipe or a TOML file")
 
     @property
     def varied(self) -> list[str]:
-        """Keys of the variants, in the order in which they come first."""
+        """Keys of the variants, in the order of their first appearance."""
         return list(dict.fromkeys(key for variant in self.variants for key in variant))
 
     def choices(self) -> Iterator[dict[str, Any]]:
-        """What each run chooses, by key: every variant with every choice from the grid, the grid's last key fastest."""
+        """The choices of each run, by key: every variant with every choice from the grid, its last key fastest."""
         for variant in self.variants:
             for chosen in itertools.product(*self.grid.values()):
                 yield {**variant, **dict(zip(self.grid, chosen, strict=True))}
 
 
 def _leaves(table: Mapping[str, Any], *above: str) -> Iterator[tuple[str, Any]]:
-    """All values of nested tables by their whole keys."""
+    """All values of nested tables by their full keys."""
     for key, value in table.items():
         if isinstance(value, Mapping) and value:
             yield from _leaves(value, *above, key)

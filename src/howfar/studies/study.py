@@ -1,4 +1,4 @@
-"""A study in its folder: its plan, and how far its runs are."""
+"""A study in its folder: its plan, and the progress of its runs."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Study:
     """A study in its folder.
 
     Attributes:
-        place: Where it lies.
-        name: Of the study.
-        runs: What is planned, in its order.
-        versions: Of the packages that it was begun with.
+        place: Its storage.
+        name: Its name.
+        runs: The planned runs, in order.
+        versions: Versions of the packages that it was started with.
     """
 
     def __init__(self, place: Place, name: str, runs: Sequence[PlannedRun], versions: Mapping[str, str]) -> None:
@@ -32,7 +32,7 @@ class Study:
 
     @classmethod
     def open(cls, location: str | Path) -> Self:
-        """Open a study that was begun.
+        """Open a study.
 
         Raises:
             StudyError: There is none, or its plan is damaged.
@@ -44,7 +44,7 @@ class Study:
 
     @classmethod
     def find(cls, place: Place) -> Self | None:
-        """The study that lies at a place, if there is one.
+        """The study at a place, if there is one.
 
         Raises:
             StudyError: Its plan is damaged.
@@ -53,7 +53,7 @@ class Study:
             return None
         values = place.read_file(PLAN)
         if (values.get("format"), values.get("format_version")) != (FORMAT, FORMAT_VERSION):
-            raise StudyError(f"{place.path(PLAN)} is no plan that this howfar reads; give another folder")
+            raise StudyError(f"{place.path(PLAN)} is not a plan that this howfar reads; give another folder")
         return cls(place, values["name"], [PlannedRun(**run) for run in values["runs"]], values["versions"])
 
     def write(self) -> None:
@@ -66,10 +66,10 @@ class Study:
         self.place.write(PLAN, {"format": FORMAT, "format_version": FORMAT_VERSION, **values})
 
     def check_extends(self, earlier: Study) -> None:
-        """Refuse a folder of another study: a study may be given more runs, and keeps those that are finished.
+        """Refuse a folder with another study. A study may get more runs, and keeps its finished ones.
 
         Raises:
-            StudyError: The folder holds another study, one begun with other packages, or finished runs of no use here.
+            StudyError: The folder holds another study, one started with other packages, or other finished runs.
         """
         where = self.place.location
         if earlier.name != self.name:
@@ -79,12 +79,12 @@ class Study:
         lost = [state for state in earlier.states() if state.state == "finished" and state.run.id not in planned]
         if lost:
             raise StudyError(
-                f"{where} holds {len(lost)} finished runs that the study no longer has, the first is "
+                f"{where} holds {len(lost)} finished runs that the study no longer has, for example "
                 f"{lost[0].run.label}; put them back, or give another folder"
             )
 
     def states(self) -> list[RunState]:
-        """How far each run is, in the order of the plan.
+        """The progress of each run, in the order of the plan.
 
         Raises:
             OutputError: The folder cannot be read.
@@ -102,10 +102,10 @@ class Study:
         ]
 
     def note(self, run: str, error: str | None, attempts: int) -> None:
-        """Write down that a run failed; or, without an error, that it did not.
+        """Record that a run failed; or, without an error, that it did not.
 
         Raises:
-            OutputError: That cannot be written.
+            OutputError: The record cannot be written.
         """
         file = f"{FAILURES}/{run}.json"
         if error is None:
@@ -114,7 +114,7 @@ class Study:
             self.place.write(file, {"error": error, "attempts": attempts})
 
     def check_finished(self) -> None:
-        """Raise what went wrong.
+        """Raise an error if runs failed.
 
         Raises:
             StudyError: A run failed.
@@ -122,12 +122,12 @@ class Study:
         failed = [state for state in self.states() if state.state == "failed"]
         if failed:
             raise StudyError(
-                f"{len(failed)} of {len(self.runs)} runs failed, the first, {failed[0].run.label}: {failed[0].error}; "
-                "mend that, and start the same command again, which goes on with what is missing"
+                f"{len(failed)} of {len(self.runs)} runs failed, first {failed[0].run.label}: {failed[0].error}; "
+                "correct that, and start the same command again, which does the missing runs"
             )
 
     def rows(self) -> list[dict[str, Any]]:
-        """A table of the runs: what was chosen for each, how far it is, and its loss."""
+        """A table of the runs: their choices, progress and loss."""
         return [state.row() for state in self.states()]
 
 

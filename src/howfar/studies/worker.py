@@ -1,4 +1,4 @@
-"""What is done for one run of a study, wherever it is done."""
+"""The work for one run of a study, wherever it happens."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PATIENCE_SECONDS = 60
-"""For the worker of a driver that is no more to save its run and end."""
+"""Seconds for a worker to save its run and end after its driver is gone."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run, and where its study lies."""
+    """A run, and the place of its study."""
 
     run: PlannedRun
     location: str
@@ -38,10 +38,10 @@ class Job:
 
 
 def work(job: Job) -> None:
-    """Train one run to its end, or from its last whole checkpoint on, and write down what came of it.
+    """Train one run to its end, from its last complete checkpoint if there is one, and write down the result.
 
     Raises:
-        StudyError: Other packages are installed here than the study was begun with.
+        StudyError: The packages installed here differ from those that the study was started with.
         HowFarError: Whatever training raises.
     """
     check_versions(job.versions, versions(), "this worker")
@@ -50,7 +50,7 @@ def work(job: Job) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = folder.with_suffix(".lock")
         with one_at_a_time(lock, guards=folder, patience_seconds=PATIENCE_SECONDS):
-            if place.read_file(f"{RUNS}/{job.run.id}/{RESULT}"):  # that worker did finish it
+            if place.read_file(f"{RUNS}/{job.run.id}/{RESULT}"):  # the other worker finished it
                 return
             begun = time.monotonic()
             callbacks = [] if place.is_local else [_Keep(place, folder)]
@@ -75,7 +75,7 @@ def _result(run: PlannedRun, folder: Path, seconds: float) -> dict[str, Any]:
 
 
 class _Keep(TrainerCallback):
-    """Copies each whole checkpoint to where the study lies."""
+    """Copies each complete checkpoint to the study's place."""
 
     def __init__(self, place: Place, folder: Path) -> None:
         self.place, self.folder = place, folder

@@ -1,1 +1,1 @@
-"""Text: the byte tokenizer, tokens against characters, token classes and gold segmentations."""
+"""Text: the byte tokenizer, tokens and characters, token classes, gold segmentations."""

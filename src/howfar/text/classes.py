@@ -1,4 +1,4 @@
-"""Classes of byte tokens, by which increments are compared: in text and in source code."""
+"""Classes of byte tokens, to compare increments by: in text and in source code."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from howfar.text.tokenizer import END_OF_DOCUMENT
 
 
 class ByteClass(IntEnum):
-    """What a byte token is, given the character that it belongs to.
+    """The class of a byte token, given its character.
 
     Letters, digits, space and newline are the ASCII ones, which are one byte each. The first byte of a longer character
-    tells Chinese characters and punctuation from the rest; its other bytes only tell Chinese characters from the rest.
+    distinguishes Chinese characters, punctuation and the rest; its other bytes only Chinese characters and the rest.
     """
 
     LOWERCASE = 0
@@ -33,14 +33,14 @@ class ByteClass(IntEnum):
     OTHER_LEAD = 9
     OTHER_CONTINUATION = 10
     CONTROL = 11
-    """ASCII control characters but the newline; tabs too"""
+    """ASCII control characters except the newline; includes tabs"""
     END_OF_DOCUMENT = 12
     MALFORMED = 13
-    """Not part of a whole UTF-8 character, as at the edges of a window"""
+    """Not part of a complete UTF-8 character, for example at the edges of a window"""
 
 
 class CodeClass(IntEnum):
-    """What a byte token is in source code. The classes are lexical, the same for any language."""
+    """The class of a byte token in source code. The classes are lexical, the same for any language."""
 
     IDENTIFIER = 0
     """Letters, digits and underscores of a name or keyword; all of non-ASCII text"""
@@ -57,7 +57,7 @@ class CodeClass(IntEnum):
 
 
 def classes_of_bytes(token_ids: ArrayLike) -> NDArray[np.uint8]:
-    """Classify byte tokens in their text.
+    """Classify byte tokens in a text.
 
     Args:
         token_ids: `[token]`, byte values 0-255 and `END_OF_DOCUMENT`.
@@ -86,7 +86,7 @@ def classes_of_bytes(token_ids: ArrayLike) -> NDArray[np.uint8]:
 def classes_of_byte_values() -> NDArray[np.uint8]:
     """Classify the 257 byte tokens without any text, for models whose increment depends on the token alone.
 
-    0xE4-0xE9 count as first bytes of Chinese characters; continuation bytes, which all scripts share, as theirs too.
+    0xE4-0xE9 count as first bytes of Chinese characters; continuation bytes, which all scripts share, count as theirs.
 
     Returns:
         uint8 `[257]` of `ByteClass`.
@@ -111,7 +111,7 @@ def code_classes_of_bytes(token_ids: ArrayLike) -> NDArray[np.uint8]:
     run_start = np.maximum.accumulate(np.where(in_word, -1, index)) + 1 if len(tokens) else index
     digits_first = np.isin(tokens[np.minimum(run_start, len(tokens) - 1)], _DIGITS)
     classes[in_word & digits_first] = CodeClass.NUMBER
-    # Blanks are indentation if no other byte stands before them in the line.
+    # Blanks are indentation if they begin their line.
     blank = np.isin(tokens, [ord(" "), ord("\t")])
     last_other = np.maximum.accumulate(np.where(blank, -1, index)) if len(tokens) else index
     line_starts = (last_other < 0) | np.isin(tokens[last_other], [ord("\n"), END_OF_DOCUMENT])
@@ -120,7 +120,7 @@ def code_classes_of_bytes(token_ids: ArrayLike) -> NDArray[np.uint8]:
 
 
 def is_chinese_character(character: str) -> bool:
-    """Say whether a character is a CJK ideograph."""
+    """Whether a character is a CJK ideograph."""
     return any(first <= ord(character) <= last for first, last in _IDEOGRAPHS)
 
 
@@ -129,7 +129,7 @@ _IDEOGRAPHS = (
 )  # fmt: skip
 _SENTENCE_MARKS = frozenset(".!?。！？")
 _DIGITS = [*range(ord("0"), ord("9") + 1)]
-# Of characters of 2, 3 and 4 bytes: the lowest and highest first byte, its data bits, the first code point.
+# For characters of 2, 3 and 4 bytes: the lowest and highest first byte, its data bits, the first code point.
 _MULTIBYTE = {2: (0xC2, 0xDF, 0x1F, 0x80), 3: (0xE0, 0xEF, 0x0F, 0x800), 4: (0xF0, 0xF4, 0x07, 0x10000)}
 
 
@@ -141,7 +141,7 @@ def _are_characters(code_points: NDArray[np.int64], first: int) -> NDArray[np.bo
 def _classify_characters(
     classes: NDArray[np.uint8], leads: NDArray[np.int64], code_points: NDArray[np.int64], length: int
 ) -> None:
-    """Write the classes of whole characters of `length` bytes, which begin at `leads`, into `classes`."""
+    """Write the classes of complete characters of `length` bytes, which begin at `leads`, into `classes`."""
     distinct, which = np.unique(code_points, return_inverse=True)
     lead_classes = np.array([_lead_class(chr(code_point)) for code_point in distinct], dtype=np.uint8)[which]
     continuation = np.where(
@@ -167,7 +167,7 @@ def _class_of_byte_value(value: int) -> ByteClass:
         if value < 0xC0:
             return ByteClass.CJK_CONTINUATION
         if value in (0xC0, 0xC1) or value > 0xF4:
-            return ByteClass.MALFORMED  # no UTF-8 has these
+            return ByteClass.MALFORMED  # these bytes never occur in UTF-8
         return ByteClass.CJK_LEAD if 0xE4 <= value <= 0xE9 else ByteClass.OTHER_LEAD
     if character.isalpha():
         return ByteClass.LOWERCASE if character.islower() else ByteClass.UPPERCASE

@@ -1,4 +1,4 @@
-"""CoNLL-U: sentences as tokens of a text, each with the words that it stands for and what is known of them."""
+"""CoNLL-U: sentences as tokens of a text, each with its words and their annotation."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Word:
     """A syntactic word.
 
     Attributes:
-        number: Its place in the sentence, from 1.
+        number: Its number in the sentence, from 1.
         part_of_speech: Universal part of speech; None where there is none.
         features: Morphological features by name.
-        head: The word that it depends on, 0 for the root; None where there is no tree.
+        head: Number of the word that it depends on, 0 for the root; None without a tree.
         notes: The column MISC, its parts by name.
     """
 
@@ -35,11 +35,11 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A stretch of the text.
+    """A surface token.
 
     Attributes:
-        form: As it is written.
-        words: The words in it: one, or several where it is a multiword token.
+        form: Its spelling.
+        words: Its words: one, or several for a multiword token.
         is_spaced: Whether a space follows.
     """
 
@@ -53,9 +53,9 @@ class Sentence:
     """A sentence.
 
     Attributes:
-        line: Where it begins in its file.
-        text: From its comment `# text`; None where there is none.
-        tokens: Its tokens. Empty nodes, which stand for nothing in the text, and enhanced dependencies are left out.
+        line: Number of its first line in the file.
+        text: From its comment `# text`; None without one.
+        tokens: Its tokens, without empty nodes, which stand for nothing in the text, and without enhanced dependencies.
         begins_document: Whether a comment `# newdoc` stands before it.
     """
 
@@ -70,10 +70,10 @@ def sentences_of(lines: Iterable[tuple[int, str]], path: Path) -> Iterator[Sente
 
     Args:
         lines: The file's lines, each with its number.
-        path: The file, for what is said.
+        path: The file, for messages.
 
     Raises:
-        CorpusError: A line is malformed, or the words of a sentence do not hang together.
+        CorpusError: A line is malformed, or a sentence's words are inconsistent.
 
     Source:
         https://universaldependencies.org/format.html
@@ -90,7 +90,7 @@ def sentences_of(lines: Iterable[tuple[int, str]], path: Path) -> Iterator[Sente
 
 
 def _sentence(block: Sequence[tuple[int, str]], path: Path) -> Iterator[Sentence]:
-    """The sentence of the lines between two empty ones; none where there are only comments."""
+    """The sentence in the lines between two empty ones; none if there are only comments."""
     comments = [line[1:].partition("=") for _, line in block if line.startswith("#")]
     named = {key.strip(): value.strip() for key, _, value in comments}
     rows = [(number, line) for number, line in block if not line.startswith("#")]

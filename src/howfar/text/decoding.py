@@ -1,4 +1,4 @@
-"""Bytes of files to text: UTF-8, or refused with the command that makes it UTF-8."""
+"""Decode files as UTF-8, or refuse them and name the command that converts them."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _OTHER = {
 
 
 def refuse_other_than_text(beginning: bytes, where: str | Path, *, error: type[HowFarError] = CorpusError) -> None:
-    """Refuse a file that is known by its first bytes not to be text.
+    """Refuse a file whose first bytes show that it is not text.
 
     Args:
         beginning: Its first bytes.
-        where: The file, for what is said.
-        error: What is raised.
+        where: The file, for messages.
+        error: The exception to raise.
 
     Raises:
-        HowFarError: It is compressed, or of another program.
+        HowFarError: It is compressed, or a file of another program.
     """
     for magic, command in _PACKED.items():
         if beginning.startswith(magic):
@@ -39,18 +39,18 @@ def refuse_other_than_text(beginning: bytes, where: str | Path, *, error: type[H
 
 
 def decode(data: bytes, where: str | Path, *, first_line: int = 1, error: type[HowFarError] = CorpusError) -> str:
-    """Decode UTF-8; a byte order mark, which is no part of the text, is left out.
+    """Decode UTF-8 and drop a byte order mark.
 
     Args:
         data: A file's bytes, or some of its lines.
-        where: The file, for what is said.
-        first_line: The number in it of the first of the lines.
-        error: What is raised.
+        where: The file, for messages.
+        first_line: Number of the first of these lines in the file.
+        error: The exception to raise.
 
     Raises:
-        HowFarError: They are not UTF-8, or no text.
+        HowFarError: They are not UTF-8 or not text.
     """
-    if first_line == 1 and data.startswith(tuple(_OTHER)):  # a PDF, for one, may be UTF-8 as well
+    if first_line == 1 and data.startswith(tuple(_OTHER)):  # a PDF, for example, may also be UTF-8
         refuse_other_than_text(data, where, error=error)
     try:
         return data.removeprefix(BOM_UTF8).decode("utf-8")
@@ -70,7 +70,7 @@ def decode(data: bytes, where: str | Path, *, first_line: int = 1, error: type[H
 
 
 def likely_encoding(data: bytes) -> str:
-    """Guess what bytes that are not UTF-8 are, by the name that `iconv` knows it by."""
+    """Guess the encoding of bytes that are not UTF-8, by its name in `iconv`."""
     sample = data[:4096]
     if sample.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         return "UTF-16"

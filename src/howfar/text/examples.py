@@ -1,4 +1,4 @@
-"""Texts to start from. All were written for this project."""
+"""Example texts. All were written for this project."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ _SELECTED = {
 
 
 def selected_in(name: str) -> int:
-    """The character of an example that is looked at first: the first of a word that the text turns on."""
+    """The character of an example that is selected first: the start of a word that the text turns on."""
     return EXAMPLES[name].index(_SELECTED[name])

@@ -22,10 +22,10 @@ class Segmentation:
 
     Attributes:
         text: The text.
-        boundaries: The characters that begin a unit, ascending, the text's first character left out (every text begins
+        boundaries: The characters that begin a unit, ascending, without the text's first character (every text begins
             a unit). Whitespace between two units belongs to the one before it.
-        tokens: The units with what is known of their words, where the segmentation was read from CoNLL-U.
-        begins_document: Whether the text is the first of a document of several.
+        tokens: The units with their words and annotation, if the segmentation was read from CoNLL-U.
+        begins_document: Whether the text is the first of a document with several texts.
     """
 
     text: str
@@ -40,7 +40,7 @@ class Segmentation:
 
 
 def read_spaced(path: str | Path, text_path: str | Path | None = None) -> list[Segmentation]:
-    """Read a segmentation written with spaces between the words, one sentence a line; empty lines are passed over.
+    """Read a segmentation written with spaces between the words, one sentence a line; empty lines are skipped.
 
     Args:
         path: The segmented sentences, UTF-8.
@@ -63,7 +63,7 @@ def read_spaced(path: str | Path, text_path: str | Path | None = None) -> list[S
 
 
 def spaced_sentences(path: Path) -> Iterator[Segmentation]:
-    """Read what `read_spaced` reads, one sentence at a time.
+    """As `read_spaced`, one sentence at a time.
 
     Raises:
         CorpusError: The file cannot be read or has no sentence.
@@ -78,10 +78,10 @@ def spaced_sentences(path: Path) -> Iterator[Segmentation]:
 
 
 def read_conllu(path: str | Path) -> list[Segmentation]:
-    """Read a CoNLL-U file: one segmentation a sentence, by surface tokens.
+    """Read a CoNLL-U file: one segmentation per sentence, by surface tokens.
 
-    A multiword token (`3-4`) is one unit, the words in its range and empty nodes (`5.1`) are passed over. The text is
-    the sentence's `# text`, or is put together from the tokens and `SpaceAfter=No`.
+    A multiword token (`3-4`) is one unit; the words in its range and empty nodes (`5.1`) are skipped. The text is
+    the sentence's `# text`, or is joined from the tokens and `SpaceAfter=No`.
 
     Raises:
         CorpusError: The file cannot be read, has no sentence or a malformed line, or a sentence's tokens are not those
@@ -94,7 +94,7 @@ def read_conllu(path: str | Path) -> list[Segmentation]:
 
 
 def conllu_sentences(path: Path) -> Iterator[Segmentation]:
-    """Read what `read_conllu` reads, one sentence at a time.
+    """As `read_conllu`, one sentence at a time.
 
     Raises:
         CorpusError: As `read_conllu`.
@@ -115,7 +115,7 @@ def jieba_segment(text: str) -> Segmentation:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # jieba's own, about its sources and pkg_resources
+            warnings.simplefilter("ignore")  # jieba warns about its own code and pkg_resources
             import jieba
     except ImportError:
         raise MissingExtraError(
@@ -128,10 +128,10 @@ def jieba_segment(text: str) -> Segmentation:
 
 
 def word_segmentation(text: str) -> Segmentation:
-    """Find the words of a text that separates them by spaces and punctuation, for example English.
+    """Find the words of a text that separates words by spaces and punctuation, for example English.
 
-    A word is a longest run of letters, digits, underscores and combining marks, with apostrophes and hyphens between
-    two of those; a run of punctuation between words is a unit of its own.
+    A word is a maximal run of letters, digits, underscores and combining marks, with apostrophes and hyphens between
+    two of these characters; a run of punctuation between words is a unit of its own.
     """
     kinds = [_word_kind(text, index) for index in range(len(text))]
     starts = (i for i, kind in enumerate(kinds) if kind != "space" and (i == 0 or kinds[i - 1] != kind))
@@ -142,8 +142,8 @@ def sentence_segmentation(text: str) -> Segmentation:
     """Find the sentences of English or Chinese text, by rule.
 
     A sentence ends with a line; after 。！？ and closing quotes; and after one or more of . ! ? … and closing quotes or
-    brackets, when whitespace and then no lowercase letter follow, unless the full stop is that of a single initial
-    or of a common abbreviation (such as "Dr." or "e.g.").
+    brackets, if whitespace and no lowercase letter follow, unless the full stop is that of a single initial
+    or of a common abbreviation (for example "Dr." or "e.g.").
     """
     starts = (match.end() for match in _SENTENCE_END.finditer(text) if not _goes_on(text, match))
     return _from_starts(text, (start for start in starts if start < len(text)))
@@ -159,7 +159,7 @@ _ABBREVIATIONS = frozenset(_ABBREVIATION_LIST.split())
 
 
 def _goes_on(text: str, end: re.Match[str]) -> bool:
-    """Say whether a possible sentence end is none: a lowercase letter follows it, or its full stop shortens a word."""
+    """Whether a possible sentence end is not one: a lowercase letter follows, or its full stop ends an abbreviation."""
     if end["marks"] is None or "\n" in end[0]:
         return False
     if text[end.end() : end.end() + 1].islower():
@@ -185,7 +185,7 @@ def _is_word_character(character: str) -> bool:
 
 
 def _from_starts(text: str, starts: Iterable[int]) -> Segmentation:
-    """Make a segmentation; a start at a whitespace character, or at the text's first other one, is no boundary."""
+    """Make a segmentation; a start at whitespace, or at the first other character of the text, is not a boundary."""
     first = len(text) - len(text.lstrip())
     return Segmentation(text, tuple(start for start in starts if start > first and not text[start].isspace()))
 
@@ -198,7 +198,7 @@ def _starts_of(words: Iterable[str]) -> Iterator[int]:
 
 
 def _align(words: Sequence[str], text: str, path: Path, line: int) -> Segmentation:
-    """Lay words along their text, passing over whitespace."""
+    """Align words with their text, skipping whitespace."""
     starts: list[int] = []
     position = 0
     for word in words:
@@ -212,7 +212,7 @@ def _align(words: Sequence[str], text: str, path: Path, line: int) -> Segmentati
         wanted = repr(words[len(starts)]) if len(starts) < len(words) else "the end"
         raise CorpusError(
             f"line {line} of {path}: the segmentation has {wanted} where the text has "
-            f"{text[position : position + 12]!r}; give the segmentation of this very text"
+            f"{text[position : position + 12]!r}; give the segmentation of this text"
         )
     return _from_starts(text, starts)
 
@@ -233,7 +233,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         with path.open("rb") as file:
             for read, data in enumerate(file, start=1):
                 text = decode(data, path, first_line=read).removesuffix("\n").removesuffix("\r")
-                for line in text.split("\r"):  # old ends of lines
+                for line in text.split("\r"):  # old line ends
                     number += 1
                     yield number, line
     except OSError as error:

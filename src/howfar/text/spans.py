@@ -1,7 +1,7 @@
 """Which bytes and characters of a text each token stands for, for any tokenizer.
 
 Tokens and characters do not line up: a Chinese character may be three byte tokens, and one subword token may be eight
-letters and a space. Both are spans of the text's UTF-8 bytes, so bytes are what they are compared in.
+letters and a space. Both are spans of the text's UTF-8 bytes, so they are compared in bytes.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _SPACE_MARKER = "\u2581"  # SentencePiece writes a space as "▁"
 
 @dataclass(frozen=True)
 class TokenSpans:
-    """A tokenized text and what its tokens stand for.
+    """A tokenized text and the bytes of its tokens.
 
     Attributes:
-        token_ids: int64 `[token]`, with whatever special tokens the tokenizer was asked to add.
+        token_ids: int64 `[token]`, including the special tokens that the tokenizer was asked to add.
         byte_spans: int64 `[token, 2]`: first byte and the byte past the last. The spans run in order and do not
             overlap; a token that stands for no text (a special token) has an empty span. Bytes that the tokenizer
             drops belong to no span.
@@ -41,16 +41,16 @@ class TokenSpans:
 
 
 def character_of_byte(text: str) -> NDArray[np.int64]:
-    """Give the index of the character that each byte of the text's UTF-8 belongs to: int64 `[byte]`.
+    """The index of the character of each byte of the text's UTF-8: int64 `[byte]`.
 
     Raises:
-        TextError: The text holds a lone surrogate.
+        TextError: The text contains a lone surrogate.
     """
     return np.cumsum(~_is_continuation(utf8_bytes(text)), dtype=np.int64) - 1
 
 
 def character_of_token(text: str, byte_spans: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give the character that holds each token's first byte: int64 `[token]`; -1 where a token stands for no text."""
+    """The character that contains each token's first byte: int64 `[token]`; -1 if a token stands for no text."""
     characters = character_of_byte(text)
     starts, ends = byte_spans[:, 0], byte_spans[:, 1]
     stands_for_text = ends > starts
@@ -64,7 +64,7 @@ def byte_spans_of_tokens(
 ) -> TokenSpans:
     """Tokenize a text and find the bytes that each token stands for.
 
-    Where the tokens' own bytes spell the text (byte-level and byte-fallback vocabularies, SentencePiece), the spans are
+    If the tokens' own bytes spell the text (byte-level and byte-fallback vocabularies, SentencePiece), the spans are
     exact to the byte. Otherwise (a tokenizer that folds case or normalises) they come from the tokenizer's character
     offsets, and tokens that share a character divide its bytes evenly.
 
@@ -74,10 +74,10 @@ def byte_spans_of_tokens(
         add_special_tokens: Whether to let the tokenizer add its special tokens.
 
     Raises:
-        TextError: The text holds a lone surrogate, or the tokenizer's tokens cannot be matched with the text.
+        TextError: The text contains a lone surrogate, or the tokenizer's tokens cannot be matched with the text.
     """
     data = utf8_bytes(text)
-    if is_byte_tokenizer(tokenizer):  # the same as below, for long texts at no cost
+    if is_byte_tokenizer(tokenizer):  # the same as below, without its cost for long texts
         starts = np.arange(len(data))
         return TokenSpans(np.frombuffer(data, np.uint8).astype(np.int64), np.stack([starts, starts + 1], axis=1))
     with_offsets = bool(getattr(tokenizer, "is_fast", False))
@@ -95,7 +95,7 @@ def byte_spans_of_tokens(
 
 
 def token_bytes(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int]) -> list[bytes]:
-    """Give the bytes that each token is written with; a special token is written with none.
+    """The bytes that a token spells; none for a special token.
 
     Byte-level vocabularies (GPT-2, Llama 3, the byte tokenizer), SentencePiece's space marker and byte-fallback pieces
     (`<0xE4>`) are understood; any other token is its own UTF-8.
@@ -120,7 +120,7 @@ def _spell(token: str, byte_level: bool) -> bytes:
 
 
 def _is_byte_level(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Say whether the vocabulary is written in the byte-level alphabet, where a space is `Ġ` (or a token begins so)."""
+    """Whether the vocabulary is written in the byte-level alphabet, where a space is `Ġ` (or a token begins so)."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         return "ByteLevel" in repr(backend.decoder)
@@ -128,7 +128,7 @@ def _is_byte_level(tokenizer: PreTrainedTokenizerBase) -> bool:
 
 
 def _spans_from_spelling(pieces: Sequence[bytes], data: bytes) -> list[tuple[int, int]] | None:
-    """Lay the tokens' bytes along the text; None where they do not spell it."""
+    """Align the tokens' bytes with the text; None if they do not spell it."""
     spans: list[tuple[int, int]] = []
     position = 0
     for piece in pieces:
@@ -142,7 +142,7 @@ def _spans_from_spelling(pieces: Sequence[bytes], data: bytes) -> list[tuple[int
 
 
 def _spans_from_offsets(offsets: Sequence[tuple[int, int]], text: str) -> list[tuple[int, int]]:
-    """Turn character offsets into byte spans that run in order; tokens of one character divide its bytes evenly."""
+    """Turn character offsets into ordered byte spans; tokens of one character divide its bytes evenly."""
     starts = np.flatnonzero(~_is_continuation(text.encode()))
     byte_of_character = [*starts.tolist(), len(text.encode())]
     spans: list[tuple[int, int]] = []

@@ -1,4 +1,4 @@
-"""Classes of subword tokens, by which increments are compared: in text and over a vocabulary."""
+"""Classes of subword tokens, to compare increments by: in text and over a vocabulary."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 
 
 class SubwordClass(IntEnum):
-    """What a subword token is, given the text around it."""
+    """The class of a subword token, given the text around it."""
 
     WORD_START = 0
     CONTINUATION = 1
@@ -41,7 +41,7 @@ class SubwordClass(IntEnum):
 def classes_of_subwords(text: str, byte_spans: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Classify the subword tokens of a text.
 
-    A token that begins with a Chinese character begins a word, for nothing in the text says otherwise.
+    A token that begins with a Chinese character begins a word, since nothing in the text says otherwise.
 
     Args:
         text: The text that was tokenized.
@@ -87,7 +87,7 @@ def class_of_subword(piece: bytes, *, in_word: bool, word_goes_on: bool = False)
     text = piece.decode("utf-8", errors="ignore")
     word = text.lstrip()
     if not word:
-        # If not all of the piece was readable, it ends with the first bytes of a character.
+        # If part of the piece was not readable, it ends with the first bytes of a character.
         return SubwordClass.WHITESPACE if len(text.encode()) == len(piece) else SubwordClass.WORD_START
     if not _is_word(word[0]):
         return SubwordClass.PUNCTUATION

@@ -17,7 +17,7 @@ VOCABULARY_SIZE = 257
 
 
 def _byte_alphabet() -> dict[str, int]:
-    """Give the printable character by which byte-level tokenizers write each byte value.
+    """The printable characters that byte-level tokenizers write for each byte value.
 
     Printable Latin-1 characters stand for themselves; the other bytes take the code points from 256 on, in order.
 
@@ -30,7 +30,7 @@ def _byte_alphabet() -> dict[str, int]:
 
 
 BYTE_ALPHABET: Mapping[str, int] = MappingProxyType(_byte_alphabet())
-"""From the character that stands for a byte in byte-level vocabularies (GPT-2, Llama 3, ours) to the byte value."""
+"""From the character for a byte in byte-level vocabularies (GPT-2, Llama 3, ours) to the byte value."""
 
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:
@@ -40,7 +40,7 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     The end of document serves as end of sequence and as padding.
 
     Returns:
-        A tokenizer of 257 ids that saves and loads as any other (`AutoTokenizer`).
+        A tokenizer of 257 ids that saves and loads like any other (`AutoTokenizer`).
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
@@ -61,7 +61,7 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def is_byte_tokenizer(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Say whether a tokenizer gives every text its byte values and ends documents with 256, as ours does."""
+    """Whether a tokenizer gives every text its byte values and ends documents with 256, as ours does."""
     return tokenizer.get_vocab() == {**BYTE_ALPHABET, END_OF_DOCUMENT_TEXT: END_OF_DOCUMENT}
 
 
@@ -69,7 +69,7 @@ def utf8_bytes(text: str) -> bytes:
     """Encode text as UTF-8.
 
     Raises:
-        TextError: The text holds a lone surrogate, which no UTF-8 can express.
+        TextError: The text contains a lone surrogate, which UTF-8 cannot express.
     """
     try:
         return text.encode("utf-8")

@@ -4,7 +4,7 @@
 
     model = train(Recipe.load("small-per-layer"), "runs/mine")
 
-Each name below is fetched from its module when it is first used, so that to read a recipe does not load the Trainer.
+Each name below is imported from its module at first use, so that reading a recipe does not load the Trainer.
 """
 
 from __future__ import annotations

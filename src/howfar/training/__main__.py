@@ -1,4 +1,4 @@
-"""`python -m howfar.training RECIPE [OUTPUT]`: `howfar train` with nothing but training's own dependencies."""
+"""`python -m howfar.training RECIPE [OUTPUT]`: `howfar train` with only training's own dependencies."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Attention over training windows, which need no mask: they hold no padding, and nothing is packed into them.
+"""Attention over training windows, which need no mask: they have no padding and no packed sequences.
 
-Transformers looks through the positions of every batch for packed sequences. Uncompiled, the host waits for what it
-finds; compiled it cannot look, and builds a mask for each window in case, which keeps PyTorch from its flash kernels.
-To an attention function that has no mask function of its own it hands none, and the attention is causal as it is.
+Transformers searches the positions of every batch for packed sequences. Uncompiled, the host waits for the result;
+compiled, it cannot look, and builds a mask for each window in any case, which prevents PyTorch's flash kernels.
+It gives no mask to an attention function that has no mask function; attention is then causal as needed.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ AttentionInterface.register(attending.PREFIX + MASKLESS, partial(attending.atten
 
 @contextmanager
 def maskless_attention(model: HowFarForCausalLM) -> Iterator[None]:
-    """Let a model from scratch, whose layers all attend to all tokens before, do so without masks for a while.
+    """Let a model from scratch, whose layers attend to all earlier tokens, do so without masks for a while.
 
     Args:
-        model: One with another attention function than PyTorch's is left as it is.
+        model: A model whose attention function is not PyTorch's is left unchanged.
     """
     usual = model.config._attn_implementation
     if usual in _MASKLESS:

@@ -1,4 +1,4 @@
-"""Checkpoints that can be trusted: only one that was written to its end is ever resumed from."""
+"""Checkpoints that can be trusted: a run resumes only from one that was written completely.
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from howfar.training.recipe import BaseRecipe
 
 RECORD = "training.json"
-"""Written last into each checkpoint, so that its presence says that all else is there."""
+"""Written last into each checkpoint, so its presence shows that everything else is there."""
 
 LOCK = ".lock"
-"""In a run's folder while a process works there."""
+"""Exists in a run's folder while a process works there."""
 
 NEEDED = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
-"""What a checkpoint must hold beside weights, whatever wrote it."""
+"""What every checkpoint must contain besides weights."""
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write the record into a folder, whole or not at all."""
+    """Write the record into a folder, completely or not at all."""
     write_file(folder / RECORD, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -50,25 +50,25 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def mark_as_whole(checkpoint: Path, record: Mapping[str, Any]) -> None:
-    """Write the record into a checkpoint, with the sizes and hashes of all that lies there already.
+    """Write the record into a checkpoint, with the sizes and hashes of all other files there.
 
     Args:
-        checkpoint: Its files are all written.
-        record: The run's, with `step`.
+        checkpoint: A checkpoint whose files are all written.
+        record: The run's record, with `step`.
     """
     open_to_readers(checkpoint)
     write_record(checkpoint, {**record, "files": describe_files(checkpoint)})
 
 
 def check_checkpoint(checkpoint: Path) -> None:
-    """Refuse a checkpoint whose files are not those that training wrote, before any of them is used.
+    """Refuse a checkpoint whose files are not the ones that training wrote, before any of them is used.
 
     Raises:
-        CheckpointError: A file is missing or altered, or the step is not the one that the folder's name says.
+        CheckpointError: A file is missing or changed, or the step differs from the one in the folder's name.
     """
-    advice = f"remove {checkpoint} to go on from the checkpoint before, or choose another output folder"
+    advice = f"remove {checkpoint} to continue from the previous checkpoint, or choose another output folder"
     record = read_record(checkpoint)
-    # Checkpoints of earlier versions have no list: there, at least nothing may be missing.
+    # Checkpoints of earlier versions have no list: for them, only missing files are noticed.
     check_files(checkpoint, record.get("files", {}), advice=advice)
     for name in NEEDED:
         if not (checkpoint / name).is_file():
@@ -84,7 +84,7 @@ def check_checkpoint(checkpoint: Path) -> None:
 
 
 def last_complete_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint of a run that was written to its end."""
+    """The newest complete checkpoint of a run."""
     numbered = []
     for path in folder.glob("checkpoint-*"):
         match = re.fullmatch(r"checkpoint-(\d+)", path.name)
@@ -94,10 +94,10 @@ def last_complete_checkpoint(folder: Path) -> Path | None:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse to write a run among files of another kind.
+    """Refuse to write a run into a folder with other files.
 
     Raises:
-        OutputError: The folder is a file, or holds files and no run.
+        OutputError: The folder is a file, or holds files but no run.
     """
     try:
         if not folder.exists():
@@ -107,24 +107,24 @@ def check_folder(folder: Path) -> None:
             is_run or not any(entry.is_file() and entry.name != LOCK for entry in folder.iterdir())
         )
     except OSError as error:
-        raise OutputError(f"{folder} cannot be looked into ({error.strerror}); choose another output folder") from None
+        raise OutputError(f"{folder} cannot be read ({error.strerror}); choose another output folder") from None
     if not is_free:
-        kind = "holds files that are no run" if folder.is_dir() else "is a file"
+        kind = "holds files but no run" if folder.is_dir() else "is a file"
         raise OutputError(f"{folder} {kind}; choose another output folder, or one that does not exist yet")
 
 
 def check_same_run(folder: Path, recipe: BaseRecipe, now: Mapping[str, Any]) -> None:
-    """Refuse to carry on, or to overwrite, a run of another kind.
+    """Refuse to continue, or to overwrite, a different run.
 
     Args:
         folder: A checkpoint or a finished run.
-        recipe: The recipe to go on with.
-        now: Its record.
+        recipe: The recipe to continue with.
+        now: The present record.
 
     Raises:
-        CheckpointError: The folder belongs to another run.
+        CheckpointError: The folder belongs to a different run.
     """
-    before = without_places(read_record(folder))  # as earlier versions did not write it
+    before = without_places(read_record(folder))  # earlier versions wrote paths too
     run = folder.parent if folder.name.startswith("checkpoint-") else folder
     changed = [name for name in recipe.LASTING if before["recipe"].get(name) != now["recipe"][name]]
     if before["corpus"].get("hash") != now["corpus"]["hash"]:
@@ -134,11 +134,11 @@ def check_same_run(folder: Path, recipe: BaseRecipe, now: Mapping[str, Any]) -> 
     if changed:
         raise CheckpointError(
             f"{run} holds a run with another {' and '.join(changed)}; choose another output folder, or the recipe and "
-            "corpus that it was begun with"
+            "corpus that it started with"
         )
     windows = before.get("windows_per_step", now["windows_per_step"])
     if windows != now["windows_per_step"]:
         raise CheckpointError(
-            f"{run} holds a run with {windows} windows per step, this one has {now['windows_per_step']}; choose "
+            f"{run} holds a run with {windows} windows per step, but this one has {now['windows_per_step']}; choose "
             "per_device_train_batch_size x gradient_accumulation_steps x processes as before, or another output folder"
         )

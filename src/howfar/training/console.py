@@ -1,4 +1,4 @@
-"""What a person sees while a model trains: one line for each log, and a bar where there is a terminal."""
+"""Progress on the console while a model trains: one line per log, and a bar if there is a terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_LAYERS = 12  # more increments than this would not fit a line
 
 
 class Console(TrainerCallback):
-    """Writes a run's progress to standard error; a context manager that leaves the terminal as it was.
+    """Writes a run's progress to standard error; a context manager that restores the terminal.
 
     Args:
         name: The run's name.
@@ -31,7 +31,7 @@ class Console(TrainerCallback):
 
     def __enter__(self) -> Self:
         self.had_bars = transformers_logging.is_progress_bar_enabled()
-        transformers_logging.disable_progress_bar()  # one for every checkpoint's file
+        transformers_logging.disable_progress_bar()  # otherwise one bar for every checkpoint's file
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -63,21 +63,21 @@ class Console(TrainerCallback):
             self._print(f"step {state.global_step:>7,}  {line}")
 
     def say_stopped(self, step: int) -> None:
-        """Say that a run was told to end, and where it will go on."""
-        goes_on = f"saved at step {step:,}, from which the same command goes on" if step else "no step was taken"
-        self._print(f"{self.name}: told to end; {goes_on}")
+        """Print that a run was asked to stop, and where it will continue."""
+        goes_on = f"saved at step {step:,}; the same command continues from there" if step else "no step was taken"
+        self._print(f"{self.name}: stopped on request; {goes_on}")
 
     def _print(self, line: str) -> None:
         self.console.print(line, markup=False)
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether this CPU has instructions for bfloat16, or wider ones that are as fast."""
+    """Whether this CPU has instructions for bfloat16, or other wide ones that are as fast."""
     return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def log_line(logs: dict[str, float]) -> str:
-    """One line of what a log says, or an empty one where it says nothing of interest."""
+    """A log as one line; empty if it has nothing of interest."""
     if "eval_nats_per_byte" in logs:
         return f"{logs['eval_nats_per_byte']:.4f} nats/byte  {logs['eval_bits_per_byte']:.4f} bits/byte  held out"
     if "nats_per_byte" not in logs:

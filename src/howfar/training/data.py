@@ -1,4 +1,4 @@
-"""A corpus as what Transformers' Trainer reads."""
+"""A corpus in the form that Transformers' Trainer reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TrainingWindows(Dataset[dict[str, Tensor]]):
         split: The documents to draw from.
         length: Tokens in a window.
         seed: Any non-negative integer.
-        num_windows: How many there are: steps times windows in a step.
+        num_windows: Number of windows: steps times windows per step.
     """
 
     def __init__(self, split: Split, length: int, seed: int, num_windows: int) -> None:
@@ -37,24 +37,24 @@ class TrainingWindows(Dataset[dict[str, Tensor]]):
 class ResidentWindows(TrainingWindows):
     """The same windows in the same order, gathered on a device that holds the whole split.
 
-    A step then needs neither worker processes nor copies: its windows are one gather at places that the device knows
-    already, so that the host never waits for it. A batch comes in one piece, to be collated by `only_batch`.
+    A step then needs neither worker processes nor copies: its windows are one gather at indices that are on the device
+    already, so the host never waits. A batch is returned as one piece, to be collated by `only_batch`.
 
     Args:
         split: The documents to draw from.
         length: Tokens in a window.
         seed: Any non-negative integer.
-        num_windows: How many there are: steps times windows in a step.
-        device: What holds the tokens, at 2 or 4 bytes each, and 8 bytes for each window.
+        num_windows: Number of windows: steps times windows per step.
+        device: Holds the tokens, at 2 or 4 bytes each, and 8 bytes per window.
 
     Raises:
-        ConfigError: The device has too little memory for them.
+        ConfigError: The device has too little memory.
     """
 
     def __init__(self, split: Split, length: int, seed: int, num_windows: int, device: torch.device) -> None:
         super().__init__(split, length, seed, num_windows)
         tokens = np.asarray(split.tokens)
-        # Devices gather signed integers only; `unsigned` undoes the sign.
+        # Devices gather signed integers only; `unsigned` restores the values.
         signed = tokens.astype(tokens.dtype.newbyteorder("="), copy=False).view(f"i{tokens.itemsize}")
         self.unsigned = 2 ** (8 * tokens.itemsize) - 1
         try:
@@ -76,6 +76,6 @@ class ResidentWindows(TrainingWindows):
 
 
 def only_batch(batches: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Collate what `ResidentWindows` gives, which is a batch already."""
+    """Collate what `ResidentWindows` returns: a batch already."""
     (batch,) = batches
     return batch

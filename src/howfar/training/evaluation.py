@@ -18,12 +18,12 @@ from howfar.reading.windows import num_windows
 
 @dataclass(frozen=True)
 class DocumentLosses:
-    """Loss of a model on each document of a split that it was scored on.
+    """A model's loss on each document that was scored.
 
     Args:
         nats: Sum over the document's scored tokens, in nats; `[document]`.
         num_bytes: UTF-8 bytes of the scored tokens; `[document]`.
-        sources: Which source each document came from; `[document]`, indices into `source_names`.
+        sources: Each document's source; `[document]`, indices into `source_names`.
         source_names: The corpus's sources.
     """
 
@@ -34,12 +34,12 @@ class DocumentLosses:
 
     @property
     def nats_per_byte(self) -> float:
-        """Over all documents together."""
+        """The loss over all documents together, in nats per byte."""
         return float(self.nats.sum() / self.num_bytes.sum())
 
     @property
     def bits_per_byte(self) -> float:
-        """Over all documents together."""
+        """The loss over all documents together, in bits per byte."""
         return self.nats_per_byte / math.log(2)
 
     def summary(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class DocumentLosses:
         }
 
     def nats_per_byte_by_source(self) -> dict[str, float]:
-        """Over all documents of each source that has some."""
+        """The loss over all documents of each source that has any."""
         chosen = {name: self.sources == index for index, name in enumerate(self.source_names)}
         return {
             name: float(self.nats[own].sum() / self.num_bytes[own].sum()) for name, own in chosen.items() if own.any()
@@ -75,13 +75,13 @@ def document_losses(
     Args:
         model: A causal language model.
         split: The documents, usually a corpus's `held_out`.
-        length: Tokens in a window; a later window of a document begins with a sixth of that as context.
-        mark: Token id of what stands before a document; the corpus's end of document where None.
-        batch_size: Windows at a time; chosen by size where None.
-        max_windows: For a glance: at most so many windows, evenly spread over all documents. None for all.
+        length: Tokens in a window; each later window of a document begins with a sixth of that as left context.
+        mark: Token id of the document mark; if None, the corpus's end of document.
+        batch_size: Windows at a time; if None, chosen by size.
+        max_windows: For a quick estimate: at most this many windows, spread evenly over all documents. None for all.
 
     Raises:
-        CorpusError: There is nothing to evaluate on.
+        CorpusError: There are no held-out documents.
     """
     reader = Reader(model, context=length, batch_size=batch_size)
     offsets = np.asarray(split.offsets, dtype=np.int64)
@@ -98,6 +98,6 @@ def document_losses(
     seen = num_scored > 0
     if not seen.any():
         raise CorpusError("the corpus has no held-out documents to evaluate on; build it with some held out")
-    # Of a document that is scored in part, as many bytes count as its tokens have on average.
+    # A document that is scored in part counts the average number of bytes for each scored token.
     num_bytes = split.num_bytes[seen] * num_scored[seen] / num_tokens[seen]
     return DocumentLosses(nats[seen], num_bytes, np.asarray(split.sources, dtype=np.int64)[seen], split.source_names)

@@ -1,4 +1,4 @@
-"""The end of a run: the finished model is written, read back, compared, and only then put in its place."""
+"""The end of a run: the finished model is written, read back, compared, and only then moved into place."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write(trainer: IncrementTrainer, record: dict[str, Any], output: Path) -> No
     partial = output / ".partial"
     try:
         if trainer.is_world_process_zero():
-            shutil.rmtree(partial, ignore_errors=True)  # a killed run left it
+            shutil.rmtree(partial, ignore_errors=True)  # left by a killed run
         trainer.accelerator.wait_for_everyone()
         trainer.save_model(str(partial))
         if trainer.is_world_process_zero():
@@ -41,10 +41,10 @@ def write(trainer: IncrementTrainer, record: dict[str, Any], output: Path) -> No
 
 
 def _check_written(trainer: IncrementTrainer, folder: Path) -> None:
-    """Read the finished model back and compare it; where this process holds only a part of it, read it back.
+    """Read the finished model back and compare it; if this process holds only part of it, only read it back.
 
     Raises:
-        CheckpointError: What was written is not the trained model.
+        CheckpointError: The written model differs from the trained one.
     """
     model: PreTrainedModel = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
     if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
@@ -57,7 +57,7 @@ def _publish(trainer: IncrementTrainer, record: dict[str, Any], partial: Path, o
     """Move the finished model's files into the run's folder, file by file, and write the record last."""
     log = json.dumps(trainer.state.log_history, indent=1)
     (partial / "log.json").write_text(log + "\n", encoding="utf-8")
-    (partial / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle, which the record makes needless
+    (partial / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle; the record replaces it
     open_to_readers(partial)
     write_manifest(partial)
     _check_written(trainer, partial)

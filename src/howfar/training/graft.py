@@ -55,19 +55,19 @@ def graft(
     callbacks: Sequence[TrainerCallback] = (),
     progress: bool = True,
 ) -> PreTrainedModel:
-    """Give a pretrained model learned positions and train them; or carry on a run that was interrupted.
+    """Add learned positions to a pretrained model and train them; or continue an interrupted run.
 
-    The run starts as the base model, bit for bit, or it does not start.
+    At the start the model equals the base model, bit for bit; otherwise the run does not start.
 
     Args:
-        recipe: Which model, what of it is trained, on what, and how.
-        output: Folder of the run: checkpoints on the way, the graft at the end, the baseline in `baseline`.
+        recipe: The base model, what of it is trained, the data, and the training options.
+        output: Folder of the run: checkpoints during training, the graft at the end, the baseline in `baseline`.
         text: Sources to build the recipe's corpus from first, written as for `corpus_from_text`. If the run then cannot
-            be begun, the corpus is removed again.
+            start, the corpus is removed again.
         mark: The token between the documents of such text, as for `howfar.text.marks.choose_mark`; of a corpus it is
             what the corpus was built with.
-        callbacks: Further ones of Transformers' Trainer, for the baseline too.
-        progress: Whether to say on standard error how it goes.
+        callbacks: More callbacks for Transformers' Trainer, also for the baseline.
+        progress: Whether to write progress to standard error.
 
     Returns:
         The grafted model, in eval mode. `training.json` in `output` has the losses of the base, the graft and the
@@ -75,11 +75,11 @@ def graft(
 
     Raises:
         CheckpointError: The folder holds another run, or a file of the base model is damaged.
-        ConfigError: The recipe asks for what the model or the trainer cannot do.
+        ConfigError: The recipe asks for something that the model or the trainer cannot do.
         CorpusError: The corpus or a source is missing or damaged, tokenized otherwise, or shorter than a window.
         IdentityError: The model with fresh increments differs from its base.
         MissingExtraError: PEFT or the reader of GGUF files is needed and not installed.
-        ModelNotFoundError: There is no such base model.
+        ModelNotFoundError: The base model does not exist.
         InUseError: Another process writes the same run or builds its corpus.
         OutputError: The folder cannot be written, holds something else, or is the base model's own.
         TextError: The base model's tokenizer has no such mark.
@@ -88,7 +88,7 @@ def graft(
     output = Path(output)
     with folder_of_run(output), _given(recipe, text, mark, output) as given:
         losses: dict[str, Any] = {}
-        if recipe.baseline and recipe.train != "increments":  # else the baseline is the base itself
+        if recipe.baseline and recipe.train != "increments":  # otherwise the baseline is the base itself
             plain = dataclasses.replace(recipe, name=f"{recipe.name}-baseline", increments=None, baseline=False)
             check_folder(output / "baseline")
             with folder_of_run(output / "baseline"):
@@ -105,7 +105,7 @@ def graft(
 
 @dataclass(frozen=True)
 class _Given:
-    """What a run is given: where its base model lies, the base's tokenizer, and a corpus of its tokens."""
+    """The inputs of a run: the base model's path, its tokenizer, and a corpus of its tokens."""
 
     path: Path
     tokenizer: PreTrainedTokenizerBase
@@ -114,9 +114,9 @@ class _Given:
 
 @contextmanager
 def _given(recipe: GraftRecipe, text: Sequence[str], mark: int | str | None, output: Path) -> Iterator[_Given]:
-    """Find or build all of it; a corpus that was built for this run goes again if the run cannot be begun."""
+    """Find or build the inputs; a corpus built for this run is removed if the run cannot start."""
     folder = Path(recipe.corpus)
-    corpus = None if text else Corpus.open(folder)  # before a model is fetched
+    corpus = None if text else Corpus.open(folder)  # before a model is downloaded
     path = _find_base(recipe, output)
     tokenizer = load_tokenizer(path)
     if mark is not None:
@@ -126,26 +126,26 @@ def _given(recipe: GraftRecipe, text: Sequence[str], mark: int | str | None, out
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         yield _Given(path, tokenizer, corpus or _build(text, tokenizer, folder))
-    except InUseError:  # by whoever builds the corpus
+    except InUseError:  # another process builds the corpus
         raise
     except HowFarError:
         if text and folder in missing and not any(output.rglob("checkpoint-*")):
             shutil.rmtree(folder, ignore_errors=True)
-            with suppress(OSError):  # not empty, so there was more to be kept
+            with suppress(OSError):  # not empty: it holds something else to keep
                 for place in missing[1:]:
                     place.rmdir()
         raise
 
 
 def _find_base(recipe: GraftRecipe, output: Path) -> Path:
-    """Refuse what cannot be a base, and an output where the base or anything else lies, before any work is done."""
+    """Before any work, refuse models that cannot be a base, and output folders with other content."""
     base, path = recipe.base, find_model(recipe.base, revision=recipe.revision)
     if (path / GRAFT_FILE).is_file():
-        raise ConfigError(f"{base} is a graft already; name its base model, or carry on its run in its own folder")
+        raise ConfigError(f"{base} is a graft already; name its base model, or continue its run in its own folder")
     if not is_gguf(path) and read_config(path).get("model_type") == HowFarConfig.model_type:
         raise ConfigError(
-            f"{base} is a model that howfar trained from scratch, with its own bytes and positions; name a "
-            "pretrained model of another kind, or train such a one by `howfar train`"
+            f"{base} is a model that howfar trained from scratch, with its own tokens and positions; name a "
+            "pretrained model of another kind, or train one like it with `howfar train`"
         )
     if output.exists() and output.samefile(path):
         raise OutputError(f"{output} is the base model's own folder; choose another output folder")
@@ -154,16 +154,16 @@ def _find_base(recipe: GraftRecipe, output: Path) -> Path:
 
 
 def corpus_from_text(sources: Sequence[str], base: str, folder: Path, *, revision: str | None = None) -> Corpus:
-    """Build a corpus for a base model straight from text, or find the one that was built before.
+    """Build a corpus for a base model directly from text, or open the one that was built before.
 
     Args:
         sources: Written as for `howfar corpus build`: files, folders, globs, `name=path`.
         base: The pretrained model, for its tokenizer.
-        folder: Where the corpus goes.
+        folder: The corpus's folder.
         revision: The model's branch, tag or commit on the Hub.
 
     Raises:
-        ConfigError: The tokenizer has no token to separate documents, or a source is written wrong.
+        ConfigError: The tokenizer has no token to separate documents, or a source is malformed.
         CorpusError: A source cannot be read.
         OutputError: The folder holds another corpus, or cannot be written.
     """
@@ -183,7 +183,7 @@ def _build(sources: Sequence[str], tokenizer: PreTrainedTokenizerBase, folder: P
     train = corpus.train
     if corpus.held_out.num_documents or train.offsets[1] - train.offsets[0] > len(train.tokens) / 2:
         return corpus
-    # Of a few documents the share may be none. A loss needs one; the first does unless it is most of the text.
+    # The share of a few documents may be none. A loss needs one: the first, unless it is most of the text.
     shutil.rmtree(folder)
     options = dataclasses.replace(options, held_out_documents=1)
     return build_corpus(folder, parsed, options, tokenizer=tokenizer, progress=False)
@@ -192,7 +192,7 @@ def _build(sources: Sequence[str], tokenizer: PreTrainedTokenizerBase, folder: P
 def _run(
     recipe: GraftRecipe, given: _Given, output: Path, callbacks: Sequence[TrainerCallback], progress: bool
 ) -> tuple[PreTrainedModel, dict[str, Any], dict[str, Any] | None]:
-    """Train once; returns the model, the run's record and the held-out loss of the base."""
+    """Train once; returns the model, the run's record and the base's held-out loss."""
     model, tokenizer, corpus = _load_base(recipe, given), given.tokenizer, given.corpus
     arguments = training_arguments(recipe, output)
     model.to(arguments.device)
@@ -236,14 +236,14 @@ def _load_base(recipe: GraftRecipe, given: _Given) -> PreTrainedModel:
     wanted, found = DocumentEncoder(given.tokenizer).provenance(), corpus.manifest["tokenizer"]
     if found.get("vocabulary_sha256") != wanted.get("vocabulary_sha256"):
         raise CorpusError(
-            f"the corpus in {recipe.corpus} is tokenized by {corpus.tokenizer_name!r}, the model reads other tokens; "
+            f"the corpus in {recipe.corpus} is tokenized by {corpus.tokenizer_name!r}, but the model has other tokens; "
             f"build it with --tokenizer {recipe.base}, or give the text itself"
         )
     model = load_pretrained(given.path, dtype=recipe.torch_dtype)
     remember_base(model, recipe.base, given.path)
     if found["vocabulary_size"] > model.config.vocab_size:
         raise CorpusError(
-            f"the tokenizer of {recipe.base} has {found['vocabulary_size']:,} ids, its model only "
+            f"the tokenizer of {recipe.base} has {found['vocabulary_size']:,} ids, but its model only "
             f"{model.config.vocab_size:,}; use a tokenizer that fits the model"
         )
     return model

@@ -1,4 +1,4 @@
-"""A recipe for a graft: which pretrained model, what of it is trained, on what, and how."""
+"""A recipe for a graft: the pretrained model, what of it is trained, the data, and the training options."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ class GraftRecipe(BaseRecipe):
 
     Args:
         kind: `"graft"`.
-        name: Names the run and the folder that it is written to.
+        name: Name of the run and its folder.
         corpus: Folder of a corpus built with the model's tokenizer (`howfar corpus build --tokenizer`).
-        seed: Decides the networks' and the adapter's initial weights and, with the step, which windows are seen.
+        seed: Determines the initial weights of the networks and the adapter and, with the step, the training windows.
         increment_learning_rate: Peak learning rate of the increment networks.
-        muon_learning_rate: Peak rate of Muon, which then trains the matrices of the decoder layers; None: AdamW does.
-        resident: Whether the device holds the corpus, and windows are gathered there. They are the same either way.
-        lean_step: Whether a step leaves out what Trainer does for several devices. Its result is the same either way.
-        trainer: Options of `transformers.TrainingArguments`; `learning_rate` is that of all but the increments.
+        muon_learning_rate: Peak rate of Muon, which then trains the matrices of the decoder layers; None for AdamW.
+        resident: Whether the device holds the corpus and windows are gathered there. They are the same either way.
+        lean_step: Whether a step skips Trainer's work for several devices. The result is the same either way.
+        trainer: Options of `transformers.TrainingArguments`; `learning_rate` is for everything except the increments.
         base: The pretrained model: a Hub id, a folder or a GGUF file.
         revision: Its branch, tag or commit on the Hub.
-        dtype: Type of its weights, `"float32"` or `"bfloat16"`. Increments and LoRA adapters are float32 always.
-        train: What is trained beside the increments: nothing, a LoRA adapter, or everything.
+        dtype: Type of its weights, `"float32"` or `"bfloat16"`. Increments and LoRA adapters are always float32.
+        train: What is trained besides the increments: nothing, a LoRA adapter, or everything.
         context: Tokens in a window.
-        increments: Options of `IncrementConfig`; None leaves plain positions, as in a baseline.
+        increments: Options of `IncrementConfig`; None keeps plain positions, as in a baseline.
         lora: Options of `peft.LoraConfig`.
-        baseline: Whether to train the same with plain positions too, on the same windows in the same order.
-        held_out_windows: Score at most so many windows, evenly spread over the held-out documents; None for all.
+        baseline: Whether to train the same model with plain positions too, on the same windows in the same order.
+        held_out_windows: Score at most this many windows, spread evenly over the held-out documents; None for all.
 
     Raises:
-        ConfigError: A key is unknown or a value impossible.
+        ConfigError: A key is unknown or a value invalid.
     """
 
     LASTING: ClassVar[tuple[str, ...]] = (
@@ -87,7 +87,7 @@ class GraftRecipe(BaseRecipe):
 
     @classmethod
     def options(cls) -> dict[str, Sequence[str] | None]:
-        """The keys of the file, and of a table that takes only some names these too."""
+        """The file's keys; for a table with fixed keys, these too."""
         return {**super().options(), "increments": [f.name for f in fields(IncrementConfig)]}
 
     @property

@@ -1,4 +1,4 @@
-"""The trainer of grafts: saves what was trained and not the base."""
+"""The trainer of grafts: saves what was trained, without the base."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class GraftTrainer(IncrementTrainer):
 
 
 def count_tokens(windows: Windows, num_windows: int, vocabulary_size: int) -> Tensor:
-    """How often each token occurs in the first so many windows; int64 `[vocabulary]`."""
+    """How often each token occurs in the first `num_windows` windows; int64 `[vocabulary]`."""
     tokens = windows.split.tokens
     starts = windows.starts()[:num_windows]
     begins_and_ends = np.zeros(len(tokens) + 1, dtype=np.int64)

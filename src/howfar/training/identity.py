@@ -1,4 +1,4 @@
-"""Check that a model with fresh increments computes exactly what it did without them."""
+"""Check that a model with new increments computes exactly what it does without them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from howfar.positions.mode import evaluation_mode
 
 @dataclass(frozen=True)
 class Reading:
-    """What a model makes of some windows.
+    """A model's output on some windows.
 
     Attributes:
         loss: Mean over tokens, in nats.
-        hidden_states: The embeddings, then what leaves each decoder layer; each `[window, token, width]`.
+        hidden_states: The embeddings, then the output of each decoder layer; each `[window, token, width]`.
     """
 
     loss: float
@@ -39,10 +39,10 @@ class Reading:
 
 
 def check_identical(before: Reading, after: Reading) -> None:
-    """Compare a model's readings of the same windows, bit for bit.
+    """Compare two outputs on the same windows, bit for bit.
 
     Raises:
-        IdentityError: They differ; the message names the first layer that does.
+        IdentityError: They differ; the message names the first layer that differs.
     """
     for index, (old, new) in enumerate(zip(before.hidden_states, after.hidden_states, strict=True)):
         if not torch.equal(old, new):

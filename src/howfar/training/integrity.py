@@ -1,4 +1,4 @@
-"""Whether a checkpoint's files are still what was written: their sizes and SHA-256."""
+"""Check that a checkpoint's files are unchanged: their sizes and SHA-256."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ def check_files(folder: Path, listed: Mapping[str, Mapping[str, Any]], *, advice
     """Compare a folder with its list.
 
     Args:
-        folder: What holds the files. Files that the list does not name are left alone.
-        listed: From `describe_files`; a file with a check of its own need only be there.
-        advice: What to do about a difference, for the message.
+        folder: The files' folder. Files that are not in the list are ignored.
+        listed: From `describe_files`; a file with a check of its own only needs to exist.
+        advice: What to do about a difference, for messages.
 
     Raises:
-        CheckpointError: A file is missing or altered.
+        CheckpointError: A file is missing or changed.
     """
     for name, expected in listed.items():
         file = folder / name
         try:
             size, written = file.stat().st_size, expected.get("bytes")
-            wrong = "" if written in (None, size) else f"has {size:,} bytes, {written:,} were written"
+            wrong = "" if written in (None, size) else f"has {size:,} bytes, but {written:,} were written"
             if expected and not wrong and sha256(file) != expected["sha256"]:
-                wrong = "has been altered since it was written (its SHA-256 is another)"
+                wrong = "has changed since it was written (its SHA-256 differs)"
         except FileNotFoundError:
             wrong = "is missing"
         except OSError as error:

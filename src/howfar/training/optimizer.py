@@ -1,4 +1,4 @@
-"""Which optimiser trains which weights, and at what rate."""
+"""Which optimiser trains which weights, and at what learning rate."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from howfar.errors import ConfigError
 
 
 def give_increments_their_rate(optimizer: Optimizer, model: nn.Module, learning_rate: float) -> None:
-    """Move the increment networks' parameters into groups of their own; the schedule scales every group alike.
+    """Move the increment networks' parameters into their own groups; the schedule scales every group alike.
 
     Args:
         optimizer: Holds all parameters of the model.
-        model: With increments or without.
+        model: A model with or without increments.
         learning_rate: Peak rate of the networks.
     """
     networks = {id(p) for name, p in model.named_parameters() if "increments" in name.split(".")}
@@ -26,18 +26,18 @@ def give_increments_their_rate(optimizer: Optimizer, model: nn.Module, learning_
 
 
 def with_muon(optimizer: Optimizer, model: nn.Module, *, learning_rate: float, weight_decay: float) -> Optimizer:
-    """Let Muon train the matrices of the decoder layers, and the optimiser at hand the rest.
+    """Let Muon train the matrices of the decoder layers, and the present optimiser the rest.
 
     Rates are scaled so that an update is about as large as AdamW's at the same rate.
 
     Args:
         optimizer: Holds all parameters of the model.
-        model: Its embeddings, norms, biases and increment networks stay where they are.
+        model: Its embeddings, norms, biases and increment networks stay with the present optimiser.
         learning_rate: Peak rate of the matrices.
-        weight_decay: Of the matrices.
+        weight_decay: Weight decay of the matrices.
 
     Raises:
-        ConfigError: This PyTorch has no Muon, or the model has no such matrices that are trained.
+        ConfigError: This PyTorch has no Muon, or no matrix of a layer is trained.
 
     Source:
         K. Jordan, "Muon: An optimizer for hidden layers in neural networks", 2024; the scale of rates: J. Liu et al.,
@@ -45,22 +45,22 @@ def with_muon(optimizer: Optimizer, model: nn.Module, *, learning_rate: float, w
     """
     if not hasattr(torch.optim, "Muon"):
         raise ConfigError(
-            f"recipe: muon_learning_rate is given, and PyTorch {torch.__version__} has no Muon; install 2.9 or newer, "
+            f"recipe: muon_learning_rate is given, but PyTorch {torch.__version__} has no Muon; install 2.9 or newer, "
             "or leave it out"
         )
     matrices = [parameter for name, parameter in model.named_parameters() if _is_matrix_of_a_layer(name, parameter)]
     if not matrices:
-        raise ConfigError("recipe: muon_learning_rate is given, and no matrix of a layer is trained; leave it out")
+        raise ConfigError("recipe: muon_learning_rate is given, but no matrix of a layer is trained; leave it out")
     _take_out(optimizer, {id(matrix) for matrix in matrices})
     muon = torch.optim.Muon(matrices, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
     return Together(optimizer, muon)
 
 
 class Together(Optimizer):
-    """Several optimisers as one, each with parameters of its own.
+    """Several optimisers as one, each with its own parameters.
 
     Args:
-        *parts: The optimisers. Their groups are this one's, so that a schedule reaches all.
+        *parts: The optimisers. Their groups become this one's, so that a schedule reaches all.
     """
 
     def __init__(self, *parts: Optimizer) -> None:
@@ -72,7 +72,7 @@ class Together(Optimizer):
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take one step of each."""
+        """Take one step with each."""
         loss = None if closure is None else closure()
         for part in self.parts:
             part.step()
@@ -83,7 +83,7 @@ class Together(Optimizer):
         return {"parts": [part.state_dict() for part in self.parts]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the states of all."""
+        """Restore the states of all."""
         for part, state in zip(self.parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self._share_groups()
@@ -95,7 +95,7 @@ def _is_matrix_of_a_layer(name: str, parameter: nn.Parameter) -> bool:
 
 
 def _take_out(optimizer: Optimizer, wanted: Collection[int]) -> list[dict[str, Any]]:
-    """Remove parameters, by their ids, from an optimiser's groups; returns the groups that they would make."""
+    """Remove parameters, by id, from an optimiser's groups; returns groups made of the removed ones."""
     taken = []
     for group in list(optimizer.param_groups):
         theirs = [p for p in group["params"] if id(p) in wanted]

@@ -1,4 +1,4 @@
-"""A training recipe: one TOML file that says everything about a run."""
+"""A training recipe: one TOML file that describes a whole run."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from howfar.training.recipe_files import GRAFT, SCRATCH, read_values
 from howfar.training.settings import apply_settings, check_keys
 
 KINDS = {SCRATCH: "train", GRAFT: "graft"}
-"""What recipes are for, and the commands that take them."""
+"""The kinds of recipe, and their commands."""
 
 NOT_THE_TRAINERS = (
-    # The data and the folder are settled elsewhere ...
+    # Data and folder are set elsewhere ...
     "seed", "data_seed", "train_sampling_strategy", "output_dir", "auto_find_batch_size",
-    # ... and a run that was killed must be able to go on exactly where it stopped.
+    # ... and a run that was killed must be able to continue exactly where it stopped.
     "ignore_data_skip", "save_only_model", "enable_jit_checkpoint",
 )  # fmt: skip
 """Options of `TrainingArguments` that a recipe cannot set."""
@@ -32,35 +32,35 @@ SIZES = {
     "vocab_size": VOCABULARY_SIZE, "hidden_size": 1, "intermediate_size": 1, "num_hidden_layers": 1,
     "num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 1, "max_position_embeddings": 2,
 }  # fmt: skip
-"""Options of a model that are whole numbers, and the least that they can be."""
+"""Integer options of a model, and their least values."""
 
 LEAST = {
     "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1, "learning_rate": 0, "dataloader_num_workers": 0,
 }  # fmt: skip
-"""The least that options of `TrainingArguments` can be, where it does not check that itself."""
+"""The least values of options of `TrainingArguments` that it does not check itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BaseRecipe:
-    """What any training run needs to be told: on what, and how.
+    """What every training run needs: data and options.
 
     Args:
         kind: What the recipe is for: `"scratch"` or `"graft"`.
-        name: Names the run and the folder that it is written to.
+        name: Name of the run and its folder.
         corpus: Folder of a corpus made by `howfar corpus build`.
-        seed: Decides the initial weights and, with the step, which windows of the corpus are seen.
-        increment_learning_rate: Peak learning rate of the increment networks, where it differs from the trainer's.
-        muon_learning_rate: Peak rate of Muon, which then trains the matrices of the decoder layers; None: AdamW does.
-        resident: Whether the device holds the corpus, and windows are gathered there. They are the same either way.
-        lean_step: Whether a step leaves out what Trainer does for several devices. Its result is the same either way.
+        seed: Determines the initial weights and, with the step, the training windows.
+        increment_learning_rate: Peak learning rate of the increment networks, if it differs from the trainer's.
+        muon_learning_rate: Peak rate of Muon, which then trains the matrices of the decoder layers; None for AdamW.
+        resident: Whether the device holds the corpus and windows are gathered there. They are the same either way.
+        lean_step: Whether a step skips Trainer's work for several devices. The result is the same either way.
         trainer: Options of `transformers.TrainingArguments`, by their own names.
 
     Raises:
-        ConfigError: A key is unknown or a value impossible.
+        ConfigError: A key is unknown or a value invalid.
     """
 
     LASTING: ClassVar[tuple[str, ...]] = ("seed",)
-    """What a run cannot change when it is carried on."""
+    """What must stay the same when a run is continued."""
 
     kind: str = SCRATCH
     name: str
@@ -92,8 +92,8 @@ class BaseRecipe:
         for name, value in self.trainer.items():
             if name in NOT_THE_TRAINERS:
                 raise ConfigError(
-                    f"recipe: [trainer] sets {name}, which is not the trainer's to choose: data order follows from the "
-                    "recipe's `seed` and the step, runs resume exactly, and the command is given the folder; remove it"
+                    f"recipe: [trainer] sets {name}, which a recipe cannot choose: data order follows from the "
+                    "recipe's `seed` and the step, runs resume exactly, and the command names the folder; remove it"
                 )
             if needed := _needed_instead(value, hints[name]):
                 raise ConfigError(f"recipe: [trainer] {name} is {value!r}; it must be {needed}")
@@ -101,20 +101,20 @@ class BaseRecipe:
                 raise ConfigError(f"recipe: [trainer] {name} is {value!r}; it must be at least {LEAST[name]}")
         if self.resident and self.trainer.get("dataloader_num_workers"):
             raise ConfigError(
-                "recipe: [trainer] sets dataloader_num_workers, and resident is true: windows that are gathered on the "
+                "recipe: [trainer] sets dataloader_num_workers, but resident is true: windows that are gathered on the "
                 "device need no workers; remove one of the two"
             )
         if self.trainer.get("max_steps", 0) < 1:
             raise ConfigError(
                 f"recipe: [trainer] max_steps is {self.trainer.get('max_steps')}; it must be a positive number of "
-                "steps, since windows are drawn without end"
+                "steps, since the windows never run out"
             )
 
     def check_kind(self, name: str, kind: type) -> None:
-        """Refuse a value of another kind than a key takes.
+        """Refuse a value of the wrong type.
 
         Raises:
-            ConfigError: The value is of another kind.
+            ConfigError: The value has the wrong type.
         """
         value = getattr(self, name)
         if needed := _needed_instead(value, kind):
@@ -122,7 +122,7 @@ class BaseRecipe:
 
     @classmethod
     def options(cls) -> dict[str, Sequence[str] | None]:
-        """The keys of the file, and of a table that takes only some names these too."""
+        """The file's keys; for a table with fixed keys, these too."""
         from transformers import TrainingArguments
 
         tables = {"trainer": [f.name for f in dataclasses.fields(TrainingArguments)]}
@@ -133,17 +133,17 @@ class BaseRecipe:
         """Make a recipe from the values of its TOML file.
 
         Raises:
-            ConfigError: A key is unknown, missing or impossible.
+            ConfigError: A key is unknown or missing, or a value invalid.
         """
         fields = dataclasses.fields(cls)
         if (kind := values.get("kind", cls.kind)) != cls.kind:
             commands = " or ".join(f"{kind!r} (howfar {command})" for kind, command in KINDS.items())
-            raise ConfigError(f"recipe: kind is {kind!r}, here it must be {cls.kind!r}; kinds are {commands}")
+            raise ConfigError(f"recipe: kind is {kind!r}, but here it must be {cls.kind!r}; kinds are {commands}")
         check_keys("the file", values, [f.name for f in dataclasses.fields(cls)])
         needed = [f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING]
         for name in needed:
             if name not in values:
-                raise ConfigError(f"recipe: {name!r} is missing; needed are at least {' and '.join(needed)}")
+                raise ConfigError(f"recipe: {name!r} is missing; a recipe needs at least {' and '.join(needed)}")
         return cls(**values)
 
     @classmethod
@@ -159,10 +159,10 @@ class BaseRecipe:
         Args:
             name_or_path: `recipe.toml` or a name from `bundled_recipes()`.
             overrides: Top-level values to replace; tables are merged.
-            settings: After these, as for `apply_settings`: `max_steps=100`, `trainer.lr_scheduler_kwargs.x=1`.
+            settings: Applied last, as for `apply_settings`: `max_steps=100`, `trainer.lr_scheduler_kwargs.x=1`.
 
         Raises:
-            ConfigError: There is no such recipe, it is not TOML, or it asks for something impossible.
+            ConfigError: The recipe does not exist, is not TOML, or asks for something impossible.
         """
         values = read_values(name_or_path)
         for key, value in (overrides or {}).items():
@@ -181,23 +181,23 @@ class Recipe(BaseRecipe):
 
     Args:
         kind: What the recipe is for: `"scratch"` or `"graft"`.
-        name: Names the run and the folder that it is written to.
+        name: Name of the run and its folder.
         corpus: Folder of a corpus made by `howfar corpus build`.
-        seed: Decides the initial weights and, with the step, which windows of the corpus are seen.
-        increment_learning_rate: Peak learning rate of the increment networks, where it differs from the trainer's.
-        muon_learning_rate: Peak rate of Muon, which then trains the matrices of the decoder layers; None: AdamW does.
-        resident: Whether the device holds the corpus, and windows are gathered there. They are the same either way.
-        lean_step: Whether a step leaves out what Trainer does for several devices. Its result is the same either way.
+        seed: Determines the initial weights and, with the step, the training windows.
+        increment_learning_rate: Peak learning rate of the increment networks, if it differs from the trainer's.
+        muon_learning_rate: Peak rate of Muon, which then trains the matrices of the decoder layers; None for AdamW.
+        resident: Whether the device holds the corpus and windows are gathered there. They are the same either way.
+        lean_step: Whether a step skips Trainer's work for several devices. The result is the same either way.
         trainer: Options of `transformers.TrainingArguments`, by their own names.
         model: Options of `HowFarConfig`; `max_position_embeddings` is the number of tokens in a window.
-        increments: Options of `IncrementConfig`; None where every token advances by 1.
-        encoding: How positions reach attention: `name` of a file of `howfar.positions.encodings`, and its options; None
+        increments: Options of `IncrementConfig`; None if every token advances by 1.
+        encoding: How positions reach attention: `name` of a class in `howfar.positions.encodings`, and its options; None
             for rotary positions.
         start_from: A bundled model or a folder, of the same sizes and increments, whose weights are the initial ones;
-            None to draw them at random.
+            None for random weights.
 
     Raises:
-        ConfigError: A key is unknown or a value impossible.
+        ConfigError: A key is unknown or a value invalid.
     """
 
     LASTING: ClassVar[tuple[str, ...]] = ("seed", "model", "increments", "encoding", "muon_learning_rate")
@@ -214,7 +214,7 @@ class Recipe(BaseRecipe):
             if getattr(self, name) is not None:
                 self.check_kind(name, dict)
             if name in self.model:
-                raise ConfigError(f"recipe: [model] has `{name}`; give them a table of their own, [{name}]")
+                raise ConfigError(f"recipe: [model] has `{name}`; put it in its own table, [{name}]")
         if self.start_from is not None:
             self.check_kind("start_from", str)
         check_keys("[model]", self.model, self.options()["model"] or ())
@@ -225,7 +225,7 @@ class Recipe(BaseRecipe):
 
     @classmethod
     def options(cls) -> dict[str, Sequence[str] | None]:
-        """The keys of the file, and of a table that takes only some names these too."""
+        """The file's keys; for a table with fixed keys, these too."""
         from howfar.models.configuration import HowFarConfig
 
         own_tables = ("increments", "encoding")
@@ -240,7 +240,7 @@ class Recipe(BaseRecipe):
 
     @property
     def increment_config(self) -> IncrementConfig | None:
-        """The increments, or None where every token advances by 1."""
+        """The increments, or None if every token advances by 1."""
         return None if self.increments is None else IncrementConfig.from_dict(self.increments)
 
     @property
@@ -254,7 +254,7 @@ class Recipe(BaseRecipe):
         """The `HowFarConfig` of the model to train.
 
         Raises:
-            ConfigError: The sizes do not fit together.
+            ConfigError: The sizes are inconsistent.
         """
         from howfar.models.configuration import HowFarConfig
 
@@ -271,7 +271,7 @@ class Recipe(BaseRecipe):
         try:
             config = HowFarConfig(**self.model, increments=increments, encoding=self.encoding)
         except Exception as error:  # huggingface_hub's validation errors share no public base
-            raise ConfigError(f"recipe: [model] is impossible: {' '.join(str(error).split())}; change it") from error
+            raise ConfigError(f"recipe: [model] is invalid: {' '.join(str(error).split())}; change it") from error
         if config.num_attention_heads % config.num_key_value_heads:
             raise ConfigError(
                 f"recipe: [model] has {config.num_attention_heads} attention heads and {config.num_key_value_heads} "
@@ -285,14 +285,14 @@ class Recipe(BaseRecipe):
         return config
 
 
-# A study has a thousand recipes, a few sizes of model, and one trainer.
+# A study has a thousand recipes, a few model sizes, and one trainer.
 _hints = functools.cache(get_type_hints)
 _SOUND: set[str] = set()
-"""Models that are known to be possible, as JSON."""
+"""Models already found possible, as JSON."""
 
 
 def _needed_instead(value: Any, hint: Any) -> str:
-    """What a value must be, in words, if it is not; an empty string if it is, or if the hint is not that simple."""
+    """What a value must be, in words, if it is not; empty if it is, or if the type hint is more complex."""
     allowed = [kind for kind in (get_args(hint) or (hint,)) if kind is not type(None)]
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "a string", dict: "a table"}
     fits = any(type(value) is kind or (kind is float and type(value) is int) or kind not in words for kind in allowed)

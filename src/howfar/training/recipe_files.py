@@ -1,4 +1,4 @@
-"""Files of recipes: those that come with the package, and a person's own."""
+"""Files of recipes: the package's and the user's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCRATCH, GRAFT = "scratch", "graft"
 
 
 def bundled_recipes(*, grafts: bool = False) -> list[str]:
-    """Names of the recipes that come with the package: for models from scratch, or for grafts."""
+    """Names of the package's recipes: for models from scratch, or for grafts."""
     kind = GRAFT if grafts else SCRATCH
     return [name for name in _bundled() if read_values(name)["kind"] == kind]
 
@@ -25,10 +25,10 @@ def _bundled() -> list[str]:
 
 
 def read_values(name_or_path: str | Path) -> dict[str, Any]:
-    """Read what a recipe's file says, unchecked: a TOML file, or one that comes with the package.
+    """Read a recipe file without checking it: a TOML file, or one of the package's recipes.
 
     Raises:
-        ConfigError: There is no such recipe, or it is not TOML.
+        ConfigError: The recipe does not exist, or is not TOML.
     """
     bundled = _bundled()
     try:

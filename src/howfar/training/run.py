@@ -1,4 +1,4 @@
-"""Train a model: the one loop, and a model from scratch on top of it."""
+"""Train a model: the shared training loop, and training from scratch."""
 
 from __future__ import annotations
 
@@ -49,20 +49,20 @@ if TYPE_CHECKING:
 def train(
     recipe: Recipe, output: str | Path, *, callbacks: Sequence[TrainerCallback] = (), progress: bool = True
 ) -> HowFarForCausalLM:
-    """Train a model from scratch, or carry on a run that was interrupted.
+    """Train a model from scratch, or continue an interrupted run.
 
     Args:
-        recipe: What to train, on what, and how.
-        output: Folder of the run: checkpoints on the way, the model at the end.
-        callbacks: Further ones of Transformers' Trainer; `on_save` comes when a checkpoint is whole.
-        progress: Whether to say on standard error how it goes.
+        recipe: The model, the data, and the training options.
+        output: Folder of the run: checkpoints during training, the model at the end.
+        callbacks: More callbacks for Transformers' Trainer; `on_save` is called when a checkpoint is complete.
+        progress: Whether to write progress to standard error.
 
     Returns:
         The trained model, in eval mode.
 
     Raises:
         CheckpointError: The folder holds another run, or a checkpoint or the model to start from is damaged.
-        ConfigError: The trainer's options are refused here, or the model to start from has another shape.
+        ConfigError: This machine refuses the trainer's options, or the model to start from has another shape.
         CorpusError: The corpus is missing, damaged, tokenized otherwise, or shorter than a window.
         InUseError: Another process trains in the folder.
         OutputError: The folder cannot be written.
@@ -70,14 +70,14 @@ def train(
     corpus = Corpus.open(recipe.corpus)
     if corpus.tokenizer_name != "bytes":
         raise CorpusError(
-            f"the corpus in {recipe.corpus} is tokenized by {corpus.tokenizer_name!r}, a model from scratch reads "
+            f"the corpus in {recipe.corpus} is tokenized by {corpus.tokenizer_name!r}, but a model from scratch reads "
             "bytes; build the corpus without --tokenizer"
         )
     set_seed(recipe.seed)
     model, tokenizer = _make_model(recipe), byte_tokenizer()
     starting.fill_table(model)
     started = None if recipe.start_from is None else starting.start_from(model, recipe.start_from)
-    model.config.pad_token_id = tokenizer.pad_token_id  # as the Trainer would, with a warning
+    model.config.pad_token_id = tokenizer.pad_token_id  # the Trainer would do this with a warning
     with maskless_attention(model):
         fit(
             model,
@@ -98,7 +98,7 @@ def _make_model(recipe: Recipe) -> HowFarForCausalLM:
         return HowFarForCausalLM(recipe.model_config())
     except HowFarError:
         raise
-    except Exception as error:  # whatever Transformers and PyTorch make of a value, or of too little memory
+    except Exception as error:  # whatever Transformers and PyTorch raise for a value, or for too little memory
         raise ConfigError(
             f"recipe: [model] cannot be made: {type(error).__name__}: {' '.join(str(error).split())}; change it"
         ) from error
@@ -118,31 +118,31 @@ def fit(
     callbacks: Sequence[TrainerCallback] = (),
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Train any model on a corpus, in place, or carry on a run that was interrupted.
+    """Train any model on a corpus, in place, or continue an interrupted run.
 
-    A run that is killed at any moment resumes from its newest whole checkpoint, and ends bit for bit as if it had not
-    been interrupted (on the same hardware and thread count). It can be carried on beyond its end with a larger
-    `max_steps`. One that is told to end (SIGTERM) saves a checkpoint first, and exits with code 143.
+    A run that is killed at any moment resumes from its newest complete checkpoint, and ends bit for bit as without
+    the interruption (on the same hardware and thread count). A larger `max_steps` continues it beyond its
+    end. After SIGTERM a run first saves a checkpoint, and exits with code 143.
 
     Args:
-        model: With increments or without. The caller seeds whatever was random in making it.
-        tokenizer: The corpus's, written beside the model.
-        corpus: What to train on; its held-out documents are scored at the end.
-        recipe: How.
-        output: Folder of the run: checkpoints on the way, the model at the end.
+        model: A model with or without increments. The caller seeds any randomness in making it.
+        tokenizer: The corpus's tokenizer, written beside the model.
+        corpus: The training data; its held-out documents are scored at the end.
+        recipe: The training options.
+        output: Folder of the run: checkpoints during training, the model at the end.
         length: Tokens in a window.
-        trainer_class: Says how checkpoints are saved and loaded where that is not Transformers' way.
-        start_from: Where the model's initial weights came from, for the record; see `Run`.
-        max_held_out_windows: Score no more than so many held-out windows at the end.
-        callbacks: Further ones of Transformers' Trainer; `on_save` comes when a checkpoint is whole.
-        progress: Whether to say on standard error how it goes.
+        trainer_class: Overrides how checkpoints are saved and loaded.
+        start_from: The source of the model's initial weights, for the record; see `Run`.
+        max_held_out_windows: Score at most this many held-out windows at the end.
+        callbacks: More callbacks for Transformers' Trainer; `on_save` is called when a checkpoint is complete.
+        progress: Whether to write progress to standard error.
 
     Returns:
-        What `training.json` says of the run.
+        The contents of `training.json`.
 
     Raises:
         CheckpointError: The folder holds another run.
-        ConfigError: The trainer's options are refused here.
+        ConfigError: This machine refuses the trainer's options.
         CorpusError: The corpus is shorter than a window.
         InUseError: Another process trains in the folder.
         OutputError: The folder cannot be written, or holds something else.
@@ -181,7 +181,7 @@ def carry_out(
     callbacks: Sequence[TrainerCallback],
     progress: bool,
 ) -> dict[str, Any]:
-    """As `fit`, in a folder that is made and locked, with the trainer's options at hand."""
+    """As `fit`, once the folder is made and locked and the trainer's options are built."""
     output = Path(arguments.output_dir)
     with Console(run.recipe.name, visible=progress) as console:
         checkpoint = last_complete_checkpoint(output)
@@ -212,7 +212,7 @@ def carry_out(
 
 @contextmanager
 def folder_of_run(path: Path) -> Iterator[None]:
-    """Make a run's folder and keep other processes out of it; what was new and is empty after an error is removed.
+    """Make a run's folder and lock it against other processes; after an error, a new, empty folder is removed.
 
     Raises:
         InUseError: Another process trains there.
@@ -222,14 +222,14 @@ def folder_of_run(path: Path) -> Iterator[None]:
         missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{path} cannot be made a folder ({error.strerror}); name another one") from None
+        raise OutputError(f"{path} cannot be created ({error.strerror}); name another one") from None
     # The ranks of one run share its folder.
     is_first = int(os.environ.get("RANK", "0")) == 0
     try:
         with one_at_a_time(path / LOCK, guards=path) if is_first else nullcontext():
             yield
     except BaseException:
-        with suppress(OSError):  # not empty, so there is something to be kept
+        with suppress(OSError):  # not empty: it holds something to keep
             for folder in missing:
                 folder.rmdir()
         raise
@@ -241,7 +241,7 @@ def _make_trainer(kind: type[IncrementTrainer], run: Run[BaseRecipe], **kwargs: 
     resident = run.recipe.resident
     try:
         dataset = ResidentWindows(*drawn, arguments.device) if resident else TrainingWindows(*drawn)
-        # Windows are of one length, so there is nothing for a collator to pad.
+        # All windows have the same length, so a collator has nothing to pad.
         collator = only_batch if resident else default_data_collator
         trainer = kind(run=run, train_dataset=dataset, data_collator=collator, **kwargs)
     except (RuntimeError, ImportError) as error:  # for example, a tracker is not installed
@@ -253,11 +253,11 @@ def _make_trainer(kind: type[IncrementTrainer], run: Run[BaseRecipe], **kwargs: 
 
 
 def _score(trainer: IncrementTrainer, max_windows: int | None) -> dict[str, Any] | None:
-    """The loss on held-out documents, if there are any, for this process to say."""
+    """The loss on held-out documents, if there are any; only the main process reports it."""
     held_out, length = trainer.run.corpus.held_out, trainer.run.length
     if not (trainer.is_world_process_zero() and held_out.num_documents):
         return None
-    # As it will be loaded: without the wrappers of mixed precision and compilation.
+    # In the form in which it will be loaded: without the wrappers of mixed precision and compilation.
     model = trainer.accelerator.unwrap_model(trainer.model_wrapped, keep_fp32_wrapper=False, keep_torch_compile=False)
     mark = document_mark(trainer.processing_class)
     return document_losses(model, held_out, length=length, mark=mark, max_windows=max_windows).summary()

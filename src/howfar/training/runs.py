@@ -1,4 +1,4 @@
-"""What a run is: a recipe, a corpus, and how much of it is read at a time."""
+"""A run: a recipe, a corpus, and how much of it is read at a time."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ AnyRecipe = TypeVar("AnyRecipe", bound=BaseRecipe, covariant=True)
 
 @dataclass(frozen=True, kw_only=True)
 class Run(Generic[AnyRecipe]):
-    """All that a trainer must know beside its own options.
+    """Everything that a trainer needs besides its own options.
 
     Args:
-        recipe: What was asked for.
-        corpus: What it is trained on; its held-out documents are scored.
+        recipe: The recipe.
+        corpus: The training data; its held-out documents are scored.
         length: Tokens in a window.
-        windows_per_step: Over all devices and accumulated gradients.
-        start_from: Where the initial weights came from, where they were not drawn at random: `name` and `sha256`.
+        windows_per_step: Windows per step over all devices and accumulated gradients.
+        start_from: The source of initial weights that are not random: `name` and `sha256`.
     """
 
     recipe: AnyRecipe
@@ -39,12 +39,12 @@ class Run(Generic[AnyRecipe]):
     start_from: dict[str, str] | None = None
 
     def record(self, **results: Any) -> dict[str, Any]:
-        """All that is needed to say later how a model came about, and to go on with its training.
+        """Everything needed to say later how a model was made, and to continue its training.
 
-        Of files and folders on this machine it has the names, and hashes of what they hold, but not where they lie.
+        It names files and folders on this machine and gives hashes of their content, but not their paths.
 
         Args:
-            **results: Added as they are, but for those that are None.
+            **results: Added unchanged, except those that are None.
         """
         corpus_facts = {
             "hash": self.corpus.hash,
@@ -63,15 +63,15 @@ class Run(Generic[AnyRecipe]):
 
 
 def training_arguments(recipe: BaseRecipe, output: Path) -> TrainingArguments:
-    """The trainer's options; data order is the recipe's.
+    """The trainer's options; the recipe sets the data order.
 
     Raises:
         ConfigError: Transformers refuses one of them.
     """
-    # Looking at every loss for a NaN would make a GPU wait at every step, and all parameters are used at every step.
+    # Checking every loss for NaN would make a GPU wait at every step; and all parameters are used at every step.
     options: dict[str, Any] = {"logging_nan_inf_filter": False, "ddp_find_unused_parameters": False, **recipe.trainer}
     if recipe.resident:
-        options["dataloader_pin_memory"] = False  # windows on the device need no way there
+        options["dataloader_pin_memory"] = False  # windows are on the device already
     try:
         return TrainingArguments(
             **options,
@@ -86,12 +86,12 @@ def training_arguments(recipe: BaseRecipe, output: Path) -> TrainingArguments:
 
 
 def windows_per_step(arguments: TrainingArguments) -> int:
-    """Over all devices and accumulated gradients."""
+    """Windows per step over all devices and accumulated gradients."""
     return int(arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size)
 
 
 def versions() -> dict[str, str]:
-    """Of Python and the packages that decide a run's result."""
+    """Versions of Python and of the packages that affect a run's result."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""Settings of a command, `KEY=VALUE`: each replaces one value of a recipe, however deep it lies."""
+"""A command's settings, `KEY=VALUE`: each replaces one value of a recipe, at any depth."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from typing import Any
 from howfar.errors import ConfigError
 
 Options = Mapping[str, Sequence[str] | None]
-"""A recipe's keys; of one that is a table also the names in it, where it takes only some."""
+"""A recipe's keys; for a table with fixed keys, also the names in it."""
 
 
 def apply_settings(values: dict[str, Any], settings: Iterable[str], options: Options) -> None:
-    """Put settings into a recipe's values, in their order.
+    """Apply settings to a recipe's values, in order.
 
     Args:
         values: Nested, as in the recipe's file; changed in place.
-        settings: `table.key=value` or, where only one table has such a key, `key=value`. What is not a TOML value is a
-            string. Keys may lie deeper: `trainer.lr_scheduler_kwargs.num_decay_steps=10`.
-        options: What the recipe takes.
+        settings: `table.key=value` or, if only one table has such a key, `key=value`. A value that is not TOML is a
+            string. Keys may be nested deeper: `trainer.lr_scheduler_kwargs.num_decay_steps=10`.
+        options: The recipe's known keys.
 
     Raises:
-        ConfigError: A setting has no `=`, or nothing of its name can be set.
+        ConfigError: A setting has no `=`, or its key does not exist.
     """
     for setting in settings:
         key, equals, text = setting.partition("=")
         path = key.strip().split(".")
         if not (equals and all(path)):
-            raise ConfigError(f"--set {setting!r} is not KEY=VALUE; give, say, --set trainer.max_steps=100")
+            raise ConfigError(f"--set {setting!r} is not KEY=VALUE; write, for example, --set trainer.max_steps=100")
         put(values, full_path(path, options), toml_value(text), said=f"--set {setting!r}")
 
 
 def put(values: dict[str, Any], path: Sequence[str], value: Any, *, said: str) -> None:
-    """Put one value into a recipe's, however deep; tables on the way are copied.
+    """Set one value of a recipe, at any depth; tables on the way are copied.
 
     Args:
         values: Nested, as in the recipe's file; changed in place.
         path: From `full_path`.
-        value: What is to stand there.
-        said: How a person gave it, for the message.
+        value: The new value.
+        said: The setting as the user wrote it, for messages.
 
     Raises:
-        ConfigError: What lies on the way is no table.
+        ConfigError: A part of the path is not a table.
     """
     *tables, name = path
     table = values
@@ -51,22 +51,22 @@ def put(values: dict[str, Any], path: Sequence[str], value: Any, *, said: str) -
         inner = table.get(part)
         if inner is not None and not isinstance(inner, Mapping):
             whole = ".".join(tables[:depth])
-            raise ConfigError(f"{said}: {whole} is {inner!r}, which has no parts; set {whole} itself")
+            raise ConfigError(f"{said}: {whole} is {inner!r}, not a table; set {whole} itself")
         table[part] = dict(inner or {})
         table = table[part]
     table[name] = value
 
 
 def full_path(path: list[str], options: Options, *, where: str = "--set") -> list[str]:
-    """Where in a recipe a setting goes, the table of a key in one table alone added.
+    """The full path of a setting in a recipe; adds the table if only one table has the key.
 
     Args:
-        path: The parts of a key.
-        options: What the recipe takes.
-        where: How a person gave it, for the message.
+        path: The parts of the key.
+        options: The recipe's known keys.
+        where: The setting as the user wrote it, for messages.
 
     Raises:
-        ConfigError: Nothing has that name, or several tables have it.
+        ConfigError: No table or several tables have the key.
     """
     head, *rest = path
     if head in options:
@@ -79,7 +79,7 @@ def full_path(path: list[str], options: Options, *, where: str = "--set") -> lis
         return [*tables, *path]
     if tables:
         homes = " and ".join(f"[{table}]" for table in tables)
-        raise ConfigError(f"{where} {head}: {homes} have it; say {tables[0]}.{head}")
+        raise ConfigError(f"{where} {head}: {homes} have it; write {tables[0]}.{head}")
     if rest:
         check_keys("the file", [head], list(options))
     everything = {name: f"{table}.{name}" for table, known in options.items() for name in known or ()}
@@ -90,7 +90,7 @@ def full_path(path: list[str], options: Options, *, where: str = "--set") -> lis
 
 
 def toml_value(text: str) -> Any:
-    """A TOML value, or else the text itself."""
+    """A TOML value, or the text itself if it is not TOML."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -101,10 +101,10 @@ def check_keys(where: str, got: Iterable[str], known: Sequence[str], *, file: st
     """Refuse an unknown key and name the nearest known one.
 
     Args:
-        where: Of the file, for the message.
-        got: Keys that it has.
-        known: Keys that it may have.
-        file: What it is.
+        where: The part of the file, for messages.
+        got: The keys that it has.
+        known: The keys that it may have.
+        file: The kind of file.
 
     Raises:
         ConfigError: A key is not among the known ones.

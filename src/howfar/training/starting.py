@@ -1,4 +1,4 @@
-"""What a model begins with from another one: its weights, or a table of its increments."""
+"""What a model takes from another one before training: its weights, or a table of its increments."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ SAME = (
     "head_dim", "hidden_act", "rms_norm_eps", "rope_parameters", "tie_word_embeddings", "attention_bias", "mlp_bias",
     "increments", "encoding",
 )  # fmt: skip
-"""Settings that give weights their meaning; the context may be another."""
+"""Settings that give weights their meaning; the context may differ."""
 
 
 def start_from(model: HowFarForCausalLM, name: str) -> dict[str, str]:
-    """Give a model the weights of another.
+    """Copy another model's weights into a model.
 
     Args:
         model: Changed in place.
         name: A bundled model, or the folder of one that howfar trained.
 
     Returns:
-        For the record: the other's name, without its folder, and the SHA-256 of its weights.
+        For the record: the other model's name, without its folder, and the SHA-256 of its weights.
 
     Raises:
-        CheckpointError: The other's files are damaged.
+        CheckpointError: The other model's files are damaged.
         ConfigError: It is of another kind or shape.
-        ModelNotFoundError: There is no such model.
+        ModelNotFoundError: The model does not exist.
     """
     folder = find_folder(name)
     config = read_config(folder)
@@ -50,20 +50,20 @@ def start_from(model: HowFarForCausalLM, name: str) -> dict[str, str]:
     for key in SAME:
         if wanted[key] != found[key]:
             raise ConfigError(
-                f"recipe: start_from names {name}, whose {key} is {found[key]}, the recipe's {wanted[key]}; make them "
-                "the same, or leave start_from out"
+                f"recipe: start_from names {name}, whose {key} is {found[key]}, but the recipe's is {wanted[key]}; "
+                "make them the same, or leave start_from out"
             )
     model.load_state_dict(other.state_dict())
     return {"name": Path(name).name, "sha256": sha256(folder / "model.safetensors")}
 
 
 def fill_table(model: HowFarForCausalLM) -> None:
-    """Give a model with frozen increments those of the model that its configuration names; leave others as they are.
+    """Fill a model's frozen increments from the model that its configuration names; other models stay unchanged.
 
     Raises:
-        CheckpointError: The other's files are damaged.
-        ConfigError: Its increments depend on more than the token, or it has other tokens.
-        ModelNotFoundError: There is no such model.
+        CheckpointError: The other model's files are damaged.
+        ConfigError: Its increments depend on more than the token, or its vocabulary differs.
+        ModelNotFoundError: The model does not exist.
     """
     encoding = model.config.encoding or {}
     if encoding.get("name") != "frozen":
@@ -74,12 +74,12 @@ def fill_table(model: HowFarForCausalLM) -> None:
     embeddings = other.get_input_embeddings().weight
     if found is None or not found.networks or found.config.scope != "shared" or found.num_heads > 1:
         raise ConfigError(
-            f"recipe: [encoding] table names {name}, whose increments are not one for each token; name a model with "
+            f"recipe: [encoding] table names {name}, whose increments depend on more than the token; name a model with "
             'increments of scope "shared", and not per head'
         )
     if len(embeddings) != model.config.vocab_size:
         raise ConfigError(
-            f"recipe: [encoding] table names {name}, which knows {len(embeddings)} tokens, the recipe's model "
+            f"recipe: [encoding] table names {name}, which knows {len(embeddings)} tokens, but the recipe's model "
             f"{model.config.vocab_size}; name one with the same tokenizer"
         )
     with torch.no_grad():
@@ -87,7 +87,7 @@ def fill_table(model: HowFarForCausalLM) -> None:
 
 
 def _meaning(config: HowFarConfig) -> dict[str, Any]:
-    """Settings that decide what weights do; how increments began does not."""
+    """Settings that give weights their meaning; how increments started does not."""
     values = config.to_dict()
     increments = values["increments"] and {key: of for key, of in values["increments"].items() if key != "start"}
     return {**values, "increments": increments}

@@ -1,4 +1,4 @@
-"""A run that is told to end (SIGTERM: a time limit, a machine that is wanted back) saves itself first."""
+"""A run that gets SIGTERM (a time limit, a reclaimed machine) saves itself first."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from typing import Any, Self, TypeVar
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 EXIT_CODE = 128 + signal.SIGTERM
-"""What a shell reports of a process that SIGTERM ended."""
+"""The exit code that a shell reports after SIGTERM."""
 
 
 T = TypeVar("T")
 
 
 class _EndOfWork(BaseException):
-    """Leaves work that is to end at once."""
+    """Raised to leave work that must end at once."""
 
 
 class Termination(TrainerCallback):
-    """Turns SIGTERM into a checkpoint after the step at hand, and an end of training; a context manager.
+    """Turns SIGTERM into a checkpoint after the present step, and an end of training; a context manager.
 
-    Before the first step (a model that is being compiled) there is nothing new to save, and after the last one all is
-    saved: `or_leave` leaves what is being done then.
+    Before the first step (while a model compiles) there is nothing new to save, and after the last one everything is
+    saved: `or_leave` breaks off such work.
 
-    Transformers' own `enable_jit_checkpoint` may save in the middle of a step, which a resumed run would then take
-    twice. Ranks of one run cannot agree on a step without waiting for each other at every one, so a run of several
-    processes is left to end at once, as is one that saves no checkpoints; so is one outside the main thread, where
-    Python takes no signals.
+    Transformers' own `enable_jit_checkpoint` may save in the middle of a step, which a resumed run would then repeat.
+    Ranks of one run could agree on a step only by waiting for each other at every one, so a run of several
+    processes ends at once; so does a run that saves no checkpoints, and one outside the main thread, where
+    Python receives no signals.
 
     Args:
-        arguments: The trainer's.
+        arguments: The trainer's options.
     """
 
     def __init__(self, arguments: TrainingArguments) -> None:
@@ -57,13 +57,13 @@ class Termination(TrainerCallback):
             raise _EndOfWork
 
     def or_leave(self, work: Callable[[], T]) -> T | None:
-        """Do work that may be broken off at any place; it is, where the run is told to end or was before.
+        """Do work that may be broken off anywhere, if the run gets SIGTERM during it or got it before.
 
         Args:
-            work: Broken off until its first step changes the model, and always if it takes no steps.
+            work: Broken off until its first step changes the model; always, if it takes no steps.
 
         Returns:
-            What the work does; None where it was broken off, which `requested` tells.
+            The result of the work; None if it was broken off, which `requested` shows.
         """
         try:
             try:

@@ -1,4 +1,4 @@
-"""Transformers' Trainer, with the units, the evaluation and the increment statistics of this project."""
+"""Transformers' Trainer, with this project's units, evaluation and increment statistics."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from howfar.training.recipe import BaseRecipe
 from howfar.training.runs import Run
 
 GLANCE_WINDOWS = 256  # held-out windows in an evaluation during training
-PROBE_WINDOWS = 4  # training windows on which the increments are looked at
+PROBE_WINDOWS = 4  # training windows on which the increments are observed
 SATURATED = 0.01  # an increment within 1% of its bound counts as saturated
 
 
 class IncrementTrainer(Trainer):
-    """Trainer that also says nats and bits per byte, and what the increments do.
+    """A Trainer that also logs nats and bits per byte, and statistics of the increments.
 
     Args:
-        run: What is trained; its record is written into each checkpoint, last of all, which marks that as whole.
-        **kwargs: Those of `transformers.Trainer`.
+        run: The run; its record is written last into each checkpoint, and so marks it as complete.
+        **kwargs: Arguments of `transformers.Trainer`.
     """
 
     def __init__(self, *, run: Run[BaseRecipe], **kwargs: Any) -> None:
@@ -51,16 +51,16 @@ class IncrementTrainer(Trainer):
         self.is_lean = run.recipe.lean_step
         if self.is_lean and (self.args.n_gpu > 1 or self.args.world_size > 1 or self.args.fp16):
             raise ConfigError(
-                "recipe: lean_step is true, which is for one device without fp16; leave it out, or use one device"
+                "recipe: lean_step is true, but works on one device without fp16 only; leave it out, or use one device"
             )
         self.restart_clock()
 
     def restart_clock(self) -> None:
-        """Count tokens per second from here: evaluations and checkpoints are left out."""
+        """Count tokens per second from here, without evaluations and checkpoints."""
         self._clock = (self.state.global_step, time.perf_counter())
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """Make the optimiser; increment networks and matrices get what the recipe says of them."""
+        """Make the optimiser; increment networks and matrices get the recipe's rates."""
         is_new = self.optimizer is None
         optimizer: torch.optim.Optimizer = super().create_optimizer(model)
         if is_new:
@@ -76,10 +76,10 @@ class IncrementTrainer(Trainer):
     def training_step(
         self, model: nn.Module, inputs: dict[str, Tensor | Any], num_items_in_batch: Any = None
     ) -> Tensor:
-        """Forward and backward; where the recipe asks for a lean step, without what Trainer does for other machines."""
+        """Forward and backward; a lean step skips Trainer's work for several devices."""
         if not self.is_lean:
             return super().training_step(model, inputs, num_items_in_batch)
-        if not model.training:  # to set the mode walks through all modules
+        if not model.training:  # setting the mode visits all modules
             model.train()
         with self.compute_loss_context_manager():
             loss = self.compute_loss(model, self._prepare_inputs(inputs), num_items_in_batch=num_items_in_batch)
@@ -89,7 +89,7 @@ class IncrementTrainer(Trainer):
         return loss.detach()
 
     def _clip_grad_norm(self, model: nn.Module) -> Tensor:
-        """Clip all gradients together; a lean step lists the parameters once."""
+        """Clip all gradients together; a lean step collects the parameters once."""
         if not self.is_lean:
             return super()._clip_grad_norm(model)
         if not self._parameters:
@@ -97,7 +97,7 @@ class IncrementTrainer(Trainer):
         return nn.utils.clip_grad_norm_(self._parameters, self.args.max_grad_norm)
 
     def floating_point_ops(self, inputs: dict[str, Tensor | Any]) -> int:
-        """Of a batch. Transformers walks through all modules to count their parameters; once is enough."""
+        """Operations of a batch. Transformers visits all modules to count parameters; once is enough."""
         num_tokens = inputs["input_ids"].numel()
         if num_tokens not in self._operations:
             self._operations[num_tokens] = super().floating_point_ops(inputs)
@@ -116,14 +116,14 @@ class IncrementTrainer(Trainer):
                 "nats_per_byte": nats,
                 "bits_per_byte": nats / math.log(2),
                 "tokens_per_second": tokens / (time.perf_counter() - seconds),
-                # Uncompiled: to watch a compiled model would compile it a second time.
+                # Uncompiled: observing a compiled model would compile it a second time.
                 **increment_statistics(bare, self.probe.to(self.args.device)),
             }
         super().log(logs, start_time)
         self.restart_clock()
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
-        """Glance at the held-out documents: windows evenly spread over them."""
+        """A quick estimate on held-out documents: windows spread evenly over them."""
         if not self.run.corpus.held_out.num_documents:
             return {}
         losses = document_losses(
@@ -143,7 +143,7 @@ class IncrementTrainer(Trainer):
         return metrics
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Write a checkpoint, then the record that marks it as whole, and only then let older ones go."""
+        """Write a checkpoint, then the record that marks it as complete, and only then delete older ones."""
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         limit, self.args.save_total_limit = self.args.save_total_limit, None
         try:
@@ -156,8 +156,8 @@ class IncrementTrainer(Trainer):
             if (reason := write_failure(error)) is None:
                 raise
             raise OutputError(
-                f"{folder} could not be written ({reason}); make room and start the same command again, which goes on "
-                "from the checkpoint before"
+                f"{folder} could not be written ({reason}); make room and start the same command again; it continues "
+                "from the previous checkpoint"
             ) from error
         finally:
             self.args.save_total_limit = limit
@@ -166,14 +166,14 @@ class IncrementTrainer(Trainer):
         self.restart_clock()
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
-        """Refuse a checkpoint that does not fit. Tied weights are in it once, and need not be twice."""
+        """Refuse a checkpoint that does not fit. It stores tied weights once, which is enough."""
         tied = getattr(self.model, "all_tied_weights_keys", {})
         missing = [name for name in load_result.missing_keys if name not in tied]
         for kind, names in (("lacks", missing), ("has a foreign", load_result.unexpected_keys)):
             if names:
                 raise CheckpointError(
-                    f"the newest checkpoint in {self.args.output_dir} {kind} {names[0]}; remove that checkpoint to go "
-                    "on from the one before, or choose another output folder"
+                    f"the newest checkpoint in {self.args.output_dir} {kind} {names[0]}; remove that checkpoint to "
+                    "continue from the previous one, or choose another output folder"
                 )
 
 
@@ -214,5 +214,5 @@ def increment_statistics(model: nn.Module, input_ids: Tensor) -> dict[str, float
             statistics[f"increment_saturated/layer_{layer}"] = near.float().mean()
         if config.scope == "shared":
             break
-    # All in one, so that a device is waited for once.
+    # All in one transfer, so the host waits for the device once.
     return dict(zip(statistics, torch.stack(list(statistics.values())).tolist(), strict=True))
