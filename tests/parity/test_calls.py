@@ -308,13 +308,13 @@ def test_a_mask_without_paths_is_refused(kind: str) -> None:
     torn[..., 8, 2] = False  # sees its parent, and not all that this sees
     lost[..., 9:, :3] = False  # a branch that sees the end of the trunk alone
     for broken in (torn, lost):
-        with pytest.raises(UnsupportedModelError, match=r"does not follow one path of tokens.*sees its parent"):
+        with pytest.raises(UnsupportedModelError, match=r"branch without a single path.*sees its parent"):
             model(token_ids, attention_mask=broken, position_ids=position_ids)
     cache = DynamicCache(config=model.config)
     model(token_ids[:, :6], past_key_values=cache)
     beside = mask[..., 6:, :].clone()
     beside[..., 5] = False  # goes on from before the end of the cache
-    with pytest.raises(UnsupportedModelError, match="does not follow one path"):
+    with pytest.raises(UnsupportedModelError, match="branch without a single path"):
         model(token_ids[:, 6:], attention_mask=beside, position_ids=position_ids[:, 6:], past_key_values=cache)
 
 

@@ -23,7 +23,7 @@ class PlannedRun:
         chosen: What distinguishes it from the other runs, by key.
         recipe: The values of its recipe.
         corpus_hash: Hash of the corpus's content.
-        data_order: Equal for runs that read the same windows in the same order: those with equal seed, corpus and window
+        data_order: Equal for runs that read the same windows in the same order: those with equal seed, corpus, window
             length. These are pairs, to be compared window by window.
     """
 

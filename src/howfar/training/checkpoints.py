@@ -1,4 +1,4 @@
-"""Checkpoints that can be trusted: a run resumes only from one that was written completely.
+"""Checkpoints that can be trusted: a run resumes only from one that was written completely."""
 
 from __future__ import annotations
 

@@ -244,9 +244,9 @@ def test_a_graft_is_written_neither_into_its_base_nor_among_other_files(
     graft = ["graft", str(base), "--text", text, "--steps", "1", *SMALL, "-o"]
     for output, said in (
         (str(base), "is the base model's own folder; choose another output folder"),
-        ("notes", "notes holds files that are no run; choose another output folder"),
-        ("notes/README.md", "notes/README.md cannot be made a folder"),
-        ("notes/README.md/x", "cannot be made a folder (Not a directory); name another one"),
+        ("notes", "notes holds files but no run; choose another output folder"),
+        ("notes/README.md", "notes/README.md cannot be created"),
+        ("notes/README.md/x", "cannot be created (Not a directory); name another one"),
     ):
         code, _, err = run(*graft, output)
         assert (code, err.count("\n")) == (2, 1)
@@ -258,7 +258,7 @@ def test_a_corpus_of_other_tokens_is_refused(run, base: Path, text: str, tmp_pat
     assert run("corpus", "build", "of-bytes", "--source", text)[0] == 0
     code, _, err = run("graft", str(base), "--corpus", "of-bytes", "--steps", "1", *SMALL, "-o", "out")
     assert (code, err.count("\n")) == (2, 1)
-    assert "the corpus in of-bytes is tokenized by 'bytes', the model reads other tokens; build it with" in err
+    assert "the corpus in of-bytes is tokenized by 'bytes', but the model has other tokens; build it with" in err
     assert not (tmp_path / "out").exists()
 
 
@@ -289,7 +289,7 @@ def test_a_text_of_one_document_has_no_held_out_loss_and_it_is_said(run, base: P
         ([], "needs a pretrained model and text"),
         (["owner/model"], "needs a pretrained model and text"),
         (["owner/model", "--corpus", "a", "--text", "b"], "--corpus and --text are both given"),
-        (["--recipe", "graft-lora"], "'corpus' is missing; needed are at least name and corpus and base"),
+        (["--recipe", "graft-lora"], "'corpus' is missing; a recipe needs at least name and corpus and base"),
         (["owner/model", "--corpus", "nowhere"], "nowhere"),
         (["owner/model", "--text", "t", "--scope", "sharred"], "'sharred' is not one of 'shared', 'per_layer'; see"),
         (["owner/model", "--text", "t", "--train", "lore"], "'lore' is not one of 'increments', 'lora', 'full'; see"),

@@ -158,7 +158,7 @@ def test_pairs_of_ones_own(run, model_folder: Path, files: Path):
         ("boundaries --gold one.txt", "give labels of both kinds"),
         ("boundaries --gold few.txt", "3 documents give no interval; give at least 10"),
         ("boundaries --gold bad.conllu", "line 1 of bad.conllu is not CoNLL-U"),
-        ("boundaries --gold other.conllu", "give the segmentation of this very text"),
+        ("boundaries --gold other.conllu", "give the segmentation of this text"),
         ("segmentation --text text.txt", "segmentation needs a gold segmentation; give --gold FILE"),
         ("segmentation --gold few.txt", "3 documents are too few to hold some out; give at least 10"),
         ("segmentation --gold bad.conllu", "line 1 of bad.conllu is not CoNLL-U"),

@@ -92,7 +92,7 @@ def test_missing_file(corpus):
 def test_truncated_file(corpus):
     path = corpus.folder / "train.bin"
     path.write_bytes(path.read_bytes()[:-2])
-    with pytest.raises(CorpusError, match=r"train\.bin has 208 bytes where corpus\.json says 210"):
+    with pytest.raises(CorpusError, match=r"train\.bin has 208 bytes, but corpus\.json says 210"):
         Corpus.open(corpus.folder)
 
 

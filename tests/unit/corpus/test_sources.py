@@ -34,7 +34,7 @@ def test_written_sources(text, source):
 
 @pytest.mark.parametrize("text", ["", "en=", "en=,held_out=a.txt", "en=a.txt,held_out="])
 def test_a_source_without_location_is_refused(text):
-    with pytest.raises(ConfigError, match=r"names no location; write it as \[NAME=\]LOCATION\[,held_out=LOCATION\]"):
+    with pytest.raises(ConfigError, match=r"has no location; write it as \[NAME=\]LOCATION\[,held_out=LOCATION\]"):
         parse_source(text)
 
 

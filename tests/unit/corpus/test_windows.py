@@ -59,5 +59,5 @@ def test_windows_out_of_range_are_refused(corpus, change):
 
 
 def test_a_split_shorter_than_a_window_is_refused(corpus):
-    with pytest.raises(CorpusError, match="the held_out split has 83 tokens, one window needs 84; give more text"):
+    with pytest.raises(CorpusError, match="the held_out split has 83 tokens, but one window needs 84; give more text"):
         Windows(corpus.held_out, length=84, seed=0, num_windows=1)

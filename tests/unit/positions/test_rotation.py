@@ -94,6 +94,6 @@ def test_modules_that_rotate_in_another_way_are_refused() -> None:
     with pytest.raises(UnsupportedModelError, match=r"^Absolute does not rotate by position times frequency; use a"):
         rotation_of(Absolute(None), None, "float32")
     with pytest.raises(
-        UnsupportedModelError, match=r"^Complex gives its rotary angles in a form .*; use a model whose"
+        UnsupportedModelError, match=r"^Complex returns its rotary angles in a form .*; use a model whose"
     ):
         rotation_of(Complex(None), None, "float32")

@@ -154,5 +154,5 @@ def test_a_text_that_begins_with_the_mark_is_given_no_other(subword_tokenizer: P
     assert np.array_equal(bare.surprisal_nats, marked.surprisal_nats)
     assert marked.text == "".join(unit.text for unit in marked.units) == f"{end}the cat"
     assert later.token_ids[-1] == subword_tokenizer.eos_token_id
-    with pytest.raises(TextError, match="at least one character that is more than the document mark"):
+    with pytest.raises(TextError, match="at least one character besides the document mark"):
         trace(model, end, subword_tokenizer)

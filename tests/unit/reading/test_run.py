@@ -154,7 +154,7 @@ def test_attention_says_what_each_token_reads(tiny_model: TinyModel, increments:
 def test_attention_is_for_one_window(tiny_model: TinyModel) -> None:
     model = tiny_model()
     assert trace(model, "x" * (CONTEXT - 1), attention=True).attention is not None
-    with pytest.raises(TextError, match="has 32 tokens, attention is kept for one window of at most 31"):
+    with pytest.raises(TextError, match="has 32 tokens, but attention is kept for one window of at most 31"):
         trace(model, "x" * CONTEXT, attention=True)
 
 
@@ -231,7 +231,7 @@ def test_bad_texts_are_refused(tiny_model: TinyModel, subword_tokenizer: PreTrai
         trace(model, "ab\ud800")
     with pytest.raises(TextError, match="the text is empty"):
         list(trace_many(model, ["a", ""]))
-    with pytest.raises(TextError, match=r"token id 2\d\d, the model knows ids up to 256; pass the model's own"):
+    with pytest.raises(TextError, match=r"token id 2\d\d, but the model knows ids up to 256; pass the model's own"):
         trace(model, "the the", subword_tokenizer)
 
 

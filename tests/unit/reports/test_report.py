@@ -93,7 +93,7 @@ def test_tables_are_written_under_readable_names(found: Report, tmp_path: Path) 
     for path, table in zip(paths, tables, strict=True):
         assert pl.read_parquet(path).equals(table)
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(OutputError, match="cannot be made a folder"):
+    with pytest.raises(OutputError, match="cannot be created"):
         found.save_tables(tmp_path / "file")
 
 

@@ -88,7 +88,7 @@ def test_a_grid_of_recipes_mixes_encodings(asked: Any, corpus: Corpus) -> None:
         ({"variant": {"seed": 1}}, r"variant is .*; it must be a list of tables"),
         ({"recipe": "nowhere"}, "there is no recipe 'nowhere'"),
         ({"grid": {"corpus": ["nowhere"]}}, "there is no folder"),
-        ({"set": {"recipe": "small-rope"}}, "give it above all tables"),
+        ({"set": {"recipe": "small-rope"}}, "put it above all tables"),
     ],
 )
 def test_what_is_impossible_is_one_line(asked: Any, values: dict[str, Any], message: str) -> None:
@@ -107,14 +107,14 @@ def test_a_study_may_grow_and_is_not_mixed_with_another(asked: Any, tmp_path: Pa
     place.write(f"runs/{first[0].id}/result.json", {"step": 6})
     Study(place, "tiny", both, VERSIONS).check_extends(Study.open(place.location))
     for other, message in (
-        (Study(place, "tiny", second, VERSIONS), "1 finished runs that the study no longer has, the first is seed 0"),
+        (Study(place, "tiny", second, VERSIONS), "1 finished runs that the study no longer has, for example seed 0"),
         (Study(place, "mine", both, VERSIONS), "holds the study 'tiny', not 'mine'; give another folder"),
         (Study(place, "tiny", both, {"torch": "3"}), "begun with torch 2, this machine has 3; install"),
     ):
         with pytest.raises(StudyError, match=message):
             other.check_extends(begun)
     (tmp_path / "study" / "study.json").write_text("{")
-    with pytest.raises(StudyError, match="is no plan that this howfar reads"):
+    with pytest.raises(StudyError, match="is not a plan that this howfar reads"):
         Study.open(place.location)
     with pytest.raises(StudyError, match=r"holds no study: it has no study\.json"):
         Study.open(tmp_path)
@@ -138,5 +138,5 @@ def test_a_thousand_runs_are_planned_and_listed_soon(
 
 
 def test_settings_that_have_no_parts_are_told_by_their_axis(asked: Any) -> None:
-    with pytest.raises(ConfigError, match=r"study: trainer\.bf16\.x: trainer\.bf16 is True, which has no parts"):
+    with pytest.raises(ConfigError, match=r"study: trainer\.bf16\.x: trainer\.bf16 is True, not a table"):
         planned(asked(set={"trainer.bf16": True}, grid={"trainer.bf16.x": [1]}))

@@ -122,7 +122,7 @@ def test_an_address_that_does_not_answer_is_one_line(asked: Any, tmp_path: Path)
     for given, message in (
         (address, f"no Ray cluster answers at {address} .*; start one, or leave out --ray"),
         (f"ray://{address}", "no Ray cluster answers at ray://"),
-        ("nowhere", "is no address; give HOST:PORT"),
+        ("nowhere", "is not an address; give HOST:PORT"),
     ):
         with pytest.raises(StudyError, match=message):
             howfar.study(asked(), tmp_path / "study", ray=given, progress=False)

@@ -150,7 +150,7 @@ def test_a_failed_run_is_told_and_hides_no_other(
     failed, finished = study.states()
     assert (failed.state, finished.state) == ("failed", "finished")
     assert "one window needs 100000" in str(failed.error)
-    with pytest.raises(StudyError, match=r"1 of 2 runs failed, the first, max_position.* 100000: .*same command"):
+    with pytest.raises(StudyError, match=r"1 of 2 runs failed, first max_position.* 100000: .*same command"):
         study.check_finished()
     said = capsys.readouterr().err.splitlines()
     assert [line.endswith("it is tried again") for line in said if "100000" in line] == [True, False]
@@ -161,7 +161,7 @@ def test_a_folder_of_other_files_or_in_use_or_full_is_refused(asked: Any, tmp_pa
     other = tmp_path / "other"
     other.mkdir()
     (other / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match="holds files that are no study; choose another folder"):
+    with pytest.raises(OutputError, match="holds files but no study; choose another folder"):
         howfar.study(asked(), other, progress=False)
     assert [entry.name for entry in other.iterdir()] == ["notes.txt"]
 

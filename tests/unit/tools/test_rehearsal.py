@@ -120,7 +120,7 @@ def test_a_run_is_packed_stopped_carried_elsewhere_finished_and_bundled(
     first.wait_for("train.log", rf"{RUN} +at step [\d,]+; the same command goes on from there")
     (checkpoint,) = (first.work / "runs" / RUN).glob("checkpoint-*")
     step = read_record(checkpoint)["step"]
-    assert f"told to end; saved at step {step:,}" in (first.work / "runs" / f"{RUN}.txt").read_text()
+    assert f"stopped on request; saved at step {step:,}" in (first.work / "runs" / f"{RUN}.txt").read_text()
 
     # Its checkpoint leaves in pieces, which come to a second machine in their order or not.
     assert "go on with piece 5" in first.run("next.sh", "state", RUN, PIECE=30_000)

@@ -67,11 +67,14 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
     "a step before the first": (step_becomes(-1), r"trainer_state\.json has"),
     "a step beyond the last": (step_becomes(10**9), r"trainer_state\.json has"),
     "the next step": (step_becomes(4), r"trainer_state\.json has"),
-    "NaN": (tensors_become(lambda tensor: tensor * float("nan")), r"model\.safetensors has been altered"),
+    "NaN": (tensors_become(lambda tensor: tensor * float("nan")), r"model\.safetensors has changed"),
     "float16": (tensors_become(lambda tensor: tensor.half()), r"model\.safetensors has [\d,]+ bytes, [\d,]+ were"),
-    "flipped": (tensors_become(lambda tensor: tensor.flip(0).contiguous()), r"model\.safetensors has been altered"),
-    "a bit": (flip_a_bit, r"optimizer\.pt has been altered"),
-    "cut short": (lambda folder: (folder / "scheduler.pt").write_bytes(b""), r"scheduler\.pt has 0 bytes, [\d,]+ were"),
+    "flipped": (tensors_become(lambda tensor: tensor.flip(0).contiguous()), r"model\.safetensors has changed"),
+    "a bit": (flip_a_bit, r"optimizer\.pt has changed"),
+    "cut short": (
+        lambda folder: (folder / "scheduler.pt").write_bytes(b""),
+        r"scheduler\.pt has 0 bytes, but [\d,]+ were",
+    ),
     "a folder": (lambda folder: _becomes_a_folder(folder / "optimizer.pt"), r"optimizer\.pt has"),
 }
 
@@ -85,7 +88,7 @@ def _becomes_a_folder(file: Path) -> None:
 def test_a_damaged_checkpoint_is_refused_by_its_file(run: Path, recipe: MakeRecipe, damage: str) -> None:
     change, said = DAMAGE[damage]
     change(run / "checkpoint-3")
-    advice = r"; remove \S+checkpoint-3 to go on from the checkpoint before, or choose another output folder$"
+    advice = r"; remove \S+checkpoint-3 to continue from the previous checkpoint, or choose another output folder$"
     with pytest.raises(CheckpointError, match=rf"checkpoint-3/{said}.*{advice}") as caught:
         train(recipe(), run, progress=False)
     assert "\n" not in str(caught.value)
@@ -145,5 +148,5 @@ def test_what_the_list_does_not_name_is_left_alone(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"another")
     check_files(tmp_path, listed, advice="help")
     (tmp_path / "a").write_bytes(b"2")
-    with pytest.raises(CheckpointError, match=r"a has been altered .*; help"):
+    with pytest.raises(CheckpointError, match=r"a has changed .*; help"):
         check_files(tmp_path, listed, advice="help")

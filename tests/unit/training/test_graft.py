@@ -263,12 +263,12 @@ def test_a_corpus_of_other_tokens_is_refused(recipe: Make, tmp_path: Path) -> No
     tokenizer = json.loads((other / "tokenizer.json").read_text())
     tokenizer["model"]["vocab"] = {token: 319 - index for token, index in tokenizer["model"]["vocab"].items()}
     (other / "tokenizer.json").write_text(json.dumps(tokenizer))
-    fails(CorpusError, "the model reads other tokens; build it with --tokenizer", recipe(base=str(other)), tmp_path)
+    fails(CorpusError, "but the model has other tokens; build it with --tokenizer", recipe(base=str(other)), tmp_path)
 
 
 def test_a_tokenizer_with_more_ids_than_its_model_is_refused(recipe: Make, tmp_path: Path) -> None:
     small = make_base(tmp_path / "small", vocab_size=100)
-    fails(CorpusError, "320 ids, its model only 100", recipe(base=str(small)), tmp_path)
+    fails(CorpusError, "320 ids, but its model only 100", recipe(base=str(small)), tmp_path)
 
 
 def test_a_tokenizer_without_end_of_text_is_refused(recipe: Make, tmp_path: Path) -> None:

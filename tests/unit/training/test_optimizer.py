@@ -99,5 +99,5 @@ def test_a_lean_step_gives_the_same_bits(recipe: MakeRecipe, tmp_path: Path, opt
 
 def test_a_lean_step_is_for_one_device(recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("transformers.TrainingArguments.n_gpu", 2)
-    with pytest.raises(ConfigError, match="lean_step is true, which is for one device without fp16; leave it out"):
+    with pytest.raises(ConfigError, match="lean_step is true, but works on one device without fp16 only; leave it out"):
         train(recipe(lean_step=True), tmp_path / "run", progress=False)

@@ -97,8 +97,8 @@ def test_published_recipes_have_the_published_setup(variant: str, increments: di
         ({"increments": {"scpoe": "shared"}}, r"increments: there is no option 'scpoe'; did you mean 'scope'\?"),
         ({"increments": {"scope": "global"}}, "scope is 'global'; it must be 'shared' or 'per_layer'"),
         ({"trainer": {"max_step": 1}}, r"\[trainer\] has no option 'max_step'; did you mean 'max_steps'\?"),
-        ({"model": {"increments": {}}}, r"give them a table of their own, \[increments\]"),
-        ({"model": {"encoding": {}}}, r"give them a table of their own, \[encoding\]"),
+        ({"model": {"increments": {}}}, r"put it in its own table, \[increments\]"),
+        ({"model": {"encoding": {}}}, r"put it in its own table, \[encoding\]"),
         ({"encoding": "alibi"}, "encoding is 'alibi'; it must be a table"),
         ({"encoding": {}}, "name is None, and there is no such encoding; known are .*alibi"),
         ({"encoding": {"name": "alibii"}}, r"there is no such encoding; did you mean 'alibi'\?"),
@@ -133,7 +133,7 @@ def test_published_recipes_have_the_published_setup(variant: str, increments: di
         ({"resident": 1}, "resident is 1; it must be true or false"),
         (
             {"resident": True, "trainer": {"max_steps": 1, "dataloader_num_workers": 2}},
-            "sets dataloader_num_workers, and resident is true: .* need no workers; remove one of the two",
+            "sets dataloader_num_workers, but resident is true: .* need no workers; remove one of the two",
         ),
         ({"name": 3}, "name is 3; it must be a string"),
         ({"seed": "0"}, "seed is '0'; it must be a whole number"),
@@ -149,10 +149,10 @@ def test_published_recipes_have_the_published_setup(variant: str, increments: di
         ({"model": {"vocab_size": 256}}, "vocab_size is 256; it must be a whole number of at least 257"),
         ({"model": {"attn_implementation": 3}}, "attn_implementation is 3; it must be a string"),
         ({"model": {"hidden_size": 24}}, "gives each head 3 dimensions; rotary positions need an even number"),
-        ({"model": {"hidden_size": 100}}, r"\[model\] is impossible: .*hidden size"),
+        ({"model": {"hidden_size": 100}}, r"\[model\] is invalid: .*hidden size"),
         ({"model": {"hidden_size": "wide"}}, "hidden_size is 'wide'; it must be a whole number"),
         ({"model": {"num_key_value_heads": 3}}, "has 8 attention heads and 3 key-value heads; the first must be a mul"),
-        ({"model": {"rms_norm_eps": "small"}}, r"\[model\] is impossible: .*rms_norm_eps"),
+        ({"model": {"rms_norm_eps": "small"}}, r"\[model\] is invalid: .*rms_norm_eps"),
     ],
 )
 def test_impossible_recipes_are_refused(change: dict[str, object], message: str) -> None:
@@ -162,13 +162,13 @@ def test_impossible_recipes_are_refused(change: dict[str, object], message: str)
 
 @pytest.mark.parametrize("name", ["name", "corpus"])
 def test_missing_keys_are_named(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"'{name}' is missing; needed are at least name and corpus"):
+    with pytest.raises(ConfigError, match=f"'{name}' is missing; a recipe needs at least name and corpus"):
         Recipe.from_dict({key: value for key, value in MINIMAL.items() if key != name})
 
 
 @pytest.mark.parametrize("name", NOT_THE_TRAINERS)
 def test_what_is_not_the_trainers_to_choose_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match=rf"\[trainer\] sets {name}, which is not the trainer's to choose"):
+    with pytest.raises(ConfigError, match=rf"\[trainer\] sets {name}, which a recipe cannot choose"):
         Recipe.from_dict({**MINIMAL, "trainer": {"max_steps": 1, name: 1}})
 
 

@@ -224,7 +224,7 @@ def test_another_run_in_the_folder_is_refused(
     for changed, values in changes.items():
         with pytest.raises(CheckpointError, match=f"holds a run with another {changed}; choose another output folder"):
             train(recipe(**values), tmp_path)
-    with pytest.raises(CheckpointError, match="holds a run with 4 windows per step, this one has 8; choose"):
+    with pytest.raises(CheckpointError, match="holds a run with 4 windows per step, but this one has 8; choose"):
         train(recipe(trainer={"per_device_train_batch_size": 8}), tmp_path)
     assert_same(before, weights(HowFarForCausalLM.from_pretrained(tmp_path)))
 
@@ -318,13 +318,13 @@ def test_a_folder_that_is_a_file_is_an_error_of_one_line(recipe: MakeRecipe, tmp
     (tmp_path / "run").touch()
     with pytest.raises(OutputError, match=r"run is a file; choose another output folder"):
         train(recipe(), tmp_path / "run")
-    with pytest.raises(OutputError, match=r"run/a cannot be made a folder .*; name another one"):
+    with pytest.raises(OutputError, match=r"run/a cannot be created .*; name another one"):
         train(recipe(), tmp_path / "run" / "a")
 
 
 def test_a_run_does_not_begin_among_other_files(recipe: MakeRecipe, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("mine", encoding="utf-8")
-    with pytest.raises(OutputError, match=r"holds files that are no run; choose another output folder"):
+    with pytest.raises(OutputError, match=r"holds files but no run; choose another output folder"):
         train(recipe(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
 

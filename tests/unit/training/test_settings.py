@@ -44,9 +44,9 @@ def test_keys_reach_as_deep_as_a_recipe_is() -> None:
     assert given == {"trainer": {"kwargs": {"decay": 1, "kind": "line"}, "bf16": True}}
     assert applied("trainer.kwargs={}", **given)["trainer"]["kwargs"] == {}
     assert applied("trainer.kwargs.decay=2", trainer={"kwargs": None}) == {"trainer": {"kwargs": {"decay": 2}}}
-    with pytest.raises(ConfigError, match=r"'trainer\.bf16\.x=1': trainer\.bf16 is True, which has no parts"):
+    with pytest.raises(ConfigError, match=r"'trainer\.bf16\.x=1': trainer\.bf16 is True, not a table"):
         applied("trainer.bf16.x=1", **given)
-    with pytest.raises(ConfigError, match="seed is 3, which has no parts"):
+    with pytest.raises(ConfigError, match="seed is 3, not a table"):
         applied("seed.x=1", seed=3)
 
 

@@ -52,7 +52,7 @@ def test_a_run_told_to_end_saves_and_goes_on_as_if_it_had_not_been(
         assert last_complete_checkpoint(tmp_path / "parts") == tmp_path / "parts" / f"checkpoint-{step}"
         assert not (tmp_path / "parts" / "model.safetensors").exists()
         last_line = capsys.readouterr().err.splitlines()[-1]
-        assert last_line == f"tiny: told to end; saved at step {step}, from which the same command goes on"
+        assert last_line == f"tiny: stopped on request; saved at step {step}; the same command continues from there"
         assert signal.getsignal(signal.SIGTERM) == before
     terminated_at(None)
     parts = train(plan, tmp_path / "parts", progress=False).state_dict()
@@ -112,8 +112,8 @@ def test_a_run_told_to_end_before_its_first_step_takes_none(
         train(recipe(), tmp_path / "run")
     assert stopped.value.code == EXIT_CODE
     last_line = capsys.readouterr().err.splitlines()[-1]
-    said = "saved at step 3, from which the same command goes on" if begun else "no step was taken"
-    assert last_line == f"tiny: told to end; {said}"
+    said = "saved at step 3; the same command continues from there" if begun else "no step was taken"
+    assert last_line == f"tiny: stopped on request; {said}"
     assert (tmp_path / "run").exists() is begun
 
 

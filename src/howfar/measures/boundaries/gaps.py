@@ -133,7 +133,7 @@ def _gaps_of(
     if not all(0 < boundary < len(trace.text) for boundary in segmentation.boundaries):
         raise NotMeasurableError(
             f"a boundary of {trace.text[:20]!r} lies beyond its {len(trace.text)} characters; "
-            "give the segmentation of this very text"
+            "give the segmentation of this text"
         )
     is_boundary[list(segmentation.boundaries)] = True
     characters = np.array([unit.start_char for unit in trace.units], dtype=np.int64)
