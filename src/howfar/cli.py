@@ -1,6 +1,6 @@
 """The command line: arguments in, library calls out.
 
-Each command is a function of its module in `howfar.commands`, which imports what it needs when it is called, so that
+Each command is a function in its own module of `howfar.commands`, which imports what it needs when called, so that
 `howfar --help` does not wait for PyTorch.
 """
 
@@ -26,7 +26,7 @@ _OPTION = re.compile(r"--?[A-Za-z][\w-]*(=.*)?")
 
 
 class _Flags:
-    """Says nothing of a flag's type in its help: it takes no value."""
+    """Shows no type for a flag in its help: a flag takes no value."""
 
     def get_params(self, context: Any) -> list[Any]:
         params: list[Any] = super().get_params(context)  # type: ignore[misc]
@@ -99,24 +99,24 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; a person's mistake is one line on standard error and exit code 2."""
+    """Run the command line; a user's mistake gives one line on standard error and exit code 2."""
     _set_debug(False)
     accept_all_characters()
     if not sys.warnoptions:
-        warnings.simplefilter("ignore")  # they are for those who program with the libraries
+        warnings.simplefilter("ignore")  # they are for programmers
     try:
-        code = app(prog_name="howfar", standalone_mode=False)  # else it would frame what is wrong with an option
+        code = app(prog_name="howfar", standalone_mode=False)  # otherwise Typer frames its messages
         finish_printing()
         sys.exit(code)
     except HowFarError as error:
         _fail(error, str(error))
     except BrokenPipeError:
-        drop_output()  # whoever read it has enough of it
+        drop_output()  # the reader has closed the pipe
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno and error.filename:  # that nobody nearer to it has named
+        if isinstance(error, OSError) and error.errno and error.filename:  # not yet turned into one of ours
             advice = ADVICE.get(error.errno, "choose another place, or see that it can be read and written")
             _fail(error, f"{error.filename} cannot be used ({error.strerror}); {advice}")
         if hasattr(error, "format_message"):  # Typer's: an option or argument is wrong
@@ -125,15 +125,15 @@ def main() -> None:
 
 
 def _usage(error: Any) -> str:
-    """What is wrong with the arguments, and where to read what they can be."""
+    """The error in the arguments, and where to read about them."""
     said = error.format_message().replace("Value error, ", "").removesuffix(".")
-    if not said:  # there were none, and the help is printed
+    if not said:  # there were no arguments, and the help is printed
         sys.exit(2)
     path = error.ctx.command_path if getattr(error, "ctx", None) else "howfar"
     name = getattr(error, "option_name", "")
     meant = next((word for word in sys.argv[1:] if name and word.startswith(name)), "")
     if meant and not _OPTION.fullmatch(meant):
-        return f"{said}; put what begins with a dash and is no option behind --: {path} -- {shlex.quote(meant)}"
+        return f"{said}; put arguments that begin with a dash after --: {path} -- {shlex.quote(meant)}"
     if name == "--debug":
         return f"{said}; it comes before the command: `howfar --debug …`"
     return f"{said}; see `{path} --help`"
@@ -143,6 +143,6 @@ def _fail(error: Exception, message: str) -> NoReturn:
     if _debug:
         raise error
     with printing():
-        pass  # so that what the command printed comes first
+        pass  # so that the command's output comes first
     say(f"error: {message}", err=True)
     sys.exit(2)

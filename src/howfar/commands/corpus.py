@@ -30,33 +30,33 @@ def build(
         list[str] | None,
         typer.Option(
             metavar="<source>",
-            help="[NAME=]LOCATION, and ,held_out=LOCATION behind it for text to hold out; may be repeated. A "
-            "location is text (a.txt, with blank lines between documents), files:GLOB (a document each), "
-            "a.jsonl[:FIELD], a.parquet[:COLUMN], or hub:OWNER/NAME[:CONFIG]. Without any: Wikipedia in English and "
+            help="[NAME=]LOCATION; add ,held_out=LOCATION for text to hold out; may be repeated. A "
+            "location is text (a.txt, with blank lines between documents), files:GLOB (one document per file), "
+            "a.jsonl[:FIELD], a.parquet[:COLUMN], or hub:OWNER/NAME[:CONFIG]. Default: Wikipedia in English and "
             "Chinese, from the Hub.",
         ),
     ] = None,
     balance: Annotated[Balance, typer.Option(help="Balance sources by bytes, by documents, or not at all.")] = "bytes",
     held_out_fraction: Annotated[float, typer.Option(help="Share of documents kept from training.")] = 0.01,
     held_out_documents: Annotated[
-        int | None, typer.Option(help="Or: so many of each source's first documents.")
+        int | None, typer.Option(help="Instead: this many first documents of each source.")
     ] = None,
-    max_documents: Annotated[int | None, typer.Option(help="At most so many documents of each source.")] = None,
-    max_bytes: Annotated[int | None, typer.Option(help="At most so many bytes of each source.")] = None,
-    seed: Annotated[int, typer.Option(help="Chooses which documents are held out.")] = 0,
+    max_documents: Annotated[int | None, typer.Option(help="The most documents of each source.")] = None,
+    max_bytes: Annotated[int | None, typer.Option(help="The most bytes of each source.")] = None,
+    seed: Annotated[int, typer.Option(help="Determines which documents are held out.")] = 0,
     tokenizer: Annotated[
-        str | None, typer.Option(help="Hub id or folder of a tokenizer; the text's bytes where not given.")
+        str | None, typer.Option(help="Hub id or folder of a tokenizer; by default the text's bytes.")
     ] = None,
     mark: Annotated[
         str | None,
-        typer.Option(help="Token of it to stand between documents. [default: its end of sequence]"),
+        typer.Option(help="Its token between documents. [default: its end of sequence]"),
     ] = None,
 ) -> None:
     """Turn documents into a corpus: a training part, and whole documents held out.
 
     Example: howfar corpus build corpora/mine --source notes/*.txt
 
-    A build that was killed goes on when the same command is given again.
+    A build that was killed continues when the same command is given again.
     """
     from howfar.corpus.build import build_corpus
     from howfar.corpus.selection import BuildOptions
@@ -65,7 +65,7 @@ def build(
     from howfar.text.marks import choose_mark
 
     if mark is not None and tokenizer is None:
-        raise ConfigError("--mark names a token of a tokenizer, and none is given; add --tokenizer, or leave it out")
+        raise ConfigError("--mark names a token of a tokenizer, but none is given; add --tokenizer, or leave it out")
 
     options = BuildOptions(
         held_out_fraction=held_out_fraction,
@@ -82,7 +82,7 @@ def build(
             choose_mark(reads, mark)
     made = build_corpus(output, sources, options, tokenizer=reads)
     if reads is not None:
-        say(f"Between documents stands {reads.convert_ids_to_tokens(made.manifest['tokenizer']['end_of_document'])}")
+        say(f"Token between documents: {reads.convert_ids_to_tokens(made.manifest['tokenizer']['end_of_document'])}")
     for split in (made.train, made.held_out):
         typer.echo(
             f"{split.name.replace('_', ' ')}: {split.num_documents:,} documents, {int(split.num_bytes.sum()):,} bytes"

@@ -24,17 +24,15 @@ EDITED = Path("howfar-explorer.py")
 def explore(
     models: Annotated[
         list[str] | None,
-        typer.Argument(
-            help="Bundled models, folders or Hub ids to choose from; all bundled models where none is named."
-        ),
+        typer.Argument(help="Bundled models, folders or Hub ids to choose from; by default all bundled models."),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 for any that is free.")] = 0,
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 allows other machines.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 for any free one.")] = 0,
     known_as: Annotated[
         list[str] | None,
-        typer.Option(metavar="<name>", help="Host name that visitors use, as behind a proxy. May be repeated."),
+        typer.Option(metavar="<name>", help="Host name that visitors use, if behind a proxy. May be repeated."),
     ] = None,
-    token: Annotated[bool, typer.Option(help="Let in only those who know the token that is printed.")] = True,
+    token: Annotated[bool, typer.Option(help="Require the printed token from visitors.")] = True,
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
     contexts: Annotated[
         Path | None,
@@ -43,7 +41,7 @@ def explore(
     mark: Mark = None,
     edit: Annotated[bool, typer.Option("--edit", help=f"Copy the page to {EDITED} and open it to change.")] = False,
 ) -> None:
-    """Open a page where you type a text and see the spacing move."""
+    """Open a page where you type a text and watch its spacing."""
     from howfar.explorer.server import import_marimo
 
     import_marimo()
@@ -60,11 +58,11 @@ def explore(
 
 
 def _rank_by(contexts: Path) -> None:
-    """Let pages of this process, and of one that it starts, rank increments by a table."""
+    """Let pages in this process, and in one that it starts, rank increments by a table."""
     from howfar.explorer.server import CONTEXTS_VARIABLE
     from howfar.measures.contexts.ranks import read_contexts
 
-    read_contexts(contexts)  # so that it is refused before anything slow is done
+    read_contexts(contexts)  # refused before anything slow happens
     os.environ[CONTEXTS_VARIABLE] = str(contexts.absolute())
 
 
@@ -81,7 +79,7 @@ def _serve(models: list[str], host: str, port: int, names: list[str], with_token
     for name in inference.names:
         if found := unusual_mark(inference.tokenizer(name)):
             say(f"Texts are read by {behind(name, found)}; --mark names another")
-    module()  # made now rather than while the first visitor waits
+    module()  # made now, not while the first visitor waits
     token = new_token() if with_token else None
     address = f"http://{host}:{listener.getsockname()[1]}/" + (f"?access_token={token}" if token else "")
     typer.echo(f"The explorer is at {address} until you press Ctrl+C.")
@@ -91,10 +89,10 @@ def _serve(models: list[str], host: str, port: int, names: list[str], with_token
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Take the address before anything slow is done.
+    """Bind the address before anything slow happens.
 
     Raises:
-        ConfigError: It is taken, or not this machine's.
+        ConfigError: The address is taken, or not this machine's.
     """
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -18,7 +18,7 @@ Trained = Literal["increments", "lora", "full"]
 
 def graft(
     model: Annotated[
-        str | None, typer.Argument(help="Pretrained model: a Hub id, a folder or a GGUF file; else the recipe's.")
+        str | None, typer.Argument(help="Pretrained model: a Hub id, a folder or a GGUF file; by default the recipe's.")
     ] = None,
     corpus: Annotated[
         Path | None, typer.Option(help="Corpus of the model's tokens, from `howfar corpus build --tokenizer MODEL`.")
@@ -35,39 +35,37 @@ def graft(
         typer.Option(help="Train the increments alone (the default), with a LoRA adapter, or with all weights."),
     ] = None,
     scope: Annotated[Scope | None, typer.Option(help="One set of positions for all layers, or one per layer.")] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Optimiser steps; those of the recipe where not given.")
-    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps; by default the recipe's.")] = None,
     context: Annotated[int | None, typer.Option(min=2, help="Tokens in a window.")] = None,
     baseline: Annotated[
-        bool, typer.Option("--baseline", help="Train the same with plain positions too, on the same windows.")
+        bool, typer.Option("--baseline", help="Also train the model with plain positions, on the same windows.")
     ] = False,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the model on the Hub.")] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(help="TOML file, or the name of a bundled recipe such as graft-lora; options come before it."),
+        typer.Option(help="TOML file, or the name of a bundled recipe for example graft-lora; options override it."),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of it, as in --set trainer.bf16=true."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Replace one of its values, as in --set trainer.bf16=true."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for the graft; runs/NAME where not given.")
+        Path | None, typer.Option("--output", "-o", help="Folder for the graft; by default runs/NAME.")
     ] = None,
 ) -> None:
-    """Give a pretrained model learned positions, starting as exactly the model that it is, and train them.
+    """Add learned positions to a pretrained model and train them. At the start the model computes what it did before.
 
     Example: howfar graft HuggingFaceTB/SmolLM2-135M --text notes.txt --baseline
 
-    Started again with the same arguments it carries on where it stopped.
+    The same command continues an interrupted run.
     """
     from howfar.training.graft import graft
     from howfar.training.graft_recipe import GraftRecipe
 
     if corpus and text:
-        raise ConfigError("--corpus and --text are both given; give the one that is to be trained on")
+        raise ConfigError("--corpus and --text are both given; give one of them")
     if mark is not None and not text:
-        raise ConfigError("--mark is of --text, and a corpus has the mark that it was built with; leave it out")
+        raise ConfigError("--mark belongs to --text; a corpus keeps the mark that it was built with; leave out --mark")
     if not recipe and not (model and (corpus or text)):
         raise ConfigError(
             "a graft needs a pretrained model and text to train on; give MODEL and either --corpus FOLDER or "
@@ -78,7 +76,7 @@ def graft(
         "name": None if recipe else f"graft-{Path(str(model)).name.removesuffix('.gguf')}-{kind}",
         "base": model,
         "revision": revision,
-        "corpus": str(corpus) if corpus else text and "text",  # which lies where the output is, and that has the name
+        "corpus": str(corpus) if corpus else text and "text",  # it is inside the output folder, which has the name
         "train": train,
         "context": context,
         "baseline": baseline or None,
@@ -97,7 +95,7 @@ def graft(
 
 
 def _report(folder: Path) -> None:
-    """Say what came of it."""
+    """Print the results."""
     from howfar.models.graft_card import LABELS
     from howfar.models.pretrained import load_tokenizer
     from howfar.text.marks import unusual_mark
@@ -108,7 +106,7 @@ def _report(folder: Path) -> None:
         typer.echo(f"{loss['nats_per_byte']:.5f} nats per byte, {LABELS[name]}")
     if not losses:
         typer.echo(
-            "No loss was measured: no document is held out. Separate a text's documents by empty lines, or build a "
+            "No loss was measured: no document is held out. Separate documents in a text by empty lines, or build a "
             "corpus with `--source NAME=TEXT,held_out=TEXT`."
         )
     else:

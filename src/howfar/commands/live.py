@@ -12,11 +12,11 @@ def live(
     output: Annotated[Path, typer.Argument(help="Folder to write.")],
     models: Annotated[
         list[str] | None,
-        typer.Argument(help="Bundled models, or folders of byte models; all bundled models where none is named."),
+        typer.Argument(help="Bundled models, or folders of byte models; by default all bundled models."),
     ] = None,
     runtime: Annotated[
         Path | None,
-        typer.Option(help="Folder of the npm package onnxruntime-web; fetched with npm where not given."),
+        typer.Option(help="Folder of the npm package onnxruntime-web; by default fetched with npm."),
     ] = None,
 ) -> None:
     """Write a page on which models run in the visitor's browser, without a server.
@@ -39,7 +39,7 @@ def export(
     model: Annotated[str, typer.Argument(help="Bundled model, folder or Hub id.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
 ) -> None:
-    """Write a model in another form, checked against PyTorch.
+    """Write a model in another format, checked against PyTorch.
 
     Example: howfar export onnx bilingual-per-layer -o model.onnx
     """

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from howfar.measures.register import Claim
 
 MOST_ROWS = 20  # in the terminal
-LONG_CELL = 24  # characters from which on a cell may be broken over lines
+LONG_CELL = 24  # a cell with at least so many characters may be broken over lines
 SAMPLES = (
     "documents; gaps in boundaries, gaps in segmentation, windows in extrapolation, tokens in gap_effects, "
     "tokens in information, seeds in calibration"
 )
-"""What the size of a sample counts."""
+"""Units of the sample size."""
 
 
 def measure(
@@ -36,20 +36,20 @@ def measure(
             "--model",
             "-m",
             metavar="<model>",
-            help="A bundled model, a folder or a Hub id; several are taken as seeds of one kind. "
+            help="A bundled model, a folder or a Hub id; several are treated as seeds of one kind. "
             "[default: the first of `howfar models`]",
         ),
     ] = None,
     corpus: Corpus = None,
     text: Texts = None,
     gold: Gold = None,
-    target: Annotated[Target | None, typer.Option(help="Which boundaries. [default: chinese-words]")] = None,
-    pairs: Annotated[Path | None, typer.Option(help="CSV of entities, in place of the list in the package.")] = None,
-    language: Annotated[Language | None, typer.Option(help="Of the list in the package. [default: en]")] = None,
+    target: Annotated[Target | None, typer.Option(help="Boundaries to look for. [default: chinese-words]")] = None,
+    pairs: Annotated[Path | None, typer.Option(help="CSV of entities, instead of the bundled list.")] = None,
+    language: Annotated[Language | None, typer.Option(help="Language of the bundled list. [default: en]")] = None,
     classes: Annotated[Classes | None, typer.Option(help="Classes of tokens. [default: text]")] = None,
     probe: Annotated[
         ProbeKind | None,
-        typer.Option(help="Of the residual stream; mlp stands beside the linear one, and takes minutes."),
+        typer.Option(help="Probes of the residual stream; mlp adds to the linear one and takes minutes."),
     ] = None,
     against: Annotated[
         list[str] | None,
@@ -62,12 +62,13 @@ def measure(
     ray: Ray = None,
     register: Annotated[
         Path | None,
-        typer.Option(help="File of a claim: written with --claim before anything is measured, checked without."),
+        typer.Option(help="File of a claim. With --claim: write it, before anything is measured. Without: check it."),
     ] = None,
     claim: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="<claim>", help="Part of it: column=value for its row, value<NUMBER, value>NUMBER. May be repeated."
+            metavar="<claim>",
+            help="Part of the claim: column=value in its row, value<NUMBER, value>NUMBER. May be repeated.",
         ),
     ] = None,
     output: Annotated[
@@ -120,7 +121,7 @@ def measure(
         with reading:
             table, source = _take(chosen, loaded, named, inputs)
         verdict = promised.verdict(table) if promised is not None else None
-    with printing() as check_printed:  # whatever becomes of that, the table is written
+    with printing() as check_printed:  # even if printing fails, the table is written
         if as_json or as_csv:
             typer.echo(table.write_json() if as_json else table.write_csv().rstrip("\n"))
         else:
@@ -145,7 +146,7 @@ def _list() -> None:
 
 
 def _load(chosen: Measure, model: str | None, mark: str | None) -> tuple[PreTrainedModel | None, str]:
-    """The model, if the measure is of one, and what it is called."""
+    """The model, if the measure needs one, and its name."""
     from howfar.models.loading import choose_mark, load
     from howfar.text.marks import behind
 
@@ -157,7 +158,7 @@ def _load(chosen: Measure, model: str | None, mark: str | None) -> tuple[PreTrai
 
 
 def _take(chosen: Measure, loaded: PreTrainedModel | None, named: str, inputs: Inputs) -> tuple[pl.DataFrame, str]:
-    """The table, and a line that says what it is of."""
+    """The table, and a line that describes it."""
     from howfar.progress import progress_bars
 
     with progress_bars() as watch:
@@ -168,7 +169,7 @@ def _take(chosen: Measure, loaded: PreTrainedModel | None, named: str, inputs: I
 def _take_all(
     chosen: Measure, models: list[str], inputs: Inputs, mark: str | None, register: Path | None, output: Path | None
 ) -> tuple[pl.DataFrame, str]:
-    """The table of several models, likewise."""
+    """The table of several models, and a line that describes it."""
     from howfar.charts.outputs import is_table
     from howfar.errors import ConfigError
     from howfar.measures.over_models import over_models
@@ -176,7 +177,7 @@ def _take_all(
     if len(set(models)) < len(models):
         raise ConfigError("a model is given more than once; give each once")
     if register is not None:
-        raise ConfigError("a register is of one model; give one --model")
+        raise ConfigError("a register is for one model; give one --model")
     if output is not None and not is_table(output):
         raise ConfigError("several models give a table and no picture; give -o a name in .csv, .parquet or .json")
     tables, names = {}, []
@@ -190,7 +191,7 @@ def _take_all(
 def _claim(
     chosen: Measure, loaded: PreTrainedModel | None, inputs: Inputs, path: Path | None, parts: list[str] | None
 ) -> Claim | None:
-    """What was claimed of this; None where nothing was, or where it is only written down now."""
+    """The registered claim; None if there is none, or if it is only being written down now."""
     from howfar.errors import ConfigError
     from howfar.measures.register import Claim, register, registered
 
@@ -225,7 +226,7 @@ def _print(table: pl.DataFrame, chosen: Measure, source: str) -> None:
 
 
 def _print_rows(headings: list[str], rows: list[list[str]], *, matrix: bool = False) -> None:
-    """In a list of rows, what is the same in all of them is said once, above them, which leaves room for the rest."""
+    """In a list of rows, a value that all rows share is printed once, above them, to save room."""
     from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
@@ -237,10 +238,10 @@ def _print_rows(headings: list[str], rows: list[list[str]], *, matrix: bool = Fa
         typer.echo(", ".join(f"{heading} {cell}".strip() for heading, cell in same))
     drawn = Table(box=None, padding=(0, 2, 0, 0))
     for heading, cells in varying:
-        # In a narrow terminal sentences and long names are broken over lines, and nothing else is.
+        # In a narrow terminal only sentences and long names are broken over lines.
         drawn.add_column(heading, no_wrap=not any(len(cell) > LONG_CELL for cell in cells))
     for row in zip(*(cells for _, cells in varying), strict=True):
-        drawn.add_row(*map(Text, row))  # whose brackets are no markup
+        drawn.add_row(*map(Text, row))  # Text, so that brackets are not read as markup
     screen = console()
     if not screen.is_terminal and not matrix:
         natural = Measurement.get(screen, screen.options.update(width=10_000), drawn).maximum

@@ -1,4 +1,4 @@
-"""`howfar models`: what comes with the package."""
+"""`howfar models`: the bundled models."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from howfar.commands.output import console
 def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
 ) -> None:
-    """List the models that come with the package.
+    """List the bundled models.
 
-    Any other model is named by its folder or its Hub id.
+    Name any other model by its folder or Hub id.
     """
     from howfar.models.bundled import bundled_models
 

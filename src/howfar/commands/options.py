@@ -1,4 +1,4 @@
-"""Options that several commands share: what measures are taken on."""
+"""Options that several commands share: the inputs of measures."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ import typer
 
 Corpus = Annotated[
     Path | None,
-    typer.Option(help="Corpus folder: measured on its held-out documents, counted in its training part."),
+    typer.Option(help="Corpus folder: its held-out documents are measured, its training part is counted."),
 ]
 Texts = Annotated[
     list[Path] | None,
-    typer.Option(
-        metavar="<path>", help="UTF-8 text file instead, with blank lines between documents. May be repeated."
-    ),
+    typer.Option(metavar="<path>", help="Or a UTF-8 text file, with blank lines between documents. May be repeated."),
 ]
 Gold = Annotated[
     list[Path] | None,
@@ -28,7 +26,7 @@ Gold = Annotated[
 Seed = Annotated[int, typer.Option(min=0, help="Random seed for sampling and bootstrap intervals.")]
 Mark = Annotated[
     str | None,
-    typer.Option(help="Token that stands before each text. [default: the tokenizer's own, else its end of sequence]"),
+    typer.Option(help="Token before each text. [default: the tokenizer's own, else its end of sequence]"),
 ]
 
 NumWorkers = Annotated[int, typer.Option(min=1, help="Processes that read; they divide the machine's threads.")]
@@ -47,12 +45,12 @@ def with_address(words: list[str]) -> list[str]:
 
 
 def check_given(*models: str | None, corpus: Path | None = None, files: Sequence[Path] = ()) -> None:
-    """Find fault with what is named before what takes long to load is loaded.
+    """Check names and paths before anything slow is loaded.
 
     Raises:
-        ModelNotFoundError: There is no such model.
-        CorpusError: There is no such corpus, or it lacks a file.
-        TextError: There is no such file.
+        ModelNotFoundError: The model does not exist.
+        CorpusError: The corpus does not exist, or lacks a file.
+        TextError: The file does not exist.
     """
     from howfar.corpus.corpus import Corpus
     from howfar.errors import TextError

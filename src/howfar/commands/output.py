@@ -1,4 +1,4 @@
-"""What commands print: in any terminal, and so that a failure to print loses nothing else."""
+"""Printing for commands: in any terminal, and so that a failure to print loses nothing else."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 def accept_all_characters() -> None:
-    """Print a `?` for a character that the output's encoding lacks, rather than fail."""
+    """Print a `?` for a character that the output's encoding lacks, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="replace")
 
 
 def say(line: str, *, err: bool = False) -> None:
-    """Print one line, in which strings that others wrote do no harm."""
+    """Print one line; control characters in foreign strings are escaped."""
     typer.echo(harmless(line), err=err)
 
 
 def console() -> Console:
-    """Make a console on standard output that leaves a closed pipe to its caller, where Rich's own ends the process."""
+    """Make a console on standard output that leaves a closed pipe to its caller; Rich's own ends the process."""
     import rich.console
 
     class PlainConsole(rich.console.Console):
@@ -42,10 +42,10 @@ def console() -> Console:
 
 @contextmanager
 def printing() -> Iterator[Callable[[], None]]:
-    """Print in the block; where standard output fails, go on behind it.
+    """Print in the block; if standard output fails, continue after the block.
 
     Yields:
-        What is to be called when all else is done: it raises what the block could not.
+        A function to call at the end: it raises the error of printing, if there was one.
     """
     failed: list[OSError] = []
 
@@ -62,10 +62,10 @@ def printing() -> Iterator[Callable[[], None]]:
 
 
 def finish_printing() -> None:
-    """Print what is still held back.
+    """Flush standard output.
 
     Raises:
-        BrokenPipeError: Whoever read the output has enough of it.
+        BrokenPipeError: The reader of the output has closed it.
         OutputError: It cannot be written.
     """
     with printing() as check:
@@ -74,10 +74,10 @@ def finish_printing() -> None:
 
 
 def drop_output() -> None:
-    """Let nothing more be written to standard output, at the end of the process neither."""
+    """Write nothing more to standard output, not even when the process ends."""
     try:
         number = sys.stdout.fileno()
-    except (AttributeError, OSError, ValueError):  # it is no file
+    except (AttributeError, OSError, ValueError):  # it is not a file
         return
     os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 

@@ -18,8 +18,8 @@ def report(
     models: Annotated[
         list[str],
         typer.Argument(
-            help="Bundled models, folders or Hub ids; those with plain positions are what the others are compared "
-            "with. Or the folder of one study."
+            help="Bundled models, folders or Hub ids; the others are compared with those that have plain positions. "
+            "Or the folder of one study."
         ),
     ],
     corpus: Corpus = None,
@@ -34,16 +34,16 @@ def report(
     tables: Annotated[Path | None, typer.Option(help="Folder for each measure's table, as Parquet.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Web page to write.")] = DEFAULT_OUTPUT,
 ) -> None:
-    """Take all measures of some models and set the published figures beside them.
+    """Take all measures of some models, with the published figures beside them.
 
     Example: howfar report bilingual-per-layer bilingual-rope --corpus corpora/bilingual -o report.html
 
-    What cannot be measured is listed with the reason. Of a study, the page has losses by seed, differences over pairs
-    of runs, and the spacing of one text (`--text`) by every seed.
+    What cannot be measured is listed with the reason. For a study, the page shows losses by seed, differences over
+    pairs of runs, and the spacing of one text (`--text`) by every seed.
     """
     if len(models) == 1 and (Path(models[0]) / "study.json").is_file():
         if mark is not None:
-            raise ConfigError("models of a study read behind their own mark; leave out --mark")
+            raise ConfigError("a study's models have their own document mark; leave out --mark")
         _of_study(models[0], text, output)
         return
     check_given(*models, corpus=None if text else corpus, files=[*(text or ()), *(gold or ())])
@@ -67,7 +67,7 @@ def report(
 
 
 def _of_study(folder: str, text: list[Path] | None, output: Path) -> None:
-    """Write the page of a study; its models are measured on their own corpus, and space the first text."""
+    """Write the page of a study; its models are measured on their own corpus, and draw the first text."""
     from howfar.charts.outputs import check_page
     from howfar.files import write_file
     from howfar.measures.files import read_texts

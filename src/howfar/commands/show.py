@@ -1,4 +1,4 @@
-"""`howfar show`: a text as a model spaces it."""
+"""`howfar show`: how a model spaces a text."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from howfar.reading import Trace
 
 DEFAULT_OUTPUT = Path("howfar.html")
-MOST_CHARACTERS = 50_000  # in a picture; a browser draws no more of them at ease
-LONG = 100_000  # characters from which on a progress bar is worth its lines
+MOST_CHARACTERS = 50_000  # in a picture; more would make a browser slow
+LONG = 100_000  # characters from which a progress bar is shown
 
 PLAIN = (
-    "plain positions: every token +1, so all gaps are even; colours are the {colour}. What there is to see: "
-    "--colour entropy, `howfar measure sensitivity -m {model}` (what each kind of gap is worth), "
-    "`howfar explore {model}` (what if one were wider?)"
+    "plain positions: every token +1, so all gaps are even; colours are the {colour}. Try "
+    "--colour entropy, `howfar measure sensitivity -m {model}` (how much each kind of gap matters), "
+    "`howfar explore {model}` (what if a gap were wider?)"
 )
 
 
@@ -54,29 +54,29 @@ def show(
         ),
     ] = None,
     scale: Annotated[
-        Scale, typer.Option(help="What steps are divided by; contrast stretches all rows to the same spread.")
+        Scale, typer.Option(help="Unit of the steps; contrast stretches all rows to the same spread.")
     ] = "layer-mean",
     colour: Annotated[
         Colour | None,
         typer.Option(
-            "--colour", "--color", help="What colours mean. [default: gap; of two models or texts, difference]"
+            "--colour", "--color", help="Meaning of the colours. [default: gap; of two models or texts, difference]"
         ),
     ] = None,
     rows: Annotated[Rows, typer.Option(help="Fold nearly even rows into one, or show all.")] = "auto",
     beside_model: Annotated[str | None, typer.Option(help="Another model to compare with.")] = None,
     beside_text: Annotated[str | None, typer.Option(help="Another text to compare with.")] = None,
     layer: Annotated[int | None, typer.Option(help="Show one layer.")] = None,
-    head: Annotated[int | None, typer.Option(help="Show one head, of a model with positions for each.")] = None,
+    head: Annotated[int | None, typer.Option(help="Show one head, for a model with positions per head.")] = None,
     mark: Mark = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the numbers as JSON, and draw nothing unless -o is given.")
     ] = False,
 ) -> None:
-    """Show how far apart a model thinks a text's characters are.
+    """Show how a model spaces a text.
 
     Example: howfar show "Marie Curie won two Nobel Prizes." -o curie.svg
 
-    Writes a picture to look at closely and prints the spacing of each layer.
+    Writes a picture and prints the spacing of each layer.
     """
     from howfar.charts.saving import file_format
     from howfar.charts.spacing import spacing
@@ -95,7 +95,7 @@ def show(
     picture = None
     is_plain = traced.config is None and beside is None
     if is_plain and colour is None:
-        colour = "surprisal"  # gaps have nothing to say
+        colour = "surprisal"  # all gaps are equal
     if drawn is not None or not as_json:
         picture = spacing(traced, beside=beside, layer=layer, head=head, scale=scale, rows=rows, colour=colour)
     if picture is not None and drawn is not None:
@@ -113,10 +113,10 @@ def show(
 
 
 def _read(text: str | None, file: Path | None) -> str:
-    """The text, wherever it comes from.
+    """The text, from whichever source is given.
 
     Raises:
-        TextError: There is none, or two, or it is not UTF-8.
+        TextError: There is no text, or more than one, or it is not UTF-8.
     """
     from howfar.text.decoding import decode
 
@@ -133,7 +133,7 @@ def _read(text: str | None, file: Path | None) -> str:
 
 
 def _as_typed(text: str) -> str:
-    """An argument's text where the locale, `C` for example, knows no characters beyond ASCII."""
+    """A command-line text, repaired if the locale (`C`, for example) knows no characters beyond ASCII."""
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8")
     except UnicodeError:
@@ -141,7 +141,7 @@ def _as_typed(text: str) -> str:
 
 
 def _check_picture(text: str, output: Path) -> None:
-    """Find fault with a picture before any work is done.
+    """Check that the picture is possible before any work.
 
     Raises:
         OutputError: It cannot be written there, or the text is too long for one.
@@ -152,7 +152,7 @@ def _check_picture(text: str, output: Path) -> None:
     check_writable(output)
     if len(text) > MOST_CHARACTERS:
         raise OutputError(
-            f"the text has {len(text):,} characters and a picture holds {MOST_CHARACTERS:,}; "
+            f"the text has {len(text):,} characters, but a picture holds {MOST_CHARACTERS:,}; "
             "give a part of it, or --json for the numbers of all of it"
         )
 
@@ -177,7 +177,7 @@ def _trace(text: str, model: str | None, mark: str | None) -> Trace:
 
 
 def _numbers(traced: Trace, layer: int | None, head: int | None) -> dict[str, object]:
-    """What the picture is drawn from, as plain values: of all layers and heads, or of the one that is asked for."""
+    """The picture's data as plain values: all layers and heads, or the chosen one."""
     from howfar.charts.rows import check_selection
 
     check_selection(traced, layer, head)

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from howfar.studies.study import Study
 
 RUN = "run"
-WIDE = 1000  # columns of what no person sees: nothing is cut off
+WIDE = 1000  # columns of output that is not a terminal: nothing is cut off
 
 
 class StudyGroup(TyperGroup):
-    """A group whose first command need not be named: `howfar study STUDY.toml` is `howfar study run STUDY.toml`."""
+    """A group whose first command may be omitted: `howfar study STUDY.toml` is `howfar study run STUDY.toml`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Name the command, and take `--ray` without an address too."""
+        """Add the command's name, and accept `--ray` without an address."""
         if args and args[0] not in (*self.commands, "--help"):
             args = [RUN, *args]
         return super().parse_args(ctx, with_address(args))
@@ -33,7 +33,7 @@ app = typer.Typer(cls=StudyGroup, no_args_is_help=True)
 
 @app.callback()
 def study() -> None:
-    """Train many models that differ along axes, and go on with those that are missing.
+    """Train many models that differ along axes; the same command continues with the missing ones.
 
     Example: howfar study STUDY.toml -o studies/rates --at-once 2
     """
@@ -43,22 +43,22 @@ def study() -> None:
 def run(
     specification: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="What to train: a base recipe and axes.")],
     output: Annotated[
-        str, typer.Option("--output", "-o", help="Folder of the study, or an address such as s3://bucket/study.")
+        str, typer.Option("--output", "-o", help="Folder of the study, or an address, for example s3://bucket/study.")
     ],
-    at_once: Annotated[int, typer.Option(min=1, help="Runs at a time; they divide the machine's threads.")] = 1,
-    retries: Annotated[int, typer.Option(min=0, help="How often a run that fails is tried again.")] = 1,
+    at_once: Annotated[int, typer.Option(min=1, help="Runs at a time; they share the machine's threads.")] = 1,
+    retries: Annotated[int, typer.Option(min=0, help="How often a failed run is retried.")] = 1,
     ray: Annotated[
         str | None,
         typer.Option(
-            metavar="[<address>]", help="Train on a Ray cluster: HOST:PORT or ray://HOST:PORT, else the one at hand."
+            metavar="[<address>]", help="Train on a Ray cluster: HOST:PORT or ray://HOST:PORT; default: a running one."
         ),
     ] = None,
-    cpus: Annotated[float, typer.Option(min=0, help="CPUs of a run on Ray.")] = 1,
-    gpus: Annotated[float, typer.Option(min=0, help="GPUs of a run on Ray, or a fraction of one.")] = 0,
+    cpus: Annotated[float, typer.Option(min=0, help="CPUs per run on Ray.")] = 1,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs per run on Ray; may be a fraction.")] = 0,
 ) -> None:
-    """Train the models of a study that are not there yet (`run` may be left out).
+    """Train the missing models of a study (`run` may be left out).
 
-    A study that was stopped, killed or extended goes on when the same command is given again.
+    A study that was stopped, killed or extended continues when the same command is given again.
     """
     import howfar
 
@@ -72,7 +72,7 @@ def status(
     folder: Annotated[str, typer.Argument(help="Folder or address of a study.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole table as JSON, a list of rows.")] = False,
 ) -> None:
-    """Say how far the runs of a study are."""
+    """Show the progress of a study's runs."""
     import json
 
     from howfar.studies.study import Study
@@ -85,7 +85,7 @@ def status(
 
 
 def _print(study: Study) -> None:
-    """All runs in a table, and how many are in which state."""
+    """A table of all runs, and the number in each state."""
     from collections import Counter
 
     from rich.table import Table

@@ -9,17 +9,17 @@ import typer
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A TOML file, or the name of a recipe that comes with the package.")],
+    recipe: Annotated[str, typer.Argument(help="A TOML file, or the name of a bundled recipe.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of the run; runs/NAME where not given.")
+        Path | None, typer.Option("--output", "-o", help="Folder of the run; by default runs/NAME.")
     ] = None,
-    corpus: Annotated[Path | None, typer.Option(help="Folder of the corpus, in place of the recipe's.")] = None,
+    corpus: Annotated[Path | None, typer.Option(help="Folder of the corpus, instead of the recipe's.")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Replace a value, as in --set max_steps=100."),
     ] = None,
 ) -> None:
-    """Train a model from scratch, or carry on where a run was interrupted.
+    """Train a model from scratch, or continue an interrupted run.
 
     Example: howfar train small-per-layer --corpus corpora/mine
     """
@@ -34,7 +34,7 @@ def train(
 
 
 def recipes() -> None:
-    """List the recipes that come with the package."""
+    """List the bundled recipes."""
     from howfar.training.recipe_files import RECIPES, bundled_recipes
 
     for name in [*bundled_recipes(), *bundled_recipes(grafts=True)]:

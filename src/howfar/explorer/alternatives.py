@@ -1,4 +1,4 @@
-"""How an increment ranks among those that other tokens would have had in the same place."""
+"""How an increment ranks among those that other tokens would have in the same place."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from howfar.reading.windows import Window
 if TYPE_CHECKING:
     import polars as pl
 
-LARGEST_VOCABULARY = 1024  # above that, only the likeliest tokens are tried
+LARGEST_VOCABULARY = 1024  # above this, only the likeliest tokens are tried
 NUM_LIKELIEST = 256
 
 
 @dataclass(frozen=True, eq=False)
 class Alternatives:
-    """Increments of tokens that could stand in a token's place, after the same text.
+    """Increments of the tokens that could replace a token, after the same text.
 
     Attributes:
-        token_id: The token that stands there.
+        token_id: The actual token.
         token_ids: int64 `[candidate]`; `token_id` is among them.
         layers: The layers.
         increments: float32 `[layer, head, candidate]`.
-        is_whole_vocabulary: Whether the candidates are all tokens; else they are the likeliest and the one there.
+        is_whole_vocabulary: Whether the candidates are all tokens; else they are the likeliest and the actual one.
     """
 
     token_id: int
@@ -42,7 +42,7 @@ class Alternatives:
     is_whole_vocabulary: bool
 
     def ranks(self) -> pl.DataFrame:
-        """Where it ranks, the largest first: `layer`, `head`, `increment`, `rank`, `candidates`, `percentile`."""
+        """Rank of the actual token, largest first: `layer`, `head`, `increment`, `rank`, `candidates`, `percentile`."""
         import polars as pl
 
         own = self.increments[..., self.token_ids == self.token_id]
@@ -62,11 +62,11 @@ class Alternatives:
 
 
 def read_alternatives(reader: Reader, passage: Window, token: int) -> Alternatives:
-    """Put every token of the vocabulary in a token's place and read its increments.
+    """Replace a token by every token of the vocabulary and read their increments.
 
     Args:
-        reader: Of a model with increments.
-        passage: A passage that holds the token.
+        reader: Reads with a model that has increments.
+        passage: A passage that contains the token.
         token: The token of the text.
 
     Raises:

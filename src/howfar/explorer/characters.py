@@ -1,4 +1,4 @@
-"""Whole characters that a model expects next, where one of its tokens may be a part of a character only."""
+"""Whole characters that a model predicts next, even if a token is only part of a character."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Written = tuple[int, ...]
-"""The tokens of a character, or of what a model has beside characters (a whole word, the end of the document)."""
+"""The tokens of a character, or of anything else in a vocabulary (a whole word, the end of the document)."""
 
 LONGEST = 4  # tokens of a character: its bytes in UTF-8
 
@@ -25,15 +25,15 @@ LONGEST = 4  # tokens of a character: its bytes in UTF-8
 def likeliest_characters(
     reader: Reader, prefix: Window, first: NDArray[np.float32], count: int
 ) -> dict[Written, float]:
-    """Probabilities of what is likeliest next, each as many tokens as make whole characters; the likeliest first.
+    """The likeliest next characters, each as its tokens, with probabilities; the likeliest first.
 
-    A beam search over the tokens of a character, `count` wide.
+    A beam search over a character's tokens, with `count` beams.
 
     Args:
-        reader: The model; edits around a call count.
-        prefix: What comes before.
-        first: float32 `[vocabulary]`: the prediction of the next token.
-        count: How many.
+        reader: The model; overrides around a call apply.
+        prefix: The tokens before.
+        first: float32 `[vocabulary]`: probabilities of the next token.
+        count: Number of characters.
     """
     best = _best({(int(token),): float(first[token]) for token in np.argsort(-first, kind="stable")[:count]}, count)
     for _ in range(LONGEST - 1):
@@ -54,7 +54,7 @@ def likeliest_characters(
 def probabilities_of(
     reader: Reader, prefix: Window, first: NDArray[np.float32], wanted: Iterable[Written]
 ) -> dict[Written, float]:
-    """Probabilities that some characters come next; arguments as for `likeliest_characters`."""
+    """Probabilities of given next characters; arguments as for `likeliest_characters`."""
     found = {written: float(first[written[0]]) for written in wanted}
     several = [written for written in found if len(written) > 1]
     if several:
@@ -71,14 +71,14 @@ def sample_character(
     temperature: float,
     random: np.random.Generator,
 ) -> bytes:
-    """Draw the next character, token by token until it is whole; nothing at the end of a document.
+    """Sample the next character, token by token until it is complete; empty at the end of a document.
 
     Args:
         predict: Probabilities `[vocabulary]` of what follows a passage.
         tokenizer: The model's.
-        prefix: What comes before.
-        temperature: Below 1, what is likely is drawn more often than it is likely.
-        random: What draws.
+        prefix: The tokens before.
+        temperature: Below 1, likely characters are sampled more often than their probability.
+        random: The random generator.
     """
     written: Written = ()
     for _ in range(LONGEST):
@@ -91,12 +91,12 @@ def sample_character(
 
 
 def spelled(tokenizer: PreTrainedTokenizerBase, written: Written) -> bytes:
-    """The bytes that tokens are written with."""
+    """The bytes of some tokens."""
     return b"".join(token_bytes(tokenizer, list(written)))
 
 
 def is_partial(data: bytes) -> bool:
-    """Whether bytes end within a character that more bytes could complete."""
+    """Whether bytes end inside a character that more bytes could complete."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         decoder.decode(data)

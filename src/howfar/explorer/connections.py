@@ -1,4 +1,4 @@
-"""Connections on which no whole request comes are closed, and there are never many of them."""
+"""Close connections that send no complete request, and limit their number."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 HEADER_SECONDS = 10.0
 MAX_WAITING = 64
-"""Connections that have sent no whole request; the one that has waited longest makes room for the next."""
+"""Connections that have sent no complete request; a new one replaces the one that has waited longest."""
 MAX_CONNECTIONS = 512
 
 
 class ImpatientProtocol(AutoHTTPProtocol):
-    """Uvicorn's protocol, which by itself waits for the end of a request for ever."""
+    """Uvicorn's protocol, with a limit on the wait for the end of a request."""
 
     _waiting: dict[Any, asyncio.TimerHandle] = {}  # noqa: RUF012 - shared by all connections on purpose
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        """Begin to wait for a request."""
+        """Start to wait for a request."""
         super().connection_made(transport)
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
+        """Stop waiting."""
         self._wait_no_longer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came; wait on where it is the beginning of a request only."""
+        """Handle incoming data; keep waiting if the request is not complete."""
         before = self.cycle
         super().data_received(data)
         if self.cycle is not before or self.transport.get_protocol() is not self:

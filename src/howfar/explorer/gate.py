@@ -1,4 +1,4 @@
-"""What of a marimo server visitors may reach: the page and what it needs, under names that the server knows."""
+"""What visitors may reach of a marimo server: the page and its needs, under host names that the server knows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONTENT_POLICY = (
     "style-src 'self' 'unsafe-inline'; connect-src 'self' data: blob:; base-uri 'self'; form-action 'self'; "
     "object-src 'none'; frame-ancestors 'self'"
 )
-"""Browsers then refuse any request to another host, whatever asks for it, and to show the page inside of another."""
+"""With these, browsers refuse requests to other hosts, and refuse to show the page inside another page."""
 
 _HEADERS = (
     (b"content-security-policy", CONTENT_POLICY.encode()),
@@ -34,22 +34,22 @@ ROUTES = {
     "POST": re.compile(r"/auth/login|/api/kernel/(instantiate|set_ui_element_value|set_model_value|function_call)"),
     "websocket": re.compile(r"/ws"),
 }
-"""All that the page asks for, by method, beside the files that it made itself; the rest of marimo is not there."""
+"""Everything that the page requests, by method, besides the files that it makes; the rest of marimo is blocked."""
 
 _FILE = re.compile(r"/@file/\d+-([\w.-]+)")
-MAX_BODY = 2_000_000  # bytes of a request; the longest text takes a third of it
+MAX_BODY = 2_000_000  # bytes of a request; the longest text needs a third of it
 BODY_SECONDS = 20.0
 
 
 class OnlyHere:
-    """Let through what the page itself asks for, and tell browsers to load nothing from elsewhere.
+    """Let through the page's own requests, and tell browsers to load nothing from elsewhere.
 
     Args:
         app: The application.
-        names: Under which the server is known, beside addresses in numbers, `localhost` and this machine's own name. A
-            request for another name comes from a site that made its own name stand for this machine's address.
+        names: Host names of the server, besides numeric addresses, `localhost` and this machine's own name. A
+            request for another name comes from a site that points its own name at this machine's address.
         own_file: Whether a file of this name was made for the page.
-        hidden: A folder that the page's source names and no visitor need know.
+        hidden: A folder in the page's source that visitors should not see.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class OnlyHere:
         return await self.app(scope, receive, answer)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
-        """Status and sentence for a request that is not let through."""
+        """Status and sentence for a request that is refused."""
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         host, origin = headers.get("host", ""), headers.get("origin")
         if not self._knows(host):
@@ -106,7 +106,7 @@ class OnlyHere:
 
 
 class _Answer:
-    """Sends an application's answer with our headers, and without a folder of this machine in it."""
+    """Sends an application's response with our headers, and without a local folder in it."""
 
     def __init__(self, send: Send, hidden: Path | None) -> None:
         self._send, self._start, self._body = send, None, b""
@@ -134,21 +134,21 @@ class _Answer:
 
 
 def _mentions(folder: Path) -> list[tuple[bytes, bytes]]:
-    """How a page may mention a folder, alone or in a path, and those above it; and what is to stand there instead."""
+    """How a page may mention a folder or its parents, alone or in a path; and the replacement of each."""
     mentions = [(f"{form}/", "") for form in _forms(folder)]
     mentions += [(f'"{form}"', '""') for above in (folder, *folder.parents) for form in _forms(above)]
     return [(mention.encode(), instead.encode()) for mention, instead in mentions if mention not in ('"/"', '"%2F"')]
 
 
 def _forms(folder: Path) -> list[str]:
-    """How a folder may be written, the longest first."""
+    """The ways to write a folder, the longest first."""
     plain = folder.as_posix()
     forms = {folder.as_uri(), plain, quote(plain), quote(plain, safe=""), plain.replace("/", "\\/")}
     return sorted(forms, key=len, reverse=True)
 
 
 async def _read(receive: Receive) -> bytes | None:
-    """A request's body; None where it is too long or does not come."""
+    """A request's body; None if it is too long or does not arrive."""
     body = b""
     try:
         async with asyncio.timeout(BODY_SECONDS):

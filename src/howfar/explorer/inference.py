@@ -1,11 +1,11 @@
 """One queue to the models for all visitors.
 
 A model is loaded once and used by one thread, one request at a time: PyTorch already spreads a request over the cores,
-and `howfar.override` edits a model that all share. Requests are not merged into batches, because a sum in another order
+and `howfar.override` changes a model that all share. Requests are not batched, because a sum in another order
 differs in its last digit, and a page must show what the command line prints. Equal requests are answered once.
 
-A visitor's page waits for its answer, and marimo keeps only the latest of what was typed meanwhile, so nobody has more
-than one request in the queue; beyond `MAX_WAITING` visitors are asked to try again.
+A visitor's page waits for its answer, and marimo keeps only the latest input meanwhile, so nobody has more
+than one request in the queue; above `MAX_WAITING`, visitors are asked to try again.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from howfar.reading.windows import Window
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-MARK_VARIABLE = "HOWFAR_EXPLORER_MARK"  # how a page that marimo runs by itself learns of the document mark
+MARK_VARIABLE = "HOWFAR_EXPLORER_MARK"  # tells the document mark to a page that marimo runs
 MAX_WAITING = 64  # requests in the queue
-MAX_CHARACTERS = 50_000  # of a text
-MAX_REMEMBERED = 1_000_000  # characters of the texts whose answers are kept
-COST_OF_AN_ANSWER = 2_000  # in the same unit, for small ones
-NUM_CHARACTERS = 8  # that are expected next
-TEMPERATURE = 0.8  # of what a model writes
+MAX_CHARACTERS = 50_000  # characters in a text
+MAX_REMEMBERED = 1_000_000  # characters of the texts in the cache
+COST_OF_AN_ANSWER = 2_000  # least cost of a cached answer, in the same unit
+NUM_CHARACTERS = 8  # likeliest next characters shown
+TEMPERATURE = 0.8  # of text that a model writes
 
 
 class Inference:
     """The models of one process and the queue to them.
 
     Args:
-        models: What `howfar.load` takes, by the name that visitors see. Nothing else can be asked for.
-        mark: What they read texts behind, as for `howfar.models.loading.choose_mark`.
+        models: Arguments of `howfar.load`, by the name that visitors see. Nothing else can be loaded.
+        mark: The document mark, as for `howfar.models.loading.choose_mark`.
         max_waiting: Requests that may wait.
     """
 
@@ -63,11 +63,11 @@ class Inference:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The models that there are."""
+        """Names of the models."""
         return tuple(self._sources)
 
     def load_all(self) -> None:
-        """Load every model now rather than at its first request.
+        """Load every model now, not at its first request.
 
         Raises:
             HowFarError: One cannot be loaded.
@@ -84,11 +84,11 @@ class Inference:
         return self._ready(name).layers
 
     def trace(self, name: str, text: str) -> Trace:
-        """What `howfar.trace` gives.
+        """The result of `howfar.trace`.
 
         Raises:
             TextError: The text is empty, too long or cannot be encoded.
-            BusyError: Too many requests wait.
+            BusyError: Too many requests are waiting.
         """
         check_text(text)
         return self._answer(
@@ -96,10 +96,10 @@ class Inference:
         )
 
     def what_if(self, name: str, text: str, edit: Edit) -> WhatIf:
-        """Read the passage around an edit without it and with it.
+        """Read the passage around an edit with and without it.
 
         Raises:
-            BusyError: Too many requests wait.
+            BusyError: Too many requests are waiting.
         """
         unedited = Edit(edit.tokens)
         before = self._reading(name, text, unedited)
@@ -109,7 +109,7 @@ class Inference:
     def _characters(
         self, name: str, text: str, before: Reading, after: Reading, edit: Edit
     ) -> tuple[tuple[bytes, float, float], ...]:
-        """What is likeliest next before or after an edit, in whole characters."""
+        """The likeliest next characters before or after an edit."""
         last = place_in(before.passage, edit.tokens[1] - 1)
         prefix = Window(0, before.passage.tokens[: last + 1], before.passage.start)
 
@@ -128,16 +128,16 @@ class Inference:
         return self._answer(("characters", name, text, edit), 0, ask)
 
     def write_on(self, name: str, text: str, edit: Edit | None, random: np.random.Generator) -> bytes:
-        """Draw the character that the model writes next; nothing at the end of a document.
+        """Sample the character that the model writes next; empty at the end of a document.
 
         Args:
             name: The model.
-            text: What comes before.
+            text: The text before.
             edit: An edit of the text's increments.
-            random: What draws.
+            random: The random generator.
 
         Raises:
-            BusyError: Too many requests wait.
+            BusyError: Too many requests are waiting.
         """
         document = self.trace(name, text)
 
@@ -156,10 +156,10 @@ class Inference:
         return self._submit(("write", name), ask).result()
 
     def attention(self, name: str, text: str, token: int) -> Attention:
-        """Which earlier tokens a token reads.
+        """The earlier tokens that a token attends to.
 
         Raises:
-            BusyError: Too many requests wait.
+            BusyError: Too many requests are waiting.
         """
         document = self.trace(name, text)
 
@@ -173,7 +173,7 @@ class Inference:
 
         Raises:
             NoIncrementsError: The model has no increments.
-            BusyError: Too many requests wait.
+            BusyError: Too many requests are waiting.
         """
         document = self.trace(name, text)
 
@@ -231,20 +231,20 @@ class Inference:
         if name not in self._readers:
             reader = Reader(load(self._sources[name]))
             choose_mark(reader.model, self._mark)
-            _ = reader.tokenizer, reader.mark, reader.layers  # found now, and refused now if there are none
+            _ = reader.tokenizer, reader.mark, reader.layers  # looked up now, so that errors come now
             self._readers[name] = reader
         return self._readers[name]
 
 
 def check_text(text: str) -> None:
-    """Refuse texts that are too long to look at.
+    """Refuse texts that are too long.
 
     Raises:
-        TextError: It is.
+        TextError: The text is too long.
     """
     if len(text) > MAX_CHARACTERS:
         raise TextError(
-            f"the text has {len(text):,} characters, the explorer takes at most {MAX_CHARACTERS:,}; shorten it, or "
+            f"the text has {len(text):,} characters, but the explorer takes at most {MAX_CHARACTERS:,}; shorten it, or "
             "trace it with `howfar show`"
         )
 
@@ -254,10 +254,10 @@ _shared_lock = threading.Lock()
 
 
 def shared_inference(models: Sequence[str] = ()) -> Inference:
-    """The process's `Inference`: made by the first call, the same for every visitor.
+    """The process's `Inference`: made by the first call, shared by all visitors.
 
     Args:
-        models: What `howfar.load` takes; all bundled models where there are none. Only the first call's count.
+        models: Arguments of `howfar.load`; by default all bundled models. Only the first call's are used.
     """
     global _shared
     with _shared_lock:
@@ -267,7 +267,7 @@ def shared_inference(models: Sequence[str] = ()) -> Inference:
 
 
 def named_models(models: Sequence[str]) -> dict[str, str | None]:
-    """Give models the names that visitors see: a folder's last part, numbered where two are alike.
+    """Give models the names that visitors see: a folder's last part, numbered if two are equal.
 
     Raises:
         ModelNotFoundError: None is named and none is bundled.

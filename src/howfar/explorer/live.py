@@ -1,8 +1,8 @@
-"""The picture of spacing, live: the page draws it, and only the numbers in it change hands.
+"""The live picture of spacing: the page draws it, and only its numbers are exchanged.
 
-One gap of it can be moved. The page asks by the trait `asked`, and is told by the trait `told`: what every gap has
-become, what the model expects after it, and what has become harder or easier. A drag thus runs no cell of the notebook
-but the one that sees that the widget has changed; its end is sent as `moved`, which the rest of the page follows.
+One gap can be moved. The page asks through the trait `asked` and gets the answer in the trait `told`: the new gaps,
+the model's prediction after the moved one, and the changed losses. So a drag runs no cell of the notebook
+except the one that sees the widget change; its end is sent as `moved`, which the rest of the page follows.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from howfar.reading import Trace
 
 @dataclass(frozen=True, eq=False)
 class _Shown:
-    """What a picture shows: a text as a model reads it."""
+    """The data of a picture: a text as a model reads it."""
 
     model: str
     trace: Trace
@@ -44,7 +44,7 @@ class _Shown:
 
 
 class LiveSpacing(anywidget.AnyWidget):
-    """A picture of spacing that follows what is typed, and whose gaps can be moved.
+    """A picture of spacing that follows the text, and whose gaps can be moved.
 
     Args:
         inference: The models.
@@ -52,13 +52,13 @@ class LiveSpacing(anywidget.AnyWidget):
         chosen: The selected cell.
     """
 
-    picture = traitlets.Unicode("").tag(sync=True)  # JSON, as text, which nothing on the way walks through
+    picture = traitlets.Unicode("").tag(sync=True)  # JSON as text, which nothing on the way parses
     told = traitlets.Unicode("").tag(sync=True)
     asked = traitlets.Unicode("").tag(sync=True)
-    edit = traitlets.Unicode("{}").tag(sync=True)  # where the page's other controls stand
+    edit = traitlets.Unicode("{}").tag(sync=True)  # values of the page's other controls
     theme = traitlets.Unicode().tag(sync=True)
     chosen = traitlets.Int().tag(sync=True)
-    clicked = traitlets.List(traitlets.Int(), [0, 0]).tag(sync=True)  # a cell, and when: never twice the same
+    clicked = traitlets.List(traitlets.Int(), [0, 0]).tag(sync=True)  # a cell and a time, so that no two are equal
     moved = traitlets.Unicode("{}").tag(sync=True)
     written = traitlets.Unicode("{}").tag(sync=True)
 
@@ -107,12 +107,12 @@ class LiveSpacing(anywidget.AnyWidget):
                 answer = tell(self._inference.what_if(shown.model, shown.trace.text, edit), shown.content, shown.cells)
         except HowFarError as error:
             answer = {"error": f"{error}."}
-        except (ValueError, TypeError, KeyError):  # not what the page sends
+        except (ValueError, TypeError, KeyError):  # the page sends nothing like this
             return
         self.told = _json({**answer, "when": asked.get("when"), "revision": asked.get("revision")})
 
     def _write(self, shown: _Shown, text: str, edit: Edit) -> dict[str, Any]:
-        """Write one character behind a text, and draw the picture of both."""
+        """Write one character after a text, and draw both."""
         data = self._inference.write_on(shown.model, text, edit, self._random)
         longer = text + data.decode(errors="replace")
         trace = self._inference.trace(shown.model, longer)
@@ -120,7 +120,7 @@ class LiveSpacing(anywidget.AnyWidget):
 
 
 def tell(result: WhatIf, content: Content, cells: Cells) -> dict[str, Any]:
-    """What an edit has done, as plain values: `gaps` by row where any has changed, `expected` and `losses` by cell."""
+    """The effect of an edit as plain values: changed `gaps` by row, `expected` and `losses` by cell."""
     answer: dict[str, Any] = {
         "expected": [
             {"label": token_label(data), "before": before, "after": after} for data, before, after in result.characters
@@ -152,7 +152,7 @@ def tell(result: WhatIf, content: Content, cells: Cells) -> dict[str, Any]:
 
 
 def _edit(asked: dict[str, Any], cells: Cells) -> Edit | None:
-    """The edit that a page asks for; None where it is none that a page could ask for."""
+    """The edit that a page asks for; None if no page could ask for it."""
     cell, factor, layer = asked["cell"], asked["factor"], asked["layer"]
     if not (isinstance(cell, int) and 0 <= cell < len(cells) and factor in FACTORS and isinstance(layer, int | None)):
         return None
@@ -165,5 +165,5 @@ def _json(value: dict[str, Any]) -> str:
 
 @cache
 def module() -> str:
-    """The script of all pictures of spacing, and what connects it with the server."""
+    """The script of all spacing pictures, and its connection to the server."""
     return script(moving=True) + Path(__file__).with_name("live.js").read_text(encoding="utf-8")

@@ -37,7 +37,7 @@ def _():
     refused = None
     try:
         asked_for = view_from_link(mo.query_params().to_dict(), start, inference.names)
-        start = replace(start, factor=4.0) if asked_for == start else asked_for  # open where something happens
+        start = replace(start, factor=4.0) if asked_for == start else asked_for  # open with a visible change
     except HowFarError as error:
         refused = parts.sentence(error)
     return inference, refused, start
@@ -45,7 +45,7 @@ def _():
 
 @app.cell
 def _(start):
-    chosen, choose = mo.state(start.at, allow_self_loops=True)  # its buttons stand in a cell that reads it
+    chosen, choose = mo.state(start.at, allow_self_loops=True)  # its buttons are in a cell that reads it
     example, use_example = mo.state(start.text)
     second, use_second = mo.state(start.second_text)
     edited, edit_from = mo.state((start.factor, start.layer, start.plain, 0))  # where what-if controls stand when made
@@ -67,7 +67,7 @@ def _(refused):
     return
 
 
-# What is shown by the cell that makes it does not run again when its value changes, and a key waits for nothing.
+# The cell that shows a value does not run again when that value changes, so typing waits for nothing.
 @app.cell
 def _(choose, use_example, use_second):
     def _start_from(name):
@@ -108,7 +108,7 @@ def _(second):
 
 @app.cell
 def _(inference, start):
-    models = mo.ui.multiselect(inference.names, value=start.models, max_selections=2, label="Model, one or two")
+    models = mo.ui.multiselect(inference.names, value=start.models, max_selections=2, label="One or two models")
     scale = mo.ui.dropdown(SCALES, value=start.scale, label="Scale")
     colour = mo.ui.dropdown(COLOURS, value=start.colour, label="Colour by")
     mo.hstack([models, scale, colour], justify="start", gap=1.5, wrap=True)
@@ -117,7 +117,7 @@ def _(inference, start):
 
 @app.cell
 def _(inference, start):
-    # Cells that name `left` or `right` run with each word from the page; those that only draw name `pictures`.
+    # Cells that name `left` or `right` run at each message from the page; those that only draw name `pictures`.
     pictures = [LiveSpacing(inference, mo.app_meta().theme, start.at) for _ in range(2)]
     left, right = map(mo.ui.anywidget, pictures)
     return left, pictures, right
@@ -206,7 +206,7 @@ def _(edited):
 @app.cell
 def _():
     only_selected = mo.ui.switch(label="Only the selected character")
-    part = mo.ui.number(1, 16, value=1, label="Which token of the character")
+    part = mo.ui.number(1, 16, value=1, label="Token within the character")
     return only_selected, part
 
 

@@ -1,4 +1,4 @@
-"""The views of the page: from what is chosen to what is shown."""
+"""The views of the page: from a visitor's choices to what is shown."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from howfar.measures.contexts.ranks import corpus_ranks
 from howfar.reading import Trace
 from howfar.text.spans import token_bytes
 
-LEAST_NATS = 0.001  # less is no change to speak of
+LEAST_NATS = 0.001  # smaller changes are ignored
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,16 +57,16 @@ class Document:
 
     @cached_property
     def cells(self) -> Cells:
-        """The text in the pieces that are drawn and selected."""
+        """The text in the pieces that are drawn and can be selected."""
         return Cells.of(self.trace)
 
     def selected(self, at: int) -> int:
-        """The selected cell, or the last one where the text has become shorter."""
+        """The selected cell, or the last one if the text has become shorter."""
         return min(at, len(self.cells) - 1)
 
     @cached_property
     def token_spans(self) -> list[tuple[int, int]]:
-        """First token and token past the last of each cell."""
+        """First token, and token past the last, of each cell."""
         return self.cells.token_spans()
 
     def tokens_of(self, cell: int) -> tuple[int, int]:
@@ -126,7 +126,7 @@ def _selected_in(document: Document, at: int, name: str) -> str:
 
 
 def for_each(documents: Sequence[Document], view: Callable[[Document], mo.Html]) -> mo.Html:
-    """A view of each document below the other; a sentence in place of one that cannot be."""
+    """A view of each document, one below the other; an error message for a document without one."""
     views = []
     for document in documents:
         try:
@@ -152,7 +152,7 @@ def what_if_view(inference: Inference, document: Document, edit: Edit, theme: Th
         f"predictions-{name}", prediction_changes(predictions, theme=theme), f"What the model expects after {label}"
     )
     if edit.is_none:
-        said = f"Nothing is changed yet: drag a tile of {quoted(label)} in the picture, or the slider here."
+        said = f"Nothing has changed yet: drag a tile of {quoted(label)} in the picture, or the slider here."
         return _view(document, said, [next_ones])
     before, after = (predictions.sort(side, descending=True)["label"][0] for side in ("before", "after"))
     gaps = result.gaps(cells)
@@ -164,21 +164,21 @@ def what_if_view(inference: Inference, document: Document, edit: Edit, theme: Th
             Shown(f"losses-{name}", loss_changes(losses, theme=theme), "Which of them are harder (up) or easier (down)")
         )
     if gaps.filter((pl.col("cell") != edited) & (pl.col("change") != 0)).is_empty():
-        said += " No other gap answers."
+        said += " No other gap changed."
     else:
-        shown.append(Shown(f"gaps-{name}", gap_changes(gaps, edited, theme=theme), "Which other gaps answer"))
+        shown.append(Shown(f"gaps-{name}", gap_changes(gaps, edited, theme=theme), "Other gaps that changed"))
     return _view(document, said, shown)
 
 
 def _change(losses: pl.DataFrame, cells: Cells) -> str:
-    """What an edit does to all that follows, in words."""
+    """The effect of an edit on everything that follows, in words."""
     nats, what = float(losses["change"].sum()), f"{len(losses):,} {cells.token_noun}s that follow"
     if not len(losses):
         return "Nothing follows."
     if abs(nats) < LEAST_NATS:
-        return f"The {what} are as easy to predict as before, to a thousandth of a nat in all."
+        return f"The {what} are as easy to predict as before, within a thousandth of a nat in total."
     harder = "harder" if nats > 0 else "easier"
-    return f"The {what} become {harder} to predict, by <b id='loss-change'>{abs(nats):.2g}</b> nats in all."
+    return f"The {what} become {harder} to predict, by <b id='loss-change'>{abs(nats):.2g}</b> nats in total."
 
 
 def attention_view(inference: Inference, document: Document, at: int, layer: int | None, theme: Theme) -> mo.Html:
@@ -189,9 +189,9 @@ def attention_view(inference: Inference, document: Document, at: int, layer: int
     rows = gazes(document.trace, attention.layers, attention.weights, layer)
     weights = np.stack([row.weights for row in rows]).mean(axis=0)
     of = "all layers, mean over heads" if layer is None else f"layer {layer}, head by head"
-    said = f"Of what it reads here ({of}), {weights[-1]:.0%} is the selected {cells.token_noun} itself"
+    said = f"Attention here ({of}): {weights[-1]:.0%} stays on the selected {cells.token_noun} itself"
     if not attention.passage.start:
-        said += f" and {weights[0]:.0%} the mark at the beginning of the text"
+        said += f" and {weights[0]:.0%} goes to the mark before the text"
     arguments = (cells, rows, token, attention.passage.start - 1)
     arcs, points = attention_arcs(*arguments, theme=theme), attention_by_distance(*arguments, theme=theme)
     label = cells.labels[document.selected(at)]
@@ -199,14 +199,14 @@ def attention_view(inference: Inference, document: Document, at: int, layer: int
         document,
         f"{said}.",
         [
-            Shown(f"attention-{name}", arcs, f"What {label} looks back at: {of}"),
+            Shown(f"attention-{name}", arcs, f"What {label} attends to: {of}"),
             Shown(f"attention-by-distance-{name}", points, "Weight against distance, ordinary and learned"),
         ],
     )
 
 
 def numbers_view(document: Document, at: int | None) -> mo.Html:
-    """The table behind the picture, all of it or that of one cell."""
+    """The table behind the picture: all of it, or one cell's rows."""
     table = document.trace.table()
     if at is not None:
         first, stop = document.tokens_of(document.selected(at))
@@ -234,13 +234,13 @@ def numbers_view(document: Document, at: int | None) -> mo.Html:
 
 
 def context_view(inference: Inference, document: Document, at: int, part: int, theme: Theme) -> mo.Html:
-    """How an increment ranks among those that other tokens would have had in its place.
+    """How an increment ranks among those that other tokens would have in its place.
 
     Args:
         inference: The models.
         document: The text.
         at: The selected cell.
-        part: Which of the cell's tokens, counted from 1.
+        part: Which token of the cell, counted from 1.
         theme: The charts' theme.
 
     Raises:
@@ -288,7 +288,7 @@ def _view(document: Document, said: str, shown: Sequence[Shown], *more: mo.Html)
 
 
 def _labelled(losses: pl.DataFrame, cells: Cells) -> pl.DataFrame:
-    """Name a token by itself, and a part of a character by that character."""
+    """The label of a token, or of its character if it is only part of one."""
     labels = (
         token_label(data) if not is_part(data) else f"a part of {cells.labels[cell]}"
         for data, cell in losses.select("bytes", "cell").rows()
@@ -297,6 +297,6 @@ def _labelled(losses: pl.DataFrame, cells: Cells) -> pl.DataFrame:
 
 
 def with_ticks(losses: pl.DataFrame, cells: Cells) -> pl.DataFrame:
-    """Let a character that is several tokens stand below the first of them."""
+    """Place a character with several tokens below the first of them."""
     characters = pl.Series(cells.labels).gather(losses["cell"])
     return losses.with_columns(tick=pl.when(pl.col("cell").is_first_distinct()).then(characters).otherwise(pl.lit("")))

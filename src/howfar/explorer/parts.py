@@ -1,4 +1,4 @@
-"""The page's small parts: words, buttons, tables, and a picture below its heading."""
+"""Small parts of the page: words, buttons, tables, and a picture below its heading."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ CONTINUES = 0b1000_0000  # the first two bits of a byte that continues a charact
 
 
 def heading() -> mo.Html:
-    """What the page is about, for someone who has ten seconds."""
+    """A ten-second explanation of the page."""
     return mo.Html(
         f"<style>{STYLE}</style>"
         "<h1 class='howfar'>How far apart does a model think its tokens are?</h1>"
-        "<p class='lead'>Every character stands where the model puts it. The first row is an ordinary model: each step "
-        "is as long as the last. The rows below are layers of a model that has <em>learned</em> how far to step: "
+        "<p class='lead'>Each row shows the text as one layer spaces it. The first row is an ordinary model: each step "
+        "has the same length. The rows below are layers of a model that has <em>learned</em> how far to step: "
         "<span class='closer'>blue gaps are closer</span>, <span class='farther'>orange ones farther</span> than an "
-        "ordinary step. Type a text; click a character to see what its place does.</p>"
+        "ordinary step. Type a text; click a character to see what its position does.</p>"
     )
 
 
 def sentence(error: Exception) -> mo.Html:
-    """An error as the one sentence that it is."""
+    """An error as one sentence."""
     said = str(error)
     return mo.callout(mo.Html(f"<p role='alert'>{html.escape(said[:1].upper() + said[1:])}.</p>"), kind="warn")
 
 
 def token_label(data: bytes) -> str:
-    """How a token is written: its characters, or its bytes where they are only a part of one."""
+    """The text of a token: its characters, or its bytes if they are only part of one."""
     if not data:
         return "⟨end⟩"
     if not is_part(data):
@@ -53,7 +53,7 @@ def token_label(data: bytes) -> str:
 
 
 def is_part(data: bytes) -> bool:
-    """Whether a token is a part of a character."""
+    """Whether a token is part of a character."""
     try:
         data.decode()
     except UnicodeDecodeError:
@@ -62,18 +62,18 @@ def is_part(data: bytes) -> bool:
 
 
 def quoted(label: str) -> str:
-    """A piece of the text amid words of the page."""
+    """A piece of the text within the page's words."""
     return f"<bdi class='token'>{html.escape(label)}</bdi>"
 
 
 def shortest(number: float) -> str:
-    """The fewest digits that tell a number from all others, of 32 bits where it is one of these."""
+    """The fewest digits that distinguish a number from all others, of 32 bits if it has 32."""
     single = np.float32(number)
     return str(single if float(single) == number else np.float64(number))
 
 
 def html_table(table: pl.DataFrame) -> mo.Html:
-    """A small table as it is."""
+    """A small plain table."""
 
     def row(tag: str, values: Iterable[Any]) -> str:
         cells = (f"{value:.4g}" if isinstance(value, float) else html.escape(str(value)) for value in values)
@@ -95,9 +95,9 @@ class Shown:
     """One picture of a view.
 
     Attributes:
-        name: For the name of its file.
+        name: For its file name.
         picture: The picture.
-        heading: What stands above it.
+        heading: The heading above it.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Shown:
     heading: str
 
     def element(self) -> mo.Html:
-        """The picture below its heading, beside which it can be saved."""
+        """The picture below its heading, with buttons that save it."""
         head = mo.Html(f"<h3 class='howfar'>{html.escape(self.heading)}</h3>")
         chart: Any = self.picture.chart.properties(
             background="transparent", usermeta={"embedOptions": {"actions": False, "renderer": "svg"}}
@@ -125,7 +125,7 @@ def side_by_side(elements: Iterable[mo.Html]) -> mo.Html:
 
 
 def save_buttons(name: str, make: Callable[[], Picture | SpacingPicture]) -> mo.Html:
-    """Buttons that save a picture, which is drawn when one is pressed."""
+    """Buttons that save a picture; it is drawn when one is pressed."""
 
     def draw(kind: str) -> Callable[[], bytes]:
         return lambda: make().render(kind)
@@ -134,15 +134,15 @@ def save_buttons(name: str, make: Callable[[], Picture | SpacingPicture]) -> mo.
 
 
 def download_buttons(name: str, files: dict[str, Callable[[], bytes]]) -> mo.Html:
-    """Buttons that save files, by their endings."""
+    """Buttons that save files, by suffix."""
     buttons = [mo.download(make, f"{name}.{kind}", label=kind.upper()) for kind, make in files.items()]
     row = mo.hstack(buttons, justify="start", gap=0.25)
     return mo.Html(f"<div class='save' data-name='{html.escape(name, quote=True)}'>{row.text}</div>")
 
 
 def link_line(view: View) -> mo.Html:
-    """The link that restores what is seen."""
+    """The link that restores the view."""
     link = view.link()
     if link is None:
         return mo.Html("<p>The text is too long for a link; save the picture instead.</p>")
-    return mo.Html(f"<p><a id='link' href='{html.escape(link)}'>Link to all that you see here</a></p>")
+    return mo.Html(f"<p><a id='link' href='{html.escape(link)}'>Link to this view</a></p>")

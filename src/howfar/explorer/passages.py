@@ -1,4 +1,4 @@
-"""One passage of a text, read once: what the model predicts after a token, and which earlier tokens it looks at."""
+"""One passage of a text, read once: the prediction after a token, and the earlier tokens that it attends to."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from howfar.reading.windows import Window
 if TYPE_CHECKING:
     from howfar.reading import Trace
 
-LONGEST_PASSAGE = 512  # tokens: attention weights take the square of it
+LONGEST_PASSAGE = 512  # tokens: attention weights grow with its square
 
 
 def passage_around(reader: Reader, trace: Trace, token: int) -> Window:
-    """As much of a text around a token as a model reads at once: all of it where it fits, else the token in its middle.
+    """As much text around a token as a model reads at once: all of it if it fits, else with the token in the middle.
 
     Args:
-        reader: The model that read the text.
+        reader: Reads with the model that read the text.
         trace: The text.
         token: The token.
     """
@@ -36,20 +36,20 @@ def passage_around(reader: Reader, trace: Trace, token: int) -> Window:
 
 
 def place_in(passage: Window, token: int) -> int:
-    """Where a token of the text stands in a passage."""
-    return token + 1 - passage.start  # the document mark is the passage's token 0 where it begins the text
+    """The index of a text's token in a passage."""
+    return token + 1 - passage.start  # a passage from the start of the text has the document mark as token 0
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What a model did with a passage.
+    """What a model does with a passage.
 
     Attributes:
-        passage: What was read.
+        passage: The passage.
         layers: The layers that have positions.
         surprisal_nats: float32 `[token]`; 0 for the passage's first, which nothing precedes.
         increments: float32 `[layer, head, token]`.
-        next_probability: float32 `[vocabulary]`: the prediction after the token that was asked about.
+        next_probability: float32 `[vocabulary]`: the prediction after the requested token.
     """
 
     passage: Window
@@ -61,7 +61,7 @@ class Reading:
 
 @contextmanager
 def edited(reader: Reader, edit: IncrementFunction | None) -> Iterator[None]:
-    """Let a reader's model have edited increments while the block lasts; plain ones are increments of exactly 1."""
+    """Give a reader's model edited increments in the block; plain ones are increments of exactly 1."""
     if edit is None:
         yield
         return
@@ -70,13 +70,13 @@ def edited(reader: Reader, edit: IncrementFunction | None) -> Iterator[None]:
 
 
 def read(reader: Reader, passage: Window, token: int, edit: IncrementFunction | None = None) -> Reading:
-    """Read a passage, with a model's own increments or with edited ones.
+    """Read a passage, with a model's own increments or edited ones.
 
     Args:
-        reader: Of a model with rotary positions; in a plain one each increment is 1.
+        reader: Reads with a model that has rotary positions; in a plain one each increment is 1.
         passage: The passage.
-        token: The token of the text whose next one is predicted.
-        edit: What `howfar.override` takes; positions in it are those of the passage.
+        token: The token of the text after which to predict.
+        edit: As for `howfar.override`; positions in it are those of the passage.
     """
     with edited(reader, edit):
         found = reader.read_together([passage], "losses", "increments", predict_at=[place_in(passage, token)])
@@ -91,14 +91,14 @@ def read(reader: Reader, passage: Window, token: int, edit: IncrementFunction | 
 
 @dataclass(frozen=True, eq=False)
 class Attention:
-    """Which earlier tokens a token reads.
+    """The earlier tokens that a token attends to.
 
     Attributes:
-        passage: What the model read.
-        token: The token of the text that looks back.
+        passage: The passage.
+        token: The token of the text that attends.
         layers: The layers.
-        weights: float32 `[layer, head, token]`: the share of each token of the passage up to `token`. They add up to 1,
-            or to less where the model has attention sinks, which take the rest.
+        weights: float32 `[layer, head, token]`: the weight of each token of the passage up to `token`. They sum to 1,
+            or to less if the model has attention sinks, which take the rest.
     """
 
     passage: Window
@@ -108,12 +108,12 @@ class Attention:
 
 
 def attend(reader: Reader, passage: Window, token: int) -> Attention:
-    """Find which earlier tokens a token of a passage reads.
+    """Find the earlier tokens that a token of a passage attends to.
 
     Args:
-        reader: Of any model with rotary positions.
+        reader: Reads with any model with rotary positions.
         passage: The passage.
-        token: A token of the text that the passage holds.
+        token: A token of the text in the passage.
     """
     until = Window(0, passage.tokens[: place_in(passage, token) + 1], passage.start)
     weights = stacked(reader.read_together([until], "attention").attention)

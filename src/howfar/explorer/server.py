@@ -1,4 +1,4 @@
-"""Serve the page: on this machine, for whoever has the token, with nothing fetched from elsewhere."""
+"""Serve the page: on this machine, to visitors with the token, with nothing loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 NOTEBOOK = Path(__file__).with_name("notebook.py")
 HEAD = Path(__file__).with_name("head.js")
-MODELS_VARIABLE = "HOWFAR_EXPLORER_MODELS"  # how a page that marimo runs by itself learns of its models
-CONTEXTS_VARIABLE = "HOWFAR_EXPLORER_CONTEXTS"  # and of the table by which it ranks increments in a corpus
+MODELS_VARIABLE = "HOWFAR_EXPLORER_MODELS"  # tells the models to a page that marimo runs
+CONTEXTS_VARIABLE = "HOWFAR_EXPLORER_CONTEXTS"  # and the table that ranks increments in a corpus
 
 
 def make_app(token: str | None, *, names: Collection[str] = (), notebook: Path = NOTEBOOK) -> ASGIApp:
     """The explorer as an ASGI application, for any server.
 
     Args:
-        token: What visitors must know; None lets everyone in.
-        names: Host names under which the page is asked for, beside this machine's own.
-        notebook: The marimo notebook that is the page.
+        token: The token that visitors need; None lets everyone in.
+        names: Host names of the page, besides this machine's own.
+        notebook: The marimo notebook of the page.
 
     Raises:
         MissingExtraError: marimo is not installed.
@@ -39,7 +39,7 @@ def make_app(token: str | None, *, names: Collection[str] = (), notebook: Path =
     from howfar.explorer.inference import MAX_CHARACTERS
 
     compile_one_at_a_time()
-    # A page's session lives on for a while after its tab is closed; shorter than marimo's default, to bound memory.
+    # A page's session survives its tab for a while; shorter than marimo's default, to bound memory.
     script = HEAD.read_text(encoding="utf-8").replace("MAX_CHARACTERS", str(MAX_CHARACTERS))
     builder = marimo.create_asgi_app(token=token, quiet=True, session_ttl=30, html_head=f"<script>{script}</script>")
     app = builder.with_app(path="/", root=str(notebook)).build()
@@ -47,7 +47,7 @@ def make_app(token: str | None, *, names: Collection[str] = (), notebook: Path =
 
 
 def _is_made_for_a_page(name: str) -> bool:
-    """Whether marimo holds a file for a page; for any other name it would look into the shared memory of others."""
+    """Whether marimo holds a file for a page; for any other name it would search other programs' shared memory."""
     from marimo._runtime.virtual_file.storage import VirtualFileStorageManager
 
     storage = VirtualFileStorageManager().storage
@@ -55,7 +55,7 @@ def _is_made_for_a_page(name: str) -> bool:
 
 
 def serve(app: ASGIApp, listener: socket.socket) -> None:
-    """Serve an application until it is told to end; many visitors are welcome, unfinished requests are not."""
+    """Serve an application until it gets a signal to end; many visitors may connect, incomplete requests may not."""
     import uvicorn
 
     from howfar.explorer.connections import MAX_CONNECTIONS, ImpatientProtocol
@@ -72,7 +72,7 @@ def serve(app: ASGIApp, listener: socket.socket) -> None:
 
 
 def import_marimo() -> Any:
-    """marimo, which the extra `app` brings.
+    """Import marimo, which the extra `app` installs.
 
     Raises:
         MissingExtraError: It is not installed.
@@ -92,17 +92,17 @@ def new_token() -> str:
 
 
 def models_from_environment() -> list[str]:
-    """The models that `MODELS_VARIABLE` names, one a line."""
+    """The models in `MODELS_VARIABLE`, one a line."""
     return [name for name in os.environ.get(MODELS_VARIABLE, "").splitlines() if name]
 
 
 def models_to_environment(models: Sequence[str]) -> dict[str, str]:
-    """The environment that tells another process of its models."""
+    """The environment that passes the models to another process."""
     return {**os.environ, MODELS_VARIABLE: "\n".join(models)}
 
 
 def contexts_of(model: str) -> pl.DataFrame | None:
-    """What `howfar.measures.contexts` found of a model, from the table that `CONTEXTS_VARIABLE` names, if any.
+    """The table of `howfar.measures.contexts` for a model, from the file in `CONTEXTS_VARIABLE`, if any.
 
     Args:
         model: Its name in the explorer.

@@ -1,4 +1,4 @@
-"""What the page shows, as a value: what a link carries and restores."""
+"""The state of the page as a value, which a link carries and restores."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from howfar.models.bundled import DEFAULT_NAME, model_for
 
 DETAILS = ("What if", "Attention", "Numbers", "Context")
 SCALES: tuple[str, ...] = get_args(Scale)
-COLOURS: tuple[str, ...] = tuple(colour for colour in get_args(Colour) if colour != "difference")  # of one text
-_MODELS = ("model", "beside")  # parameters, for marimo's page keeps one value of each
-LONGEST_LINK = 8_000  # characters: what browsers and proxies let pass
+COLOURS: tuple[str, ...] = tuple(colour for colour in get_args(Colour) if colour != "difference")  # for one text
+_MODELS = ("model", "beside")  # two parameters: marimo's page keeps one value of each
+LONGEST_LINK = 8_000  # characters that browsers and proxies accept
 
 
 @dataclass(frozen=True)
 class View:
-    """All that a visitor has chosen.
+    """All choices of a visitor.
 
     Attributes:
         text: The text.
@@ -31,7 +31,7 @@ class View:
         at: The selected character, counted from 0.
         scale: As for `howfar.spacing`.
         colour: As for `howfar.spacing`.
-        layer: The layer that details are about; all (or the first, where only one can be shown) if None.
+        layer: The layer of the details; if None, all (or the first, if only one can be shown).
         detail: One of `DETAILS`.
         factor: What the selected gap is multiplied by.
         plain: Whether the layer advances by plain +1 instead.
@@ -50,7 +50,7 @@ class View:
     second_text: str = ""
 
     def link(self) -> str | None:
-        """The part of the page's address that restores this view; None where the text is too long for one."""
+        """The query of the page's address that restores this view; None if the text is too long."""
         default = View(self.text, self.models)
         said: dict[str, Any] = {"text": self.text, **dict(zip(_MODELS, self.models, strict=False))}
         said |= {
@@ -63,16 +63,16 @@ class View:
 
 
 def view_from_link(query: Mapping[str, str | Sequence[str]], default: View, models: Sequence[str]) -> View:
-    """Read a link, trusting nothing in it.
+    """Read a link, without trusting it.
 
     Args:
-        query: The parameters of the page's address; those that are none of ours are passed over.
-        default: What holds where the link says nothing. A text without a model is read by the bundled model for its
-            script, where the default is a bundled one.
-        models: The models that the page has.
+        query: The parameters of the page's address; unknown ones are ignored.
+        default: Values for missing parameters. A text without a model is read by the bundled model for its
+            script, if the default model is a bundled one.
+        models: The page's models.
 
     Raises:
-        ConfigError: A value is none that the page could have written.
+        ConfigError: The page cannot have written a value.
         TextError: The text is too long.
     """
     said: dict[str, str] = {}

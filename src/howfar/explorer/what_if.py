@@ -1,4 +1,4 @@
-"""What if a gap were wider, or a layer counted plain +1? One edit of the increments, and all that it changes."""
+"""What if a gap were wider, or a layer advanced by plain +1? An edit of the increments, and its effects."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 FACTORS = tuple(round(0.05 * number, 2) for number in range(161))
-"""What a gap can be multiplied by: 0 to 8, as it is dragged in the picture."""
+"""Multipliers of a gap: 0 to 8, in steps of dragging."""
 
 
 @dataclass(frozen=True)
 class Edit:
-    """A change of increments.
+    """An edit of increments.
 
     Attributes:
-        tokens: First token and token past the last of the gap that is widened or closed.
-        factor: What its increments are multiplied by, 0 or more; 1 leaves them as they are.
-        layer: The layer that is edited; all where None.
-        plain: Let every token of the layer advance by exactly 1 instead; the factor then counts for nothing.
+        tokens: First token, and token past the last, of the gap.
+        factor: Multiplier of its increments, 0 or more; 1 changes nothing.
+        layer: The edited layer; None for all.
+        plain: Whether every token of the layer advances by exactly 1 instead; the factor is then ignored.
     """
 
     tokens: tuple[int, int]
@@ -46,7 +46,7 @@ class Edit:
         return self.factor == 1.0 and not self.plain
 
     def function(self, passage: Window) -> IncrementFunction:
-        """The edit as `howfar.override` takes it, for a passage."""
+        """The edit for a passage, as `howfar.override` takes it."""
         return lambda layer, increments: self.in_passage(passage, layer, increments)
 
     def in_passage(self, passage: Window, layer: int, increments: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ class WhatIf:
         before: Without the edit.
         after: With it.
         edit: The edit.
-        characters: What is likeliest next in either, as whole characters: bytes, and its probability before and after.
+        characters: The likeliest next characters in either: bytes, with their probabilities before and after.
     """
 
     before: Reading
@@ -94,7 +94,7 @@ class WhatIf:
         )
 
     def losses(self, cells: Cells) -> pl.DataFrame:
-        """Surprisal of each token after the gap: `token`, `bytes`, `cell`, `before`, `after`, `change`, in nats."""
+        """Surprisal of each token after the gap, in nats: `token`, `bytes`, `cell`, `before`, `after`, `change`."""
         import polars as pl
 
         passage, trace = self.before.passage, cells.trace
@@ -114,7 +114,7 @@ class WhatIf:
         )
 
     def gaps(self, cells: Cells) -> pl.DataFrame:
-        """Gap of each cell, the sum over its tokens: `layer`, `head`, `cell`, `before`, `after`, `change`."""
+        """Gap of each cell, summed over its tokens: `layer`, `head`, `cell`, `before`, `after`, `change`."""
         import polars as pl
 
         passage, ends = self.before.passage, cells.end_tokens

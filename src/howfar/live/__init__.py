@@ -1,4 +1,4 @@
-"""Models outside Python: as an ONNX graph, and as a static page on which one runs in the visitor's browser.
+"""Models outside Python: as an ONNX graph, and as a static page that runs one in the visitor's browser.
 
-Reads in this order: `graph` (a model as ONNX), `runtime` (what runs it in a browser), `site` (the folder of the page).
+Read in this order: `graph` (a model as ONNX), `runtime` (runs it in a browser), `site` (the page's folder).
 """

@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 INPUTS = ("token_ids", "multipliers")
 OUTPUTS = ("logits", "increments")
 OPSET = 18
-TOLERANCE = 1e-4  # relative, of surprisal from one nat on, and of increments
+TOLERANCE = 1e-4  # of surprisal (relative above one nat) and of increments (relative)
 CHECKED_LENGTHS = (2, 17, 200)
-HALVED_FROM = 1024  # weights of at least so many numbers are stored in half precision where that loses nothing
+HALVED_FROM = 1024  # tensors with at least this many values are stored in half precision if that is exact
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written, and how far it is from the model in PyTorch.
+    """An exported graph, and its difference from the model in PyTorch.
 
     Attributes:
         num_bytes: Size of the file.
-        surprisal_error: Largest difference in surprisal over the sequences that were compared, in nats, or as a share
-            of the surprisal where that is more than one nat.
+        surprisal_error: Largest difference in surprisal over the compared sequences, in nats, or relative
+            to the surprisal if that is more than one nat.
         increment_error: Largest relative difference of an increment.
     """
 
@@ -51,10 +51,10 @@ class Exported:
 
 
 def export_onnx(model: PreTrainedModel, path: str | Path) -> Exported:
-    """Write a model as an ONNX graph, and compare it with PyTorch before saying so.
+    """Write a model as an ONNX graph, and compare the graph with PyTorch first.
 
     Inputs: `token_ids`, int64 `[1, token]`, and `multipliers`, float32 `[layer, token]`, by which the layers'
-    increments are multiplied (ones leave the model as it is). Outputs: `logits`, float32 `[1, token, vocabulary]`, and
+    increments are multiplied (ones change nothing). Outputs: `logits`, float32 `[1, token, vocabulary]`, and
     `increments`, float32 `[layer, head, token]`, in positions, as they were used. `layer` runs over the layers with
     rotary positions. A model with plain positions takes multipliers too: its increments are 1.
 
@@ -64,8 +64,8 @@ def export_onnx(model: PreTrainedModel, path: str | Path) -> Exported:
 
     Raises:
         ConfigError: The model cannot be exported.
-        MissingExtraError: The packages for it are not installed.
-        NotMeasurableError: The graph computes something else than the model.
+        MissingExtraError: A package for the export is not installed.
+        NotMeasurableError: The graph's output differs from the model's.
         OutputError: The file cannot be written.
     """
     if not all(find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime")):
@@ -76,7 +76,7 @@ def export_onnx(model: PreTrainedModel, path: str | Path) -> Exported:
         graph = _Graph(model, increments).eval()
         try:
             content = _export(graph)
-        except Exception as error:  # whatever the exporter raises for an operation that it does not know
+        except Exception as error:  # whatever the exporter raises for an unknown operation
             raise ConfigError(
                 f"{type(model).__name__} cannot be exported to ONNX: {first_line(error)}; export another architecture"
             ) from error
@@ -91,7 +91,7 @@ def export_onnx(model: PreTrainedModel, path: str | Path) -> Exported:
 
 
 class _Graph(nn.Module):
-    """A model with its increments as an output and multipliers of them as an input."""
+    """A model with its increments as an output and their multipliers as an input."""
 
     def __init__(self, model: PreTrainedModel, increments: Increments) -> None:
         super().__init__()
@@ -176,7 +176,7 @@ def _compare(graph: _Graph, content: bytes) -> tuple[float, float]:
 
 
 def _surprisal(logits: NDArray[np.float32], token_ids: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Surprisal of every token but the first, in nats."""
+    """Surprisal of every token except the first, in nats."""
     values = logits[0, :-1].astype(np.float64)
     largest = values.max(axis=-1, keepdims=True)
     log_total = np.log(np.exp(values - largest).sum(axis=-1)) + largest[:, 0]
@@ -192,10 +192,10 @@ def _arguments(graph: _Graph, length: int) -> tuple[Tensor, Tensor]:
 
 
 def _check_place(model: PreTrainedModel) -> None:
-    """Make sure that a model is on the CPU in float32, as the graph will be.
+    """Check that a model is on the CPU in float32, as the graph will be.
 
     Raises:
-        ConfigError: It is elsewhere, or of another type.
+        ConfigError: It is on another device, or of another type.
     """
     if model.device.type != "cpu" or model.dtype != torch.float32:
         raise ConfigError(
@@ -206,7 +206,7 @@ def _check_place(model: PreTrainedModel) -> None:
 
 @contextmanager
 def _quiet(*names: str) -> Iterator[None]:
-    """Keep libraries from saying on standard error what only concerns them."""
+    """Silence libraries that print details of the export on standard error."""
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""ONNX Runtime for browsers: fetched once by name, version and hash, or given as a folder."""
+"""ONNX Runtime for browsers: downloaded by name, version and hash, or given as a folder."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7Q
 
 SCRIPT, MODULE = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"
 FILES = (SCRIPT, MODULE)
-"""What a page needs of the package; WebAssembly, which every browser has."""
+"""The files that a page needs from the package: WebAssembly, which every browser has."""
 
 
 def runtime_files(folder: str | Path | None = None) -> dict[str, bytes]:
     """The files of the runtime, by name.
 
     Args:
-        folder: Where they lie (a folder of the package, or its `dist`); None to fetch the package with npm.
+        folder: Their folder (the package, or its `dist`); None to download the package with npm.
 
     Raises:
-        ConfigError: The folder lacks a file, or what was fetched is not the package that was expected.
+        ConfigError: The folder lacks a file, or the download is not the expected package.
         MissingExtraError: npm is not installed.
     """
     if folder is not None:
@@ -36,7 +36,7 @@ def runtime_files(folder: str | Path | None = None) -> dict[str, bytes]:
     npm = shutil.which("npm")
     if npm is None:
         raise MissingExtraError(
-            f"the page needs {PACKAGE} {VERSION}, which npm fetches, and npm is not installed; "
+            f"the page needs {PACKAGE} {VERSION} from npm, and npm is not installed; "
             "install Node.js, or give a folder of the package with --runtime"
         )
     with tempfile.TemporaryDirectory() as name:
@@ -46,7 +46,7 @@ def runtime_files(folder: str | Path | None = None) -> dict[str, bytes]:
 
 
 def _fetch(npm: str, place: Path) -> None:
-    """Fetch the package into a folder, check it, and unpack it there."""
+    """Download the package into a folder, check it, and unpack it there."""
     command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--silent", "--pack-destination", str(place)]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
@@ -59,7 +59,7 @@ def _fetch(npm: str, place: Path) -> None:
     digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
     if digest != INTEGRITY:
         raise ConfigError(
-            f"npm gave a {PACKAGE} {VERSION} whose SHA-512 is {digest[:12]}…, expected is {INTEGRITY[:12]}…; "
+            f"npm gave a {PACKAGE} {VERSION} whose SHA-512 is {digest[:12]}…, not {INTEGRITY[:12]}…; "
             "do not use it: fetch it from a source you trust and name its folder with --runtime"
         )
     with tarfile.open(archive) as packed:

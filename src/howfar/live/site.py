@@ -1,4 +1,4 @@
-"""The folder of a page on which models run in the visitor's browser; any web server can hold it."""
+"""The folder of a page on which models run in the visitor's browser; any web server can serve it."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ RUNTIME = "runtime"
 
 @dataclass(frozen=True)
 class Site:
-    """What was written.
+    """A page that was written.
 
     Attributes:
-        folder: Where.
-        model_bytes: Size of each model's graph, by its name.
+        folder: Its folder.
+        model_bytes: Size of each model's graph, by name.
         runtime_bytes: Size of the runtime.
         num_bytes: Size of the whole folder.
     """
@@ -47,14 +47,14 @@ class Site:
 
 
 def write_site(output: str | Path, models: Sequence[str] = (), *, runtime: str | Path | None = None) -> Site:
-    """Write a folder of static files; whoever opens its `index.html` from a web server has the models run there.
+    """Write a folder of static files; in a browser that opens its `index.html` from a web server, the models run.
 
-    The folder holds everything: the page asks no other host for anything.
+    The folder is complete: the page requests nothing from other hosts.
 
     Args:
         output: The folder to write; it must be new, empty, or one that this wrote before.
-        models: Bundled models or folders of byte models with accumulating positions; all bundled ones where empty.
-        runtime: A folder of the npm package onnxruntime-web; where None it is fetched with npm.
+        models: Bundled models or folders of byte models with accumulating positions; by default all bundled ones.
+        runtime: A folder of the npm package onnxruntime-web; if None, it is downloaded with npm.
 
     Raises:
         ConfigError: A model cannot run on such a page, or the runtime is not the expected one.
@@ -97,25 +97,24 @@ def write_site(output: str | Path, models: Sequence[str] = (), *, runtime: str |
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether a folder is a page that was written before, and nothing else."""
+    """Whether a folder is an earlier page, and nothing else."""
     return (folder / "folder.json").is_file() and (folder / RUNTIME).is_dir()
 
 
 def _describe(name: str, model: PreTrainedModel, index: int) -> dict[str, Any]:
-    """What the page needs to know of a model.
+    """What the page needs to know about a model.
 
     Raises:
-        ConfigError: It cannot run there.
+        ConfigError: It cannot run on the page.
     """
     reader = Reader(model)
     if not is_byte_tokenizer(reader.tokenizer):
         raise ConfigError(
-            f"{name} reads tokens of a tokenizer of its own, and the page reads bytes; "
-            "name a bundled model or one from `howfar train`"
+            f"{name} has its own tokenizer, but the page reads bytes; name a bundled model or one from `howfar train`"
         )
     if reader.config is not None and not reader.config.accumulate:
         raise ConfigError(
-            f"{name} gives each token a position without regard to order (accumulate = false), so there are no steps "
+            f"{name} gives each token a position without regard to order (accumulate = false), so it has no steps "
             "to draw; name a model whose increments accumulate"
         )
     return {
@@ -130,7 +129,7 @@ def _describe(name: str, model: PreTrainedModel, index: int) -> dict[str, Any]:
 
 
 def _joining_letters() -> str:
-    """The letters that join others, as a script: JavaScript's regular expressions do not know them."""
+    """The letters that join others, as a script: JavaScript's regular expressions cannot match them."""
     import regex
 
     letters = [chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000]
@@ -139,7 +138,7 @@ def _joining_letters() -> str:
 
 
 def _examples(names: Sequence[str]) -> list[dict[str, Any]]:
-    """Texts to begin with, each with the model that is at home in it."""
+    """Example texts, each with a model for its language."""
     own = [Path(name).name for name in names]
     chinese = next((name for name in own if "chinese" in name), own[0])
     return [

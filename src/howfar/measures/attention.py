@@ -1,4 +1,4 @@
-"""How far each attention head looks, in tokens and in learned positions, and whether increments go along with it.
+"""How far each attention head looks, in tokens and in learned positions, and whether this correlates with increments.
 
 The distance of a head at a query is the mean distance of the keys, weighted by its attention: in tokens, or in learned
 positions. The latter is `position(query) - position(key)`, so a query's own increment is part of it by construction
@@ -45,33 +45,33 @@ def attention(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> pl.DataFrame:
-    """Measure how far heads look, and correlate it with the increments.
+    """Measure how far heads look, and correlate this with the increments.
 
     Args:
-        model: A model with rotary positions. Of a plain one there are only distances in tokens.
-        texts: A corpus, of which the held-out documents are read, or texts.
-        tokenizer: The model's; found by `howfar.tokenizer_of` where None.
-        num_documents: Documents of which one window is read, at a random place.
+        model: A model with rotary positions. A plain model has distances in tokens only.
+        texts: A corpus, whose held-out documents are read, or texts.
+        tokenizer: The model's tokenizer; if None, `howfar.tokenizer_of` finds it.
+        num_documents: Number of documents; one window of each is read, at a random place.
         batch_size: Windows at a time.
-        seed: Of the windows and the intervals.
-        progress: Called with how many windows are done and how many there are.
+        seed: Random seed for the windows and the intervals.
+        progress: Called with the number of windows done and in total.
 
     Returns:
         One row per quantity, unit (`tokens` or `positions`), layer and head, with a `value` and its 95% interval:
 
-        - `increment`: the mean increment that the head's keys have.
+        - `increment`: the mean increment of the head's keys.
         - `distance`: the mean attention distance.
-        - `distance of even attention`: what it would be if the head attended alike to all tokens that it may
+        - `distance of even attention`: the distance if the head attended equally to all tokens that it may
           attend to: all earlier ones, or those in its sliding window.
-        - `distance over even attention`: the quotient of the two, which tells a head's choice from what a window
-          allows: 1 for even attention, whatever sinks take of it. Null where a head sees only one token.
+        - `distance over even attention`: the quotient of the two, which separates a head's choice from what a window
+          allows: 1 for even attention, with or without sinks. Null if a head sees only one token.
         - `rank correlation over queries`: of a query's increment with the head's distance there, among queries at the
-          same place in their windows (Spearman, of ranks at each place): both grow with the place by themselves.
-        - `correlation over heads` and `rank correlation over heads`: of a head's mean increment with its mean distance,
-          one number for the model (layer and head null) with the interval that heads, not documents, give it. Where
-          the heads of a layer share their increments, `over layers`.
+          same index in their windows (Spearman, ranks per index), because both grow with the index by themselves.
+        - `correlation over heads` and `rank correlation over heads`: of a head's mean increment with its mean distance;
+          one number for the model (layer and head null), with an interval over heads, not documents. `over layers` if
+          the heads of a layer share their increments.
 
-        `n` is how many documents were read; `note` says why there is no number.
+        `n` is the number of documents read; `note` says why a number is missing.
 
     Raises:
         UnsupportedModelError: The model has no rotary positions.
@@ -121,7 +121,7 @@ _QUANTITIES = _BY_QUERY | {f"{unit} over even": ("distance over even attention",
 
 
 def _distances(reading: Reading) -> list[dict[str, Array]]:
-    """Each window's increments and distances by query, `[layer, head, query]`; the first token is no query."""
+    """Each window's increments and distances by query, `[layer, head, query]`; without the first token."""
     columns: dict[str, list[Array]] = {name: [] for name in _BY_QUERY}
     for layer, weights in reading.attention.items():
         num_heads = weights.shape[1]
@@ -142,9 +142,9 @@ def _distances(reading: Reading) -> list[dict[str, Array]]:
 
 
 def _looked_at(weights: Tensor, places: Tensor) -> Tensor:
-    """The mean place of the keys that each query attends to; `[window, head, query]`.
+    """The mean position of the keys that each query attends to; `[window, head, query]`.
 
-    Weights need not add up to 1: attention sinks take a share that goes to no key.
+    Weights need not sum to 1: attention sinks take a share that goes to no key.
     """
     weights = weights.double()
     return torch.einsum("bhqk,bhk->bhq", weights, places) / weights.sum(dim=-1)
@@ -159,13 +159,13 @@ def _over_queries(
     unit: str,
     seed: int,
 ) -> list[dict[str, Any]]:
-    """Correlate over the queries of each head, those at one place of their windows with each other."""
+    """Correlate over the queries of each head, within each index of their windows."""
     rows = []
     for index, layer in enumerate(layers):
         for head in range(distances.shape[1]):
             row: dict[str, Any] = {"quantity": "rank correlation over queries", "unit": unit}
             row |= {"layer": layer, "head": head}
-            # Beyond four digits the values are float32's, and their ranks would be noise.
+            # Beyond four digits the values hold float32 noise, and so would their ranks.
             sides = (increments[index, head].round(4), distances[index, head].round(4))
             x, y = (_ranked_at_place(side, places) for side in sides)
             try:
@@ -177,7 +177,7 @@ def _over_queries(
 
 
 def _ranked_at_place(values: Array, places: NDArray[np.int64]) -> Array:
-    """Ranks among the queries at the same place, as shares from -0.5 to 0.5; 0 where there is no other."""
+    """Ranks among the queries at the same index, from -0.5 to 0.5; 0 for a query without others."""
     from scipy.stats import rankdata
 
     order = np.argsort(places, kind="stable")
@@ -191,9 +191,9 @@ def _ranked_at_place(values: Array, places: NDArray[np.int64]) -> Array:
 def _over_heads(
     model: PreTrainedModel, increments: Array, distances: Array, unit: str, seed: int
 ) -> list[dict[str, Any]]:
-    """Correlate mean increments with mean distances, `[layer, head]`, over all that have an increment of their own."""
+    """Correlate mean increments with mean distances, `[layer, head]`, over all independent increments."""
     config = increments_of(model).config
-    if not config.per_head:  # heads of a layer share its increments, and are no independent cases
+    if not config.per_head:  # heads of a layer share its increments, so they are not independent cases
         increments, distances = increments.mean(axis=1), distances.mean(axis=1)
     if config.scope == "shared":
         increments, distances = increments[:1], distances.mean(axis=0, keepdims=True)
@@ -214,7 +214,7 @@ def _over_heads(
 
 MEASURE = Measure(
     name="attention",
-    question="How far do heads look, and does that go with the increments?",
+    question="How far do heads look, and does that correlate with the increments?",
     run=of_texts(attention, "num_documents"),
     value="the quantity named in its row, in tokens or in positions",
     counts="documents",

@@ -1,4 +1,4 @@
-"""What a measure declares beside its function: its question, what it needs, and what its table holds."""
+"""A measure's declaration beside its function: its question, its inputs, and the contents of its table."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
     from howfar.progress import Progress
 
 ESTIMATE = ("value", "low", "high", "n", "note")
-"""Columns of every table of estimates: the value, its 95% interval, how many cases it rests on, and why it is missing.
+"""Columns of every table of estimates: the value, its 95% interval, its number of cases, and why it is missing.
 
-Where the value is exact, `low` and `high` are null; where there is no value, `note` says why. Further columns name what
-the row is about, or add to it.
+If the value is exact, `low` and `high` are null; if there is no value, `note` says why. Further columns identify
+the row or add to it.
 """
 
 Run = Callable[[Any, Inputs, "Progress | None"], "pl.DataFrame"]
-"""Of a model (None where the measure trains its own), the inputs, and what to tell of progress."""
+"""From a model (None if the measure trains its own), the inputs, and a progress callback to a table."""
 
 Variants = Callable[[Inputs], Iterable[tuple[str, Inputs]]]
-"""From what a report was given to what the measure is taken of, by name, and the inputs for each."""
+"""From a report's inputs to the measure's variants: by name, the inputs of each."""
 
 
 def of_texts(measure: Callable[..., pl.DataFrame], sample: str, **options: Any) -> Run:
-    """Make the `run` of a measure that takes a model and texts.
+    """Make the `run` of a measure whose function takes a model and texts.
 
     Args:
         measure: The function.
-        sample: Its argument for the size of the sample.
-        **options: Further arguments of it.
+        sample: Its argument for the sample size.
+        **options: More arguments for it.
     """
 
     def run(model: Any, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
@@ -51,11 +51,11 @@ def _one(inputs: Inputs) -> Iterable[tuple[str, Inputs]]:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Values for readers: one cell for each pair of a row and a column.
+    """A matrix of values for readers: one cell per pair of row and column.
 
     Attributes:
-        rows: Columns of the table that name a row; those that are the same everywhere are left out.
-        columns: Columns of the table that name a column.
+        rows: Columns of the table that name a matrix row; constant ones are left out.
+        columns: Columns of the table that name a matrix column.
     """
 
     rows: tuple[str, ...]
@@ -68,22 +68,22 @@ class Measure:
 
     Attributes:
         name: Its name, and that of its module.
-        question: What it asks.
-        run: Gives its table.
-        value: What `value` is, with its unit. Empty where the rows are no estimates.
-        counts: What `n` counts. Empty where the rows are no estimates.
-        rows: What the rows are where they are no estimates, so that the columns `ESTIMATE` are not there.
-        columns: What a reader is shown: columns, `"value [low, high]"` for three in one, `"text:-20"` for a text's last
+        question: The question that it answers.
+        run: Makes its table.
+        value: The meaning and unit of `value`. Empty if the rows are not estimates.
+        counts: What `n` counts. Empty if the rows are not estimates.
+        rows: What the rows are, if they are not estimates and so lack the columns `ESTIMATE`.
+        columns: What readers see: columns, `"value [low, high]"` for three in one, `"text:-20"` for a text's last
             twenty characters.
-        matrix: How the values are shown in a terminal, where a list of rows would be long.
-        needs: Names of `Inputs` that it must be given; alternatives are separated by `|`. A corpus is texts as well;
-            `corpus` is for what makes no use of other texts.
-        takes: Names of further inputs that it may be given.
+        matrix: How to show the values in a terminal if a list of rows would be long.
+        needs: Names of `Inputs` that it requires; alternatives are separated by `|`. `texts` includes a corpus;
+            `corpus` means that other texts do not help.
+        takes: Names of `Inputs` that it accepts besides.
         variants: What a report takes it of.
-        sample: What the size of its sample counts; empty if there is no size to choose.
-        of_model: Whether it is of a model; False where it trains its own.
-        of_plain: Whether it also means something for a model with plain positions.
-        partitions: Columns by which its table may be written as a folder of files; none where that is of no use.
+        sample: What the sample size counts; empty if there is none to choose.
+        of_model: Whether it measures a model; False if it trains its own.
+        of_plain: Whether it is also meaningful for a model with plain positions.
+        partitions: Columns by which its table may be split into a folder of files; empty if it is never split.
     """
 
     name: str
@@ -113,25 +113,25 @@ class Measure:
         return used | ({"sample"} if self.sample else set())
 
     def check(self, inputs: Inputs) -> None:
-        """Find what is missing or of no use, before any work.
+        """Before any work, find inputs that are missing or unused.
 
         Raises:
-            ConfigError: Something is.
+            ConfigError: An input is missing or unused.
         """
         for need in self.needs:
             if not inputs.given & _alternatives(need):
                 raise ConfigError(f"{self.name} needs {_listed(need, 0)}; give {_listed(need, 1)}")
         for name in sorted(inputs.given - self.uses):
             option = "--text FILE" if name == "texts" else _listed(name, 1)
-            raise ConfigError(f"{self.name} makes no use of {_listed(name, 0)}; leave out {option}")
+            raise ConfigError(f"{self.name} does not use {_listed(name, 0)}; leave out {option}")
         if inputs.sample is not None and inputs.sample < 1:
             raise ConfigError(f"{self.name} cannot sample {inputs.sample} {self.sample}; give 1 or more")
 
     def take(self, model: Any, inputs: Inputs, progress: Progress | None = None) -> pl.DataFrame:
-        """Take the measure of a model, on what was given, and see that the table is what was declared.
+        """Run the measure on a model and inputs, and check its table against the declaration.
 
         Raises:
-            ConfigError: Something is missing or of no use, or the table is not what was declared.
+            ConfigError: An input is missing or unused, or the table does not match the declaration.
             HowFarError: Whatever the measure raises.
         """
         self.check(inputs)
@@ -144,7 +144,7 @@ class Measure:
         return table
 
     def source(self, table: pl.DataFrame, model: str, inputs: Inputs) -> str:
-        """What a table is of, in one line to stand below it: model, texts, number of cases, seed and version."""
+        """One line to put below a table: model, texts, number of cases, seed and version."""
         counted = [] if self.rows else table["n"].drop_nulls().to_list()
         number = f"n = {max(counted):,} {self.counts}" if counted else f"{len(table):,} rows"
         texts = inputs.origin if self.uses & {"texts", "gold"} else ""
@@ -153,7 +153,7 @@ class Measure:
 
 
 def _alternatives(need: str) -> set[str]:
-    """Names of what fills a need."""
+    """Alternative names that satisfy a need."""
     names = set(need.split("|"))
     return names | {"corpus"} if "texts" in names else names
 
@@ -170,7 +170,7 @@ _INPUTS = {
     "against": ("models to compare with", "--against MODEL"),
     "sample": ("a sample size", "--sample NUMBER"),
 }
-"""What the inputs are called, and how they are given."""
+"""Names of the inputs, and the options that give them."""
 
 
 def _listed(need: str, which: int) -> str:

@@ -1,4 +1,4 @@
-"""Documents to measure on: from a corpus or from texts at hand, one at a time."""
+"""Documents to measure on: from a corpus or from given texts, one at a time."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 BETWEEN_DOCUMENTS = "\0"
-"""Stands between the documents of a block."""
+"""Separates the documents of a block."""
 
 NUM_BLOCKS = 64
-"""Into how many stretches a sample of a corpus is divided."""
+"""Number of blocks that a sample of a corpus is divided into."""
 
 Decoder = Callable[[NDArray[Any]], str]
 """From a corpus's tokens to their text, with `BETWEEN_DOCUMENTS` for an end of document."""
@@ -28,7 +28,7 @@ Decoder = Callable[[NDArray[Any]], str]
 
 @dataclass(frozen=True)
 class Document:
-    """A document and where it came from: the name of its source, and its number there or in its corpus."""
+    """A document, the name of its source, and its number there or in its corpus."""
 
     text: str
     source: str
@@ -46,12 +46,12 @@ def documents_of(
 
     Args:
         texts: A corpus or texts.
-        tokenizer: The corpus's tokenizer, where that is not the byte tokenizer.
+        tokenizer: The corpus's tokenizer, unless it is the byte tokenizer.
         split: The part of the corpus to read.
         source: Read only the documents of this source of the corpus.
 
     Raises:
-        NotMeasurableError: The corpus has no such documents, or is of another tokenizer.
+        NotMeasurableError: The corpus has no such documents, or another tokenizer.
     """
     if not isinstance(texts, Corpus):
         for number, text in enumerate(texts):
@@ -77,15 +77,15 @@ def documents_of(
 def spread_documents(
     texts: Corpus | Iterable[str], tokenizer: PreTrainedTokenizerBase | None = None, *, num_documents: int
 ) -> list[Document]:
-    """Read some of the held-out documents, spread evenly over all, so that every source has its share.
+    """Read some held-out documents, spread evenly over all, so that every source has its share.
 
     Args:
         texts: A corpus or texts.
-        tokenizer: The corpus's tokenizer, where that is not the byte tokenizer.
-        num_documents: How many at most.
+        tokenizer: The corpus's tokenizer, unless it is the byte tokenizer.
+        num_documents: The most documents to read.
 
     Raises:
-        NotMeasurableError: The corpus is of another tokenizer.
+        NotMeasurableError: The corpus has another tokenizer.
     """
     if not isinstance(texts, Corpus):
         every = list(texts)
@@ -109,15 +109,15 @@ def sample_blocks(
 
     Args:
         corpus: The corpus.
-        tokenizer: Its tokenizer, where that is not the byte tokenizer.
-        num_tokens: About how much to read; all of it where it has no more.
-        num_blocks: Into how many stretches the sample is divided.
+        tokenizer: Its tokenizer, unless it is the byte tokenizer.
+        num_tokens: About how many tokens to read; all if the corpus has fewer.
+        num_blocks: Number of blocks of the sample.
 
     Yields:
         Blocks of text, with `BETWEEN_DOCUMENTS` between documents.
 
     Raises:
-        NotMeasurableError: The corpus has no training documents, or is of another tokenizer.
+        NotMeasurableError: The corpus has no training documents, or another tokenizer.
     """
     decode, offsets = decoder_of(corpus, tokenizer), np.asarray(corpus.train.offsets, dtype=np.int64)
     if not corpus.train.num_documents:
@@ -132,17 +132,17 @@ def sample_blocks(
 
 
 def decoder_of(corpus: Corpus, tokenizer: PreTrainedTokenizerBase | None = None) -> Decoder:
-    """How to read a corpus's tokens.
+    """The function that decodes a corpus's tokens.
 
     Args:
         corpus: The corpus.
-        tokenizer: The tokenizer that it was built with, where that is not the byte tokenizer.
+        tokenizer: The tokenizer that it was built with, unless it is the byte tokenizer.
 
     Raises:
         NotMeasurableError: It was built with another tokenizer.
     """
     if corpus.tokenizer_name == "bytes":
-        # An end of document, 256, is a zero byte when it is cut to eight bits.
+        # An end of document, 256, becomes a zero byte when truncated to eight bits.
         return lambda tokens: np.asarray(tokens).astype(np.uint8).tobytes().decode("utf-8", errors="replace")
     if tokenizer is None or len(tokenizer) != corpus.manifest["tokenizer"]["vocabulary_size"]:
         raise NotMeasurableError(

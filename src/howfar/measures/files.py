@@ -1,4 +1,4 @@
-"""What measures are given, read from files."""
+"""Read the inputs of measures from files."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def read_inputs(
     pairs: Path | None = None,
     **options: Any,
 ) -> Inputs:
-    """Read what is in files; `options` are further attributes of `Inputs`.
+    """Read files; `options` are further attributes of `Inputs`.
 
     Raises:
-        ConfigError: There are both a corpus and texts, or the file of pairs is no such file.
+        ConfigError: There are both a corpus and texts, or the file of pairs is invalid.
         CorpusError: The corpus or a gold segmentation cannot be read, or a text is not UTF-8.
-        TextError: A text cannot be read, or there is none in them.
+        TextError: A text cannot be read, or there is no text in the files.
     """
     if corpus is not None and texts:
         raise ConfigError("--corpus and --text are both given; give either --corpus FOLDER or --text FILE, not both")
@@ -64,9 +64,9 @@ def _documents(path: Path) -> Iterator[str]:
 
 
 class GoldFiles:
-    """Gold segmentations in files: CoNLL-U where a name ends in .conllu, else words separated by spaces.
+    """Gold segmentations in files: CoNLL-U if a name ends in .conllu, else words separated by spaces.
 
-    Sentences are read when they are asked for, each time again, so that memory does not grow with the files.
+    Sentences are read anew at each iteration, so that memory does not grow with the files.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -78,10 +78,10 @@ class GoldFiles:
 
 
 def read_gold(paths: Sequence[Path]) -> GoldFiles:
-    """Open gold segmentations, and see that all of them can be read.
+    """Open gold segmentations, and check that all of them can be read.
 
     Raises:
-        CorpusError: A file cannot be read, or is not what its name says.
+        CorpusError: A file cannot be read, or does not match its name.
     """
     gold = GoldFiles(paths)
     for _ in gold:

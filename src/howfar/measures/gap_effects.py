@@ -1,4 +1,4 @@
-"""Which gaps matter for predicting which token: each prediction's loss, differentiated by each earlier increment."""
+"""Which gaps matter for predicting which token: each token's loss, differentiated by each earlier increment."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 
 
 DEFAULT_TOKENS = 40
-"""Whose predictions are differentiated, unless another sample is asked for."""
+"""Default number of tokens whose predictions are differentiated."""
 
 
 @dataclass(frozen=True)
 class GapEffects:
-    """How the loss of each token of a text depends on the gap before each earlier one.
+    """How each token's loss depends on the gap before each earlier token.
 
     Attributes:
-        pieces: What each token stands for, as text (a lone byte of a character as `<E4>`).
+        pieces: Each token as text (a byte that is part of a character as `<E4>`).
         layers: The decoder layers with learned positions.
         effects: float32 `[layer, head, predicted, gap]`, in nats per position: how fast the loss of token `predicted`
-            rises as the increment of token `gap` grows; 0 unless `gap < predicted`. All of the model may react to a
+            rises as the increment of token `gap` grows; 0 unless `gap < predicted`. The whole model may react to a
             wider gap, later layers' increments included.
     """
 
@@ -82,9 +82,9 @@ def gap_effects(
     Args:
         model: A model with rotary positions; in a plain one a gap is a step of 1.
         text: At most one window of text; time grows with the square of its length.
-        tokenizer: The model's; found by `howfar.tokenizer_of` where None.
+        tokenizer: The model's tokenizer; if None, `howfar.tokenizer_of` finds it.
         batch_size: Tokens whose losses are differentiated at a time.
-        progress: Called with how many tokens are done and how many there are.
+        progress: Called with the number of tokens done and in total.
 
     Raises:
         UnsupportedModelError: The model has no rotary positions.
@@ -111,8 +111,8 @@ def gap_effects(
 def _differentiate(reader: Reader, window: Window, predicted: NDArray[np.int64]) -> Tensor:
     """Derivatives of some tokens' losses; `[layer, head, predicted, token]`.
 
-    Every row of the batch is the same text with increments of its own, so that one backward pass of the sum over rows,
-    in each of which another token's loss is taken, gives every loss's derivatives.
+    Every row of the batch is the same text with its own increments. Each row contributes another token's loss, so
+    one backward pass of their sum gives every loss's derivatives.
     """
     size = (len(predicted), reader.num_heads, len(window))
     moves = {layer: torch.zeros(size, device=reader.device, requires_grad=True) for layer in reader.layers}
@@ -132,12 +132,12 @@ def _readable(piece: bytes) -> str:
 
 
 def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
-    """Of the first tokens of the first text."""
+    """The effects for the first tokens of the first text."""
     tokenizer = tokenizer_of(model)
     text = next((document.text for document in documents_of(inputs.some_texts, tokenizer) if document.text), "")
     wanted = min(inputs.sample or DEFAULT_TOKENS, window_length(model) - 1)
     ends = byte_spans_of_tokens(tokenizer, text[: MOST_CHARACTERS * wanted]).byte_spans[:wanted, 1]
-    # A character that is not whole at the end is left out.
+    # A character that is cut at the end is left out.
     beginning = text.encode()[: ends[-1] if len(ends) else 0].decode(errors="ignore")
     return gap_effects(model, beginning, tokenizer=tokenizer, progress=progress).table()
 

@@ -1,4 +1,4 @@
-"""What a measure may be given besides a model."""
+"""The inputs of measures besides a model."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What a measure may be given; each takes some of it.
+    """The inputs of measures; each measure takes some of them.
 
     Attributes:
-        texts: A corpus, of which the held-out documents are read (and the training part is counted in), or texts.
-        gold: Texts with known boundaries; they may be gone through several times.
-        target: Which boundaries to look for.
-        pairs: Entities of two words; None for the list that comes with the package.
-        language: Of that list.
+        texts: A corpus, whose held-out documents are read (and whose training part is counted), or texts.
+        gold: Texts with known boundaries; they may be iterated several times.
+        target: The boundaries to look for.
+        pairs: Entities of two words; None for the bundled list.
+        language: Language of that list.
         classes: Classes of tokens.
         probes: Kinds of probes of the residual stream.
         against: Names of models to compare the loss with.
-        sample: How much to measure on, in the measure's own unit; its default where None.
+        sample: Sample size, in the measure's own unit; None for its default.
         seed: Random seed for sampling and bootstrap intervals.
-        origin: Where the texts or the gold boundaries were read from, in words; empty where that is not known.
+        origin: Where the texts or the gold boundaries were read from, in words; empty if unknown.
     """
 
     texts: Corpus | Sequence[str] | None = None
@@ -46,23 +46,23 @@ class Inputs:
 
     @property
     def given(self) -> set[str]:
-        """Names of what was given; `corpus` if the texts are one; `seed` and `origin`, which always are, left out."""
+        """Names of the given inputs; `corpus` if the texts are one; without `seed` and `origin`, always given."""
         names = {field.name for field in fields(self) if getattr(self, field.name) is not None} - {"seed", "origin"}
         return names if self.corpus is None else names - {"texts"} | {"corpus"}
 
     def only(self, names: set[str]) -> Inputs:
-        """Those of them that have one of these names; and the seed and the origin."""
+        """A copy with only the inputs of these names, the seed and the origin."""
         kept = {"texts" if name == "corpus" else name for name in self.given & names}
         return Inputs(**{name: getattr(self, name) for name in kept}, seed=self.seed, origin=self.origin)
 
     @property
     def some_texts(self) -> Corpus | Sequence[str]:
-        """The texts, for a measure that needs some."""
+        """The texts, for a measure that needs them."""
         assert self.texts is not None, "a measure's needs are checked before it is run"
         return self.texts
 
     def sized(self, name: str) -> dict[str, Any]:
-        """The size of the sample as a keyword argument of this name; nothing where none was chosen."""
+        """The sample size as a keyword argument of this name; nothing if none was chosen."""
         return {} if self.sample is None else {name: self.sample}
 
     @property

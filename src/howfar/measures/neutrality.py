@@ -1,9 +1,9 @@
 """Is the loss the same? Models with learned positions against plain ones that were trained on the same data.
 
-Two models that share seed and data order make a pair. Within a pair, documents are resampled: that says how well the
-difference of these two models is known, not whether other seeds would give it. Over pairs, intervals hold for other
-seeds and other documents. Two one-sided tests say whether a difference beyond the margin is excluded, and one whether
-it is shown: p-value and verdict are of the same test, and "no significant difference" is never taken for "no
+Two models that share seed and data order form a pair. Within a pair, documents are resampled: the interval shows how
+precisely the difference of these two models is known, not whether other seeds would give it. Intervals over pairs hold
+for other seeds and other documents. Two one-sided tests decide whether a difference beyond the margin is excluded, and
+one whether it is shown: p-value and verdict come from the same test, and "no significant difference" is never read as
 difference".
 """
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 MARGIN = 0.0015
-"""Differences smaller than this, in nats per byte, count as none: half of the published effect, which is 0.0031. A
-margin as large as the effect in question would call the effect itself none."""
+"""Differences smaller than this, in nats per byte, count as none: half of the published effect, 0.0031. A margin
+as large as the effect itself would call the effect none."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Losses:
     Attributes:
         nats: `[document]`.
         num_bytes: `[document]`.
-        sources: `[document]`, the names of their sources.
+        sources: `[document]`, names of their sources.
     """
 
     nats: NDArray[np.float64]
@@ -68,23 +68,23 @@ def neutrality(
     """Compare losses, pair by pair and over all pairs.
 
     Args:
-        models: Models with learned positions, one for each seed.
-        against: By name, such as `plain` and `parameter-matched`, models to compare with: as many, in the same order.
-        texts: A corpus, of which the held-out documents are read, or texts.
+        models: Models with learned positions, one per seed.
+        against: By name (`plain`, `parameter-matched`): as many models to compare with, in the same order.
+        texts: A corpus, whose held-out documents are read, or texts.
         tokenizer: The models'; found by `howfar.tokenizer_of` where None.
         margin: Differences smaller than this count as none; in nats per byte.
-        num_documents: At most so many documents, spread evenly over the texts; all where None.
-        seed: Of the intervals.
-        progress: Called with how many documents are read and how many times there are any, all models together.
+        num_documents: The most documents, spread evenly over the texts; None for all.
+        seed: Random seed for the intervals.
+        progress: Called with the number of documents read and in total, over all models.
 
     Returns:
         One row per comparison, pair (null: over all pairs) and source (`all` first), in nats per byte: both losses,
         their difference as `value` (negative where the model is better) with 95% interval over `n` cases of a `unit`
-        (`documents` or `pairs`), and what the sample can say:
+        (`documents` or `pairs`), and the conclusions that the sample allows:
         `equivalent` within the `margin`, or `beyond_margin`, each a test at 5%; `p_equivalence`; differences below
-        `excluded_below` and above `excluded_above` ruled out; and all of that in words as `statement`. Over pairs,
-        `seed_share` is how much of a single pair's variance is its seed's. `pairing` says whether the training records
-        show the same seed and data order; `note` why there are no numbers.
+        `excluded_below` and above `excluded_above` are ruled out; `statement` says this in words. Over pairs,
+        `seed_share` is the share of a single pair's variance due to its seed. `pairing` says whether training records
+        show the same seed and data order; `note` why numbers are missing.
 
     Raises:
         NotMeasurableError: The models cannot be paired, or there are too few documents.
@@ -130,10 +130,10 @@ def neutrality(
 
 
 def check_paired(model: PreTrainedModel, other: PreTrainedModel) -> str:
-    """Say what the training records of two models have in common.
+    """What the training records of two models have in common.
 
     Raises:
-        NotMeasurableError: They were trained on other data, in another order, or for another time.
+        NotMeasurableError: They were trained on other data, in another order, or for another number of steps.
     """
     records = []
     for one in (model, other):
@@ -154,7 +154,7 @@ def check_paired(model: PreTrainedModel, other: PreTrainedModel) -> str:
 
 
 def _data_order(record: dict[str, Any]) -> dict[str, Any]:
-    """All that decides which windows a model has seen, and when."""
+    """Everything that determines which windows a model has seen, and when."""
     return {
         "seed": record["recipe"]["seed"],
         "corpus": record["corpus"].get("hash"),
@@ -216,7 +216,7 @@ def _within_pair(estimate: statistics.Estimate, margin: float, num_bytes: int) -
 
 def _over_pairs(estimates: Sequence[statistics.Estimate], margin: float) -> dict[str, Any]:
     if not estimates:
-        return {"note": "not measurable: no pair has documents enough"}
+        return {"note": "not measurable: no pair has enough documents"}
     try:
         found = statistics.over_seeds(estimates)
     except NotMeasurableError as error:

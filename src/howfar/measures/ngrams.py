@@ -1,4 +1,4 @@
-"""What a corpus says about neighbouring characters and words: baselines and controls that know nothing of a model."""
+"""Corpus statistics of neighbouring characters and words: baselines and controls that use no model."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class GapStatistics:
     """Corpus statistics of gaps between characters, in nats; each `[gap]`.
 
     Attributes:
-        pmi: Pointwise mutual information of the characters on either side, with 1 added to their count.
-        entropy_after: Entropy of the next character given the two before the gap; given one where the two never occur.
-        entropy_before: Entropy of the character before, given the two after the gap; likewise.
+        pmi: Pointwise mutual information of the two characters, with 1 added to their count.
+        entropy_after: Entropy of the next character given the two before the gap, or given one if the two never occur.
+        entropy_before: Entropy of the character before, given the two after the gap; with the same fallback.
         num_characters: Characters read.
     """
 
@@ -40,7 +40,7 @@ class GapStatistics:
 
     @property
     def branching_entropy(self) -> Array:
-        """How open the text is on both sides of the gap.
+        """How uncertain the text is on both sides of the gap.
 
         Source:
             Jin & Tanaka-Ishii 2006, "Unsupervised segmentation of Chinese text by use of branching entropy".
@@ -49,10 +49,10 @@ class GapStatistics:
 
 
 def gap_statistics(blocks: Iterable[str], gaps: NDArray[np.uint32]) -> GapStatistics:
-    """Count a corpus, and look some gaps up.
+    """Count a corpus, and look up some gaps.
 
     Args:
-        blocks: The corpus, or a sample of it; what is kept are counts of trigrams around the characters of the gaps.
+        blocks: The corpus, or a sample of it; only trigrams around the gaps' characters are kept.
         gaps: `[gap, 4]`, code points of the two characters before each gap and the two after it; 0 beyond the text.
     """
     asked = np.zeros(_NUM_CODE_POINTS, dtype=bool)
@@ -78,12 +78,12 @@ def gap_statistics(blocks: Iterable[str], gaps: NDArray[np.uint32]) -> GapStatis
 
 @dataclass(frozen=True)
 class Counts:
-    """How often n-grams occur.
+    """Counts of n-grams.
 
     Attributes:
-        keys: Ascending, each once, once `merged`.
-        counts: Of each.
-        unmerged: Further keys and counts.
+        keys: The n-grams, ascending and unique once `merged`.
+        counts: Count of each.
+        unmerged: More keys and counts.
     """
 
     keys: Keys
@@ -92,23 +92,23 @@ class Counts:
 
     @classmethod
     def none(cls) -> Counts:
-        """Before anything is counted."""
+        """Before counting."""
         return cls(np.zeros(0, np.uint64), np.zeros(0, np.int64))
 
     def and_of(self, keys: Keys) -> Counts:
-        """With further n-grams; merged now and then, so that few are held more than once."""
+        """With more n-grams; merged from time to time, so that few are held more than once."""
         found = Counts(self.keys, self.counts, (*self.unmerged, np.unique(keys, return_counts=True)))
         waiting = sum(len(some) for some, _ in found.unmerged)
         return found.merged() if waiting > max(_MOST_UNMERGED, len(self.keys)) else found
 
     def merged(self) -> Counts:
-        """Each n-gram once."""
+        """With each n-gram once."""
         keys = np.concatenate([self.keys, *(keys for keys, _ in self.unmerged)])
         counts = np.concatenate([self.counts, *(counts for _, counts in self.unmerged)])
         return Counts(keys, counts).by(keys)
 
     def by(self, keys: Keys) -> Counts:
-        """Counts of other keys, one for each n-gram; equal ones are added up."""
+        """Counts of shortened keys, one per n-gram; equal keys are added up."""
         if not len(keys):
             return Counts.none()
         order = np.argsort(keys)
@@ -118,7 +118,7 @@ class Counts:
 
 
 def _continuation_entropy(three: Counts, contexts: NDArray[np.uint32]) -> Array:
-    """Entropy of the third of three characters given the two before it, for contexts `[gap, 2]`."""
+    """Entropy of the third of three characters given the first two, for contexts `[gap, 2]`."""
     given_one = _entropies(three.by(three.keys & _TWO), _keys(contexts[:, 1:]), default=0.0)
     return _entropies(three, _keys(contexts), default=given_one)
 
@@ -135,7 +135,7 @@ def _entropies(ngrams: Counts, contexts: Keys, default: float | Array) -> Array:
 
 
 def _look_up(keys: Keys, values: NDArray[np.generic], wanted: Keys, default: float | Array) -> Array:
-    """The values of wanted keys among sorted ones."""
+    """The values of wanted keys, looked up in sorted ones."""
     if not len(keys):
         return np.broadcast_to(np.asarray(default, np.float64), wanted.shape).copy()
     places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
@@ -151,18 +151,18 @@ def _keys(characters: NDArray[np.uint32] | NDArray[np.uint64]) -> Keys:
 
 
 def _turned(keys: Keys) -> Keys:
-    """Trigrams read from their end."""
+    """Trigrams reversed."""
     one = np.uint64(2**21 - 1)
     return (keys & one) << _BITS << _BITS | (keys >> _BITS & one) << _BITS | keys >> _BITS >> _BITS
 
 
 @dataclass(frozen=True)
 class WordCounts:
-    """How often words and pairs of neighbouring words occur in a sample of a corpus, upper and lower case kept.
+    """Counts of words and pairs of neighbouring words in a sample of a corpus, case-sensitive.
 
     Attributes:
         words: Count of each word.
-        pairs: Count of each pair of words with nothing but blanks between them.
+        pairs: Count of each pair of words with only blanks between them.
     """
 
     words: Counter[str]
@@ -174,7 +174,7 @@ class WordCounts:
 
         Args:
             blocks: The corpus, or a sample of it.
-            wanted: Whether to count a pair, which saves the memory of all others; None for all pairs.
+            wanted: Whether to count a pair; skipping others saves memory. None for all pairs.
         """
         words: Counter[str] = Counter()
         pairs: Counter[tuple[str, str]] = Counter()

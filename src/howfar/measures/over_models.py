@@ -1,7 +1,7 @@
-"""A measure of several models of one kind, such as seeds: each by itself, and all of them together.
+"""A measure of several models of one kind, for example seeds: each by itself, and all of them together.
 
-An interval over documents says nothing about another seed. One over models has the variance of seeds and that of
-documents in it.
+An interval over documents says nothing about other seeds. One over models includes the variance of seeds and of
+documents.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ ALL = "all models"
 
 
 def over_models(tables: Mapping[str, pl.DataFrame], measure: Measure) -> pl.DataFrame:
-    """Put tables of one measure together.
+    """Combine tables of one measure.
 
     Args:
-        tables: By model; each on the same documents.
-        measure: Whose tables they are.
+        tables: One per model; each on the same documents.
+        measure: The measure.
 
     Returns:
-        The rows of all tables with the model's name as `model`, and before them one row `all models` for each row that
-        all tables have: the mean as `value` with an interval for other seeds and other documents over `n` models, and
-        `seed_share`, which part of a single model's variance is at most its seed's. Documents are taken to move all
-        models alike: where they do not, the interval is wider than it need be. A layer of one model need not do what
+        The rows of all tables with the model's name as `model`, preceded by one row `all models` for each row that
+        all tables have: the mean as `value`, with an interval over seeds and documents for `n` models, and
+        `seed_share`, an upper bound of the share of a single model's variance due to its seed. Documents are taken
+        to affect all models alike; if they do not, the interval is too wide. A layer of one model need not do what
         the same layer of another does.
 
     Raises:
@@ -55,7 +55,7 @@ def over_models(tables: Mapping[str, pl.DataFrame], measure: Measure) -> pl.Data
 
 
 def declared(measure: Measure) -> Measure:
-    """The measure as that of several models."""
+    """The measure, for several models."""
     matrix = measure.matrix and Matrix(("model", *measure.matrix.rows), measure.matrix.columns)
     return replace(measure, columns=("model", *measure.columns, "seed_share"), matrix=matrix)
 
@@ -65,7 +65,7 @@ _SCHEMA |= {"n": int, "note": str}
 
 
 def _identity(measure: Measure, table: pl.DataFrame) -> list[str]:
-    """Columns that say what a row is about."""
+    """Columns that identify a row."""
     said: Sequence[str] = measure.columns if measure.matrix is None else (*measure.matrix.rows, *measure.matrix.columns)
     return [name for name in said if name in table.columns and name not in ("value", "n", "note")]
 

@@ -1,8 +1,8 @@
-"""The control that has as many parameters: a plain model whose feed-forward layers are wider.
+"""The parameter-matched control: a plain model with wider feed-forward layers.
 
-Increments add parameters. A plain model of the same shape is smaller, so a lower loss with increments might be owed to
-size alone. (Networks that run while their increments are overridden by 1 are no control: nothing trains them, and the
-model is the plain one.)
+Increments add parameters. A plain model of the same shape is smaller, so a lower loss with increments could be due to
+size alone. (Networks that run while their increments are overridden by 1 are not a control: nothing trains them, and
+the model is the plain one.)
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from howfar.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class ParameterMatch:
-    """A recipe for the control, and how well it matches.
+    """A recipe for the control, and the quality of the match.
 
     Attributes:
-        recipe: The control's: plain positions, wider feed-forward layers, all else the same.
-        num_parameters: Of the control.
-        num_wanted: Of the model with increments.
+        recipe: The control's recipe: plain positions, wider feed-forward layers, everything else the same.
+        num_parameters: Parameters of the control.
+        num_wanted: Parameters of the model with increments.
     """
 
     recipe: Recipe
@@ -32,13 +32,13 @@ class ParameterMatch:
 
 
 def parameter_matched(recipe: Recipe) -> ParameterMatch:
-    """Make the recipe of a plain model that has almost as many parameters as one with increments.
+    """Make the recipe of a plain model with almost as many parameters as one with increments.
 
-    Feed-forward layers can only be widened by whole units in all layers at once; what remains is for the reader of
-    `num_parameters` and `num_wanted` to judge.
+    Feed-forward layers can only be widened by whole units in all layers at once; `num_parameters` and `num_wanted`
+    show the remaining difference.
 
     Args:
-        recipe: Of a model with increments.
+        recipe: The recipe of a model with increments.
 
     Raises:
         ConfigError: The recipe's model has no increments.
@@ -53,7 +53,7 @@ def parameter_matched(recipe: Recipe) -> ParameterMatch:
 
 
 def count_parameters(recipe: Recipe) -> int:
-    """The parameters of a recipe's model, each counted once where layers share them."""
+    """The number of parameters of a recipe's model; shared ones count once."""
     with torch.random.fork_rng():
         return sum(parameter.numel() for parameter in HowFarForCausalLM(recipe.model_config()).parameters())
 

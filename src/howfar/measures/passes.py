@@ -1,4 +1,4 @@
-"""Held-out text in windows: one from each of some documents."""
+"""Held-out text in windows: one window from each of some documents."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 LONGEST_WINDOW = 512
-MOST_CHARACTERS = 8  # per token
-LONGEST_DOCUMENT = 1_000_000  # characters; what comes later is not read
+MOST_CHARACTERS = 8  # characters per token
+LONGEST_DOCUMENT = 1_000_000  # characters; the rest is not read
 
 
 def window_length(model: PreTrainedModel) -> int:
-    """Tokens in a window: what the model was trained with, at most `LONGEST_WINDOW`."""
+    """Tokens in a window: the training length, at most `LONGEST_WINDOW`."""
     return min(LONGEST_WINDOW, Reader(model).longest)
 
 
@@ -38,10 +38,10 @@ def sample_windows(reader: Reader, texts: Corpus | Iterable[str], *, num_documen
     """One window from each of some documents, so that windows are as independent as documents.
 
     Args:
-        reader: What will read them; its context is the most tokens in a window, the document mark included.
-        texts: A corpus, of which the held-out documents are read, or texts.
-        num_documents: How many documents at most; spread evenly over the texts, so that every source has its share.
-        seed: Decides where in its document a window begins, and the order of the windows.
+        reader: Reads them; its context is the most tokens in a window, the document mark included.
+        texts: A corpus, whose held-out documents are read, or texts.
+        num_documents: The most documents; spread evenly over the texts, so that every source has its share.
+        seed: Determines where in its document a window begins, and the order of the windows.
 
     Raises:
         NotMeasurableError: There are too few documents for an interval, or their tokens are not the model's.
@@ -63,7 +63,7 @@ def sample_windows(reader: Reader, texts: Corpus | Iterable[str], *, num_documen
 
 
 def _tokens_inside(reader: Reader, text: str, generator: np.random.Generator) -> NDArray[np.int64]:
-    """As many tokens of a document as a window holds, from a random one on that begins a character."""
+    """As many tokens of a document as fit in a window, from a random one that begins a character."""
     spans = byte_spans_of_tokens(reader.tokenizer, text)
     most = reader.context - 1
     last_start = max(0, len(spans.token_ids) - most)
@@ -74,32 +74,32 @@ def _tokens_inside(reader: Reader, text: str, generator: np.random.Generator) ->
 
 
 def check_vocabulary(reader: Reader, windows: Sequence[Window]) -> None:
-    """Refuse tokens that a model does not have.
+    """Refuse tokens outside a model's vocabulary.
 
     Raises:
-        NotMeasurableError: There are some.
+        NotMeasurableError: A token is outside it.
     """
     largest = max(int(window.tokens.max()) for window in windows)
     if largest >= reader.vocabulary_size:
         raise NotMeasurableError(
-            f"the tokenizer gives token {largest}, the model's vocabulary ends at {reader.vocabulary_size - 1}; "
+            f"the tokenizer gives token {largest}, but the model's vocabulary ends at {reader.vocabulary_size - 1}; "
             "pass the model's own tokenizer"
         )
 
 
 def in_batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """Windows or whatever else in their order, some at a time."""
+    """Windows, or other items, in batches."""
     for begin in range(0, len(items), size):
         yield items[begin : begin + size]
 
 
 def byte_lengths(tokenizer: PreTrainedTokenizerBase) -> NDArray[np.int64]:
-    """Bytes of text that each token id stands for, 0 for special tokens; `[id]`."""
+    """Bytes of text of each token id, 0 for special tokens; `[id]`."""
     return np.array([len(piece) for piece in token_bytes(tokenizer, range(len(tokenizer)))], dtype=np.int64)
 
 
 def classes_of_tokens(tokenizer: PreTrainedTokenizerBase, windows: Sequence[Window]) -> list[NDArray[np.uint8]]:
-    """Classes of each window's tokens, `[token]`: by their text where tokens are bytes, else by the token alone."""
+    """Classes of each window's tokens, `[token]`: from their text if tokens are bytes, else from the token alone."""
     if is_byte_tokenizer(tokenizer):
         return [classes_of_bytes(window.tokens) for window in windows]
     classes = classes_of_subword_vocabulary(token_bytes(tokenizer, range(len(tokenizer))))

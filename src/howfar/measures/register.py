@@ -1,8 +1,8 @@
-"""A claim that is written down before its measure is taken, and checked after.
+"""A claim that is written down before its measure is taken, and checked afterwards.
 
-Who looks at all layers and places and quotes the best has looked many times. A register names one row of a measure's
-table and what its value will be, with the model, the texts and the seed, before any of it is measured. Its interval
-needs no correction then. What was registered and what is measured are compared by their content, not by their names.
+Whoever looks at all layers and places and quotes the best has made many comparisons. A register names one row of a
+measure's table and a bound for its value, with the model, the texts and the seed, before any of it is measured. Its
+interval then needs no correction. The registered and the measured inputs are compared by content, not by name.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _HOW = 'give column=value, value<NUMBER or value>NUMBER, for example "layer=2"'
 
 @dataclass(frozen=True)
 class Claim:
-    """What a row of a table will say.
+    """A claim about one row of a table.
 
     Attributes:
         row: The row's values by column; empty for none.
-        above: The whole interval of the row's value lies above this; None where that is not claimed.
-        below: It lies below this; likewise.
+        above: The row's whole interval lies above this; None if not claimed.
+        below: The row's whole interval lies below this; None if not claimed.
     """
 
     row: Mapping[str, str]
@@ -54,7 +54,7 @@ class Claim:
         """Read a claim from parts such as `layer=2` and `value<0.45`.
 
         Raises:
-            ConfigError: A part is no such thing, names no column of the measure, or no bound is given.
+            ConfigError: A part cannot be read or names no column of the measure, or there is no bound.
         """
         row: dict[str, str] = {}
         bounds: dict[str, float] = {}
@@ -74,17 +74,17 @@ class Claim:
         return cls(row, **bounds)
 
     def verdict(self, table: pl.DataFrame) -> str:
-        """What a table says of the claim, in a sentence.
+        """What a table shows about the claim, in a sentence.
 
         Raises:
-            ConfigError: The claim names no row of the table, or several.
+            ConfigError: The claim matches no row of the table, or several.
         """
         rows = [row for row in table.iter_rows(named=True) if self._is_of(row)]
         if len(rows) != 1:
-            raise ConfigError(f"the claim {self} is of {len(rows)} rows; register one that names a single row")
+            raise ConfigError(f"the claim {self} matches {len(rows)} rows; register one that names a single row")
         value, low, high = (rows[0][name] for name in ("value", "low", "high"))
         if value is None or low is None:
-            return f"No number for the claim {self}: {rows[0]['note'] or 'too few documents carry it'}"
+            return f"No number for the claim {self}: {rows[0]['note'] or 'too few documents'}"
         above, below = (default if bound is None else bound for bound, default in self._bounds())
         shown = f"{value:.4g} [{low:.4g}, {high:.4g}]"
         if above < low and high < below:
@@ -108,10 +108,10 @@ class Claim:
 
 
 def register(path: Path, claim: Claim, measure: Measure, model: PreTrainedModel | None, inputs: Inputs) -> None:
-    """Write a claim, and what it will be measured on, to a new file.
+    """Write a claim, and the inputs of its measure, to a new file.
 
     Raises:
-        ConfigError: The file is there already.
+        ConfigError: The file exists already.
         OutputError: It cannot be written.
     """
     if path.exists():
@@ -121,19 +121,19 @@ def register(path: Path, claim: Claim, measure: Measure, model: PreTrainedModel 
 
 
 def registered(path: Path, measure: Measure, model: PreTrainedModel | None, inputs: Inputs) -> Claim:
-    """Read a register's claim, and see that it is of this measure, model, texts and seed.
+    """Read a register's claim, and check that it has the same measure, model, texts and seed.
 
     Raises:
-        ConfigError: It is not, or the file is no register.
+        ConfigError: It does not, or the file is not a register.
     """
     if not path.exists():
-        raise ConfigError(f"{path} is not there; write it with --register and --claim before anything is measured")
+        raise ConfigError(f"there is no file {path}; write it with --register and --claim before anything is measured")
     try:
         content = read_json(path)
         claim = Claim(**content["claim"])
         theirs = {name: content[name] for name in _subject(measure, None, Inputs())}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} is no register ({error!r:.80}); write one with --register and --claim") from None
+        raise ConfigError(f"{path} is not a register ({error!r:.80}); write one with --register and --claim") from None
     for name, ours in _subject(measure, model, inputs).items():
         if theirs[name] != ours:
             raise ConfigError(
@@ -144,7 +144,7 @@ def registered(path: Path, measure: Measure, model: PreTrainedModel | None, inpu
 
 
 def _subject(measure: Measure, model: PreTrainedModel | None, inputs: Inputs) -> dict[str, Any]:
-    """What is measured, by name, each a short string."""
+    """The inputs of a measurement, by name, each as a short string."""
     names = [field.name for field in fields(Inputs) if field.name not in ("seed", "origin")]
     given = {name: _content(getattr(inputs, name)) for name in names}
     mark = str(None if model is None else unusual_mark(tokenizer_of(model)))
@@ -152,7 +152,7 @@ def _subject(measure: Measure, model: PreTrainedModel | None, inputs: Inputs) ->
 
 
 def _content(value: Any) -> str:
-    """A hash of texts, boundaries or pairs; a corpus's own; anything else as it is."""
+    """A hash of texts, boundaries or pairs; a corpus's own hash; anything else unchanged."""
     if isinstance(value, Corpus):
         return value.hash[:16]
     if value is None or isinstance(value, str | int):
@@ -161,7 +161,7 @@ def _content(value: Any) -> str:
 
 
 def _weights(model: PreTrainedModel | None) -> str:
-    """A hash of a model's weights and of how its increments are bound."""
+    """A hash of a model's weights and of the bound of its increments."""
     import torch
 
     if model is None:

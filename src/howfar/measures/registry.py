@@ -19,17 +19,17 @@ from howfar.errors import ConfigError
 from howfar.measures.declaration import Measure
 
 GROUP = "howfar.measures"
-"""Of the entry points by which other distributions add measures."""
+"""Group of the entry points by which other distributions add measures."""
 
 
 class Measures(Mapping[str, Measure]):
-    """All measures by name; a measure is imported when it is asked for."""
+    """All measures by name; a measure is imported when it is looked up."""
 
     def __getitem__(self, name: str) -> Measure:
         """Find a measure.
 
         Raises:
-            KeyError: There is none of the name.
+            KeyError: There is no measure of this name.
             ConfigError: It comes from another distribution and cannot be loaded.
         """
         measure = _own(name) or plugin(GROUP, name)
@@ -55,7 +55,7 @@ def measure_named(name: str) -> Measure:
     """Find a measure.
 
     Raises:
-        ConfigError: There is none of the name.
+        ConfigError: There is no measure of this name.
     """
     if name not in MEASURES:
         close = get_close_matches(name, MEASURES)

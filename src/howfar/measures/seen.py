@@ -1,4 +1,4 @@
-"""The text that a model has read in training, as its record says, to count in."""
+"""The text that a model has read in training, according to its record, for counting."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ WINDOWS_IN_BLOCK = 1024
 def blocks_seen(
     model: PreTrainedModel, corpus: Corpus, tokenizer: PreTrainedTokenizerBase, *, num_tokens: int
 ) -> Iterator[str]:
-    """What a model has read of a corpus: the very windows, where it was trained on that corpus by this package.
+    """The part of a corpus that a model has read: its training windows, if this package trained it on that corpus.
 
-    Counts of more text than a model has read would know more than it can. Else it is a sample of the corpus.
+    Counts of more text than a model has read could know more than the model. Otherwise a sample of the corpus.
 
     Args:
         model: The model.
         corpus: A corpus.
         tokenizer: The model's.
-        num_tokens: At most about so many tokens.
+        num_tokens: About the most tokens to read.
 
     Raises:
-        NotMeasurableError: The corpus has no training documents, or is of another tokenizer.
+        NotMeasurableError: The corpus has no training documents, or another tokenizer.
     """
     windows = windows_seen(model, corpus)
     if windows is None:
@@ -46,7 +46,7 @@ def blocks_seen(
 
 
 def windows_seen(model: PreTrainedModel, corpus: Corpus) -> Windows | None:
-    """The windows of a corpus that a model was trained on; None where its record does not say so."""
+    """The windows of a corpus that a model was trained on; None if its record does not say so."""
     try:
         record = read_record(find_folder(model.name_or_path))
         if record["corpus"]["hash"] != corpus.hash:

@@ -1,9 +1,9 @@
-"""How much does what follows depend on one gap? Close or widen the gap before a token, in one layer, and read on.
+"""How much does the loss of later tokens depend on one gap? Close or widen the gap before a token in one layer.
 
-The next tokens' loss is compared with and without the change, for the text's own next tokens and, as the null, for ones
-that the model samples in their place. What a model samples it expects, so any change makes its own samples dearer on
-average; a gap tells of the *text* only by what the text's tokens lose beyond that. Any rotary model can be asked: a
-plain one advances by 1 at each token. How well the answers repeat is told first: cells of layer and class are
+The next tokens' loss is compared with and without the change, for the text's own next tokens and, as the null, for
+tokens that the model samples instead. The model expects its own samples, so any change raises their loss on
+average; a gap carries information about the *text* only as far as the text's tokens lose more. This works for any
+rotary model: a plain one advances by 1 at each token. Reliability comes first: cells of layer and class are
 correlated between halves of the documents.
 """
 
@@ -39,8 +39,8 @@ Array = NDArray[np.float64]
 
 CHANGES = ("closed", "widened")
 ESTIMATES = ("value", "null", "beyond_null")
-"""An increment of 0; one that is greater by the layer's mean, 1 in a plain model."""
-NUM_SPLITS = 200  # random halves of the documents
+"""Closed: an increment of 0. Widened: greater by the layer's mean, 1 in a plain model."""
+NUM_SPLITS = 200  # random splits of the documents into halves
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Place:
     """A gap of a text.
 
     Attributes:
-        document: Which of the documents.
-        kind: Class of the token behind the gap.
-        context: The document mark and the tokens up to the one behind the gap; int64 `[token]`, all of one length.
+        document: Number of its document.
+        kind: Class of the token after the gap.
+        context: The document mark and the tokens up to the one after the gap; int64 `[token]`, all of one length.
         following: The text's next tokens; int64 `[horizon]`.
     """
 
@@ -74,31 +74,31 @@ def sensitivity(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> pl.DataFrame:
-    """Measure how the loss of the next tokens answers when one gap is closed or widened.
+    """Measure how the loss of the next tokens changes when one gap is closed or widened.
 
     Args:
-        model: A model with rotary positions, with increments or plain.
-        texts: A corpus, of which the held-out documents are read, or texts.
-        tokenizer: The model's; found by `howfar.tokenizer_of` where None.
-        layers: Decoder layers whose gaps are changed one layer at a time; all where None. Time grows with their number.
-        horizon: Tokens behind the gap's own token whose loss counts.
-        context: Tokens before them, at most half of a window.
-        num_documents: Documents of which one window is read, at a random place.
+        model: A model with rotary positions, with or without increments.
+        texts: A corpus, whose held-out documents are read, or texts.
+        tokenizer: The model's tokenizer; if None, `howfar.tokenizer_of` finds it.
+        layers: Decoder layers whose gaps are changed one layer at a time; None for all. Time grows with their number.
+        horizon: Number of tokens after the gap's own token whose loss counts.
+        context: Number of tokens before them, at most half of a window.
+        num_documents: Number of documents; one window of each is read, at a random place.
         num_gaps: Gaps of each class in each document, at random places.
         batch_size: Gaps at a time.
-        seed: Of the windows, the places, the samples and the intervals.
-        progress: Called with how many gaps are done and how many there are.
+        seed: Random seed for the windows, places, samples and intervals.
+        progress: Called with the number of gaps done and in total.
 
     Returns:
         First, for each `change`, the `split-half reliability` of the rows below it: the correlation over cells of layer
         and class between random halves of the documents, for all documents (Spearman-Brown), with the range of 95% of
         the splits. Then `change of the loss`: one row per change, layer (null: all layers at once) and class of the
-        token behind the gap. `value` is the change for the text's next tokens, `null` for the model's own samples,
-        `beyond_null` the difference, in nats per token, each with its 95% interval over `n` documents. Classes that
-        fewer than 10 documents have are left out; `note` says why there is no number.
+        token after the gap. `value` is the change for the text's next tokens, `null` for the model's own samples,
+        `beyond_null` the difference, in nats per token, each with its 95% interval over `n` documents. Classes in
+        fewer than 10 documents are left out; `note` says why a number is missing.
 
     Raises:
-        NotMeasurableError: There are too few documents, they are too short, or increments are not summed.
+        NotMeasurableError: There are too few documents, they are too short, or increments are not accumulated.
         ConfigError: A layer has no rotary positions.
         UnsupportedModelError: The model has no rotary positions.
     """
@@ -149,7 +149,7 @@ def _places(
     num_gaps: int,
     generator: np.random.Generator,
 ) -> list[Place]:
-    """Gaps of each class in each document, of the classes that enough documents have."""
+    """Gaps of each class in each document, for classes that enough documents have."""
     found = []
     for number, (window, classes) in enumerate(zip(windows, classes_of_tokens(reader.tokenizer, windows), strict=True)):
         inner = np.arange(size - 1, len(window.tokens) - horizon)
@@ -165,7 +165,7 @@ def _places(
     kept = [one for one in found if len(carriers[one.kind]) >= MIN_DOCUMENTS]
     if not kept:
         raise NotMeasurableError(
-            f"no class of tokens has {size} tokens before it and {horizon} behind it in {MIN_DOCUMENTS} documents; "
+            f"no class of tokens has {size} tokens before it and {horizon} after it in {MIN_DOCUMENTS} documents; "
             "give longer documents, or more"
         )
     return kept
@@ -192,10 +192,10 @@ def _read(
 
 
 def _sample(reader: Reader, context: NDArray[np.int64], text: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What the model itself would go on with, `[place, horizon]`."""
+    """Continuations sampled from the model, `[place, horizon]`."""
     from transformers import GenerationConfig
 
-    # Tokens are drawn from the model's whole distribution, and the end of a document is one of them.
+    # Tokens are drawn from the model's whole distribution, which includes the end of a document.
     how = GenerationConfig(do_sample=True, top_k=0, max_new_tokens=text.shape[1], eos_token_id=None, pad_token_id=0)
     tokens = torch.from_numpy(context).to(reader.device)
     found = reader.model.generate(tokens, attention_mask=torch.ones_like(tokens), generation_config=how)
@@ -205,7 +205,7 @@ def _sample(reader: Reader, context: NDArray[np.int64], text: NDArray[np.int64])
 def _changes(
     reader: Reader, context: NDArray[np.int64], following: NDArray[np.int64], layers: Sequence[Sequence[int]]
 ) -> Array:
-    """`[change, layer, place]`: what the loss of the following tokens changes by, a mean over them."""
+    """The change of the mean loss of the following tokens, `[change, layer, place]`."""
     windows = [Window(number, row) for number, row in enumerate(np.concatenate((context, following), axis=1))]
     gap = context.shape[1] - 1
 
@@ -232,7 +232,7 @@ def _changes(
 def _reliability(
     change: str, changes: Array, documents: NDArray[np.int64], kinds: NDArray[np.int64], seed: int
 ) -> dict[str, Any]:
-    """Correlate the cells of one half of the documents with those of the other."""
+    """Correlate the cells of one half of the documents with those of the other half."""
     row: dict[str, Any] = {"quantity": "split-half reliability", "change": change, "n": len(np.unique(documents))}
     generator, found = np.random.default_rng(seed), []
     for _ in range(NUM_SPLITS):
@@ -245,7 +245,7 @@ def _reliability(
         one, other = np.concatenate(cells, axis=1) if cells else np.zeros((2, 0))
         if one.std() > 0 and other.std() > 0:
             half = np.corrcoef(one, other)[0, 1]
-            found.append(2 * half / (1 + half) if half > 0 else half)  # of all documents, not of a half
+            found.append(2 * half / (1 + half) if half > 0 else half)  # for all documents, not for a half
     if len(found) < NUM_SPLITS // 2:
         return row | {"note": "not measurable: the cells do not differ"}
     low, value, high = np.quantile(found, (0.025, 0.5, 0.975))
@@ -259,7 +259,7 @@ def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> p
 
 MEASURE = Measure(
     name="sensitivity",
-    question="How does the loss of the next tokens answer when one gap is closed or widened?",
+    question="How does the loss of the next tokens change when one gap is closed or widened?",
     run=_run,
     value="change of the loss, nats per token; or the reliability named in its row",
     counts="documents",

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def class_names(tokenizer: PreTrainedTokenizerBase, classes: Classes) -> list[str]:
-    """Names of the classes, by their numbers.
+    """Names of the classes, by number.
 
     Raises:
-        ConfigError: The classes are unknown, or of code where tokens are not bytes.
+        ConfigError: The classes are unknown, or are those of code but tokens are not bytes.
     """
     is_bytes = is_byte_tokenizer(tokenizer)
     if classes not in ("text", "code") or (classes == "code" and not is_bytes):
@@ -54,7 +54,7 @@ def classified(
 def classes_of_vocabulary(tokenizer: PreTrainedTokenizerBase, num_tokens: int, classes: Classes) -> NDArray[np.uint8]:
     """Class numbers of the first tokens of a vocabulary, each taken by itself; `[token]`."""
     if classes == "code":
-        # Behind an operator a blank is no indentation, and a digit begins a number.
+        # After an operator a blank is not indentation, and a digit begins a number.
         values = np.arange(END_OF_DOCUMENT + 1)
         return code_classes_of_bytes(np.stack([np.full_like(values, ord("=")), values], axis=1).ravel())[1::2]
     if is_byte_tokenizer(tokenizer):

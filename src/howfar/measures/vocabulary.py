@@ -1,8 +1,8 @@
-"""Increments over a whole vocabulary: the biggest movers of a graft, and whether several runs agree on them.
+"""Increments over a whole vocabulary: which tokens of a graft moved most, and whether several runs agree on them.
 
-Where an increment depends on the token alone (shared increments, and the first layer's) it is known exactly for every
-token, also for those that a run never saw. The latter moved only because others did, so they are flagged and left out
-of rankings and correlations. What matters is spacing relative to the rest: the run's mean increment, over the tokens
+If an increment depends on the token alone (shared increments, and the first layer's) it is known exactly for every
+token, even for those that a run never saw. These moved only because others did, so they are flagged and left out
+of rankings and correlations. Only relative spacing matters: the run's mean increment, over the tokens
 that it was trained on, is the scale of `drift`.
 """
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from howfar.progress import Progress
 
 NEVER_SEEN = 0
-TOKENS_AT_ONCE = 2**22  # of the corpus, when they are counted
+TOKENS_AT_ONCE = 2**22  # of the corpus, while counting
 
 
 def vocabulary(
@@ -50,15 +50,15 @@ def vocabulary(
     """The exact increment of every token of a vocabulary.
 
     Args:
-        model: A model with shared increments, or with ones per layer, of which the first layer's are shown.
-        corpus: What it was trained on, to count tokens in; a graft made by this package knows its counts.
-        tokenizer: The model's; found by `howfar.tokenizer_of` where None.
+        model: A model with shared increments, or with increments per layer, of which the first layer's are used.
+        corpus: Its training corpus, to count tokens in; a graft made by this package knows its counts.
+        tokenizer: The model's tokenizer; if None, `howfar.tokenizer_of` finds it.
         batch_size: Tokens at a time.
 
     Returns:
         A row for each head and token: `head`, `token_id`, `token` (readable), `class`, `special` (end of text and the
-        like), `count` (in training; null if not known), `increment` (in positions), `drift` (relative to the mean over
-        tokens as often as they were trained on: 0.1 is a tenth farther than usual).
+        like), `count` (in training; null if unknown), `increment` (in positions), `drift` (relative to the mean over
+        tokens weighted by their training counts: 0.1 is a tenth farther than usual).
 
     Raises:
         NoIncrementsError: The model has no increments.
@@ -92,19 +92,19 @@ def vocabulary(
 
 
 def movers(table: pl.DataFrame, *, num: int = 10, min_count: int = 1) -> pl.DataFrame:
-    """The tokens that moved farthest from the mean, up and down: of all, and of each class.
+    """The tokens that moved farthest from the mean, up and down: overall and in each class.
 
     Args:
         table: From `vocabulary`.
-        num: How many in each direction, of all tokens and of each class.
-        min_count: Leave out tokens that occurred in training less often.
+        num: Number of tokens in each direction, overall and in each class.
+        min_count: Leave out tokens with fewer occurrences in training.
 
     Returns:
-        `table`'s columns, with `among` (`"all"` or a class), `direction` (`"up"`, `"down"`) and `rank` from 1 before
-        them. Special tokens are a class of their own and not among `"all"`.
+        `table`'s columns, preceded by `among` (`"all"` or a class), `direction` (`"up"`, `"down"`) and `rank` from 1.
+        Special tokens are a class of their own and not among `"all"`.
 
     Raises:
-        NotMeasurableError: How often tokens occurred is not known, or none did often enough.
+        NotMeasurableError: Training counts are not known, or no token reaches `min_count`.
     """
     import polars as pl
 
@@ -129,15 +129,15 @@ def agreement(tables: Mapping[str, pl.DataFrame], *, min_count: int = 5) -> pl.D
     """Whether runs agree on which tokens are far and which are near: rank correlations of their increments.
 
     Args:
-        tables: From `vocabulary`, by the runs' names; of one vocabulary and one head each.
-        min_count: Leave out tokens that occurred less often in the training of either run.
+        tables: From `vocabulary`, by the runs' names; all with the same vocabulary and one head.
+        min_count: Leave out tokens with fewer occurrences in the training of either run.
 
     Returns:
         A row for each pair: `first`, `second`, `spearman` with its 95% interval `low`, `high` (tokens are resampled,
-        so it says nothing of other seeds), `p_value`, `num_tokens`.
+        so it does not cover other seeds), `p_value`, `num_tokens`.
 
     Raises:
-        NotMeasurableError: The runs have other vocabularies, several heads, or too few tokens in common.
+        NotMeasurableError: The runs have different vocabularies, several heads, or too few tokens in common.
     """
     import polars as pl
 
@@ -169,11 +169,11 @@ def agreement(tables: Mapping[str, pl.DataFrame], *, min_count: int = 5) -> pl.D
 
 
 def vocabulary_increments(model: PreTrainedModel, num_tokens: int, *, batch_size: int = 4096) -> NDArray[np.float32]:
-    """The first layer's increments for each of the first so many tokens of the vocabulary.
+    """The first layer's increments for the first `num_tokens` tokens of the vocabulary.
 
     Args:
         model: A model with increments.
-        num_tokens: How many.
+        num_tokens: Number of tokens.
         batch_size: Tokens at a time.
 
     Returns:
@@ -234,14 +234,14 @@ def _seen(table: pl.DataFrame, min_count: int) -> pl.DataFrame:
 def _classes(tokenizer: PreTrainedTokenizerBase, pieces: list[bytes]) -> list[str]:
     if not is_byte_tokenizer(tokenizer):
         return [SubwordClass(value).name.lower() for value in classes_of_subword_vocabulary(pieces)]
-    # A byte beyond ASCII does not tell by itself which character it is part of.
+    # A byte beyond ASCII alone does not show which character it belongs to.
     beyond = ["continuation_byte"] * 64 + ["lead_byte"] * 64
     ascii_and_end = [ByteClass(value).name.lower() for value in classes_of_bytes([*range(128), END_OF_DOCUMENT])]
     return [*ascii_and_end[:128], *beyond, *ascii_and_end[128:]]
 
 
 def _readable(tokenizer: PreTrainedTokenizerBase, token: int, piece: bytes) -> str:
-    """A token as text: spaces kept, bytes that are no characters written as `<0xE4>`, special tokens by their names."""
+    """A token as text: spaces kept, bytes without a character as `<0xE4>`, special tokens by name."""
     if not piece:
         return str(tokenizer.convert_ids_to_tokens(token))
     try:
@@ -251,7 +251,7 @@ def _readable(tokenizer: PreTrainedTokenizerBase, token: int, piece: bytes) -> s
 
 
 def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
-    """Farthest from the mean first; the corpus, if there is one, is where tokens are counted."""
+    """Farthest from the mean first; tokens are counted in the corpus, if there is one."""
     import polars as pl
 
     table = vocabulary(model, inputs.corpus)
@@ -261,7 +261,7 @@ def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> p
 
 MEASURE = Measure(
     name="vocabulary",
-    question="Which tokens are farther than usual from what stands before them, and which nearer?",
+    question="Which tokens are farther than usual from the token before, and which nearer?",
     run=_run,
     rows="exact increments, one for each token of the vocabulary",
     columns=("head", "token_id", "token", "class", "count", "increment", "drift"),

@@ -99,7 +99,7 @@ class Report:
         try:
             Path(folder).mkdir(exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{folder} cannot be made a folder ({error.strerror}); name another one") from error
+            raise OutputError(f"{folder} cannot be created ({error.strerror}); name another one") from error
         paths = []
         for section in self.sections:
             if section.table is not None:

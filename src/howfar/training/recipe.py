@@ -191,7 +191,7 @@ class Recipe(BaseRecipe):
         trainer: Options of `transformers.TrainingArguments`, by their own names.
         model: Options of `HowFarConfig`; `max_position_embeddings` is the number of tokens in a window.
         increments: Options of `IncrementConfig`; None if every token advances by 1.
-        encoding: How positions reach attention: `name` of a class in `howfar.positions.encodings`, and its options; None
+        encoding: How positions reach attention: `name` of a class in `howfar.positions.encodings`, and options; None
             for rotary positions.
         start_from: A bundled model or a folder, of the same sizes and increments, whose weights are the initial ones;
             None for random weights.
