@@ -85,10 +85,10 @@ def test_one_selection_links_all_views(visit, model):
     page.sees("What the model expects after b")
     page.click_cell(howfar.trace(model, text), row=0, cell=4)
     page.sees("What the model expects after e")
-    page.show("Attention", "What e looks back at: all layers")
+    page.show("Attention", "What e attends to: all layers")
     page.sees("Weight against distance")
     page.page.get_by_label("Layer", exact=True).select_option("layer 1")
-    page.sees("What e looks back at: layer 1, head by head")
+    page.sees("What e attends to: layer 1, head by head")
     page.show("Context", "The step to e among the steps to others")
     assert page.page.locator("table.howfar tbody tr").count() == 3
     page.show("Numbers", "24 rows, 10 columns")
@@ -101,7 +101,7 @@ def test_one_selection_links_all_views(visit, model):
 def test_what_if_changes_the_prediction_and_resets_exactly(visit):
     page = visit("&text=abcdefghij&at=3")
     said, chart = page.page.locator(".said").first, page.page.locator(".vega-embed svg")
-    page.until(lambda: "Nothing is changed yet" in said.inner_text() and chart.count() == 1)
+    page.until(lambda: "Nothing has changed yet" in said.inner_text() and chart.count() == 1)
     unchanged, bars = said.inner_text(), _bars(page)
     assert page.page.locator("#loss-change").count() == 0
     page.page.get_by_role("slider").last.press("End")

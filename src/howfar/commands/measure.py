@@ -68,7 +68,7 @@ def measure(
         list[str] | None,
         typer.Option(
             metavar="<claim>",
-            help="Part of the claim: column=value in its row, value<NUMBER, value>NUMBER. May be repeated.",
+            help="Part of it: column=value in its row, value<NUMBER or value>NUMBER. May be repeated.",
         ),
     ] = None,
     output: Annotated[

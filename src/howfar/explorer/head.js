@@ -22,7 +22,7 @@
     if (length <= MAX_CHARACTERS) return refusal.remove();
     event.stopImmediatePropagation();
     const [has, most] = [length, MAX_CHARACTERS].map(number => number.toLocaleString("en"));
-    refusal.textContent = `The text has ${has} characters, the explorer takes at most ${most}; shorten it.`;
+    refusal.textContent = `The text has ${has} characters, but the explorer takes at most ${most}; shorten it.`;
     document.body.append(refusal);
   }, true);
 

@@ -14,8 +14,8 @@ TOUR = """
 4. **Ask what if.** Drag the slider: the selected gap closes or widens, the model reads the text again, and you see what
    it now expects next, which later bytes it finds harder or easier, and which other gaps moved. At ×1 nothing has
    changed, exactly. *Plain +1* lets a layer, or all, count like an ordinary model.
-5. **See what it looks at.** *Attention* draws, for each head, which earlier characters the selected one attends to, at their
-   learned distances. *Numbers* is the table behind the picture. *Context* shows how this increment ranks among those
+5. **See what it looks at.** *Attention* draws, for each head, which earlier characters the selected one attends to, at
+   their learned distances. *Numbers* is the table behind the picture. *Context* shows how this increment ranks among those
    that every other byte would have had here.
 6. **Keep it.** Save any view as HTML, SVG or PNG, or copy the link, which restores what you see.
 

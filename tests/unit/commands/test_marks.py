@@ -104,7 +104,7 @@ def test_a_graft_of_text_is_trained_and_read_behind_the_chosen_mark(run: Run, ba
     assert run(*graft, "-o", "grafted")[0] == 2, "it is another corpus"
     code, _, errors = run("graft", str(base), "--corpus", "grafted/corpus", "--mark", "a")
     assert code == 2
-    assert "has the mark that it was built with; leave it out" in errors
+    assert "keeps the mark that it was built with; leave out --mark" in errors
     assert run("graft", str(base), "--corpus", "grafted/corpus", *graft[4:], "-o", "again")[0] == 0
     assert howfar.trace(howfar.load("again"), "a cat").mark == wanted, "that of its corpus"
 

@@ -142,9 +142,9 @@ def test_pairs_of_ones_own(run, model_folder: Path, files: Path):
         ("increments --text nowhere.txt", "nowhere.txt cannot be read (No such file or directory)"),
         ("increments --text empty.txt", "there is no text in the files"),
         ("increments --text bad.txt", "bad.txt is not UTF-8"),
-        ("increments --text text.txt --target words", "increments makes no use of a target; leave out --target NAME"),
-        ("pairs --text text.txt", "pairs makes no use of text; leave out --text FILE"),
-        ("vocabulary --text text.txt", "vocabulary makes no use of text; leave out --text FILE"),
+        ("increments --text text.txt --target words", "increments does not use a target; leave out --target NAME"),
+        ("pairs --text text.txt", "pairs does not use text; leave out --text FILE"),
+        ("vocabulary --text text.txt", "vocabulary does not use text; leave out --text FILE"),
         ("increments --text text.txt --classes words", "'words' is not one of 'text', 'code'"),
         ("increments --text text.txt --sample 0", "increments cannot sample 0 documents; give 1 or more"),
         ("increments --text text.txt --sample 9", "9 documents with text give no interval; give at least 10"),
@@ -252,7 +252,7 @@ def test_a_claim_is_written_before_and_checked_after(run, model_folder: Path, fi
     parts = ("--claim", "class=lowercase", "--claim", "over=text", "--claim", "layer=0", "--claim", "head=0")
     parts = (*parts, "--claim", "value<1000")
     code, _, err = run(*asked)
-    assert (code, err.count("claim.json is not there; write it with")) == (2, 1)
+    assert (code, err.count("there is no file claim.json; write it with")) == (2, 1)
     code, out, err = run(*asked, *parts)
     assert (code, out, err) == (0, "The claim is in claim.json; the same command without --claim measures it\n", "")
     code, out, _ = run(*asked, "--seed", "1")

@@ -74,8 +74,8 @@ def test_calibration_needs_no_model_and_no_text(run, tmp_path: Path, monkeypatch
 def test_calibration_refuses_what_it_makes_no_use_of(run, model_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("text", encoding="utf-8")
     for arguments, said in (
-        (["--model", str(model_folder)], "calibration trains models of its own; leave out --model"),
-        (["--text", "text.txt"], "calibration makes no use of text; leave out --text FILE"),
+        (["--model", str(model_folder)], "calibration trains its own models; leave out --model"),
+        (["--text", "text.txt"], "calibration does not use text; leave out --text FILE"),
         (["--sample", "0"], "calibration cannot sample 0 seeds; give 1 or more"),
     ):
         code, _, err = run("measure", "calibration", *arguments)

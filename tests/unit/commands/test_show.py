@@ -99,7 +99,7 @@ def make_folder_for_picture() -> list[str]:
         (lambda: ["lone \udc80"], "lone surrogate"),
         (lambda: ["--file", "missing.txt"], "missing.txt cannot be read (No such file or directory)"),
         (write_invalid_utf8, "bad.txt is not UTF-8 (byte 0xff at 3 in line 1)"),
-        (write_long_text, "has 60,000 characters and a picture holds 50,000"),
+        (write_long_text, "has 60,000 characters, but a picture holds 50,000"),
         (lambda: [TEXT, "-o", "x.gif"], "no kind of picture"),
         (lambda: [TEXT, "-o", "nowhere/x.svg"], "there is no folder nowhere"),
         (make_folder_for_picture, "folder.svg cannot be written: it is a folder; choose another name"),
@@ -255,8 +255,8 @@ def test_json_holds_nothing_that_a_terminal_obeys(run, model_folder: Path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["-5 degrees"], "put what begins with a dash and is no option behind --: howfar show -- '-5 degrees'"),
-        (["--- a line"], "put what begins with a dash and is no option behind --: howfar show -- '--- a line'"),
+        (["-5 degrees"], "put arguments that begin with a dash after --: howfar show -- '-5 degrees'"),
+        (["--- a line"], "put arguments that begin with a dash after --: howfar show -- '--- a line'"),
         (["hello", "world"], 'put quotes around them: howfar show "hello world"'),
         (["x", "--debug"], "No such option: --debug; it comes before the command: `howfar --debug …`"),
         (["x", "--scale", "wrong"], "see `howfar show --help`"),

@@ -76,7 +76,7 @@ def test_other_models_than_the_pages_own_are_refused(inference):
 
 def test_too_long_and_empty_texts_are_refused(inference):
     with pytest.raises(
-        TextError, match=r"the text has 5,000,000 characters, the explorer takes at most 50,000; shorten"
+        TextError, match=r"the text has 5,000,000 characters, but the explorer takes at most 50,000; shorten"
     ):
         inference.trace("tiny", "x" * 5_000_000)
     with pytest.raises(TextError, match="the text is empty"):

@@ -107,7 +107,7 @@ def test_another_model_or_measure_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "{}", "[]", json.dumps({"claim": {"layers": 1}})])
 def test_what_is_no_register(tmp_path: Path, content: str) -> None:
     (tmp_path / "claim.json").write_text(content)
-    with pytest.raises(ConfigError, match=r"is no register .*; write one with --register and --claim"):
+    with pytest.raises(ConfigError, match=r"is not a register .*; write one with --register and --claim"):
         registered(tmp_path / "claim.json", MEASURE, None, Inputs())
-    with pytest.raises(ConfigError, match="is not there; write it with --register"):
+    with pytest.raises(ConfigError, match="there is no file .*; write it with --register"):
         registered(tmp_path / "none.json", MEASURE, None, Inputs())
