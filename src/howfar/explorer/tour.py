@@ -15,8 +15,8 @@ TOUR = """
    it now expects next, which later bytes it finds harder or easier, and which other gaps moved. At ×1 nothing has
    changed, exactly. *Plain +1* lets a layer, or all, count like an ordinary model.
 5. **See what it looks at.** *Attention* draws, for each head, which earlier characters the selected one attends to, at
-   their learned distances. *Numbers* is the table behind the picture. *Context* shows how this increment ranks among those
-   that every other byte would have had here.
+   their learned distances. *Numbers* is the table behind the picture. *Context* shows how this increment ranks among
+   those that every other byte would have had here.
 6. **Keep it.** Save any view as HTML, SVG or PNG, or copy the link, which restores what you see.
 
 **Do not conclude** too much from one sentence. Only relative spacing means anything: a layer whose gaps are all twice

@@ -109,5 +109,5 @@ def test_what_is_no_register(tmp_path: Path, content: str) -> None:
     (tmp_path / "claim.json").write_text(content)
     with pytest.raises(ConfigError, match=r"is not a register .*; write one with --register and --claim"):
         registered(tmp_path / "claim.json", MEASURE, None, Inputs())
-    with pytest.raises(ConfigError, match="there is no file .*; write it with --register"):
+    with pytest.raises(ConfigError, match=r"there is no file .*; write it with --register"):
         registered(tmp_path / "none.json", MEASURE, None, Inputs())

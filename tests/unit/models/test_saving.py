@@ -268,7 +268,7 @@ def no_transformers_model(model: PreTrainedModel) -> nn.Module:
 @pytest.mark.parametrize(
     ("spoil", "error", "said"),
     [
-        (a_setting_without_its_effect, CheckpointError, "inv_freq is computed from the configuration"),
+        (a_setting_without_its_effect, CheckpointError, "inv_freq differs when it is computed from the configuration"),
         (a_hook, CheckpointError, "its output on the same tokens differs"),
         (another_activation, CheckpointError, "its output on the same tokens differs"),
         (a_part_that_no_configuration_has, CheckpointError, "model.more.*not there"),
