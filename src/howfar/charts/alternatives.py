@@ -1,4 +1,4 @@
-"""Where an increment stands among those that other tokens would have had in its place."""
+"""How an increment ranks among those that other tokens would have in its place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def increments_of_alternatives(candidates: pl.DataFrame, *, width: int = 940, theme: Theme = "light") -> Picture:
-    """Draw the increment of every candidate as a tick, a row a layer; the one that stands there stands out.
+    """Draw every candidate's increment as a tick, one row per layer; the actual token stands out.
 
     Args:
         candidates: Columns `layer`, `label`, `increment` (mean over heads), `is_here`.

@@ -1,4 +1,4 @@
-"""What a token looks back at: arcs over the text at its learned positions, and weight against distance."""
+"""What a token attends to: arcs over the text at its learned positions, and weight against distance."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from howfar.reading import Trace
 
-LEAST_WEIGHT = 0.01  # thinner arcs are not drawn
-MOST_CELLS = 80  # of text are drawn behind the token
+LEAST_WEIGHT = 0.01  # weaker arcs are not drawn
+MOST_CELLS = 80  # cells of text drawn after the token
 ARC_POINTS = 25
 ROW_HEIGHT = 64
 TEXT_BELOW = 0.3  # a row's baseline, in rows
@@ -34,9 +34,9 @@ class Gaze:
     """One row of arcs: a head of a layer, or the mean over a layer's heads.
 
     Attributes:
-        name: Such as `head 3`.
-        weights: `[key]`: the share of each key, up to the token that looks back.
-        positions: float64 `[token]`: where the row puts the text's tokens.
+        name: For example `head 3`.
+        weights: `[key]`: the weight of each key, up to the token that attends.
+        positions: float64 `[token]`: the row's positions of the text's tokens.
     """
 
     name: str
@@ -45,13 +45,13 @@ class Gaze:
 
 
 def gazes(trace: Trace, layers: Sequence[int], weights: NDArray[np.float32], layer: int | None) -> list[Gaze]:
-    """The heads of a layer, or every layer with the mean over its heads.
+    """The heads of a layer, or every layer averaged over its heads.
 
     Args:
         trace: The text.
-        layers: The layers that the weights are of.
+        layers: The layers of the weights.
         weights: float32 `[layer, head, key]`.
-        layer: The layer; all where None.
+        layer: The layer; None for all.
     """
     if layer is None:
         positions = trace.positions.mean(axis=1)
@@ -65,13 +65,13 @@ def gazes(trace: Trace, layers: Sequence[int], weights: NDArray[np.float32], lay
 def attention_arcs(
     cells: Cells, rows: Sequence[Gaze], token: int, first_key: int, *, width: int = 940, theme: Theme = "light"
 ) -> Picture:
-    """Draw attention from one token as arcs over the text, which stands at its learned positions.
+    """Draw the attention of one token as arcs over the text, at learned positions.
 
     Args:
         cells: The text.
-        rows: What is drawn, from top to bottom.
-        token: The token that looks back.
-        first_key: The text's token that the rows' keys begin with; -1 for the document mark.
+        rows: The rows, from top to bottom.
+        token: The token that attends.
+        first_key: The text's token of the rows' first key; -1 for the document mark.
         width: In pixels.
         theme: `"light"` or `"dark"`.
     """
@@ -133,7 +133,7 @@ def attention_arcs(
 def attention_by_distance(
     cells: Cells, rows: Sequence[Gaze], token: int, first_key: int, *, width: int = 410, theme: Theme = "light"
 ) -> Picture:
-    """Plot attention weight against distance, in ordinary tokens and in learned positions; a point a row and cell.
+    """Plot attention weight against distance, in ordinary tokens and in learned positions; one point per row and cell.
 
     Args:
         cells: As for `attention_arcs`.
@@ -176,7 +176,7 @@ def attention_by_distance(
 
 
 def distance_is_measured() -> pl.Expr:
-    """Leave out the token itself and the document mark, whose distances mean nothing."""
+    """Leave out the token itself and the document mark, whose distances are meaningless."""
     import polars as pl
 
     return (pl.col("tokens") > 0) & (pl.col("cell") >= 0)
@@ -217,7 +217,7 @@ def _colour(rows: Sequence[Gaze], *, legend: bool) -> alt.Color:
     return alt.Color(
         "name:N",
         title=None,
-        scale=alt.Scale(domain=[row.name for row in rows]),  # in the theme's colours
+        scale=alt.Scale(domain=[row.name for row in rows]),  # fixes the order of the theme's colours
         legend=alt.Legend(symbolOpacity=1, columns=8) if legend else None,
     )
 
@@ -235,10 +235,10 @@ def _tooltip(label: str) -> list[alt.Tooltip]:
 
 
 def _strongest(table: pl.DataFrame) -> str:
-    """What each row looks at most, in words."""
+    """The cell that each row attends to most, in words."""
     best = table.sort("weight", descending=True).group_by("row", maintain_order=True).first().sort("row")
     return " ".join(
-        f"{name} looks most at {label} ({weight:.0%}), {tokens} tokens back."
+        f"{name} attends most to {label} ({weight:.0%}), {tokens} tokens back."
         for name, label, weight, tokens in best.select("name", "label", "weight", "tokens").rows()
     )
 
@@ -270,7 +270,7 @@ def _arcs(table: pl.DataFrame, num_rows: int, highest: float) -> pl.DataFrame:
 
 
 def _text_rows(table: pl.DataFrame, num_rows: int, *, only_last: bool) -> pl.DataFrame:
-    """The text below the arcs: below each row's, or below the last where all rows put it alike."""
+    """The text below the arcs: below each row's, or once at the bottom if all rows place it the same."""
     import polars as pl
 
     drawn = _drawn(table).filter(pl.col("cell") >= 0)

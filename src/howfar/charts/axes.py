@@ -1,4 +1,4 @@
-"""Axes whose ticks are named by characters of a text."""
+"""Axes whose ticks are labelled with characters of a text."""
 
 from __future__ import annotations
 

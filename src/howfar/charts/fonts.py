@@ -1,8 +1,8 @@
-"""Find out which characters this machine's fonts can draw in PNG and PDF files, by drawing them.
+"""Find the characters that this machine's fonts can draw in PNG and PDF files, by drawing them.
 
 Emoji are often pixels in a font, which a PNG can show but a PDF cannot hold.
 
-HTML and SVG files are drawn with the fonts of whoever opens them, so they need no check.
+HTML and SVG files use the fonts of the machine that opens them, so they need no check.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape, quoteattr
 from howfar.charts.theme import FONT
 from howfar.errors import OutputError
 
-_NO_CHARACTER = "\U0010ffff"  # no font has it: what is drawn for it is what is drawn for all that is missing
+_NO_CHARACTER = "\U0010ffff"  # no font has it, so it is drawn like every missing character
 _MOST_NAMED = 8
 
 _REMEDIES = (
@@ -25,15 +25,15 @@ _REMEDIES = (
     ),
     (("",), "the Noto fonts", "fonts-noto-core fonts-symbola"),
 )
-"""By the beginning of a character's Unicode name: a font that has it, and Debian's name for its package."""
+"""By the start of a character's Unicode name: a font that has it, and Debian's name for its package."""
 
 
 def check_fonts(text: str, format: str) -> None:
-    """Refuse to draw boxes.
+    """Refuse to draw boxes for missing characters.
 
     Args:
         text: The characters to draw.
-        format: Of the file, for the message.
+        format: The file's format, for the message.
 
     Raises:
         OutputError: No font on this machine has one of them; the message says which to install.
@@ -50,14 +50,14 @@ def check_fonts(text: str, format: str) -> None:
 
 
 def refuse_embedding(text: str) -> OutputError:
-    """Say which characters of a text are the reason why a PDF could not take a font in."""
+    """The error that names the characters that keep a font out of a PDF."""
     pixels = "".join(character for character in dict.fromkeys(text) if not _can_be_embedded(character))
     font = f"the font that has {_named(pixels)}" if pixels else "one of the fonts"
     return OutputError(f"a pdf cannot hold {font} on this machine, which draws in pixels; save .png, .svg or .html")
 
 
 def missing_characters(text: str) -> str:
-    """Give the characters of a text that no font here has, each once, in order."""
+    """The characters of a text that no font here has, each once, in order."""
     wanted = (character for character in dict.fromkeys(text) if character > "\x7f" and not _is_mark(character))
     return "".join(character for character in wanted if not _can_be_drawn(character))
 
@@ -68,7 +68,7 @@ def _named(characters: str) -> str:
 
 
 def _is_mark(character: str) -> bool:
-    """Whether a character joins or changes others and is nothing by itself."""
+    """Whether a character only joins or changes others."""
     return unicodedata.category(character) in ("Mn", "Me", "Cf")
 
 

@@ -1,4 +1,4 @@
-"""What stands for a piece of text in a picture: whitespace made visible, and how wide it is drawn."""
+"""How pieces of text are drawn: whitespace made visible, and the width of labels."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from typing import Any
 
 SPACE = "␣"
 WHITESPACE = {" ": SPACE, "\t": "⇥", "\n": "⏎", "\r": "⏎", "\r\n": "⏎", "\u00a0": "⍽", "\u3000": SPACE}
-"""Characters that leave no ink, and what is drawn for them."""
+"""Characters without ink, and their replacements."""
 
 _PATTERNS: dict[str, str] = json.loads(
     resources.files("howfar.charts").joinpath("glyphs.json").read_text(encoding="utf-8")
 )
-"""Regular expressions that Python and JavaScript read alike, for the script of a page measures the same."""
+"""Regular expressions that Python and JavaScript read alike, since a page's script measures the same."""
 
 _JOINER = "\u200d"
 JOINING = {kind: rf"\p{{Joining_Type={kind}_Joining}}|\u0640" for kind in ("Dual", "Right")}
-"""Letters that join those on both sides, and those that join the one before them; JavaScript has no such classes."""
-_MOST_KNOWN = 10_000  # labels that are measured once
-_JOINERS = re.compile("[\u200c\u200d\U000e0020-\U000e007f]")  # and the tags that flags are spelled with
+"""Letters that join both neighbours, and those that join the one before them; JavaScript has no such classes."""
+_MOST_KNOWN = 10_000  # labels whose width is cached
+_JOINERS = re.compile("[\u200c\u200d\U000e0020-\U000e007f]")  # and the tags in flags
 _INVISIBLE = frozenset(("Cc", "Cf", "Zl", "Zp", "Zs", "Cs", "Cn"))
 
 
 def visible(text: str, *, space: str = SPACE) -> str:
-    """Give what is drawn for a text: `␣` for a space, `⏎` for a line's end, a code point for what leaves no ink.
+    """The drawn form of a text: `␣` for a space, `
+    ` for a line end, a code point for a character without ink.
 
-    Nothing that a terminal or a browser would obey is left in it. Joiners stay where they may join something.
+    It contains nothing that a terminal or a browser would interpret. Joiners are kept where they may join something.
 
     Args:
-        text: A character, or some.
-        space: What stands for a space.
+        text: One or more characters.
+        space: Replaces a space.
     """
     if text in WHITESPACE:
         return space if WHITESPACE[text] == SPACE else WHITESPACE[text]
@@ -41,7 +42,7 @@ def visible(text: str, *, space: str = SPACE) -> str:
 
 
 def in_line(text: str) -> str:
-    """Give what is drawn for a text in running text: as `visible`, but a space between other characters stays one."""
+    """The drawn form of running text: as `visible`, but a space between other characters is kept."""
     return visible(text) if text.isspace() else " ".join(map(visible, text.split(" ")))
 
 
@@ -55,7 +56,7 @@ def _visible_character(character: str, beside_others: bool, space: str) -> str:
 
 @lru_cache(_MOST_KNOWN)
 def width_in_ems(label: str) -> float:
-    """Estimate how wide a label is drawn in a proportional font, as a multiple of the font's size."""
+    """Estimate the width of a label in a proportional font, as a multiple of the font's size."""
     return max(0.33, sum(map(_character_width, _pattern("additions").sub("", label))))
 
 
@@ -78,9 +79,9 @@ def _character_width(character: str) -> float:
 
 
 def joined(labels: list[str]) -> list[str]:
-    """Let letters that join those beside them, as in Arabic, keep the shapes that they have in their words.
+    """Keep the shapes of letters that join their neighbours, for example in Arabic.
 
-    Each is drawn by itself, so what it joins is told by zero-width joiners.
+    Each letter is drawn by itself, so zero-width joiners stand for its neighbours.
     """
     import regex
 

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def inline(table: pl.DataFrame) -> alt.InlineData:
-    """A table as a chart's own data: one string, which Altair does not walk through value by value.
+    """A table as a chart's own data: one string, which Altair does not inspect value by value.
 
-    It also keeps notebooks from moving the data to a file that a chart which is soon replaced no longer finds.
+    It also keeps notebooks from moving the data to a file that a chart may no longer find when it is replaced.
     """
     import altair as alt
 

@@ -1,4 +1,4 @@
-"""Estimates with their intervals: what the charts of most measures are made of."""
+"""Estimates with their intervals: the parts of most measures' charts."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 ROW_HEIGHT = 22
 PANEL_SPACING = 36
-"""Between panels whose axes' ends are labelled."""
+"""Space between panels whose axis ends are labelled."""
 
 
 def intervals(x: str, low: str, high: str, *, title: str, tooltip: Sequence[Any], **encodings: Any) -> Any:
-    """A point for each row's estimate on a line from the low to the high end of its interval.
+    """A point for each row's estimate on a line between the ends of its interval.
 
     Args:
         x: Column of the estimate.
         low: Column of the interval's low end.
         high: Column of its high end.
-        title: Of the axis; says the unit.
-        tooltip: What to say of a row.
+        title: Title of the axis; gives the unit.
+        tooltip: Tooltip of a row.
         **encodings: `y`, `color` and so on, as Altair takes them.
     """
     import altair as alt
@@ -47,16 +47,16 @@ def beside_controls(
     axis: str,
     width: int,
 ) -> Any:
-    """Panels with a row for each layer, in which an estimate stands beside that of its control.
+    """Panels with one row per layer, which shows an estimate beside that of its control.
 
     Args:
-        cells: A row for each panel and layer, with `layer_names`.
-        sides: Columns of the estimate and the ends of its interval, by what they are of.
-        panel: Column that says which panel.
-        estimate: What the estimate is called in a tooltip.
-        shown: Further columns for the tooltip.
-        axis: Its title; says the unit.
-        width: Of a panel, in pixels.
+        cells: One row per panel and layer, with `layer_names`.
+        sides: Columns of the estimate and its interval's ends, by the name of the side.
+        panel: Column that names the panel.
+        estimate: Name of the estimate in a tooltip.
+        shown: More columns for the tooltip.
+        axis: Title of the axis; gives the unit.
+        width: Width of a panel, in pixels.
     """
     import altair as alt
     import polars as pl
@@ -86,21 +86,21 @@ def beside_controls(
 
 
 def sparse_axis(**options: Any) -> alt.Axis:
-    """An axis of numbers with few ticks, for a small panel: each number stands below its tick."""
+    """An axis of numbers with few ticks, for a small panel; each number is below its tick."""
     import altair as alt
 
     return alt.Axis(**{"tickCount": 5, "labelFlush": False, "format": ".6~g", **options})
 
 
 def legend_above(**options: Any) -> alt.Legend:
-    """A legend above panels that have names, apart from the names."""
+    """A legend above panels with names, with some distance to the names."""
     import altair as alt
 
     return alt.Legend(offset=14, labelLimit=300, **options)
 
 
 def zero_line() -> alt.Chart:
-    """A line where there is no difference."""
+    """A line at zero difference."""
     import altair as alt
 
     return alt.Chart(alt.InlineData(values=[{}])).mark_rule(strokeDash=[3, 3], opacity=0.7).encode(x=alt.datum(0))
@@ -121,12 +121,12 @@ def names(*columns: str) -> list[Any]:
 
 
 def layers_in_order(table: Any) -> list[str]:
-    """What `layer_names` calls the layers, by their numbers; first what is of no layer."""
+    """The names that `layer_names` gives, by layer number; rows of no layer come first."""
     return list(table.sort("layer", nulls_last=False)["layer_name"].unique(maintain_order=True))
 
 
 def layer_names(table: Any, when_null: str) -> Any:
-    """A column `layer_name`: "layer 0" and so on, or another name where a row is of no layer."""
+    """A column `layer_name`: "layer 0" and so on, or another name for a row of no layer."""
     import polars as pl
 
     return table.with_columns(

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def draw_losses(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
-    """Draw a point for each model, and a line through those that read the same windows in the same order.
+    """Draw a point for each model, and a line through models that read the same windows in the same order.
 
     Args:
-        table: A row a model, with `variant`, `seed`, `data_order` and `nats_per_byte`.
+        table: One row per model, with `variant`, `seed`, `data_order` and `nats_per_byte`.
         theme: `"light"` or `"dark"`.
     """
     import altair as alt

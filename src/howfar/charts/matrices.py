@@ -1,4 +1,4 @@
-"""The values of a measure as one matrix, no wider than a terminal and no longer than a screen."""
+"""A measure's values as one matrix that fits a terminal and a screen."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from howfar.measures.declaration import Matrix
 
 MOST_NAMED = 4
-"""Rows or columns left out that are named one by one."""
+"""Number of left-out rows or columns that are named individually."""
 MOST_BLOCKS = 2
-"""Blocks of columns, one below the other."""
+"""Number of blocks of columns, one below the other."""
 NAME_WIDTH = 32
-"""Of the rows' names, in characters; longer ones are broken over lines."""
+"""Width of the rows' names, in characters; longer ones are broken over lines."""
 EVERYTHING = "all"
-"""What a row or column is called that is of no layer in particular, or of no head."""
+"""Names of a row or column that covers all layers or heads."""
 SPACE = 2
-"""Between columns, in characters."""
+"""Space between columns, in characters."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Grid:
     """A matrix of text.
 
     Attributes:
-        blocks: Blocks of columns, to stand one below the other: the headings, the first of which is of the rows' names,
+        blocks: Blocks of columns, one below the other: the headings (the first is for the rows' names)
             and the rows.
-        remarks: What is the same everywhere, what was left out, and how wide intervals are that did not fit.
+        remarks: Values that are the same everywhere, what was left out, and the width of intervals that did not fit.
     """
 
     blocks: list[tuple[list[str], list[list[str]]]]
@@ -42,14 +42,14 @@ class Grid:
 def grid(table: pl.DataFrame, matrix: Matrix, *, most_rows: int, width: int) -> Grid:
     """Lay out a measure's values.
 
-    There are at most `MOST_BLOCKS`. Intervals are shown where they fit; else only the widest is told, and columns that
+    There are at most `MOST_BLOCKS`. Intervals are shown if they fit; else only the widest is given, and columns that
     still do not fit are left out.
 
     Args:
-        table: A measure's, with the columns `value`, `low` and `high`.
-        matrix: What its rows and columns are.
-        most_rows: How many rows at most.
-        width: Of the terminal, in characters.
+        table: A measure's table, with the columns `value`, `low` and `high`.
+        matrix: Defines its rows and columns.
+        most_rows: The most rows.
+        width: Width of the terminal, in characters.
     """
     table = with_numbers(table, ["value"])
     names = [name for name in (*matrix.rows, *matrix.columns) if name in table.columns]
@@ -59,7 +59,7 @@ def grid(table: pl.DataFrame, matrix: Matrix, *, most_rows: int, width: int) -> 
     for row in table.iter_rows(named=True):
         cells.setdefault((_name(row, keys[0]), _name(row, keys[1])), estimate(row["value"], row["low"], row["high"]))
     rows, columns = (list(dict.fromkeys(key[side] for key in cells)) for side in (0, 1))
-    columns.sort(key=lambda column: column != EVERYTHING)  # and else as they are
+    columns.sort(key=lambda column: column != EVERYTHING)  # otherwise in their order
     kept, left_out = rows[:most_rows], rows[most_rows:]
     alike = {name: table[name].drop_nulls().to_list() for name in same}
     remarks = [", ".join(f"{_heading(name)} {in_words(values[0])}" for name, values in alike.items() if values)]
@@ -86,7 +86,7 @@ def _half() -> pl.Expr:
 
 
 def _name(row: dict[str, Any], keys: Sequence[str]) -> str:
-    """What a row or a column is called; a number, and yes or no, need the name of their column to mean something."""
+    """The name of a row or a column; a number, or yes and no, are preceded by the name of their column."""
     words = {key: in_words(row[key]).replace("_", " ") for key in keys if row[key] is not None}
     said = (word if isinstance(row[key], str) else f"{_heading(key)} {word}" for key, word in words.items())
     return ", ".join(said) or EVERYTHING
@@ -99,7 +99,7 @@ def _heading(name: str) -> str:
 def _parts(
     rows: Sequence[str], columns: Sequence[str], cells: dict[tuple[str, str], str], width: int
 ) -> list[list[str]]:
-    """The columns in as many parts as fit beside the rows' names one by one; at least one column in each."""
+    """The columns, split into parts that fit beside the rows' names; at least one column in each."""
     room = width - min(NAME_WIDTH, max((len(row) for row in rows), default=0))
     parts: list[list[str]] = []
     left = 0

@@ -1,4 +1,4 @@
-"""The chart of any measure: found by the measure's name, refused where it would be empty, signed at its foot."""
+"""The chart of any measure: found by the measure's name, refused if it would be empty, with a footer."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     import polars as pl
 
 GROUP = "howfar.charts"
-"""Of the entry points by which other distributions add charts, under the names of their measures."""
+"""Group of the entry points by which other distributions add charts, under their measures' names."""
 
 
 LINE = 110
-"""Characters in a line at the foot of a chart."""
+"""Characters per line in the footer of a chart."""
 
 
 class Draw(Protocol):
@@ -33,10 +33,10 @@ class Draw(Protocol):
 
 
 def chart_of(measure: Measure) -> Draw | None:
-    """What draws a measure: `draw_NAME` of the module `NAME` in `howfar.charts.measures`, or an entry point.
+    """The function that draws a measure: `draw_NAME` in `howfar.charts.measures.NAME`, or an entry point.
 
     Raises:
-        ConfigError: It is another distribution's and cannot be loaded.
+        ConfigError: It belongs to another distribution and cannot be loaded.
     """
     path = f"howfar.charts.measures.{measure.name}"
     if find_spec(path) is None:
@@ -47,12 +47,12 @@ def chart_of(measure: Measure) -> Draw | None:
 
 
 def draw(measure: Measure, table: pl.DataFrame, *, source: str = "", theme: Theme = "light") -> Picture:
-    """Draw what a measure gave.
+    """Draw a measure's table.
 
     Args:
         measure: The measure.
         table: Its table.
-        source: From `Measure.source`, to stand at the foot of the chart, below what has no number and why.
+        source: From `Measure.source`, for the footer of the chart, below the missing numbers and their reasons.
         theme: `"light"` or `"dark"`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Where tables, pictures and pages are written: names are checked before any work, files are written whole."""
+"""Files of tables, pictures and pages: names are checked before any work, files written completely or not at all."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ TABLE_FORMATS = ("csv", "parquet", "json")
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file's name says that it is to hold a table, not a picture."""
+    """Whether a file's name is that of a table, not a picture."""
     return _format(path) in TABLE_FORMATS
 
 
 def check_output(path: Path, partitions: Sequence[str] = ()) -> None:
-    """Find fault with a file's name before any work is done.
+    """Check a file's name before any work.
 
     Args:
-        path: The file, or a folder to write a table's parts to.
-        partitions: Columns by which the table can be parted.
+        path: The file, or a folder for a table's parts.
+        partitions: Columns by which the table can be split.
 
     Raises:
-        OutputError: It is no format of tables or pictures, its folder is not there, or the table cannot be parted.
+        OutputError: The suffix is unknown, its folder does not exist, or the table cannot be split.
     """
     if not path.suffix and partitions:
         check_new_folder(path)
@@ -44,10 +44,10 @@ def check_output(path: Path, partitions: Sequence[str] = ()) -> None:
 
 
 def check_page(path: Path) -> None:
-    """Find fault with a web page's name before any work is done.
+    """Check a web page's name before any work.
 
     Raises:
-        OutputError: It does not end in .html, or its folder is not there.
+        OutputError: It does not end in .html, or its folder does not exist.
     """
     if _format(path) != "html":
         raise OutputError(f"{str(path)!r} ends in {path.suffix!r}; a report is a web page: end it in .html")
@@ -55,10 +55,10 @@ def check_page(path: Path) -> None:
 
 
 def check_folder_of_tables(path: Path) -> None:
-    """Find fault with a folder for tables before any work is done.
+    """Check a folder for tables before any work.
 
     Raises:
-        OutputError: Something else has its name, or it cannot be made where it is to be.
+        OutputError: Something else has its name, or it cannot be created there.
     """
     check_new_folder(path)
     if not path.resolve().parent.is_dir():
@@ -66,7 +66,7 @@ def check_folder_of_tables(path: Path) -> None:
 
 
 def write_table(table: pl.DataFrame, path: Path) -> None:
-    """Write a table as CSV, Parquet or JSON (a list of rows), by the file's ending; whole or not at all.
+    """Write a table as CSV, Parquet or JSON (a list of rows), by the file's suffix; completely or not at all.
 
     Raises:
         OutputError: It cannot be written.
@@ -81,7 +81,7 @@ def write_table(table: pl.DataFrame, path: Path) -> None:
 
 
 def write_dataset(table: pl.DataFrame, folder: Path, partitions: Sequence[str]) -> None:
-    """Write a table as a folder of Parquet files, parted by columns (`kind=largest/layer=0/…`); whole or not at all.
+    """Write a table as a folder of Parquet files, split by columns (`kind=largest/layer=0/…`); all or nothing.
 
     `polars.read_parquet` reads the folder as one table.
 

@@ -1,6 +1,6 @@
-"""Web pages of one file that needs no network; of a chart, with its own copy of the drawing library.
+"""Web pages as one file without network access; a chart's page includes the drawing library.
 
-A page's script (in `page.js`) fits a chart to the screen, in the theme that the reader prefers (by `embed.js`, which
+A page's script (in `page.js`) fits a chart to the screen, in the reader's preferred theme (by `embed.js`, which
 reports share).
 """
 
@@ -30,7 +30,7 @@ SCRIPT_POLICY = f"{POLICY}; script-src 'unsafe-inline' 'unsafe-eval'; img-src da
 
 
 def html(picture: Picture) -> str:
-    """Give the page of a picture."""
+    """The page of a picture."""
     spec = picture.chart.to_dict()
     del spec["config"]
     scripts = page_scripts({"description": picture.description, "spec": spec}, asset("howfar.charts", "page.js"))
@@ -39,13 +39,13 @@ def html(picture: Picture) -> str:
 
 
 def web_page(title: str, styles: Sequence[str], body: str, scripts: str = "") -> str:
-    """Give a page in the themes' colours, which asks no other host for anything.
+    """A page in the themes' colours that requests nothing from other hosts.
 
     Args:
-        title: For the browser's tab.
-        styles: Style sheets beside the one of all pages.
+        title: Title of the browser's tab.
+        styles: More style sheets.
         body: HTML.
-        scripts: Script elements; without any, none is allowed.
+        scripts: Script elements; without any, scripts are forbidden.
     """
     policy = SCRIPT_POLICY if scripts else POLICY
     style = "".join((_colours(), asset("howfar.charts", "base.css"), *styles))
@@ -54,11 +54,11 @@ def web_page(title: str, styles: Sequence[str], body: str, scripts: str = "") ->
 
 
 def page_scripts(content: dict[str, Any], script: str) -> str:
-    """Script elements: the drawing library, what to draw in which theme, and what draws it.
+    """Script elements: the drawing library, the data and themes, and the script that draws.
 
     Args:
-        content: What the script finds as `content`, together with the `themes`.
-        script: JavaScript, behind that of `embed.js`.
+        content: Data that the script finds as `content`, together with the `themes`.
+        script: JavaScript, run after `embed.js`.
     """
     everything = script_json({**content, "themes": {theme: config(theme) for theme in COLOURS}})
     drawing = asset("howfar.charts", "embed.js") + script
@@ -75,7 +75,7 @@ def asset(package: str, name: str) -> str:
 
 
 def _colours() -> str:
-    """The colours of the theme that the reader prefers, as CSS variables."""
+    """The colours of the reader's preferred theme, as CSS variables."""
 
     def variables(theme: Any) -> str:
         names = ("background", "ink", "muted", "thread")
@@ -93,6 +93,6 @@ def library() -> str:
 
 
 def script_json(content: dict[str, Any]) -> str:
-    """Write JSON that may stand inside a script element, whatever the text in it."""
+    """Write JSON that is safe inside a script element, whatever its text."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -1,4 +1,4 @@
-"""Passages to read, as a web page: one file without script that needs no network."""
+"""Passages as a web page: one file without scripts or network access."""
 
 from __future__ import annotations
 

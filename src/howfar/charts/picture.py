@@ -23,8 +23,8 @@ class Picture(SavedPicture):
     Args:
         chart: The chart, without configuration.
         theme: Its colours; a web page follows the reader's choice instead.
-        description: What is to be seen, in words, for those who do not see it.
-        drawn_text: The text in it that fonts may not have: characters of the user's.
+        description: The picture in words, for readers who do not see it.
+        drawn_text: Its text in the user's characters, which fonts may lack.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Picture(SavedPicture):
         return chart.properties(description=self.description).configure(**config(self.theme))
 
     def sign(self, *lines: str) -> None:
-        """Say below the chart what it was drawn from, and what could not be drawn."""
+        """Write below the chart what it was drawn from, and what could not be drawn."""
         import altair as alt
 
         chart = self.chart.copy()
@@ -68,7 +68,7 @@ class Picture(SavedPicture):
 
         spec = self.chart.to_dict()
         sizes = (spec.get(side, 0) for side in ("width", "height"))
-        pixels = math.prod(size if isinstance(size, int | float) else 0 for size in sizes)  # else it is by the row
+        pixels = math.prod(size if isinstance(size, int | float) else 0 for size in sizes)  # otherwise sized per row
         return bytes(vl_convert.vegalite_to_png(spec, scale=pixel_density(pixels)))
 
     def _pdf(self) -> bytes:

@@ -1,7 +1,7 @@
-"""What a picture of spacing shows, before there are any pixels: the text in cells, and rows of positions.
+"""The contents of a spacing picture, before there are any pixels: the text in cells, and rows of positions.
 
-A cell is what a reader takes for one character: a whole grapheme cluster (an accented letter, a family emoji), or with
-a subword model at least a token. A row is one layer (or head) and says where each cell stands.
+A cell is one character to a reader: a whole grapheme cluster (an accented letter, a family emoji), or with
+a subword model at least a token. A row is one layer (or head) and gives each cell's position.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SCALES: dict[str, str] = {
     "shared": "all rows divided by one number, the mean increment of all layers, so 1 is the model's average step",
     "contrast": "deviations from each row's average step, stretched until every row varies alike",
 }
-"""What each scale means, for captions."""
+"""The meaning of each scale, for captions."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Row:
     """One line of a picture.
 
     Attributes:
-        name: Such as `layer 3`.
-        note: What else stands beside the row.
+        name: For example `layer 3`.
+        note: Other text beside the row.
         mean_increment: Over the text, in positions.
         positions: float64 `[cell]`, in the picture's scale.
-        gaps: float64 `[cell]`: how far each cell lies from the one before it, the first from the document's beginning.
-        increments: float32 `[token]`, in positions, undivided.
+        gaps: float64 `[cell]`: distance of each cell from the one before it, the first from the document's start.
+        increments: float32 `[token]`, in positions, without scaling.
     """
 
     name: str
@@ -57,9 +57,9 @@ class Cells:
     """The text of a trace in cells.
 
     Attributes:
-        trace: Where it comes from.
-        end_characters: int `[cell]`, the character past each cell's last.
-        end_tokens: int `[cell]`, the token past each cell's last.
+        trace: The trace.
+        end_characters: int `[cell]`, the character after each cell's last.
+        end_tokens: int `[cell]`, the token after each cell's last.
     """
 
     trace: Trace
@@ -86,27 +86,27 @@ class Cells:
 
     @cached_property
     def labels(self) -> list[str]:
-        """What is drawn for each cell."""
+        """The drawn form of each cell."""
         return [visible(text) for text in self.texts]
 
     @cached_property
     def num_tokens(self) -> NDArray[np.int64]:
-        """Tokens of each cell, which is how far plain rotary positions advance over it."""
+        """Number of tokens of each cell, which is its step with plain rotary positions."""
         return np.diff(self.end_tokens, prepend=0)
 
     @property
     def noun(self) -> str:
-        """What a cell is called."""
+        """The word for a cell."""
         return "character" if self.token_noun == "byte" else "token"
 
     @property
     def token_noun(self) -> str:
-        """What a token of the model is called."""
+        """The word for a token of the model."""
         starts, ends = self.trace.token_bytes.T
         return "byte" if bool((ends - starts == 1).all()) else "token"
 
     def token_spans(self) -> list[tuple[int, int]]:
-        """First token and token past the last of each cell."""
+        """First token, and token past the last, of each cell."""
         return _spans(self.end_tokens)
 
     @cached_property
@@ -132,24 +132,24 @@ def plain_row(cells: Cells) -> Row:
 
 
 def rows_of(cells: Cells, scale: Scale, *, layer: int | None = None, head: int | None = None) -> list[Row]:
-    """The rows of a trace: one a layer.
+    """The rows of a trace: one per layer.
 
     Args:
         cells: The trace's text.
-        scale: What positions are divided by.
-        layer: Show this layer alone. If its heads have increments of their own and `head` is None, a row for each.
-        head: Which head's increments to show; the mean over heads where None.
+        scale: The unit of positions.
+        layer: Show this layer alone. If increments are per head and `head` is None, one row per head.
+        head: The head whose increments to show; None for the mean over heads.
 
     Raises:
-        ConfigError: There is no such scale, layer or head.
-        NotMeasurableError: Positions do not accumulate, or a row's mean increment is not positive and so no divisor.
+        ConfigError: The scale, layer or head does not exist.
+        NotMeasurableError: Positions do not accumulate, or a row's mean increment is not positive.
     """
     trace = cells.trace
     if scale not in get_args(Scale):
         raise ConfigError(f"scale is {scale!r}; it must be one of {', '.join(get_args(Scale))}")
     if trace.config is not None and not trace.config.accumulate:
         raise NotMeasurableError(
-            "this model gives each token a position without regard to order (accumulate=False), so its text has no "
+            "this model gives each token a position without regard to order (accumulate=False), so the text has no "
             "gaps to draw; show a model whose increments accumulate"
         )
     rows = []
@@ -158,7 +158,7 @@ def rows_of(cells: Cells, scale: Scale, *, layer: int | None = None, head: int |
         divisor = {"raw": 1.0, "shared": float(trace.increments.mean(dtype=np.float64))}.get(scale, mean)
         if divisor <= 0:
             raise NotMeasurableError(
-                f"the mean increment of {name} over this text is {divisor:.3g}, which cannot be a unit of length; "
+                f"the mean increment of {name} over this text is {divisor:.3g}, which cannot be a unit; "
                 "show the scale raw"
             )
         at_cells = positions[cells.end_tokens - 1] / divisor
@@ -169,7 +169,7 @@ def rows_of(cells: Cells, scale: Scale, *, layer: int | None = None, head: int |
 def _select(
     trace: Trace, layer: int | None, head: int | None
 ) -> list[tuple[str, NDArray[np.float32], NDArray[np.float64]]]:
-    """Names, increments and positions `[token]` of the rows that are asked for."""
+    """Names, increments and positions `[token]` of the requested rows."""
     check_selection(trace, layer, head)
     num_heads = trace.increments.shape[1]
     shared = trace.config is not None and trace.config.scope == "shared" and layer is None
@@ -192,7 +192,7 @@ def check_selection(trace: Trace, layer: int | None, head: int | None) -> None:
     """Refuse a layer or head that a trace does not have.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: It does not exist.
     """
     _check("layer", layer, trace.layers)
     _check("head", head, range(trace.increments.shape[1]))

@@ -1,4 +1,4 @@
-"""How pictures of all kinds are written: as a page, as SVG, as pixels, as PDF."""
+"""Writing pictures of all kinds: as a page, SVG, PNG or PDF."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from howfar.files import write_file
 
 FORMATS = ("html", "svg", "png", "pdf")
 PIXEL_DENSITY = 2.0
-MOST_PIXELS = 1e8  # of a PNG file; a taller picture gets a lower density
+MOST_PIXELS = 1e8  # in a PNG file; a taller picture gets a lower density
 
 
 class SavedPicture(ABC):
     """A picture that can be written to a file.
 
     Attributes:
-        drawn_text: The text in it that fonts may not have: characters of the user's.
+        drawn_text: Its text in the user's characters, which fonts may lack.
     """
 
     drawn_text: str
 
     def save(self, path: str | Path) -> None:
-        """Write the picture, whole or not at all; a file of the name is replaced.
+        """Write the picture, completely or not at all; an existing file is replaced.
 
         Args:
-            path: Its ending says as what: `.html` (one file that needs no network), `.svg`, `.png` or `.pdf`.
+            path: Its suffix sets the format: `.html` (one file that needs no network), `.svg`, `.png` or `.pdf`.
 
         Raises:
-            OutputError: The ending is none of these, the file cannot be written, no font on this machine has a
-                character that a PNG or PDF needs, or a PDF cannot hold the font that has it.
+            OutputError: The suffix is none of these, the file cannot be written, no font on this machine has a
+                character that a PNG or PDF needs, or a PDF cannot embed its font.
         """
         path = Path(path)
         write_file(path, self.render(file_format(path)))
 
     def render(self, format: str) -> bytes:
-        """Give the content of a file of one of `FORMATS`.
+        """The content of a file in one of `FORMATS`.
 
         Raises:
-            OutputError: No font on this machine has a character that a PNG or PDF needs, or a PDF cannot hold the font.
+            OutputError: No font here has a character that a PNG or PDF needs, or a PDF cannot embed its font.
         """
         if format == "html":
             return self._html().encode()
@@ -74,7 +74,7 @@ class SavedPicture(ABC):
 
 
 def pixel_density(num_pixels: float) -> float:
-    """How many pixels a PNG has for each of a picture's own along a side: two, or fewer where it is large.
+    """Pixels of a PNG per pixel of the picture, along a side: two, or fewer for a large picture.
 
     Args:
         num_pixels: The picture's width times its height.
@@ -83,7 +83,7 @@ def pixel_density(num_pixels: float) -> float:
 
 
 def file_format(path: Path) -> str:
-    """Tell a file's format by its ending.
+    """A file's format, from its suffix.
 
     Raises:
         OutputError: It is none of `FORMATS`.
@@ -91,7 +91,7 @@ def file_format(path: Path) -> str:
     format = path.suffix.removeprefix(".").lower()
     if format not in FORMATS:
         raise OutputError(
-            f"{str(path)!r} ends in {path.suffix!r}, which is no kind of picture; end it in "
+            f"{str(path)!r} ends in {path.suffix!r}, which is not a picture format; end it in "
             f"{', '.join(f'.{known}' for known in FORMATS[:-1])} or .{FORMATS[-1]}"
         )
     return format

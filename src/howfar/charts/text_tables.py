@@ -1,4 +1,4 @@
-"""Tables of measures as readers see them: few digits, intervals as ±, what was left out by name."""
+"""Tables of measures for readers: few digits, intervals as ±, omissions named."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEWEST_DECIMALS, MOST_DECIMALS = 0, 6
 
 @dataclass(frozen=True)
 class Column:
-    """A column for readers: a value, with its interval if it has one; of a text, only so many characters."""
+    """A column for readers: a value, with its interval if it has one; a text is cut to some characters."""
 
     value: str
     low: str | None = None
@@ -34,7 +34,7 @@ class Column:
         return cls(str(value), low, high)
 
     def cell(self, row: dict[str, Any]) -> str:
-        """What stands in a row."""
+        """The cell of a row."""
         if self.num_characters is not None and row[self.value] is not None:
             kept = slice(self.num_characters, None) if self.num_characters < 0 else slice(self.num_characters)
             return in_words(row[self.value][kept])
@@ -44,12 +44,12 @@ class Column:
 
 
 def readable(table: pl.DataFrame, columns: Sequence[str], most_rows: int) -> tuple[list[str], list[list[str]]]:
-    """Headings and cells of a table's first rows with numbers, of those columns in which there is anything.
+    """Headings and cells of a table's first rows with numbers, for those columns that are not empty.
 
     Args:
-        table: A measure's.
+        table: A measure's table.
         columns: As `Measure.columns` has them.
-        most_rows: How many rows at most.
+        most_rows: The most rows.
     """
     known = [column for column in map(Column.parse, columns) if column.value in table.columns]
     table = with_numbers(table, [column.value for column in known if column.low])
@@ -59,14 +59,14 @@ def readable(table: pl.DataFrame, columns: Sequence[str], most_rows: int) -> tup
 
 
 def with_numbers(table: pl.DataFrame, estimates: Sequence[str]) -> pl.DataFrame:
-    """The rows that have at least one of these estimates; the others have a note."""
+    """The rows with at least one of these estimates; the others have a note."""
     import polars as pl
 
     return table.filter(pl.any_horizontal(pl.col(estimates).is_not_null())) if estimates else table
 
 
 def notes(table: pl.DataFrame) -> list[str]:
-    """What a table's notes say, each once, with how many rows it is said of."""
+    """A table's notes, each once, with its number of rows."""
     import polars as pl
 
     if "note" not in table.columns:
@@ -87,7 +87,7 @@ def in_words(value: Any) -> str:
 def estimate(value: float | None, low: float | None, high: float | None) -> str:
     """A value and the longer side of its interval, as precise as the interval: `"0.71 ±0.05"`.
 
-    The interval has one digit, or two where it begins with 1, which is when rounding would change it most.
+    The interval has one digit, or two if it begins with 1, because rounding changes it most then.
     """
     if value is None or low is None or high is None:
         return in_words(value)

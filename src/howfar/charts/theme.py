@@ -1,7 +1,7 @@
-"""The looks of the charts: one Vega-Lite configuration in a light and a dark version.
+"""The charts' design: one Vega-Lite configuration in a light and a dark version.
 
-Charts name styles and colour ranges, never colours, so a page can change from one version to the other without a new
-chart. Blue against orange, and a ramp that runs steadily from light to dark, can be told apart in all common forms of
+Charts name styles and colour ranges, never colours, so a page can switch the version without a new chart.
+Blue against orange, and a ramp that runs steadily from light to dark, are distinguishable in all common forms of
 colour blindness.
 """
 
@@ -49,7 +49,7 @@ def config(theme: Theme) -> dict[str, Any]:
         "font": FONT,
         "padding": 16,
         "view": {"stroke": None},
-        # Charts of measures leave blue and orange to what is closer and what is farther.
+        # Charts of measures leave blue and orange to "closer" and "farther".
         "range": {name: colours[name] for name in ("diverging", "heatmap", "ramp")} | {"category": colours["measures"]},
         "title": {
             "anchor": "start",

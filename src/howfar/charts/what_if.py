@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     import altair as alt
     import polars as pl
 
-MOST_TOKENS = 120  # of the text, on an axis
+MOST_TOKENS = 120  # tokens of the text on an axis
 
 
 def prediction_changes(predictions: pl.DataFrame, *, width: int = 300, theme: Theme = "light") -> Picture:
-    """Draw what comes next, before and after the edit.
+    """Draw the prediction of the next token before and after the edit.
 
     Args:
         predictions: Columns `token_id`, `label`, `before`, `after` (probabilities), the likeliest first.
@@ -64,7 +64,7 @@ def loss_changes(losses: pl.DataFrame, *, width: int = 940, theme: Theme = "ligh
     """Draw the change of loss on each token after the gap.
 
     Args:
-        losses: Columns `token`, `label`, `before`, `after`, `change`, in nats, and `tick`: what stands below the token.
+        losses: Columns `token`, `label`, `before`, `after`, `change`, in nats, and `tick`, the label below the token.
         width: In pixels.
         theme: `"light"` or `"dark"`.
     """
@@ -92,16 +92,16 @@ def loss_changes(losses: pl.DataFrame, *, width: int = 940, theme: Theme = "ligh
     return Picture(
         chart,
         theme=theme,
-        description=f"Change of loss on each of the {len(drawn)} tokens after the edited gap; in all "
+        description=f"Change of loss on each of the {len(drawn)} tokens after the edited gap; in total "
         f"{drawn['change'].sum():+.4f} nats.",
         drawn_text="".join(ticks.values()),
     )
 
 
 def gap_changes(gaps: pl.DataFrame, edited: int, *, width: int = 940, theme: Theme = "light") -> Picture:
-    """Draw the change of every gap in every layer as a field of colour; the mean over heads.
+    """Draw the change of every gap in every layer as a heat map; the mean over heads.
 
-    The edited gap is marked, not coloured by its change, beside which all that answers would be pale.
+    The edited gap is marked but not coloured by its change, beside which all others would be pale.
 
     Args:
         gaps: Columns `layer`, `head`, `cell`, `label`, `before`, `after`, `change`, in positions.

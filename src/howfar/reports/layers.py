@@ -1,6 +1,6 @@
-"""What no layer's number stands for: the strongest of all layers of each model, so that seeds can be compared.
+"""The strongest layer of each model, so that seeds can be compared although their layers do not correspond.
 
-Layer 1 of one seed need not do what layer 1 of another does. But whether some layer does it can be asked of each.
+Layer 1 of one seed need not do what layer 1 of another does. But one can ask of each whether some layer does it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ SHOWN = ("seed", "layer", "head", "scored_at", "value [low_together, high_togeth
 
 
 def strongest(tables: Mapping[int, pl.DataFrame]) -> pl.DataFrame:
-    """Of each seed, the increment that tells boundaries best among gaps behind the same character.
+    """For each seed, the increment that best marks boundaries among gaps after the same character.
 
     Args:
         tables: From `boundaries`, by seed.
 
     Returns:
-        A row for each seed, with the intervals and the p-value that hold for all layers, heads and places at once.
+        One row per seed, with intervals and p-value over all layers, heads and places at once.
     """
     import polars as pl
 
@@ -39,11 +39,11 @@ def strongest(tables: Mapping[int, pl.DataFrame]) -> pl.DataFrame:
 
 
 def said(found: pl.DataFrame) -> str:
-    """In words, in how many seeds some layer tells boundaries."""
+    """In how many seeds some layer marks boundaries, in words."""
     shown = found.filter(found["p_together"] < LEVEL)
     apart = np.abs(found["value"].to_numpy() - 0.5)
     return (
-        f"In {len(shown)} of {len(found)} seeds some layer tells where words begin among gaps behind the same "
+        f"In {len(shown)} of {len(found)} seeds some layer marks where words begin among gaps after the same "
         f"character (p < {LEVEL} for all layers, heads and places at once). The AUC of the strongest is "
         f"{apart.mean():.3f} from 0.5 on average, {apart.min():.3f} to {apart.max():.3f}; as the strongest of several "
         "it is not at 0.5 by chance either."

@@ -1,4 +1,4 @@
-"""A report as a web page: one file that needs no network, readable without its script but for the charts."""
+"""A report as a web page: one file that needs no network; only its charts need a script."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from howfar.reports.report import Report, Section
 
-MOST_ROWS = 400  # of a table in the page
+MOST_ROWS = 400  # rows of a table in the page
 
 BESIDE = ("figure", "layer", *RUNS, "measured [low, high]")
 
 
 def html(report: Report) -> str:
-    """Give the page of a report."""
+    """The page of a report."""
     charts: list[Any] = []
     asked = groupby(report.sections, key=lambda section: section.measure.name)
     parts = [_answers(list(sections), charts, len(report.models) > 1) for _, sections in asked]
@@ -44,7 +44,7 @@ def html(report: Report) -> str:
 
 
 def _answers(sections: list[Section], charts: list[Any], several: bool) -> str:
-    """All that was found by one measure, below its question."""
+    """All results of one measure, below its question."""
     measure = sections[0].measure
     parts = [f'<section id="{measure.name}"><h2>{escape(measure.name)}</h2>', f"<p>{escape(measure.question)}</p>"]
     for section in sections:

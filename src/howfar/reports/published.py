@@ -1,7 +1,7 @@
 """The published figures, beside those measured here.
 
-They come from larger models and another cut of Wikipedia, and only proportions of increments mean the same in every
-layer. So increments stand here as proportions, losses as differences within one set of models, AUCs as they are.
+They come from larger models and another extract of Wikipedia, and only proportions of increments are comparable between
+layers. So increments are given as proportions, losses as differences within one set of models, AUCs unchanged.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ RUNS = ("original", "replica")
 
 @cache
 def published() -> dict[str, Any]:
-    """The figures, by what they are of, with their `source`."""
+    """The figures by quantity, with their `source`."""
     return dict(json.loads((resources.files("howfar.reports") / "published.json").read_text(encoding="utf-8")))
 
 
 def beside_published(measure: str, table: pl.DataFrame, scope: str) -> pl.DataFrame | None:
-    """Set the published figures that a measure reproduces beside the measured ones.
+    """Put the published figures that a measure reproduces beside the measured ones.
 
     Args:
         measure: Its name.
-        table: What it gave.
-        scope: Of the model's increments, `"shared"` or `"per_layer"`.
+        table: Its table.
+        scope: The scope of the model's increments, `"shared"` or `"per_layer"`.
 
     Returns:
-        One row per figure: `figure`, `layer` (null if shared or of all layers), the published `original` and `replica`
-        (null where there was none), and the `measured` value with the `low` and `high` of its interval. None where
-        nothing was published that compares.
+        One row per figure: `figure`, `layer` (null if shared or for all layers), the published `original` and `replica`
+        (null if there was none), and the `measured` value with the `low` and `high` of its interval. None if nothing
+        comparable was published.
     """
     import polars as pl
 

@@ -1,4 +1,4 @@
-"""A report: all measures of some models, each with its chart and, where something was published, those figures."""
+"""A report: all measures of some models, each with its chart and, if there are any, the published figures."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from howfar.progress import Progress
 
 Watch = Callable[[str], "Progress"]
-"""Told what is measured next; gives what is to be called with how much of it is done."""
+"""Called with the next task's name; returns the progress callback for it."""
 
 
 NO_MODEL = {"made-up text": None}
-"""What stands in place of the models where a measure trains its own."""
+"""Replaces the models for a measure that trains its own."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class Section:
 
     Attributes:
         model: The model's name.
-        mark: The document mark that it read behind, where that is not simply what its tokenizer puts before a text.
+        mark: The document mark that it read, if that is not simply what its tokenizer puts before a text.
         measure: The measure.
-        of: What of, where the same measure is taken of several things.
-        inputs: What it was given.
-        table: What it gave; None where it could not be measured.
-        missing: Why not.
-        beside: The published figures beside those of the table, where there are any.
+        of: The variant, if the same measure is taken of several things.
+        inputs: Its inputs.
+        table: Its table; None if it could not be measured.
+        missing: The reason if not.
+        beside: The published figures beside those of the table, if there are any.
     """
 
     model: str
@@ -58,19 +58,19 @@ class Section:
 
     @property
     def title(self) -> str:
-        """The measure's name, and of what."""
+        """The measure's name and its variant."""
         return f"{self.measure.name} ({self.of})" if self.of else self.measure.name
 
     @property
     def source(self) -> str:
-        """What the table is of, in one line."""
+        """One line that describes the table."""
         assert self.table is not None
         return self.measure.source(self.table, behind(self.model, self.mark), self.inputs)
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was found.
+    """The results.
 
     Attributes:
         models: Names of the models.
@@ -81,7 +81,7 @@ class Report:
     sections: tuple[Section, ...]
 
     def save(self, path: str | Path) -> None:
-        """Write one web page that needs no network; whole or not at all.
+        """Write one web page that needs no network; completely or not at all.
 
         Raises:
             OutputError: It cannot be written.
@@ -91,7 +91,7 @@ class Report:
         write_file(path, html(self))
 
     def save_tables(self, folder: str | Path) -> list[Path]:
-        """Write each section's table as Parquet; gives the files.
+        """Write each section's table as Parquet; returns the files.
 
         Raises:
             OutputError: One cannot be written.
@@ -119,18 +119,18 @@ def report(
 ) -> Report:
     """Take all measures of some models.
 
-    Models without increments among them are what the losses of the others are compared with.
+    Models without increments among them are the ones that the other models' losses are compared with.
 
     Args:
         models: Bundled models, folders or Hub ids.
-        inputs: What there is to measure on; each measure takes what it can use of it.
-        measures: Names of measures; all where None.
-        mark: What the models read texts behind, as for `howfar.models.loading.choose_mark`.
-        watch: Called before each measure with what is measured of which model.
+        inputs: What to measure on; each measure uses what it can.
+        measures: Names of measures; None for all.
+        mark: The document mark of the models, as for `howfar.models.loading.choose_mark`.
+        watch: Called before each measure with its name and the model's.
 
     Raises:
-        ConfigError: There is no model, or no such measure.
-        ModelNotFoundError: There is no such model.
+        ConfigError: There is no model, or a measure does not exist.
+        ModelNotFoundError: A model does not exist.
         TextError: A model's tokenizer has no such mark.
     """
     chosen = [*MEASURES.values()] if measures is None else [measure_named(name) for name in measures]
@@ -163,7 +163,7 @@ def _measured(section: Section, model: PreTrainedModel | None, progress: Progres
 
 
 def _scope(model: PreTrainedModel) -> str | None:
-    """The scope of a model's increments; None where it has none."""
+    """The scope of a model's increments; None without increments."""
     try:
         return str(increments_of(model).config.scope)
     except NoIncrementsError:

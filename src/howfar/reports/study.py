@@ -1,4 +1,4 @@
-"""From a study's folder to evidence: losses by seed, differences over pairs, and how each seed spaces the same text."""
+"""From a study's folder to evidence: losses by seed, differences over pairs, and each seed's spacing of one text."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 
 SEED = "seed"
 PICTURE_WIDTH = 520
-MOST_CHARACTERS = 120  # of the text that every model spaces
-NUM_DOCUMENTS = 100  # that losses are compared on
-NUM_GAPS = 4000  # in which boundaries are looked for
+MOST_CHARACTERS = 120  # characters of the text that every model reads
+NUM_DOCUMENTS = 100  # documents to compare losses on
+NUM_GAPS = 4000  # gaps in which to look for boundaries
 
 
 def study_html(study: Study, text: str, *, watch: Callable[[str], Progress] | None = None) -> str:
-    """Give the page of a study.
+    """The page of a study.
 
     Args:
-        study: Runs that are not finished are counted and left out.
-        text: What every model with learned positions is to space; its beginning.
-        watch: Called with what is measured next.
+        study: The study; unfinished runs are counted and left out.
+        text: A text for every model with learned positions; its beginning is drawn.
+        watch: Called with the name of each next task.
 
     Raises:
         NotMeasurableError: No run is finished.
@@ -52,7 +52,7 @@ def study_html(study: Study, text: str, *, watch: Callable[[str], Progress] | No
     states = study.states()
     finished = [state for state in states if state.state == "finished"]
     if not finished:
-        raise NotMeasurableError(f"no run of {study.name} is finished; go on with the study first")
+        raise NotMeasurableError(f"no run of {study.name} is finished; continue the study first")
     counts = ", ".join(f"{number} {state}" for state, number in Counter(state.state for state in states).items())
     charts: list[Any] = []
     parts = [
@@ -70,12 +70,12 @@ def study_html(study: Study, text: str, *, watch: Callable[[str], Progress] | No
 
 
 def variant_of(state: RunState) -> str:
-    """What a run shares with those that differ from it in the seed alone."""
+    """The settings that a run shares with runs that differ in the seed alone."""
     return ", ".join(f"{key} {value}" for key, value in state.run.chosen.items() if key != SEED) or "all"
 
 
 def loss_table(finished: Sequence[RunState]) -> pl.DataFrame:
-    """A row for each finished run."""
+    """One row per finished run."""
     import polars as pl
 
     rows = [
@@ -87,14 +87,14 @@ def loss_table(finished: Sequence[RunState]) -> pl.DataFrame:
 
 
 def variant_table(study: Study, finished: Sequence[RunState]) -> pl.DataFrame:
-    """A row for each variant: the mean loss of its seeds, and its parameters, which say what is a control of what."""
+    """One row per variant: the mean loss of its seeds, and its parameters, which show what is a control of what."""
     import polars as pl
 
     one = {variant_of(state): state for state in finished}
     sizes = {name: _load(study, state).num_parameters() for name, state in one.items()}
     losses = loss_table(finished).group_by("variant", maintain_order=True)
     table = losses.agg(
-        # Variants differ in later digits than a table shows of a number.
+        # Variants differ in later digits than tables usually show.
         pl.col("nats_per_byte").cast(float).mean().round(5).cast(str).alias("nats_per_byte"),
         pl.col("nats_per_byte").cast(float).std().round(5).cast(str).alias("sd_over_seeds"),
         pl.len().alias("seeds"),
@@ -105,12 +105,12 @@ def variant_table(study: Study, finished: Sequence[RunState]) -> pl.DataFrame:
 def over_pairs(
     study: Study, finished: Sequence[RunState], watch: Callable[[str], Progress] | None = None
 ) -> dict[str, pl.DataFrame | str]:
-    """Each variant with learned positions against each with plain ones, over all pairs of one data order.
+    """Each variant with learned positions against each with plain ones, over all pairs with the same data order.
 
-    Intervals are over seeds and documents; only pairs say whether a difference of loss is the positions' or the seed's.
+    Intervals are over seeds and documents; only pairs show whether a difference is due to the positions or the seed.
 
     Returns:
-        By the variant with learned positions, the table of `neutrality`, or why there is none.
+        By the variant with learned positions, the table of `neutrality`, or why it is missing.
     """
     by_variant: dict[str, dict[str, RunState]] = {}
     for state in finished:
@@ -145,7 +145,7 @@ def _losses(study: Study, finished: Sequence[RunState], charts: list[Any]) -> li
     parts = ["<section><h2>Loss against seed</h2>"]
     if table["nats_per_byte"].null_count() < len(table):
         parts.append(_chart(draw_losses(table.drop_nulls("nats_per_byte")), charts))
-    shown = table.with_columns(table["nats_per_byte"].round(5).cast(str))  # seeds differ in later digits than others
+    shown = table.with_columns(table["nats_per_byte"].round(5).cast(str))  # seeds differ in late digits
     numbers = table_html(*readable(shown, shown.columns, len(shown)))
     variants = variant_table(study, finished)
     parts.append(table_html(*readable(variants, variants.columns, len(variants))))
@@ -196,7 +196,7 @@ def _boundaries(study: Study, finished: Sequence[RunState], watch: Callable[[str
 
 
 def _pictures(study: Study, finished: Sequence[RunState], text: str) -> list[str]:
-    """Small multiples: the same text as each seed of each variant spaces it."""
+    """Small multiples: each seed's spacing of the same text, by variant."""
     parts = ["<section><h2>The same text, seed by seed</h2>"]
     learned = [state for state in finished if state.run.recipe["increments"] is not None]
     for name in dict.fromkeys(map(variant_of, learned)):
@@ -210,7 +210,7 @@ def _pictures(study: Study, finished: Sequence[RunState], text: str) -> list[str
 
 
 def _chart(picture: Picture, charts: list[Any]) -> str:
-    """A place for a chart, which is drawn by the page's script."""
+    """A place for a chart, which the page's script draws."""
     spec = picture.chart.to_dict()
     del spec["config"]
     charts.append(spec)

@@ -79,7 +79,7 @@ def test_several_processes_read_and_say_the_same(run, model_folder: Path, files:
     assert err.startswith("error: Invalid value for '--workers': Input should be greater than or equal to 1; see")
     assert run(*command, "--ray", "nowhere")[::2] == (
         2,
-        "error: --ray 'nowhere' is no address; give HOST:PORT, ray://HOST:PORT, or none\n",
+        "error: --ray 'nowhere' is not an address; give HOST:PORT, ray://HOST:PORT, or none\n",
     )
 
 

@@ -61,5 +61,5 @@ def test_too_long_a_text_has_no_link_and_is_refused_in_one():
 
 @pytest.mark.parametrize("name", ["text", "second_text"])
 def test_a_link_with_too_long_a_text_is_refused(name):
-    with pytest.raises(TextError, match="the text has 60,000 characters, the explorer takes at most 50,000"):
+    with pytest.raises(TextError, match="the text has 60,000 characters, but the explorer takes at most 50,000"):
         read(f"{name}={'x' * 60_000}")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 MOST_COLOURS = 6
-"""Of layers that are told apart one by one; of more, a ramp shows which are early and which are late."""
+"""Number of layers that have distinct colours; with more, a ramp runs from early to late ones."""
 
 
 def draw_attention(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
@@ -67,7 +67,7 @@ def draw_attention(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
             "How far each head looks" + ("" if is_plain else ", against its mean increment"),
             subtitle=[
                 "One point for each head, with 95% intervals over documents.",
-                "Dashed: a head that attends to all earlier tokens alike.",
+                "Dashed: a head that attends equally to all earlier tokens.",
             ],
         )
     )

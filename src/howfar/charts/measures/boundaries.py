@@ -19,7 +19,7 @@ SMALL_ROW = 13
 
 
 def draw_boundaries(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
-    """Draw how well each layer's increments tell boundaries, what else tells them, and what increments add.
+    """Draw how well each layer's increments mark boundaries, how well other scores do, and what increments add.
 
     Args:
         table: From `boundaries`.
@@ -43,7 +43,7 @@ def draw_boundaries(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     chance, both = 0.5, pl.concat([layered, within, alone])
     panels = [
         _panel(layered, "AUC of each layer's increments", "AUC", chance, _reach(both, chance), scores),
-        _panel(within, "The same among gaps behind the same character", "AUC", chance, _reach(both, chance), scores),
+        _panel(within, "AUC among gaps after the same character", "AUC", chance, _reach(both, chance), scores),
         _panel(alone, "AUC of other scores of the same gaps", "AUC", chance, _reach(both, chance)),
         _panel(
             gains,
@@ -56,7 +56,7 @@ def draw_boundaries(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     ]
     chart = alt.vconcat(*panels, spacing=24).properties(
         title=alt.Title(
-            "How well increments and other scores tell boundaries", subtitle=_subtitle(table["target"][0], measured)
+            "How well increments and other scores mark boundaries", subtitle=_subtitle(table["target"][0], measured)
         )
     )
     return Picture(chart, theme=theme, description="AUC of increments and other scores, with 95% intervals")

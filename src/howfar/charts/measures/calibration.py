@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     import polars as pl
 
 LEFT_OUT = ("entropy + surprisal", "entropy + surprisal + increment")
-"""Scores fitted to documents, which the chart has no room for; the table has them."""
+"""Scores fitted to documents: only in the table, for lack of room in the chart."""
 
 ROW_HEIGHT, SEED_HEIGHT = 18, 7
 PLANTED, BY_LOT = "boundaries that can be found", "random boundaries"
 
 
 def draw_calibration(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
-    """Draw how well each score tells the known boundaries, a panel for each kind of text.
+    """Draw how well each score marks the known boundaries, a panel for each kind of text.
 
     Args:
         table: From `calibration`.

@@ -19,13 +19,13 @@ BANDS = ((0.005, 0.995), (0.05, 0.95), (0.25, 0.75))
 
 
 class PassagesPicture(Picture):
-    """A chart that saves itself, as a web page, as the passages to read.
+    """A chart that saves itself as a web page of passages, or in other formats as the chart.
 
     Args:
         table: From `contexts`.
         chart: The chart, for all other formats.
         theme: Its colours.
-        description: What is to be seen in it.
+        description: The chart in words.
     """
 
     def __init__(self, table: pl.DataFrame, chart: Any, *, theme: Theme, description: str) -> None:
@@ -33,12 +33,12 @@ class PassagesPicture(Picture):
         self.table = table
 
     def render(self, format: str) -> bytes:
-        """Give the content of a file: of a web page, the passages; else the chart."""
+        """The content of a file: for a web page, the passages; else the chart."""
         return page_of_passages(self.table).encode() if format == "html" else super().render(format)
 
 
 def draw_contexts(table: pl.DataFrame, *, theme: Theme = "light") -> PassagesPicture:
-    """Draw how each layer's increments are distributed, and where its extreme passages lie.
+    """Draw the distribution of each layer's increments, and its extreme passages.
 
     Args:
         table: From `contexts`.

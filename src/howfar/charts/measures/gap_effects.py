@@ -26,9 +26,9 @@ def draw_gap_effects(
     """Draw which gaps matter for predicting which token: a square for each gap and later token.
 
     Args:
-        table: From `gap_effects(...).table()`; of a long text the first tokens are drawn.
-        layer: The decoder layer; all of them, one below the other, where None.
-        head: The head, where heads have increments of their own.
+        table: From `gap_effects(...).table()`; of a long text only the first tokens are drawn.
+        layer: The decoder layer; None for all, one below the other.
+        head: The head, if increments are per head.
         theme: `"light"` or `"dark"`.
     """
     import altair as alt
@@ -89,7 +89,7 @@ def draw_gap_effects(
 
 
 def _pieces(table: pl.DataFrame) -> list[str]:
-    """What the tokens stand for, in order: the first is only a gap, the last is only predicted."""
+    """The tokens as text, in order: the first is only a gap, the last is only predicted."""
     found = dict(table.select("gap", "gap_piece").iter_rows()) | dict(
         table.select("predicted", "predicted_piece").iter_rows()
     )
@@ -103,6 +103,6 @@ def _panel_title(layer: int) -> Any:
 
 
 def _shown(piece: str) -> str:
-    """What is drawn for a token; of a lone byte its two digits."""
+    """The drawn form of a token; a single byte by its two digits."""
     byte = re.fullmatch("<([0-9A-F]{2})>", piece)
     return byte[1] if byte else visible(piece)

@@ -17,7 +17,7 @@ AT_BOUND, FREE = "half or more at the bound", "within the bounds"
 
 
 def draw_increments(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
-    """Draw each class's mean increment, with its interval and the spread of single tokens; a panel for each layer.
+    """Draw each class's mean increment, its interval, and the spread of single tokens; a panel for each layer.
 
     Args:
         table: From `increments`.
@@ -58,7 +58,7 @@ def draw_increments(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     ends = {name: alt.X(f"{name}_low:Q", title=TITLE, axis=axis) for name in ("relative", "spread")}
     of_text = alt.FieldOneOfPredicate("over", ["text"])
     text = base.transform_filter(of_text)
-    # One mark for both kinds of point: a panel without the second kind has no scale for a mark of its own.
+    # One mark for both kinds of point: a mark for the second kind would have no scale in a panel without it.
     points = base.mark_point(opacity=1).encode(
         x=of_mean,
         fill=alt.Fill("at:N", scale=shades, legend=None),
@@ -77,7 +77,7 @@ def draw_increments(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     if len(by_itself):
         subtitle.append("Diamond: mean over the tokens of the vocabulary, each once.")
     if len(panels) > 1:
-        subtitle.append("Each layer has a scale of its own; dashed: the mean of the layer.")
+        subtitle.append("Each layer has its own scale; dashed: the mean of the layer.")
     one = alt.Chart(alt.InlineData(values=[{}])).mark_rule(strokeDash=[3, 3], opacity=0.7).encode(x=alt.datum(1))
     chart = (
         alt.layer(one, *marks, data=inline(classes))
@@ -94,5 +94,5 @@ def draw_increments(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
 
 
 def _legend(classes: pl.DataFrame) -> Any:
-    """Only where there is something to tell apart."""
+    """The encoding, if there is more than one value to distinguish."""
     return legend_above() if classes["saturated"].any() else None

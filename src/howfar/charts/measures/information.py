@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def draw_information(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
-    """Draw what each layer's increments say of each label, a panel for each label.
+    """Draw how much information each layer's increments carry about each label, a panel for each label.
 
     Args:
         table: From `information`.
@@ -57,10 +57,10 @@ def draw_information(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     ]
     chart = alt.concat(*panels, columns=2, spacing=PANEL_SPACING).properties(
         title=alt.Title(
-            "What increments say, beyond which tokens stand there",
+            "What increments tell beyond the tokens themselves",
             subtitle=[
                 "Given the token, the one before it and the entropy. 95% intervals over documents. Dashed: nothing."
             ],
         )
     )
-    return Picture(chart, theme=theme, description="Information of increments about labels, in bits per token")
+    return Picture(chart, theme=theme, description="Information in increments about labels, in bits per token")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def draw_interventions(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
-    """Draw what each intervention costs in each layer, beside its control; a panel for each intervention.
+    """Draw the change of loss by each intervention in each layer, beside its control; a panel for each intervention.
 
     Args:
         table: From `interventions`.
@@ -40,6 +40,6 @@ def draw_interventions(table: pl.DataFrame, *, theme: Theme = "light") -> Pictur
 
 def _subtitle(table: pl.DataFrame) -> list[str]:
     return [
-        "Increments of a layer are replaced, or tokens are displaced as far at random places. Scales differ.",
+        "Increments of a layer are replaced, or tokens are displaced equally far at random places. Scales differ.",
         f"95% intervals over {table['n'][0]} held-out documents.",
     ]

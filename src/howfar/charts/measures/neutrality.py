@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def draw_neutrality(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
-    """Draw the difference of loss of each pair and over pairs, with the margin within which it counts as none.
+    """Draw the difference of loss of each pair and over pairs, with the margin below which it counts as none.
 
     Args:
         table: From `neutrality`.
@@ -51,7 +51,7 @@ def draw_neutrality(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         .properties(
             spacing=PANEL_SPACING,
             title=alt.Title(
-                "Difference of the loss from models with plain positions",
+                "Loss compared with models with plain positions",
                 subtitle=[
                     "Below 0, learned positions are better. Lines: 95% intervals.",
                     f"Grey: differences within {margin:g}, which count as none.",

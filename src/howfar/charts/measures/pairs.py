@@ -27,7 +27,7 @@ EVIDENCE = [f"p < {LEVEL} (Holm)", "not significant"]
 
 
 def draw_pairs(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
-    """Draw each layer's effect size against each control; filled where it is beyond chance.
+    """Draw each layer's effect size against each control; filled where it exceeds chance.
 
     Args:
         table: From `pairs`.
@@ -81,7 +81,7 @@ def draw_pairs(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
 
 
 def _reach(tested: pl.DataFrame) -> list[float]:
-    """As far to the left as to the right, so that dots are told apart and 0 is in the middle."""
+    """A symmetric range, so that 0 is in the middle."""
     largest = max((abs(size) for size in tested["effect_size"].to_list()), default=1.0)
     end = min(1.0, max(0.1, 1.2 * largest))
     return [-end, end]

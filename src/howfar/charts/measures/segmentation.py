@@ -16,7 +16,7 @@ INCREMENTS, OTHERS = "increments", "anything else"
 
 
 def draw_segmentation(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
-    """Draw every contestant's F1, of boundaries and of words, and how much it cuts at surprising tokens.
+    """Draw every contestant's F1, for boundaries and for words, and its share of cuts at surprising tokens.
 
     Args:
         table: From `segmentation`.
@@ -35,11 +35,11 @@ def draw_segmentation(table: pl.DataFrame, *, theme: Theme = "light") -> Picture
     num_gaps, num_boundaries, num = (max(measured[name].to_list()) for name in ("num_gaps", "num_boundaries", "n"))
     chart = alt.vconcat(*panels, spacing=PANEL_SPACING).properties(
         title=alt.Title(
-            "How well a text can be cut where it should be",
+            "How well increments and other scores segment text",
             subtitle=[
                 "Thresholds, layers and directions are chosen on other texts. Dashed: a cut at every gap.",
                 f"{num_gaps:,} gaps, {num_boundaries:,} of them boundaries; 95% intervals over {num:,} texts.",
-                "Enrichment: the share of the gaps before surprising tokens that is cut, over the share of all gaps.",
+                "Enrichment: the share of gaps cut before surprising tokens, over the share of all gaps.",
             ],
         )
     )

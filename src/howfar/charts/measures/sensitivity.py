@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def draw_sensitivity(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
-    """Draw what a gap of each class costs when it is closed or widened in a layer, beside the model's own samples.
+    """Draw the change of loss when a gap of each class is closed or widened, beside the model's own samples.
 
     Args:
         table: From `sensitivity`.
@@ -32,7 +32,7 @@ def draw_sensitivity(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         shown=["n"],
         axis="change of loss, nats per token",
         width=300,
-    ).properties(title=alt.Title("What follows, when one gap is closed or widened", subtitle=_subtitle(table)))
+    ).properties(title=alt.Title("Change of the next tokens' loss when one gap changes", subtitle=_subtitle(table)))
     return Picture(chart, theme=theme, description="Change of loss by class, layer and change, with 95% intervals")
 
 

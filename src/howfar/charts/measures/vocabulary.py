@@ -22,9 +22,9 @@ def draw_vocabulary(table: pl.DataFrame, *, num: int = 20, head: int = 0, theme:
     """Draw the tokens that are farthest from the mean increment, up and down.
 
     Args:
-        table: From `vocabulary`; tokens that were never seen in training are left out.
-        num: How many in each direction.
-        head: The head, where heads have increments of their own.
+        table: From `vocabulary`; tokens that training never used are left out.
+        num: Number of tokens in each direction.
+        head: The head, if increments are per head.
         theme: `"light"` or `"dark"`.
     """
     import altair as alt
@@ -44,7 +44,7 @@ def draw_vocabulary(table: pl.DataFrame, *, num: int = 20, head: int = 0, theme:
     bars = base.mark_bar(height=ROW - 6).encode(
         x=alt.X("drift:Q", title="difference from the mean increment", axis=sparse_axis(format="+.0%"))
     )
-    # Tokens stand apart from the names of their classes: a rare character must not change the font of a word.
+    # Tokens and class names are separate marks: a rare character must not change the font of a word.
     right, left = alt.Align("right"), alt.Align("left")
     sides = ((right, -6, alt.datum.drift > 0), (left, 6, alt.datum.drift < 0))
     tokens = [

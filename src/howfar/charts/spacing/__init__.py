@@ -1,8 +1,8 @@
-"""The picture of spacing: each character as far from the one before it as a layer puts it.
+"""The spacing picture: each character as far from the one before it as a layer steps.
 
-`build` gathers what is shown from a trace; `scales`, `colours` and `layout` say how long, in which shade and where each
-step is drawn; `svg` writes it down. In a page, `draw.js` does the same from the same numbers, and `look.js` lets one
-look closer.
+`build` collects the data from a trace; `scales`, `colours` and `layout` determine length, shade and place of each
+step; `svg` writes the picture. In a page, `draw.js` does the same from the same numbers, and `look.js` makes the
+picture interactive.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ def spacing(
 ) -> SpacingPicture:
     """Draw a text as its model spaces it.
 
-    Each row is a layer. Each character stands in a tile as wide as the step that the layer takes to it, so the tile's
-    end is the character's position. The first row has plain positions, where every token advances by 1. A long text is
+    Each row is a layer. Each character has a tile as wide as the layer's step to it, so the tile's end is the
+    character's position. The first row has plain positions, where every token advances by 1. A long text is
     wrapped into panels.
 
     Args:
-        trace: What the model did with the text.
-        beside: The same text read by another model, or another text, which is aligned with the first.
+        trace: A trace of the text.
+        beside: The same text read by another model, or another text, aligned with the first.
         scale: `"layer-mean"`: each row divided by its mean increment. `"raw"`: positions as the model uses them.
             `"shared"`: all rows divided by one number, the mean increment of all layers. `"contrast"`: deviations from
             each row's mean stretched to the same spread.
-        colour: By `"gap"` (the step over an average one: blue is closer, orange farther), `"rank"` (of the step within
+        colour: By `"gap"` (the step over the average: blue is closer, orange farther), `"rank"` (of the step within
             its row), `"surprisal"` (of the character, in nats), `"entropy"` (of the prediction after it, in nats),
             `"kind"` (the step against the mean of its kind of character, in standard deviations) or `"difference"`
-            (from the row of the other trace). By gap, or by difference where there are two traces, where None.
+            (from the other trace's row). None for gap, or for difference if there are two traces.
         rows: `"auto"` folds nearly even rows into one; `"all"` shows each.
-        layer: Show this layer alone; of a model with increments per head, a row for each head.
-        head: The head whose increments to show; the mean over heads where None.
+        layer: Show this layer alone; for a model with increments per head, one row per head.
+        head: The head whose increments to show; None for the mean over heads.
         width: In pixels, in SVG, PNG and PDF files. A web page fits the reader's screen.
         theme: `"light"` or `"dark"`, in these files. A web page follows the reader's choice.
 
@@ -63,7 +63,7 @@ def spacing(
         A picture that displays itself in notebooks, and saves itself as HTML, SVG, PNG or PDF.
 
     Raises:
-        ConfigError: There is no such scale, colour, layer, head or theme, or the width is too small.
+        ConfigError: A scale, colour, layer, head or theme does not exist, or the width is too small.
         NotMeasurableError: The model's positions do not accumulate, or the scale would divide by 0 or less.
     """
     colour = colour or ("gap" if beside is None else "difference")

@@ -1,4 +1,4 @@
-"""From traces to what a picture shows."""
+"""From traces to the contents of a picture."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from howfar.charts.spacing.kinds import kind_of
 if TYPE_CHECKING:
     from howfar.reading import Trace
 
-_LETTERS = "AB"  # of two traces, in the names of their rows
-_MOST_PARTS = 12  # increments of one character that are listed one by one,
+_LETTERS = "AB"  # names of two traces, in the names of their rows
+_MOST_PARTS = 12  # listed increments of one character,
 _MOST_LISTED = 20_000  # and of all characters of a picture
 
 Slots = list[int | None]
-"""For each slot, the number of the cell that stands in it."""
+"""For each slot, the number of its cell."""
 
 
 def content_of(
@@ -36,23 +36,23 @@ def content_of(
     layer: int | None = None,
     head: int | None = None,
 ) -> Content:
-    """Gather what a picture shows.
+    """Collect the contents of a picture.
 
     Args:
-        trace: What a model did with a text.
-        scale: What it is to be shown in.
+        trace: A trace.
+        scale: The scale of the picture.
         beside: The same text read by another model, or another text: aligned with the first, row below row.
-        layer: Show this layer alone; of a model with increments per head, a row for each head.
-        head: The head whose increments to show; the mean over heads where None.
+        layer: Show this layer alone; for a model with increments per head, one row per head.
+        head: The head whose increments to show; None for the mean over heads.
 
     Raises:
-        ConfigError: There is no such scale, layer or head.
+        ConfigError: A scale, layer or head does not exist.
         NotMeasurableError: Positions do not accumulate, or the scale would divide by 0 or less.
     """
     traces = [trace] if beside is None else [trace, beside]
     cells = [Cells.of(one) for one in traces]
     for one in cells:
-        rows_of(one, scale, layer=layer, head=head)  # raises where that scale cannot be
+        rows_of(one, scale, layer=layer, head=head)  # raises if the scale is impossible
     slots = _aligned([one.texts[: _num_drawn(one)] for one in cells])
     texts = [_text(one, places) for one, places in zip(cells, slots, strict=True)]
     learned = [rows_of(one, "raw", layer=layer, head=head) for one in cells]
@@ -78,12 +78,12 @@ def content_of(
 
 
 def _num_drawn(cells: Cells) -> int:
-    """All cells but a line end that is the text's last character, as files have it."""
+    """All cells except a line end at the end of the text, which most files have."""
     return len(cells) - (len(cells) > 1 and cells.texts[-1] in ("\n", "\r\n"))
 
 
 def _aligned(texts: Sequence[list[str]]) -> list[Slots]:
-    """Put what two texts share into the same slots; what differs stands opposite, as far as there is as much of it."""
+    """Put what two texts share into the same slots; differing stretches of equal length face each other."""
     if len(texts) == 1:
         return [list(range(len(texts[0])))]
     first: Slots = []
@@ -120,7 +120,7 @@ def _code_points(text: str) -> str:
 def _interleaved(
     traces: Sequence[Trace], cells: Sequence[Cells], slots: Sequence[Slots], learned: Sequence[list[Row]]
 ) -> list[Steps]:
-    """The rows of all traces, those of the same name below each other."""
+    """The rows of all traces; rows of the same name are adjacent."""
     if len(traces) == 1:
         return [_steps(row, row.name, 0, cells[0], slots[0], None) for row in learned[0]]
     steps = []
@@ -181,7 +181,7 @@ def _title(traces: Sequence[Trace], layer: int | None, head: int | None) -> str:
 
 
 def model_label(name: str) -> str:
-    """A model's name as it is drawn: of a path or a Hub id, its last part."""
+    """A model's name in the picture: the last part of a path or a Hub id."""
     return visible(PurePath(name).name)
 
 

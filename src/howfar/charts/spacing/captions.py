@@ -1,4 +1,4 @@
-"""What a picture of spacing says in words, from its numbers and never more than they say."""
+"""A spacing picture in words, from its numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from howfar.charts.spacing.content import Content, Steps
 from howfar.charts.spacing.kinds import KINDS
 from howfar.charts.spacing.scales import percent, ratio_of, short, spread_of
 
-_LEAST_MEMBERS = 3  # of a kind, and outside of it
+_LEAST_MEMBERS = 3  # members of a kind, and characters outside it
 _LEAST_RATIO = 1.1  # between a kind's mean step and that of the rest
 _LEAST_ERRORS = 3.0  # standard errors between the two
 _MOST_QUOTED = 60
@@ -16,7 +16,7 @@ _MOST_FINDINGS = 2
 
 
 def findings(content: Content) -> list[str]:
-    """At most two sentences: at which kind of character a row steps farther or shorter than elsewhere in this text."""
+    """At most two sentences: the kind of character at which a row steps farther or shorter than elsewhere."""
     found = [one for row in content.rows if not row.is_plain if (one := _finding(content, row)) is not None]
     found.sort(key=lambda one: -one[0])
     sentences = [sentence for _, sentence in found[:_MOST_FINDINGS]]
@@ -30,7 +30,7 @@ def findings(content: Content) -> list[str]:
 
 
 def _finding(content: Content, row: Steps) -> tuple[float, str] | None:
-    """The kind that differs most, and by how much on a logarithmic scale."""
+    """The kind that differs most, and its log ratio."""
     text, ratio = content.texts[row.text], ratio_of(content, row)
     present = text.tokens > 0
     best: tuple[float, str] | None = None
@@ -53,7 +53,7 @@ def _finding(content: Content, row: Steps) -> tuple[float, str] | None:
 
 
 def describe(content: Content) -> str:
-    """The picture for those who do not see it: of each row, mean, spread, and its widest and narrowest steps."""
+    """The picture for readers who do not see it: each row's mean, spread, and widest and narrowest steps."""
     labels = content.texts[0].labels
     quoted = "".join(labels)
     quoted = quoted if len(quoted) <= _MOST_QUOTED else f"{quoted[: _MOST_QUOTED - 1]}…"

@@ -1,4 +1,4 @@
-"""What the colours of tiles say, as one of nine shades for each."""
+"""The meaning of the tiles' colours, as one of nine shades each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Colour = Literal["gap", "rank", "surprisal", "entropy", "kind", "difference"]
 
 SHADES = 9
 MIDDLE = SHADES // 2
-EVERYWHERE_BUT_THE_TOP = 0.98  # share of values that the shades tell apart
+EVERYWHERE_BUT_THE_TOP = 0.98  # share of values below the last shade
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,9 +24,9 @@ class Shades:
 
     Attributes:
         of: int64 `[line, slot]`: from 0, closest or least, to 8, farthest or most.
-        is_diverging: Whether the middle one means nothing special; else the first one does.
-        title: What is shown.
-        ends: What the first, the middle and the last shade stand for.
+        is_diverging: Whether the middle shade is neutral; else the first one is.
+        title: The quantity.
+        ends: Labels of the first, the middle and the last shade.
     """
 
     of: NDArray[np.int64]
@@ -88,7 +88,7 @@ def _ranks(content: Content, line: Line) -> NDArray[np.float64]:
 
 
 def _against_kind(content: Content, line: Line) -> NDArray[np.float64]:
-    """How many standard deviations of its row a step is off the mean of its kind."""
+    """Distance of a step from the mean of its kind, in the row's standard deviations."""
     text = content.texts[content.rows[line.rows[0]].text]
     present = text.tokens > 0
     deviations = np.zeros(len(line.ratio))
@@ -100,7 +100,7 @@ def _against_kind(content: Content, line: Line) -> NDArray[np.float64]:
 
 
 def _difference(content: Content, line: Line) -> NDArray[np.float64]:
-    """How much longer a step is than that of the other model or text; the mean of rows that are folded."""
+    """How much longer a step is than in the other model or text; for folded rows, the mean."""
     found = [content.rows[row].difference for row in line.rows]
     return np.stack([np.zeros(len(content)) if one is None else np.nan_to_num(one) for one in found]).sum(0) / len(
         found

@@ -1,7 +1,7 @@
-"""What a picture of spacing is drawn from: plain numbers and words, the same for Python and for the script of a page.
+"""The data of a spacing picture: plain numbers and words, the same for Python and for a page's script.
 
-A picture has slots, from left to right. A slot holds one character of each text; where two texts are aligned, it may be
-empty in one of them. Numbers are rounded before anything is drawn, so that both drawings read the same ones.
+A picture has slots, from left to right. A slot holds one character of each text; if two texts are aligned, it may be
+empty in one of them. Numbers are rounded before drawing, so that both drawings use the same ones.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_DIGITS = 5  # significant ones: a hundredth of a percent of a step
+_DIGITS = 5  # significant digits: a hundredth of a percent of a step
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,9 +20,9 @@ class Text:
     """One text, by slot; empty slots have no label and no tokens.
 
     Attributes:
-        labels: What is drawn in each slot; spaces are spaces.
-        codes: Code points of what is drawn otherwise than it is, by slot.
-        tokens: int64 `[slot]`: tokens of the character, which is how far plain positions advance over it.
+        labels: The drawn text of each slot; spaces are spaces.
+        codes: Code points of characters that are drawn differently, by slot.
+        tokens: int64 `[slot]`: tokens of the character, which is its step with plain positions.
         kinds: int64 `[slot]`: index into `howfar.charts.spacing.kinds.KINDS`.
         surprisal_nats: float64 `[slot]`: of the character given all before it.
         entropy_nats: float64 `[slot]`: of the prediction after the character.
@@ -42,13 +42,13 @@ class Steps:
 
     Attributes:
         name: For example `layer 3`.
-        text: Which text it is of.
+        text: Index of its text.
         mean: Mean increment of a token, in positions.
-        gaps: float64 `[slot]`: how far each character lies from the one before it, in positions.
-        is_plain: Whether it stands for plain positions.
-        difference: float64 `[slot]`: how much longer the step is than the one it is compared with, both by token and
-            over the means of their rows; None where there is none, NaN where a slot is empty in one of them.
-        parts: The increments that make up a gap, as text, by slot; for characters of several tokens.
+        gaps: float64 `[slot]`: distance of each character from the one before it, in positions.
+        is_plain: Whether it shows plain positions.
+        difference: float64 `[slot]`: how much longer the step is than the one it is compared with, both per token and
+            over the means of their rows; None without a comparison, NaN if a slot is empty in one of them.
+        parts: The increments of each gap, as text, by slot; for characters of several tokens.
     """
 
     name: str
@@ -62,17 +62,17 @@ class Steps:
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """All that a picture shows.
+    """Everything that a picture shows.
 
     Attributes:
         title: One line.
         captions: Sentences about this text, from its numbers.
         description: The picture in words.
-        noun: What a slot holds: `character` or `token`.
-        unit: What the model reads: `byte` or `token`.
+        noun: The word for a slot: `character` or `token`.
+        unit: The word for a token of the model: `byte` or `token`.
         right_to_left: Whether positions grow to the left.
         shared_mean: Mean increment over all rows, in positions.
-        texts: One, or two that are aligned.
+        texts: One text, or two aligned ones.
         rows: From top to bottom, the plain one first.
     """
 
@@ -90,7 +90,7 @@ class Content:
         return len(self.texts[0].labels)
 
     def json(self) -> dict[str, Any]:
-        """The same as plain values, for the script."""
+        """The content as plain values, for the script."""
         return {
             "title": self.title,
             "captions": self.captions,
@@ -128,5 +128,5 @@ class Content:
 
 
 def rounded(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Keep as many digits as a picture can show."""
+    """Round to as many digits as a picture can show."""
     return np.array([float(f"{value:.{_DIGITS}g}") for value in values.tolist()])

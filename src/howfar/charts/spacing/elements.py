@@ -1,4 +1,4 @@
-"""Pieces of SVG that several parts of a picture are made of."""
+"""Pieces of SVG that several parts of a picture use."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from howfar.charts.glyphs import is_wide
 
 
 def number(value: float) -> str:
-    """To a tenth of a pixel."""
+    """A number, to a tenth of a pixel."""
     return f"{round(float(value), 1):g}" if abs(value) < 99_999 else f"{float(value):.1f}"
 
 
 def stroke(shade: str, height: float, marks: Iterable[tuple[float, float]], middle: float) -> str:
-    """Horizontal bars of one shade as one thick stroke; beginnings and lengths in pixels."""
+    """Horizontal bars of one shade as one thick stroke; starts and lengths in pixels."""
     path = "".join(f"M{number(start)} {number(middle)}h{number(length)}" for start, length in marks)
     return f'<path class="{shade}" stroke-width="{number(height)}" d="{path}"/>' if path else ""
 
 
 def letters(labels: Sequence[str], places: Sequence[float]) -> str:
-    """Labels, each around its place: those of one letter by lists of places, others one by one.
+    """Labels, each centred: single letters as lists of coordinates, others one by one.
 
-    East Asian ones have a class, for the first font that has one letter of a piece draws all of it where it can.
+    East Asian labels have a class, because the first font with one letter of a piece draws as much of it as it can.
     """
     pieces: list[str] = []
     run: list[int] = []

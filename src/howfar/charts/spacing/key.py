@@ -1,4 +1,4 @@
-"""The key of a picture: how to read it, on a step of the very text, and what the colours say."""
+"""The key of a picture: how to read it, shown on a step of this text, and the meaning of the colours."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 _SWATCH = 13.0
 _LINE = 15.0
-_TOP = 40.0  # the middle of the sample's tiles
-_BESIDE = 2  # tiles on both sides of the one that is explained
+_TOP = 40.0  # vertical middle of the sample's tiles
+_BESIDE = 2  # tiles on each side of the explained one
 _UNITS = {"raw": "plain steps", "shared": "average steps of all layers", "contrast": "average steps as drawn"}
 
 
 def key_height(drawing: Drawing) -> float:
-    """How much room the key takes."""
+    """Height of the key."""
     return geometry.KEY_HEIGHT_NARROW if drawing.is_narrow else geometry.KEY_HEIGHT
 
 
 def key(drawing: Drawing) -> str:
-    """A step of this text with its length, how to read it, and what the colours say."""
+    """A step of this text with its length, how to read it, and the meaning of the colours."""
     margin, narrow = geometry.MARGIN, drawing.is_narrow
     line, slot = _explained(drawing)
     sample, right = _sample(drawing, line, slot)
@@ -42,7 +42,7 @@ def key(drawing: Drawing) -> str:
 
 
 def _explained(drawing: Drawing) -> tuple[int, int]:
-    """Of the least even row, the longest step, by token, that is drawn whole and is not the first."""
+    """In the least even row, the longest step per token that is drawn whole and is not the first."""
     unevenness = [0.0 if line.is_folded else float(((line.ratio - 1) ** 2).sum()) for line in drawing.lines]
     line = unevenness.index(max(unevenness))
     tokens = drawing.text_of(drawing.lines[line]).tokens
@@ -53,7 +53,7 @@ def _explained(drawing: Drawing) -> tuple[int, int]:
 
 
 def _sample(drawing: Drawing, line: int, slot: int) -> tuple[str, float]:
-    """The explained tile amid those beside it, as long as in the picture, and where they end."""
+    """The explained tile among its neighbours, as long as in the picture, and where they end."""
     layout, row, text = drawing.layout, drawing.lines[line], drawing.text_of(drawing.lines[line])
     end = geometry.MARGIN
     tiles, labels, middles, bracket = "", [], [], ""
@@ -96,7 +96,7 @@ def _sentences(drawing: Drawing) -> list[str]:
 
 
 def _legend(drawing: Drawing, left: float, top: float) -> str:
-    """The shades, what they show, and what the first, the middle and the last of them stand for."""
+    """The shades, their quantity, and the labels of the first, the middle and the last."""
     shades = drawing.shades
     width = SHADES * _SWATCH
     swatches = "".join(

@@ -1,4 +1,4 @@
-"""Kinds of characters: captions speak of them, and a step can be compared with others of its kind."""
+"""Kinds of characters, for captions and for comparing steps within a kind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KINDS = (
 
 
 def kind_of(text: str) -> int:
-    """Tell a character's kind, or that of a token by its first character; an index into `KINDS`."""
+    """The kind of a character, or of a token by its first character; an index into `KINDS`."""
     return KINDS.index(_kind(text))
 
 

@@ -1,4 +1,4 @@
-"""Where everything in a picture of spacing goes, in pixels: wrapping into panels, tiles, the letters in them.
+"""Layout of a spacing picture, in pixels: wrapping into panels, tiles, and the letters in them.
 
 `spacing.js` computes the same; a browser test compares them. Sums run from left to right in both.
 """
@@ -26,7 +26,7 @@ from howfar.charts.spacing.geometry import (
 
 @dataclass(frozen=True)
 class Panel:
-    """A stretch of the text that stands side by side."""
+    """A stretch of the text on one line."""
 
     first: int
     stop: int
@@ -37,12 +37,12 @@ class Layout:
     """A picture's horizontal geometry. Arrays are float64 `[line, slot]`, in pixels, the origin at the left.
 
     Attributes:
-        width: Of the whole picture.
+        width: Width of the whole picture.
         scale: Pixels of an average step.
         panels: From top to bottom.
-        before: Where each tile begins: where the character before it ends.
-        end: Where it ends, which is the character's position.
-        letters: The middle of its letters: that of the tile, or as near to it as the letters beside it let it be.
+        before: Start of each tile: the end of the character before.
+        end: End of each tile: the character's position.
+        letters: Middle of its letters: the tile's middle, or as near to it as the neighbouring letters allow.
         is_broken: Whether a step is longer than drawn.
     """
 
@@ -68,11 +68,11 @@ def lay_out(
     All panels and lines have the same number of pixels per step, so lengths can be compared anywhere in a picture.
 
     Args:
-        drawn: float64 `[line, slot]`: how long each step is drawn; 1 is an average one.
-        letter_widths: float64 `[line, slot]`: of what is drawn in each tile, in pixels; 0 where nothing is.
-        is_pause: By slot, whether a panel may well end after it.
-        width: Of the whole picture, in pixels.
-        right_to_left: Let positions grow to the left, for scripts that are read so.
+        drawn: float64 `[line, slot]`: drawn length of each step; 1 is an average one.
+        letter_widths: float64 `[line, slot]`: width of each tile's letters, in pixels; 0 if there are none.
+        is_pause: By slot, whether a panel should preferably end after it.
+        width: Width of the whole picture, in pixels.
+        right_to_left: Whether positions grow to the left, for right-to-left scripts.
     """
     left = MARGIN if width < NARROW else GUTTER
     room = width - left - MARGIN
@@ -94,7 +94,7 @@ def lay_out(
 
 
 def _pixels_per_step(drawn: NDArray[np.float64], letter_widths: NDArray[np.float64], room: float) -> float:
-    """Choose a scale at which most letters have the room they need, within bounds; a short text fills its panel."""
+    """Choose a scale at which most letters fit, within bounds; a short text fills its panel."""
     sizes, needed = np.abs(drawn[:, :MOST_MEASURED]).ravel(), letter_widths[:, :MOST_MEASURED].ravel() + PADDING
     sizes, needed = sizes[sizes > 0], needed[sizes > 0]
     if not len(sizes):
@@ -110,7 +110,7 @@ def _pixels_per_step(drawn: NDArray[np.float64], letter_widths: NDArray[np.float
 def _balanced(
     ends: NDArray[np.float64], begins: NDArray[np.float64], room: float, is_pause: Sequence[bool]
 ) -> list[Panel]:
-    """Cut the slots into as few panels as fit; into few ones so that the last is not much shorter than the others."""
+    """Cut the slots into as few panels as fit; if they are few, the last is not much shorter than the others."""
     panels = _wrap(ends, begins, room, is_pause)
     for share in (0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6) if 1 < len(panels) <= MOST_BALANCED else ():
         narrower = _wrap(ends, begins, room * share, is_pause)
@@ -121,7 +121,7 @@ def _balanced(
 
 
 def _wrap(ends: NDArray[np.float64], begins: NDArray[np.float64], room: float, is_pause: Sequence[bool]) -> list[Panel]:
-    """Cut the slots into panels that fit, after whitespace where there is some in a panel's last sixth."""
+    """Cut the slots into panels that fit, after whitespace if there is some in a panel's last sixth."""
     panels: list[Panel] = []
     num_slots = ends.shape[1]
     first = 0
@@ -144,15 +144,15 @@ def _make_way(middles: NDArray[np.float64], widths: NDArray[np.float64], room: f
 
     None leaves the picture.
 
-    Where each needs the widths of those before it, what is left of their places is to rise: isotonic regression, by
-    pooling neighbours that do not.
+    After subtracting the widths of the letters before it, each letter's place must not fall: isotonic regression, by
+    pooling neighbours that violate this.
 
     Source:
         Ayer et al., "An Empirical Distribution Function for Sampling with Incomplete Information" (1955).
     """
     order = [slot for slot in np.argsort(middles, kind="stable").tolist() if widths[slot] > 0]
     needed = widths[order].cumsum() - widths[order] / 2
-    blocks: list[tuple[float, int]] = []  # sum and number of what was pooled
+    blocks: list[tuple[float, int]] = []  # sum and number of pooled values
     for place in (middles[order] - needed).tolist():
         total, count = place, 1
         while blocks and blocks[-1][0] * count > total * blocks[-1][1]:

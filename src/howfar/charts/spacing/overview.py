@@ -1,4 +1,4 @@
-"""All of a long text at a glance: a strip a row."""
+"""All of a long text at a glance: one strip per row."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from howfar.charts.spacing.key import key_height
 if TYPE_CHECKING:
     from howfar.charts.spacing.svg import Drawing
 
-_BIN = 3.0  # pixels: what stands in them is averaged
+_BIN = 3.0  # pixels whose values are averaged
 _STRIP_HEIGHT = 7.0
 _BELOW = 24.0
 
 
 def overview_height(drawing: Drawing) -> float:
-    """Nothing, where the text is so short that it is at a glance anyway."""
+    """Height of the overview; 0 for a short text."""
     if len(drawing.layout.panels) < geometry.OVERVIEW_FROM:
         return 0.0
     return geometry.OVERVIEW_PITCH * len(drawing.lines) + _BELOW
 
 
 def overview(drawing: Drawing) -> str:
-    """Mean shades of the text from its beginning to its end, a strip a row."""
+    """Mean shades of the text from start to end, one strip per row."""
     if not overview_height(drawing):
         return ""
     left = geometry.MARGIN if drawing.is_narrow else geometry.GUTTER

@@ -1,6 +1,6 @@
-"""The picture of spacing in web pages and notebooks: one file that asks no other host for anything.
+"""The spacing picture in web pages and notebooks: one file that requests nothing from other hosts.
 
-The picture is in the page as it stands, so that it is there without scripts too; the script then fits it to the screen.
+The page contains the picture itself, so it is visible without scripts too; the script then fits it to the screen.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from howfar.charts.spacing.picture import SpacingPicture
 
 _MOVING = "mountMoving, effectInWords, ratioOf, spreadOf, percent, short"
-STILL_PANELS = 3  # are in the page before its script draws them anew
+STILL_PANELS = 3  # panels in the page before its script redraws them
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 HINT = "Point at a character or tap it, or press ← and → here, to follow it through the rows; Esc lets it go."
 
 
 def page(picture: SpacingPicture) -> str:
-    """Give the page of a picture."""
+    """The page of a picture."""
     title = escape(picture.content.title)
     head = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<title>{title}</title>'
     body = "body { margin: 0; background: var(--background); } main { max-width: 1400px; margin: 0 auto; }"
-    start = HEAD.replace("<html ", '<html class="howfar" data-mounted ')  # for its colours
+    start = HEAD.replace("<html ", '<html class="howfar" data-mounted ')  # these set its colours
     return (
         f"{start}{head}\n<style>{body}</style>\n</head>\n<body>\n<main>"
         f"{fragment(picture, heading='h1')}</main>\n</body>\n</html>\n"
@@ -38,7 +38,7 @@ def page(picture: SpacingPicture) -> str:
 
 
 def fragment(picture: SpacingPicture, *, heading: str = "h2") -> str:
-    """Give the picture as a piece of a page, with all that it needs."""
+    """The picture as a piece of a page, with everything that it needs."""
     content, drawing = picture.content, picture.drawing
     panels = drawing.layout.panels[:STILL_PANELS]
     sheets = [("header", drawing.header_height, drawing.header())]
@@ -63,16 +63,16 @@ def fragment(picture: SpacingPicture, *, heading: str = "h2") -> str:
 
 @cache
 def styles(*, moving: bool = False) -> str:
-    """The style sheet of pictures in pages, in the light and in the dark; `moving` as for `script`."""
+    """The style sheet of pictures in pages, for light and dark; `moving` as for `script`."""
     return stylesheet() + _asset("page.css") + (_asset("move.css") if moving else "")
 
 
 @cache
 def script(*, moving: bool = False) -> str:
-    """The script, which puts `howfarSpacing` on the window: `draw`, `mount`, `mountAll`.
+    """The script, which defines `howfarSpacing` on the window: `draw`, `mount`, `mountAll`.
 
     Args:
-        moving: With `mountMoving` as well, for pages where a model answers when a gap is moved.
+        moving: Whether to include `mountMoving`, for pages where a model answers when a gap is moved.
     """
     patterns: Any = json.loads(resources.files("howfar.charts").joinpath("glyphs.json").read_text(encoding="utf-8"))
     shared = {"GEOMETRY": GEOMETRY, "PATTERNS": patterns, "SCALES": SCALES}

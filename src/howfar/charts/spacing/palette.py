@@ -1,7 +1,7 @@
-"""The picture's colours, in the light and in the dark, and its style sheet.
+"""The picture's colours, light and dark, and its style sheet.
 
-Blue against orange, and a ramp from grey to violet, can be told apart in all common forms of colour blindness. Letters
-stand on every shade with a contrast of at least 4.5.
+Blue against orange, and a ramp from grey to violet, are distinguishable in all common forms of colour blindness.
+Letters have a contrast of at least 4.5 on every shade.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _COLOURS_OF_PAGES = ("background", "ink", "muted", "thread")
 
 
 def variables(theme: Theme) -> dict[str, str]:
-    """A theme's colours by the names that the style sheet has for them."""
+    """A theme's colours by their names in the style sheet."""
     named = {name: str(COLOURS[theme][name]) for name in _COLOURS_OF_PAGES}
     for letter, shades in (("t", _TILES), ("s", _RAMP)):
         named |= {f"{letter}{shade}": colour for shade, colour in enumerate(shades[theme].split())}
@@ -31,7 +31,7 @@ def variables(theme: Theme) -> dict[str, str]:
 
 
 def stylesheet(theme: Theme | None = None) -> str:
-    """The style sheet in one theme, for a file; without one, with both, for a page that follows its reader."""
+    """The style sheet in one theme, for a file; without one, in both, for a page that follows its reader."""
     css = resources.files("howfar.charts.spacing").joinpath("spacing.css").read_text(encoding="utf-8")
     if theme is not None:
         colours = variables(theme)

@@ -1,4 +1,4 @@
-"""The picture of spacing as an object: it displays itself in notebooks and saves itself as a file."""
+"""The spacing picture as an object: it displays itself in notebooks and saves itself as a file."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from howfar.charts.spacing.svg import Drawing, View
 from howfar.charts.theme import Theme
 from howfar.errors import OutputError
 
-MOST_STILL = 5_000  # characters of which a notebook keeps still pictures as well
+MOST_STILL = 5_000  # characters up to which a notebook also keeps still pictures
 _TITLE_LINE, _CAPTION_LINE = 26.0, 19.0
-_TITLE_CHARACTER, _CAPTION_CHARACTER = 10.2, 6.7  # pixels that a character takes on average
+_TITLE_CHARACTER, _CAPTION_CHARACTER = 10.2, 6.7  # average width of a character, in pixels
 
 
 class SpacingPicture(SavedPicture):
-    """A picture of spacing: it displays itself in notebooks and saves itself as a file.
+    """A spacing picture: it displays itself in notebooks and saves itself as a file.
 
     Attributes:
-        content: What is shown.
-        view: How.
+        content: Its data.
+        view: How it is drawn.
         width: In pixels, in SVG, PNG and PDF files. A page fits the reader's screen.
         theme: The colours of these files. A page follows the reader's choice.
     """
@@ -45,7 +45,7 @@ class SpacingPicture(SavedPicture):
 
     @property
     def description(self) -> str:
-        """What is to be seen, in words, for those who do not see it."""
+        """The picture in words, for readers who do not see it."""
         return f"{self.content.description} Scale {self.view.scale}: {SCALES[self.view.scale]}."
 
     @cached_property
@@ -75,7 +75,7 @@ class SpacingPicture(SavedPicture):
         )
 
     def _head(self) -> tuple[str, float]:
-        """Title and captions, and where they end."""
+        """Title and captions, and the height where they end."""
         from textwrap import wrap
 
         top, parts = 12.0, []
@@ -115,7 +115,7 @@ class SpacingPicture(SavedPicture):
         if len(self.content) > MOST_STILL:
             return bundle
         bundle["image/svg+xml"] = self.svg
-        with suppress(OutputError):  # a font is missing; the others are drawn with the reader's
+        with suppress(OutputError):  # a font is missing; other formats use the reader's fonts
             bundle["image/png"] = base64.b64encode(self.render("png")).decode()
         return bundle
 

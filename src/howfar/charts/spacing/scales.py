@@ -1,4 +1,4 @@
-"""How long each step is drawn in each scale, how uneven a row is, and which rows are folded into one."""
+"""Drawn length of each step in each scale, unevenness of rows, and folding of nearly even ones."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Line:
     """One row as it is drawn.
 
     Attributes:
-        rows: Numbers of the content's rows that it stands for; several where nearly even ones are folded.
-        name: At its side.
-        note: Below the name.
-        ratio: float64 `[slot]`: each step over the average one of its row, by token; 1 in an even row.
-        drawn: float64 `[slot]`: how long each step is drawn; 1 is the length of an average one.
-        is_folded: Whether it stands for rows that are nearly even.
+        rows: Numbers of the content's rows in it; several if nearly even ones are folded.
+        name: Its name.
+        note: Text below the name.
+        ratio: float64 `[slot]`: each step over the row's average, per token; 1 in an even row.
+        drawn: float64 `[slot]`: drawn length of each step; 1 is an average one.
+        is_folded: Whether it combines nearly even rows.
         is_plain: Whether it is the row of plain positions.
     """
 
@@ -40,7 +40,7 @@ class Line:
 
 
 def lines_of(content: Content, scale: Scale, *, fold: bool) -> list[Line]:
-    """The rows of a picture, stretched to a scale; nearly even ones next to each other are folded if asked for."""
+    """The rows of a picture in a scale; adjacent nearly even ones are folded if asked for."""
     lines = [_line(content, number, scale) for number in range(len(content.rows))]
     if not fold:
         return lines
@@ -60,14 +60,14 @@ def lines_of(content: Content, scale: Scale, *, fold: bool) -> list[Line]:
 
 
 def spread_of(content: Content, row: Steps) -> float:
-    """How far a character's step is from the average one: the root mean square, as a share of the average step."""
+    """Spread of a row's steps: root mean square distance from the average step, as a share of it."""
     present = content.texts[row.text].tokens > 0
     deviations = ratio_of(content, row)[present] - 1
     return float(np.sqrt((deviations * deviations).sum() / max(1, len(deviations))))
 
 
 def ratio_of(content: Content, row: Steps) -> NDArray[np.float64]:
-    """Each step over the average one, by token; over a plain one where the average is not positive. 1 where empty."""
+    """Each step over the row's average, per token; over a plain step if the average is not positive. 1 if empty."""
     tokens = content.texts[row.text].tokens
     unit = row.mean if row.mean > 0 else 1.0
     return np.where(tokens > 0, row.gaps / (unit * np.maximum(tokens, 1)), 1.0)
@@ -110,11 +110,11 @@ def _span_of_names(names: Sequence[str]) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in percent, with two digits that count."""
+    """A share in percent, with two significant digits."""
     return f"{short(share * 100, 2)}%"
 
 
 def short(value: float, digits: int) -> str:
-    """The shortest way to write a number to so many digits."""
+    """The shortest form of a number with so many digits."""
     rounded = float(f"{value:.{digits}g}")
     return f"{rounded:g}" if abs(rounded) < 1e6 else f"{rounded:.0f}"

@@ -1,7 +1,7 @@
-"""The picture of spacing as SVG: pure functions from numbers to strings, the same as in `spacing.js`.
+"""The spacing picture as SVG: pure functions from numbers to strings, the same as in `draw.js`.
 
-Elements have classes, never colours: a style sheet gives those. The text of a row is one `text` element, so that it can
-be selected and found; the tiles of a row are one path a shade.
+Elements have classes, never colours, which a style sheet sets. The text of a row is one `text` element, so that it can
+be selected and searched; the tiles of a row are one path per shade.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from howfar.charts.spacing.layout import Panel, lay_out
 from howfar.charts.spacing.overview import overview, overview_height
 from howfar.charts.spacing.scales import Line, Rows, lines_of, short
 
-_BINS = 16  # of a histogram, from a quarter to four times an average step
+_BINS = 16  # bins of a histogram, from a quarter to four times an average step
 _BIN_WIDTH = 2.5
 _BIN_HEIGHT = 14.0
 
 
 @dataclass(frozen=True)
 class View:
-    """How a picture is looked at.
+    """How a picture is drawn.
 
     Attributes:
-        scale: What steps are divided by.
-        colour: What colours say.
-        rows: `"auto"` folds nearly even rows into one, where colours do not tell them apart; `"all"` shows each.
+        scale: The unit of steps.
+        colour: The meaning of colours.
+        rows: `"auto"` folds nearly even rows into one, unless scale or colours show differences; `"all"` shows each.
     """
 
     scale: Scale = "layer-mean"
@@ -44,21 +44,21 @@ class View:
 
     @property
     def folds(self) -> bool:
-        """Whether nearly even rows are folded: not where a scale or colours tell them apart."""
+        """Whether nearly even rows are folded: not if scale or colours show their differences."""
         return self.rows == "auto" and self.scale != "contrast" and self.colour in ("gap", "surprisal", "entropy")
 
     def json(self) -> dict[str, str]:
-        """The same as plain values, for the script."""
+        """The view as plain values, for the script."""
         return {"scale": self.scale, "colour": self.colour, "rows": self.rows}
 
 
 class Drawing:
-    """A picture laid out for a width, to be drawn part by part.
+    """A picture laid out for a width, drawn part by part.
 
     Args:
-        content: What is shown.
-        view: How.
-        width: Of the picture, in pixels.
+        content: Its data.
+        view: How it is drawn.
+        width: Width of the picture, in pixels.
     """
 
     def __init__(self, content: Content, view: View, width: float) -> None:
@@ -84,11 +84,11 @@ class Drawing:
         self.header_height = key_height(self) + overview_height(self)
 
     def text_of(self, line: Line) -> Text:
-        """The text that a row is of."""
+        """The text of a row."""
         return self.content.texts[self.content.rows[line.rows[0]].text]
 
     def _letter_widths(self) -> NDArray[np.float64]:
-        """Pixels `[line, slot]`; nothing for a space, and in folded rows, which have no letters."""
+        """Width of letters in pixels, `[line, slot]`; 0 for a space, and in folded rows, which have no letters."""
         of_text = [
             np.array([geometry.FONT_SIZE * width_in_ems(label) if label.strip() else 0.0 for label in text.labels])
             for text in self.content.texts
@@ -97,11 +97,11 @@ class Drawing:
         return np.stack(of_line)
 
     def header(self) -> str:
-        """The key, and of a long text all of it in strips."""
+        """The key, and for a long text the overview."""
         return key(self) + overview(self)
 
     def panel(self, index: int) -> str:
-        """One stretch of the text in every row; its top is 0."""
+        """One stretch of the text in every row; its top is at 0."""
         panel = self.layout.panels[index]
         return "".join(_row(self, line, panel) for line in range(len(self.lines)))
 
@@ -119,7 +119,7 @@ def _row(drawing: Drawing, index: int, panel: Panel) -> str:
 
 
 def _head(drawing: Drawing, index: int, panel: Panel) -> str:
-    """A row's name, mean, spread and histogram: left of it, or above it where there is little room."""
+    """A row's name, mean, spread and histogram: to its left, or above it in a narrow picture."""
     line, middle, margin = drawing.lines[index], drawing.middles[index], geometry.MARGIN
     note = f"from {drawing.content.noun} {panel.first + 1:,}" if line.is_plain and panel.first else line.note
     name, note = escape(line.name), escape(note)
@@ -144,7 +144,7 @@ def _head(drawing: Drawing, index: int, panel: Panel) -> str:
 
 
 def _histogram(drawing: Drawing, line: Line, left: float, base: float) -> str:
-    """How many steps are how long, from a quarter to four times an average one, as drawn."""
+    """Histogram of drawn steps, from a quarter to four times an average one."""
     if line.is_plain:
         return ""
     tokens = drawing.text_of(line).tokens
@@ -178,7 +178,7 @@ def _tiles(drawing: Drawing, index: int, panel: Panel) -> str:
 
 
 def _broken(drawing: Drawing, index: int, panel: Panel) -> str:
-    """The length of steps that are longer than drawn."""
+    """Labels with the length of steps that are longer than drawn."""
     layout = drawing.layout
     y = number(drawing.middles[index] - geometry.TILE_HEIGHT / 2 - 2)
     return "".join(

@@ -1,4 +1,4 @@
-"""Spacing in a terminal: the text once, and a strip of blocks a row; needs no file and no colours."""
+"""Spacing in a terminal: the text once, and a strip of blocks per row; needs no file and no colours."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from howfar.charts.spacing.scales import lines_of
 from howfar.charts.spacing.svg import View
 
 MOST_PANELS = 6
-"""Stretches of the text that are shown, each as wide as the terminal; the picture has them all."""
+"""Number of stretches of the text that are shown, each as wide as the terminal; the picture has all of it."""
 
 _BLOCKS = "▁▂▂▃▄▅▆▇█"  # by shade, from the shortest step to the longest
-_DIGITS = "123345678"  # where a terminal's encoding has no blocks
-_SMALLEST_ROOM = 16  # columns; in a narrower terminal lines are cut
+_DIGITS = "123345678"  # if a terminal's encoding has no blocks
+_SMALLEST_ROOM = 16  # columns; a narrower terminal cuts lines
 
-# Blue and orange can be told apart in all common forms of colour blindness.
+# Blue and orange are distinguishable in all common forms of colour blindness.
 _DIVERGING = ["#2f6fd6", "#2f6fd6", "#5b9bf0", "#8fb4e8", "-", "#dda878", "#d98032", "#d9600f", "#d9480f"]
 _RISING = ["#a9b1bd", "#a3a6c4", "#9c9bca", "#9690d0", "#8f85d6", "#887adb", "#816fe0", "#7a62e5", "#7355ea"]
 
@@ -29,8 +29,8 @@ class TerminalView:
     """A text as its model spaces it, for Rich to print.
 
     Args:
-        content: What is shown.
-        view: How.
+        content: The picture's data.
+        view: How it is drawn.
     """
 
     def __init__(self, content: Content, view: View) -> None:
@@ -77,7 +77,7 @@ class TerminalView:
 
 
 def wrap(widths: Sequence[int], room: int) -> Iterator[tuple[int, int]]:
-    """Cut slots of these widths into stretches that fit into so many columns; first slot and the one past the last."""
+    """Cut slots of these widths into stretches that fit into `columns`; as first slot and slot past the last."""
     first = filled = 0
     for slot, width in enumerate(widths):
         if filled + width > room and slot > first:
