@@ -27,8 +27,7 @@ _INVISIBLE = frozenset(("Cc", "Cf", "Zl", "Zp", "Zs", "Cs", "Cn"))
 
 
 def visible(text: str, *, space: str = SPACE) -> str:
-    """The drawn form of a text: `␣` for a space, `
-    ` for a line end, a code point for a character without ink.
+    """The drawn form of a text: `␣` for a space, `⏎` for a line end, a code point for a character without ink.
 
     It contains nothing that a terminal or a browser would interpret. Joiners are kept where they may join something.
 

@@ -183,7 +183,7 @@ def test_information() -> None:
     table = information(model, files, code=True, num_permutations=9)
     picture = draw_information(table)
     assert {row["scored_at"] for row in rows_of(picture)} == {"this token", "token before"}
-    check_drawn(picture, "class of code", "layer 1", "bits per token", "beyond which tokens stand there")
+    check_drawn(picture, "class of code", "layer 1", "bits per token", "beyond the tokens themselves")
 
 
 @pytest.mark.parametrize("format", ["svg", "png", "pdf"])

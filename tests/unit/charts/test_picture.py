@@ -60,7 +60,7 @@ def test_a_page_has_both_themes_and_words_for_those_who_do_not_see_it():
 
 
 def test_another_ending_is_refused_before_anything_is_drawn(tmp_path: Path):
-    with pytest.raises(OutputError, match=r"ends in '\.gif', which is no kind of picture; end it in \.html, "):
+    with pytest.raises(OutputError, match=r"ends in '\.gif', which is not a picture format; end it in \.html, "):
         picture().save(tmp_path / "x.gif")
 
 

@@ -100,7 +100,7 @@ def make_folder_for_picture() -> list[str]:
         (lambda: ["--file", "missing.txt"], "missing.txt cannot be read (No such file or directory)"),
         (write_invalid_utf8, "bad.txt is not UTF-8 (byte 0xff at 3 in line 1)"),
         (write_long_text, "has 60,000 characters, but a picture holds 50,000"),
-        (lambda: [TEXT, "-o", "x.gif"], "no kind of picture"),
+        (lambda: [TEXT, "-o", "x.gif"], "not a picture format"),
         (lambda: [TEXT, "-o", "nowhere/x.svg"], "there is no folder nowhere"),
         (make_folder_for_picture, "folder.svg cannot be written: it is a folder; choose another name"),
         (lambda: ["--file", "."], ". cannot be read (Is a directory); give a text file"),

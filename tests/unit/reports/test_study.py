@@ -61,7 +61,7 @@ def test_a_study_is_reported_seed_by_seed(study: Study, tmp_path: Path) -> None:
 
 def test_a_study_without_finished_runs_has_no_report(study: Study) -> None:
     shutil.rmtree(study.place.path("runs"))
-    with pytest.raises(NotMeasurableError, match="no run of tiny is finished; go on with the study first"):
+    with pytest.raises(NotMeasurableError, match="no run of tiny is finished; continue the study first"):
         study_html(study, "A text.")
 
 
@@ -81,7 +81,7 @@ def test_the_strongest_layer_of_each_seed_may_be_another_one() -> None:
         {0: of_layers((0.51, 0.9), (0.3, 0.001)), 1: of_layers((0.6, 0.04), (0.5, 1.0)), 2: of_layers((0.49, 0.8))}
     )
     assert found.select("seed", "layer", "value").rows() == [(0, 1, 0.3), (1, 0, 0.6), (2, 0, 0.49)]
-    assert said(found).startswith("In 2 of 3 seeds some layer tells where words begin")
+    assert said(found).startswith("In 2 of 3 seeds some layer marks where words begin")
     assert "is 0.103 from 0.5 on average, 0.010 to 0.200;" in said(found)
 
 
