@@ -106,7 +106,7 @@ def measure(
     inputs = read_inputs(corpus=corpus, texts=text, gold=gold, pairs=pairs, probes=probes, seed=seed, **options)
     chosen.check(inputs)
     if not chosen.of_model and (model or mark is not None):
-        raise ConfigError(f"{chosen.name} trains models of its own; leave out {'--model' if model else '--mark'}")
+        raise ConfigError(f"{chosen.name} trains its own models; leave out {'--model' if model else '--mark'}")
     verdict, reading = None, howfar.workers(workers, ray=ray)
     if model is not None and len(model) > 1:
         with reading:
