@@ -84,7 +84,7 @@ def test_documents_of_a_corpus_are_separated_by_the_chosen_mark(run: Run, base: 
     text = make_text(tmp_path)
     code, output, errors = run("corpus", "build", "c", "--source", str(text), "--tokenizer", str(base), "--mark", "!")
     assert code == 0, errors
-    assert "Between documents stands !\n" in output
+    assert "Token between documents: !\n" in output
     corpus = Corpus.open(Path("c"))
     assert corpus.train.tokens[corpus.train.offsets[1] - 1] == tokenizer_of(howfar.load(base)).get_vocab()["!"]
     code, _, errors = run("corpus", "build", "d", "--source", str(text), "--mark", "!")

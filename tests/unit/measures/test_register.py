@@ -65,7 +65,7 @@ def test_what_is_no_claim(parts: list[str], said: str) -> None:
 
 @pytest.mark.parametrize(("parts", "num"), [(["score=increment"], 4), (["layer=7"], 0)])
 def test_a_claim_of_no_single_row_has_no_verdict(parts: list[str], num: int) -> None:
-    with pytest.raises(ConfigError, match=f"is of {num} rows; register one"):
+    with pytest.raises(ConfigError, match=f"matches {num} rows; register one"):
         Claim.parse([*parts, "value<1"], MEASURE).verdict(table())
 
 

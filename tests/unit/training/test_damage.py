@@ -68,7 +68,7 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
     "a step beyond the last": (step_becomes(10**9), r"trainer_state\.json has"),
     "the next step": (step_becomes(4), r"trainer_state\.json has"),
     "NaN": (tensors_become(lambda tensor: tensor * float("nan")), r"model\.safetensors has changed"),
-    "float16": (tensors_become(lambda tensor: tensor.half()), r"model\.safetensors has [\d,]+ bytes, [\d,]+ were"),
+    "float16": (tensors_become(lambda tensor: tensor.half()), r"model\.safetensors has [\d,]+ bytes, but [\d,]+ were"),
     "flipped": (tensors_become(lambda tensor: tensor.flip(0).contiguous()), r"model\.safetensors has changed"),
     "a bit": (flip_a_bit, r"optimizer\.pt has changed"),
     "cut short": (

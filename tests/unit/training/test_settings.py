@@ -32,7 +32,7 @@ def test_settings_are_toml_values_or_else_strings() -> None:
 def test_a_key_of_one_table_needs_no_table() -> None:
     assert applied("max_steps=10") == {"trainer": {"max_steps": 10}}
     assert applied("kwargs.decay=3") == {"trainer": {"kwargs": {"decay": 3}}}
-    with pytest.raises(ConfigError, match=r"--set width: \[model\] and \[other\] have it; say model\.width"):
+    with pytest.raises(ConfigError, match=r"--set width: \[model\] and \[other\] have it; write model\.width"):
         applied("width=1")
 
 
@@ -83,7 +83,7 @@ def test_settings_come_after_overrides() -> None:
 
 @pytest.mark.parametrize(("kind", "name"), [(Recipe, "graft-lora"), (GraftRecipe, "small-shared")])
 def test_a_recipe_of_the_other_kind_is_refused_and_its_command_named(kind: Any, name: str) -> None:
-    said = r"kind is '\w+', here it must be '\w+'; kinds are 'scratch' \(howfar train\) or 'graft' \(howfar graft\)"
+    said = r"kind is '\w+', but here it must be '\w+'; kinds are 'scratch' \(howfar train\) or 'graft' \(howfar graft\)"
     with pytest.raises(ConfigError, match=said):
         kind.load(name)
     with pytest.raises(ConfigError, match="kind is 'graff'"):

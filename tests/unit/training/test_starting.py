@@ -53,12 +53,18 @@ def test_where_a_run_started_cannot_be_changed_when_it_is_carried_on(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"model": {"num_hidden_layers": 1}}, "whose num_hidden_layers is 2, the recipe's 1; make them the same"),
-        ({"model": {"rms_norm_eps": 1e-3}}, "whose rms_norm_eps is 1e-06, the recipe's 0.001; make them the same"),
-        ({"increments": None}, "whose increments is {.*}, the recipe's None; make them the same"),
+        (
+            {"model": {"num_hidden_layers": 1}},
+            "whose num_hidden_layers is 2, but the recipe's is 1; make them the same",
+        ),
+        (
+            {"model": {"rms_norm_eps": 1e-3}},
+            "whose rms_norm_eps is 1e-06, but the recipe's is 0.001; make them the same",
+        ),
+        ({"increments": None}, "whose increments is {.*}, but the recipe's is None; make them the same"),
         (
             {"increments": {"scope": "per_layer", "bound": "softplus"}},
-            "increments is {.*'sigmoid'.*}, the recipe's",
+            "increments is {.*'sigmoid'.*}, but the recipe's is",
         ),
     ],
 )
