@@ -43,7 +43,7 @@ def graft(
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the model on the Hub.")] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(help="TOML file, or the name of a bundled recipe for example graft-lora; options override it."),
+        typer.Option(help="TOML file, or the name of a bundled recipe, for example graft-lora; options override it."),
     ] = None,
     settings: Annotated[
         list[str] | None,
