@@ -371,7 +371,9 @@ def test_a_corpus_of_another_tokenizer_is_refused(recipe: MakeRecipe, corpus: Co
         (tmp_path / file.name).symlink_to(file)
     (tmp_path / "corpus.json").unlink()
     (tmp_path / "corpus.json").write_text(json.dumps(manifest))
-    with pytest.raises(CorpusError, match="tokenized by 'gpt2', a model from scratch reads bytes; build the corpus"):
+    with pytest.raises(
+        CorpusError, match="tokenized by 'gpt2', but a model from scratch reads bytes; build the corpus"
+    ):
         train(recipe(corpus=str(tmp_path)), tmp_path / "run")
 
 
