@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import itertools
-import json
 import os
 import re
 import shutil
@@ -19,7 +18,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2s
 from pathlib import Path
-from typing import Any
 
 from howfar.errors import HowFarError, OutputError
 from howfar.foreign import first_line
@@ -178,40 +176,6 @@ def check_new_folder(path: str | Path) -> None:
             raise OutputError(f"{there} is no folder; name another one for {path}")
         if not os.access(there, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
-
-def check_file(path: Path, *, pipes: bool = False) -> None:
-    """Refuse to read what is no file: a pipe may be waited for, and can be read only once; a device may have no end.
-
-    Args:
-        path: What is to be read.
-        pipes: Whether a pipe will do.
-
-    Raises:
-        OSError: It is a pipe or a device, or is not there.
-    """
-    mode = path.stat().st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or (pipes and stat.S_ISFIFO(mode))):
-        raise OSError(errno.EINVAL, "it is a pipe or a device, no file")
-
-
-def read_file(path: str | Path, *, pipes: bool = False) -> bytes:
-    """Read a file whole; arguments and errors are those of `check_file`."""
-    check_file(Path(path), pipes=pipes)
-    return Path(path).read_bytes()
-
-
-def read_json(path: Path) -> Any:
-    """Read a file of JSON.
-
-    Raises:
-        OSError: As for `read_file`.
-        ValueError: It is no JSON.
-    """
-    try:
-        return json.loads(read_file(path))
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
 
 
 def is_stream(path: Path) -> bool:

@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 
 from howfar import files
 from howfar.errors import OutputError
-from howfar.files import check_new_folder, check_writable, read_json, whole_file, whole_folder, write_file
+from howfar.files import check_new_folder, check_writable, whole_file, whole_folder, write_file
+from howfar.inputs import read_json
 
 DEAD = 2**22 + 1  # more than the largest process id of Linux
 

@@ -11,9 +11,10 @@ import typer
 from howfar.commands.options import Mark
 from howfar.commands.output import console, printing, say
 from howfar.errors import OutputError, TextError
-from howfar.files import check_writable, read_file, write_file
+from howfar.files import check_writable, write_file
 from howfar.foreign import harmless_json
 from howfar.imports import imports_for_good
+from howfar.inputs import read_file
 from howfar.progress import progress_bars
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from howfar.corpus.manifest import finish_corpus
 from howfar.corpus.selection import BuildOptions, Selection
 from howfar.corpus.sources import LocalFiles, Source, check_sources
 from howfar.errors import CorpusError, HowFarError, OutputError, SourceInterruptedError
-from howfar.files import read_json, refused_by_name
+from howfar.files import refused_by_name
+from howfar.inputs import read_json
 from howfar.locks import one_at_a_time
 from howfar.progress import progress_bars
 

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from howfar.errors import CorpusError
-from howfar.files import check_file, read_json
+from howfar.inputs import check_file, read_json
 
 FORMAT = "howfar-corpus"
 FORMAT_VERSION = 1

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from howfar.errors import CorpusError
-from howfar.files import check_file
+from howfar.inputs import check_file
 from howfar.text.decoding import refuse_other_than_text
 
 Kind = Literal["text", "lines of JSON", "Parquet"]

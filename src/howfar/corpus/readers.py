@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 from howfar.corpus.kinds import kind_of
 from howfar.corpus.sources import HubDataset, LocalFiles, Location
 from howfar.errors import CorpusError, MissingExtraError, SourceInterruptedError, TextError
-from howfar.files import read_file
 from howfar.foreign import first_line
+from howfar.inputs import read_file
 from howfar.text.decoding import decode
 from howfar.text.tokenizer import utf8_bytes
 

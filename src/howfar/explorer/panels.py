@@ -98,12 +98,8 @@ def read(inference: Inference, models: Sequence[str], text: str, second_text: st
 def selection_line(documents: Sequence[Document], at: int) -> mo.Html:
     """What is selected, in words: in one text, or in each of two."""
     different = [d for d in documents if d.trace.text != documents[0].trace.text]
-    return mo.Html(
-        "".join(
-            _selected_in(document, at, document.name if different else "")
-            for document in documents[: 1 + len(different)]
-        )
-    )
+    said = [_selected_in(one, at, one.name if different else "") for one in documents[: 1 + len(different)]]
+    return mo.Html("".join(said))
 
 
 def _selected_in(document: Document, at: int, name: str) -> str:

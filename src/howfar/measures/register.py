@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, NoIncrementsError
-from howfar.files import read_json, write_file
+from howfar.files import write_file
+from howfar.inputs import read_json
 from howfar.measures.declaration import Measure
 from howfar.measures.inputs import Inputs
 from howfar.models.loading import tokenizer_of

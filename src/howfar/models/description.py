@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from howfar.errors import CheckpointError, ConfigError
-from howfar.files import read_json
+from howfar.inputs import read_json
 from howfar.models.origin import Base
 from howfar.models.pretrained import ADAPTER_CONFIG
 from howfar.positions import IncrementConfig

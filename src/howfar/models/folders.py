@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from howfar.errors import CheckpointError, ModelNotFoundError
-from howfar.files import read_json
+from howfar.inputs import read_json
 from howfar.models.bundled import DEFAULT_NAME, FOLDER, bundled_models
 from howfar.models.plausibility import TensorHeader, check_config
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from howfar.errors import CheckpointError, ConfigError, HowFarError, MissingExtraError
-from howfar.files import read_json
+from howfar.inputs import read_json
 from howfar.models.description import GRAFT_FILE, Adapter
 from howfar.models.pretrained import ADAPTER_CONFIG
 from howfar.models.tensors import copy_tensors, read_tensors

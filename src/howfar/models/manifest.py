@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from howfar.errors import CheckpointError
-from howfar.files import check_file, read_json, write_file
+from howfar.files import write_file
+from howfar.inputs import check_file, read_json
 
 MANIFEST_FILE = "howfar_files.json"
 FORMAT_VERSION = 1

@@ -7,8 +7,8 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from howfar.errors import CheckpointError, OutputError
-from howfar.files import read_json
 from howfar.foreign import first_line
+from howfar.inputs import read_json
 from howfar.models.grafts import GRAFT_FILE, read_description
 
 RECORD = "training.json"

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from howfar.errors import HowFarError, TraceFileError
-from howfar.files import check_file, whole_file
+from howfar.files import whole_file
 from howfar.foreign import first_line
+from howfar.inputs import check_file
 from howfar.positions import IncrementConfig
 
 if TYPE_CHECKING:

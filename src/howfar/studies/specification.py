@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from howfar.errors import StudyError
-from howfar.files import read_file
+from howfar.inputs import read_file
 from howfar.training.settings import check_keys
 
 RECIPE = "recipe"

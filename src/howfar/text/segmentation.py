@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from howfar.errors import CorpusError, MissingExtraError
-from howfar.files import check_file
+from howfar.inputs import check_file
 from howfar.text.conllu import Sentence, Token, sentences_of
 from howfar.text.decoding import decode
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from howfar.errors import CheckpointError, OutputError
-from howfar.files import open_to_readers, read_json, write_file
+from howfar.files import open_to_readers, write_file
+from howfar.inputs import read_json
 from howfar.models.manifest import describe_files
 from howfar.models.publishing import without_places
 from howfar.training.integrity import check_files

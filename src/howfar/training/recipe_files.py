@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from howfar.errors import ConfigError
-from howfar.files import read_file
+from howfar.inputs import read_file
 
 RECIPES = resources.files("howfar.training") / "recipes"
 SCRATCH, GRAFT = "scratch", "graft"

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from howfar.errors import ConfigError
-from howfar.files import check_file
 from howfar.foreign import first_line
+from howfar.inputs import check_file
 from howfar.measures.contexts.rows import ALL_CLASSES, DISTRIBUTION
 
 if TYPE_CHECKING:

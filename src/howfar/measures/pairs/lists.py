@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from howfar.errors import ConfigError
-from howfar.files import read_file
+from howfar.inputs import read_file
 from howfar.measures.choices import Language
 from howfar.text.classes import is_chinese_character
 from howfar.text.decoding import decode
