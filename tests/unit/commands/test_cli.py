@@ -117,7 +117,7 @@ def test_a_missing_source_and_recipe_are_named(run):
         ("trainer.max_step=2", "did you mean 'max_steps'?"),
         ("modle.hidden_size=3", "did you mean 'model'?"),
         ("max_stpes=3", "a recipe has no such option; did you mean trainer.max_steps"),
-        ("hidden_size=3", "[model] and [increments] have it; say model.hidden_size"),
+        ("hidden_size=3", "[model] and [increments] have it; write model.hidden_size"),
         ("model.hidden_size=0", "hidden_size is 0; it must be a whole number of at least 1"),
         ("model.num_attention_heads=3", "is not a multiple of the number of attention heads"),
         ("increments.max_increment=0.5", "it must be a number greater than 1"),

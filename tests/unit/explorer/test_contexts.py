@@ -38,7 +38,7 @@ def test_without_a_table_nothing_is_ranked_by_it(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_view_ranks_in_the_corpus(inference, found: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    document = Document("tiny", inference.trace("tiny", TEXTS[0]))
+    document = Document("tiny", inference.trace("tiny", TEXTS[0]), "tiny")
     assert "corpus" in context_view(inference, document, 3, 1, "light").text
     monkeypatch.delenv(server.CONTEXTS_VARIABLE)
     assert "corpus" not in context_view(inference, document, 3, 1, "light").text

@@ -153,7 +153,7 @@ def test_a_failed_run_is_told_and_hides_no_other(
     with pytest.raises(StudyError, match=r"1 of 2 runs failed, first max_position.* 100000: .*same command"):
         study.check_finished()
     said = capsys.readouterr().err.splitlines()
-    assert [line.endswith("it is tried again") for line in said if "100000" in line] == [True, False]
+    assert [line.endswith("; retrying") for line in said if "100000" in line] == [True, False]
     assert any(re.match(r"max_position_embeddings 32: \d\.\d{4} nats/byte held out", line) for line in said)
 
 
