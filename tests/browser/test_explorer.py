@@ -134,8 +134,11 @@ def test_a_dragged_gap_leaves_a_ghost_and_the_page_follows(visit, model):
     page.until(lambda: "factor" not in link.get_attribute("href"))
 
 
-def test_keys_move_a_gap_in_all_layers(visit):
-    page = visit("&text=abcdefgh&at=2")
+@pytest.mark.parametrize(
+    "clock", ["", "const begun = Date.now(); Date.now = () => begun;"], ids=["", "in one millisecond"]
+)
+def test_keys_move_a_gap_in_all_layers(visit, clock):
+    page = visit("&text=abcdefgh&at=2", script=clock)
     page.picture.focus()
     for key in ("ArrowUp", "Shift+ArrowRight", "Shift+ArrowRight"):
         page.page.keyboard.press(key)

@@ -1,5 +1,7 @@
 /* Connects a picture of spacing with the server: numbers come, the reader's wishes go back. */
 const LONGEST_WAIT = 60_000, MOST_WRITTEN = 80; // milliseconds for an answer that may be lost; characters
+let latest = 0;
+const now = () => latest = Math.max(Date.now(), latest + 1); // two keys may come within a millisecond
 const asIs = layer => layer === null ? "all" : String(layer);
 const asAsked = layer => layer === "all" ? null : Number(layer);
 
@@ -29,7 +31,7 @@ export default {
     function choose(slot) {
       if (slot === null || slot === model.get("chosen")) return;
       model.set("chosen", slot);
-      if (!isEdited()) tell({ clicked: [slot, Date.now()] });
+      if (!isEdited()) tell({ clicked: [slot, now()] });
       else move(asIs(edit.layer), slot, 1, true); // what was moved is as it was
     }
 
@@ -80,7 +82,7 @@ export default {
       });
     }
     function move(layer, slot, factor, isDone) {
-      edit = { factor, layer: asAsked(layer), plain: false, when: Date.now() };
+      edit = { factor, layer: asAsked(layer), plain: false, when: now() };
       if (slot !== model.get("chosen")) model.set("chosen", slot);
       ask();
       if (isDone) tell({ moved: JSON.stringify({ cell: slot, ...edit }) });
@@ -105,11 +107,11 @@ export default {
     function finish() {
       const { text } = writing;
       writing = wanted = null;
-      tell({ written: JSON.stringify({ text, before: sent.text, when: Date.now() }) });
+      tell({ written: JSON.stringify({ text, before: sent.text, when: now() }) });
       showPanel();
     }
     function takeBack() {
-      tell({ written: JSON.stringify({ text: valueOf("written").before, when: Date.now() }) });
+      tell({ written: JSON.stringify({ text: valueOf("written").before, when: now() }) });
     }
 
     function update() {
@@ -139,10 +141,10 @@ export default {
       root.replaceChildren();
     }
     function followEdit() {
-      const now = { ...edit, ...valueOf("edit") };
-      const isNew = ["factor", "layer", "plain"].some(part => now[part] !== edit[part]);
-      if (!isNew || now.when < (edit.when ?? 0)) return; // an echo of what was moved since
-      edit = now;
+      const given = { ...edit, ...valueOf("edit") };
+      const isNew = ["factor", "layer", "plain"].some(part => given[part] !== edit[part]);
+      if (!isNew || given.when < (edit.when ?? 0)) return; // an echo of what was moved since
+      edit = given;
       if (picture && (edit.layer !== null || isEdited())) picture.layer = asIs(edit.layer);
       ask();
     }

@@ -48,8 +48,8 @@ function mountMoving(root, content, view, options) {
     const wanted = snapped(factor), before = moved.before ?? content;
     moved.layer = layer;
     moved.now = { layer, slot, factor: wanted };
+    options.onMove(layer, slot, wanted, isDone); // from now on `factorAt` gives the new factor
     update(content, handle.view, before);
-    options.onMove(layer, slot, wanted, isDone);
   }
   function update(newContent, newView = handle.view, before = null) {
     content = newContent;
