@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +12,7 @@ import torch
 from torch import nn
 
 from howfar.errors import WorkersError
-from howfar.models.fingerprint import SETTINGS
+from howfar.models.fingerprint import digest_of_settings
 from howfar.models.loading import load
 from howfar.models.unwrapping import unwrap
 from howfar.positions.attachment import positions_of
@@ -86,8 +85,8 @@ def digest_of(model: PreTrainedModel) -> str:
     """A SHA-256 of all that a model has in its state, and of the settings that change its function."""
     positions = positions_of(model)
     increments = None if positions is None or positions.is_plain else positions.config.to_dict()
-    settings = [{name: getattr(model.config, name, None) for name in SETTINGS}, increments]
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    digest = digest_of_settings(model.config)
+    digest.update(json.dumps(increments, sort_keys=True).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"\n{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
         digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())

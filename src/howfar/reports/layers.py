@@ -45,6 +45,6 @@ def said(found: pl.DataFrame) -> str:
     return (
         f"In {len(shown)} of {len(found)} seeds some layer marks where words begin among gaps after the same "
         f"character (p < {LEVEL} for all layers, heads and places at once). The AUC of the strongest is "
-        f"{apart.mean():.3f} from 0.5 on average, {apart.min():.3f} to {apart.max():.3f}; as the strongest of several "
-        "it is not at 0.5 by chance either."
+        f"{apart.mean():.3f} from 0.5 on average, {apart.min():.3f} to {apart.max():.3f}; the strongest of several "
+        "is some way from 0.5 by chance, too."
     )

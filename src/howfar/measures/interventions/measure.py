@@ -21,18 +21,9 @@ from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.declaration import Matrix, Measure, of_texts
-from howfar.measures.interventions.controls import (
-    range_of,
-)
-from howfar.measures.interventions.estimates import (
-    NUMBERS,
-    Sums,
-    estimates,
-)
-from howfar.measures.interventions.replacements import (
-    AT_ONE_GAP,
-    REPLACEMENTS,
-)
+from howfar.measures.interventions.controls import range_of
+from howfar.measures.interventions.estimates import NUMBERS, Sums, estimates
+from howfar.measures.interventions.replacements import AT_ONE_GAP, REPLACEMENTS
 from howfar.measures.interventions.trying import Cell, try_cells
 from howfar.measures.passes import byte_lengths, classes_of_tokens, in_batches, sample_windows, window_length
 from howfar.positions import Increments, movable

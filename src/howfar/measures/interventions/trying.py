@@ -93,7 +93,7 @@ def _observe(
     generator: np.random.Generator,
     with_attention: bool,
 ) -> Untouched:
-    """Let the model alone with some windows."""
+    """Read some windows with the model's own increments."""
     reading = _read(reader, windows, "increments", with_attention=with_attention)
     real = real_tokens(windows)
     padded = np.zeros(real.shape, dtype=np.uint8)
