@@ -46,6 +46,8 @@ def test_lines_are_whole_where_a_block_of_the_file_ends(tmp_path: Path, monkeypa
 def test_lines_of_json_are_known_by_any_of_their_names(tmp_path: Path, name: str):
     (tmp_path / name).write_text('{"text": "a"}\n{"text": "b"}\n')
     assert read(tmp_path / name) == [b"a", b"b"]
+    (tmp_path / name).write_text('{"text": "' + 100_000 * "a" + '"}\n{"text": "b"}\n')
+    assert read(tmp_path / name) == [100_000 * b"a", b"b"]
     named = parse_source(f"{tmp_path / name}:text").location
     assert isinstance(named, LocalFiles)
     assert named.column == "text"
@@ -71,12 +73,58 @@ def test_parquet_is_known_by_its_content(tmp_path: Path):
         ("a.txt", "tëxt".encode("utf-16-le"), r"iconv -f UTF-16LE -t UTF-8"),
         ("a.txt", "北京大学在中国北京".encode("gb18030"), r"iconv -f GB18030 -t UTF-8"),
         ("a.txt", "déjà".encode("cp1252"), r"iconv -f WINDOWS-1252 -t UTF-8"),
+        ("a.txt", "a line\n\nof ASCII".encode("utf-16-le"), r"iconv -f UTF-16LE -t UTF-8"),
+        ("a.txt", "\n\na line".encode("utf-16-be"), r"iconv -f UTF-16BE -t UTF-8"),
+        ("a.txt", "a line".encode("utf-32-le"), r"iconv -f UTF-32LE -t UTF-8"),
+        ("a.txt", "a line".encode("utf-32"), r"iconv -f UTF-32 -t UTF-8"),
+        ("a.txt", bytes(500), r"a\.txt holds binary data, not text; name a file of text"),
+        ("a.bin", bytes(range(256)) * 4, r"a\.bin holds binary data, not text; name a file of text"),
+        ("a.jpg", b"\xff\xd8\xff\xe0", r"a\.jpg is a picture, not text"),
+        ("a.xml", b"<a>text</a>", r"a\.xml is markup, not plain text; extract its texts to a \.txt file"),
+        ("a.HTM", b"text", r"a\.HTM is markup, not plain text"),
+        ("a.txt", b"\xef\xbb\xbf \n<!DOCTYPE html><p>text", r"a\.txt is markup, not plain text"),
+        ("wiki_00", b'<doc id="1" url="x">\ntext\n</doc>', r"wiki_00 is markup, not plain text"),
+        ("part", b"WARC/1.0\r\nWARC-Type: response", r"part is a web archive, not plain text"),
+        ("a.epub", b"text", r"a\.epub is an office document or a book, not plain text"),
+        ("a.txt", b"{\\rtf1 text}", r"a\.txt is an office document, not text"),
+        ("a.srt", b"1\n00:00:01,000 --> 00:00:02,000\ntext", r"a\.srt is subtitles with their times, not plain"),
+        ("a.mbox", b"From a\n\ntext", r"a\.mbox is mail with its headers, not plain text"),
+        ("a.conllu", b"1\ta\n", r"a\.conllu is a table of annotated words, not plain text"),
+        ("a.ipynb", b"{}", r"a\.ipynb is a notebook, not plain text"),
+        ("a.psv", b"text|n\na|1\n", r"is a table; .*separator="),
+        ("a.txt", b'{"text": "a"}\n{"text": "b"}\n', r"begins with a JSON object; .* rename it to \S+a\.jsonl"),
     ],
 )
 def test_other_kinds_are_refused_with_the_command_that_helps(tmp_path: Path, name: str, content: bytes, message: str):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(CorpusError, match=message):
         read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("README.md", b'<p align="center">howfar</p>\n\n# Title'),
+        ("a.py", b"{}"),
+        ("a.tex", b"\\documentclass{article}"),
+        ("a.yaml", b"a: 1"),
+        ("notes", b"<document the plan>"),
+        ("a.txt", b"{curly} words"),
+        ("a.txt", b"a\x00b\x0c\x1b[0m"),
+        ("a.txt", b"BZhang wrote GIF8 and SQLite format 3"),
+    ],
+)
+def test_plain_text_of_any_name_is_read(tmp_path: Path, name: str, content: bytes):
+    (tmp_path / name).write_bytes(content)
+    assert b"\n\n".join(read(tmp_path / name)) == content
+
+
+def test_markup_may_be_read_as_whole_files(tmp_path: Path):
+    (tmp_path / "a.html").write_bytes(b"<html>\n\n</html>")
+    assert read(tmp_path, whole_files=True) == [b"<html>\n\n</html>"]
+    (tmp_path / "b.html").write_bytes(bytes(100))
+    with pytest.raises(CorpusError, match=r"b\.html holds binary data"):
+        read(tmp_path, whole_files=True)
 
 
 def test_odd_text_is_kept_as_it_is(tmp_path: Path):
