@@ -339,6 +339,66 @@ def test_parts_of_an_image_are_refused_and_text_is_not() -> None:
         model(token_ids, position_ids=image)
 
 
+EIGHT, MASK = torch.arange(8), torch.ones(8, 8).tril().bool()
+OF_OTHER_SHAPES: dict[str, Any] = {
+    "1-D": EIGHT,
+    "1-D, packed": torch.cat((EIGHT[:3], EIGHT[:5])),
+    "a number": torch.tensor(3),
+    "three rows for two": EIGHT.expand(3, -1),
+    "no row": torch.empty(0, 8, dtype=torch.long),
+    "too few": EIGHT[None, :5],
+    "too many": torch.arange(12)[None],
+    "none": EIGHT[None, :0],
+    "transposed": EIGHT[:, None].expand(-1, 2),
+    "equal axes": EIGHT.expand(3, 2, -1),
+    "equal axes of one row": EIGHT.expand(4, 1, -1),
+    "one axis": EIGHT[None, None],
+    "4-D": EIGHT[None, None, None],
+    "a list": [[*range(8)]],
+    "no numpy array": EIGHT[None].numpy(),
+    "complex": EIGHT[None] * 1j,
+}
+OF_A_SHAPE_WITH_A_MEANING = {
+    "one for all tokens": EIGHT[None, :1],
+    "fractions": EIGHT[None] * 0.5,
+    "negative": EIGHT[None] - 3,
+    "bytes": EIGHT[None].to(torch.uint8),
+}
+MASKS_OF_OTHER_SHAPES = {
+    "three rows for two": torch.ones(3, 8),
+    "too short": torch.ones(2, 5),
+    "4-D, too short": MASK[None, None, :5, :5],
+    "4-D, three rows": MASK.expand(3, 1, -1, -1),
+}
+
+
+@pytest.mark.parametrize("kind", ["shared", "per_head"])
+def test_position_ids_and_masks_of_other_shapes_are_refused_or_exact(kind: str) -> None:
+    model, token_ids = tiny(), tokens(8)
+    with torch.no_grad():
+        expected = [model(token_ids, position_ids=ids).logits for ids in OF_A_SHAPE_WITH_A_MEANING.values()]
+    attach(model, CONFIGS[kind])
+    for ids in OF_OTHER_SHAPES.values():
+        with pytest.raises(UnsupportedModelError, match=r"position_ids of .*; give a tensor of shape \(2, 8\) or"):
+            model(token_ids, position_ids=ids)
+        with pytest.raises(UnsupportedModelError, match="position_ids of"):
+            model(inputs_embeds=model.get_input_embeddings()(token_ids), position_ids=ids)
+    with torch.no_grad():
+        found = [model(token_ids, position_ids=ids).logits for ids in OF_A_SHAPE_WITH_A_MEANING.values()]
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    for mask in MASKS_OF_OTHER_SHAPES.values():
+        with pytest.raises(UnsupportedModelError, match=r"mask of shape .* does not fit 2 by 8 tokens; give one of"):
+            model(token_ids, attention_mask=mask)
+
+
+def test_one_position_for_all_tokens_is_that_of_each() -> None:
+    model, token_ids = model_of("per_layer"), tokens(8)
+    ids = torch.tensor([[5]])
+    assert torch.equal(
+        model(token_ids, position_ids=ids).logits, model(token_ids, position_ids=ids.expand(2, 8)).logits
+    )
+
+
 def test_continuous_batching_is_refused() -> None:
     model = AutoModelForCausalLM.from_config(tiny().config)
     attach(model)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from howfar.positions.clock import Clock, StaticClock, clock_of
+from howfar.positions.padding import check_mask
 from howfar.positions.placement import Placement, place
 from howfar.positions.places import Places
 
@@ -68,6 +69,7 @@ class ForwardPass:
     def placement_of(self, increments: Tensor, past: Tensor | None) -> Placement:
         """Where the base model puts the tokens, on the device of these increments."""
         if self.placement is None:
+            check_mask(self.attention_mask, len(increments), increments.shape[-1])
             self.placement = place(
                 self.position_ids,
                 self.attention_mask,

@@ -20,7 +20,7 @@ from howfar.positions.config import IncrementConfig
 from howfar.positions.encodings import encoding_of
 from howfar.positions.encodings.encoding import Encoding
 from howfar.positions.network import IncrementNetwork
-from howfar.positions.placement import Placement
+from howfar.positions.placement import Placement, position_ids_of
 from howfar.positions.places import Places
 from howfar.positions.rotation import Rotation
 from howfar.positions.shapes import Float, Length
@@ -142,7 +142,7 @@ class Increments:
         self._calls.passes.append(
             ForwardPass(
                 call.get("attention_mask"),
-                call.get("position_ids"),
+                position_ids_of(call, self.rotations),
                 num_past_tokens,
                 cache,
                 clock,

@@ -19,6 +19,23 @@ def one_mask(attention_mask: Any) -> Any:
     return next((mask for mask in masks if mask is not None), None)
 
 
+def check_mask(attention_mask: Any, num_rows: Length, num_tokens: Length) -> None:
+    """Refuse a mask whose shape does not fit the new tokens.
+
+    Raises:
+        UnsupportedModelError: It has other rows, or fewer tokens.
+    """
+    mask = one_mask(attention_mask)
+    if not isinstance(mask, Tensor) or mask.ndim not in (2, 4):
+        return  # `real_tokens` names these
+    fits = mask.shape[0] in (1, num_rows) and mask.shape[-1] >= num_tokens
+    if not fits or (mask.ndim == 4 and mask.shape[-2] != num_tokens):
+        raise UnsupportedModelError(
+            f"an attention mask of shape {tuple(mask.shape)} does not fit {num_rows} by {num_tokens} tokens; give one "
+            f"of shape ({num_rows}, all tokens) or ({num_rows}, 1, {num_tokens}, all tokens), the cache's included"
+        )
+
+
 def real_tokens(
     attention_mask: Any, num_tokens: Length, num_past_tokens: int | Tensor = 0
 ) -> Bool[Tensor, "batch token"] | None:

@@ -11,15 +11,18 @@ increments of 1 leave every token where it was, bit for bit, however the model i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from howfar.errors import UnsupportedModelError
+from howfar.positions.arguments import LayerCall
 from howfar.positions.padding import one_mask, own_keys, real_tokens
+from howfar.positions.rotation import Rotation
 from howfar.positions.shapes import Bool, Float, Int, Length
 
 
@@ -99,6 +102,7 @@ def place(
     real = None if real is None else real.to(device)
     order = torch.arange(num_tokens, device=device)
     ids = num_past_tokens + order[None] if position_ids is None else one_axis(position_ids).to(device)
+    ids = ids.expand(-1, num_tokens)
     next_id = torch.zeros_like(ids[:, :1]) if next_id is None else next_id.to(device, ids.dtype)
     if real is None:
         last, after = order[None], ids + 1
@@ -123,6 +127,38 @@ def place(
         return placement
     starts = goes_on & (ids < expected)
     return replace(placement, start=torch.where(starts, order, -1).cummax(dim=-1).values)
+
+
+def position_ids_of(call: LayerCall, rotations: Mapping[int, Rotation]) -> Tensor | None:
+    """The position ids of a decoder's call.
+
+    Args:
+        call: The call.
+        rotations: How the decoder's layers rotate.
+
+    Raises:
+        UnsupportedModelError: They are no numbers, or not one for each token, or `[axis, batch, token]` for a model
+            whose positions have no axes.
+    """
+    ids, tokens = call.get("position_ids"), call.get("input_ids")
+    tokens = call.get("inputs_embeds") if tokens is None else tokens
+    if ids is None or tokens is None:
+        return None if ids is None else ids
+    num_rows, num_tokens = tokens.shape[:2]
+    fits = isinstance(ids, Tensor) and not ids.is_complex() and ids.ndim >= 2
+    fits = fits and ids.shape[-2] in (1, num_rows) and ids.shape[-1] in (1, num_tokens)
+    if fits and ids.ndim == 3:
+        sections = [getattr(rotation.module, "mrope_section", None) for rotation in rotations.values()]
+        fits = any(sections) and ids.shape[0] in (3, 4, *map(len, filter(None, sections)))
+    if not fits or ids.ndim > 3:
+        got = f"of shape {tuple(ids.shape)}" if isinstance(ids, Tensor) else f"of type {type(ids).__name__}"
+        if isinstance(ids, Tensor) and ids.is_complex():
+            got = f"of type {ids.dtype}"
+        raise UnsupportedModelError(
+            f"position_ids {got} are not one number for each of {num_rows} by {num_tokens} tokens; "
+            f"give a tensor of shape ({num_rows}, {num_tokens}) or (1, {num_tokens}), or leave them out"
+        )
+    return cast(Tensor, ids)
 
 
 def one_axis(position_ids: Tensor) -> Tensor:
