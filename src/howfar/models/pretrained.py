@@ -15,9 +15,10 @@ from howfar.foreign import first_line
 from howfar.models import modeling as _registers_the_auto_classes  # noqa: F401
 from howfar.models.configuration import HowFarConfig
 from howfar.models.folders import read_config, read_headers
-from howfar.models.manifest import read_manifest, verified
+from howfar.models.manifest import verified
 from howfar.models.plausibility import check_tensors
 from howfar.models.tensors import check_finite
+from howfar.models.unwrapping import learned_tensors
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -34,16 +35,15 @@ def load_pretrained(path: Path, *, is_listed: bool = False, **options: Any) -> P
         **options: Passed to Transformers' `from_pretrained`.
 
     Raises:
-        CheckpointError: The files are damaged or pickled, need code of their own, or have tensors missing or left over.
+        CheckpointError: The files are damaged or pickled, need code of their own, have tensors missing or left over, or
+            hold NaN or infinite values.
         MissingExtraError: The package that reads GGUF files is not installed.
     """
     if is_gguf(path):
         return _load_gguf(path, **options)
-    listed = is_listed or read_manifest(path) is not None
     with nullcontext() if is_listed else verified(path):
         model = _load_folder(path, **options)
-    if not listed:
-        check_finite(model.named_parameters(), path)
+    check_finite(learned_tensors(model), path)
     return model
 
 
@@ -150,6 +150,7 @@ def _load_gguf(path: Path, **options: Any) -> PreTrainedModel:
                 "safetensors"
             ) from error
     _check_complete(path, model, report)
+    check_finite(learned_tensors(model), path)
     return model
 
 

@@ -58,12 +58,13 @@ def copy_tensors(parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
         parameter.copy_(tensors[name])
 
 
-def check_finite(tensors: Iterable[tuple[str, Tensor]], path: Path) -> None:
+def check_finite(tensors: Iterable[tuple[str, Tensor]], where: str | Path, *, advice: str = _ADVICE) -> None:
     """Refuse tensors with NaN or infinite values, which damaged weights and diverged training have.
 
     Args:
         tensors: Tensors by name.
-        path: Their file, for messages.
+        where: What holds them, for messages.
+        advice: What to do if one has such a value.
 
     Raises:
         CheckpointError: A tensor has such a value.
@@ -74,6 +75,6 @@ def check_finite(tensors: Iterable[tuple[str, Tensor]], path: Path) -> None:
             bad = int((~tensor.isfinite()).sum())
             if bad:
                 raise CheckpointError(
-                    f"{path}: {bad:,} of the {tensor.numel():,} values of {name} are NaN or infinite, so it is "
-                    f"damaged, or its training diverged; {_ADVICE}"
+                    f"{where}: {bad:,} of the {tensor.numel():,} values of {name} are NaN or infinite, so it is "
+                    f"damaged, or its training diverged; {advice}"
                 )

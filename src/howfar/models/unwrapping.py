@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from torch import Tensor, nn
@@ -75,6 +75,12 @@ def own_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Te
     wrapped = tuners(model).keys()
     own = {name: _own_name(name, wrapped) for name in tensors}
     return {name: tensors[key] for key, name in own.items() if name is not None}
+
+
+def learned_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """A model's parameters, and its table of increments if it has one, by their present names."""
+    yield from model.named_parameters()
+    yield from ((name, table) for name, table in model.named_buffers() if is_increment(name))
 
 
 def is_increment(name: str) -> bool:

@@ -13,12 +13,16 @@ from howfar.errors import OutputError
 from howfar.files import open_to_readers, write_failure
 from howfar.models.loading import load
 from howfar.models.manifest import write_manifest
+from howfar.models.tensors import check_finite
+from howfar.models.unwrapping import learned_tensors
 from howfar.models.verification import check_saved
 from howfar.training.checkpoints import RECORD, write_record
 from howfar.training.trainer import IncrementTrainer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+_WHERE_DIVERGED = "train with a lower learning_rate, in a new folder"
 
 
 def write(trainer: IncrementTrainer, record: dict[str, Any], output: Path) -> None:
@@ -44,12 +48,13 @@ def _check_written(trainer: IncrementTrainer, folder: Path) -> None:
     """Read the finished model back and compare it; if this process holds only part of it, only read it back.
 
     Raises:
-        CheckpointError: The written model differs from the trained one.
+        CheckpointError: The trained model has values that are not finite, or the written one differs from it.
     """
     model: PreTrainedModel = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
     if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
         load(folder)
     else:
+        check_finite(learned_tensors(model), "the trained model", advice=_WHERE_DIVERGED)
         check_saved(model, folder, load)
 
 

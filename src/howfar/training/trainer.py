@@ -104,7 +104,17 @@ class IncrementTrainer(Trainer):
         return self._operations[num_tokens]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add nats and bits per byte, tokens per second and the increments' statistics to the training loss."""
+        """Add nats and bits per byte, tokens per second and the increments' statistics to the training loss.
+
+        Raises:
+            ConfigError: A loss is NaN or infinite.
+        """
+        for name in ("loss", "eval_loss"):
+            if not math.isfinite(logs.get(name, 0)):
+                raise ConfigError(
+                    f"the {'held-out' if name == 'eval_loss' else 'training'} loss is {logs[name]} after step "
+                    f"{self.state.global_step:,}: training diverged; train with a lower learning_rate, in a new folder"
+                )
         if "loss" in logs:
             nats = logs["loss"] * self.tokens_per_byte
             step, seconds = self._clock

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -22,7 +23,7 @@ from howfar.errors import CheckpointError, HowFarError, OutputError, Unsupported
 from howfar.models.grafts import GRAFT_FILE
 from howfar.models.loading import load, save, tokenizer_of
 from howfar.models.lora import add_lora, merge_lora
-from howfar.models.manifest import MANIFEST_FILE
+from howfar.models.manifest import MANIFEST_FILE, write_manifest
 from howfar.models.origin import base_of
 from howfar.positions import IncrementConfig, attach, detach, increments_of
 from support.grafts import make_base
@@ -195,6 +196,30 @@ def test_a_vocabulary_that_grew_is_kept(base: Path, tmp_path: Path) -> None:
     assert load(tmp_path / "graft").get_input_embeddings().weight.shape[0] == 330
 
 
+def spoiled(model: nn.Module, part: str, value: float) -> nn.Module:
+    """One value of the first parameter whose name contains `part` becomes another."""
+    parameter = next(parameter for name, parameter in model.named_parameters() if part in name)
+    with torch.no_grad():
+        parameter.view(-1)[-1] = value
+    return model
+
+
+def nan_in_a_weight(model: PreTrainedModel) -> nn.Module:
+    return spoiled(model, "down_proj", float("nan"))
+
+
+def nan_in_half_precision(model: PreTrainedModel) -> nn.Module:
+    return spoiled(in_float16(model), "norm", float("nan"))
+
+
+def infinite_increments(model: PreTrainedModel) -> nn.Module:
+    return spoiled(model, "increments", float("inf"))
+
+
+def an_infinite_adapter(model: PreTrainedModel) -> nn.Module:
+    return spoiled(peft(model, lora()), "lora_B", float("-inf"))
+
+
 def a_setting_without_its_effect(model: PreTrainedModel) -> nn.Module:
     model.config.rope_parameters["rope_theta"] = 5e5  # the frequencies were computed before
     return model
@@ -280,6 +305,14 @@ def no_transformers_model(model: PreTrainedModel) -> nn.Module:
         (changed_under_an_adapter, CheckpointError, "call howfar.merge_lora"),
         (offloaded, CheckpointError, "lm_head.weight is not in memory"),
         (with_biases, CheckpointError, "'default' trains biases of the model"),
+        (
+            nan_in_a_weight,
+            CheckpointError,
+            "1 of the .* values of model.*down_proj.weight are NaN .*; go back to weights",
+        ),
+        (nan_in_half_precision, CheckpointError, "values of .*norm.weight are NaN or infinite"),
+        (infinite_increments, CheckpointError, "values of .*increments.* are NaN or infinite"),
+        (an_infinite_adapter, CheckpointError, "values of .*lora_B.* are NaN or infinite"),
         (a_part_of_it, UnsupportedModelError, "LlamaModel does not predict the next token"),
         (no_transformers_model, UnsupportedModelError, "a Sequential holds no Transformers model"),
     ],
@@ -407,6 +440,24 @@ def test_what_is_known_of_a_model_goes_with_a_copy_of_it(base: Path) -> None:
     assert base_of(other) == base_of(model)
     assert tokenizer_of(other) is tokenizer
     assert LlamaForCausalLM(model.config).eval() is not None
+
+
+@pytest.mark.parametrize("part", ["down_proj", "increments"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_named_though_their_hash_is_right(
+    base: Path, tmp_path: Path, part: str, value: float
+) -> None:
+    model = grafted(base)
+    stir(model, "norm")  # so that all weights are saved
+    save(model, tmp_path / "graft")
+    file = tmp_path / "graft" / ("increments.safetensors" if part == "increments" else "model.safetensors")
+    tensors = load_file(file)
+    name = next(name for name in sorted(tensors) if part in name or part == "increments")
+    tensors[name].view(-1)[0] = value
+    save_file(tensors, file, metadata={"format": "pt"})
+    write_manifest(tmp_path / "graft")
+    with pytest.raises(CheckpointError, match=f"1 of the .* values of {name} are NaN or infinite.*; save or download"):
+        load(tmp_path / "graft")
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "file/below"])

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from howfar.corpus.corpus import Corpus
 from howfar.corpus.windows import Windows
-from howfar.errors import CheckpointError, ConfigError, CorpusError, OutputError
+from howfar.errors import CheckpointError, ConfigError, CorpusError, HowFarError, OutputError
 from howfar.models.manifest import MANIFEST_FILE
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.training.__main__ import main
@@ -443,3 +443,27 @@ def test_errors_are_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.Capt
     assert err[0].startswith("usage: python -m howfar.training RECIPE [OUTPUT]")
     assert err[1].startswith("error: there is no recipe")
     assert len(err) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({}, ConfigError, "the training loss is nan after step 2: training diverged; train with a lower learning_rate"),
+        (
+            {"eval_strategy": "steps", "eval_steps": 1, "logging_steps": 9},
+            ConfigError,
+            "the held-out loss is nan after",
+        ),
+        (
+            {"max_steps": 1, "logging_steps": 1, "learning_rate": 1e38},
+            CheckpointError,
+            "the trained model: .* NaN or infinite.*lower learning",
+        ),
+    ],
+)
+def test_training_that_diverges_ends_by_name(
+    recipe: MakeRecipe, tmp_path: Path, options: dict[str, Any], error: type[HowFarError], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        train(recipe(trainer={"learning_rate": 1e30, **options}), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run" / "training.json").exists()
