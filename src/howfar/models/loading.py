@@ -21,7 +21,7 @@ from howfar.models.manifest import verified, write_manifest
 from howfar.models.origin import origin_of, remember_base
 from howfar.models.pretrained import load_pretrained, load_tokenizer
 from howfar.models.tensors import check_finite
-from howfar.models.unwrapping import check_in_memory, learned_tensors, unwrap
+from howfar.models.unwrapping import check_in_memory, check_sharing, learned_tensors, unwrap
 from howfar.models.verification import check_saved
 from howfar.text import marks
 from howfar.text.tokenizer import VOCABULARY_SIZE, byte_tokenizer
@@ -112,6 +112,7 @@ def save(model: nn.Module, folder: str | Path) -> None:
 
 def _write(model: PreTrainedModel, folder: Path) -> None:
     check_in_memory(model)
+    check_sharing(model)
     check_finite(learned_tensors(model), f"the {type(model).__name__} to save", advice=_WITHOUT_NAN)
     try:
         if model.config.model_type == HowFarConfig.model_type:

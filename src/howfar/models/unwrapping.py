@@ -126,3 +126,24 @@ def check_in_memory(model: nn.Module) -> None:
                 f"{name} is sharded over processes, so no process holds all of it; gather the model's state first "
                 "(Accelerate's get_state_dict) and load it into an unsharded model"
             )
+
+
+def check_sharing(model: PreTrainedModel) -> None:
+    """Refuse a model with one tensor in two places of which its configuration says nothing: one place would be lost.
+
+    Raises:
+        CheckpointError: Its output layer was tied to the embedding after it was loaded, or its layers share weights.
+    """
+    names: dict[int, list[str]] = {}
+    for name, tensor in own_tensors(model, dict(model.named_parameters(remove_duplicate=False))).items():
+        names.setdefault(id(tensor), []).append(name)
+    tied = model.get_expanded_tied_weights_keys(all_submodels=True)
+    for places in names.values():
+        if len(untold := [name for name in places if name not in tied]) < 2:
+            continue
+        advice = "give each its own, module.weight = torch.nn.Parameter(module.weight.detach().clone())"
+        if any(name in (getattr(model, "_tied_weights_keys", None) or ()) for name in untold):
+            advice = "to tie them, set model.config.tie_word_embeddings = True and call model.tie_weights()"
+        raise CheckpointError(
+            f"{untold[0]} and {untold[1]} are one tensor, of which the model's configuration says nothing; {advice}"
+        )

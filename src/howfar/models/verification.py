@@ -30,7 +30,11 @@ def check_saved(model: PreTrainedModel, folder: Path, load: Callable[..., PreTra
         CheckpointError: They differ; the message names the difference.
     """
     attention = str(model.config._attn_implementation).removeprefix("howfar_")
-    again = load(folder, dtype=model.dtype, attn_implementation=attention)
+    try:
+        again = load(folder, dtype=model.dtype, attn_implementation=attention)
+    except CheckpointError as error:
+        fault = str(error).replace(f"{folder}/", "").replace(str(folder), "the folder").rpartition("; ")[0]
+        raise _lost("what was written", f"does not load ({fault})") from error
     if settings := changed_settings(again.config, model.config):
         name = next(iter(settings))
         raise _lost(f"config.{name}", f"is {settings[name]!r} there instead of {getattr(model.config, name, None)!r}")

@@ -135,12 +135,21 @@ def increments_of(model: nn.Module) -> Increments:
 
     Raises:
         NoIncrementsError: The model has none.
+        UnsupportedModelError: Decoder layers were taken out or put in after they were attached.
     """
     increments = positions_of(model)
     if increments is None or increments.is_plain:
         raise NoIncrementsError(
             f"this {type(model).__name__} has no increments: its positions advance by +1; "
             "add some with howfar.attach(model), or load a model that has them"
+        )
+    layers = increments.layers
+    if len(layers) <= max(increments.layer_indices, default=0) or all(
+        layers is not part for part in increments.decoder.children()
+    ):
+        raise UnsupportedModelError(
+            f"decoder layers of this {type(model).__name__} were taken out or replaced after increments were attached; "
+            "load the model again, change its layers, and call howfar.attach then"
         )
     return increments
 

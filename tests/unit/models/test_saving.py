@@ -204,6 +204,36 @@ def spoiled(model: nn.Module, part: str, value: float) -> nn.Module:
     return model
 
 
+def a_head_tied_by_hand(model: PreTrainedModel) -> nn.Module:
+    model.lm_head.weight = model.model.embed_tokens.weight
+    return model
+
+
+def layers_that_share(model: PreTrainedModel) -> nn.Module:
+    model.model.layers[1].mlp = model.model.layers[0].mlp
+    return model
+
+
+def norms_that_share(model: PreTrainedModel) -> nn.Module:
+    model.model.norm.weight = model.model.layers[2].input_layernorm.weight
+    return peft(model, lora())
+
+
+def one_layer_less(model: PreTrainedModel) -> nn.Module:
+    del model.model.layers[1]
+    return model
+
+
+def other_layers(model: PreTrainedModel) -> nn.Module:
+    model.model.layers, model.config.num_hidden_layers = model.model.layers[:1], 1
+    return model
+
+
+def a_head_of_another_size(model: PreTrainedModel) -> nn.Module:
+    model.lm_head = nn.Linear(32, 300, bias=False)
+    return model
+
+
 def nan_in_a_weight(model: PreTrainedModel) -> nn.Module:
     return spoiled(model, "down_proj", float("nan"))
 
@@ -440,6 +470,28 @@ def test_what_is_known_of_a_model_goes_with_a_copy_of_it(base: Path) -> None:
     assert base_of(other) == base_of(model)
     assert tokenizer_of(other) is tokenizer
     assert LlamaForCausalLM(model.config).eval() is not None
+
+
+def tied_by_the_configuration(model: PreTrainedModel) -> None:
+    model.config.tie_word_embeddings = True
+    model.tie_weights()
+
+
+def tied_by_hand_and_named(model: PreTrainedModel) -> None:
+    model.config.tie_word_embeddings = True
+    model.lm_head.weight = model.model.embed_tokens.weight
+
+
+@pytest.mark.parametrize("tie", [tied_by_the_configuration, tied_by_hand_and_named])
+def test_a_head_that_was_tied_after_attaching_is_saved(
+    base: Path, tmp_path: Path, tie: Callable[[PreTrainedModel], None]
+) -> None:
+    model = grafted(base)
+    tie(model)
+    save(model, tmp_path / "graft")
+    again = load(tmp_path / "graft")
+    assert again.lm_head.weight is again.model.embed_tokens.weight
+    assert torch.equal(logits(again), logits(model))
 
 
 @pytest.mark.parametrize("part", ["down_proj", "increments"])
