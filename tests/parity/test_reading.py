@@ -50,7 +50,7 @@ def test_losses_in_stretches_are_those_of_a_plain_pass(name: str, monkeypatch: p
     model, sizes = model_of(name), []
     whole = Reader(model, context=16).read_together(windows(), "losses", predict_at=[3, 8])
     model.get_output_embeddings().register_forward_hook(lambda module, args, output: sizes.append(output.shape[1]))
-    monkeypatch.setattr(reading_module, "MAX_STRETCH", VOCABULARY * len(LENGTHS) * 5)
+    monkeypatch.setattr(reading_module, "MAX_SLICE", VOCABULARY * len(LENGTHS) * 5)
     found = Reader(model, context=16).read_together(windows(), "losses", predict_at=[3, 8])
     assert sizes == [5, 5, 2, 1]
     torch.testing.assert_close(found.surprisal_nats, whole.surprisal_nats, rtol=1e-6, atol=1e-6)

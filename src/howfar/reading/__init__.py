@@ -1,8 +1,9 @@
 """Read texts through a model, and trace what it does with a text, token by token.
 
-Read in this order: `windows` (what a model reads at once), `readings` (the results), `reader` (the one object
-that reads), below it `head` and `watch` (logits in stretches, attention and residuals), above it `following`;
-`result` (what a trace holds), `run` (how a trace is made), `files`.
+Read the modules in this order: `windows` (what a model reads at once), `readings` (the results) and `reader` (the one
+object that reads). Below the reader are `head` (logits, a slice of tokens at a time), `watch` (attention and residuals)
+and `workers` (reading by several processes, those of `pool` or a cluster's, which load the model by `same`). Above it
+are `following` (candidate next tokens), `result` (a trace), `run` (how a trace is made) and `files`.
 """
 
 from typing import TYPE_CHECKING

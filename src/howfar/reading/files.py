@@ -22,7 +22,7 @@ METADATA = "howfar_trace"
 
 
 def save(trace: Trace, path: Path) -> None:
-    """Write a trace, without attention; completely or not at all.
+    """Write a trace, without its attention, completely or not at all.
 
     The columns: `token_id`, `start_byte`, `end_byte`, `surprisal_nats`, `entropy_nats`, and one
     `increment_layer_L_head_H` for each layer and head.

@@ -1,4 +1,4 @@
-"""What a model does with several tokens that could follow the same text."""
+"""Increments of several candidate tokens that could follow the same text."""
 
 from __future__ import annotations
 

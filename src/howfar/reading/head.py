@@ -1,8 +1,8 @@
-"""A causal language model's logits, one stretch of tokens at a time, so that any vocabulary size fits in memory.
+"""A causal language model's logits, one slice of tokens at a time, so that any vocabulary size fits in memory.
 
-The decoder runs once. The model's own `forward` then runs once for each stretch, with a stand-in for the decoder that
-returns that stretch of its output. So whatever an architecture does to hidden states and logits around its output
-layer (scaling, softcapping, a bias) still happens in its own code.
+The decoder runs once. The model's own `forward` then runs once for each slice, with a stand-in for the decoder that
+returns this slice of its output. So everything that an architecture does around its output layer (scaling, softcapping,
+a bias) still happens in its own code.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def logits_of_parts(model: nn.Module, tokens: Int[Tensor, "window token"], parts
     """Run a model once and give its logits part by part.
 
     Args:
-        model: A causal language model; one whose decoder is not found gives all logits at once.
+        model: A causal language model. If its decoder is not found, all logits are computed at once.
         tokens: Its input.
-        parts: What to select from the decoder's output.
+        parts: Functions that each select some tokens of the decoder's output.
 
     Yields:
         Each part's logits, `[window, token, vocabulary]`, which the caller may overwrite.
@@ -68,7 +68,7 @@ def inner_model(model: nn.Module) -> PreTrainedModel | None:
         if not isinstance(inner, nn.Module):
             return None
         model = inner
-    # Code around the whole model applies to all of its logits. Accelerate's hooks are around its parts too.
+    # Hooks on the whole model must see all of its logits at once. Accelerate's hooks are on its parts too.
     replaced = "forward" in vars(model) and not hasattr(model, "_hf_hook")
     hooked = model._forward_pre_hooks or model._forward_hooks
     return None if replaced or hooked or model.base_model_prefix not in model._modules else model
@@ -129,8 +129,8 @@ def surprisal_and_entropy(
     return log_total - of_following, log_total - weights.mul_(logits).sum(dim=-1) / total
 
 
-def stretches(num_tokens: int, length: int) -> list[Part]:
-    """Slices of `length` tokens each that cover the whole."""
+def slices(num_tokens: int, length: int) -> list[Part]:
+    """Slices of `length` tokens that together cover `num_tokens`."""
 
     def from_(start: int) -> Part:
         return lambda tensor: tensor[:, start : start + length]
@@ -139,6 +139,6 @@ def stretches(num_tokens: int, length: int) -> list[Part]:
 
 
 def after(places: Sequence[int]) -> Part:
-    """One token of each window, at these places."""
+    """Selects one token of each window, by its index in the window."""
     index = torch.tensor(list(places))
     return lambda tensor: tensor[torch.arange(len(index)), index][:, None]

@@ -1,4 +1,4 @@
-"""Processes of this machine that read."""
+"""Worker processes on this machine."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from typing import Any, Self
 
 from howfar.errors import WorkersError
 
-LOST_WORKERS = 3
-"""How often work is begun again whose worker was lost."""
+MAX_RETRIES = 3
+"""How often a job is retried after its worker was killed."""
 
 
 class Pool:
-    """Processes that divide the machine's threads, unless OMP_NUM_THREADS says how many each may have.
+    """Worker processes that share the machine's threads, unless OMP_NUM_THREADS sets the number of threads of each.
 
-    A context manager. Processes begin when there is work; they end by themselves when this one is no more. What a
-    process was doing that is killed is done by another one.
+    A context manager. Processes start with the first job and exit when their parent does. If one is killed, its job is
+    retried by another.
 
     Args:
-        number: How many.
+        number: Number of processes.
     """
 
     def __init__(self, number: int) -> None:
         self.number = number
-        # Processes are forked from one that has the modules and has not touched a GPU.
+        # Processes are forked from a server that has imported the modules and has not touched a GPU.
         self._context: Any = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
         if sys.platform != "win32":
             self._context.set_forkserver_preload(["howfar.reading.reader"])
@@ -43,57 +43,57 @@ class Pool:
     def __exit__(self, *_: object) -> None:
         self._executor.shutdown(cancel_futures=True)
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Work:
-        """Hand out work; its `result` is waited for."""
-        return Work(self, (function, *arguments))
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Job:
+        """Start a job; its `result` waits for it."""
+        return Job(self, (function, *arguments))
 
-    def begin(self, job: tuple[Any, ...]) -> Future[Any]:
-        """Hand work to a process; to new ones where all have ended because one was killed."""
+    def start(self, call: tuple[Any, ...]) -> Future[Any]:
+        """Send a call to a process; if the processes have ended because one was killed, to new ones."""
         try:
-            return self._executor.submit(*job)
+            return self._executor.submit(*call)
         except BrokenProcessPool:
             self._executor.shutdown()
             self._executor = self._new()
-            return self._executor.submit(*job)
+            return self._executor.submit(*call)
 
     def _new(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self.number, mp_context=self._context, initializer=_begin, initargs=(self.number,))
+        return ProcessPoolExecutor(self.number, mp_context=self._context, initializer=_prepare, initargs=(self.number,))
 
 
 @dataclass
-class Work:
-    """What was handed out."""
+class Job:
+    """A function call that a worker process runs."""
 
     pool: Pool
-    job: tuple[Any, ...]
+    call: tuple[Any, ...]
     future: Future[Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.future = self.pool.begin(self.job)
+        self.future = self.pool.start(self.call)
 
     def result(self) -> Any:
-        """Wait for it, and raise what it raised.
+        """Wait for the call, and return or raise what it did.
 
         Raises:
-            WorkersError: Its process was killed, and so were those that tried again.
+            WorkersError: Its process was killed, and so were those of all retries.
         """
-        for _ in range(LOST_WORKERS):
+        for _ in range(MAX_RETRIES):
             try:
                 return self.future.result()
             except BrokenProcessPool:
-                self.future = self.pool.begin(self.job)
+                self.future = self.pool.start(self.call)
         try:
             return self.future.result()
         except BrokenProcessPool:
             raise WorkersError(
-                f"a worker was killed {LOST_WORKERS + 1} times at the same work, as it is where memory is short; give "
+                f"workers were killed {MAX_RETRIES + 1} times at the same job, probably for lack of memory; give "
                 f"fewer than {self.pool.number} workers"
             ) from None
 
 
-def _begin(number: int) -> None:
-    """Prepare a process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal all get it; the one that started them ends them
+def _prepare(number: int) -> None:
+    """Set up a new process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if "OMP_NUM_THREADS" not in os.environ:
         import torch

@@ -1,15 +1,16 @@
 """One object that reads texts through a model. Everything else that looks at a model's behaviour uses it.
 
     reader = Reader(model)                       # or Reader(model, tokenizer, context=512, mark="<|endoftext|>")
-    text = reader.tokenize("Two roads diverged")  # the tokens, behind the document mark, and the bytes they stand for
+    text = reader.tokenize("Two roads diverged")  # the document mark, the tokens and their byte spans
     windows = reader.cover(text.tokens)           # overlapping windows; each token is kept once
     for reading in reader.read(windows, "losses", "increments"):  # batch by batch, in bounded memory
         reading.windows, reading.surprisal_nats, reading.increments[layer]
 
-`read` batches windows by length; `read_together` reads some as one batch. Both keep what they are asked for:
+`read` batches windows by length; `read_together` reads windows as one batch. Both keep only what is asked for:
 `"losses"` (surprisal and entropy), `"increments"`, `"positions"`, `"attention"`, `"residuals"`. `nats_of` sums losses
-by document: the one held-out loss. The model is in evaluation mode for each batch and restored after it. Overrides by
-`howfar.override` around a call apply. Results are tensors on the model's device, without gradients unless asked for.
+by document; this is the only definition of the held-out loss. The model is in evaluation mode during a batch and
+restored afterwards. An enclosing `howfar.override` applies. Results are tensors on the model's device, without
+gradients unless asked for.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from howfar.positions import IncrementConfig, Increments, increments_of, record
 from howfar.positions.attachment import positions_of
 from howfar.positions.decoder import find_decoder, probe
 from howfar.positions.mode import evaluation_mode
-from howfar.reading.head import after, inner_model, logits_of_parts, stretches, surprisal_and_entropy
+from howfar.reading.head import after, inner_model, logits_of_parts, slices, surprisal_and_entropy
 from howfar.reading.readings import Kept, Reading, TokenizedText
 from howfar.reading.watch import ends_at, watch
 from howfar.reading.windows import Window, batches, check_windows, cover, pools, real_tokens, side_by_side
@@ -45,10 +46,10 @@ if TYPE_CHECKING:
 
 MAX_CONTEXT = 4096  # tokens in a window by default, even if the model can read more
 MAX_TOKENS = 8192  # tokens in a batch by default
-MAX_LOGITS = 2**26  # if this gives fewer: the logits of a batch take at most 256 MB in float32,
-MAX_STRETCH = 2**25  # of which at most 128 MB exist at a time, however long a window is
+MAX_LOGITS = 2**26  # logits of a batch (256 MB in float32), which makes batches smaller if the vocabulary is large
+MAX_SLICE = 2**25  # logits that exist at a time (128 MB in float32), however long a window is
 MAX_WEIGHTS = 2**26  # attention weights of a batch, of all layers and heads, unless one window has more
-POOL = 16  # short documents are collected until there are this many batches of them, then sorted by length
+POOL = 16  # documents are collected until they fill this many batches, then sorted by length
 
 
 class Reader:
@@ -57,9 +58,9 @@ class Reader:
     Args:
         model: A causal language model; it may be wrapped or compiled.
         tokenizer: The model's tokenizer; if None, `howfar.tokenizer_of` finds it at first use.
-        context: Tokens in a window, the document mark included; if None, what the model was made for (at most 4096).
+        context: Tokens in a window, including the document mark; if None, the model's maximum (at most 4096).
         overlap: The least left context of a token in a later window; if None, a sixth of the context.
-        batch_size: Windows at a time; if None, chosen by size.
+        batch_size: Windows in a batch; if None, as many as fit in bounded memory.
         mark: The token before a document, as for `document_mark`.
 
     Raises:
@@ -91,7 +92,7 @@ class Reader:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What makes another reader read as this one does."""
+        """Arguments for another reader that reads in the same way."""
         return {name: getattr(self, name) for name in ("context", "overlap", "batch_size")}
 
     @cached_property
@@ -130,7 +131,7 @@ class Reader:
 
     @property
     def num_heads(self) -> int:
-        """Increments of a layer for each token."""
+        """Number of increments per token in a layer."""
         return 1 if self.increments is None else self.increments.num_heads
 
     @property
@@ -150,16 +151,16 @@ class Reader:
         return chosen or min(MAX_TOKENS, MAX_LOGITS // self.vocabulary_size)
 
     def tokenize(self, text: str) -> TokenizedText:
-        """Tokenize a text and put the document mark in front; a text that begins with the mark gets no second one.
+        """Tokenize a text and prepend the document mark, unless the text begins with it.
 
         Raises:
-            TextError: The text is empty, contains a lone surrogate, or its tokens are not the model's.
+            TextError: The text is empty or contains a lone surrogate, or a token is not in the model's vocabulary.
         """
         if not text:
             raise TextError("the text is empty; give at least one character")
         spans = byte_spans_of_tokens(self.tokenizer, text)
-        begins = int(len(spans.token_ids) > 0 and spans.token_ids[0] == self.mark)
-        tokens = np.append(self.mark, spans.token_ids[begins:])
+        num_marks = int(len(spans.token_ids) > 0 and spans.token_ids[0] == self.mark)
+        tokens = np.append(self.mark, spans.token_ids[num_marks:])
         if len(tokens) == 1:
             raise TextError("the text is empty; give at least one character besides the document mark")
         if tokens.max() >= self.vocabulary_size:
@@ -167,7 +168,7 @@ class Reader:
                 f"the tokenizer gives token id {tokens.max()}, but the model knows ids up to "
                 f"{self.vocabulary_size - 1}; pass the model's own tokenizer"
             )
-        return TokenizedText(text, tokens, spans.byte_spans[begins:])
+        return TokenizedText(text, tokens, spans.byte_spans[num_marks:])
 
     def cover(self, tokens: NDArray[np.int64], document: int = 0) -> list[Window]:
         """Cover a document's tokens with overlapping windows; each token is kept once."""
@@ -176,7 +177,7 @@ class Reader:
     def read(self, windows: Iterable[Window], *keep: Kept) -> Iterator[Reading]:
         """Read windows in batches of similar length, the longest first.
 
-        Memory is bounded by the batch: it does not grow with the number of windows, nor with the vocabulary.
+        Memory is bounded by the batch: it grows neither with the number of windows nor with the vocabulary.
 
         Args:
             windows: Any windows.
@@ -189,7 +190,7 @@ class Reader:
         return (reading for _, reading in pooled if reading is not None)
 
     def batches(self, windows: Iterable[Window], with_attention: bool = False) -> Iterator[list[Window]]:
-        """Group windows of like lengths, the longest first, as many as are read at once."""
+        """Group windows of similar length into batches, the longest first."""
         for batch in batches(windows, self.max_tokens):
             size = len(batch)
             if with_attention:
@@ -219,24 +220,24 @@ class Reader:
         """
         tokens = side_by_side(windows).to(self.device)
         with ExitStack() as stack:
-            # What a model in training computes and keeps (scaled frequencies) must not be an inference tensor.
+            # Tensors that a model in training caches (scaled frequencies) must not be inference tensors.
             no_gradients = torch.no_grad() if self.model.training else torch.inference_mode()
             stack.enter_context(torch.enable_grad() if gradients else no_gradients)
             stack.enter_context(evaluation_mode(self.model))
-            found: dict[str, Any] = self._placed(stack, tokens, keep)
+            found: dict[str, Any] = self._increments_and_positions(stack, tokens, keep)
             if {"attention", "residuals"} & set(keep):
                 kinds: dict[str, bool] = {kind: kind in keep for kind in ("attention", "residuals")}
                 found |= vars(stack.enter_context(watch(self.model, self.layers, **kinds)))
             if until is not None:
                 stack.enter_context(ends_at(self.model, until))
-            found |= self._predicted(tokens, windows, "losses" in keep, predict_at)
+            found |= self._run(tokens, windows, "losses" in keep, predict_at)
         return Reading(windows, **found)
 
     def nats_of(self, documents: Iterable[NDArray[np.int64]], *, every: int = 1) -> Iterator[tuple[float, int]]:
-        """The loss of documents: the surprisal of each of their tokens, given those before it.
+        """The loss of documents: the summed surprisal of their tokens, each given the tokens before it.
 
         Args:
-            documents: Their tokens, including the mark before each; they are taken as they are needed.
+            documents: Their tokens, including the mark before each, int64 `[token]`; taken one by one.
             every: Read only every n-th window.
 
         Yields:
@@ -245,8 +246,7 @@ class Reader:
         number = count()
 
         def windows_of(pool: list[NDArray[np.int64]]) -> list[Window]:
-            scored = (place for place, tokens in enumerate(pool) if len(tokens) > 1)
-            covered = (window for place in scored for window in self.cover(pool[place], place))
+            covered = (window for i, tokens in enumerate(pool) if len(tokens) > 1 for window in self.cover(tokens, i))
             return [window for window in covered if not next(number) % every]
 
         nats, counts = defaultdict[int, float](float), defaultdict[int, int](int)
@@ -260,8 +260,8 @@ class Reader:
                 nats[window.document] += surprisal[row, window.kept].sum()
                 counts[window.document] += window.stop - max(window.kept_from, 1)
 
-    def _placed(self, stack: ExitStack, tokens: Tensor, keep: Sequence[Kept]) -> dict[str, Any]:
-        """The device of increments and positions."""
+    def _increments_and_positions(self, stack: ExitStack, tokens: Tensor, keep: Sequence[Kept]) -> dict[str, Any]:
+        """The fields for increments and positions, which the coming forward pass fills; constants of a plain model."""
         wanted = [kind for kind in ("increments", "positions") if kind in keep]
         if not wanted:
             return {}
@@ -272,13 +272,13 @@ class Reader:
         plain = {"increments": ones, "positions": ones.cumsum(dim=-1) - 1}
         return {kind: dict.fromkeys(self.layers, plain[kind]) for kind in wanted}
 
-    def _predicted(
-        self, tokens: Tensor, windows: Sequence[Window], with_losses: bool, places: Sequence[int] | None
+    def _run(
+        self, tokens: Tensor, windows: Sequence[Window], with_losses: bool, predict_at: Sequence[int] | None
     ) -> dict[str, Tensor]:
-        """Run the model, and only the part of its output layer that is needed."""
-        per_stretch = max(1, MAX_STRETCH // (self.vocabulary_size * len(tokens)))
-        scored = stretches(tokens.shape[1], per_stretch) if with_losses else []
-        parts = scored if places is None else [*scored, after(places)]
+        """Run the model, with its output layer only where it is needed; the fields for losses and predictions."""
+        length = max(1, MAX_SLICE // (self.vocabulary_size * len(tokens)))
+        scored = slices(tokens.shape[1], length) if with_losses else []
+        parts = scored if predict_at is None else [*scored, after(predict_at)]
         if not parts:
             inner = inner_model(self.model)
             run: Any = self.model if inner is None else inner.base_model

@@ -1,4 +1,4 @@
-"""What a reader gives: a text's tokens, and what a model does with a batch of windows."""
+"""Results of a reader: a text's tokens, and the results of a model on a batch of windows."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ class TokenizedText:
     Attributes:
         text: The text.
         tokens: int64 `[token]`; the first is the document mark.
-        byte_spans: int64 `[token - 1, 2]`: first byte and the byte past the last of each token after the mark, in the
-            text's UTF-8.
+        byte_spans: int64 `[token - 1, 2]`: start and stop byte of each token after the mark, in the text's UTF-8.
     """
 
     text: str
@@ -35,11 +34,11 @@ class TokenizedText:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a model does with a batch of windows. Fields that were not asked for are empty.
+    """A model's results on a batch of windows. Fields that were not asked for are empty.
 
     Attributes:
-        windows: The batch; the results of a shorter window end with meaningless values (see `real_tokens`).
-        surprisal_nats: float32 `[window, token]`; 0 for the first token of a window, which nothing precedes, and past
+        windows: The batch. Values past the end of a shorter window are meaningless (see `real_tokens`).
+        surprisal_nats: float32 `[window, token]`; 0 for the first token of a window, which is not predicted, and past
             the window's end.
         entropy_nats: float32 `[window, token]`: entropy of the prediction of the next token.
         increments: By layer with rotary positions, `[window, head, token]`; ones if the model has no increments.
@@ -62,27 +61,29 @@ class Reading:
     predictions: Float[Tensor, "window vocabulary"] = field(default_factory=lambda: torch.empty(0))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """To another process a reading is sent without its windows, which the one that asked has, as arrays."""
+        """Pickle a reading for another process: as arrays, and without its windows, which the receiver has."""
         kept = {name: value for name, value in vars(self).items() if name != "windows" and len(value)}
-        return _received, ({name: _sent(value) for name, value in kept.items()},)
+        return _from_arrays, ({name: _to_arrays(value) for name, value in kept.items()},)
 
 
 def stacked(by_layer: dict[int, Tensor]) -> NDArray[Any]:
     """Stack a field that a reading holds by layer into one array `[layer, window, ...]`."""
     parts = list(by_layer.values())
-    stack = torch.stack([part.to(parts[0].device) for part in parts]).cpu()
-    return (stack.float() if stack.dtype == torch.bfloat16 else stack).numpy()
+    return _to_array(torch.stack([part.to(parts[0].device) for part in parts]))
 
 
-def _sent(value: Tensor | dict[int, Tensor]) -> Any:
-    if isinstance(value, dict):
-        return {layer: _sent(of_layer) for layer, of_layer in value.items()}
-    own = value.cpu()
-    return (own.float() if own.dtype == torch.bfloat16 else own).numpy()
+def _to_array(tensor: Tensor) -> NDArray[Any]:
+    """A tensor as an array; NumPy has no bfloat16, which becomes float32."""
+    tensor = tensor.cpu()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
 
 
-def _received(sent: dict[str, Any]) -> Reading:
+def _to_arrays(value: Tensor | dict[int, Tensor]) -> Any:
+    return {k: _to_array(v) for k, v in value.items()} if isinstance(value, dict) else _to_array(value)
+
+
+def _from_arrays(fields: dict[str, Any]) -> Reading:
     def tensors(value: Any) -> Any:
         return {k: tensors(v) for k, v in value.items()} if isinstance(value, dict) else torch.tensor(value)
 
-    return Reading((), **{name: tensors(value) for name, value in sent.items()})
+    return Reading((), **{name: tensors(value) for name, value in fields.items()})

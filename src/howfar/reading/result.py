@@ -1,4 +1,4 @@
-"""What a trace holds, and views of it: by token, by unit of text, as a table."""
+"""A trace and views of it: by token, by unit of text, as a table."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ class Unit:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """What a model does with a text. The document mark before the text is not among the tokens.
+    """A model's increments and predictions on a text. The document mark before the text is not among the tokens.
 
     Attributes:
         text: The text.
         token_ids: int64 `[token]`.
-        token_bytes: int64 `[token, 2]`: first byte and the byte past the last of each token, in the text's UTF-8.
+        token_bytes: int64 `[token, 2]`: start and stop byte of each token in the text's UTF-8.
         layers: The decoder layers that have rotary positions.
         increments: float32 `[layer, head, token]`, in positions: how far each token advances them. One head unless
             increments are per head. Ones if the model has no increments.
         mark_increments: float32 `[layer, head]`: the increment of the document mark.
-        surprisal_nats: float32 `[token]`: of each token given all before it: -ln of its probability.
+        surprisal_nats: float32 `[token]`: -ln of the probability of each token given all tokens before it.
         entropy_nats: float32 `[token]`: entropy of the model's prediction of the next token, after reading this one.
         config: The kind of increments; None for plain rotary positions.
         model_name: As given to `howfar.load`.
         context: Tokens in a window. Longer texts were read in overlapping windows.
         overlap: The least left context of a token, except in the first window.
         mark: Token id of the document mark; None in a file of an older version.
-        attention: float32 `[layer, head, query, key]`, if it was asked for: the weight of each key in what a query
-            reads. Index 0 of both is the document mark; the text's tokens follow. The weights of a query sum to 1,
-            or to less if the model has attention sinks, which take the rest.
+        attention: float32 `[layer, head, query, key]`, attention weights, if they were asked for. Index 0 of queries
+            and keys is the document mark; the text's tokens follow. The weights of a query sum to 1, or to less if the
+            model has attention sinks.
     """
 
     text: str
@@ -91,10 +91,9 @@ class Trace:
 
     @cached_property
     def positions(self) -> NDArray[np.float64]:
-        """The position of each token, `[layer, head, token]`; the document mark is at 0.
+        """The position of each token, `[layer, head, token]`, summed over the whole text; the document mark is at 0.
 
-        Summed over the whole text, across windows. Without accumulation the increments are the positions
-        themselves and have no such origin.
+        If the model does not accumulate increments, they are the positions, and the mark is not the origin.
         """
         if self.config is not None and not self.config.accumulate:
             return self.increments.astype(np.float64)
@@ -105,13 +104,13 @@ class Trace:
 
     @cached_property
     def _unit_edges(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """First token and first character of each unit, and the ends of the last one."""
+        """Token and character at which each unit begins, both `[unit + 1]`, with the end of the last unit."""
         characters = character_of_byte(self.text)
         starts, ends = self.token_bytes.T
         begins = np.append(True, np.diff(characters) > 0)  # whether a byte begins a character
         first_tokens = np.flatnonzero((ends > starts) & begins[np.minimum(starts, len(begins) - 1)])
         first_characters = characters[starts[first_tokens]]
-        if len(first_tokens):  # bytes without a token join the unit before them; at the start, the first
+        if len(first_tokens):  # bytes without a token join the unit before them; at the start, the first unit
             first_tokens[0] = first_characters[0] = 0
         return np.append(first_tokens, len(self)), np.append(first_characters, len(self.text))
 
@@ -148,8 +147,8 @@ class Trace:
     def table(self) -> pl.DataFrame:
         """One row for each layer, head and token.
 
-        Columns: `layer`, `head`, `token`, `token_id`, `bytes` (the token's own), `characters` (all those of its unit)
-        , `increment` and `position` (in positions), `surprisal_nats`, `entropy_nats`.
+        Columns: `layer`, `head`, `token`, `token_id`, `bytes` (the token's), `characters` (its unit's), `increment` and
+        `position` (in positions), `surprisal_nats`, `entropy_nats`.
         """
         import polars as pl
 
@@ -182,7 +181,7 @@ class Trace:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write the trace to a Parquet file, without attention; completely or not at all.
+        """Write the trace, without its attention, to a Parquet file, completely or not at all.
 
         Raises:
             OutputError: The file cannot be written.

@@ -1,4 +1,4 @@
-"""Make traces: read texts in windows through the model, and stitch the results together."""
+"""Make traces: read texts through the model in windows, and join the results."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ def trace(
     attention: bool = False,
     progress: Progress | None = None,
 ) -> Trace:
-    """Trace what a model does with a text.
+    """Trace a model's increments and predictions on a text.
 
-    The document mark stands before the text, as in training. A text longer than the context is read in overlapping
-    windows; each token's results come from the window in which it has the most left context. Memory beyond the result
-    itself does not grow with the text.
+    The document mark precedes the text, as in training. A text longer than the context is read in overlapping windows;
+    each token's results come from the window in which it has the most left context. Apart from the result itself,
+    memory does not grow with the text.
 
     Args:
-        model: A causal language model with rotary positions; without learned increments, they are ones.
+        model: A causal language model with rotary positions. Without learned increments, all increments are 1.
         text: The text.
         tokenizer: The model's tokenizer; if None, `howfar.tokenizer_of` finds it.
-        context: Tokens in a window, the document mark included; if None, what the model was made for (at most 4096).
-        overlap: The least left context of a token in a later window; if None, a sixth of the context. More costs
-            time: `context / (context - overlap)` passes over the text.
-        batch_size: Windows at a time; if None, chosen by size.
-        mark: The document mark: a token's id, or the token as the vocabulary spells it. If None, what the tokenizer
-            itself puts before a text, else its end of sequence. A text that begins with the mark gets no second one.
-        attention: Whether to keep the attention weights too; only for texts that fit into one window.
-        progress: Called after each batch as `progress(tokens_done, tokens_in_all)`.
+        context: Tokens in a window, including the document mark; if None, the model's maximum (at most 4096).
+        overlap: The least left context of a token in a later window; if None, a sixth of the context. Every token is
+            read `context / (context - overlap)` times on average.
+        batch_size: Windows in a batch; if None, as many as fit in bounded memory.
+        mark: The document mark: a token's id, or the token as the vocabulary spells it. If None, the token that the
+            tokenizer puts before a text, else its end of sequence. A text that begins with the mark gets no second one.
+        attention: Whether to keep attention weights too; only for texts that fit into one window.
+        progress: Called after each batch with how many tokens are done and how many there are.
 
     Raises:
         TextError: The text is empty, contains a lone surrogate, or is too long for `attention`.
@@ -72,7 +72,7 @@ def trace(
             progress(done, len(document) - 1)
     if not attention:
         return _finished(reader, document)
-    (window,) = reader.cover(document.read.tokens)
+    (window,) = reader.cover(document.tokenized.tokens)
     weights = stacked(reader.read_together([window], "attention").attention)
     return _finished(reader, document, weights[:, 0])
 
@@ -87,11 +87,11 @@ def trace_many(
     batch_size: int | None = None,
     mark: int | str | None = None,
 ) -> Iterator[Trace]:
-    """Trace many texts, each by itself; short ones are batched together.
+    """Trace many texts, each on its own; short texts share batches.
 
     Args:
         model: As for `trace`.
-        texts: The texts; they are taken as they are needed.
+        texts: The texts; taken one by one.
         tokenizer: As for `trace`.
         context: As for `trace`.
         overlap: As for `trace`.
@@ -118,9 +118,9 @@ def trace_many(
 
 @dataclass(frozen=True)
 class _Document:
-    """A text whose trace is being made; index 0 of every array along tokens is the document mark."""
+    """A text whose trace is being made; index 0 along tokens is the document mark."""
 
-    read: TokenizedText
+    tokenized: TokenizedText
     increments: NDArray[np.float32]
     surprisal_nats: NDArray[np.float32]
     entropy_nats: NDArray[np.float32]
@@ -137,17 +137,19 @@ class _Document:
         )
 
     def __len__(self) -> int:
-        return len(self.read.tokens)
+        return len(self.tokenized.tokens)
 
 
 def _windows(reader: Reader, documents: list[_Document]) -> list[Window]:
     return [
-        window for number, document in enumerate(documents) for window in reader.cover(document.read.tokens, number)
+        window
+        for number, document in enumerate(documents)
+        for window in reader.cover(document.tokenized.tokens, number)
     ]
 
 
 def _keep(reading: Reading, documents: list[_Document]) -> int:
-    """Fill results into their documents, and say of how many tokens they are."""
+    """Copy a batch's results into their documents; returns the number of their tokens."""
     surprisal, entropy = reading.surprisal_nats.cpu().numpy(), reading.entropy_nats.cpu().numpy()
     increments, done = stacked(reading.increments), 0
     for row, window in enumerate(reading.windows):
@@ -161,12 +163,12 @@ def _keep(reading: Reading, documents: list[_Document]) -> int:
 
 
 def _finished(reader: Reader, document: _Document, attention: NDArray[np.float32] | None = None) -> Trace:
-    model, read = reader.model, document.read
+    model, tokenized = reader.model, document.tokenized
     _check_numbers(document, model.dtype)
     return Trace(
-        text=read.text,
-        token_ids=read.tokens[1:],
-        token_bytes=read.byte_spans,
+        text=tokenized.text,
+        token_ids=tokenized.tokens[1:],
+        token_bytes=tokenized.byte_spans,
         layers=reader.layers,
         increments=document.increments[..., 1:],
         mark_increments=document.increments[..., 0],

@@ -1,4 +1,4 @@
-"""The same model in another process: loaded there by its name, and its weights compared."""
+"""The same model in another process: loaded by name there, and verified by a digest of its weights."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from howfar.positions.encodings.attending import PREFIX
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-MOST_MODELS = 2  # that a worker keeps loaded
+MAX_MODELS = 2  # models that a worker keeps loaded
 
 
 @dataclass(frozen=True)
 class SameModel:
-    """What it takes to load a model again elsewhere.
+    """How to load a model again in another process.
 
     Attributes:
-        name: As `howfar.load` takes it; a folder by its whole path.
-        dtype: Of its weights.
-        device: Where it is.
+        name: As for `howfar.load`; a folder by its absolute path.
+        dtype: Type of its weights.
+        device: Its device.
         attention: Transformers' name of its attention function.
-        digest: Of its weights and of what else decides what it computes.
+        digest: From `digest_of`.
     """
 
     name: str
@@ -44,17 +44,17 @@ class SameModel:
 
     @classmethod
     def of(cls, model: nn.Module) -> SameModel:
-        """Of a model here, wrapped and compiled ones too.
+        """Describe a model of this process, which may be wrapped or compiled.
 
         Raises:
-            WorkersError: It came from nowhere.
+            WorkersError: It was not loaded from a folder or the Hub.
         """
         inner = unwrap(model)
         name = inner.name_or_path
         if not name:
             raise WorkersError(
-                f"this {type(inner).__name__} came from no folder or Hub id, so workers cannot load it; "
-                "save it and load it by howfar.load, or read without workers"
+                f"this {type(inner).__name__} was not loaded from a folder or the Hub, so workers cannot load it; "
+                "save it and load it with howfar.load, or read without workers"
             )
         name = str(Path(name).resolve()) if Path(name).exists() else name
         device, attention = str(next(inner.parameters()).device), inner.config._attn_implementation
@@ -62,27 +62,27 @@ class SameModel:
         return cls(name, dtype, device, attention.removeprefix(PREFIX), digest_of(inner))
 
     def load(self) -> PreTrainedModel:
-        """The model, loaded once in a process.
+        """The model, which is loaded once per process.
 
         Raises:
-            WorkersError: It cannot be found there, or is another one.
+            WorkersError: The model that is found there is a different one.
         """
         return _loaded(self)
 
 
-@lru_cache(MOST_MODELS)
+@lru_cache(MAX_MODELS)
 def _loaded(same: SameModel) -> PreTrainedModel:
     model = load(same.name, dtype=same.dtype, device=same.device, attn_implementation=same.attention)
     if digest_of(model) != same.digest:
         raise WorkersError(
-            f"what a worker loads from {same.name} is not the model as it is here; save the model and load it by "
-            "howfar.load, or read without workers"
+            f"the model that a worker loads from {same.name} differs from the model here; save the model and load it "
+            "with howfar.load, or read without workers"
         )
     return model
 
 
 def digest_of(model: PreTrainedModel) -> str:
-    """A SHA-256 of all that a model has in its state, and of the settings that change its function."""
+    """A SHA-256 of a model's state and of the settings that change its function."""
     positions = positions_of(model)
     increments = None if positions is None or positions.is_plain else positions.config.to_dict()
     digest = digest_of_settings(model.config)

@@ -1,7 +1,7 @@
-"""What happens inside a forward pass: the attention weights of layers, and the residual stream that enters them.
+"""Attention weights of layers, and the residual stream that enters them, recorded during a forward pass.
 
-Hooks, and the interception of PyTorch's attention, act only in the thread that asked for them and change nothing
-about the model, so other threads may run it at the same time.
+Hooks and the interception of PyTorch's attention act only in the thread that asked for them and do not change the
+model, so other threads may run it at the same time.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from howfar.positions.encodings.attending import PREFIX
 
 @dataclass
 class Watched:
-    """What the latest forward pass showed, by decoder layer.
+    """Recordings of the latest forward pass, by decoder layer.
 
     Attributes:
-        residuals: What enters the layer, `[window, token, width]`.
+        residuals: The residual stream that enters the layer, `[window, token, width]`.
         attention: Attention weights, `[window, head, query, key]`.
         visible: Which keys a query may attend to, bool, broadcasts to `attention`'s shape.
     """
@@ -65,7 +65,7 @@ def watch(model: nn.Module, layers: tuple[int, ...], *, attention: bool, residua
 
 @contextmanager
 def ends_at(model: nn.Module, layer: int) -> Iterator[None]:
-    """End the forward pass, and the block, at a layer, as soon as its increments are known."""
+    """End the forward pass, and the `with` block, at a layer, as soon as its increments are known."""
 
     def end(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         raise _EndOfPass
@@ -80,7 +80,7 @@ def ends_at(model: nn.Module, layer: int) -> Iterator[None]:
 
 
 class _EndOfPass(Exception):  # noqa: N818
-    """Everything that was asked of a forward pass is known."""
+    """Raised to end a forward pass early."""
 
 
 def _hook(register: Callable[..., RemovableHandle], function: Callable[..., None]) -> RemovableHandle:

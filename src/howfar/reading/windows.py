@@ -49,7 +49,7 @@ class Window:
 
 
 def check_windows(context: int, overlap: int, batch_size: int | None = None) -> None:
-    """Refuse values that cannot cover a text.
+    """Check that windows of these sizes can cover a text.
 
     Raises:
         ConfigError: `context`, `overlap` or `batch_size` is out of range.
@@ -64,12 +64,12 @@ def check_windows(context: int, overlap: int, batch_size: int | None = None) -> 
 
 
 def cover(tokens: NDArray[np.int64], context: int, overlap: int, document: int = 0) -> list[Window]:
-    """Cover a document with windows; each token is kept in the one window in which it has the most left context.
+    """Cover a document with windows; each token is kept in the window in which it has the most left context.
 
     Args:
         tokens: The document's tokens, including the mark before it; int64 `[token]`.
-        context: The most tokens in a window. All windows of a longer document have this length: the last one begins
-            earlier instead of being shorter.
+        context: The most tokens in a window. All windows of a longer document have this length: the last one starts
+            earlier, so that it is not shorter.
         overlap: The least left context of a kept token, except in the first window.
         document: The document's number, stored in the windows.
     """
@@ -91,7 +91,7 @@ def batches(windows: Iterable[Window], max_tokens: int) -> Iterator[list[Window]
 
     Args:
         windows: In any order.
-        max_tokens: The most tokens in a batch, padding included; a longer window is a batch of its own.
+        max_tokens: The most tokens in a batch, including padding; a longer window is a batch by itself.
     """
     batch: list[Window] = []
     for window in sorted(windows, key=len, reverse=True):
@@ -107,7 +107,7 @@ def pools(items: Iterable[Item], size_of: Callable[[Item], int], size: int) -> I
     """Collect items in order into pools of at least some total size.
 
     Args:
-        items: The items; they are taken as they are needed.
+        items: The items; taken one by one.
         size_of: Gives the size of an item.
         size: The least size of a pool, except the last one.
     """

@@ -1,10 +1,10 @@
-"""Reading by several processes: batches are handed out in order, and their results taken back in the same order.
+"""Reading by several processes: batches are sent to workers, and their results come back in the same order.
 
-    with read_by(Pool(2)):                # any measure, trace or loss in this block is read so
-        for (pool, reading) in read_pools(reader, pools, windows_of, "losses"):
+    with read_by(Pool(2)):                # any measure, trace or loss in this block uses the workers
+        for pool, reading in read_pools(reader, pools, windows_of, "losses"):
 
-Batches are those of one process and so are the numbers. What is handed out is bounded, and so is memory, however long
-the text is. A worker loads the model by its name, once, and refuses one whose weights are not those of the model here.
+Batches are the same as in one process, so the numbers are the same. The number of waiting batches is limited, so memory
+does not grow with the text. A worker loads the model by name, once, and refuses it if its weights differ.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Function = Callable[..., Any]
-"""Of a reader and whatever else; to be found by its module and name."""
+"""A function of a reader and further arguments, defined at the top level of a module, so that it can be pickled."""
 
 AHEAD = 4
-"""Batches that are handed out for each worker, read or not."""
+"""Jobs per worker that are submitted before the first result is awaited."""
 
 
 class Workers(Protocol):
-    """What reads: processes of this machine, or tasks of a cluster."""
+    """Processes of this machine, or tasks of a cluster."""
 
     @property
     def number(self) -> int:
-        """How many batches are read at a time."""
+        """How many jobs run at a time."""
 
     def submit(self, function: Function, *arguments: Any) -> Any:
-        """Hand out work; what is given back has a `result`, which is waited for."""
+        """Start a job; the `result` method of the returned object waits for it."""
 
 
 _workers: ContextVar[Workers | None] = ContextVar("workers", default=None)
@@ -48,7 +48,7 @@ _workers: ContextVar[Workers | None] = ContextVar("workers", default=None)
 
 @contextmanager
 def read_by(workers: Workers | None) -> Iterator[None]:
-    """Let what is read in a block be read by workers; by this process where None."""
+    """Use workers for all reading in the block; where None, this process reads."""
     before = _workers.set(workers)
     try:
         yield
@@ -59,47 +59,47 @@ def read_by(workers: Workers | None) -> Iterator[None]:
 def in_order(
     reader: Reader, function: Function, jobs: Iterable[tuple[Item, tuple[Any, ...] | None]], *, here: bool = False
 ) -> Iterator[tuple[Item, Any]]:
-    """Do a function of a reader and a job's arguments for each job, by workers where there are some.
+    """Call a function of a reader for each job, by workers if there are any; results come in the order of the jobs.
 
-    A model whose increments are overridden or recorded here is read here, for workers could not know of that.
+    If increments are overridden or recorded in this process, this process reads, because workers would not know.
 
     Args:
-        reader: The reader; a worker makes one like it.
-        function: Whose results are small enough to be sent; a `Reading` is sent without its windows.
-        jobs: What each is called here, and its arguments; None where there is nothing to do. They are taken as they are
-            needed.
-        here: Read here in any case.
+        reader: The reader; each worker makes an equal one.
+        function: Its results should be small, because they are sent to this process.
+        jobs: For each job, a label and the function's further arguments, or None for a job that is only passed on.
+            They are taken one by one.
+        here: Whether to call the function in this process in any case.
 
     Yields:
-        For each job, in order: what it is called, and the result.
+        For each job, its label and the function's result.
 
     Raises:
-        WorkersError: Workers were lost, or cannot have the model.
+        WorkersError: Workers were lost, or cannot load the model.
     """
     workers, positions = _workers.get(), positions_of(reader.model)
     if here or workers is None or (positions is not None and positions.is_observed):
         for item, arguments in jobs:
             yield item, None if arguments is None else function(reader, *arguments)
         return
-    there = type(reader), SameModel.of(reader.model), reader.settings
+    common = type(reader), SameModel.of(reader.model), reader.settings
     waiting: deque[tuple[Item, Any]] = deque()
     for item, arguments in jobs:
-        handed = None if arguments is None else workers.submit(work, *there, function, arguments)
-        waiting.append((item, handed))
+        job = None if arguments is None else workers.submit(run_job, *common, function, arguments)
+        waiting.append((item, job))
         while len(waiting) > AHEAD * workers.number:
-            yield _taken(*waiting.popleft())
+            yield _awaited(*waiting.popleft())
     while waiting:
-        yield _taken(*waiting.popleft())
+        yield _awaited(*waiting.popleft())
 
 
-def _taken(item: Item, handed: Any) -> tuple[Item, Any]:
-    return item, None if handed is None else handed.result()
+def _awaited(item: Item, job: Any) -> tuple[Item, Any]:
+    return item, None if job is None else job.result()
 
 
-def work(
+def run_job(
     kind: Callable[..., Reader], same: SameModel, settings: dict[str, Any], function: Function, arguments: Sequence[Any]
 ) -> Any:
-    """What a worker does with a job."""
+    """Call a function in a worker, with a reader of the same kind, model and settings."""
     return function(kind(same.load(), **settings), *arguments)
 
 
@@ -109,16 +109,16 @@ def read_pools(
     windows_of: Callable[[Item], Iterable[Window]],
     *keep: Kept,
 ) -> Iterator[tuple[Item, Reading | None]]:
-    """Read the windows of some pools, each in batches of like lengths.
+    """Read the windows of pools, each pool in batches of windows of similar length.
 
     Args:
-        reader: What reads.
-        pools: Whatever has windows. They are taken as they are needed, or a little sooner where there are workers.
-        windows_of: The windows of one.
-        *keep: As for `Reader.read`. Attention is too large to be sent, so it is read here.
+        reader: The reader.
+        pools: Any objects that have windows; taken one by one, with workers a little ahead.
+        windows_of: Gives the windows of a pool.
+        *keep: As for `Reader.read`. Attention is too large to send, so this process reads it.
 
     Yields:
-        Each pool with its readings, one by one, and with None when it has no more.
+        Each pool with each of its readings, and with None after its last one.
     """
 
     def jobs() -> Iterator[tuple[tuple[Item, Sequence[Window]], tuple[Any, ...] | None]]:

@@ -1,4 +1,4 @@
-"""Work as tasks of a Ray cluster: one per run, with the resources that it needs."""
+"""Jobs as tasks of a Ray cluster, each with the resources that it needs."""
 
 from __future__ import annotations
 
@@ -11,32 +11,34 @@ from typing import Any, Self
 
 from howfar.errors import HowFarError, MissingExtraError, StudyError, WorkersError
 from howfar.foreign import first_line
+from howfar.reading.pool import MAX_RETRIES
 from howfar.studies.processes import Ended
 
 CONNECTING_SECONDS = 10
-LOST_WORKERS = 3
-"""How often work is restarted after its worker was lost; training continues from its last complete checkpoint."""
 
 
 class RayTasks:
-    """Executes work on a Ray cluster; a context manager that leaves a cluster running, or ends one that it started.
+    """Runs jobs on a Ray cluster; a context manager that leaves a running cluster up and ends one that it started.
+
+    After its worker is lost, a job is restarted up to `MAX_RETRIES` times; training continues from its last complete
+    checkpoint.
 
     Args:
-        function: The work; takes one argument.
+        function: Does a job; takes one argument.
         address: `HOST:PORT`, `ray://HOST:PORT`, or empty for a running cluster or else a new one on this machine.
-        cpus: CPUs per piece of work; also its number of threads.
-        gpus: GPUs per piece of work; a fraction shares one.
+        cpus: CPUs per job; also its number of threads.
+        gpus: GPUs per job; several jobs may share one by fractions.
 
     Raises:
         MissingExtraError: Ray is not installed.
         StudyError: The address does not answer.
     """
 
-    capacity = float("inf")  # work without room waits on the cluster
+    capacity = float("inf")  # jobs wait on the cluster until there is room
 
     def __init__(self, function: Callable[[Any], Any], address: str, *, cpus: float = 1, gpus: float = 0) -> None:
         self._ray = connect(address)
-        options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": LOST_WORKERS}
+        options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": MAX_RETRIES}
         self._task = self._ray.remote(**options)(function)
         self._running: dict[Any, str] = {}
 
@@ -49,11 +51,11 @@ class RayTasks:
         self._ray.shutdown()
 
     def start(self, name: str, argument: Any, log: Path | None = None) -> None:
-        """Start a piece of work; its output goes to Ray's logs."""
+        """Start a job; its output goes to Ray's logs."""
         self._running[self._task.remote(argument)] = name
 
     def wait(self, seconds: float | None = None) -> list[Ended]:
-        """Wait until at least one piece of work has ended, or for the given time; returns all that have."""
+        """Wait until a job has ended, or for the given time; returns the jobs that have ended."""
         ended, _ = self._ray.wait([*self._running], num_returns=1, timeout=seconds)
         return [(self._running.pop(reference), self._error_of(reference)) for reference in ended]
 
@@ -68,14 +70,14 @@ class RayTasks:
 
 
 class RayReaders:
-    """Reads on a Ray cluster, a batch in each task of one CPU; a context manager likewise.
+    """Reads on a Ray cluster, one batch per task of one CPU; a context manager.
 
     Args:
         address: As for `RayTasks`.
 
     Raises:
         MissingExtraError: Ray is not installed.
-        StudyError: Nothing answers at the address.
+        StudyError: The address does not answer.
     """
 
     def __init__(self, address: str) -> None:
@@ -90,8 +92,8 @@ class RayReaders:
         self._ray.shutdown()
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Result:
-        """Hand out work; its `result` is waited for."""
-        task = self._tasks.get(function) or self._ray.remote(num_cpus=1, max_retries=LOST_WORKERS)(function)
+        """Start a job; its `result` waits for it."""
+        task = self._tasks.get(function) or self._ray.remote(num_cpus=1, max_retries=MAX_RETRIES)(function)
         self._tasks[function] = task
         return Result(task.remote(*arguments), self._ray)
 
@@ -104,10 +106,10 @@ class Result:
     ray: ModuleType
 
     def result(self) -> Any:
-        """Wait for it, and raise what it raised, as it was raised there.
+        """Wait for the task, and return or raise what it did.
 
         Raises:
-            WorkersError: Its worker was lost, and so were those that tried again.
+            WorkersError: Its worker was lost, and so were those of all retries.
         """
         try:
             return self.ray.get(self.reference)
@@ -115,7 +117,7 @@ class Result:
             raise error.cause from None
         except self.ray.exceptions.RayError as error:
             raise WorkersError(
-                f"Ray lost a task ({first_line(error)}); see that the cluster is up, and repeat"
+                f"Ray lost a task ({first_line(error)}); check that the cluster is up, and repeat"
             ) from None
 
 
@@ -134,11 +136,11 @@ def connect(address: str) -> ModuleType:
     if address and not (colon and port.isdecimal()):
         raise StudyError(f"--ray {address!r} is not an address; give HOST:PORT, ray://HOST:PORT, or none")
     try:
-        if address:  # Ray itself retries for minutes, and then ends the process
+        if address:  # Ray itself would retry for minutes, then end the process
             socket.create_connection((host, int(port)), timeout=CONNECTING_SECONDS).close()
         ray.init(address=address or None, log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True)
     except (OSError, OverflowError, RuntimeError, ValueError) as error:
         raise StudyError(
-            f"no Ray cluster answers at {address or 'hand'} ({first_line(error)}); start one, or leave out --ray"
+            f"no Ray cluster answers at {address or 'this machine'} ({first_line(error)}); start one, or omit --ray"
         ) from None
     return ray

@@ -1,4 +1,4 @@
-"""Reading by several processes of this machine, or by a Ray cluster."""
+"""Reading by several processes on this machine, or by a Ray cluster."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from howfar.reading.workers import Workers, read_by
 
 @contextmanager
 def workers(number: int = 1, *, ray: str | None = None) -> Iterator[None]:
-    """Let several processes read what is read in a block, by measures, traces and held-out losses.
+    """Use several processes for all reading in a block: by measures, traces and held-out losses.
 
-    Numbers and passages are those of one process, bit for bit where each has as many threads (`OMP_NUM_THREADS`): texts
-    are cut into the same batches, which are read in any order and used in theirs. Memory does not grow with the text.
-    Each process loads the model by its name, once, and refuses one whose weights are not those of the model here.
-    Attention is read here, and so is a model whose increments are overridden; hooks that others have put on the model
-    here are not known there. Scripts call this under `if __name__ == "__main__"`.
+    Results are those of one process, bit for bit if every process has as many threads (`OMP_NUM_THREADS`), because
+    batches are the same and are used in the same order. Memory does not grow with the text. Each process loads the
+    model by name, once, and refuses it if its weights differ. Attention is read in this process, and so is a model
+    whose increments are overridden. Workers do not see other hooks on the model. Scripts must call this under
+    `if __name__ == "__main__"`.
 
     Args:
-        number: How many processes on this machine; 1 is this one.
-        ray: Read on a Ray cluster instead: its address, or an empty string for the one that is there, or else is made.
-            Its CPUs say how many read.
+        number: Number of processes on this machine; 1 means only this process.
+        ray: Address of a Ray cluster to read on instead, with as many tasks as it has CPUs. An empty string stands for
+            a running cluster, or else a new one on this machine.
 
     Raises:
         ConfigError: The number is less than 1.
         MissingExtraError: Ray is not installed.
-        StudyError: Nothing answers at the address.
-        WorkersError: When something is read: processes were lost, or cannot have the model.
+        StudyError: The address does not answer.
+        WorkersError: During reading: processes were lost, or cannot load the model.
     """
     if number < 1:
         raise ConfigError(f"the number of workers is {number}; give 1 or more")
@@ -37,12 +37,12 @@ def workers(number: int = 1, *, ray: str | None = None) -> Iterator[None]:
         with read_by(None):
             yield
         return
-    with _begun(number, ray) as begun, read_by(begun):
+    with _started(number, ray) as started, read_by(started):
         yield
 
 
 @contextmanager
-def _begun(number: int, ray: str | None) -> Iterator[Workers]:
+def _started(number: int, ray: str | None) -> Iterator[Workers]:
     if ray is None:
         with Pool(number) as pool:
             yield pool

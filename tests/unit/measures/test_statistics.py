@@ -165,7 +165,7 @@ class TestRocAuc:
 
     @pytest.mark.parametrize("labels", [np.ones(40), np.zeros(40)])
     def test_refuses_one_class(self, labels):
-        with pytest.raises(NotMeasurableError, match="all 40 items are"):
+        with pytest.raises(NotMeasurableError, match="all 40 labels are"):
             roc_auc(np.arange(40.0), labels, np.arange(40))
 
     def test_refuses_no_items(self):
@@ -173,7 +173,7 @@ class TestRocAuc:
             roc_auc(np.zeros(0), np.zeros(0), np.zeros(0))
 
     def test_refuses_scores_that_cannot_be_ranked(self):
-        with pytest.raises(NotMeasurableError, match="not a number"):
+        with pytest.raises(NotMeasurableError, match="infinite or NaN"):
             roc_auc(np.r_[np.nan, np.arange(39.0)], np.arange(40) % 2, np.arange(40))
 
 
@@ -363,34 +363,34 @@ class TestCrossFitted:
         assert np.sqrt(np.mean(alone**2)) < 0.85 * values.std()
         assert 0.8 < np.sqrt(np.mean(error**2)) / values.std() < 1.6
 
-    def test_a_gain_varies_as_exchanged_features_do(self, monkeypatch):
-        monkeypatch.setattr(fitting, "NUM_EXCHANGES", 12)
+    def test_a_gain_varies_as_permuted_features_do(self, monkeypatch):
+        monkeypatch.setattr(fitting, "NUM_PERMUTATIONS", 12)
         rng = RNG(0)
         documents, features = np.repeat(np.arange(30), 20), rng.normal(size=(600, 2))
         labels = rng.random(600) < 1 / (1 + np.exp(-2 * features[:, 0]))
         models = nested_scores(features[:, :1], [features[:, 1:]], labels, documents)
-        gain, useless = models.gains(labels, documents)[0], models.exchanged.auc(labels, documents, num_resamples=2)
+        gain, useless = models.gains(labels, documents)[0], models.permuted.auc(labels, documents, num_resamples=2)
         assert useless.value.shape == (12, 1)
         assert gain.value == pytest.approx(float(models.more.auc(labels, documents)[0].value - useless.value.mean()))
         assert gain.error >= 0.9 * useless.value.std(ddof=1)
 
     def test_what_repeats_a_group_is_no_gain_within_it(self, monkeypatch):
         # The feature says which group an item is of, and nothing else; the base knows nothing.
-        monkeypatch.setattr(fitting, "NUM_EXCHANGES", 3)
+        monkeypatch.setattr(fitting, "NUM_PERMUTATIONS", 3)
         rng = RNG(0)
         documents, group = np.arange(900) // 30, rng.integers(12, size=900)
         labels = rng.random(900) < rng.random(12)[group]
         options = {"labels": labels, "documents": documents}
         feature = rng.normal(size=12)[group][:, None]
         anyhow, within = (
-            nested_scores(np.zeros((900, 1)), [feature], exchange_within=groups, **options).gains(**options)[0]
+            nested_scores(np.zeros((900, 1)), [feature], permute_within=groups, **options).gains(**options)[0]
             for groups in (None, group)
         )
         assert anyhow.low > 0
         assert within.value == within.low == within.high == 0
 
     def test_a_useless_feature_does_not_lose(self, monkeypatch):
-        monkeypatch.setattr(fitting, "NUM_EXCHANGES", 3)
+        monkeypatch.setattr(fitting, "NUM_PERMUTATIONS", 3)
         lost = 0
         for seed in range(25):
             rng = RNG(seed)
@@ -465,7 +465,7 @@ class TestEquivalence:
 
     @pytest.mark.parametrize("differences", [[0.1], [0.1, 0.1, 0.1]])
     def test_refuses_what_has_no_spread(self, differences):
-        with pytest.raises(NotMeasurableError, match="without spread"):
+        with pytest.raises(NotMeasurableError, match="do not vary"):
             equivalence_of_pairs(differences, margin=1)
 
     def test_agrees_with_the_interval(self):

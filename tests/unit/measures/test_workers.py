@@ -126,7 +126,7 @@ def test_what_a_killed_worker_was_doing_is_done_again(model: PreTrainedModel, tm
         found = list(workers.in_order(reader, killed_once, jobs))
         assert found == [(number, number * 64) for number in range(20)]
         assert marker.exists()
-        with pytest.raises(WorkersError, match=r"a worker was killed 4 times at the same work, .*; give fewer than 2"):
+        with pytest.raises(WorkersError, match=r"workers were killed 4 times at the same job, .*; give fewer than 2"):
             list(workers.in_order(reader, killed, [(0, ())]))
 
 
@@ -155,9 +155,9 @@ def test_a_model_that_is_not_what_lies_in_its_folder_is_refused(
     nowhere = HowFarForCausalLM(changed.config).eval()
     nowhere.name_or_path = ""
     with workers.read_by(pool):
-        with pytest.raises(WorkersError, match="is not the model as it is here; save the model and load it by"):
+        with pytest.raises(WorkersError, match="differs from the model here; save the model and load it with"):
             howfar.trace(changed, "a text")
-        with pytest.raises(WorkersError, match="came from no folder or Hub id, so workers cannot load it; save it"):
+        with pytest.raises(WorkersError, match="was not loaded from a folder or the Hub, so workers cannot load"):
             howfar.trace(nowhere, "a text")
         with howfar.override(changed, lambda layer, own: 2 * own):  # which workers could not know of
             assert howfar.trace(changed, "a text").increments.shape == (2, 1, 6)

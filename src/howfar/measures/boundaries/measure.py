@@ -28,9 +28,10 @@ from howfar.measures.boundaries.scores import (
     nested,
     prediction_scores,
 )
-from howfar.measures.boundaries.targets import TARGETS
+from howfar.measures.boundaries.targets import TARGETS, target_named
 from howfar.measures.declaration import Matrix, Measure
 from howfar.measures.inputs import Inputs
+from howfar.measures.layers import layer_names
 from howfar.measures.statistics import ProbeKind
 from howfar.models.loading import tokenizer_of
 from howfar.positions import increments_of
@@ -92,15 +93,11 @@ def boundaries(
         NotMeasurableError: The documents have no such gaps or boundaries, or are too few.
         ConfigError: There is no such target.
     """
-    config = increments_of(model).config
-    if target not in TARGETS:
-        raise ConfigError(f"there is no target {target!r}; choose from {', '.join(TARGETS)}")
+    layers, sought = layer_names(increments_of(model)), target_named(target)
     tokenizer = tokenizer or tokenizer_of(model)
-    gaps = find_gaps(model, segmentations, TARGETS[target], tokenizer=tokenizer, max_gaps=max_gaps, progress=progress)
+    gaps = find_gaps(model, segmentations, sought, tokenizer=tokenizer, max_gaps=max_gaps, progress=progress)
     names = SCORED_AT_BYTES if is_byte_tokenizer(tokenizer) else SCORED_AT
-    layers: list[int | None] = [None] if config.scope == "shared" else list(gaps.traces[0].layers)
-    scores = [*increment_scores(gaps, names, layers), *prediction_scores(gaps)]
-    scores += baseline_scores(gaps, TARGETS[target])
+    scores = [*increment_scores(gaps, names, layers), *prediction_scores(gaps), *baseline_scores(gaps, sought)]
     if corpus is not None:
         scores += corpus_scores(corpus, gaps, model, tokenizer)
     rows = auc_rows(scores, gaps, seed=seed)

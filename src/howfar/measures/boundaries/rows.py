@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from howfar.errors import NotMeasurableError
 from howfar.measures.boundaries.gaps import Gaps
 from howfar.measures.boundaries.scores import Score
-from howfar.measures.statistics import Additions, Estimate, roc_auc
+from howfar.measures.statistics import Additions, Estimate, or_none, roc_auc
 
 if TYPE_CHECKING:
     import polars as pl
@@ -61,7 +60,7 @@ def estimate_rows(
     rows = [
         _identity(quantity, score)
         | {"value": float(estimates.value[index])}
-        | {"low": _or_none(low[index]), "high": _or_none(high[index])}
+        | {"low": or_none(low[index]), "high": or_none(high[index])}
         | {"num_gaps": int(compared.sum()), "num_boundaries": int((compared & gaps.is_boundary).sum())}
         | {"n": estimates.num_documents}
         for index, score in enumerate(scores)
@@ -71,9 +70,9 @@ def estimate_rows(
         together = estimates[np.array(family)].simultaneous(null)
         for place, index in enumerate(family):
             rows[index] |= {
-                "low_together": _or_none(together.low[place]),
-                "high_together": _or_none(together.high[place]),
-                "p_together": _or_none(together.p_value[place]),
+                "low_together": or_none(together.low[place]),
+                "high_together": or_none(together.high[place]),
+                "p_together": or_none(together.p_value[place]),
             }
     return rows
 
@@ -82,7 +81,7 @@ def table_of(rows: Sequence[dict[str, Any]], target: str, gaps: Gaps) -> pl.Data
     """The table of `boundaries`."""
     import polars as pl
 
-    unseen = f"{gaps.num_unseen} gaps inside tokens left out" if gaps.num_unseen else None
+    unseen = f"{gaps.num_unseen} gaps inside tokens are left out" if gaps.num_unseen else None
     schema: dict[str, Any] = dict.fromkeys(("target", "quantity", "score", "scored_at"), pl.String)
     schema |= dict.fromkeys(("layer", "head"), pl.Int64)
     schema |= dict.fromkeys(("value", "low", "high", "low_together", "high_together", "p_together"), pl.Float64)
@@ -105,7 +104,3 @@ def _compared(gaps: Gaps) -> NDArray[np.bool_]:
     which = np.unique(gaps.previous, return_inverse=True)[1]
     num, positive = np.bincount(which), np.bincount(which, gaps.is_boundary)
     return np.asarray(((positive > 0) & (positive < num))[which])
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)

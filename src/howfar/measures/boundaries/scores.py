@@ -115,7 +115,7 @@ def nested(
         gaps.is_boundary,
         gaps.documents,
         categories=identities,
-        exchange_within=gaps.previous,
+        permute_within=gaps.previous,
         seed=seed,
     )
     alone = [_fitted(LOOKUP, looked_up.base), _fitted(BASE, found.base)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from howfar.errors import ConfigError
 from howfar.text.classes import is_chinese_character
 from howfar.text.segmentation import (
     Segmentation,
@@ -32,8 +33,8 @@ class Target:
         question: What is asked of a gap.
         segment: Finds the boundaries where no gold segmentation is given.
         candidates: The gaps that are asked about.
-        absent: What a text without any candidates lacks.
-        baseline: The rule that anyone would try first, and its name; None where there is none.
+        absent: What a text without candidates lacks, in words.
+        baseline: A simple rule to compare with, and its name; None if the target has none.
     """
 
     name: str
@@ -65,7 +66,7 @@ def before_words(text: str) -> NDArray[np.bool_]:
 
 
 def after_end_mark(text: str) -> NDArray[np.bool_]:
-    """Places before which the last mark, closing quotes and brackets apart, is a full stop, its like or a line end."""
+    """Places where the last character before, except blanks and closing quotes or brackets, ends a sentence or line."""
     found = np.zeros(len(text), dtype=bool)
     ended = False
     for place, character in enumerate(text):
@@ -121,3 +122,14 @@ TARGETS = {
         ),
     )
 }
+
+
+def target_named(name: str) -> Target:
+    """The target of this name.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if name not in TARGETS:
+        raise ConfigError(f"there is no target {name!r}; choose from {', '.join(TARGETS)}")
+    return TARGETS[name]

@@ -20,6 +20,7 @@ from howfar.measures.declaration import Matrix, Measure
 from howfar.measures.documents import spread_documents
 from howfar.measures.increments.class_sums import ClassSums, Spread
 from howfar.measures.inputs import Inputs
+from howfar.measures.layers import layer_names
 from howfar.measures.passes import check_vocabulary, window_length
 from howfar.measures.token_classes import class_names, classes_of_vocabulary, classified
 from howfar.measures.vocabulary import vocabulary_increments
@@ -86,7 +87,7 @@ def increments(
     names = class_names(reader.tokenizer, classes)
     windows = _windows(reader, texts, classes, num_documents)
     sums = _read(reader, windows, len(names), progress)
-    layers: Sequence[int | None] = (None,) if config.scope == "shared" else increments_of(model).layer_indices
+    layers = layer_names(increments_of(model))
     rows = list(_rows_over_text(sums, names, layers, config, seed))
     scale = sums.by_class.together.mean[0]
     rows += _rows_over_vocabulary(model, reader.tokenizer, classes, names, scale)

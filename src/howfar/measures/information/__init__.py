@@ -1,4 +1,4 @@
-"""What do increments know of grammar, names and code, beyond which tokens stand there?"""
+"""What do increments tell about grammar, names and code, beyond the identity of the tokens?"""
 
 from __future__ import annotations
 

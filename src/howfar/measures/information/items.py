@@ -1,4 +1,4 @@
-"""Words (or bytes of code) that a model reads: their increments, their identity and their labels, number by number."""
+"""Labelled words (or bytes of code) as arrays: their increments, identities and labels."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ CODE_CLASS = "class of code"
 
 @dataclass(frozen=True)
 class Items:
-    """What is labelled.
+    """Labelled words (or bytes of code).
 
     Attributes:
-        identity: int64 `[item]`: which word (or byte) it is.
-        previous: int64 `[item]`: which stands before it.
-        entropy: float64 `[item]`: of the model's prediction of its first token, in nats.
-        increments: float64 `[place, layer, head, item]`.
-        places: What the places are called.
+        identity: int64 `[item]`, the number of the word (or byte).
+        previous: int64 `[item]`, the number of the word before it.
+        entropy: float64 `[item]`, of the model's prediction of its first token, in nats.
+        increments: float64 `[place, layer, head, item]`, in positions.
+        places: Names of the places.
         documents: int64 `[item]`.
-        labels: By name, int64 `[item]`; -1 where an item has none.
-        classes: By name, what the numbers mean.
-        num_left_out: Tokens of several words, and those that begin inside a token of the model.
+        labels: By label name, the number of the class, int64 `[item]`; -1 for an item without the label.
+        classes: By label name, the names of the classes.
+        num_left_out: Multiword tokens, and words whose edges are inside tokens of the model.
     """
 
     identity: NDArray[np.int64]
@@ -59,7 +59,7 @@ class Items:
 
 @dataclass(frozen=True)
 class _Part:
-    """Items of one text, and for each what it is, what stands before it, and its labels."""
+    """The items of one text; identities are words, not yet numbers."""
 
     identity: Sequence[Any]
     previous: Sequence[Any]
@@ -77,9 +77,9 @@ def items_of_words(
     max_items: int,
     progress: Progress | None = None,
 ) -> Items:
-    """Let a model read annotated sentences until there are enough words. The first of each has none before it.
+    """Read annotated sentences until there are enough words. A sentence's first word is no item: no word precedes it.
 
-    Words of one document belong together: from one sentence that begins a document to the next, else of one sentence.
+    If no sentence is marked as the beginning of a document, each sentence is a document.
     """
     waiting: deque[Segmentation] = deque()
 
@@ -114,7 +114,7 @@ def items_of_code(
     max_items: int,
     progress: Progress | None = None,
 ) -> Items:
-    """Let a model of bytes read the beginnings of source files; each byte but the first of a file is an item."""
+    """Read the beginnings of source files with a byte model; each byte except the first of a file is an item."""
     length = max(2, math.ceil(max_items / max(len(texts), 1)))
     parts: list[_Part] = []
     for number, trace in enumerate(trace_many(model, (text[:length] for text in texts), tokenizer)):
@@ -136,7 +136,7 @@ def items_of_code(
 
 
 def _words_of(trace: Trace, sentence: Segmentation) -> _Part:
-    """The words of a sentence that begin and end where tokens of the model do, but its first."""
+    """The words of a sentence, without the first, whose edges are edges of the model's tokens."""
     characters = character_of_byte(sentence.text)
     byte_of = np.append(np.searchsorted(characters, np.arange(len(sentence.text))), len(characters))
     begins = np.array([0, *sentence.boundaries], dtype=np.int64)
@@ -166,22 +166,21 @@ def _words_of(trace: Trace, sentence: Segmentation) -> _Part:
 
 
 def _gathered(parts: Sequence[_Part], documents: Iterable[int], places: tuple[str, ...]) -> Items:
-    """Number what is equal."""
+    """Concatenate the items of all texts and number the words and classes."""
     if not parts:
-        raise NotMeasurableError("there is no text with labels; give some in CoNLL-U")
+        raise NotMeasurableError("there is no labelled text; give sentences in CoNLL-U")
     sizes = [len(part.identity) for part in parts]
-    both = [own for part in parts for own in part.identity], [own for part in parts for own in part.previous]
-    numbers = {name: number for number, name in enumerate(dict.fromkeys([*both[0], *both[1]]))}
-    identity, previous = (np.array([numbers[name] for name in side], dtype=np.int64) for side in both)
-    labels = [own for part in parts for own in part.labels]
-    names = list(dict.fromkeys(name for own in labels for name in own))
+    words = [word for part in parts for word in part.identity], [word for part in parts for word in part.previous]
+    number_of = {word: number for number, word in enumerate(dict.fromkeys([*words[0], *words[1]]))}
+    identity, previous = (np.array([number_of[word] for word in side], dtype=np.int64) for side in words)
+    labels = [of_item for part in parts for of_item in part.labels]
     by_name, classes = {}, {}
-    for name in names:
-        absent = ABSENT if name.startswith(FEATURE) else None  # a word without a feature has none of its values
-        values = [own.get(name, absent) if own else None for own in labels]
+    for name in dict.fromkeys(name for of_item in labels for name in of_item):
+        absent = ABSENT if name.startswith(FEATURE) else None  # lacking a feature is a class of its own
+        values = [of_item.get(name, absent) if of_item else None for of_item in labels]
         classes[name] = sorted({value for value in values if value is not None})
-        of = {value: number for number, value in enumerate(classes[name])}
-        by_name[name] = np.array([-1 if value is None else of[value] for value in values], dtype=np.int64)
+        class_number = {value: number for number, value in enumerate(classes[name])} | {None: -1}
+        by_name[name] = np.array([class_number[value] for value in values], dtype=np.int64)
     return Items(
         identity,
         previous,

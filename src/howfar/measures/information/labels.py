@@ -1,4 +1,4 @@
-"""What is known of the words of a text, as labels: from CoNLL-U, or from source code itself."""
+"""Labels of the words of an annotated sentence in CoNLL-U."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from howfar.text.conllu import Token, Word
 
 PART_OF_SPEECH, DISTANCE, ENTITY, FEATURE = "part of speech", "dependency distance", "entity", "feature "
 ENTITY_NOTES = ("NER", "Entity", "NE")
-"""Names in MISC under which entities stand: `B-…`, `I-…` and `O`, or brackets that open and close."""
+"""Names of entity annotations in MISC; their values are `B-…`, `I-…` and `O`, or opening and closing brackets."""
 ABSENT = "none"
 
 
 def labels_of(tokens: Sequence[Token]) -> list[dict[str, str]]:
-    """What is known of each token of a sentence, by the name of the label.
+    """The labels of each token of a sentence, by name.
 
-    A multiword token has no labels: its words differ. A feature that a token lacks is not among its labels, nor is an
-    entity where the sentence's file may not say which they are.
+    A multiword token has no labels, because its words differ. Features that a token lacks are omitted, and so is the
+    entity label if the sentence has no entity annotations.
     """
     entities = _entities(tokens)
     found = []
@@ -36,7 +36,7 @@ def labels_of(tokens: Sequence[Token]) -> list[dict[str, str]]:
 
 
 def _distance(word: Word) -> str:
-    """How far away, and on which side, the word stands that a word depends on."""
+    """Distance and side of a word's syntactic head."""
     if word.head == 0:
         return "root"
     assert word.head is not None
@@ -46,7 +46,7 @@ def _distance(word: Word) -> str:
 
 
 def _entities(tokens: Sequence[Token]) -> list[str | None]:
-    """Whether each token begins an entity, is inside one or outside; None where no note of the sentence says."""
+    """Whether each token begins an entity, is inside one or outside; all None if the sentence has no annotations."""
     notes = [next((word.notes[n] for word in t.words for n in ENTITY_NOTES if n in word.notes), "") for t in tokens]
     if not any(notes):
         return [None] * len(tokens)

@@ -1,12 +1,11 @@
-"""What do increments know of grammar, names and code, beyond which tokens stand there?
+"""What do increments tell about grammar, names and code, beyond the identity of the tokens?
 
-A step that is longer before verbs may only be longer before the words that happen to be verbs. So what an increment
-says of a label counts only where the word itself, the word before it and the entropy of the prediction do not say it.
+A step that is longer before verbs may only be longer before the words that happen to be verbs. So the information that
+an increment has about a label is conditional on the word, the word before it and the entropy of the prediction.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +15,10 @@ from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.declaration import Matrix, Measure
 from howfar.measures.documents import spread_documents
-from howfar.measures.information.estimation import Controls, gains, known_without, permutation_test
+from howfar.measures.information.estimation import Controls, fit_baseline, gains, permutation_test
 from howfar.measures.information.items import Items, items_of_code, items_of_words
 from howfar.measures.inputs import Inputs
+from howfar.measures.layers import layer_names
 from howfar.models.loading import tokenizer_of
 from howfar.positions import increments_of
 from howfar.progress import Progress
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 MAX_ITEMS = 20_000
 MOST_FILES = 256
 NUM_PERMUTATIONS = 499
-FEWEST = 50
-"""Cases of the second most frequent class, fewer of which say nothing of a label."""
+MIN_MINORITY = 50
+"""A label is measured if its second most frequent class has at least this many items."""
 
 
 def information(
@@ -47,58 +47,58 @@ def information(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> pl.DataFrame:
-    """Measure what increments say of the labels of words, or of the classes of bytes of source code.
+    """Measure the information of increments about the labels of words, or about classes of bytes of source code.
 
     Args:
         model: A model with increments.
         texts: Sentences from `read_conllu`; with `code`, source files.
-        code: Whether the labels are classes of code, of a model that reads bytes.
+        code: Whether the labels are classes of code; this needs a model that reads bytes.
         tokenizer: The model's; found by `howfar.tokenizer_of` where None.
-        max_items: Take sentences until there are so many words; of source files, their beginnings.
-        num_permutations: Exchanges of increments within each word, for the p-values.
-        seed: Of the exchanges and of the intervals.
+        max_items: Sentences are read until there are this many words; of code, the beginning of each file is read.
+        num_permutations: Permutations within each word, for the p-values.
+        seed: Seed of the permutations and of the intervals.
         progress: Called with how many words (or files) are read and how many are wanted.
 
     Returns:
-        One row for each `label`, place (`scored_at`), layer and head. `value` is the mutual information of increment
-        and label given the word, the word before it and the entropy of the prediction (of the byte and the byte before
-        it, in code), in bits per token: how much cheaper labels are, by models that were fitted to other documents,
-        than with increments exchanged within each word. It is a lower bound, and about 0 where there is nothing. `low`
-        and `high` bound the 95% interval (bootstrap-t over `n` documents). `p_together` is the p-value of a permutation
-        within words that holds for all layers, places and labels. `known_bits` is what a label costs without
-        increments, `num_tokens` how many have the label. `note` says why there is no number.
+        One row for each `label`, place (`scored_at`), layer and head. `value` is the conditional mutual information of
+        increment and label in bits per token, given the word, the word before it and the entropy of the prediction (in
+        code: the byte, the byte before it and the entropy). It is the cross-fitted difference between the label's
+        cross-entropy with increments that are permuted within each word, and with the true ones: a lower bound, about
+        0 if there is no information. `low` and `high` bound the 95% interval (bootstrap-t over `n` documents).
+        `p_together` is the p-value of a permutation test within words, corrected for all layers, places and labels.
+        `known_bits` is the label's cross-entropy without increments, `num_tokens` how many words have the label. `note`
+        says why a number is missing.
 
     Raises:
         NoIncrementsError: The model has no increments.
-        NotMeasurableError: No label has two classes with enough cases, or there are too few documents.
-        ConfigError: There are no labels, or code is asked about of a model that does not read bytes.
+        NotMeasurableError: No label has two classes with enough items, or there are too few documents.
+        ConfigError: The texts have no labels, or `code` is set for a model that does not read bytes.
     """
-    config = increments_of(model).config
+    increments = increments_of(model)
     tokenizer = tokenizer or tokenizer_of(model)
     if code:
         if not is_byte_tokenizer(tokenizer):
-            raise ConfigError("classes of code are those of bytes; give a model that reads bytes, or labels in CoNLL-U")
+            raise ConfigError("classes of code need a model that reads bytes; give one, or labels in CoNLL-U")
         documents = spread_documents(list(texts), num_documents=MOST_FILES)  # type: ignore[arg-type]
         files = [document.text for document in documents if document.text]
         items = items_of_code(model, files, tokenizer, max_items=max_items, progress=progress)
     else:
         sentences = _with_labels(texts)  # type: ignore[arg-type]
         items = items_of_words(model, sentences, tokenizer, max_items=max_items, progress=progress)
-    layers: list[int | None] = [None] if config.scope == "shared" else list(increments_of(model).layer_indices)
-    return _table(list(_rows(items, layers, num_permutations, seed)), items)
+    return _table(list(_rows(items, layer_names(increments), num_permutations, seed)), items)
 
 
 def _with_labels(sentences: Iterable[Segmentation]) -> Iterable[Segmentation]:
     for sentence in sentences:
         if not sentence.tokens:
             raise ConfigError(
-                f"the words of {sentence.text[:20]!r} have no labels; give a segmentation in CoNLL-U (.conllu)"
+                f"the words of {sentence.text[:20]!r} have no labels; give sentences in CoNLL-U (.conllu)"
             )
         yield sentence
 
 
 def _rows(items: Items, layers: Sequence[int | None], num_permutations: int, seed: int) -> Iterable[dict[str, Any]]:
-    refused = {label: note for label in items.labels if (note := _lacking(items, label))}
+    refused = {label: reason for label in items.labels if (reason := _why_not(items, label))}
     usable = [label for label in items.labels if label not in refused]
     if not usable:
         reasons = "; ".join(refused.values()) or "no word has a label"
@@ -110,46 +110,43 @@ def _rows(items: Items, layers: Sequence[int | None], num_permutations: int, see
         for head in range(items.increments.shape[2])
     ]
     controls = Controls(items.identity, items.previous, items.entropy, items.documents)
-    curves = [controls.cleared(increments) for _, increments in cells]
-    left = [number for number, found in enumerate(curves) if found is not None]
-    chosen = {label: items.labels[label] >= 0 for label in usable}
-    known = {
-        label: known_without(
-            *(items.labels[label][own], items.identity[own], items.previous[own]),
-            entropy=items.entropy[own],
-            documents=items.documents[own],
+    curves = [controls.residual_curves(increments) for _, increments in cells]
+    measurable = {number: of_cell for number, of_cell in enumerate(curves) if of_cell is not None}
+    labelled = {label: items.labels[label] >= 0 for label in usable}
+    baselines = {
+        label: fit_baseline(
+            *(items.labels[label][mask], items.identity[mask], items.previous[mask]),
+            entropy=items.entropy[mask],
+            documents=items.documents[mask],
         )
-        for label, own in chosen.items()
+        for label, mask in labelled.items()
     }
-    residuals = [_spread(known[label].residuals, own) for label, own in chosen.items()]
+    residuals = [_for_all_items(baselines[label].residuals, mask) for label, mask in labelled.items()]
     p_values = np.ones((len(cells), len(usable)))
-    if left:
-        found = [own for own in curves if own is not None]
-        p_values[left] = permutation_test(
-            found, residuals, items.identity, num_permutations=num_permutations, seed=seed
+    if measurable:
+        p_values[list(measurable)] = permutation_test(
+            list(measurable.values()), residuals, items.identity, num_permutations=num_permutations, seed=seed
         )
     for column, label in enumerate(usable):
-        own, model = chosen[label], known[label]
-        common = {"label": label, "num_tokens": int(own.sum()), "known_bits": float(model.bits.mean())}
+        mask, baseline = labelled[label], baselines[label]
+        common = {"label": label, "num_tokens": int(mask.sum()), "known_bits": float(baseline.bits.mean())}
         for number, (place, _) in enumerate(cells):
-            curve = curves[number]
-            if curve is None:
-                note = "not measurable: the increment is a function of the tokens that stand there"
-                yield common | place | {"note": note}
+            if number not in measurable:
+                yield common | place | {"note": "not measurable: the increment is a function of the tokens"}
                 continue
-            estimate = statistics.mean(gains(model, curve[own], seed), items.documents[own], seed=seed)
-            numbers = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+            saved = gains(baseline, measurable[number][mask], seed)
+            estimate = statistics.mean(saved, items.documents[mask], seed=seed)
             yield (
                 common
                 | place
-                | {name: None if math.isnan(value) else float(value) for name, value in numbers.items()}
+                | {name: statistics.or_none(getattr(estimate, name)) for name in ("value", "low", "high")}
                 | {"p_together": float(p_values[number, column]), "n": estimate.num_documents}
             )
-    for label, note in refused.items():
-        yield {"label": label, "note": f"not measurable: {note}"}
+    for label, reason in refused.items():
+        yield {"label": label, "note": f"not measurable: {reason}"}
 
 
-def _lacking(items: Items, label: str) -> str | None:
+def _why_not(items: Items, label: str) -> str | None:
     """Why a label cannot be measured; None where it can."""
     numbers = items.labels[label]
     counts = np.sort(np.bincount(numbers[numbers >= 0], minlength=2))[::-1]
@@ -158,16 +155,16 @@ def _lacking(items: Items, label: str) -> str | None:
         return f"{num_documents} documents with the label {label!r} are too few ({statistics.MIN_DOCUMENTS} are needed)"
     if counts[1] == 0:
         return f"all {counts[0]:,} tokens with the label {label!r} are {items.classes[label][0]!r}"
-    if counts[1] < FEWEST:
-        return f"all but {int(counts[1:].sum())} tokens have the same {label!r} ({FEWEST} are needed)"
+    if counts[1] < MIN_MINORITY:
+        return f"all but {int(counts[1:].sum())} tokens have the same {label!r} (at least {MIN_MINORITY} must differ)"
     return None
 
 
-def _spread(residuals: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """For all items, 0 where one has no such label."""
-    spread = np.zeros((len(chosen), residuals.shape[1]))
-    spread[chosen] = residuals
-    return spread
+def _for_all_items(residuals: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+    """Residuals `[item, class]` of all items; 0 for an item without the label."""
+    expanded = np.zeros((len(labelled), residuals.shape[1]))
+    expanded[labelled] = residuals
+    return expanded
 
 
 def _table(rows: Sequence[dict[str, Any]], items: Items) -> pl.DataFrame:
@@ -177,7 +174,7 @@ def _table(rows: Sequence[dict[str, Any]], items: Items) -> pl.DataFrame:
     schema |= dict.fromkeys(("layer", "head"), pl.Int64)
     schema |= dict.fromkeys(("value", "low", "high", "p_together", "known_bits"), pl.Float64)
     schema |= dict.fromkeys(("num_tokens", "n"), pl.Int64) | {"note": pl.String}
-    left_out = f"{items.num_left_out} words of several parts, or inside tokens of the model, left out"
+    left_out = f"{items.num_left_out} multiword tokens, or words with edges inside tokens of the model, are left out"
     common = {"note": left_out} if items.num_left_out else {}
     return pl.DataFrame([common | row for row in rows], schema=schema)
 
@@ -187,7 +184,7 @@ def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> p
     texts: Any = inputs.texts if code else inputs.gold
     if texts is None or (code and inputs.gold is not None) or (inputs.texts is not None and not code):
         raise ConfigError(
-            "information is of labelled words or of source code; give --gold FILE.conllu, or --text FILE --classes code"
+            "information needs labelled words or source code; give --gold FILE.conllu, or --text FILE --classes code"
         )
     options: dict[str, Any] = {"code": code, "seed": inputs.seed, "progress": progress}
     return information(model, texts, **options, **inputs.sized("max_items"))
@@ -195,7 +192,7 @@ def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> p
 
 MEASURE = Measure(
     name="information",
-    question="What do increments say of grammar, names or code, beyond which tokens stand there?",
+    question="What do increments tell about grammar, names or code, beyond the identity of the tokens?",
     run=_run,
     value="information, bits per token",
     counts="documents",

@@ -1,9 +1,9 @@
-"""A control that moves tokens as an intervention does, and tells nothing of what it took away.
+"""A control for interventions: it displaces tokens by as much as the intervention does, but at random places.
 
-How much a change of increments costs depends on how far it displaces tokens from each other, near and far: one that
-goes on in one direction for a hundred tokens displaces more than one that goes to and fro by as much. So the control
-has the same spectrum as the change, with random phases: steps of the same size, and the same displacement at every lag.
-Increments stay within their bound.
+The cost of changed increments depends on how far they displace tokens from each other. Changes of one sign over a
+hundred tokens add up to a larger displacement than changes that alternate. So the control's change has the spectrum of
+the intervention's change and random phases: steps of the same size, and the same displacement at every lag. Increments
+stay within their bound.
 """
 
 from __future__ import annotations
@@ -20,34 +20,37 @@ from howfar.positions.bounds import bound_of
 Array = NDArray[np.float64]
 
 LAGS = (1, 4, 16, 64)
-"""Tokens apart, at which displacements are compared."""
-MOST_MISMATCH = 0.1
-"""The most that displacements of a matched control differ from the replacement's, as a share."""
+"""Distances in tokens at which displacements are compared."""
+MAX_MISMATCH = 0.1
+"""The largest relative difference between a matched control's displacements and the replacement's."""
 _NUM_ROUNDS = 100
 
 
 def range_of(config: IncrementConfig) -> tuple[float, float]:
-    """Between what increments can lie."""
+    """The smallest and the largest increment that the model's bound allows."""
     return bound_of(config).limits
 
 
 def phase_randomised(
     untouched: Untouched, replaced: ByLayer, within: tuple[float, float], generator: np.random.Generator
 ) -> ByLayer:
-    """The layers' own increments, changed by as much as a replacement changes them at every lag, at random places.
+    """The layers' own increments plus a random change with the spectrum of the replacement's change.
 
-    Random phases are drawn for each window; the change is cut to the bound and given its spectrum back by turns. The
-    first token's increment, which only shifts the origin, stays.
+    Random phases are drawn for each window. The change is clipped to the bound and projected back on its spectrum,
+    alternately. The first token's increment, which only shifts the origin, stays.
 
     Args:
         untouched: The windows.
-        replaced: What a replacement gives.
-        within: The bound of increments.
-        generator: Of the phases.
+        replaced: The increments of the replacement.
+        within: The smallest and the largest allowed increment.
+        generator: Draws the phases.
+
+    Returns:
+        The control's increments of each replaced layer, `[window, head, token]`.
 
     Source:
         Theiler et al. 1992, "Testing for nonlinearity in time series: the method of surrogate data"; Schreiber &
-        Schmitz 1996, "Improved surrogate data for nonlinearity tests" (projection by turns).
+        Schmitz 1996, "Improved surrogate data for nonlinearity tests" (alternating projections).
     """
     controls = {}
     for layer, new in replaced.items():
@@ -62,7 +65,11 @@ def phase_randomised(
 
 
 def squared_displacements(untouched: Untouched, layer: int, new: Tensor) -> Array:
-    """Of each window: sums of how far tokens some lag apart are displaced, squared, means of heads; `[lag, window]`."""
+    """Squared change of the distance of tokens at each lag, averaged over heads and summed over tokens.
+
+    Returns:
+        `[lag, window]`, in squared positions.
+    """
     move = (new - untouched.increments[layer]).detach().double().cpu().numpy()
     sums = np.zeros((len(LAGS), len(move)))
     for row, size in enumerate(untouched.real.sum(dim=1).tolist()):
@@ -74,23 +81,23 @@ def squared_displacements(untouched: Untouched, layer: int, new: Tensor) -> Arra
 
 
 def mismatch(replacement: Array, control: Array) -> float:
-    """The largest share by which a control displaces more or less than a replacement, over lags.
+    """The largest relative difference over lags between two root mean square displacements.
 
     Args:
-        replacement: `[lag]`, sums of squared displacements.
-        control: Likewise.
+        replacement: The replacement's sums of squared displacements, `[lag]`.
+        control: The control's, `[lag]`.
     """
     moving = replacement > 0
     return float(np.abs(np.sqrt(control[moving] / replacement[moving]) - 1).max(initial=0.0))
 
 
 def _surrogate(own: Array, move: Array, within: tuple[float, float], generator: np.random.Generator) -> Array:
-    """A change `[head, token]` with the spectrum of another one, which leaves increments within their bound."""
+    """A random change `[head, token]` with the spectrum of `move` that keeps increments within their bound."""
     size = move.shape[-1]
     spectrum = np.abs(np.fft.rfft(move))
-    turned = np.exp(2j * np.pi * generator.random(spectrum.shape))
-    turned[..., 0] = generator.choice([-1, 1], size=spectrum.shape[:-1])
-    change = np.fft.irfft(spectrum * turned, size)
+    phases = np.exp(2j * np.pi * generator.random(spectrum.shape))
+    phases[..., 0] = generator.choice([-1, 1], size=spectrum.shape[:-1])
+    change = np.fft.irfft(spectrum * phases, size)
     for _ in range(_NUM_ROUNDS):
         found = np.fft.rfft(np.clip(own + change, *within) - own)
         change = np.fft.irfft(spectrum * found / np.maximum(np.abs(found), 1e-12), size)

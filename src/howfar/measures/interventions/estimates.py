@@ -1,4 +1,4 @@
-"""Sums over windows, and what they make of the numbers of a row of `interventions`."""
+"""From sums over windows to the numbers of a row of `interventions`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from howfar.measures import statistics
-from howfar.measures.interventions.controls import LAGS, MOST_MISMATCH, mismatch
+from howfar.measures.interventions.controls import LAGS, MAX_MISMATCH, mismatch
 from howfar.measures.interventions.replacements import Untouched
 from howfar.reading.windows import Window
 
 Sums = dict[str, NDArray[np.float64]]
 """Sums over each window, `[window]`, by name."""
-
 
 _ESTIMATES = ("value", "beyond_shuffle", "control", "beyond_control", "attention_change", "attention_control")
 NUMBERS = tuple(column for name in _ESTIMATES for column in statistics.columns_of(name))
@@ -24,7 +23,7 @@ NUMBERS = tuple(column for name in _ESTIMATES for column in statistics.columns_o
 
 
 def num_bytes(windows: Sequence[Window], scored: Tensor, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Bytes of each window's scored tokens."""
+    """Number of bytes of each window's scored tokens, `[window]`."""
     return np.array(
         [
             lengths[window.tokens[1:]][kept[: len(window.tokens) - 1]].sum()
@@ -34,13 +33,13 @@ def num_bytes(windows: Sequence[Window], scored: Tensor, lengths: NDArray[np.int
 
 
 def squared_moves(untouched: Untouched, layer: int, new: Tensor) -> NDArray[np.float64]:
-    """Squares of how far a layer's increments moved, mean over heads, summed over each window; `[window]`."""
+    """Squared change of a layer's increments, averaged over heads and summed over each window; `[window]`."""
     squares = (new - untouched.increments[layer]).double().square().mean(dim=1).cpu()
     return np.asarray((squares * untouched.real).sum(dim=1))
 
 
 def total_variation(one: Tensor, other: Tensor) -> Tensor:
-    """Between two attentions `[window, head, query, key]`, the mean over heads: `[window, query]`."""
+    """Total variation distance of attentions `[window, head, query, key]`, averaged over heads: `[window, query]`."""
     return (one - other).abs().sum(dim=-1).mean(dim=1).double() / 2
 
 
@@ -48,9 +47,9 @@ def estimates(sums: Sums, shuffle: Sums | None, seed: int) -> dict[str, Any]:
     """The numbers of a row.
 
     Args:
-        sums: Of the intervention and its control.
-        shuffle: Of the shuffle within classes in the same layers; None where that is no comparison.
-        seed: Of the intervals.
+        sums: The sums of the intervention and its control.
+        shuffle: The sums of the shuffle within classes in the same layers; None if it is not a comparison.
+        seed: Seed of the intervals.
     """
     change, control = (statistics.ratio(sums[name], sums["bytes"], seed=seed) for name in ("change", "control"))
     watched = sums["queries"] > 0
@@ -68,8 +67,6 @@ def estimates(sums: Sums, shuffle: Sums | None, seed: int) -> dict[str, Any]:
     values["moved"] = float(np.sqrt(sums["squares"].sum() / sums["increments"].sum()))
     displaced = (np.array([sums[f"{name} at lag {lag}"].sum() for lag in LAGS]) for name in ("change", "control"))
     values["control_mismatch"] = mismatch(*displaced)
-    if values["control_mismatch"] > MOST_MISMATCH:
-        values["note"] = (
-            f"the control does not match: it displaces tokens by {values['control_mismatch']:.0%} otherwise"
-        )
+    if values["control_mismatch"] > MAX_MISMATCH:
+        values["note"] = f"the control does not match: its displacement differs by {values['control_mismatch']:.0%}"
     return values | {"num_bytes": int(sums["bytes"].sum())}

@@ -1,11 +1,11 @@
-"""What a model does with its increments: replace them, and see what becomes of its loss and its attention.
+"""What does a model use its increments for? Replace them, and measure the change of its loss and its attention.
 
-Each intervention replaces a layer's increments on held-out text and leaves the rest of the model free to react, later
-layers' increments included. Any change of positions may cost something, so each stands beside two others. One is a
-shuffle within classes, which takes away what increments say beyond a token's class and nothing else: what an
-intervention costs beyond it, the primary outcome, is owed to the classes. The other is a control that displaces tokens
-as far at every lag, at random places: what an intervention costs beyond it is owed to *what* it took away rather than
-to *how far* it moved the tokens. Doses between 0 and 1 go only a part of the way.
+Each intervention replaces a layer's increments on held-out text; the rest of the model reacts freely, including the
+increments of later layers. Any change of positions may raise the loss, so there are two comparisons. A shuffle within
+classes removes only what increments tell beyond a token's class; the cost of an intervention beyond it, the primary
+outcome, is due to the classes. A control displaces tokens by as much at every lag, but at random places; the cost
+beyond it is due to *what* the intervention removed, not to *how far* it moved the tokens. A dose between 0 and 1 moves
+increments only a part of the way to their replacement.
 """
 
 from __future__ import annotations
@@ -56,33 +56,33 @@ def interventions(
     """Replace a model's increments, layer by layer and in all layers at once.
 
     Args:
-        model: A model with rotary positions. In a plain one all increments are 1: what would replace them by each
-            other has a note and no number.
-        texts: A corpus, of which the held-out documents are read, or texts.
+        model: A model with rotary positions. In a plain one all increments are 1, so kinds that only exchange
+            increments get a note and no number.
+        texts: Texts, or a corpus, whose held-out documents are read.
         tokenizer: The model's; found by `howfar.tokenizer_of` where None.
         kinds: Names from `REPLACEMENTS`.
-        doses: Shares of the way from a layer's own increments to what replaces them, above 0 and at most 1.
-        num_documents: Documents of which one window is read, at a random place.
-        num_attention_documents: Those among them whose attention is compared, which takes twice the time; at least 10.
-        batch_size: Windows at a time.
-        seed: Of the windows, the shuffles and the controls.
+        doses: Shares of the way from a layer's own increments to their replacement, above 0 and at most 1.
+        num_documents: Number of documents; one window is read from each, at a random place.
+        num_attention_documents: How many of them have their attention compared too, which doubles the time; at least
+            10.
+        batch_size: Number of windows in a batch.
+        seed: Seed of the windows, the shuffles and the controls.
         progress: Called with how many windows are done and how many there are.
 
     Returns:
-        One row per kind, layer (null: all layers at once) and `dose`, each number with its 95% interval, `n` documents
-        resampled. `value` is the change of the loss in nats per byte (of the bytes behind the gap where one gap is
-        moved); `beyond_shuffle` is how far that exceeds the change by a shuffle within classes of the same dose;
-        `control` is the change by the control, and `beyond_control` the difference from it; `attention_change` is the
-        total variation distance (0 to 1) between a head's attention before and after, averaged over the layers
-        concerned, as is `attention_control`. Further `moved`, how much an increment changed (root mean square, in
-        positions), `control_mismatch`, the largest share by which the control's displacement differs from the
-        replacement's at lags of 1, 4, 16 and 64 tokens, and `note`, which says why there are no numbers, or that the
-        control does not match.
+        One row per kind, layer (null: all layers at once) and `dose`; each number has a 95% interval over `n`
+        documents. `value` is the change of the loss in nats per byte (if one gap is moved, over the bytes after it).
+        `beyond_shuffle` is its difference from the change by a shuffle within classes of the same dose. `control` is
+        the change by the control, `beyond_control` the difference from it. `attention_change` and `attention_control`
+        are the total variation distances (0 to 1) between a head's attention before and after, averaged over the
+        replaced layers. `moved` is the root mean square change of an increment, in positions. `control_mismatch` is
+        the largest relative difference between the displacements of the control and of the replacement at lags of 1,
+        4, 16 and 64 tokens. `note` says why numbers are missing, or that the control does not match.
 
     Raises:
         UnsupportedModelError: The model has no rotary positions.
-        NotMeasurableError: There are too few documents, or the increments are not summed.
-        ConfigError: There is no intervention of such a name.
+        NotMeasurableError: There are too few documents, or the model's increments are not summed.
+        ConfigError: A kind or a dose is unknown or out of range.
     """
     import polars as pl
 
@@ -121,7 +121,7 @@ def _check(increments: Increments, kinds: Sequence[str], doses: Sequence[float])
         raise ConfigError(f"the doses are {list(doses)}; give some above 0 and at most 1")
     if not increments.config.accumulate:
         raise NotMeasurableError(
-            "this model's increments are positions themselves (accumulate=False), so no gap can be moved; "
+            "this model's increments are positions (accumulate=False), so no gap can be moved; "
             "use a model that sums its increments"
         )
 
@@ -145,11 +145,11 @@ def _run(
     seed: int,
     progress: Progress | None,
 ) -> dict[Cell, Sums]:
-    """Try each cell on each group of windows; of some groups, attention is watched too."""
+    """Try each cell on each group of windows, and compare attention too in the groups that are marked for it."""
     lengths = byte_lengths(reader.tokenizer)
     means = _mean_increments(reader, [window for group, _ in groups for window in group])
     parts: dict[Cell, list[Sums]] = {cell: [] for cell in cells}
-    done, in_all = 0, sum(len(group) for group, _ in groups)
+    done, total = 0, sum(len(group) for group, _ in groups)
 
     def jobs() -> Iterator[tuple[int, tuple[Any, ...]]]:
         first = 0
@@ -163,14 +163,14 @@ def _run(
             parts[cell].append(sums[cell])
         done += size
         if progress is not None:
-            progress(done, in_all)
+            progress(done, total)
     return {
         cell: {name: np.concatenate([part[name] for part in own]) for name in own[0]} for cell, own in parts.items()
     }
 
 
 def _mean_increments(reader: Reader, windows: Sequence[Window]) -> dict[int, NDArray[np.float32]]:
-    """Each layer's mean over all tokens of the windows but the document marks; `[head, 1]`."""
+    """Each layer's mean increment over all tokens of the windows except the document marks; `[head, 1]`."""
     totals: dict[int, Any] = {}
     for reading in reader.read(windows, "increments"):
         real = real_tokens(reading.windows)[:, None].clone()
@@ -183,7 +183,7 @@ def _mean_increments(reader: Reader, windows: Sequence[Window]) -> dict[int, NDA
 
 MEASURE = Measure(
     name="interventions",
-    question="What does the loss do when increments are replaced, beyond a shuffle and an equal displacement?",
+    question="How does the loss change when increments are replaced, beyond a shuffle and an equal displacement?",
     run=of_texts(interventions, "num_documents"),
     value="change of the loss, nats per byte",
     counts="documents",

@@ -1,4 +1,4 @@
-"""What interventions put in place of a layer's increments."""
+"""Replacements of a layer's increments, one function per kind of intervention."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from howfar.positions.shapes import Bool, Float
 from howfar.reading.windows import Window
 
 ByLayer = dict[int, Tensor]
-"""By decoder layer, `[window, head, token]` where nothing else is said."""
+"""By decoder layer; `[window, head, token]` unless stated otherwise."""
 
 
 @dataclass(frozen=True)
 class Untouched:
-    """Some windows, and what the model does with them when it is left alone.
+    """A batch of windows, as the model reads it without intervention.
 
     Attributes:
-        windows: The windows, side by side.
-        real: `[window, token]`, false behind a window's end.
-        classes: uint8 `[window, token]`.
-        gaps: `[window]`, the token whose increment is the one gap to be moved.
-        increments: The layers' own, in positions.
-        means: Each layer's mean increment over all windows, document marks apart; `[head, 1]`.
+        windows: The windows.
+        real: `[window, token]`, false at padding.
+        classes: Classes of the tokens, uint8 `[window, token]`.
+        gaps: `[window]`, index of the token whose increment is changed where only one gap is.
+        increments: The layers' own increments, in positions.
+        means: Each layer's mean increment over all windows, without document marks; `[head, 1]`.
         losses: `[window, token but the first]`, in nats.
-        attention: Weights; `[window, head, query, key]`.
+        attention: Weights, `[window, head, query, key]`; empty if attention is not compared.
     """
 
     windows: Sequence[Window]
@@ -43,7 +43,7 @@ class Untouched:
 
 
 Replacement = Callable[[Untouched, tuple[int, ...], np.random.Generator], ByLayer]
-"""Gives the increments that some layers get instead of their own."""
+"""From the untouched windows, the layers to change and a random generator to the new increments of these layers."""
 
 
 def set_to_one(untouched: Untouched, layers: tuple[int, ...], generator: np.random.Generator) -> ByLayer:
@@ -52,45 +52,46 @@ def set_to_one(untouched: Untouched, layers: tuple[int, ...], generator: np.rand
 
 
 def set_to_mean(untouched: Untouched, layers: tuple[int, ...], generator: np.random.Generator) -> ByLayer:
-    """Every token advances by its own window's mean, the document mark apart: the scale stays, the differences go.
+    """Every token except the document mark advances by the mean of its window: the scale stays, differences vanish.
 
-    Texts differ in their means, languages above all, so the mean of all windows would change the scale of each.
+    The mean over all windows would change the scale of each, because texts, and above all languages, differ in it.
     """
-    new = {}
+    replaced = {}
     for layer in layers:
-        own = untouched.increments[layer]
-        inner = untouched.real[:, None].to(own) * (torch.arange(own.shape[-1], device=own.device) > 0)
-        means = (own * inner).sum(dim=-1, keepdim=True) / inner.sum(dim=-1, keepdim=True).clamp(min=1)
-        new[layer] = torch.where(inner > 0, means, own)
-    return new
+        increments = untouched.increments[layer]
+        inner = untouched.real[:, None].to(increments)
+        inner[..., 0] = 0
+        means = (increments * inner).sum(dim=-1, keepdim=True) / inner.sum(dim=-1, keepdim=True).clamp(min=1)
+        replaced[layer] = torch.where(inner > 0, means, increments)
+    return replaced
 
 
 def shuffle_in_class(untouched: Untouched, layers: tuple[int, ...], generator: np.random.Generator) -> ByLayer:
-    """Tokens of one class exchange increments within a window: what the class predicts stays."""
+    """Increments are permuted among the tokens of a class within a window: what the class predicts stays."""
     return _shuffled(untouched, layers, untouched.classes, generator)
 
 
 def shuffle(untouched: Untouched, layers: tuple[int, ...], generator: np.random.Generator) -> ByLayer:
-    """All tokens of a window exchange increments."""
+    """Increments are permuted among all tokens of a window."""
     return _shuffled(untouched, layers, np.zeros_like(untouched.classes), generator)
 
 
 def swap_layers(untouched: Untouched, layers: tuple[int, ...], generator: np.random.Generator) -> ByLayer:
-    """A layer and the next one (the last and the first) exchange increments, their scales included."""
-    everyone = list(untouched.increments)
+    """A layer swaps increments, with their scale, with the next layer; the last layer swaps with the first."""
+    all_layers = list(untouched.increments)
     (layer,) = layers
-    other = everyone[(everyone.index(layer) + 1) % len(everyone)]
+    other = all_layers[(all_layers.index(layer) + 1) % len(all_layers)]
     return {layer: untouched.increments[other], other: untouched.increments[layer]}
 
 
 def widen_gap(untouched: Untouched, layers: tuple[int, ...], generator: np.random.Generator) -> ByLayer:
-    """One token of each window advances by the layer's mean more than it did."""
+    """The increment of one token of each window grows by the layer's mean increment."""
     wider = {layer: untouched.increments[layer] + untouched.means[layer] for layer in layers}
     return {layer: _only_at_gaps(untouched, layer, new) for layer, new in wider.items()}
 
 
 def close_gap(untouched: Untouched, layers: tuple[int, ...], generator: np.random.Generator) -> ByLayer:
-    """One token of each window does not advance."""
+    """The increment of one token of each window is 0."""
     zeros = {layer: torch.zeros_like(untouched.increments[layer]) for layer in layers}
     return {layer: _only_at_gaps(untouched, layer, new) for layer, new in zeros.items()}
 
@@ -104,7 +105,7 @@ REPLACEMENTS: dict[str, Replacement] = {
     "one gap widened": widen_gap,
     "one gap closed": close_gap,
 }
-"""What can be done to a layer's increments, by name."""
+"""Kinds of intervention, by name."""
 
 SHUFFLED_IN_CLASS = "shuffled in class"
 AT_ONE_GAP = frozenset({"one gap widened", "one gap closed"})
@@ -113,12 +114,12 @@ AT_ONE_GAP = frozenset({"one gap widened", "one gap closed"})
 def _shuffled(
     untouched: Untouched, layers: tuple[int, ...], classes: NDArray[np.uint8], generator: np.random.Generator
 ) -> ByLayer:
-    """Exchange increments among the tokens of a class, by the same permutation in all layers; the first one stays."""
+    """Permute increments among the tokens of a class, the same way in all layers; the first token's increment stays."""
     sources = np.tile(np.arange(classes.shape[1]), (len(classes), 1))
     for row, window in enumerate(untouched.windows):
-        own = classes[row, 1 : len(window.tokens)]
-        for one in np.unique(own):
-            members = 1 + np.flatnonzero(own == one)
+        of_tokens = classes[row, 1 : len(window.tokens)]
+        for of_class in np.unique(of_tokens):
+            members = 1 + np.flatnonzero(of_tokens == of_class)
             sources[row, members] = generator.permutation(members)
     index = torch.from_numpy(sources)[:, None]
     shuffled = {}
@@ -129,6 +130,7 @@ def _shuffled(
 
 
 def _only_at_gaps(untouched: Untouched, layer: int, new: Tensor) -> Tensor:
-    own = untouched.increments[layer]
-    index = torch.from_numpy(untouched.gaps).to(own.device)[:, None, None].expand(-1, own.shape[1], 1)
-    return own.scatter(-1, index, new.gather(-1, index))
+    """The layer's own increments, with the new ones only at each window's gap."""
+    increments = untouched.increments[layer]
+    index = torch.from_numpy(untouched.gaps).to(increments.device)[:, None, None].expand(-1, increments.shape[1], 1)
+    return increments.scatter(-1, index, new.gather(-1, index))

@@ -1,4 +1,4 @@
-"""What replacements of increments, and their controls, change on some windows: work for one reader."""
+"""Effects of replacements and their controls on a batch of windows: the work of one process."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from howfar.reading.readings import Kept, Reading
 from howfar.reading.windows import Window, real_tokens
 
 if TYPE_CHECKING:
+    pass
+if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One thing to try: a kind of replacement in some layers, and what share of the way to go."""
+    """One intervention: a kind of replacement, the layers that it changes, and its dose (0 to 1)."""
 
     kind: str
     layers: tuple[int, ...]
@@ -34,7 +36,7 @@ class Cell:
 
     @property
     def shuffle(self) -> Cell | None:
-        """The shuffle within classes in the same layers; None where that is no comparison."""
+        """The shuffle within classes in the same layers; None if it is not a comparison."""
         if self.kind == SHUFFLED_IN_CLASS or self.kind in AT_ONE_GAP:
             return None
         return Cell(SHUFFLED_IN_CLASS, self.layers, self.dose)
@@ -52,28 +54,27 @@ def try_cells(
     within: tuple[float, float],
     seed: Sequence[int],
 ) -> dict[Cell, Sums]:
-    """Try each cell on some windows.
+    """Try each cell on a batch of windows.
 
     Args:
-        reader: What reads.
+        reader: Reads the windows.
         group: The windows.
-        with_attention: Whether to watch attention too.
+        with_attention: Whether to compare attention too.
         means: Each layer's mean increment, `[head, 1]`.
-        classes: Of the tokens of each window.
-        cells: What to try.
-        lengths: Bytes of each token id.
-        within: The bound of increments.
-        seed: Of what is random in these windows.
+        classes: Classes of each window's tokens, `[token]`.
+        cells: The interventions.
+        lengths: Number of bytes of each token id, `[id]`.
+        within: The smallest and the largest allowed increment.
+        seed: Seed of all random choices in these windows.
 
     Returns:
-        Sums over each window, by cell.
+        By cell, sums over each window.
     """
     on_device = {layer: torch.from_numpy(mean).to(reader.device) for layer, mean in means.items()}
     with movable(reader.model):
         untouched = _observe(reader, group, on_device, classes, np.random.default_rng(seed), with_attention)
         return {
-            # All doses go the same way.
-            cell: _intervene(
+            cell: _intervene(  # the seed does not depend on the dose
                 reader,
                 untouched,
                 cell,
@@ -93,13 +94,13 @@ def _observe(
     generator: np.random.Generator,
     with_attention: bool,
 ) -> Untouched:
-    """Read some windows with the model's own increments."""
+    """Read the windows with the model's own increments."""
     reading = _read(reader, windows, "increments", with_attention=with_attention)
     real = real_tokens(windows)
     padded = np.zeros(real.shape, dtype=np.uint8)
-    for row, own in enumerate(classes):
-        padded[row, : len(own)] = own
-    # A gap parts what stands before it from what follows: neither side may be empty.
+    for row, of_window in enumerate(classes):
+        padded[row, : len(of_window)] = of_window
+    # There must be tokens on both sides of the gap.
     gaps = np.array([generator.integers(1, max(2, len(window.tokens) - 1)) for window in windows])
     return Untouched(windows, real, padded, gaps, reading.increments, means, _losses(reading), reading.attention)
 
@@ -110,7 +111,7 @@ def _read(reader: Reader, windows: Sequence[Window], *keep: Kept, with_attention
 
 
 def _losses(reading: Reading) -> Tensor:
-    """Of every token but the first, `[window, token but the first]`."""
+    """Losses `[window, token but the first]`, in nats."""
     return reading.surprisal_nats[:, 1:].cpu()
 
 
@@ -122,25 +123,25 @@ def _intervene(
     within: tuple[float, float],
     generator: np.random.Generator,
 ) -> Sums:
-    """What a replacement and its control change, summed over each window."""
+    """Changes by a replacement and by its control, summed over each window."""
     replaced = REPLACEMENTS[cell.kind](untouched, cell.layers, generator)
     replaced = {layer: torch.lerp(untouched.increments[layer], new, cell.dose) for layer, new in replaced.items()}
     control = phase_randomised(untouched, replaced, within, generator)
-    concerned = untouched.real.clone()
+    affected = untouched.real.clone()
     if cell.kind in AT_ONE_GAP:
         # Attention changes from the gap's own token on, and so do the predictions of the tokens after it.
-        concerned &= torch.arange(concerned.shape[1]) >= torch.from_numpy(untouched.gaps)[:, None]
-    scored = concerned[:, :-1] & untouched.real[:, 1:]
+        affected &= torch.arange(affected.shape[1]) >= torch.from_numpy(untouched.gaps)[:, None]
+    scored = affected[:, :-1] & untouched.real[:, 1:]
     with_attention = bool(untouched.attention)
     sums = {
         "bytes": num_bytes(untouched.windows, scored, lengths),
-        "queries": concerned.sum(dim=1).numpy() * with_attention,
+        "queries": affected.sum(dim=1).numpy() * with_attention,
         "squares": np.sum([squared_moves(untouched, layer, new) for layer, new in replaced.items()], axis=0),
         "increments": len(replaced) * untouched.real.sum(dim=1).numpy(),
     }
     for name, increments in (("change", replaced), ("control", control)):
-        displaced = np.sum([squared_displacements(untouched, *own) for own in increments.items()], axis=0)
-        sums |= {f"{name} at lag {lag}": own for lag, own in zip(LAGS, displaced, strict=True)}
+        displaced = np.sum([squared_displacements(untouched, *of_layer) for of_layer in increments.items()], axis=0)
+        sums |= {f"{name} at lag {lag}": at_lag for lag, at_lag in zip(LAGS, displaced, strict=True)}
         with _replaced(reader.model, increments):
             reading = _read(reader, untouched.windows, with_attention=with_attention)
         losses = _losses(reading)
@@ -148,7 +149,7 @@ def _intervene(
         sums[f"attention_{name}"] = np.zeros(len(losses))
         if with_attention:
             distances = [total_variation(reading.attention[layer], untouched.attention[layer]) for layer in replaced]
-            sums[f"attention_{name}"] = (torch.stack(distances).mean(dim=0).cpu() * concerned).sum(dim=1).numpy()
+            sums[f"attention_{name}"] = (torch.stack(distances).mean(dim=0).cpu() * affected).sum(dim=1).numpy()
     return sums
 
 

@@ -1,4 +1,4 @@
-"""Are the parts of a name close together? The measure, its lists, its scores and its matched controls."""
+"""Are the parts of a name close together? The measure, its lists of names, its scores and its matched controls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of multi-word entities: the ones that come with the package, and users' own."""
+"""Lists of multi-word entities: the bundled ones, and users' own CSV files."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ LANGUAGES = get_args(Language)
 
 @dataclass(frozen=True)
 class Pair:
-    """Two parts of a text that belong together, or do not.
+    """Two adjacent parts of a text: those of an entity, or of a control.
 
     Attributes:
         first: The first part.
         second: The second part.
-        type: What kind of entity it is, such as `person` or `place`.
+        type: The kind of entity, for example `person` or `place`.
     """
 
     first: str
@@ -35,17 +35,17 @@ class Pair:
 
     @property
     def separator(self) -> str:
-        """What stands between the parts: a space, but nothing between Chinese characters."""
+        """The text between the parts: a space, or nothing between Chinese characters."""
         return "" if is_chinese_character(self.first[-1]) and is_chinese_character(self.second[0]) else " "
 
     @property
     def text(self) -> str:
-        """Both parts, as they are written."""
+        """Both parts as written."""
         return self.first + self.separator + self.second
 
 
 def bundled_pairs(language: str) -> list[Pair]:
-    """The list of entities that comes with the package.
+    """The bundled list of entities.
 
     Args:
         language: `"en"` or `"zh"`.
@@ -77,7 +77,7 @@ def read_pairs(path: str | Path) -> list[Pair]:
 def _parse(text: str, name: str) -> list[Pair]:
     lines = text.splitlines()
     heading = lines[0].lower() if lines else ""
-    delimiter = max(",;\t", key=heading.count)  # spreadsheets write semicolons where a comma is in numbers
+    delimiter = max(",;\t", key=heading.count)  # spreadsheets write semicolons if numbers have decimal commas
     reader = csv.DictReader(lines, skipinitialspace=True, delimiter=delimiter)
     reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
     missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]

@@ -1,21 +1,20 @@
-"""Multi-word entities: does a model place the parts of *New York* closer together, and because they are one thing?
+"""Multi-word entities: does a model place the parts of *New York* closer together, because they are one entity?
 
-Four controls, each the same increments somewhere else:
+Four controls, each with the same increments in another context:
 
-- `same first`, the main test: another word behind the same first word (*New laws*), in passages of the corpus, at the
-  same place of a sentence, where the model is as uncertain at the space. A first word that is always near or far does
-  the same on both sides.
-- `reversed`: the parts in the other order (*York New*), as published, with the share of entities that are smaller. Its
-  limit: the increment at the space has seen the first part only, so this compares *New* with *York*, not *New York*
-  with anything. First words that are near in whatever company look like entities.
-- `recombined`: the second part behind another entity's first (*Los York*), so that the token scored is the same.
-- `matched`: bigrams that are no entity but as frequent, and as predictable from their first part (*According to*), each
-  in passages of the corpus. What is left of a difference is not mere expectation of a continuation; but their first
-  words are others, and stand more often at the start of a sentence.
+- `same first`, the main test: another word after the same first word (*New laws*), in passages of the corpus that are
+  matched on the place in the sentence and on the entropy at the space. An effect of the first word is on both sides.
+- `reversed`: the parts in the other order (*York New*), as published, with the share of entities whose increment is
+  smaller. Its limit: the increment at the space has only seen the first part, so this compares *New* with *York*. First
+  words with small increments in any company look like entities.
+- `recombined`: the second part after another entity's first part (*Los York*), so the scored token is the same.
+- `matched`: bigrams that are not entities, but as frequent and as predictable from their first part (*According to*),
+  in passages of the corpus. This rules out that a difference is only the expectation of a continuation. But the first
+  words differ, and those of the controls begin a sentence more often.
 
-In English the increment of the space between the parts is scored, as published. Chinese has none; there it is the
-first byte of the second part, and its first character (the sum over its bytes). Reversed Chinese puts other bytes
-there, which alone make a difference: trust the recombined and the matched control, whose bytes are the same.
+In English the increment of the space between the parts is scored, as published. Chinese has no space; there the first
+byte of the second part is scored, and its first character (the sum over its bytes). In reversed Chinese other bytes are
+scored, which alone makes a difference: trust the recombined and the matched control, whose bytes are the same.
 """
 
 from __future__ import annotations
@@ -35,6 +34,7 @@ from howfar.measures.choices import Language
 from howfar.measures.declaration import Matrix, Measure
 from howfar.measures.documents import NUM_BLOCKS, sample_blocks
 from howfar.measures.inputs import Inputs
+from howfar.measures.layers import layer_names
 from howfar.measures.pairs.lists import Pair, bundled_pairs
 from howfar.measures.pairs.matching import Matching, match_chinese, match_english
 from howfar.measures.pairs.same_first import same_first
@@ -56,17 +56,18 @@ SITES_OF = {
     ("matched", True): ("space",),
     ("matched", False): ("lead byte",),
 }
-"""What is scored, by the control and whether a space parts the pairs; where a control puts other tokens, nothing is."""
+"""The sites that are scored, by control and whether a space separates the parts: those where both sides have the same
+token."""
 
 NUMBERS = (
     *("entity_mean", "control_mean", "value", "low", "high"),
     *("share_smaller", "effect_size", "p_value", "p_holm", "largest_imbalance", "entropy_difference"),
 )
 RESOLUTION = 1e-4
-"""Differences below this, in positions, are float32's and count as none."""
-MOST_TOKENS = 400_000_000  # of the training corpus, to count bigrams in
+"""Differences below this, in positions, are rounding of float32 and count as zero."""
+MAX_TOKENS = 400_000_000  # tokens of the training corpus in which bigrams are counted
 CARRIER_PARTS, MATCHING_PARTS, PASSAGE_PARTS, SAME_FIRST_PARTS = 3, 12, 10, 10
-"""How a bar of progress is divided: about as the time is, with a corpus of 100 MB."""
+"""Parts of the progress bar: about proportional to the time with a corpus of 100 MB."""
 
 
 def pairs(
@@ -83,21 +84,22 @@ def pairs(
 
     Args:
         model: A model with increments.
-        entities: From `read_pairs`, all of one language; the list that comes with the package where None.
-        language: Of that list, `"en"` or `"zh"`.
-        corpus: What the model was trained on; without it there are no passages to match.
+        entities: From `read_pairs`, all of one language; the bundled list where None.
+        language: Language of the bundled list, `"en"` or `"zh"`.
+        corpus: The model's training corpus; without it, the controls `same first` and `matched` are not measured.
         tokenizer: The model's; found by `howfar.tokenizer_of` where None.
-        seed: Of the intervals.
+        seed: Seed of the intervals.
         progress: Called with how many parts of the work are done and how many there are.
 
     Returns:
-        One row per `control`, `site`, `type` of entity (`all` first), `layer` (null if shared) and `head`:
-        `entity_mean` and `control_mean` of the increments, their difference as `value` with 95% interval (`n` pairs
-        resampled), `share_smaller` of the entities, `effect_size` (rank-biserial, -1 to 1, negative where entities are
-        closer together), two-sided Wilcoxon `p_value`, and `p_holm`, corrected over all sites, layers and heads of the
-        same comparison. `largest_imbalance` of the matched control is in standard deviations. Behind the same first
-        word, `num_passages` were matched, and `entropy_difference` is what is left of it at the space, in nats. `note`
-        says why there are no numbers.
+        One row per `control`, `site`, `type` of entity (`all` first), `layer` (null if shared) and `head`. `value` is
+        `entity_mean` minus `control_mean`, in positions, with its 95% interval over `n` pairs. `share_smaller` is the
+        share of entities with the smaller increment, `effect_size` the rank-biserial correlation (-1 to 1, negative
+        if entities are closer together). `p_value` is of the two-sided Wilcoxon test; `p_holm` is corrected over all
+        sites, layers and heads of the same control and type. `largest_imbalance` of the matched control is the largest
+        standardised mean difference. For `same first`, `num_passages` is the number of matched passages, and
+        `entropy_difference` their mean difference of entropy at the space, in nats. `note` says why numbers are
+        missing.
 
     Raises:
         NoIncrementsError: The model has no increments.
@@ -108,12 +110,12 @@ def pairs(
     increments_of(model)
     entities = list(entities) if entities is not None else bundled_pairs(language)
     if len({pair.separator for pair in entities}) != 1:
-        raise NotMeasurableError("some of the pairs are Chinese and some are not; measure them one after the other")
-    in_all = CARRIER_PARTS if corpus is None else SAME_FIRST_PARTS + CARRIER_PARTS + MATCHING_PARTS + 2 * PASSAGE_PARTS
+        raise NotMeasurableError("some of the pairs are Chinese and some are not; measure them separately")
+    total = CARRIER_PARTS if corpus is None else SAME_FIRST_PARTS + CARRIER_PARTS + MATCHING_PARTS + 2 * PASSAGE_PARTS
 
     def done(parts: int) -> None:
         if progress is not None:
-            progress(parts, in_all)
+            progress(parts, total)
 
     real = scores_in_carriers(model, tokenizer, entities)
     done(1)
@@ -131,13 +133,13 @@ def pairs(
             entities, corpus, tokenizer, lambda read, blocks: done(CARRIER_PARTS + MATCHING_PARTS * read // blocks)
         )
         ours = scores_in_passages(model, tokenizer, matching.entities.pairs, corpus)
-        done(in_all - SAME_FIRST_PARTS - PASSAGE_PARTS)
+        done(total - SAME_FIRST_PARTS - PASSAGE_PARTS)
         theirs = scores_in_passages(model, tokenizer, matching.controls.pairs, corpus)
-        done(in_all - SAME_FIRST_PARTS)
+        done(total - SAME_FIRST_PARTS)
         imbalance = {"largest_imbalance": matching.largest_imbalance}
         rows += [row | imbalance for row in _compare(model, "matched", matching.entities.pairs, ours, theirs, seed)]
         rows += _same_first(model, tokenizer, entities, corpus, seed)
-        done(in_all)
+        done(total)
     schema: dict[str, Any] = dict.fromkeys(("control", "site", "type"), pl.String)
     schema |= dict.fromkeys(("layer", "head", "n", "num_passages"), pl.Int64)
     schema |= dict.fromkeys(NUMBERS, pl.Float64)
@@ -150,12 +152,12 @@ def match_pairs(
     tokenizer: PreTrainedTokenizerBase | None = None,
     progress: Progress | None = None,
 ) -> Matching:
-    """Match entities with bigrams that are none, by their counts in the training part of a corpus.
+    """Match entities with other bigrams by their counts in the training part of a corpus.
 
     Args:
         entities: All of one language.
-        corpus: What the model was trained on.
-        tokenizer: The corpus's tokenizer, where that is not the byte tokenizer.
+        corpus: The model's training corpus.
+        tokenizer: The corpus's tokenizer, unless that is the byte tokenizer.
         progress: Called with how many blocks of the corpus are read and how many there are.
 
     Raises:
@@ -165,7 +167,7 @@ def match_pairs(
     number = count(1)
 
     def blocks() -> Iterator[str]:
-        for block in sample_blocks(corpus, tokenizer, num_tokens=MOST_TOKENS):
+        for block in sample_blocks(corpus, tokenizer, num_tokens=MAX_TOKENS):
             yield block
             if progress is not None:
                 progress(next(number), times * NUM_BLOCKS)
@@ -174,21 +176,17 @@ def match_pairs(
 
 
 def _recombined(entities: Sequence[Pair]) -> list[Pair]:
-    """Each second part behind the first part of another entity, of the same type where there is one."""
+    """Each second part after the first part of another entity, of the same type if possible."""
     known = {pair.text for pair in entities}
     mixed = []
-    for pair in entities:
-        same = [other for other in entities if other.type == pair.type]
-        for pool in (same, list(entities)):
-            place = pool.index(pair)
-            turned = [*pool[place + 1 :], *pool[:place]]
-            candidates = [Pair(other.first, pair.second, pair.type) for other in turned if other.first != pair.first]
-            candidates = [candidate for candidate in candidates if candidate.text not in known]
-            if candidates:
-                mixed.append(candidates[0])
-                break
-        else:
+    for place, pair in enumerate(entities):
+        others = [*entities[place + 1 :], *entities[:place]]
+        others.sort(key=lambda other: other.type != pair.type)  # stable: the same type first, else the next in the list
+        candidates = (Pair(other.first, pair.second, pair.type) for other in others if other.first != pair.first)
+        found = next((candidate for candidate in candidates if candidate.text not in known), None)
+        if found is None:
             raise NotMeasurableError(f"{pair.text!r} cannot be recombined; give pairs with more than one first part")
+        mixed.append(found)
     return mixed
 
 
@@ -196,8 +194,7 @@ def _compare(
     model: PreTrainedModel, control: str, entities: Sequence[Pair], ours: Scores, theirs: Scores, seed: int
 ) -> list[dict[str, Any]]:
     """Test each site, type, layer and head."""
-    increments = increments_of(model)
-    layers: Sequence[int | None] = (None,) if increments.config.scope == "shared" else increments.layer_indices
+    layers = layer_names(increments_of(model))
     sites = SITES_OF[control, bool(entities[0].separator)]
     indices = [SITES.index(site) for site in sites]
     known = np.asarray(~np.isnan((ours + theirs)[:, indices]).any(axis=(2, 3)))
@@ -228,10 +225,10 @@ def _same_first(
     seed: int,
 ) -> list[dict[str, Any]]:
     if not entities[0].separator:
-        return [{"control": SAME_FIRST, "note": "not measurable: no space stands between the parts"}]
+        return [{"control": SAME_FIRST, "note": "not measurable: there is no space between the parts"}]
     found = same_first(model, tokenizer, entities, corpus)
-    said = {"num_passages": found.num_passages, "entropy_difference": found.entropy_difference}
-    return [row | said for row in _compare(model, SAME_FIRST, entities, found.entities, found.others, seed)]
+    of_all = {"num_passages": found.num_passages, "entropy_difference": found.entropy_difference}
+    return [row | of_all for row in _compare(model, SAME_FIRST, entities, found.entities, found.others, seed)]
 
 
 def _test(ours: NDArray[np.float64], theirs: NDArray[np.float64], seed: int) -> dict[str, Any]:
@@ -247,7 +244,7 @@ def _test(ours: NDArray[np.float64], theirs: NDArray[np.float64], seed: int) -> 
     }
     if not test.num_different:
         return values | {
-            "note": "not measurable: the increment is the same for every pair, it depends on the token alone"
+            "note": "not measurable: the increment is the same for every pair, because it depends on the token alone"
         }
     return values | {
         "low": float(test.mean_difference.low),
@@ -259,13 +256,13 @@ def _test(ours: NDArray[np.float64], theirs: NDArray[np.float64], seed: int) -> 
 
 
 def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
-    """The corpus, if there is one, is where matched controls are found."""
+    """Matched controls come from the corpus, if there is one."""
     language = inputs.language or "en"
     return pairs(model, inputs.pairs, language=language, corpus=inputs.corpus, seed=inputs.seed, progress=progress)
 
 
 def _variants(inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
-    """Each list of the package, unless a list or a language was given."""
+    """Each bundled list, unless a list or a language was given."""
     if inputs.pairs is not None or inputs.language is not None:
         yield "", inputs
         return
@@ -275,7 +272,7 @@ def _variants(inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
 
 MEASURE = Measure(
     name="pairs",
-    question="Are the parts of a name closer together than other words as likely to follow each other?",
+    question="Are the parts of a name closer together than other words that are as likely to follow each other?",
     run=_run,
     value="increment in entities minus increment in the control, positions",
     counts="pairs",

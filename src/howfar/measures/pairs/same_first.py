@@ -1,10 +1,9 @@
-"""Entities against other words behind the same first word: *New York* against *New laws*.
+"""Entities compared with other words after the same first word: *New York* with *New laws*.
 
-What a first word does to the increments around it is the same on both sides, and so is what the model expects behind
-it: a passage is matched with one at the same place of a sentence in which the model is as uncertain at the space. What
-is left is due to the second word. The increment at the space itself cannot see that word, only who expects it; so the
-second word's own bytes and the space behind it are scored too. The bytes of *York* are not those of *laws*: the space
-behind them is the fairer test of the two.
+The first word affects both sides in the same way. Passages are matched on the place in the sentence and on the entropy
+at the space, so both sides are equally predictable. What is left is due to the second word. The increment at the space
+comes before that word and can only reflect its expectation, so the second word's own bytes and the space after it are
+scored too. The bytes of *York* differ from those of *laws*, so the space after the word is the fairer test.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 CALIPER_NATS = 0.2
-"""The most that entropy at the space may differ between two matched passages."""
+"""The largest difference of entropy at the space between two matched passages."""
 PASSAGES_OF_ENTITY = 8
 PASSAGES_OF_OTHERS = 32
 _SENTENCE_END = re.compile(r"(?:\A|[.!?…。！？\n][\"'”’)\]]*)\s*\Z")
@@ -36,13 +35,13 @@ _SENTENCE_END = re.compile(r"(?:\A|[.!?…。！？\n][\"'”’)\]]*)\s*\Z")
 
 @dataclass(frozen=True)
 class Passage:
-    """A first word and another one in a text of a corpus.
+    """An entity's first word and the word that follows it in a corpus.
 
     Attributes:
-        entity: The entity whose first word it is, by its number.
+        entity: Index of the entity.
         pair: The two words.
         before: The text before them.
-        starts_sentence: Whether the first word does.
+        starts_sentence: Whether the first word begins a sentence.
         is_entity: Whether the second word is the entity's.
     """
 
@@ -58,10 +57,10 @@ class SameFirst:
     """Mean increments of matched passages.
 
     Attributes:
-        entities: `[pair, site, layer, head]`, where the second word is the entity's; NaN where nothing matches.
-        others: Where it is another word, in as many passages.
-        num_passages: Matched passages, entities' and others' together.
-        entropy_difference: Mean difference of entropy at the space, entities' less others', in nats.
+        entities: `[pair, site, layer, head]`, means over passages with the entity; NaN if nothing matches.
+        others: The same over the matched passages with another second word.
+        num_passages: Number of matched passages of both kinds.
+        entropy_difference: Mean difference of entropy at the space, entities minus others, in nats.
     """
 
     entities: Scores
@@ -73,7 +72,7 @@ class SameFirst:
 def same_first(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, entities: Sequence[Pair], corpus: Corpus
 ) -> SameFirst:
-    """Score entities and other words behind the same first word in matched passages of a corpus.
+    """Score entities, and other words after the same first word, in matched passages of a corpus.
 
     Args:
         model: A model with increments.
@@ -89,24 +88,25 @@ def same_first(
         entropies.append(trace.entropy_nats[_token_at(trace.token_bytes, _space_of(passage))])
     shape = (len(entities), *(scores[0].shape if scores else (len(SITES), 1, 1)))
     ours, theirs = np.full(shape, np.nan), np.full(shape, np.nan)
-    num, differences = 0, []
+    differences: list[float] = []
     for entity in range(len(entities)):
-        own = match_passages(passages, np.array(entropies), entity)
-        if own:
-            mine, other = zip(*own, strict=True)
+        matched = match_passages(passages, np.array(entropies), entity)
+        if matched:
+            mine, others = zip(*matched, strict=True)
             ours[entity] = np.mean([scores[index] for index in mine], axis=0)
-            theirs[entity] = np.mean([scores[index] for index in other], axis=0)
-            differences += [entropies[one] - entropies[two] for one, two in own]
-            num += 2 * len(own)
-    return SameFirst(ours, theirs, num, float(np.mean(differences)) if differences else float("nan"))
+            theirs[entity] = np.mean([scores[index] for index in others], axis=0)
+            differences += [entropies[one] - entropies[two] for one, two in matched]
+    mean_difference = float(np.mean(differences)) if differences else float("nan")
+    return SameFirst(ours, theirs, 2 * len(differences), mean_difference)
 
 
 def find_same_first(
     entities: Sequence[Pair], corpus: Corpus, tokenizer: PreTrainedTokenizerBase | None
 ) -> Iterator[Passage]:
-    """Find first words of entities with a word behind them, at the start of sentences and inside them.
+    """Find the first words of entities, followed by any word, at the start of sentences and inside them.
 
-    Of each entity, place and kind of second word no more than a few are taken, at most one from a document.
+    The number of passages is limited for each entity, place in the sentence and kind of second word; each document
+    gives at most one of them.
     """
     by_first: dict[str, list[int]] = defaultdict(list)
     for number, pair in enumerate(entities):
@@ -141,15 +141,15 @@ def find_same_first(
 
 
 def match_passages(passages: Sequence[Passage], entropies: NDArray[np.float64], entity: int) -> list[tuple[int, int]]:
-    """Pair an entity's passages with others of the same place whose entropy is alike, each used once.
+    """Match an entity's passages one to one with others at the same place in a sentence and of similar entropy.
 
     Args:
-        passages: All.
-        entropies: `[passage]`, at the space, in nats.
-        entity: Its number.
+        passages: The passages of all entities.
+        entropies: Entropy at the space, in nats; `[passage]`.
+        entity: Index of the entity.
 
     Returns:
-        Indices of the entity's passage and of the other one.
+        Pairs of indices: a passage with the entity, and its match.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -172,7 +172,7 @@ def match_passages(passages: Sequence[Passage], entropies: NDArray[np.float64], 
 
 
 def _space_of(passage: Passage) -> int:
-    """The byte between the two words."""
+    """Index of the byte between the two words."""
     return len((passage.before + passage.pair.first).encode())
 
 

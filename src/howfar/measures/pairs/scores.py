@@ -1,4 +1,4 @@
-"""Increments at the gap between the two parts of a pair, read in phrases made for it or in passages of a corpus."""
+"""Increments at the gap between the two parts of a pair, in carrier phrases or in passages of a corpus."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ ENGLISH = (
 )
 CHINESE = ("昨天我读到了", "这篇文章介绍", "很多人都知道", "报告中提到", "他们写了一本书讲")
 CARRIERS = {" ": ENGLISH, "": CHINESE}
-"""Phrases that end before a pair, by what separates its parts."""
+"""Phrases to put before a pair, by the separator of its parts."""
 
 SITES = ("space", "lead byte", "character", "second word", "space after")
-"""What is scored: the space between the parts; the second part's first byte, where its first character has several; the
-sum over that character's bytes; the mean over the second part's tokens; the space behind it, where the text has one.
-Each stands for the token that holds it."""
+"""Places that are scored: the space between the parts; the second part's first byte, if its first character has
+several; the sum over that character's bytes; the mean over the second part's tokens; the space after it, if there is
+one. Each is scored by the increment of the token that contains it."""
 
 NUM_PASSAGES = 5
 PASSAGE_CHARACTERS = 200
@@ -59,26 +59,30 @@ def scores_in_carriers(
 def scores_in_passages(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, pairs: Sequence[Pair], corpus: Corpus
 ) -> Scores:
-    """Increments of each pair, averaged over passages of a corpus that have it; NaN for a pair that none has.
+    """Increments of each pair, averaged over passages of a corpus that contain it; NaN for a pair that is not found.
 
     Args:
         model: A model with increments.
         tokenizer: Its tokenizer, or None.
         pairs: Any pairs.
-        corpus: The held-out documents are searched first, one passage is taken from each.
+        corpus: The held-out documents are searched first; each document gives at most one passage of a pair.
     """
     passages = list(find_passages(pairs, corpus, tokenizer))
     found = sorted({index for index, _, _ in passages})
-    scores = _mean_scores(model, tokenizer, passages)
-    everyone = np.full((len(pairs), *scores.shape[1:]), np.nan)
-    everyone[found] = scores
-    return everyone
+    of_found = _mean_scores(model, tokenizer, passages)
+    scores = np.full((len(pairs), *of_found.shape[1:]), np.nan)
+    scores[found] = of_found
+    return scores
 
 
 def find_passages(
     pairs: Sequence[Pair], corpus: Corpus, tokenizer: PreTrainedTokenizerBase | None
 ) -> Iterator[tuple[int, str, Pair]]:
-    """What stands before each pair in up to `NUM_PASSAGES` documents, held-out ones first: `(index, text, pair)`."""
+    """Find each pair in up to `NUM_PASSAGES` documents, held-out ones first.
+
+    Yields:
+        The pair's index, the text before it, and the pair.
+    """
     missing = dict.fromkeys(range(len(pairs)), NUM_PASSAGES)
     for split in ("held_out", "train"):
         if getattr(corpus, split).num_documents:
@@ -96,7 +100,7 @@ def find_passages(
 
 
 def _find(text: str, pair: Pair) -> int:
-    """Where a pair first stands in a text, not as parts of longer words; -1 for nowhere."""
+    """Index of the first occurrence of a pair that is not part of longer words; -1 if there is none."""
     place = text.find(pair.text)
     while place >= 0 and pair.separator:
         end = place + len(pair.text)
@@ -121,7 +125,7 @@ def _mean_scores(
 
 
 def scores_of(trace: Trace, before: str, pair: Pair) -> NDArray[np.float64]:
-    """Increments at the sites of a pair that stands behind some text; `[site, layer, head]`."""
+    """Increments `[site, layer, head]` of a pair that follows the text `before`; NaN at sites that it lacks."""
     starts, ends = trace.token_bytes.T
     second = len((before + pair.first + pair.separator).encode())
     character = len(pair.second[0].encode())

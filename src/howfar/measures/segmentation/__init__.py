@@ -1,4 +1,4 @@
-"""How well do increments cut a text into its words, beside everything else that could?"""
+"""How well do increments segment a text into words, compared with other segmenters?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From scores to boundaries: layer, direction and threshold are chosen on other documents."""
+"""From scores to boundaries: layer, direction and threshold are chosen on other folds of documents."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from howfar.measures.statistics import check_labels, divide
 
 @dataclass(frozen=True)
 class Folds:
-    """Parts of the documents: each is cut by what was chosen on the others.
+    """Folds of the documents: each is segmented by what was chosen on the others.
 
     Attributes:
-        of_document: int64 `[document]`.
-        of_gap: int64 `[gap]`.
-        num: How many.
+        of_document: The fold of each document, int64 `[document]`.
+        of_gap: The fold of each gap, int64 `[gap]`.
+        num: Number of folds.
     """
 
     of_document: NDArray[np.int64]
@@ -32,7 +32,7 @@ class Folds:
         """Divide the documents.
 
         Raises:
-            NotMeasurableError: There are too few, or gaps of one class only.
+            NotMeasurableError: There are too few documents, or gaps of one class only.
         """
         check_labels(words.is_boundary)
         parts, of_gap = divide(words.is_boundary, words.gap_documents)
@@ -40,25 +40,25 @@ class Folds:
         of_document[words.gap_documents] = of_gap
         return cls(of_document, of_gap, len(parts))
 
-    def development(self, part: int) -> int:
-        """The part on which a fitted model's threshold is chosen where `part` is cut; it is fitted to the rest."""
-        return (part + 1) % self.num
+    def development(self, fold: int) -> int:
+        """The fold on which the threshold is chosen for a model that segments `fold` and is fitted to the rest."""
+        return (fold + 1) % self.num
 
-    def fitted(self, part: int) -> NDArray[np.bool_]:
-        """The gaps to fit to where `part` is cut."""
-        return (self.of_gap != part) & (self.of_gap != self.development(part))
+    def fitted(self, fold: int) -> NDArray[np.bool_]:
+        """The gaps to which a model is fitted that segments `fold`; bool `[gap]`."""
+        return (self.of_gap != fold) & (self.of_gap != self.development(fold))
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """Scores of which one is to be chosen, such as those of each layer.
+    """A segmenter: one or more scores of gaps, of which one is chosen, for example one layer's.
 
     Attributes:
-        score: What it is called.
-        choices: What each of its scores is called, by part.
-        values: By part, `[choice, gap]`, larger where a boundary is more likely.
-        scored_at: The token whose value it is, where it is one.
-        is_fitted: Whether it was fitted to `Folds.fitted`: its threshold is then chosen on `Folds.development` alone.
+        score: Its name.
+        choices: For each fold, the names of its scores.
+        values: For each fold, the scores `[choice, gap]`, larger where a boundary is more likely.
+        scored_at: The token whose value is the score, if it is a token's.
+        is_fitted: Whether it was fitted to `Folds.fitted`. Its threshold is then chosen only on `Folds.development`.
     """
 
     score: str
@@ -69,47 +69,47 @@ class Contestant:
 
 
 def fixed(score: str, values: Array, folds: Folds) -> Contestant:
-    """A contestant of one score that was fitted to nothing."""
+    """A contestant with a single score, which was not fitted."""
     return several(score, [("", values)], folds)
 
 
 def several(
     score: str, named: Sequence[tuple[str, Array]], folds: Folds, *, scored_at: str | None = None
 ) -> Contestant:
-    """A contestant of several scores by name that were fitted to nothing."""
+    """A contestant with several named scores, which were not fitted."""
     values = np.stack([values for _, values in named])
     return Contestant(score, [[name for name, _ in named]] * folds.num, [values] * folds.num, scored_at)
 
 
 def decide(contestant: Contestant, words: Words, folds: Folds, objective: Objective) -> tuple[Array, list[int]]:
-    """Put boundaries, in each part by the score and the threshold that were best in others.
+    """Place boundaries in each fold by the score and the threshold with the best F1 in other folds.
 
     Returns:
-        `[gap]`, 1 where a boundary is put and 0 elsewhere; and which score was chosen for each part.
+        `[gap]`, 1 at a boundary and 0 elsewhere; and the index of the score that was chosen for each fold.
     """
     decided = np.zeros(len(words.is_boundary))
     picked = []
-    between = {}
-    for part in range(folds.num):
-        seen = folds.of_document != part
+    ranges = {}
+    for fold in range(folds.num):
+        seen = folds.of_document != fold
         if contestant.is_fitted:
-            seen = folds.of_document == folds.development(part)
+            seen = folds.of_document == folds.development(fold)
         best = (-1.0, 0, np.inf)
-        for choice, scores in enumerate(contestant.values[part]):
-            key = choice, part if contestant.is_fitted else 0
-            if key not in between:
-                between[key] = words.between(scores)
-            threshold, f1 = best_threshold(words, scores, objective, seen, between[key])
+        for choice, scores in enumerate(contestant.values[fold]):
+            key = choice, fold if contestant.is_fitted else 0
+            if key not in ranges:
+                ranges[key] = words.threshold_ranges(scores)
+            threshold, f1 = best_threshold(words, scores, objective, seen, ranges[key])
             best = max(best, (f1, -choice, threshold))
-        cut = folds.of_gap == part
-        decided[cut] = contestant.values[part][-best[1]][cut] >= best[2]
+        in_fold = folds.of_gap == fold
+        decided[in_fold] = contestant.values[fold][-best[1]][in_fold] >= best[2]
         picked.append(-best[1])
     return decided, picked
 
 
 def chosen_names(contestant: Contestant, picked: Sequence[int]) -> str | None:
-    """What was chosen in the parts, and in how many each."""
-    names = Counter(contestant.choices[part][choice] for part, choice in enumerate(picked))
+    """The chosen scores, each with the number of folds; None if there was nothing to choose."""
+    names = Counter(contestant.choices[fold][choice] for fold, choice in enumerate(picked))
     if set(names) == {""}:
         return None
     return ", ".join(f"{name} ({times} of {len(picked)})" for name, times in names.most_common())

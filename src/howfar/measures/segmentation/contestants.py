@@ -1,4 +1,4 @@
-"""Everything that may cut a text; all decide about the same gaps, and what is of a model is of the same one."""
+"""The segmenters that are compared; all score the same gaps, and those that need a model use the same one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COUNTED = ("branching entropy", "-PMI")
 
 
 def learned(gaps: Gaps, folds: Folds, names: dict[str, str], of_layers: bool) -> Iterator[Contestant]:
-    """Increments of each place; layer, head and whether larger or smaller ones mark boundaries are chosen."""
+    """Increments at each place. Layer, head and direction (larger or smaller at boundaries) are chosen."""
     for place, name in names.items():
         values = getattr(gaps, place)
         choices = [
@@ -41,11 +41,11 @@ def learned(gaps: Gaps, folds: Folds, names: dict[str, str], of_layers: bool) ->
 
 
 def predicted(gaps: Gaps, target: Target, folds: Folds) -> Iterator[Contestant]:
-    """What the model's predictions say, and the rule that anyone would try first, if the target has one.
+    """Entropy and surprisal of the model's predictions, and the target's simple rule, if it has one.
 
     Source:
-        Pagnoni et al. 2024, "Byte latent transformer: patches scale better than tokens" (a threshold of the entropy,
-        and one of its rise over the token before).
+        Pagnoni et al. 2024, "Byte latent transformer: patches scale better than tokens" (thresholds of the entropy and
+        of its rise over the token before).
     """
     yield fixed("entropy", gaps.entropy, folds)
     rises = entropy_rises(gaps)
@@ -62,16 +62,17 @@ def predicted(gaps: Gaps, target: Target, folds: Folds) -> Iterator[Contestant]:
 def counted(
     corpus: Corpus, gaps: Gaps, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folds: Folds
 ) -> Iterator[Contestant]:
-    """What counts of neighbouring characters in what the model has read say."""
+    """Branching entropy and PMI from counts of neighbouring characters in the model's training text."""
     scores = {score.score: score.values for score in corpus_scores(corpus, gaps, model, tokenizer)}
     for name in COUNTED:
         yield fixed(name, scores[name], folds)
 
 
 def entropy_rises(gaps: Gaps) -> tuple[Array, Array]:
-    """How much the entropy of the token behind each gap is above that of the token before it, or of the unit before it.
+    """Entropy at the token after each gap, minus that at the token before the gap, or at the unit before it.
 
-    It is 0 where nothing was predicted there, for it is the text's first token or unit; each `[gap]`, in nats.
+    Returns:
+        Both `[gap]`, in nats; 0 where the token or unit before is the text's first, which is not predicted.
     """
     rises = np.zeros((2, len(gaps)))
     for trace, members in by_document(gaps):
@@ -84,11 +85,11 @@ def entropy_rises(gaps: Gaps) -> tuple[Array, Array]:
 
 
 def matched_rate(gaps: Gaps, folds: Folds) -> Array:
-    """The chance of a boundary at each gap that is the share of boundaries in the other parts; `[gap]`."""
-    chances = np.empty(len(gaps))
-    for part in range(folds.num):
-        chances[folds.of_gap == part] = gaps.is_boundary[folds.of_gap != part].mean()
-    return chances
+    """The share of boundaries in the other folds, as the probability of a boundary at each gap; `[gap]`."""
+    probabilities = np.empty(len(gaps))
+    for fold in range(folds.num):
+        probabilities[folds.of_gap == fold] = gaps.is_boundary[folds.of_gap != fold].mean()
+    return probabilities
 
 
 def jieba_boundaries(gaps: Gaps) -> Array:
@@ -103,8 +104,8 @@ def jieba_boundaries(gaps: Gaps) -> Array:
     return decided
 
 
-def what_jieba_lacks() -> str | None:
-    """Why jieba cannot be asked; None where it can."""
+def why_no_jieba() -> str | None:
+    """Why jieba is unavailable; None if it is installed."""
     try:
         jieba_segment("")
     except MissingExtraError as error:
@@ -113,5 +114,5 @@ def what_jieba_lacks() -> str | None:
 
 
 def _entropy_of(trace: Trace, tokens: np.ndarray) -> Array:
-    """Entropy of the prediction of tokens that are not the first."""
+    """Entropy of the prediction of each token, in nats; the first token has none and gets that of the second."""
     return np.asarray(trace.entropy_nats[np.maximum(tokens, 1) - 1], dtype=np.float64)

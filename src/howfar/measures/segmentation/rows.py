@@ -1,8 +1,7 @@
-"""From cuts to the rows of the table of `segmentation`."""
+"""From boundaries to the rows of the table of `segmentation`."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,53 +10,48 @@ import numpy as np
 
 from howfar.measures.boundaries.gaps import Gaps
 from howfar.measures.segmentation.words import Array, Words
-from howfar.measures.statistics import Estimate, ratio
+from howfar.measures.statistics import Estimate, or_none, ratio
 
 if TYPE_CHECKING:
     import polars as pl
 
 SURPRISING = 0.9
-"""Quantile of surprisal from which on a token counts as surprising."""
+"""Tokens at or above this quantile of surprisal count as surprising."""
 ENRICHMENT = "boundary enrichment"
 UNITS = {"sentences": "sentence"}
-"""What is cut out, where that is no word."""
+"""By target, the name of a unit that is not a word."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What a contestant decided.
+    """The boundaries that a contestant places.
 
     Attributes:
         score: Its name.
-        scored_at: The token whose value it is, where it is one.
-        chances: For the F1 of boundaries and that of words, `[gap]`: how likely a boundary is put there.
-        chosen: For each, what was chosen.
+        scored_at: The token whose value is the score, if it is a token's.
+        probabilities: For the F1 of boundaries and for that of words, the probability of a boundary, `[gap]`.
+        chosen: For each, the names of the scores that were chosen.
     """
 
     score: str
     scored_at: str | None
-    chances: Sequence[Array]
+    probabilities: Sequence[Array]
     chosen: Sequence[str | None]
 
     @classmethod
-    def same(cls, score: str, chances: Array) -> Entry:
-        """One that has nothing to choose."""
-        return cls(score, None, (chances, chances), (None, None))
-
-    @classmethod
-    def everywhere(cls, score: str, num_gaps: int) -> Entry:
-        """A cut at every gap."""
-        return cls.same(score, np.ones(num_gaps))
+    def same(cls, score: str, probabilities: Array) -> Entry:
+        """An entry without choices, so both F1s are of the same boundaries."""
+        return cls(score, None, (probabilities, probabilities), (None, None))
 
 
 def rows_of(entries: Sequence[Entry], gaps: Gaps, words: Words, *, seed: int) -> list[dict[str, Any]]:
-    """A row for each contestant and quantity; the first contestant is what others are compared with."""
+    """A row for each contestant and quantity; the others are compared with the first."""
     compared: list[dict[str, Any]] = []
     others: list[dict[str, Any]] = []
     for which, kind in enumerate(("boundary", "word")):
-        counts = [words.counts(entry.chances[which]) for entry in entries]
+        counts = [words.counts(entry.probabilities[which]) for entry in entries]
         right, found, true = (
-            np.stack([own[f"{kind} {what}"] for own in counts]) for what in ("right", "found", "true")
+            np.stack([of_entry[f"{kind} {what}"] for of_entry in counts]) for what in ("right", "found", "true")
         )
         f1 = ratio(2 * right, found + true, seed=seed)
         compared += _with_gains(list(_rows(f"{kind} F1", which, entries, f1)), f1)
@@ -69,7 +63,7 @@ def rows_of(entries: Sequence[Entry], gaps: Gaps, words: Words, *, seed: int) ->
 
 
 def missing(reasons: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Rows of contestants that could not take part, and why."""
+    """Rows that name the contestants that are left out, and why."""
     for score, reason in reasons.items():
         yield {"quantity": "boundary F1", "score": score, "note": f"{score} left out: {reason}"}
 
@@ -80,7 +74,7 @@ def table_of(rows: Sequence[dict[str, Any]], target: str, gaps: Gaps) -> pl.Data
 
     common = {"target": target, "num_gaps": len(gaps), "num_boundaries": int(gaps.is_boundary.sum())}
     if gaps.num_unseen:
-        common |= {"note": f"{gaps.num_unseen} gaps inside tokens left out"}
+        common |= {"note": f"{gaps.num_unseen} gaps inside tokens are left out"}
     schema: dict[str, Any] = dict.fromkeys(("target", "quantity", "score", "scored_at", "chosen"), pl.String)
     schema |= dict.fromkeys(("value", "low", "high", "gain", "gain_low", "gain_high", "gain_p", "rate"), pl.Float64)
     schema |= dict.fromkeys(("num_gaps", "num_boundaries", "n"), pl.Int64) | {"note": pl.String}
@@ -92,21 +86,22 @@ def table_of(rows: Sequence[dict[str, Any]], target: str, gaps: Gaps) -> pl.Data
 def _rows(quantity: str, which: int, entries: Sequence[Entry], estimates: Estimate) -> Iterator[dict[str, Any]]:
     for index, entry in enumerate(entries):
         row: dict[str, Any] = {"quantity": quantity, "score": entry.score, "scored_at": entry.scored_at}
-        row |= {"chosen": entry.chosen[which], "rate": float(entry.chances[which].mean())}
-        row |= _numbers(estimates[index], "value", "low", "high") | {"n": estimates.num_documents}
+        row |= {"chosen": entry.chosen[which], "rate": float(entry.probabilities[which].mean())}
+        row |= {name: or_none(getattr(estimates[index], name)) for name in ("value", "low", "high")}
+        row["n"] = estimates.num_documents
         if row["value"] is None:
-            row["note"] = f"not measurable: {entry.score} puts no boundary"
+            row["note"] = f"not measurable: {entry.score} places no boundary"
         yield row
 
 
 def _with_gains(rows: Sequence[dict[str, Any]], f1: Estimate) -> Iterator[dict[str, Any]]:
-    """With what each F1 is above that of the first; intervals and p-values hold for all together."""
+    """Add to each row the difference of its F1 from the first row's; intervals and p-values are simultaneous."""
     gains = f1[1:] - f1[:1]
     together = gains.simultaneous(0.0)
     yield rows[0]
     for index, row in enumerate(rows[1:]):
         ends = {"gain_low": together.low[index], "gain_high": together.high[index], "gain_p": together.p_value[index]}
-        row |= {"gain": float(gains.value[index])} | {name: _or_none(value) for name, value in ends.items()}
+        row |= {"gain": float(gains.value[index])} | {name: or_none(value) for name, value in ends.items()}
         if not together.low[index] > 0:
             where = f" at the {row['scored_at']}" if row["scored_at"] else ""
             row["note"] = f"{row['score']}{where} does not beat {rows[0]['score']} in {row['quantity']}"
@@ -114,23 +109,12 @@ def _with_gains(rows: Sequence[dict[str, Any]], f1: Estimate) -> Iterator[dict[s
 
 
 def _enrichment(entries: Sequence[Entry], gaps: Gaps, words: Words, seed: int) -> Estimate:
-    """Which share of the surprising gaps is cut, over the share of all gaps that is."""
+    """The share of surprising gaps that is cut, divided by the share of all gaps that is cut."""
     is_surprising = gaps.surprisal >= np.quantile(gaps.surprisal, SURPRISING)
     num = len(words.num_given)
 
-    def share(of: Array) -> Estimate:
-        cut = [np.bincount(gaps.documents, entry.chances[1] * of, num) for entry in entries]
-        return ratio(
-            np.stack(cut), np.broadcast_to(np.bincount(gaps.documents, of, num), (len(entries), num)), seed=seed
-        )
+    def share_cut(mask: Array) -> Estimate:
+        cut = np.stack([np.bincount(gaps.documents, entry.probabilities[1] * mask, num) for entry in entries])
+        return ratio(cut, np.broadcast_to(np.bincount(gaps.documents, mask, num), cut.shape), seed=seed)
 
-    return share(is_surprising.astype(np.float64)) / share(np.ones(len(gaps)))
-
-
-def _numbers(estimate: Estimate, *names: str) -> dict[str, float | None]:
-    found = (estimate.value, estimate.low, estimate.high)
-    return {name: _or_none(float(value)) for name, value in zip(names, found, strict=True)}
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
+    return share_cut(is_surprising.astype(np.float64)) / share_cut(np.ones(len(gaps)))

@@ -1,4 +1,4 @@
-"""Contestants that read the residual stream: how unlike neighbouring states are, and probes."""
+"""Contestants that read the residual stream: dissimilarity of neighbouring states, and probes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ DISSIMILARITY = "dissimilarity of residual states"
 
 
 def most_gaps(model: PreTrainedModel, num_layers: int) -> int:
-    """How many gaps' states are kept."""
+    """The most gaps whose states fit in memory."""
     return int(MAX_VALUES // (num_layers * model.get_input_embeddings().weight.shape[1]))
 
 
 def by_document(gaps: Gaps) -> Iterator[tuple[Trace, NDArray[np.int64]]]:
-    """The documents in order, and the gaps of each."""
+    """The documents in order, each with the indices of its gaps."""
     documents, first = np.unique(gaps.documents, return_index=True)
     for number, members in zip(documents.tolist(), np.split(np.arange(len(gaps)), first[1:]), strict=True):
         yield gaps.traces[number], members
@@ -36,59 +36,61 @@ def by_document(gaps: Gaps) -> Iterator[tuple[Trace, NDArray[np.int64]]]:
 def read_states(
     model: PreTrainedModel, gaps: Gaps, tokenizer: PreTrainedTokenizerBase
 ) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
-    """Read the documents once more.
+    """Read the residual states at the gaps of all documents.
 
     Returns:
-        What enters each layer at the first token behind each gap, `[layer, gap, width]`, each vector divided by its
-        root mean square; and 1 minus the cosine of what stands on either side of the gap, `[place, layer, gap]`: the
-        state at the first token behind it, and at the last token of the unit behind it, against the token before it.
+        The state that enters each layer at the first token after each gap, `[layer, gap, width]`, divided by its root
+        mean square; and 1 minus the cosine similarity of the states after and before the gap, `[place, layer, gap]`.
+        The state before is that of the last token; the places are the first token and the last token of the unit after.
 
     Source:
-        Hwang, Wang & Gu 2025, "Dynamic chunking for end-to-end hierarchical sequence modeling" (its router learns from
-        this signal, of states that it projects).
+        Hwang, Wang & Gu 2025, "Dynamic chunking for end-to-end hierarchical sequence modeling" (its router uses this
+        dissimilarity of projected states).
     """
     num_layers, width = len(gaps.traces[0].layers), model.get_input_embeddings().weight.shape[1]
     states = np.empty((num_layers, len(gaps), width), dtype=np.float16)
-    unlike = np.empty((2, num_layers, len(gaps)), dtype=np.float32)
-    for documents in _some_at_a_time(gaps, most_gaps(model, num_layers)):
-        places = [(first := gaps.tokens[own], first - 1, _last_tokens(trace, first)) for trace, own in documents]
-        tokens = [np.unique(np.concatenate(own)) for own in places]
+    dissimilarity = np.empty((2, num_layers, len(gaps)), dtype=np.float32)
+    for documents in _in_groups(gaps, most_gaps(model, num_layers)):
+        places = [(first := gaps.tokens[gap], first - 1, _last_tokens(trace, first)) for trace, gap in documents]
+        tokens = [np.unique(np.concatenate(of_document)) for of_document in places]
         found = hidden_states(model, [trace for trace, _ in documents], tokens, tokenizer)
         begin = 0
-        for (_, members), own, wanted in zip(documents, places, tokens, strict=True):
-            of_document = found[:, begin : begin + len(wanted)]
-            begin += len(wanted)
-            behind, before, last = (of_document[:, np.searchsorted(wanted, place)].astype(np.float32) for place in own)
-            states[:, members] = behind
-            for place, state in enumerate((behind, last)):  # vectors have a mean square of 1
-                unlike[place][:, members] = 1 - (state * before).mean(axis=-1)
-    return states, unlike
+        for (_, members), wanted, read in zip(documents, places, tokens, strict=True):
+            of_document = found[:, begin : begin + len(read)]
+            begin += len(read)
+            after, before, last = (of_document[:, np.searchsorted(read, token)].astype(np.float32) for token in wanted)
+            states[:, members] = after
+            for place, state in enumerate((after, last)):  # vectors have a mean square of 1
+                dissimilarity[place][:, members] = 1 - (state * before).mean(axis=-1)
+    return states, dissimilarity
 
 
-def dissimilarities(unlike: NDArray[np.float32], gaps: Gaps, folds: Folds, names: dict[str, str]) -> list[Contestant]:
-    """How unlike the states on both sides of a gap are, at each place; the layer is chosen."""
+def dissimilarities(
+    dissimilarity: NDArray[np.float32], gaps: Gaps, folds: Folds, names: dict[str, str]
+) -> list[Contestant]:
+    """Dissimilarity of the states on both sides of a gap, one contestant per place; the layer is chosen."""
     return [
         several(
             DISSIMILARITY,
-            [(f"layer {layer}", own) for layer, own in zip(gaps.traces[0].layers, values, strict=True)],
+            [(f"layer {layer}", scores) for layer, scores in zip(gaps.traces[0].layers, values, strict=True)],
             folds,
             scored_at=names[place],
         )
-        for place, values in zip(("first_token", "whole_unit"), unlike.astype(np.float64), strict=True)
+        for place, values in zip(("first_token", "whole_unit"), dissimilarity.astype(np.float64), strict=True)
     ]
 
 
 def probes(
     states: NDArray[np.float16], gaps: Gaps, words: Words, folds: Folds, *, num_neurons: int, seed: int = 0
 ) -> tuple[Contestant, Contestant]:
-    """A linear probe of each layer, and one with a hidden layer where the linear one was best."""
+    """A linear probe of each layer, and an MLP probe of the layer whose linear probe was best."""
     layers = gaps.traces[0].layers
     linear = Contestant(
         PROBES["linear"],
         [[f"layer {layer}" for layer in layers]] * folds.num,
         [
-            np.stack([_probed(own, gaps, folds, part, "linear", num_neurons, seed) for own in states])
-            for part in range(folds.num)
+            np.stack([_probed(of_layer, gaps, folds, fold, "linear", num_neurons, seed) for of_layer in states])
+            for fold in range(folds.num)
         ],
         is_fitted=True,
     )
@@ -96,38 +98,37 @@ def probes(
     mlp = Contestant(
         PROBES["mlp"],
         [[f"layer {layers[index]}"] for index in best],
-        [_probed(states[index], gaps, folds, part, "mlp", num_neurons, seed)[None] for part, index in enumerate(best)],
+        [_probed(states[index], gaps, folds, fold, "mlp", num_neurons, seed)[None] for fold, index in enumerate(best)],
         is_fitted=True,
     )
     return linear, mlp
 
 
 def _probed(
-    states: NDArray[np.float16], gaps: Gaps, folds: Folds, part: int, kind: ProbeKind, num_neurons: int, seed: int
+    states: NDArray[np.float16], gaps: Gaps, folds: Folds, fold: int, kind: ProbeKind, num_neurons: int, seed: int
 ) -> NDArray[np.float64]:
-    """Scores of all gaps by a probe that saw neither a part nor the one on which its threshold is chosen."""
-    fitted = folds.fitted(part)
+    """Scores of all gaps by a probe that was fitted neither to a fold nor to the one that chooses its threshold."""
+    fitted = folds.fitted(fold)
     features = states.astype(np.float32)
-    return fit_probe(features[fitted], gaps.is_boundary[fitted], kind=kind, num_neurons=num_neurons, seed=seed)(
-        features
-    )
+    probe = fit_probe(features[fitted], gaps.is_boundary[fitted], kind=kind, num_neurons=num_neurons, seed=seed)
+    return probe(features)
 
 
-def _some_at_a_time(gaps: Gaps, most: int) -> Iterator[list[tuple[Trace, NDArray[np.int64]]]]:
-    """Documents with at most so many gaps together, or one."""
-    waiting: list[tuple[Trace, NDArray[np.int64]]] = []
+def _in_groups(gaps: Gaps, max_gaps: int) -> Iterator[list[tuple[Trace, NDArray[np.int64]]]]:
+    """Groups of documents with at most `max_gaps` gaps in total; a document with more is a group by itself."""
+    group: list[tuple[Trace, NDArray[np.int64]]] = []
     num = 0
     for trace, members in by_document(gaps):
-        if waiting and num + len(members) > most:
-            yield waiting
-            waiting, num = [], 0
-        waiting.append((trace, members))
+        if group and num + len(members) > max_gaps:
+            yield group
+            group, num = [], 0
+        group.append((trace, members))
         num += len(members)
-    if waiting:
-        yield waiting
+    if group:
+        yield group
 
 
 def _last_tokens(trace: Trace, first: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The last token of the units that begin at some tokens."""
+    """The last tokens of the units that begin at the tokens `first`."""
     ends = np.array([unit.end_token for unit in trace.units])
     return ends[np.searchsorted(ends, first, "right")] - 1

@@ -1,8 +1,8 @@
-"""All statistics of the measures: intervals that resample documents, and tests that a sceptic accepts.
+"""All statistics of the measures: bootstrap intervals over documents, and tests.
 
-Tokens of one document are not independent, so every interval here resamples whole documents, and studentises each
-resample. A resample is a row of weights, how often it drew each document, so that a statistic of sums is one matrix
-product for all resamples at once. Two statistics computed on the same documents share their resamples: their
+Tokens of one document are not independent, so every interval here resamples whole documents and studentises each
+resample. A resample is a row of weights, one per document: how often the document was drawn. A statistic of sums is
+then one matrix product for all resamples. Two statistics of the same documents share their resamples, so their
 difference is paired.
 """
 
@@ -12,7 +12,7 @@ from howfar.measures.choices import ProbeKind
 from howfar.measures.statistics.association import rank_correlation
 from howfar.measures.statistics.cross_fitting import CrossFitted, divide
 from howfar.measures.statistics.discrimination import check_labels, roc_auc
-from howfar.measures.statistics.estimate import LEVEL, MIN_DOCUMENTS, Estimate, Simultaneous, columns_of
+from howfar.measures.statistics.estimate import LEVEL, MIN_DOCUMENTS, Estimate, Simultaneous, columns_of, or_none
 from howfar.measures.statistics.fitting import Additions, fit_probe, nested_scores, probe_scores
 from howfar.measures.statistics.inference import (
     Correlation,
@@ -24,7 +24,7 @@ from howfar.measures.statistics.inference import (
     holm,
     wilcoxon,
 )
-from howfar.measures.statistics.resampling import bootstrap, mean, ratio
+from howfar.measures.statistics.resampling import bootstrap, mean, permutation_within, ratio
 from howfar.measures.statistics.seeds import OverSeeds, over_intervals, over_seeds
 
 __all__ = [
@@ -50,8 +50,10 @@ __all__ = [
     "holm",
     "mean",
     "nested_scores",
+    "or_none",
     "over_intervals",
     "over_seeds",
+    "permutation_within",
     "probe_scores",
     "rank_correlation",
     "ratio",

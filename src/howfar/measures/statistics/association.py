@@ -13,22 +13,22 @@ from howfar.measures.statistics.resampling import bootstrap
 
 
 def rank_correlation(x: ArrayLike, y: ArrayLike, documents: ArrayLike, **options: Any) -> Estimate:
-    """Spearman's correlation over items; ranks are those among all items, in every resample.
+    """Spearman's correlation over items; every resample uses the ranks among all items.
 
     Args:
         x: `[item]`.
         y: `[item]`.
-        documents: `[item]`, which document each item is of; any integers.
-        **options: Of `bootstrap`.
+        documents: `[item]`, the document of each item; any integers.
+        **options: Passed to `bootstrap`.
 
     Raises:
-        NotMeasurableError: One side does not vary, or there are too few documents.
+        NotMeasurableError: `x` or `y` does not vary, or there are too few documents.
     """
     from scipy.stats import rankdata
 
     ranks = [rankdata(np.asarray(side, np.float64)) for side in (x, y)]
     if any(np.ptp(side) == 0 for side in ranks):
-        raise NotMeasurableError("one side is the same for all items, so no correlation exists; give items that differ")
+        raise NotMeasurableError("a variable is the same for all items, so no correlation exists; give items that vary")
     a, b = (side - side.mean() for side in ranks)
     names, which = np.unique(np.asarray(documents), return_inverse=True)
     moments = np.stack([np.bincount(which, v, len(names)) for v in (np.ones_like(a), a, b, a * a, b * b, a * b)])

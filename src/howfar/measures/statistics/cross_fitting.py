@@ -1,12 +1,12 @@
-"""Scores of items by models that were fitted to other documents, and how sure they are.
+"""Cross-fitting: each fold of documents is scored by a model that was fitted to the other folds.
 
-Each part of the documents is scored by a model of its own. Scores of two models cannot be ranked against each other: a
-part with many positives is scored by a model that saw few. So items are only ever compared within their part.
+Scores of two models cannot be ranked against each other: a fold with many positives is scored by a model that saw few.
+So items are compared only within their fold.
 
-The parts are not independent: each helped to fit the models of the others. Resampled documents do not show that. Where
-there is nothing to learn, two parts move each other's AUC alike, and the AUC varies twice as much as its documents say;
-where there is much, the models of all parts agree, and it does not. How far they agree is therefore what widens an
-interval.
+The folds are not independent, because each helped to fit the models of the others, and resampling documents does not
+show this. If there is nothing to learn, the AUCs of the folds are correlated, and the variance of their mean is twice
+what its documents say; if there is much to learn, the models of all folds agree, and it is not. So intervals widen with
+the disagreement of the folds' models.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from howfar.measures.statistics.estimate import MIN_DOCUMENTS, Array, Estimate
 from howfar.measures.statistics.resampling import numbered
 
 NUM_FOLDS = 5
-_MOST_COMPARED = 2000  # items whose scores by two models are correlated
+_MOST_COMPARED = 2000  # items on which the folds' models are compared
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class CrossFitted:
 
     Attributes:
         scores: `[..., item]`, higher where a positive label is more likely.
-        folds: `[item]`, which part of the documents an item is in; only scores of one part can be compared.
-        instability: `[...]`, how far the models of two parts disagree: 0 if they rank all items alike, 1 where labels
-            are noise and the models are linear.
+        folds: `[item]`, the fold of each item; only scores of one fold can be compared.
+        instability: `[...]`, how far the models of two folds disagree: 0 if their scores are perfectly correlated,
+            about 1 for linear models fitted to noise.
     """
 
     scores: Array
@@ -47,7 +47,7 @@ class CrossFitted:
     def auc(
         self, labels: ArrayLike, documents: ArrayLike, *, strata: Sequence[ArrayLike] = (), **options: object
     ) -> Estimate:
-        """Their `roc_auc`, items of one fold compared; its variance includes that of the fitted models.
+        """ROC-AUC over pairs of items of the same fold; its variance includes that of the fitted models.
 
         Raises:
             NotMeasurableError: As `roc_auc`.
@@ -59,13 +59,13 @@ class CrossFitted:
 def cross_fitted(
     labels: NDArray[np.bool_], documents: ArrayLike, num_folds: int, fit: Callable[[NDArray[np.int64]], Array]
 ) -> CrossFitted:
-    """Fit models to the other documents of each part, and score the part.
+    """Score each fold by models that are fitted to the other folds.
 
     Args:
         labels: `[item]`.
-        documents: `[item]`.
-        num_folds: Parts.
-        fit: From the items to fit to, to the scores `[..., item]` that models of these give all items.
+        documents: `[item]`, the document of each item.
+        num_folds: Number of folds.
+        fit: Fits models to the items with the given indices, and returns their scores of all items, `[..., item]`.
 
     Raises:
         NotMeasurableError: As `divide`.
@@ -73,22 +73,25 @@ def cross_fitted(
     parts, folds = divide(labels, documents, num_folds)
     compared = np.linspace(0, len(labels) - 1, min(len(labels), _MOST_COMPARED)).astype(np.int64)
     scores = np.empty(0)
-    by_part: list[Array] = []
+    by_fold: list[Array] = []
     for fitted, scored in parts:
         found = fit(fitted)
-        scores = scores if by_part else np.empty_like(found)
+        scores = scores if by_fold else np.empty_like(found)
         scores[..., scored] = found[..., scored]
-        by_part.append(found[..., compared])
-    return CrossFitted(scores, folds, _instability(np.stack(by_part)))
+        by_fold.append(found[..., compared])
+    return CrossFitted(scores, folds, _instability(np.stack(by_fold)))
 
 
 def divide(
     labels: NDArray[np.bool_], documents: ArrayLike, num_folds: int = NUM_FOLDS
 ) -> tuple[list[tuple[NDArray[np.int64], NDArray[np.int64]]], NDArray[np.int64]]:
-    """Which items to fit to and which to score, each time; and `[item]`, the time at which each is scored.
+    """Divide documents into folds.
+
+    Returns:
+        For each fold, the indices of the items to fit to and of those to score; and the fold of each item, `[item]`.
 
     Raises:
-        NotMeasurableError: Fewer documents than `MIN_DOCUMENTS`, or the others of a part are of one class only.
+        NotMeasurableError: There are fewer documents than `MIN_DOCUMENTS`, or the items to fit to are of one class.
     """
     from sklearn.model_selection import GroupKFold
 
@@ -106,16 +109,16 @@ def divide(
 
 
 def _instability(scores: Array) -> Array:
-    """From scores `[part, ..., item]` of the same items by each part's model.
+    """Disagreement `[...]` of the folds' models, from their scores of the same items, `[fold, ..., item]`.
 
-    Two models share all but one in `num_parts - 1` of the documents that they were fitted to, so their directions
-    correlate by `1 - 1 / (num_parts - 1)` where a linear model fits noise: that disagreement is the unit.
+    Two models share all but `1 / (num_folds - 1)` of the documents that they were fitted to. So the scores of two
+    linear models of noise correlate by `1 - 1 / (num_folds - 1)`; their disagreement is the unit.
     """
-    num_parts = len(scores)
+    num_folds = len(scores)
     centred = scores - scores.mean(axis=-1, keepdims=True)
     length = np.sqrt(np.square(centred).sum(axis=-1, keepdims=True))
     unit = np.divide(centred, length, out=np.zeros_like(centred), where=length > 0)
-    is_known = (length[..., 0] > 0).all(axis=0)  # a model that gives all items one score has no direction
-    pairs = np.square(unit.sum(axis=0)).sum(axis=-1) - num_parts
-    agreement = pairs / (num_parts * (num_parts - 1))
-    return np.where(is_known, (num_parts - 1) * (1 - agreement), 0.0)
+    varies = (length[..., 0] > 0).all(axis=0)  # a constant score has no correlation
+    pairs = np.square(unit.sum(axis=0)).sum(axis=-1) - num_folds
+    correlation = pairs / (num_folds * (num_folds - 1))
+    return np.where(varies, (num_folds - 1) * (1 - correlation), 0.0)

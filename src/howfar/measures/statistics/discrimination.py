@@ -1,4 +1,4 @@
-"""How well scores tell two classes apart: ROC-AUC over documents, among all items or within strata of them."""
+"""How well scores tell two classes apart: ROC-AUC with intervals over documents, among all items or within strata."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from howfar.errors import NotMeasurableError
 from howfar.measures.statistics.estimate import Array, Estimate
 from howfar.measures.statistics.resampling import bootstrap, numbered
 
-Numbers = NDArray[np.int64]
-_IN_CACHE = 20_000  # items of all resamples that are worked on at once
+Integers = NDArray[np.int64]
+_IN_CACHE = 20_000  # items times resamples in a batch, few enough for the processor's cache
 
 
 def roc_auc(
@@ -25,24 +25,24 @@ def roc_auc(
     Args:
         scores: `[..., item]`, several scores of the same items.
         labels: `[item]`, true for positive items.
-        documents: `[item]`, which document each item is of; any integers.
-        strata: Each `[item]`, any integers. Only items that are alike in all of these are compared: those of one fold,
-            scored by one fitted model; those behind the same character. Every such pair of items counts as much.
-        **options: Of `bootstrap`.
+        documents: `[item]`, the document of each item; any integers.
+        strata: Each `[item]`, any integers. Only items that agree in all of these are compared, for example those of
+            one fold, or those after the same character. All such pairs have equal weight.
+        **options: Passed to `bootstrap`.
 
     Raises:
-        NotMeasurableError: All labels are the same (in every stratum), a score is not finite, or there are too few
+        NotMeasurableError: Labels do not vary (within any stratum), a score is not finite, or there are too few
             documents.
     """
     scores, labels = np.asarray(scores, np.float64), check_labels(labels)
     if not np.isfinite(scores).all():
-        raise NotMeasurableError("a score is infinite or not a number, so items cannot be ranked; leave such items out")
+        raise NotMeasurableError("a score is infinite or NaN, so items cannot be ranked; leave such items out")
     which, num_documents = numbered(documents)
     groups = _groups(strata, len(labels))
     counts = _Comparisons.among(np.zeros(len(labels)), labels, which, groups)
     if not counts.num_all:
         raise NotMeasurableError(
-            "no stratum has items of both classes, so nothing is left to compare; give more documents"
+            "no stratum has items of both classes, so there is nothing to compare; give more documents"
         )
     rankings = [_Comparisons.among(row, labels, which, groups) for row in scores.reshape(-1, scores.shape[-1])]
     shape = scores.shape[:-1]
@@ -69,46 +69,47 @@ def check_labels(labels: ArrayLike) -> NDArray[np.bool_]:
     """
     labels = np.asarray(labels, dtype=bool)
     if labels.all() or not labels.any():
-        what = "there are no items" if not len(labels) else f"all {len(labels)} items are {bool(labels[0])}"
-        raise NotMeasurableError(f"{what}, so nothing tells the classes apart; give labels of both kinds")
+        what = "there are no items" if not len(labels) else f"all {len(labels)} labels are {bool(labels[0])}"
+        raise NotMeasurableError(f"{what}, so there are no two classes to tell apart; give labels of both")
     return labels
 
 
-def _groups(strata: Sequence[ArrayLike], num_items: int) -> Numbers:
-    """Number the combinations of strata, `[item]`."""
+def _groups(strata: Sequence[ArrayLike], num_items: int) -> Integers:
+    """The number of each item's combination of strata, `[item]`."""
     groups = np.zeros(num_items, dtype=np.int64)
     for stratum in strata:
-        own, num = numbered(stratum)
-        groups = numbered(groups * num + own)[0]
+        numbers, num = numbered(stratum)
+        groups = numbered(groups * num + numbers)[0]
     return groups
 
 
 @dataclass(frozen=True)
 class _Comparisons:
-    """Pairs of a positive and a negative item of one group, and how many of them a score puts in order.
+    """Pairs of a positive and a negative item of one group; a pair is in order if the positive item scores higher.
 
-    Items stand in the order of their group and, within it, of their score.
+    Items are sorted by group and, within a group, by score. Each positive item's place among the negative ones is
+    given by four indices.
 
     Attributes:
         positives: `[positive]`, document of each positive item.
         negatives: `[negative]`, document of each negative item.
-        begin: `[positive]`, how many negative items are of earlier groups.
-        first: `[positive]`, how many are, or score lower.
-        last: `[positive]`, how many are, or score lower or the same.
-        end: `[positive]`, how many are, or are of the same group.
-        within: `[document]`, pairs in order both of whose items are of that document; ties count half.
+        begin: `[positive]`, index of the first negative item of the same group.
+        first: `[positive]`, index of the first one of the group that does not score lower.
+        last: `[positive]`, index of the first one of the group that scores higher.
+        end: `[positive]`, index past the last one of the group.
+        within: `[document]`, pairs in order with both items in that document; ties count half.
     """
 
-    positives: Numbers
-    negatives: Numbers
-    begin: Numbers
-    first: Numbers
-    last: Numbers
-    end: Numbers
+    positives: Integers
+    negatives: Integers
+    begin: Integers
+    first: Integers
+    last: Integers
+    end: Integers
     within: Array
 
     @classmethod
-    def among(cls, scores: Array, labels: NDArray[np.bool_], documents: Numbers, groups: Numbers) -> _Comparisons:
+    def among(cls, scores: Array, labels: NDArray[np.bool_], documents: Integers, groups: Integers) -> _Comparisons:
         order = np.lexsort((scores, groups))
         positives, negatives = order[labels[order]], order[~labels[order]]
         begin, end = (np.searchsorted(groups[negatives], groups[positives], side) for side in ("left", "right"))
@@ -121,12 +122,12 @@ class _Comparisons:
 
     @property
     def num_all(self) -> int:
-        """Pairs, in order or not."""
+        """Number of pairs, in order or not."""
         return int((self.end - self.begin).sum())
 
     @property
     def num_documents(self) -> int:
-        """Documents with an item that another one is compared with."""
+        """Number of documents with an item in some pair."""
         is_compared = np.zeros(len(self.negatives) + 1, dtype=np.int64)
         np.add.at(is_compared, self.begin, 1)
         np.add.at(is_compared, self.end, -1)
@@ -134,20 +135,20 @@ class _Comparisons:
         return len(np.union1d(self.positives[self.end > self.begin], negatives))
 
     def num_in_order(self, weights: Array) -> Array:
-        """Pairs in order, with weights `[resample, document]`: `[resample]`."""
+        """Weighted number of pairs in order, `[resample]`, for weights `[resample, document]`."""
         return self._summed(
             weights, lambda lower: (lower[:, self.first] + lower[:, self.last]) / 2 - lower[:, self.begin]
         )
 
     def num_compared(self, weights: Array) -> Array:
-        """All pairs, likewise."""
+        """Weighted number of all pairs, `[resample]`, for weights `[resample, document]`."""
         return self._summed(weights, lambda lower: lower[:, self.end] - lower[:, self.begin])
 
     def in_order_without(self, num_documents: int) -> Array:
-        """Pairs in order where a document is left out, `[document]`."""
+        """Number of pairs in order without each document, `[document]`."""
         of_positives = (self.first + self.last) / 2 - self.begin
         by_positives = np.bincount(self.positives, of_positives, num_documents)
-        # A negative item is in order with every positive one of its group that stands behind it.
+        # A negative item is in order with every positive one of its group that comes after it.
         stops = [np.bincount(edge, minlength=len(self.negatives) + 1) for edge in (self.first, self.last, self.begin)]
         reached = [np.cumsum(stop[::-1])[::-1][1:] for stop in stops]
         of_negatives = (reached[0] + reached[1]) / 2 - reached[2]
@@ -155,7 +156,7 @@ class _Comparisons:
         return of_positives.sum() - by_positives - by_negatives + self.within
 
     def compared_without(self, num_documents: int) -> Array:
-        """All pairs where a document is left out, `[document]`; for a score that is the same for all items."""
+        """Number of all pairs without each document, `[document]`; only for a score that is constant."""
         return 2 * self.in_order_without(num_documents)
 
     def _summed(self, weights: Array, compared: Callable[[Array], Array]) -> Array:
@@ -169,8 +170,8 @@ class _Comparisons:
         return sums
 
 
-def _within_documents(ranks: Numbers, labels: NDArray[np.bool_], documents: Numbers, groups: Numbers) -> Array:
-    """Pairs in order among the items of one document and group, `[document]`."""
+def _within_documents(ranks: Integers, labels: NDArray[np.bool_], documents: Integers, groups: Integers) -> Array:
+    """Number of pairs in order whose items are of the same document and group, `[document]`."""
     num_documents = int(documents.max()) + 1
     order = np.lexsort((ranks, groups, documents))
     cells, ranked, positive = _groups((documents, groups), len(ranks))[order], ranks[order], labels[order]

@@ -1,4 +1,4 @@
-"""A statistic with what its interval is made of: its values in resamples and its values without each document."""
+"""A statistic with its values in bootstrap resamples and its jackknife values, which give its interval."""
 
 from __future__ import annotations
 
@@ -14,34 +14,40 @@ Array = NDArray[np.float64]
 
 LEVEL = 0.95
 MIN_DOCUMENTS = 10
-"""With fewer documents intervals cover the truth too rarely (`benchmarks/coverage.py`)."""
-_NO_DEVIATION = 1e-12  # of the statistic's size: what rounding may make of two equal values
+"""With fewer documents, intervals cover the true value too rarely (`benchmarks/coverage.py`)."""
+_ROUNDING = 1e-12  # relative difference of two equal values
 
 
 def columns_of(name: str = "value") -> tuple[str, str, str]:
-    """What the columns of an estimate and of its interval's ends are called in a table."""
+    """Names of a table's columns for an estimate and the ends of its interval."""
     return (name, "low", "high") if name == "value" else (name, f"{name}_low", f"{name}_high")
+
+
+def or_none(value: float | Array) -> float | None:
+    """A single number for a table: None where it is NaN."""
+    return None if math.isnan(value) else float(value)
 
 
 @dataclass(frozen=True)
 class Estimate:
     """A statistic, or an array of them, with symmetric bootstrap-t intervals.
 
-    Each resample's deviation is divided by that resample's own standard error, which comes from the documents'
-    influences (jackknife). The interval reaches as far as 95% of these studentised deviations do; p-values count how
-    many reach farther than the null. So an interval excludes a value if and only if the p-value against it is small.
+    Each resample's deviation is divided by the resample's own standard error, which comes from the documents'
+    influences (jackknife). The interval reaches as far as 95% of these studentised deviations; a p-value is the share
+    of deviations that reach at least as far as the null hypothesis. So an interval excludes a value if and only if the
+    p-value against it is below 1 - level.
 
     Attributes:
-        value: `[...]`; its unit is the statistic's.
-        replicates: `[..., resample]`; NaN where a resample has no value (it drew no document with the class asked for).
+        value: `[...]`, in the statistic's unit.
+        replicates: `[..., resample]`; NaN where a resample has no value (for example no document with positive items).
         left_out: `[..., document]`, the statistic without each document; NaN where it then has no value.
         draws: `[resample, document]`, how often each resample drew each document.
-        num_carriers: `[...]`, how many documents have a part in the statistic; with fewer than `MIN_DOCUMENTS` it has a
+        num_carriers: `[...]`, how many documents contribute to the statistic; with fewer than `MIN_DOCUMENTS` it has a
             value and no interval.
-        level: Coverage of `low` to `high`.
-        limits: Where the statistic cannot go beyond two values, those: it is then studentised on the scale
-            `arctanh`, which is the log odds of an AUC and Fisher's z of a correlation.
-        unseen: `[...]`, variance that resampled documents do not show, such as that of a fitted model.
+        level: Coverage of the interval from `low` to `high`.
+        limits: The statistic's smallest and largest possible value, if it is bounded. It is then studentised on the
+            `arctanh` scale: half the log odds of an AUC, Fisher's z of a correlation.
+        unseen: `[...]`, variance that resampling documents does not show, for example that of fitted models.
 
     Source:
         Hall 1988, "On symmetric bootstrap confidence intervals"; DiCiccio & Efron 1996, "Bootstrap confidence
@@ -59,18 +65,18 @@ class Estimate:
 
     @property
     def num_documents(self) -> int:
-        """Documents that were resampled."""
+        """Number of documents that were resampled."""
         return self.draws.shape[1]
 
     @cached_property
     def error(self) -> Array:
-        """Standard error by the jackknife, `[...]`; NaN where the statistic hangs on one document."""
+        """Jackknife standard error, `[...]`; NaN where the statistic has no value without some document."""
         of_documents = np.square(self._influence()).mean(axis=-1) / (self.num_documents - 1)
         return np.sqrt(of_documents + self.unseen)
 
     @property
     def low(self) -> Array:
-        """Lower end of the interval, `[...]`; NaN where so few documents carry the statistic that it has none."""
+        """Lower end of the interval, `[...]`; NaN where too few documents contribute to the statistic."""
         return self._bounds(self._critical(self._studentised))[0]
 
     @property
@@ -79,7 +85,7 @@ class Estimate:
         return self._bounds(self._critical(self._studentised))[1]
 
     def row(self, name: str = "value") -> dict[str, float]:
-        """A single statistic and the ends of its interval, as a part of a table's row."""
+        """A single statistic and the ends of its interval, by column name."""
         return dict(zip(columns_of(name), map(float, (self.value, self.low, self.high)), strict=True))
 
     def p_value(self, null: ArrayLike = 0.0) -> Array:
@@ -89,11 +95,11 @@ class Estimate:
         return np.where(self._is_carried, (reached + 1) / (deviations.shape[-1] + 1), np.nan)
 
     def at_level(self, level: float) -> Estimate:
-        """The same with another coverage."""
+        """The same estimate with another coverage."""
         return replace(self, level=level)
 
     def widened(self, variance: Array | float) -> Estimate:
-        """The same with further variance `[...]` that resampled documents do not show."""
+        """The same estimate with further variance `[...]` that resampling documents does not show."""
         return replace(self, unseen=self.unseen + variance)
 
     def __getitem__(self, index: Any) -> Estimate:
@@ -119,10 +125,10 @@ class Estimate:
             return found.widened((self.unseen + np.square(found.value) * other.unseen) / np.square(other.value))
 
     def simultaneous(self, null: ArrayLike = 0.0) -> Simultaneous:
-        """Intervals that hold for all the statistics together, so that the best may be picked afterwards.
+        """Simultaneous intervals for all the statistics, so that the best one may be picked afterwards.
 
-        The largest studentised deviation of any statistic in a resample takes the place of each one's own (single-step
-        max-t). Statistics without an interval of their own are left out and get none here.
+        The critical value comes from the largest studentised deviation of any statistic in each resample (single-step
+        max-t). Statistics that have no interval by themselves are left out and get none here.
 
         Args:
             null: The value that the p-values test against.
@@ -151,43 +157,43 @@ class Estimate:
 
     @property
     def _is_carried(self) -> NDArray[np.bool_]:
-        """Whether enough documents have a part in the statistic for an interval, `[...]`."""
+        """Whether enough documents contribute to the statistic for an interval, `[...]`."""
         return ~np.isnan(self.error) & (self.num_carriers >= MIN_DOCUMENTS)
 
     def _influence(self) -> Array:
-        """How much each document adds to the statistic, `[..., document]`; their mean is 0."""
+        """Each document's influence on the statistic, `[..., document]`; their mean is 0."""
         return (self.num_documents - 1) * (self.left_out.mean(axis=-1, keepdims=True) - self.left_out)
 
     @cached_property
     def _studentised(self) -> Array:
-        """Each resample's deviation from the value in standard errors, `[..., resample]`; infinite without a value."""
+        """Each resample's absolute deviation in standard errors, `[..., resample]`; infinite if it has no value."""
         influence, num = self._influence(), self.num_documents
         mean = influence @ self.draws.T / num
         error = np.sqrt(np.maximum(np.square(influence) @ self.draws.T / num - np.square(mean), 0.0) / (num - 1))
         size = np.abs(self.value)[..., None] + 1.0
-        equal = np.abs(self.replicates - self.value[..., None]) <= _NO_DEVIATION * size
+        equal = np.abs(self.replicates - self.value[..., None]) <= _ROUNDING * size
         with np.errstate(invalid="ignore", divide="ignore"):
             deviation = np.abs(self._scaled(self.replicates) - self._scaled(self.value)[..., None])
             studentised = deviation / (error * self._slope()[..., None])
         return np.where(equal, 0.0, np.where(np.isnan(studentised), np.inf, studentised))
 
     def _deviation_from(self, null: ArrayLike) -> Array:
-        """How many standard errors the value is from another one, `[...]`."""
+        """Distance of the value from a null value in standard errors, `[...]`."""
         null = np.broadcast_to(np.asarray(null, np.float64), self.value.shape)
         with np.errstate(invalid="ignore", divide="ignore"):
             deviation = np.abs(self._scaled(self.value) - self._scaled(null)) / (self.error * self._slope())
         return np.where(self.value == null, 0.0, deviation)
 
     def _critical(self, deviations: Array) -> Array:
-        """The deviation beyond which a p-value is below 1 - level, `[...]` from `[..., resample]`."""
+        """The deviation above which a p-value is below 1 - level, `[...]` from `[..., resample]`."""
         num = deviations.shape[-1]
-        most = math.ceil(round((1 - self.level) * (num + 1), 9)) - 2  # so many resamples may reach as far
+        most = math.ceil(round((1 - self.level) * (num + 1), 9)) - 2  # the most resamples that may reach as far
         if most < 0:
             return np.full(deviations.shape[:-1], np.inf)
         return np.partition(deviations, num - 1 - most, axis=-1)[..., num - 1 - most]
 
     def _bounds(self, critical: Array) -> tuple[Array, Array]:
-        """The interval that reaches so many standard errors to either side."""
+        """The interval that reaches `critical` standard errors to either side."""
         with np.errstate(invalid="ignore"):
             reach = np.where(self.error == 0, 0.0, critical * self.error)
             centre, scaled = self._scaled(self.value), reach * self._slope()
@@ -209,7 +215,7 @@ class Estimate:
         return self.limits[0] + (np.tanh(values) + 1) / 2 * (self.limits[1] - self.limits[0])
 
     def _slope(self) -> Array:
-        """How fast the scale runs at the value; `[...]`."""
+        """Derivative of the scale at the value, `[...]`."""
         if self.limits is None:
             return np.ones_like(self.value)
         half = (self.limits[1] - self.limits[0]) / 2
@@ -219,7 +225,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Simultaneous:
-    """Intervals `[...]` of which all hold together with the level asked for, and p-values corrected alike."""
+    """Simultaneous intervals `[...]` of the level asked for, and p-values corrected in the same way."""
 
     low: Array
     high: Array

@@ -1,4 +1,4 @@
-"""Probes of many features, and models that know something more than a base."""
+"""Probes of many features, and nested models: a baseline, and the same with further features."""
 
 from __future__ import annotations
 
@@ -15,51 +15,49 @@ from howfar.measures.choices import ProbeKind
 from howfar.measures.statistics.cross_fitting import NUM_FOLDS, CrossFitted, cross_fitted
 from howfar.measures.statistics.discrimination import check_labels, roc_auc
 from howfar.measures.statistics.estimate import Array, Estimate
-from howfar.measures.statistics.resampling import numbered
+from howfar.measures.statistics.resampling import numbered, permutation_within
 
 PROBE_NEURONS = 64
-NUM_EXCHANGES = 20
-"""Useless additions, all together, that say how much a useless one gains; of each addition at least `FEWEST`."""
-FEWEST_EXCHANGES = 3
+NUM_PERMUTATIONS, MIN_PERMUTATIONS = 20, 3
+"""Permuted additions in total, and the fewest of each addition."""
 
 
 @dataclass(frozen=True)
 class Additions:
-    """What models know that are given something more than a base.
+    """Cross-fitted scores of a baseline model, and of models that have further features.
 
     Attributes:
-        base: The model of the base alone; scores `[item]`.
-        more: Models that know an addition as well, `[addition, item]`.
-        exchanged: The same with each addition exchanged among items, which makes it useless, several times:
-            `[exchange, addition, item]`. A further feature costs a fitted model something even if it is worth nothing;
-            this is what it costs, and how much that varies.
+        base: The baseline; scores `[item]`.
+        more: The baseline with each addition, `[addition, item]`.
+        permuted: The baseline with each addition permuted among items, several times: `[permutation, addition, item]`.
+            A useless feature lowers the score of a fitted model; this shows by how much, and how much that varies.
     """
 
     base: CrossFitted
     more: CrossFitted
-    exchanged: CrossFitted
+    permuted: CrossFitted
 
     def gains(
         self, labels: ArrayLike, documents: ArrayLike, *, strata: Sequence[ArrayLike] = (), **options: Any
     ) -> Estimate:
-        """How much each addition adds to the AUC of the base beyond what a useless one does, `[addition]`.
+        """How much each addition raises the AUC, compared with the same addition permuted; `[addition]`.
 
-        Where an addition is useless, its gain varies as the exchanged ones' do, which is more than documents show: the
-        fitted models differ as well. That variance is estimated from the exchanges of all additions, and added.
+        Resampling documents does not show that fitted models vary. This variance is estimated from the permuted
+        additions, over all additions, and added.
 
         Raises:
             NotMeasurableError: As `roc_auc`.
         """
-        more, exchanged = (
+        more, permuted = (
             roc_auc(models.scores, labels, documents, strata=(models.folds, *strata), **options)
-            for models in (self.more, self.exchanged)
+            for models in (self.more, self.permuted)
         )
-        parts = {name: getattr(exchanged, name) for name in ("value", "replicates", "left_out", "num_carriers")}
-        useless = replace(exchanged, **{name: part.mean(axis=0) for name, part in parts.items()})
-        num = len(self.exchanged.scores)
-        in_all = exchanged.value.var(axis=0, ddof=1)
-        in_documents = np.square((exchanged - useless).error).sum(axis=0) / (num - 1)
-        return (more - useless).widened(max(0.0, float((in_all - in_documents).mean())) * (1 + 1 / num))
+        parts = {name: getattr(permuted, name) for name in ("value", "replicates", "left_out", "num_carriers")}
+        useless = replace(permuted, **{name: part.mean(axis=0) for name, part in parts.items()})
+        num = len(self.permuted.scores)
+        total = permuted.value.var(axis=0, ddof=1)
+        of_documents = np.square((permuted - useless).error).sum(axis=0) / (num - 1)
+        return (more - useless).widened(max(0.0, float((total - of_documents).mean())) * (1 + 1 / num))
 
 
 def probe_scores(
@@ -72,19 +70,19 @@ def probe_scores(
     num_folds: int = NUM_FOLDS,
     seed: int = 0,
 ) -> CrossFitted:
-    """Scores of items by a probe of many features.
+    """Cross-fitted scores of items by a probe of many features.
 
     Args:
         features: `[item, feature]`.
         labels: `[item]`, what to predict.
         documents: `[item]`; no document is both fitted to and scored.
         kind: `"linear"` (ridge regression), or `"mlp"` (one hidden layer, stopped early).
-        num_neurons: Of the hidden layer.
-        num_folds: Parts that the documents are divided into.
-        seed: Of the hidden layer's beginning.
+        num_neurons: Width of the hidden layer.
+        num_folds: Number of folds of documents.
+        seed: Seed of the hidden layer's initialisation.
 
     Raises:
-        NotMeasurableError: One class only, or fewer documents than `MIN_DOCUMENTS`.
+        NotMeasurableError: All labels are the same, or there are fewer documents than `MIN_DOCUMENTS`.
     """
     features, labels = np.asarray(features), check_labels(labels)
 
@@ -103,14 +101,14 @@ def fit_probe(
     num_neurons: int = PROBE_NEURONS,
     seed: int = 0,
 ) -> Callable[[NDArray[Any]], Array]:
-    """Fit a probe, as `probe_scores` does, to features `[item, feature]`; it gives scores `[item]` of others."""
+    """Fit a probe to features `[item, feature]`; returns a function from such features to scores `[item]`."""
     from sklearn.exceptions import ConvergenceWarning
 
     probe = _linear() if kind == "linear" else _mlp(num_neurons, seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is the point
         probe.fit(features, labels)
-    return lambda others: _decide(probe, others)
+    return lambda others: _log_odds(probe, others)
 
 
 def nested_scores(
@@ -120,52 +118,53 @@ def nested_scores(
     documents: ArrayLike,
     *,
     categories: ArrayLike | None = None,
-    exchange_within: ArrayLike | None = None,
+    permute_within: ArrayLike | None = None,
     num_folds: int = NUM_FOLDS,
     seed: int = 0,
 ) -> Additions:
-    """Scores by a model of some features, and by models that know something more: see their `gains`.
+    """Cross-fitted scores by a baseline model and by models with further features; `gains` compares them.
 
-    A model is a logistic regression on a cubic spline of each feature's quantile, so that a feature adds nothing if it
-    is but another one bent. Of categories it knows how often items like them are positive.
+    Each model is a logistic regression on a cubic spline of each feature's quantile, so a monotonic function of a known
+    feature adds nothing. Categories enter by their target encoding: how often items of the category are positive.
 
     Args:
-        base: `[item, feature]`; no feature where only categories are known.
+        base: `[item, feature]`; it may have no features if there are categories.
         additions: Each `[item, further feature]`.
         labels: `[item]`, what to predict.
         documents: `[item]`; no document is both fitted to and scored.
-        categories: `[item, category]`, integers that the base knows as well, such as the characters around a gap.
-        exchange_within: `[item]`, integers: items that are alike in it exchange additions, so that what an addition
-            repeats of it is no gain; items of one document where None.
-        num_folds: Parts that the documents are divided into.
-        seed: Of the exchanges.
+        categories: `[item, category]`, integers that the baseline knows as well, for example the characters around a
+            gap.
+        permute_within: `[item]`, integers: additions are permuted among items with the same value, so an addition that
+            only repeats this value gains nothing. Where None, they are permuted within documents.
+        num_folds: Number of folds of documents.
+        seed: Seed of the permutations.
 
     Raises:
-        NotMeasurableError: One class only, or fewer documents than `MIN_DOCUMENTS`.
+        NotMeasurableError: All labels are the same, or there are fewer documents than `MIN_DOCUMENTS`.
     """
     from sklearn import config_context
 
     labels, which = check_labels(labels), numbered(documents)[0]
     known, *further = [np.asarray(columns, np.float64) for columns in (base, *additions)]
-    groups = which if exchange_within is None else numbered(exchange_within)[0]
-    num_exchanges = max(FEWEST_EXCHANGES, math.ceil(NUM_EXCHANGES / max(len(further), 1)))
-    itself = np.arange(len(labels))
+    groups = which if permute_within is None else numbered(permute_within)[0]
+    num_permutations = max(MIN_PERMUTATIONS, math.ceil(NUM_PERMUTATIONS / max(len(further), 1)))
+    identity = np.arange(len(labels))
 
     def fit(items: NDArray[np.int64]) -> Array:
-        columns = _bent(known, items) if known.shape[1] else known
+        columns = _splines(known, items) if known.shape[1] else known
         if categories is not None:
-            columns = np.hstack([columns, _looked_up(np.asarray(categories), labels, which, items)])
+            columns = np.hstack([columns, _target_encoded(np.asarray(categories), labels, which, items)])
         model = _Logistic(columns, labels, items)
-        scores = np.empty((1 + (1 + num_exchanges) * len(further), len(labels)))
+        scores = np.empty((1 + (1 + num_permutations) * len(further), len(labels)))
         scores[0] = model.scores()
         for number, addition in enumerate(further):
-            bent, generator = _bent(addition, items), np.random.default_rng([seed, number])
-            for exchange in range(1 + num_exchanges):
-                source = _exchange(groups, generator) if exchange else itself
-                scores[1 + exchange * len(further) + number] = model.scores(bent[source])
+            splines, generator = _splines(addition, items), np.random.default_rng([seed, number])
+            for permutation in range(1 + num_permutations):
+                source = permutation_within(groups, generator) if permutation else identity
+                scores[1 + permutation * len(further) + number] = model.scores(splines[source])
         return scores
 
-    with config_context(assume_finite=True, skip_parameter_validation=True):  # or that takes most of the time
+    with config_context(assume_finite=True, skip_parameter_validation=True):  # these checks would take most of the time
         found = cross_fitted(labels, documents, num_folds, fit)
 
     def part(rows: slice, *shape: int) -> CrossFitted:
@@ -174,16 +173,16 @@ def nested_scores(
         )
 
     num = len(further)
-    return Additions(part(slice(0, 1)), part(slice(1, 1 + num), num), part(slice(1 + num, None), num_exchanges, num))
+    return Additions(part(slice(0, 1)), part(slice(1, 1 + num), num), part(slice(1 + num, None), num_permutations, num))
 
 
 class _Logistic:
-    """Logistic regressions of some columns, and of these and further ones, which begin where the first one ended.
+    """A logistic regression on some columns; regressions with further columns start from its coefficients.
 
     Args:
         columns: `[item, column]`.
         labels: `[item]`.
-        items: Those to fit to.
+        items: The items to fit to.
     """
 
     def __init__(self, columns: Array, labels: NDArray[np.bool_], items: NDArray[np.int64]) -> None:
@@ -191,7 +190,7 @@ class _Logistic:
         self._model = self._fitted(columns, np.zeros(columns.shape[1]), np.zeros(1))
 
     def scores(self, further: Array | None = None) -> Array:
-        """Log odds of all items, `[item]`, where further columns are known as well."""
+        """Log odds of all items, `[item]`, given further columns `[item, column]` if there are any."""
         if further is None:
             return np.asarray(self._model.decision_function(self._columns))
         columns = np.hstack([self._columns, further])
@@ -206,32 +205,24 @@ class _Logistic:
         return model.fit(columns[self._items], self._labels[self._items])
 
 
-def _exchange(groups: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
-    """For each item, another one of its group, at random; each once."""
-    places = np.argsort(groups, kind="stable")
-    source = np.empty_like(places)
-    source[places] = np.lexsort((generator.random(len(groups)), groups))
-    return source
-
-
-def _bent(columns: Array, fitted: NDArray[np.int64]) -> Array:
-    """A cubic spline of each feature's quantile among the fitted items; `[item, spline]`."""
+def _splines(columns: Array, fitted: NDArray[np.int64]) -> Array:
+    """Cubic splines of each feature's quantile among the fitted items; `[item, spline]`."""
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import QuantileTransformer, SplineTransformer
 
     knots = np.tile(np.linspace(0, 1, 5)[:, None], columns.shape[1])
-    bend = make_pipeline(
+    splines = make_pipeline(
         QuantileTransformer(n_quantiles=min(100, len(fitted) // 2), random_state=0), SplineTransformer(knots=knots)
     )
-    return np.asarray(bend.fit(columns[fitted]).transform(columns))
+    return np.asarray(splines.fit(columns[fitted]).transform(columns))
 
 
-def _looked_up(
+def _target_encoded(
     categories: NDArray[np.int64], labels: NDArray[np.bool_], documents: NDArray[np.int64], fitted: NDArray[np.int64]
 ) -> Array:
-    """How often items of the same category are positive, `[item, category]`, shrunk to the mean where they are few.
+    """Log odds of being positive for items of the same category, `[item, category]`; rare ones shrink to the mean.
 
-    An item that is fitted to is looked up among other documents: its own label would give it away.
+    The encoding of a fitted item comes from other documents, because its own label would leak into it.
 
     Source:
         Micci-Barreca 2001, "A preprocessing scheme for high-cardinality categorical attributes".
@@ -265,8 +256,8 @@ def _mlp(num_neurons: int, seed: int) -> Any:
     return make_pipeline(StandardScaler(), layer)
 
 
-def _decide(probe: Any, features: Any) -> Array:
+def _log_odds(probe: Any, features: Any) -> Array:
     if hasattr(probe, "decision_function"):
         return np.asarray(probe.decision_function(features), np.float64)
-    chances = np.clip(probe.predict_proba(features)[:, 1].astype(np.float64), 1e-12, 1 - 1e-12)
-    return np.log(chances / (1 - chances))
+    probabilities = np.clip(probe.predict_proba(features)[:, 1].astype(np.float64), 1e-12, 1 - 1e-12)
+    return np.log(probabilities / (1 - probabilities))

@@ -19,12 +19,12 @@ class PairedTest:
     """Two-sided Wilcoxon signed-rank test of paired differences.
 
     Attributes:
-        num_pairs: Pairs given.
-        num_different: Pairs that differ; the test is on these.
-        mean_difference: Mean of the differences with its interval, pairs resampled.
+        num_pairs: Number of pairs.
+        num_different: Pairs that differ; only these are tested.
+        mean_difference: Mean of the differences, with its bootstrap interval over pairs.
         share_positive: Share of all pairs whose difference is above 0.
         effect_size: Matched-pairs rank-biserial correlation, -1 to 1: 1 if every difference is above 0.
-        p_value: Not corrected; see `holm`.
+        p_value: Not corrected for multiple tests; see `holm`.
     """
 
     num_pairs: int
@@ -36,11 +36,11 @@ class PairedTest:
 
 
 def wilcoxon(differences: ArrayLike, **options: Any) -> PairedTest:
-    """Test whether paired differences centre on 0.
+    """Test whether paired differences are centred on 0.
 
     Args:
         differences: `[pair]`.
-        **options: Of `bootstrap`, for the mean's interval.
+        **options: Passed to `bootstrap`, for the mean's interval.
 
     Raises:
         NotMeasurableError: There are fewer than `MIN_DOCUMENTS` pairs.
@@ -64,7 +64,7 @@ def wilcoxon(differences: ArrayLike, **options: Any) -> PairedTest:
 
 
 def holm(p_values: Sequence[float] | Array) -> Array:
-    """Correct p-values for their number (Holm 1979); NaNs stay, and count for nothing."""
+    """Correct p-values for multiple tests (Holm 1979); NaNs stay and are not counted."""
     from statsmodels.stats.multitest import multipletests
 
     p_values = np.asarray(p_values, np.float64)
@@ -81,12 +81,12 @@ class Equivalence:
 
     Attributes:
         difference: The mean or overall difference.
-        margin: Differences smaller than this count as none; in the difference's unit.
-        low: Lower end of the interval of level 1 - 2 alpha; what lies below it is excluded.
-        high: Its upper end; what lies above it is excluded.
-        p_value: Of the hypothesis that the difference is as large as the margin or larger.
+        margin: Smaller differences are considered negligible; in the difference's unit.
+        low: Lower end of the interval of level 1 - 2 alpha.
+        high: Its upper end.
+        p_value: Of the hypothesis that the difference is at least as large as the margin.
         equivalent: Whether that hypothesis is rejected.
-        num_units: Pairs or documents.
+        num_units: Number of pairs, seeds or documents.
     """
 
     difference: float
@@ -99,26 +99,26 @@ class Equivalence:
 
     @property
     def is_beyond(self) -> bool:
-        """Whether the difference is shown to exceed the margin, on either side: tested at the same level."""
+        """Whether the interval lies wholly outside the margin, so the difference is shown to exceed it."""
         return self.low > self.margin or self.high < -self.margin
 
     def __str__(self) -> str:
         excluded = f"excludes differences below {self.low:+.4g} and above {self.high:+.4g}"
         if self.equivalent:
             return f"equivalent within ±{self.margin:g}: {excluded}"
-        return f"not shown equivalent within ±{self.margin:g}: {excluded}, no more"
+        return f"not shown equivalent within ±{self.margin:g}: only {excluded}"
 
 
 def equivalence_of_pairs(differences: ArrayLike, margin: float, *, alpha: float = 0.05) -> Equivalence:
-    """Test equivalence across pairs, such as models that share a seed, by two one-sided paired t-tests.
+    """Test equivalence across pairs, for example models that share a seed, by two one-sided paired t-tests.
 
     Args:
         differences: `[pair]`.
-        margin: Differences smaller than this count as none.
+        margin: Smaller differences are considered negligible.
         alpha: Level of each test.
 
     Raises:
-        NotMeasurableError: There is one pair only, or the differences do not vary.
+        NotMeasurableError: There are fewer than two pairs, or the differences do not vary.
 
     Source:
         Schuirmann 1987, "A comparison of the two one-sided tests procedure and the power approach".
@@ -128,7 +128,7 @@ def equivalence_of_pairs(differences: ArrayLike, margin: float, *, alpha: float 
     differences = np.asarray(differences, np.float64)
     if len(differences) < 2 or not np.ptp(differences) > 0:
         raise NotMeasurableError(
-            f"{len(differences)} differences without spread show no equivalence; give at least 2 pairs that differ"
+            f"{len(differences)} differences that do not vary show no equivalence; give at least 2 pairs that differ"
         )
     described = DescrStatsW(differences)
     p_value = float(described.ttost_mean(-margin, margin)[0])
@@ -137,9 +137,9 @@ def equivalence_of_pairs(differences: ArrayLike, margin: float, *, alpha: float 
 
 
 def equivalence_of_estimate(difference: Estimate, margin: float, *, alpha: float = 0.05) -> Equivalence:
-    """Test equivalence of a single bootstrapped difference, such as a loss over documents.
+    """Test equivalence of a single bootstrapped difference, for example of the loss over documents.
 
-    The two one-sided tests ask whether the interval of level 1 - 2 alpha lies within the margin.
+    Two one-sided tests at level alpha: the interval of level 1 - 2 alpha must lie within the margin.
     """
     interval = difference.at_level(1 - 2 * alpha)
     nearer = margin if difference.value >= 0 else -margin
@@ -152,7 +152,7 @@ def equivalence_of_estimate(difference: Estimate, margin: float, *, alpha: float
 
 @dataclass(frozen=True)
 class Correlation:
-    """A correlation coefficient, its 95% interval and the p-value of there being none."""
+    """A correlation coefficient, its 95% interval and the p-value against a correlation of 0."""
 
     value: float
     low: float
@@ -162,9 +162,7 @@ class Correlation:
 
 
 def correlation(x: ArrayLike, y: ArrayLike, *, rank: bool = False) -> Correlation:
-    """Pearson's correlation, or Spearman's rank correlation.
-
-    Intervals are by Fisher's transformation.
+    """Pearson's correlation, or Spearman's rank correlation, with an interval by Fisher's transformation.
 
     Args:
         x: `[pair]`.
@@ -172,7 +170,7 @@ def correlation(x: ArrayLike, y: ArrayLike, *, rank: bool = False) -> Correlatio
         rank: Whether to correlate ranks.
 
     Raises:
-        NotMeasurableError: There are fewer than `MIN_DOCUMENTS` pairs, or one side does not vary.
+        NotMeasurableError: There are fewer than `MIN_DOCUMENTS` pairs, or `x` or `y` does not vary.
 
     Source:
         Bonett & Wright 2000, "Sample size requirements for estimating Pearson, Kendall and Spearman correlations"
@@ -183,7 +181,7 @@ def correlation(x: ArrayLike, y: ArrayLike, *, rank: bool = False) -> Correlatio
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if len(x) < MIN_DOCUMENTS or not np.ptp(x) > 0 or not np.ptp(y) > 0:
         raise NotMeasurableError(
-            f"{len(x)} pairs cannot be correlated; give at least {MIN_DOCUMENTS} in which both sides vary"
+            f"{len(x)} pairs cannot be correlated; give at least {MIN_DOCUMENTS} in which both variables vary"
         )
     if not rank:
         pearson = stats.pearsonr(x, y)

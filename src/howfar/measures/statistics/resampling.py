@@ -1,4 +1,4 @@
-"""Intervals of any statistic by resampling whole documents."""
+"""The bootstrap over documents: intervals of any statistic by resampling whole documents."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Statistic = Callable[[Array], Array]
 
 NUM_RESAMPLES = 1000
 MANY_DOCUMENTS = 1000
-"""Where so many carry a statistic, a resample's value is taken from its documents' influences: intervals come out the
-same to a hundredth of their width, and computing the value anew would take most of the time."""
-_BATCH_ELEMENTS = 500_000  # numbers worked on at once while resampling, few enough for the processor's cache
+"""From this many contributing documents on, a resample's value is approximated from the documents' influences.
+Intervals change by less than a hundredth of their width, and most of the time is saved."""
+_BATCH_ELEMENTS = 500_000  # numbers in a batch of resamples, few enough for the processor's cache
 
 
 def bootstrap(
@@ -34,18 +34,18 @@ def bootstrap(
     seed: int = 0,
     cost: int = 1,
 ) -> Estimate:
-    """Resample documents.
+    """Estimate a statistic and its interval by resampling documents.
 
     Args:
         statistic: From weights `[resample, document]` to values `[..., resample]`.
-        num_documents: How many documents the weights stand for.
-        left_out: `[..., document]`, the statistic without each document, where that is known; else it is computed.
-        limits: The smallest and the largest value that the statistic can have, if it has such.
-        num_carriers: `[...]`, how many documents have a part in the statistic; all where None.
-        num_resamples: Draws of `num_documents` documents with replacement.
+        num_documents: Number of documents.
+        left_out: `[..., document]`, the statistic without each document; computed where None.
+        limits: The smallest and the largest possible value of the statistic, if it is bounded.
+        num_carriers: `[...]`, how many documents contribute to the statistic; all where None.
+        num_resamples: Number of resamples, each of `num_documents` documents drawn with replacement.
         level: Coverage of the interval.
         seed: Statistics with the same seed and number of documents share their resamples.
-        cost: Numbers that the statistic holds per resample, beside the weights; bounds the memory.
+        cost: How many numbers the statistic holds per resample in addition to the weights; bounds the batch size.
 
     Raises:
         NotMeasurableError: There are fewer than `MIN_DOCUMENTS` documents.
@@ -74,12 +74,12 @@ def bootstrap(
 
 
 def ratio(numerators: ArrayLike, denominators: ArrayLike, **options: Any) -> Estimate:
-    """A ratio of sums over documents, such as nats per byte or a mean over tokens.
+    """A ratio of sums over documents, for example nats per byte or a mean over tokens.
 
     Args:
         numerators: `[..., document]`, a sum for each document.
-        denominators: `[..., document]`, what to divide by, likewise.
-        **options: Of `bootstrap`.
+        denominators: `[..., document]`, the sum to divide by.
+        **options: Passed to `bootstrap`.
     """
     top, bottom = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
 
@@ -95,12 +95,12 @@ def ratio(numerators: ArrayLike, denominators: ArrayLike, **options: Any) -> Est
 
 
 def mean(values: ArrayLike, documents: ArrayLike, **options: Any) -> Estimate:
-    """The mean over items, such as tokens, with the interval of their documents.
+    """The mean over items, for example tokens, with an interval over their documents.
 
     Args:
         values: `[..., item]`.
-        documents: `[item]`, which document each item is of; any integers.
-        **options: Of `bootstrap`.
+        documents: `[item]`, the document of each item; any integers.
+        **options: Passed to `bootstrap`.
     """
     values = np.asarray(values, np.float64)
     which, num_documents = numbered(documents)
@@ -111,23 +111,31 @@ def mean(values: ArrayLike, documents: ArrayLike, **options: Any) -> Estimate:
 
 
 def numbered(documents: ArrayLike) -> tuple[NDArray[np.int64], int]:
-    """Number the documents from 0; `[item]` and how many there are."""
+    """Each item's document, numbered from 0, `[item]`; and the number of documents."""
     names, which = np.unique(np.asarray(documents), return_inverse=True)
     return which.astype(np.int64), len(names)
 
 
+def permutation_within(groups: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+    """A random permutation of items that moves each only within its group; `[item]`, from the group of each item."""
+    places = np.argsort(groups, kind="stable")
+    source = np.empty_like(places)
+    source[places] = np.lexsort((generator.random(len(groups)), groups))
+    return source
+
+
 @lru_cache(maxsize=2)
 def _draws(num_documents: int, num_resamples: int, seed: int) -> Array:
-    """How often each resample draws each document, `[resample, document]`; not to be written to."""
+    """How often each resample draws each document, `[resample, document]`; read-only."""
     generator = np.random.default_rng(seed)
-    chances = np.full(num_documents, 1 / num_documents)
-    draws = generator.multinomial(num_documents, chances, size=num_resamples).astype(np.float64)
+    uniform = np.full(num_documents, 1 / num_documents)
+    draws = generator.multinomial(num_documents, uniform, size=num_resamples).astype(np.float64)
     draws.flags.writeable = False
     return draws
 
 
 def _membership(documents: NDArray[np.int64], num_documents: int) -> Any:
-    """Sparse `[item, document]`, 1 where the item is of the document."""
+    """Sparse `[item, document]`, 1 where the item is in the document."""
     from scipy.sparse import csr_array
 
     num_items = len(documents)

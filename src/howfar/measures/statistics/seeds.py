@@ -1,4 +1,4 @@
-"""Intervals over models of one kind: seeds are resampled as it were, and documents within them."""
+"""Intervals over models that differ only in their seed: the variance of seeds and of documents together."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from howfar.measures.statistics.inference import Equivalence
 
 @dataclass(frozen=True)
 class OverSeeds:
-    """The mean of a statistic over models that differ in their seed, all of which read the same documents.
+    """The mean of a statistic over models that differ only in their seed and read the same documents.
 
-    Its variance is that of seeds, which a few models say little about, and that of documents: an interval is by
-    Student's t with as many degrees of freedom as the two together have.
+    Its variance has two components, seeds and documents. A few models give a poor estimate of the first, so intervals
+    use Student's t with the effective degrees of freedom of the sum (Satterthwaite).
 
     Attributes:
         value: The mean over seeds.
         error: Its standard error, of seeds and documents together.
-        degrees: Degrees of freedom.
-        seed_share: How much of the variance of a single model's value is its seed's, 0 to 1; documents' is the rest.
-        num_seeds: Models.
-        num_documents: Documents.
+        degrees: Effective degrees of freedom.
+        seed_share: The share of a single model's variance that is due to its seed, 0 to 1; the rest is documents'.
+        num_seeds: Number of models.
+        num_documents: Number of documents.
 
     Source:
         Satterthwaite 1946, "An approximate distribution of estimates of variance components".
@@ -40,7 +40,7 @@ class OverSeeds:
     num_documents: int
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
-        """The interval of a level."""
+        """The interval with a given coverage."""
         from scipy import stats
 
         if not self.error:
@@ -49,7 +49,7 @@ class OverSeeds:
         return self.value - reach, self.value + reach
 
     def p_value(self, null: float = 0.0) -> float:
-        """Two-sided p-value of the mean over all seeds and documents being `null`."""
+        """Two-sided p-value of the hypothesis that the mean is `null`."""
         from scipy import stats
 
         return float(2 * stats.t.sf(abs(self.value - null) / self.error, self.degrees))
@@ -64,43 +64,43 @@ class OverSeeds:
 
 
 def over_seeds(estimates: Sequence[Estimate]) -> OverSeeds:
-    """Put single models' estimates together.
+    """Combine the estimates of single models.
 
     Args:
-        estimates: A single statistic of each model; the same documents in all.
+        estimates: The statistic of each model, on the same documents.
 
     Raises:
-        NotMeasurableError: There is one model only, or they do not differ.
+        NotMeasurableError: There are fewer than two models, or their values are equal.
     """
     values = np.array([float(estimate.value) for estimate in estimates])
     num_seeds, num_documents = len(values), estimates[0].num_documents
     if num_seeds < 2 or not np.ptp(values) > 0:
         raise NotMeasurableError(
-            f"{num_seeds} differences without spread show no equivalence; give at least 2 pairs that differ"
+            f"{num_seeds} differences that do not vary show no equivalence; give at least 2 pairs that differ"
         )
     left_out = np.stack([estimate.left_out for estimate in estimates])
     of_seeds = float(values.var(ddof=1)) / num_seeds
     of_documents = float(_variance(left_out.mean(axis=0)))
-    # What documents do to each model in its own way stands in both.
-    in_both = float(_variance(left_out - left_out.mean(axis=0)).sum()) / (num_seeds - 1) / num_seeds
-    variance = max(of_seeds + of_documents - in_both, of_seeds, of_documents)
+    # The interaction of seeds and documents is counted in both.
+    interaction = float(_variance(left_out - left_out.mean(axis=0)).sum()) / (num_seeds - 1) / num_seeds
+    variance = max(of_seeds + of_documents - interaction, of_seeds, of_documents)
     degrees = variance**2 / (of_seeds**2 / (num_seeds - 1) + of_documents**2 / (num_documents - 1))
-    seed_alone, single = max(0.0, num_seeds * (of_seeds - in_both)), float(_variance(left_out).mean())
+    seed_alone, single = max(0.0, num_seeds * (of_seeds - interaction)), float(_variance(left_out).mean())
     share = seed_alone / (seed_alone + single) if seed_alone + single else 0.0
     return OverSeeds(float(values.mean()), float(np.sqrt(variance)), degrees, share, num_seeds, num_documents)
 
 
 def over_intervals(values: ArrayLike, low: ArrayLike, high: ArrayLike, num_documents: int) -> OverSeeds:
-    """Put single models' values together where no more is known than their 95% intervals over the same documents.
+    """Combine single models' values if only their 95% intervals over the same documents are known.
 
-    What documents do is taken to be the same in all models, so it does not shrink with their number; `seed_share` is
-    the most that it can be.
+    The effect of documents is assumed to be the same in all models, so averaging over models does not reduce it;
+    `seed_share` is an upper bound.
 
     Args:
         values: `[model]`.
-        low: Lower ends, `[model]`.
-        high: Upper ends, `[model]`.
-        num_documents: That the intervals are over.
+        low: Lower ends of the intervals, `[model]`.
+        high: Upper ends of the intervals, `[model]`.
+        num_documents: Number of documents behind each interval.
     """
     from scipy import stats
 
@@ -115,6 +115,6 @@ def over_intervals(values: ArrayLike, low: ArrayLike, high: ArrayLike, num_docum
 
 
 def _variance(left_out: Array) -> Array:
-    """The jackknife's, from values without each document `[..., document]`."""
+    """The jackknife variance `[...]`, from values without each document `[..., document]`."""
     num = left_out.shape[-1]
     return np.asarray(left_out.var(axis=-1) * (num - 1))

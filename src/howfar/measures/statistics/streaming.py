@@ -1,4 +1,4 @@
-"""Statistics of streams that are too long to keep: means and spreads by class, and a sample."""
+"""Statistics of streams that are too long to keep: means and standard deviations by class, and a random sample."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class ClassMoments:
     """Mean and standard deviation of several quantities, by class of item; exact, in one pass.
 
     Args:
-        num_classes: Classes are numbered from 0.
-        num_quantities: Of each item.
+        num_classes: Number of classes, which are numbered from 0.
+        num_quantities: Number of quantities of each item.
     """
 
     def __init__(self, num_classes: int, num_quantities: int) -> None:
@@ -26,7 +26,7 @@ class ClassMoments:
         self._new = StandardScaler
 
     def add(self, values: NDArray[Any], classes: NDArray[Any]) -> None:
-        """Count items in.
+        """Add items.
 
         Args:
             values: `[quantity, item]`.
@@ -38,7 +38,7 @@ class ClassMoments:
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """Items of each class, `[class]`."""
+        """Number of items of each class, `[class]`."""
         counts = np.zeros(self._shape[1], dtype=np.int64)
         for of_class, moments in self._of_class.items():
             counts[of_class] = moments.n_samples_seen_
@@ -46,12 +46,12 @@ class ClassMoments:
 
     @property
     def mean(self) -> Array:
-        """`[quantity, class]`; NaN where there are no items."""
+        """Mean over the items of each class, `[quantity, class]`; NaN where there are no items."""
         return self._filled("mean_")
 
     @property
     def sd(self) -> Array:
-        """Of single items, `[quantity, class]`; NaN where there are none."""
+        """Standard deviation over the items of each class, `[quantity, class]`; NaN where there are no items."""
         return np.sqrt(self._filled("var_"))
 
     def _filled(self, attribute: str) -> Array:
@@ -64,11 +64,11 @@ class ClassMoments:
 class StreamSample:
     """A uniform sample, without replacement, of a stream of unknown length.
 
-    Each item draws a number; those with the smallest numbers are kept.
+    Each item gets a random number; the items with the smallest numbers are kept.
 
     Args:
         size: The most items to keep.
-        seed: Of the draws.
+        seed: Seed of the random numbers.
 
     Source:
         Fan, Muller & Rezucha 1962, "Development of sampling plans by using sequential (item by item) selection
@@ -82,9 +82,9 @@ class StreamSample:
         self._values: NDArray[Any] | None = None
 
     def add(self, values: NDArray[Any]) -> None:
-        """Let items take part: `[..., item]`."""
+        """Add items, `[..., item]`."""
         draws = self._generator.random(size=(values.shape[-1],))
-        if len(self._draws) == self._size:  # most items of a long stream stand no chance
+        if len(self._draws) == self._size:  # most items of a long stream can be dropped at once
             chosen = draws < self._draws.max()
             draws, values = draws[chosen], values[..., chosen]
         draws = np.concatenate([self._draws, draws])
@@ -96,11 +96,11 @@ class StreamSample:
 
     @property
     def values(self) -> NDArray[Any]:
-        """What was kept, `[..., item]`, in the order of the stream.
+        """The kept items, `[..., item]`, in the order of the stream.
 
         Raises:
-            ValueError: There was no item.
+            ValueError: No item was added.
         """
         if self._values is None:
-            raise ValueError("there is no item in the sample; add some")
+            raise ValueError("the sample is empty; add items first")
         return self._values

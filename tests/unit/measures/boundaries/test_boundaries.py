@@ -250,7 +250,7 @@ def test_gaps_inside_tokens_are_counted_and_left_out(tmp_path) -> None:
     notes = table.filter(score="increment", quantity="auc")["note"].unique().to_list()
     assert len(notes) == 1
     left_out = int(notes[0].split()[0])
-    assert notes[0] == f"{left_out} gaps inside tokens left out"
+    assert notes[0] == f"{left_out} gaps inside tokens are left out"
     candidates = 12 * sum(c != " " for c in text[1:])
     assert table.filter(score="increment", quantity="auc")["num_gaps"].unique().to_list() == [candidates - left_out]
 
@@ -268,7 +268,7 @@ def test_what_cannot_be_measured_is_said() -> None:
         measured(model, [Segmentation("no Chinese here", (3,))] * 12)
     with pytest.raises(NotMeasurableError, match="nowhere have"):
         measured(model, [])
-    with pytest.raises(NotMeasurableError, match="all 24 items are False, so nothing tells the classes apart"):
+    with pytest.raises(NotMeasurableError, match="all 24 labels are False, so there are no two classes to tell apart"):
         measured(model, [Segmentation("一唐唐", ())] * 12)
     with pytest.raises(NotMeasurableError, match="9 documents give no interval; give at least 10"):
         measured(model, segmented(num=9))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures.information import information
-from howfar.measures.information.estimation import Controls, gains, known_without, permutation_test
+from howfar.measures.information.estimation import Controls, fit_baseline, gains, permutation_test
 from howfar.measures.information.items import items_of_words
 from howfar.measures.information.labels import labels_of
 from howfar.models.loading import load, tokenizer_of
@@ -44,13 +44,13 @@ def estimated(
 ) -> tuple[float, float]:
     """The information in bits and its p-value."""
     context = [data[name] for name in ("identity", "previous", "entropy", "documents")]
-    known = known_without(data["labels"], *context)
-    curves = Controls(*context).cleared(increments)
+    baseline = fit_baseline(data["labels"], *context)
+    curves = Controls(*context).residual_curves(increments)
     assert curves is not None
     p_value = permutation_test(
-        [curves], [known.residuals], data["identity"], num_permutations=num_permutations, seed=seed
+        [curves], [baseline.residuals], data["identity"], num_permutations=num_permutations, seed=seed
     )
-    return float(gains(known, curves, seed).mean()), float(p_value.item())
+    return float(gains(baseline, curves, seed).mean()), float(p_value.item())
 
 
 def test_a_planted_effect_is_found_in_the_mean_and_in_the_spread() -> None:
@@ -80,8 +80,8 @@ def test_a_confound_by_the_word_vanishes() -> None:
     usual = np.random.default_rng(5).normal(size=30)
     # The increment is one for each word, which tells its labels well.
     controls = Controls(*context)
-    assert controls.cleared(usual[data["identity"]]) is None
-    assert controls.cleared(usual[data["identity"]] + usual[::-1][data["previous"]]) is None
+    assert controls.residual_curves(usual[data["identity"]]) is None
+    assert controls.residual_curves(usual[data["identity"]] + usual[::-1][data["previous"]]) is None
     bits, p_value = estimated(data, usual[data["identity"]] + 0.3 * data["noise"])
     assert abs(bits) < 0.02
     assert p_value > 0.05
@@ -115,7 +115,7 @@ def test_rare_words_leave_nothing_of_what_repeats_them_and_reject_no_more_than_o
         data, repeats = rare_words(seed)
         context = [data[name] for name in ("identity", "previous", "entropy", "documents")]
         if seed < 3:
-            assert Controls(*context).cleared(repeats) is None
+            assert Controls(*context).residual_curves(repeats) is None
         noise = np.random.default_rng(1000 + seed).normal(size=800)
         _, p_value = estimated(data, repeats + 0.5 * noise, seed, num_permutations=39)
         rejected += p_value <= 0.05
@@ -125,14 +125,14 @@ def test_rare_words_leave_nothing_of_what_repeats_them_and_reject_no_more_than_o
 def test_the_p_value_of_the_largest_of_many_holds_for_all() -> None:
     data = words(3)
     context = [data[name] for name in ("identity", "previous", "entropy", "documents")]
-    known = known_without(data["labels"], *context)
+    baseline = fit_baseline(data["labels"], *context)
     generator = np.random.default_rng(0)
     controls = Controls(*context)
-    many = [controls.cleared(generator.normal(size=1200)) for _ in range(40)]
+    many = [controls.residual_curves(generator.normal(size=1200)) for _ in range(40)]
     alone = [
-        permutation_test([own], [known.residuals], data["identity"], num_permutations=99).item() for own in many[:20]
+        permutation_test([own], [baseline.residuals], data["identity"], num_permutations=99).item() for own in many[:20]
     ]
-    together = permutation_test(many, [known.residuals], data["identity"], num_permutations=99)[:, 0]
+    together = permutation_test(many, [baseline.residuals], data["identity"], num_permutations=99)[:, 0]
     assert min(alone) < 0.1
     assert together.min() > 0.05
     assert (together[:20] >= np.array(alone) - 0.02).all()
@@ -179,7 +179,7 @@ def test_increments_that_repeat_the_word_are_said_to(tmp_path: Path) -> None:
     table = information(lookup_model({ord("n"): 5.0}), annotated(tmp_path), num_permutations=39)
     speech = table.filter(label="part of speech", scored_at="whole word").row(0, named=True)
     assert speech["value"] is None
-    assert "a function of the tokens that stand there" in speech["note"]
+    assert "a function of the tokens" in speech["note"]
     distance = table.filter(label="dependency distance")["note"].to_list()
     assert distance == ["not measurable: all 210 tokens with the label 'dependency distance' are '1 before'"]
 
@@ -222,11 +222,11 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
         information(model, annotated(tmp_path, nouns=False))
     with pytest.raises(NotMeasurableError, match=r"9 documents with the label .* are too few"):
         information(model, annotated(tmp_path, num=9), num_permutations=9)
-    with pytest.raises(NotMeasurableError, match="there is no text with labels"):
+    with pytest.raises(NotMeasurableError, match="there is no labelled text"):
         information(model, [])
-    with pytest.raises(ConfigError, match=r"the words of 'ab' have no labels; give a segmentation in CoNLL-U"):
+    with pytest.raises(ConfigError, match=r"the words of 'ab' have no labels; give sentences in CoNLL-U"):
         information(model, [Segmentation("ab", (1,))])
     subwords = load(make_base(tmp_path / "base"))
     attach(subwords, IncrementConfig(scope="shared"))
-    with pytest.raises(ConfigError, match="give a model that reads bytes"):
+    with pytest.raises(ConfigError, match="need a model that reads bytes"):
         information(subwords, ["x = 1"] * 12, code=True)

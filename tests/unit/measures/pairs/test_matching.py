@@ -6,7 +6,7 @@ import pytest
 from howfar.errors import NotMeasurableError
 from howfar.measures.pairs import matching
 from howfar.measures.pairs.lists import Pair
-from howfar.measures.pairs.matching import CALIPER, SMALLEST_COUNT, Counted, match, match_chinese, match_english
+from howfar.measures.pairs.matching import CALIPER, MIN_COUNT, Counted, match, match_chinese, match_english
 
 
 def counted(first_counts: list[int], pair_counts: list[int], name: str, capital: bool = False) -> Counted:
@@ -47,7 +47,7 @@ def test_calipers_leave_the_unlike_out() -> None:
 
 
 def test_strata_are_kept() -> None:
-    with pytest.raises(NotMeasurableError, match="none of 3 entities has a bigram like it among 3"):
+    with pytest.raises(NotMeasurableError, match="none of 3 entities matches one of 3 bigrams"):
         match(ENTITIES, counted([100, 1000, 10_000], [50, 50, 5000], "other", capital=True), is_capital)
 
 
@@ -65,7 +65,7 @@ def test_balance_is_reported() -> None:
 
 def test_rare_entities_cannot_be_matched() -> None:
     with pytest.raises(NotMeasurableError, match="0 of the entities and 1 other bigrams occur 10 times"):
-        match(counted([100], [SMALLEST_COUNT - 1], "entity"), counted([100], [50], "other"), is_capital)
+        match(counted([100], [MIN_COUNT - 1], "entity"), counted([100], [50], "other"), is_capital)
 
 
 def shuffled(parts: list[str], between: str) -> str:

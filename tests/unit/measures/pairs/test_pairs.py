@@ -238,7 +238,7 @@ def test_shared_increments_depend_on_the_token_alone() -> None:
     model = copying_model(increments={"scope": "shared"}, blind_second_layer=True)
     table = pairs(model, ENTITIES).filter(control="reversed", type="all")
     assert table.select("layer", "p_value").rows() == [(None, None)]
-    assert "it depends on the token alone" in table["note"].item()
+    assert "because it depends on the token alone" in table["note"].item()
 
 
 def test_refusals() -> None:

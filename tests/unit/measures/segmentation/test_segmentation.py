@@ -127,7 +127,7 @@ def test_the_best_threshold_is_that_of_a_search_through_all() -> None:
         for threshold in [*np.unique(scores), np.inf]:
             counts = cut(documents, words, (scores >= threshold).astype(float))
             f1s.append(2 * counts[f"{kind} right"] / (counts[f"{kind} found"] + counts[f"{kind} true"]))
-        threshold, f1 = best_threshold(words, scores, kind, every, words.between(scores))
+        threshold, f1 = best_threshold(words, scores, kind, every, words.threshold_ranges(scores))
         counts = cut(documents, words, (scores >= threshold).astype(float))
         assert f1 == pytest.approx(max(f1s))
         assert 2 * counts[f"{kind} right"] / (counts[f"{kind} found"] + counts[f"{kind} true"]) == pytest.approx(f1)
