@@ -1,6 +1,6 @@
 """How far apart does a language model think its tokens are?
 
-Models whose positions advance by learned increments, and what one can see in them:
+Models whose positions advance by learned increments, and tools to look at them:
 
     import howfar
 
@@ -8,7 +8,7 @@ Models whose positions advance by learned increments, and what one can see in th
     trace = howfar.trace(model, "Marie Curie, a Polish-born physicist, won two Nobel Prizes.")
     howfar.spacing(trace).save("curie.html")
 
-Importing this imports nothing heavy: each name below is fetched from its module when it is first used.
+Importing this package is cheap: each name below is imported from its module when it is first used.
 """
 
 from __future__ import annotations

@@ -37,10 +37,10 @@ class _Flags:
 
 
 class Command(_Flags, TyperCommand):
-    """A command; its `--ray`, where it has one, needs no address."""
+    """A command; the address after its `--ray` is optional."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the words behind the command's name."""
+        """Parse the words after the command's name."""
         return super().parse_args(ctx, with_address(args))
 
 
@@ -99,11 +99,11 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; a user's mistake gives one line on standard error and exit code 2."""
+    """Run the command line; an error prints one line on standard error and exits with code 2."""
     _set_debug(False)
     accept_all_characters()
     if not sys.warnoptions:
-        warnings.simplefilter("ignore")  # they are for programmers
+        warnings.simplefilter("ignore")  # warnings are for programmers
     try:
         code = app(prog_name="howfar", standalone_mode=False)  # otherwise Typer frames its messages
         finish_printing()
@@ -117,7 +117,7 @@ def main() -> None:
         sys.exit(130)
     except Exception as error:
         if isinstance(error, OSError) and error.errno and error.filename:  # not yet turned into one of ours
-            advice = ADVICE.get(error.errno, "choose another place, or see that it can be read and written")
+            advice = ADVICE.get(error.errno, "choose another place, or make it readable and writable")
             _fail(error, f"{error.filename} cannot be used ({error.strerror}); {advice}")
         if hasattr(error, "format_message"):  # Typer's: an option or argument is wrong
             _fail(error, _usage(error))
@@ -125,7 +125,7 @@ def main() -> None:
 
 
 def _usage(error: Any) -> str:
-    """The error in the arguments, and where to read about them."""
+    """A message about wrong arguments, and where to read about them."""
     said = error.format_message().replace("Value error, ", "").removesuffix(".")
     if not said:  # there were no arguments, and the help is printed
         sys.exit(2)

@@ -1,8 +1,8 @@
 """Every exception that `howfar` raises on purpose.
 
-Each message says what was got, what was needed and what to do next. All of them derive from `HowFarError`, which the
-command line prints as one line before it exits with code 2; each is also a `ValueError` or a `RuntimeError`, so code
-that does not know this module can still catch it.
+Each message says what was given, what was needed and what to do next. All errors derive from `HowFarError`, which the
+command line prints as one line before it exits with code 2. Each is also a built-in error, so code that does not know
+this module can catch it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ class HowFarError(Exception):
     """Base of every error that a user can meet.
 
     Args:
-        message: May hold strings that others wrote; it is put on one line and made harmless to a terminal.
+        message: May contain foreign strings; it is put on one line, and control characters are escaped.
     """
 
     def __init__(self, message: str) -> None:
@@ -22,11 +22,11 @@ class HowFarError(Exception):
 
 
 class ConfigError(HowFarError, ValueError):
-    """A configuration or recipe asks for something impossible or misspells a key."""
+    """A configuration or recipe has an impossible value or a misspelt key."""
 
 
 class StudyError(HowFarError, ValueError):
-    """A study asks for something impossible, does not fit its folder, or has runs that failed."""
+    """A study has an impossible value, does not fit its folder, or has failed runs."""
 
 
 class UnsupportedModelError(HowFarError, ValueError):
@@ -34,19 +34,19 @@ class UnsupportedModelError(HowFarError, ValueError):
 
 
 class NoIncrementsError(HowFarError, ValueError):
-    """The model has no increments, where increments are what was asked about."""
+    """The model has no increments, but the question is about increments."""
 
 
 class AlreadyAttachedError(HowFarError, ValueError):
-    """The model has increments already."""
+    """The model already has increments."""
 
 
 class OverrideError(HowFarError, ValueError):
-    """An override returned something that cannot stand for increments."""
+    """An override returned something that cannot replace increments."""
 
 
 class IdentityError(HowFarError, RuntimeError):
-    """A model with fresh increments does not compute what it did without them."""
+    """A model with new increments does not give the same output as without them."""
 
 
 class ModelNotFoundError(HowFarError, ValueError):
@@ -62,7 +62,7 @@ class TextError(HowFarError, ValueError):
 
 
 class TraceFileError(HowFarError, ValueError):
-    """A saved trace is missing, damaged, or no trace."""
+    """A saved trace is missing or damaged, or the file is not a trace."""
 
 
 class CorpusError(HowFarError, ValueError):
@@ -70,15 +70,15 @@ class CorpusError(HowFarError, ValueError):
 
 
 class SourceInterruptedError(CorpusError):
-    """A remote source of documents stopped answering; what was read so far is kept to go on from."""
+    """A remote source of documents stopped answering; the documents read so far are kept, so the build can continue."""
 
 
 class NotMeasurableError(HowFarError, ValueError):
-    """A measure has too little or the wrong data to give a number."""
+    """A measure has too little data, or data that it cannot use."""
 
 
 class WorkersError(HowFarError, RuntimeError):
-    """Processes that read in place of this one were lost, or cannot have its model."""
+    """Worker processes were lost, or cannot load the model."""
 
 
 class MissingExtraError(HowFarError, ImportError):
@@ -86,7 +86,7 @@ class MissingExtraError(HowFarError, ImportError):
 
 
 class OutputError(HowFarError, RuntimeError):
-    """A file could not be written; what stood there before is untouched."""
+    """A file could not be written; an existing file is unchanged."""
 
 
 class InUseError(OutputError):
@@ -94,4 +94,4 @@ class InUseError(OutputError):
 
 
 class BusyError(HowFarError, RuntimeError):
-    """More people ask a shared model than it can answer soon."""
+    """A shared model has too many waiting requests."""

@@ -1,8 +1,7 @@
-"""Files and folders that are there whole or, if writing them fails, as they were before.
+"""Atomic writes: a file or folder is replaced as a whole or, if writing fails, unchanged.
 
-What is being written stands beside its place, under a name of its own, and is moved there when it is whole. What a
-killed process left is cleared when the same place is written again. Links, pipes and devices are written through: they
-stay what they are.
+Content is written next to its target under a unique name and moved there when it is complete. Leftovers of a killed
+process are removed when the same target is written again. Writing to a link, pipe or device does not replace it.
 """
 
 from __future__ import annotations
@@ -23,28 +22,28 @@ from howfar.errors import HowFarError, OutputError
 from howfar.foreign import first_line
 
 _count = itertools.count()
-_RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # how libraries that are written in Rust tell of the system's errors
+_RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # how libraries written in Rust report system errors
 _TORCH_ERROR = re.compile(r"PytorchStreamWriter failed|inline_container\.cc")
 
 ADVICE = {
-    errno.ENOSPC: "choose another place, or make room there",
-    errno.EDQUOT: "choose another place, or make room there",
+    errno.ENOSPC: "choose another place, or free some space there",
+    errno.EDQUOT: "choose another place, or free some space there",
     errno.ENAMETOOLONG: "choose a shorter name",
-    errno.ENOENT: "make the folder that it is to be in, or choose another place",
+    errno.ENOENT: "make its folder first, or choose another place",
     errno.EEXIST: "choose another name",
     errno.EISDIR: "choose another name",
     errno.ENOTDIR: "choose another place",
-    errno.EACCES: "choose a place that you may write to",
-    errno.EPERM: "choose a place that you may write to",
-    errno.EROFS: "choose a place that you may write to",
+    errno.EACCES: "choose a place where you may write",
+    errno.EPERM: "choose a place where you may write",
+    errno.EROFS: "choose a place where you may write",
 }
 
 
 def write_file(path: str | Path, content: bytes | str) -> None:
-    """Write a file, whole or not at all; text as UTF-8.
+    """Write a file, completely or not at all; text is encoded as UTF-8.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
     with whole_file(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -52,16 +51,16 @@ def write_file(path: str | Path, content: bytes | str) -> None:
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Write a file in the block, whole or not at all.
+    """Write a file in the block, completely or not at all.
 
     Args:
-        path: Where it is to be. A file that is there is replaced and its permissions are kept.
+        path: The file's final path. An existing file is replaced; its permissions are kept.
 
     Yields:
-        The path to write it to in the block.
+        A temporary path to write to.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
     path = Path(path)
     with refused_by_name(path):
@@ -83,17 +82,17 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(folder: str | Path, *, replace: bool = False) -> Iterator[Path]:
-    """Write a folder in the block, whole or not at all.
+    """Write a folder in the block, completely or not at all.
 
     Args:
-        folder: Where it is to be.
-        replace: Whether a folder that is there is replaced, with all that it holds; else it must be empty.
+        folder: The folder's final path.
+        replace: Whether to replace an existing folder with all its content; otherwise it must be empty.
 
     Yields:
-        An empty folder to write to in the block.
+        An empty temporary folder to write to.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The folder cannot be written.
     """
     folder = Path(folder)
     with refused_by_name(folder):
@@ -122,14 +121,14 @@ def whole_folder(folder: str | Path, *, replace: bool = False) -> Iterator[Path]
 
 @contextmanager
 def refused_by_name(path: str | Path, advice: str | None = None) -> Iterator[None]:
-    """Turn the system's errors in the block, and those that other libraries make of them, into one that names a path.
+    """Turn system errors in the block, also those wrapped by other libraries, into an error that names a path.
 
     Args:
-        path: What is being written.
-        advice: What to do; by the kind of error where None.
+        path: The path that is being written.
+        advice: What the user can do; where None, this depends on the error.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The path cannot be written.
     """
     try:
         yield
@@ -144,10 +143,10 @@ def refused_by_name(path: str | Path, advice: str | None = None) -> Iterator[Non
 
 
 def check_writable(path: str | Path) -> None:
-    """Find fault with the place of a file or a new folder before any work is done.
+    """Check that a file can be written, before any work is done.
 
     Raises:
-        OutputError: Its folder is missing or may not be written to, its name is too long, or it is a folder.
+        OutputError: The path is a folder, its name is too long, or its folder is missing or read-only.
     """
     path = Path(path)
     with refused_by_name(path):
@@ -164,35 +163,38 @@ def check_writable(path: str | Path) -> None:
 
 
 def check_new_folder(path: str | Path) -> None:
-    """Find fault with the place of a folder, which may be there and whose parents may be missing, before any work.
+    """Check that a folder can be written, before any work is done; it and its parents need not exist.
 
     Raises:
-        OutputError: It is a file, its name is too long, or what it is to be in may not be written to.
+        OutputError: The path is a file, its name is too long, or the folder that would contain it is read-only.
     """
     path = Path(path)
     with refused_by_name(path):
         there = next(place for place in (path.resolve(), *path.resolve().parents) if _stat(place) is not None)
         if not there.is_dir():
-            raise OutputError(f"{there} is no folder; name another one for {path}")
+            raise OutputError(f"{path} cannot be a folder: {there} is a file; choose another name")
         if not os.access(there, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def is_stream(path: Path) -> bool:
-    """Whether a path leads to a pipe, a device or a socket: something to write to that cannot be replaced."""
+    """Whether a path is a pipe, a device or a socket, which can be written to but not replaced."""
     there = _stat(path)
     return there is not None and not stat.S_ISREG(there.st_mode) and not stat.S_ISDIR(there.st_mode)
 
 
 def open_to_readers(folder: Path) -> None:
-    """Give all in a folder its own permissions, those to execute files left out; some libraries make private files."""
+    """Give a folder's content the folder's permissions, without execute permission for files.
+
+    Some libraries write files that only their owner may read.
+    """
     mode = stat.S_IMODE(folder.stat().st_mode)
     for inside in folder.rglob("*"):
         inside.chmod(mode if inside.is_dir() else mode & 0o666)
 
 
 def _through(path: Path) -> Iterator[Path]:
-    """Let a file be written elsewhere, and copy it into a pipe or a device."""
+    """Yield a temporary file, then copy it into a pipe or a device."""
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="howfar-") as folder:
@@ -203,10 +205,10 @@ def _through(path: Path) -> Iterator[Path]:
 
 
 def _stat(path: Path) -> os.stat_result | None:
-    """What is known of a path; None where there is nothing.
+    """The status of a path; None if nothing is there.
 
     Raises:
-        OSError: The path cannot be one, or may not be looked at.
+        OSError: The path is invalid or not accessible.
     """
     try:
         return path.stat()
@@ -215,23 +217,23 @@ def _stat(path: Path) -> os.stat_result | None:
 
 
 def _beside(target: Path, kind: str) -> Path:
-    """A name beside a target that no other process or thread uses; it is short, whatever the target's own is."""
+    """A path next to a target that no other process or thread uses; its name is short even if the target's is long."""
     return target.with_name(f"{_prefix(target)}{_host()}.{os.getpid()}.{next(_count)}.{kind}")
 
 
 def _clear_stale(target: Path) -> None:
-    """Remove what processes that are no more left beside a target; a folder that was moved aside is put back."""
-    for left in target.parent.glob(f"{_prefix(target)}{_host()}.*"):
-        owner = left.name.split(".")[-3]
+    """Remove leftovers of dead processes next to a target; a folder that was moved aside is put back."""
+    for leftover in target.parent.glob(f"{_prefix(target)}{_host()}.*"):
+        owner = leftover.name.split(".")[-3]
         if not owner.isdecimal() or _is_alive(int(owner)):
             continue
         with suppress(OSError):
-            if left.suffix == ".old" and not target.exists():
-                left.rename(target)
-            elif left.is_dir():
-                shutil.rmtree(left)
+            if leftover.suffix == ".old" and not target.exists():
+                leftover.rename(target)
+            elif leftover.is_dir():
+                shutil.rmtree(leftover)
             else:
-                left.unlink()
+                leftover.unlink()
 
 
 def _prefix(target: Path) -> str:
@@ -249,7 +251,7 @@ def _is_alive(process: int) -> bool:
 
 
 def write_failure(error: Exception) -> str | None:
-    """Why something could not be written, in words; None where an exception tells of something else."""
+    """Why something could not be written, in words; None for an exception of another kind."""
     number = _system_error(error)
     if number is not None:
         return os.strerror(number)
@@ -257,7 +259,7 @@ def write_failure(error: Exception) -> str | None:
 
 
 def _system_error(error: Exception) -> int | None:
-    """The number of the system's error that an exception tells of, whichever library made it; None if it is none."""
+    """The system's error number behind an exception of any library; None if there is none."""
     if isinstance(error, HowFarError):
         return None
     if isinstance(error, OSError) and error.errno:

@@ -1,4 +1,4 @@
-"""Strings that others wrote (names of tensors, messages of libraries, paths), made fit to be printed."""
+"""Foreign strings (names of tensors, messages of libraries, paths), made safe to print."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import re
 from typing import Any
 
 _LINE_ENDS = re.compile("\\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\\s*")
-# Control characters of both sets (escape sequences begin with one), directions of writing, halves of characters.
-_OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# Control characters (escape sequences begin with one), marks of writing direction, lone surrogates.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def harmless(text: str) -> str:
-    """Put a text on one line, and the code of each character that a terminal would obey in its place."""
-    return _OBEYED.sub(_escaped, _LINE_ENDS.sub(" ", text.strip()))
+    """Put a text on one line, and escape characters that a terminal would interpret."""
+    return _UNSAFE.sub(_escaped, _LINE_ENDS.sub(" ", text.strip()))
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of another library says, in one line: its first, and the next where that one ends in a colon."""
+    """An error's message in one line: its first line, with the second if the first ends in a colon."""
     lines = [line for line in map(str.strip, str(error).splitlines()) if line]
     if not lines:
         return type(error).__name__
@@ -25,13 +25,13 @@ def first_line(error: BaseException) -> str:
 
 
 def harmless_json(value: Any, *, encoding: str = "utf-8") -> str:
-    """Give a value as JSON on one line that means the same and holds nothing that a terminal would obey.
+    """A value as JSON on one line, with characters escaped that a terminal would interpret.
 
     Args:
         value: Plain lists, dictionaries, strings and numbers.
-        encoding: What the output is written in; all else than ASCII is escaped where the encoding lacks a character.
+        encoding: Encoding of the output. If it lacks a character, everything except ASCII is escaped.
     """
-    text = _OBEYED.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(value, ensure_ascii=False))
+    text = _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(value, ensure_ascii=False))
     try:
         text.encode(encoding)
     except UnicodeEncodeError:

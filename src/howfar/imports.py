@@ -1,4 +1,4 @@
-"""How heavy packages are imported: late, and without looking for garbage in them."""
+"""Imports of heavy packages: late, and without garbage collection."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any
 
 
 def lazily(package: str, names: Mapping[str, Iterable[str]]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Make a package's `__getattr__` and `__dir__`: its names are fetched from their modules when they are first used.
+    """Make a package's `__getattr__` and `__dir__`, which import its names from their modules at first use.
 
         __getattr__, __dir__ = lazily(__name__, {"module": ("name", "other_name")})
 
     Args:
-        package: Its `__name__`.
-        names: By module inside the package, what is fetched from it. A name must not be a module's own.
+        package: The package's `__name__`.
+        names: By module inside the package, the names to import from it. No name may be that of a module.
 
     Source:
         PEP 562, "Module __getattr__ and __dir__".
     """
-    home = {name: module for module, own in names.items() for name in own}
+    home = {name: module for module, of_module in names.items() for name in of_module}
 
     def fetch(name: str) -> Any:
         if name not in home:
@@ -37,10 +37,10 @@ def lazily(package: str, names: Mapping[str, Iterable[str]]) -> tuple[Callable[[
 
 @contextmanager
 def imports_for_good() -> Iterator[None]:
-    """Import modules in the block that stay for as long as the process does.
+    """Import modules in the block without garbage collection; their objects are never collected.
 
-    Importing PyTorch and Transformers makes half a million objects, none of which is garbage. Python would look through
-    all of them again and again meanwhile, and once more at its end; here it never does.
+    Importing PyTorch and Transformers makes half a million objects, none of which is garbage. Without this, Python
+    would scan them repeatedly during the import and once more at exit.
     """
     was_enabled = gc.isenabled()
     gc.disable()

@@ -1,4 +1,4 @@
-"""Reading files that someone named: a pipe or a device is refused, not waited for."""
+"""Reading files that a user named; pipes and devices are refused."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from typing import Any
 
 
 def check_file(path: Path, *, pipes: bool = False) -> None:
-    """Refuse to read what is not a file: a pipe may never end and can be read only once; a device may have no end.
+    """Check that a path is a file or folder. A pipe can be read only once and may never end; a device may have no end.
 
     Args:
-        path: What is to be read.
-        pipes: Whether a pipe is accepted.
+        path: The path.
+        pipes: Whether pipes are accepted.
 
     Raises:
-        OSError: It is a pipe or a device, or is not there.
+        OSError: The path is a pipe or a device, or does not exist.
     """
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or (pipes and stat.S_ISFIFO(mode))):
-        raise OSError(errno.EINVAL, "it is a pipe or a device, no file")
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
 
 
 def read_file(path: str | Path, *, pipes: bool = False) -> bytes:
-    """Read a file whole; arguments and errors are those of `check_file`."""
+    """Read a whole file; arguments and errors are those of `check_file`."""
     check_file(Path(path), pipes=pipes)
     return Path(path).read_bytes()
 
 
 def read_json(path: Path) -> Any:
-    """Read a file of JSON.
+    """Read a JSON file.
 
     Raises:
         OSError: As for `read_file`.
-        ValueError: It is not JSON.
+        ValueError: The file is not JSON.
     """
     try:
         return json.loads(read_file(path))

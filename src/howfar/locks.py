@@ -1,4 +1,4 @@
-"""One process at a time where two would spoil each other's work; the second is told who is there."""
+"""Locks: one process at a time works in a folder; a second one is told which process holds the lock."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from howfar.errors import InUseError, OutputError
 
 @contextmanager
 def one_at_a_time(file: Path, *, guards: Path, patience_seconds: float = 0) -> Iterator[None]:
-    """Hold a lock while the block runs. Whoever comes second is refused.
+    """Hold a lock while the block runs.
 
-    The operating system gives the lock back when its process ends in any way, so that a lock file left by a process
-    that was killed hinders nobody. The same thread may hold the lock several times over.
+    The operating system releases the lock when its process ends, so the lock file of a killed process does no harm. The
+    same thread may acquire the lock repeatedly.
 
     Args:
-        file: The lock file: made in an existing folder, removed at the end.
-        guards: What is worked on, for the message.
-        patience_seconds: How long to wait for whoever came first.
+        file: The lock file: created in an existing folder, removed at the end.
+        guards: The path that the lock protects, for the message.
+        patience_seconds: How long to wait for another holder.
 
     Raises:
         InUseError: Another process or thread holds the lock.
-        OutputError: The lock file cannot be made.
+        OutputError: The lock file cannot be created.
     """
     lock = FileLock(file, is_singleton=True)
     try:
         lock.acquire(timeout=patience_seconds)
     except Timeout:
         raise InUseError(
-            f"{guards} is in use by {_holder(file)}; wait until that has ended, or choose another folder"
+            f"{guards} is in use by {_holder(file)}; wait until that process has ended, or choose another folder"
         ) from None
     except OSError as error:
         raise OutputError(f"{guards} cannot be locked ({error.strerror or error}); choose another folder") from error
@@ -45,18 +45,18 @@ def one_at_a_time(file: Path, *, guards: Path, patience_seconds: float = 0) -> I
     try:
         if is_outermost:
             holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
-            with suppress(OSError):  # a full disk; the lock holds without a name in it
+            with suppress(OSError):  # for example a full disk; the lock holds without the holder's name
                 file.write_text(json.dumps(holder), encoding="utf-8")
         yield
     finally:
         if is_outermost:
-            with suppress(OSError):  # some systems do not remove what is open
+            with suppress(OSError):  # some systems do not remove open files
                 file.unlink()
         lock.release()
 
 
 def _holder(file: Path) -> str:
-    """Who wrote the lock file, in words; whoever took the lock a moment ago has yet to write it."""
+    """The process that holds the lock, in words; waits up to 2 seconds for it to write its name."""
     for _ in range(40):
         with suppress(OSError, ValueError, KeyError, TypeError):
             holder = json.loads(file.read_text(encoding="utf-8"))

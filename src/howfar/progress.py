@@ -1,4 +1,4 @@
-"""Progress bars on standard error, for work that says how far it is."""
+"""Progress bars on standard error."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
 Progress = Callable[[int, int], None]
-"""What work calls with how much of it is done and how much there is; the second is 0 where that is not known."""
+"""Called with how much of a task is done and how much there is; the second is 0 if it is unknown."""
 
 Unit = Literal["steps", "bytes"]
 
 
 def bars_on(console: Console, unit: Unit = "steps", *, transient: bool = False) -> Bars:
-    """Make bars that are drawn where the console is a terminal that a person sees."""
+    """Make progress bars, which are drawn only on a terminal."""
     from rich import progress
 
     counted = (progress.DownloadColumn(), progress.TransferSpeedColumn())
@@ -35,14 +35,14 @@ def bars_on(console: Console, unit: Unit = "steps", *, transient: bool = False) 
 
 @contextmanager
 def progress_bars(unit: Unit = "steps", *, visible: bool = True) -> Iterator[Callable[[str], Progress]]:
-    """Draw a bar for the task at hand while the block works.
+    """Draw a progress bar for the current task while the block runs.
 
     Args:
-        unit: What is counted.
+        unit: The unit of progress.
         visible: Whether to draw anything.
 
     Yields:
-        What is to be called with the next task's name; it gives what is to be called as the task advances.
+        A function that starts a task of the given name and returns the `Progress` to call as the task advances.
     """
     from rich.console import Console
 

@@ -1,8 +1,8 @@
-"""Make models of this package known to Transformers' Auto classes, without importing either before they are used.
+"""Register this package's models with Transformers' Auto classes, without importing either before they are used.
 
-A class costs importing PyTorch, and Transformers imports its Auto classes amid other modules that a class would need.
-So its own classes are entered there by name, and imported when they are asked for. The same is done with ours, as soon
-as the modules that hold the names are imported, by whomever.
+Transformers keeps its own classes in tables by name, and imports a class when it is needed. This module adds our names
+to the same tables as soon as any code imports the modules that define them. Registering the classes themselves would
+import PyTorch, and Transformers' modules in the wrong order.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ENTRIES: dict[str, Callable[[Any], None]] = {
 
 
 class _Watch:
-    """A finder of modules that finds none itself, but has names entered into those that others find."""
+    """A module finder that finds nothing itself, but registers our names when another finder loads a table's module."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -49,7 +49,7 @@ class _Watch:
 
 
 def register_when_needed() -> None:
-    """Have this package's classes known to Transformers' Auto classes as soon as those are imported."""
+    """Register this package's classes with Transformers' Auto classes as soon as those are imported."""
     if not any(isinstance(finder, _Watch) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Watch())
     if _ENTRIES.keys() & sys.modules.keys():  # imported before this package: its classes register themselves

@@ -259,7 +259,7 @@ def test_many_threads_that_write_one_file_leave_it_whole(tmp_path: Path) -> None
         ("x" * 300, r"cannot be written \(File name too long\); choose a shorter name"),
         ("x" * 300 + "/y", r"cannot be written \(File name too long\); choose a shorter name"),
         ("file/folder", r"cannot be written \(Not a directory\); choose another place"),
-        ("file", r"file is no folder; name another one for "),
+        ("file", r"cannot be a folder: .*file is a file; choose another"),
     ],
 )
 def test_a_folder_that_cannot_be_made_is_refused_before_any_work(tmp_path: Path, name: str, message: str) -> None:
@@ -277,5 +277,5 @@ def test_json_is_read_or_said_to_be_none(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=said):
             read_json(path)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="it is a pipe or a device, no file"):
+    with pytest.raises(OSError, match="it is a pipe or a device, not a file"):
         read_json(tmp_path / "pipe")

@@ -1,4 +1,4 @@
-"""`howfar measure`: what a model's increments mean, one question at a time."""
+"""`howfar measure`: measure a model's increments, one question at a time."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from howfar.measures.register import Claim
 
 MOST_ROWS = 20  # in the terminal
-LONG_CELL = 24  # a cell with at least so many characters may be broken over lines
+LONG_CELL = 24  # a cell with more characters may be wrapped
 SAMPLES = (
     "documents; gaps in boundaries, gaps in segmentation, windows in extrapolation, tokens in gap_effects, "
     "tokens in information, seeds in calibration"
 )
-"""Units of the sample size."""
+"""The unit of the sample size, by measure."""
 
 
 def measure(
@@ -44,12 +44,12 @@ def measure(
     text: Texts = None,
     gold: Gold = None,
     target: Annotated[Target | None, typer.Option(help="Boundaries to look for. [default: chinese-words]")] = None,
-    pairs: Annotated[Path | None, typer.Option(help="CSV of entities, instead of the bundled list.")] = None,
+    pairs: Annotated[Path | None, typer.Option(help="CSV file of entities, instead of the bundled list.")] = None,
     language: Annotated[Language | None, typer.Option(help="Language of the bundled list. [default: en]")] = None,
     classes: Annotated[Classes | None, typer.Option(help="Classes of tokens. [default: text]")] = None,
     probe: Annotated[
         ProbeKind | None,
-        typer.Option(help="Probes of the residual stream; mlp adds to the linear one and takes minutes."),
+        typer.Option(help="Probe of the residual stream; mlp runs both kinds and takes minutes."),
     ] = None,
     against: Annotated[
         list[str] | None,
@@ -62,13 +62,13 @@ def measure(
     ray: Ray = None,
     register: Annotated[
         Path | None,
-        typer.Option(help="File of a claim. With --claim: write it, before anything is measured. Without: check it."),
+        typer.Option(help="File for a claim. With --claim: write it and measure nothing. Without: measure, check it."),
     ] = None,
     claim: Annotated[
         list[str] | None,
         typer.Option(
             metavar="<claim>",
-            help="Part of it: column=value in its row, value<NUMBER or value>NUMBER. May be repeated.",
+            help="Part of a claim: column=value chooses the row; value<NUMBER or value>NUMBER. May be repeated.",
         ),
     ] = None,
     output: Annotated[
@@ -110,18 +110,18 @@ def measure(
     verdict, reading = None, howfar.workers(workers, ray=ray)
     if model is not None and len(model) > 1:
         with reading:
-            table, source = _take_all(chosen, model, inputs, mark, register, output)
+            table, source = _measure_all(chosen, model, inputs, mark, register, output)
         chosen = declared(chosen)
     else:
         loaded, named = _load(chosen, model[0] if model else None, mark)
-        promised = _claim(chosen, loaded, inputs, register, claim)
-        if promised is None and register is not None:
-            say(f"The claim is in {register}; the same command without --claim measures it")
+        registered = _claim(chosen, loaded, inputs, register, claim)
+        if registered is None and register is not None:
+            say(f"The claim is in {register}; the same command without --claim checks it")
             return
         with reading:
-            table, source = _take(chosen, loaded, named, inputs)
-        verdict = promised.verdict(table) if promised is not None else None
-    with printing() as check_printed:  # even if printing fails, the table is written
+            table, source = _measure_one(chosen, loaded, named, inputs)
+        verdict = registered.verdict(table) if registered is not None else None
+    with printing() as check_printed:  # if printing fails, the table is still written
         if as_json or as_csv:
             typer.echo(table.write_json() if as_json else table.write_csv().rstrip("\n"))
         else:
@@ -157,8 +157,10 @@ def _load(chosen: Measure, model: str | None, mark: str | None) -> tuple[PreTrai
     return loaded, behind(model or Path(loaded.name_or_path).name, found)
 
 
-def _take(chosen: Measure, loaded: PreTrainedModel | None, named: str, inputs: Inputs) -> tuple[pl.DataFrame, str]:
-    """The table, and a line that describes it."""
+def _measure_one(
+    chosen: Measure, loaded: PreTrainedModel | None, named: str, inputs: Inputs
+) -> tuple[pl.DataFrame, str]:
+    """The table, and a line that names its sources."""
     from howfar.progress import progress_bars
 
     with progress_bars() as watch:
@@ -166,10 +168,10 @@ def _take(chosen: Measure, loaded: PreTrainedModel | None, named: str, inputs: I
     return table, chosen.source(table, named, inputs)
 
 
-def _take_all(
+def _measure_all(
     chosen: Measure, models: list[str], inputs: Inputs, mark: str | None, register: Path | None, output: Path | None
 ) -> tuple[pl.DataFrame, str]:
-    """The table of several models, and a line that describes it."""
+    """The table of several models, and a line that names its sources."""
     from howfar.charts.outputs import is_table
     from howfar.errors import ConfigError
     from howfar.measures.over_models import over_models
@@ -177,13 +179,13 @@ def _take_all(
     if len(set(models)) < len(models):
         raise ConfigError("a model is given more than once; give each once")
     if register is not None:
-        raise ConfigError("a register is for one model; give one --model")
+        raise ConfigError("a claim is about one model; give one --model")
     if output is not None and not is_table(output):
-        raise ConfigError("several models give a table and no picture; give -o a name in .csv, .parquet or .json")
+        raise ConfigError("several models give a table but no picture; give -o a name in .csv, .parquet or .json")
     tables, names = {}, []
     for model in models:
         loaded, named = _load(chosen, model, mark)
-        tables[model], source = _take(chosen, loaded, named, inputs)
+        tables[model], source = _measure_one(chosen, loaded, named, inputs)
         names.append(named)
     return over_models(tables, chosen), source.replace(named, ", ".join(names), 1)
 
@@ -191,13 +193,13 @@ def _take_all(
 def _claim(
     chosen: Measure, loaded: PreTrainedModel | None, inputs: Inputs, path: Path | None, parts: list[str] | None
 ) -> Claim | None:
-    """The registered claim; None if there is none, or if it is only being written down now."""
+    """The registered claim to check; None if there is none, or if this command only writes it."""
     from howfar.errors import ConfigError
     from howfar.measures.register import Claim, register, registered
 
     if path is None:
         if parts:
-            raise ConfigError("a claim is written to a file before it is measured; name one with --register FILE")
+            raise ConfigError("a claim needs a file to be written to; name one with --register FILE")
         return None
     if parts:
         register(path, Claim.parse(parts, chosen), chosen, loaded, inputs)
@@ -206,7 +208,7 @@ def _claim(
 
 
 def _print(table: pl.DataFrame, chosen: Measure, source: str) -> None:
-
+    """Print a table with its notes, as a matrix if the measure has one."""
     from howfar.charts.matrices import grid
     from howfar.charts.text_tables import notes, readable
 
@@ -226,7 +228,7 @@ def _print(table: pl.DataFrame, chosen: Measure, source: str) -> None:
 
 
 def _print_rows(headings: list[str], rows: list[list[str]], *, matrix: bool = False) -> None:
-    """In a list of rows, a value that all rows share is printed once, above them, to save room."""
+    """Print rows; if they are a list, a value that all rows share is printed once, above them."""
     from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
@@ -238,7 +240,7 @@ def _print_rows(headings: list[str], rows: list[list[str]], *, matrix: bool = Fa
         typer.echo(", ".join(f"{heading} {cell}".strip() for heading, cell in same))
     drawn = Table(box=None, padding=(0, 2, 0, 0))
     for heading, cells in varying:
-        # In a narrow terminal only sentences and long names are broken over lines.
+        # In a narrow terminal, only sentences and long names are wrapped.
         drawn.add_column(heading, no_wrap=not any(len(cell) > LONG_CELL for cell in cells))
     for row in zip(*(cells for _, cells in varying), strict=True):
         drawn.add_row(*map(Text, row))  # Text, so that brackets are not read as markup

@@ -10,11 +10,11 @@ import typer
 
 Corpus = Annotated[
     Path | None,
-    typer.Option(help="Corpus folder: its held-out documents are measured, its training part is counted."),
+    typer.Option(help="Corpus folder: held-out documents are measured, n-grams are counted in the training part."),
 ]
 Texts = Annotated[
     list[Path] | None,
-    typer.Option(metavar="<path>", help="Or a UTF-8 text file, with blank lines between documents. May be repeated."),
+    typer.Option(metavar="<path>", help="UTF-8 text file, with blank lines between documents. May be repeated."),
 ]
 Gold = Annotated[
     list[Path] | None,
@@ -29,17 +29,17 @@ Mark = Annotated[
     typer.Option(help="Token before each text. [default: the tokenizer's own, else its end of sequence]"),
 ]
 
-NumWorkers = Annotated[int, typer.Option(min=1, help="Processes that read; they divide the machine's threads.")]
+NumWorkers = Annotated[int, typer.Option(min=1, help="Processes that read; they share the machine's threads.")]
 Ray = Annotated[
     str | None,
     typer.Option(
-        metavar="[<address>]", help="Read on a Ray cluster: HOST:PORT or ray://HOST:PORT, else the one at hand."
+        metavar="[<address>]", help="Read on a Ray cluster: HOST:PORT or ray://HOST:PORT; default: a running one."
     ),
 ]
 
 
 def with_address(words: list[str]) -> list[str]:
-    """The words of a command, with an empty address behind a `--ray` that has none."""
+    """The words of a command, with an empty address after a `--ray` that has none."""
     pairs = zip(words, [*words[1:], "-"], strict=False)
     return ["--ray=" if word == "--ray" and after.startswith("-") else word for word, after in pairs]
 
@@ -60,7 +60,7 @@ def check_given(*models: str | None, corpus: Path | None = None, files: Sequence
         try:
             path.stat()
         except OSError as error:
-            raise TextError(f"{path} cannot be read ({error.strerror}); name a file that is there") from None
+            raise TextError(f"{path} cannot be read ({error.strerror}); name an existing file") from None
     if corpus is not None:
         Corpus.open(corpus)
     for model in models:

@@ -1,4 +1,4 @@
-"""`howfar study`: many models."""
+"""`howfar study`: train many models that differ along axes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ app = typer.Typer(cls=StudyGroup, no_args_is_help=True)
 
 @app.callback()
 def study() -> None:
-    """Train many models that differ along axes; the same command continues with the missing ones.
+    """Train many models that differ along axes; repeat the command to train the missing ones.
 
     Example: howfar study STUDY.toml -o studies/rates --at-once 2
     """
@@ -45,7 +45,7 @@ def run(
     output: Annotated[
         str, typer.Option("--output", "-o", help="Folder of the study, or an address, for example s3://bucket/study.")
     ],
-    at_once: Annotated[int, typer.Option(min=1, help="Runs at a time; they share the machine's threads.")] = 1,
+    at_once: Annotated[int, typer.Option(min=1, help="Parallel runs; they share the machine's threads.")] = 1,
     retries: Annotated[int, typer.Option(min=0, help="How often a failed run is retried.")] = 1,
     ray: Annotated[
         str | None,
@@ -56,9 +56,9 @@ def run(
     cpus: Annotated[float, typer.Option(min=0, help="CPUs per run on Ray.")] = 1,
     gpus: Annotated[float, typer.Option(min=0, help="GPUs per run on Ray; may be a fraction.")] = 0,
 ) -> None:
-    """Train the missing models of a study (`run` may be left out).
+    """Train the missing models of a study (the word `run` is optional).
 
-    A study that was stopped, killed or extended continues when the same command is given again.
+    If a study was stopped or killed, or its file was extended, repeat the command to continue.
     """
     import howfar
 
@@ -85,7 +85,7 @@ def status(
 
 
 def _print(study: Study) -> None:
-    """A table of all runs, and the number in each state."""
+    """Print a table of all runs, and the number of runs in each state."""
     from collections import Counter
 
     from rich.table import Table

@@ -2,13 +2,13 @@
 
 A corpus is a folder with, for each split (`train`, `held_out`):
 
-- `SPLIT.bin`: the tokens, little-endian uint16 (uint32 if the vocabulary has more than 65,536 ids): an end of
-  document, then every document followed by another.
-- `SPLIT.offsets.npy`: uint64 `[documents + 1]`: where each document begins in `SPLIT.bin`; the last is its length.
-- `SPLIT.sources.npy`: uint16 `[documents]`: number of each document's source.
-- `SPLIT.bytes.npy`: uint64 `[documents]`: the bytes of each document's UTF-8 text.
+- `SPLIT.bin`: the tokens, little-endian uint16 (uint32 if the vocabulary has more than 65,536 ids): an end-of-document
+  token, then every document, each followed by an end-of-document token.
+- `SPLIT.offsets.npy`: uint64 `[documents + 1]`, the start of each document in `SPLIT.bin`; the last is its length.
+- `SPLIT.sources.npy`: uint16 `[documents]`, the index of each document's source.
+- `SPLIT.bytes.npy`: uint64 `[documents]`, the length of each document's UTF-8 text in bytes.
 
-and `corpus.json`, written last: the tokenizer, the sources, counts, and each file's SHA-256.
+The folder also has `corpus.json`, written last: the tokenizer, the sources, counts, and each file's SHA-256.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def split_files(split: str) -> tuple[str, str, str, str]:
 
 
 def token_dtype(vocabulary_size: int) -> np.dtype[Any]:
-    """The type that tokens are stored in."""
+    """The type in which tokens are stored."""
     return np.dtype("<u2" if vocabulary_size <= 2**16 else "<u4")
 
 
@@ -49,11 +49,11 @@ class Split:
 
     Attributes:
         name: `train` or `held_out`.
-        tokens: uint16 or uint32 `[token]`: an end of document, then every document followed by an end of document.
-        offsets: uint64 `[documents + 1]`: where each document begins in `tokens`; the last entry is `len(tokens)`.
-        sources: uint16 `[documents]`: each document's index into `source_names`.
-        num_bytes: uint64 `[documents]`: the bytes of each document's UTF-8 text.
-        source_names: The corpus's sources, in the order in which they were given.
+        tokens: uint16 or uint32 `[token]`: an end-of-document token, then every document, each followed by one.
+        offsets: uint64 `[documents + 1]`, the start of each document in `tokens`; the last entry is `len(tokens)`.
+        sources: uint16 `[documents]`, each document's index into `source_names`.
+        num_bytes: uint64 `[documents]`, the length of each document's UTF-8 text in bytes.
+        source_names: The corpus's sources, in the order of its specification.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Split:
         return len(self.sources)
 
     def document(self, index: int) -> NDArray[np.uint16 | np.uint32]:
-        """A document's tokens, without the end of document; negative indices count from the end."""
+        """A document's tokens, without the end-of-document token; negative indices count from the end."""
         index = range(self.num_documents)[index]
         return self.tokens[int(self.offsets[index]) : int(self.offsets[index + 1]) - 1]
 
@@ -134,7 +134,7 @@ class Corpus:
 
     @cached_property
     def source_names(self) -> tuple[str, ...]:
-        """The names of the sources, in the order in which they were given."""
+        """The names of the sources, in the order of the specification."""
         return tuple(source["name"] for source in self.manifest["sources"])
 
     def verify(self) -> None:
@@ -155,7 +155,7 @@ class Corpus:
 
 
 def sha256_of(path: Path) -> str:
-    """Give the SHA-256 of a file's bytes, in hexadecimal."""
+    """The SHA-256 of a file's bytes, in hexadecimal."""
     check_file(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -186,7 +186,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if manifest.get("format_version") != FORMAT_VERSION:
         raise CorpusError(
             f"{path} has format version {manifest.get('format_version')}, this howfar reads {FORMAT_VERSION}; "
-            "build the corpus again or change the version of howfar"
+            "build the corpus again, or use another version of howfar"
         )
     missing = {"tokenizer", "sources", "files", "hash"} - manifest.keys()
     if missing:

@@ -1,5 +1,5 @@
-/* Connects a picture of spacing with the server: numbers come, the reader's wishes go back. */
-const LONGEST_WAIT = 60_000, MOST_WRITTEN = 80; // milliseconds for an answer that may be lost; characters
+/* Connects a picture of spacing with the server: it receives numbers and sends the reader's choices. */
+const LONGEST_WAIT = 60_000, MOST_WRITTEN = 80; // milliseconds until an answer counts as lost; characters
 let latest = 0;
 const now = () => latest = Math.max(Date.now(), latest + 1); // two keys may come within a millisecond
 const asIs = layer => layer === null ? "all" : String(layer);
@@ -13,7 +13,7 @@ export default {
     let picture = null, sent = null, told = {}, edit = { factor: 1, layer: null, plain: false };
     let asked = null, wanted = null, giveUp = null, writing = null, isDrawnEdited = false;
 
-    /* The page follows the reader's system; the server is told, so that the other views do too. */
+    /* Follow the system's theme, and tell the server, so that the other views follow too. */
     function followTheme() {
       const theme = document.body.classList.contains("dark") ? "dark" : "light";
       root.classList.toggle("dark", theme === "dark");
@@ -32,10 +32,10 @@ export default {
       if (slot === null || slot === model.get("chosen")) return;
       model.set("chosen", slot);
       if (!isEdited()) tell({ clicked: [slot, now()] });
-      else move(asIs(edit.layer), slot, 1, true); // what was moved is as it was
+      else move(asIs(edit.layer), slot, 1, true); // the earlier change is undone
     }
 
-    /* One question at a time; of those that come meanwhile, the latest. */
+    /* Ask one question at a time; of those that wait, only the latest is asked. */
     function ask() {
       wanted = { cell: model.get("chosen"), ...edit, ...(writing && { text: writing.text }), revision: sent?.revision };
       if (asked === null) askNext();
@@ -56,7 +56,7 @@ export default {
       if (answer.revision === sent?.revision) {
         if (question.text === undefined) told = answer;
         else grow(answer);
-      } else if (writing) ask(); // the picture was sent anew meanwhile
+      } else if (writing) ask(); // the server has sent a new picture meanwhile
       if (asked === null) askNext();
       if (writing) return;
       if (isEdited() || isDrawnEdited) draw();
@@ -88,7 +88,7 @@ export default {
       if (isDone) tell({ moved: JSON.stringify({ cell: slot, ...edit }) });
     }
 
-    /* Writing on: the picture grows with each character; the page's text follows in the end. */
+    /* Let the model write: the picture grows with each character; the page's text is updated at the end. */
     function write() {
       if (writing) return finish();
       const text = Array.from(sent.text).slice(0, sent.ends[model.get("chosen")]).join("");
@@ -143,7 +143,7 @@ export default {
     function followEdit() {
       const given = { ...edit, ...valueOf("edit") };
       const isNew = ["factor", "layer", "plain"].some(part => given[part] !== edit[part]);
-      if (!isNew || given.when < (edit.when ?? 0)) return; // an echo of what was moved since
+      if (!isNew || given.when < (edit.when ?? 0)) return; // an echo of an older change
       edit = given;
       if (picture && (edit.layer !== null || isEdited())) picture.layer = asIs(edit.layer);
       ask();

@@ -5,7 +5,7 @@
 # [tool.marimo.display]
 # theme = "system"
 # ///
-"""The explorer's page. `howfar explore` serves it, `howfar explore --edit` opens a copy of it to change."""
+"""The explorer's page. `howfar explore` serves it; `howfar explore --edit` opens a copy of it for editing."""
 
 import marimo
 
@@ -45,12 +45,12 @@ def _():
 
 @app.cell
 def _(start):
-    chosen, choose = mo.state(start.at, allow_self_loops=True)  # its buttons are in a cell that reads it
+    chosen, choose = mo.state(start.at, allow_self_loops=True)  # a cell that reads it also has buttons that set it
     example, use_example = mo.state(start.text)
     second, use_second = mo.state(start.second_text)
-    edited, edit_from = mo.state((start.factor, start.layer, start.plain, 0))  # where what-if controls stand when made
+    edited, edit_from = mo.state((start.factor, start.layer, start.plain, 0))  # initial values of what-if controls
     theme, follow = mo.state(mo.app_meta().theme)
-    seen = {"when": 0}  # the latest click in a picture that was answered
+    seen = {"when": 0}  # time of the latest click or drag in a picture that was handled
     return choose, chosen, edit_from, edited, example, follow, second, seen, theme, use_example, use_second
 
 
@@ -59,7 +59,7 @@ def _(refused):
     mo.vstack(
         [
             parts.heading(),
-            mo.accordion({"New here? A tour of two minutes": mo.md(TOUR)}),
+            mo.accordion({"New here? Take a two-minute tour": mo.md(TOUR)}),
             *([refused] if refused else []),
         ],
         gap=0.25,
@@ -67,7 +67,7 @@ def _(refused):
     return
 
 
-# The cell that shows a value does not run again when that value changes, so typing waits for nothing.
+# A cell that displays a control does not run again when the control's value changes, so typing is never blocked.
 @app.cell
 def _(choose, use_example, use_second):
     def _start_from(name):
@@ -117,7 +117,7 @@ def _(inference, start):
 
 @app.cell
 def _(inference, start):
-    # Cells that name `left` or `right` run at each message from the page; those that only draw name `pictures`.
+    # Cells that refer to `left` or `right` run at each message from the page; cells that only draw use `pictures`.
     pictures = [LiveSpacing(inference, mo.app_meta().theme, start.at) for _ in range(2)]
     left, right = map(mo.ui.anywidget, pictures)
     return left, pictures, right
@@ -199,7 +199,7 @@ def _(edited, inference, models):
 def _(edited):
     factor = mo.ui.slider(steps=FACTORS, value=edited()[0], show_value=True, label="Selected gap ×")
     plain = mo.ui.switch(value=edited()[2], label="Plain +1 instead")
-    moved_at = edited()[3]  # a picture that has been moved since does not follow these two
+    moved_at = edited()[3]  # a picture that was dragged later ignores these two controls
     return factor, moved_at, plain
 
 

@@ -48,7 +48,7 @@ class Document:
     Attributes:
         model: The model's name.
         trace: Its trace.
-        name: What headings and files call it.
+        name: Its name in headings and files.
     """
 
     model: str
@@ -57,7 +57,7 @@ class Document:
 
     @cached_property
     def cells(self) -> Cells:
-        """The text in the pieces that are drawn and can be selected."""
+        """The pieces of text that are drawn and can be selected."""
         return Cells.of(self.trace)
 
     def selected(self, at: int) -> int:
@@ -66,16 +66,16 @@ class Document:
 
     @cached_property
     def token_spans(self) -> list[tuple[int, int]]:
-        """First token, and token past the last, of each cell."""
+        """First token and token past the last of each cell."""
         return self.cells.token_spans()
 
     def tokens_of(self, cell: int) -> tuple[int, int]:
-        """First token and token past the last of a cell, or of the last one where the text has fewer."""
+        """First token and token past the last of a cell, or of the last cell if the text has fewer."""
         return self.token_spans[self.selected(cell)]
 
     @property
     def file_name(self) -> str:
-        """What names of saved files end in."""
+        """The end of the names of saved files."""
         return self.name.replace(" ", "-")
 
 
@@ -133,7 +133,7 @@ def for_each(documents: Sequence[Document], view: Callable[[Document], mo.Html])
 
 
 def what_if_view(inference: Inference, document: Document, edit: Edit, theme: Theme) -> mo.Html:
-    """What an edit changes; where there is none, what can be changed."""
+    """What an edit changes; if there is no edit, how to make one."""
     cells, name = document.cells, document.file_name
     result = inference.what_if(document.model, document.trace.text, edit)
     predictions = pl.DataFrame(
@@ -157,7 +157,7 @@ def what_if_view(inference: Inference, document: Document, edit: Edit, theme: Th
     shown = [next_ones]
     if len(losses):
         shown.append(
-            Shown(f"losses-{name}", loss_changes(losses, theme=theme), "Which of them are harder (up) or easier (down)")
+            Shown(f"losses-{name}", loss_changes(losses, theme=theme), "Which become harder (up) or easier (down)")
         )
     if gaps.filter((pl.col("cell") != edited) & (pl.col("change") != 0)).is_empty():
         said += " No other gap changed."
@@ -172,13 +172,13 @@ def _change(losses: pl.DataFrame, cells: Cells) -> str:
     if not len(losses):
         return "Nothing follows."
     if abs(nats) < LEAST_NATS:
-        return f"The {what} are as easy to predict as before, within a thousandth of a nat in total."
+        return f"The {what} are as easy to predict as before (the total changes by less than 0.001 nats)."
     harder = "harder" if nats > 0 else "easier"
     return f"The {what} become {harder} to predict, by <b id='loss-change'>{abs(nats):.2g}</b> nats in total."
 
 
 def attention_view(inference: Inference, document: Document, at: int, layer: int | None, theme: Theme) -> mo.Html:
-    """What the selected character looks back at: in each head of a layer, or in all layers where none is chosen."""
+    """What the selected character attends to: in each head of a layer, or in all layers if none is chosen."""
     cells, name = document.cells, document.file_name
     token = document.tokens_of(document.selected(at))[1] - 1
     attention = inference.attention(document.model, document.trace.text, token)
@@ -196,7 +196,7 @@ def attention_view(inference: Inference, document: Document, at: int, layer: int
         f"{said}.",
         [
             Shown(f"attention-{name}", arcs, f"What {label} attends to: {of}"),
-            Shown(f"attention-by-distance-{name}", points, "Weight against distance, ordinary and learned"),
+            Shown(f"attention-by-distance-{name}", points, "Weight by distance, in plain and in learned positions"),
         ],
     )
 
@@ -209,7 +209,7 @@ def numbers_view(document: Document, at: int | None) -> mo.Html:
         table = table.filter(pl.col("token").is_between(first, stop, closed="left"))
     readable = table.with_columns(pl.col("bytes").bin.encode("hex").str.to_uppercase())
     files = {
-        "csv": lambda: b"\xef\xbb\xbf" + readable.write_csv().encode(),  # the mark tells Excel that it is UTF-8
+        "csv": lambda: b"\xef\xbb\xbf" + readable.write_csv().encode(),  # the byte-order mark tells Excel it is UTF-8
         "parquet": lambda: parquet(table),
     }
     numbers = [name for name, kind in table.schema.items() if kind.is_float()]
@@ -224,19 +224,19 @@ def numbers_view(document: Document, at: int | None) -> mo.Html:
     )
     head = mo.Html(
         f"<p class='said'><b>{html.escape(document.name)}.</b> Every number behind the picture: increments and "
-        "positions as the model uses them, undivided. Click a column's head to sort.</p>"
+        "positions as the model uses them, not divided by the row's mean. Click a column's heading to sort.</p>"
     )
     return mo.vstack([head, download_buttons(f"numbers-{document.file_name}", files), shown])
 
 
 def context_view(inference: Inference, document: Document, at: int, part: int, theme: Theme) -> mo.Html:
-    """How an increment ranks among those that other tokens would have in its place.
+    """How an increment ranks among the increments that other tokens would have in its place.
 
     Args:
         inference: The models.
         document: The text.
         at: The selected cell.
-        part: Which token of the cell, counted from 1.
+        part: The token within the cell, counted from 1.
         theme: The charts' theme.
 
     Raises:
@@ -255,7 +255,7 @@ def context_view(inference: Inference, document: Document, at: int, part: int, t
     others = f"every {noun}" if found.is_whole_vocabulary else f"the {len(names)} likeliest {noun}s"
     label = names[int(here.argmax())]
     picture = increments_of_alternatives(candidates, theme=theme)
-    said = f"How far the model would step to {others} in this place, after the same text; {quoted(label)} stands here."
+    said = f"The step that the model would take to {others} here, after the same text. The text has {quoted(label)}."
     shown = Shown(f"context-{document.file_name}", picture, f"The step to {label} among the steps to others")
     ranks, in_corpus = found.ranks(), contexts_of(document.model)
     if in_corpus is not None:
@@ -284,7 +284,7 @@ def _view(document: Document, said: str, shown: Sequence[Shown], *more: mo.Html)
 
 
 def _labelled(losses: pl.DataFrame, cells: Cells) -> pl.DataFrame:
-    """The label of a token, or of its character if it is only part of one."""
+    """Add a label for each token; a token that is part of a character is labelled as such."""
     labels = (
         token_label(data) if not is_part(data) else f"a part of {cells.labels[cell]}"
         for data, cell in losses.select("bytes", "cell").rows()
@@ -293,6 +293,6 @@ def _labelled(losses: pl.DataFrame, cells: Cells) -> pl.DataFrame:
 
 
 def with_ticks(losses: pl.DataFrame, cells: Cells) -> pl.DataFrame:
-    """Place a character with several tokens below the first of them."""
+    """Add axis labels: a character with several tokens is labelled at the first of them."""
     characters = pl.Series(cells.labels).gather(losses["cell"])
     return losses.with_columns(tick=pl.when(pl.col("cell").is_first_distinct()).then(characters).otherwise(pl.lit("")))

@@ -1,4 +1,4 @@
-"""The state of the page as a value, which a link carries and restores."""
+"""The state of the page as a value that a link stores and restores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DETAILS = ("What if", "Attention", "Numbers", "Context")
 SCALES: tuple[str, ...] = get_args(Scale)
 COLOURS: tuple[str, ...] = tuple(colour for colour in get_args(Colour) if colour != "difference")  # for one text
 _MODELS = ("model", "beside")  # two parameters: marimo's page keeps one value of each
-LONGEST_LINK = 8_000  # characters that browsers and proxies accept
+LONGEST_LINK = 8_000  # characters; browsers and proxies may refuse more
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class View:
         at: The selected character, counted from 0.
         scale: As for `howfar.spacing`.
         colour: As for `howfar.spacing`.
-        layer: The layer of the details; if None, all (or the first, if only one can be shown).
+        layer: The layer of the details; if None, all layers (or the first, if only one can be shown).
         detail: One of `DETAILS`.
         factor: What the selected gap is multiplied by.
         plain: Whether the layer advances by plain +1 instead.
-        second_text: Another text, read by the one model; empty where there is none.
+        second_text: A text to compare with, read by the same model; empty if there is none.
     """
 
     text: str
@@ -63,16 +63,16 @@ class View:
 
 
 def view_from_link(query: Mapping[str, str | Sequence[str]], default: View, models: Sequence[str]) -> View:
-    """Read a link, without trusting it.
+    """Read a link and validate its values.
 
     Args:
         query: The parameters of the page's address; unknown ones are ignored.
         default: Values for missing parameters. A text without a model is read by the bundled model for its
-            script, if the default model is a bundled one.
+            script, if the default model is the first bundled one.
         models: The page's models.
 
     Raises:
-        ConfigError: The page cannot have written a value.
+        ConfigError: A value is one that the page never writes.
         TextError: The text is too long.
     """
     said: dict[str, str] = {}
@@ -80,7 +80,7 @@ def view_from_link(query: Mapping[str, str | Sequence[str]], default: View, mode
         value = query[name]
         values = [value] if isinstance(value, str) else list(value)
         if len(values) != 1:
-            raise ConfigError(f"the link gives {name} {len(values)} times; it may once")
+            raise ConfigError(f"the link gives {name} {len(values)} times; give it once")
         said[name] = values[0]
     chosen = {name: _READERS[name](value) for name, value in said.items() if name in _READERS}
     if any(name in said for name in _MODELS):

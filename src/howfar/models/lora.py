@@ -48,14 +48,15 @@ def add_lora(model: PreTrainedModel, options: Mapping[str, Any]) -> None:
     except HowFarError as error:
         raise ConfigError(f"[lora] cannot be used: {error}; change it") from error
     except Exception as error:  # whatever PEFT and PyTorch raise for a value
-        raise ConfigError(f"[lora] is refused by PEFT ({_one_line(error)}); change it") from error
+        raise ConfigError(f"PEFT refuses [lora] ({_one_line(error)}); change it") from error
 
 
 def adapter_of(model: PreTrainedModel) -> Adapter | None:
-    """The adapter inside a model, if it has one and it can be saved.
+    """The adapter inside a model; None if there is none.
 
     Raises:
-        CheckpointError: There are several, or the one is merged, is switched off or has the model's biases with it.
+        CheckpointError: A graft cannot save it: there are several adapters, or the one is merged, disabled, or trains
+            biases of the model.
     """
     layers = tuners(model)
     if not layers:
@@ -68,13 +69,13 @@ def adapter_of(model: PreTrainedModel) -> Adapter | None:
         )
     if getattr(model.peft_config[names[0]], "bias", "none") != "none":
         raise CheckpointError(
-            f"the adapter {names[0]!r} trains biases of the model with its own weights, and a graft cannot hold them; "
-            'train it with bias="none", or call howfar.merge_lora(model), which takes it away'
+            f"the adapter {names[0]!r} also trains biases of the model, which a graft cannot hold; "
+            'train it with bias="none", or call howfar.merge_lora(model), which removes it'
         )
     for layer in layers.values():
         if getattr(layer, "merged", False):
             raise CheckpointError(
-                f"the adapter {names[0]!r} is merged into the weights and still there; unmerge it, or call "
+                f"the adapter {names[0]!r} is merged into the weights but not removed; unmerge it, or call "
                 "howfar.merge_lora(model), which removes it"
             )
         if layer.disable_adapters or names[0] not in layer.active_adapters:

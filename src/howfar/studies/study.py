@@ -35,7 +35,7 @@ class Study:
         """Open a study.
 
         Raises:
-            StudyError: There is none, or its plan is damaged.
+            StudyError: There is no study, or its plan is damaged.
         """
         study = cls.find(Place(location))
         if study is None:
@@ -73,7 +73,7 @@ class Study:
         """
         where = self.place.location
         if earlier.name != self.name:
-            raise StudyError(f"{where} holds the study {earlier.name!r}, not {self.name!r}; give another folder")
+            raise StudyError(f"{where} contains the study {earlier.name!r}, not {self.name!r}; give another folder")
         check_versions(earlier.versions, self.versions, "this machine")
         planned = {run.id for run in self.runs}
         lost = [state for state in earlier.states() if state.state == "finished" and state.run.id not in planned]
@@ -102,7 +102,7 @@ class Study:
         ]
 
     def note(self, run: str, error: str | None, attempts: int) -> None:
-        """Record that a run failed; or, without an error, that it did not.
+        """Record a run's error; if it has none, remove the record of an earlier one.
 
         Raises:
             OutputError: The record cannot be written.
@@ -123,7 +123,7 @@ class Study:
         if failed:
             raise StudyError(
                 f"{len(failed)} of {len(self.runs)} runs failed, first {failed[0].run.label}: {failed[0].error}; "
-                "correct that, and start the same command again, which does the missing runs"
+                "fix the cause and start the same command again, which trains the missing runs"
             )
 
     def rows(self) -> list[dict[str, Any]]:

@@ -254,7 +254,7 @@ def test_a_claim_is_written_before_and_checked_after(run, model_folder: Path, fi
     code, _, err = run(*asked)
     assert (code, err.count("there is no file claim.json; write it with")) == (2, 1)
     code, out, err = run(*asked, *parts)
-    assert (code, out, err) == (0, "The claim is in claim.json; the same command without --claim measures it\n", "")
+    assert (code, out, err) == (0, "The claim is in claim.json; the same command without --claim checks it\n", "")
     code, out, _ = run(*asked, "--seed", "1")
     assert (code, out) == (2, "")
     code, out, err = run(*asked)

@@ -33,7 +33,7 @@ def test_a_device_is_not_read_to_an_end_that_it_has_not(run: Run, command: list[
     assert code == 2
     assert errors.startswith("error: ")
     assert "/dev/zero" in errors
-    assert "it is a pipe or a device, no file" in errors
+    assert "it is a pipe or a device, not a file" in errors
     assert errors.count("\n") == 1
 
 
@@ -42,7 +42,7 @@ def test_a_pipe_is_not_waited_for_where_a_file_is_read_more_than_once(run: Run, 
     os.mkfifo("ODD")
     code, _, errors = run(*READ[name])
     assert code == 2
-    assert "it is a pipe or a device, no file" in errors
+    assert "it is a pipe or a device, not a file" in errors
 
 
 def test_a_text_may_come_from_a_pipe(run: Run, model_folder: Path) -> None:

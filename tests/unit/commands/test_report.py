@@ -45,7 +45,7 @@ def test_what_cannot_be_measured_is_in_the_page(run, model_folder: Path, files: 
         ("{model} --measure increment", "there is no measure 'increment'; did you mean increments"),
         ("{model} -o report.pdf", "'report.pdf' ends in '.pdf'; a report is a web page: end it in .html"),
         ("{model} -o nowhere/report.html", "there is no folder nowhere; make it, or choose another"),
-        ("{model} --tables taken", "taken is no folder; name another one for "),
+        ("{model} --tables taken", "taken is a file; choose another name"),
         ("{model} --tables nowhere/tables", "there is no folder nowhere; make it, or choose another"),
     ],
 )

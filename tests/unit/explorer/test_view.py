@@ -36,7 +36,7 @@ def test_what_a_link_does_not_say_stays_and_what_is_not_ours_is_passed_over():
         ("model=/etc/passwd", r"the link asks for '/etc/passwd'; this page shows one or two of tiny, other"),
         ("model=tiny&beside=third", "this page shows one or two"),
         ("at=-1", r"the link's selected character is '-1'; it must be a number from 0 to 1,000,000"),
-        ("at=1&at=2", "the link gives at 2 times; it may once"),
+        ("at=1&at=2", "the link gives at 2 times; give it once"),
         ("layer=nan", "the link's layer is 'nan'; it must be a number"),
         ("factor=inf", "the link's factor is 'inf'; it must be a multiple of 0.05 from 0.0 to 8.0"),
         ("plain=2", "the link's plain is '2'; it must be a number from 0 to 1"),

@@ -108,7 +108,7 @@ def test_a_study_may_grow_and_is_not_mixed_with_another(asked: Any, tmp_path: Pa
     Study(place, "tiny", both, VERSIONS).check_extends(Study.open(place.location))
     for other, message in (
         (Study(place, "tiny", second, VERSIONS), "1 finished runs that the study no longer has, for example seed 0"),
-        (Study(place, "mine", both, VERSIONS), "holds the study 'tiny', not 'mine'; give another folder"),
+        (Study(place, "mine", both, VERSIONS), "contains the study 'tiny', not 'mine'; give another folder"),
         (Study(place, "tiny", both, {"torch": "3"}), "started with torch 2, but this machine has 3; install"),
     ):
         with pytest.raises(StudyError, match=message):

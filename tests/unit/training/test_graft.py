@@ -252,7 +252,7 @@ def test_bad_input_is_refused_in_one_line(base: Path, recipe: Make, tmp_path: Pa
     fails(ModelNotFoundError, "there is no file", recipe(base="missing.gguf"), tmp_path)
     fails(CorpusError, "there is no folder", recipe(corpus=str(tmp_path / "missing")), tmp_path)
     fails(CorpusError, "one window needs 100000; give more text or shorten", recipe(context=100_000), tmp_path)
-    fails(ConfigError, r"\[lora\] is refused by PEFT \(.*unheard", recipe(train="lora", lora={"unheard": 1}), tmp_path)
+    fails(ConfigError, r"PEFT refuses \[lora\] \(.*unheard", recipe(train="lora", lora={"unheard": 1}), tmp_path)
     fails(ConfigError, r"\[trainer\] is refused by Transformers", recipe(trainer={"optim": "unheard"}), tmp_path)
     angles = recipe(increments={"angles": "float64"})
     fails(IdentityError, "decoder layer 0 .* use increments with angles = 'float32'", angles, tmp_path)

@@ -1,5 +1,5 @@
-/* The picture of spacing as SVG, from the same numbers and by the same rules as in Python; a browser test compares them.
-   `GEOMETRY` and `PATTERNS` stand before this in the page. Sums run from left to right in both. */
+/* The picture of spacing as SVG, drawn by the same rules as in Python; a browser test compares the two. The page defines
+   `GEOMETRY` and `PATTERNS` before this script. Sums run from left to right, as in Python, so they round alike. */
 const SHADES = 9, MIDDLE = 4, BINS = 16, BIN_WIDTH = 2.5, BIN_HEIGHT = 14, SWATCH = 13, STRIP = 3;
 const G = GEOMETRY;
 const PATTERN = Object.fromEntries(Object.entries(PATTERNS).map(([name, source]) => [name, new RegExp(source, "u")]));
@@ -254,8 +254,8 @@ function lettersOf(labels, places) {
   return pieces.join("");
 }
 
-/* A picture laid out for a width: `header()` and `panel(index)` give the inside of SVG elements. A step has `scale` pixels
-   where that is given, so that a gap that is moved leaves the others as wide as they were. */
+/* A picture laid out for a width: `header()` and `panel(index)` return the content of SVG elements. `scale`, in pixels per
+   step, is optional; it keeps the other gaps as wide as they were while one gap is moved. */
 function draw(content, view, width, scale) {
   const isNarrow = width < G.narrow;
   const folds = view.rows === "auto" && view.scale !== "contrast" && ["gap", "surprisal", "entropy"].includes(view.colour);
@@ -363,9 +363,9 @@ function keyOf(drawing) {
   const plain = drawing.isNarrow ? "" : `: ${tokens[slot]} in the plain row`;
   const many = tokens[slot] > 1 ? ` (${tokens[slot]} ${content.unit}s${plain})` : "";
   const sentences = drawing.width < G.roomy
-    ? [`A tile is as wide as the step to its ${content.noun}.`, isStretched ? "×: stretched by; ±: by itself" : "±: standard deviation of a row's steps"]
+    ? [`A tile is as wide as the step to its ${content.noun}.`, isStretched ? "×: stretch; ±: own deviation" : "±: standard deviation of a row's steps"]
     : [`A tile is as wide as the step from the ${content.noun} before it to its own.`, isStretched
-      ? "Every row is stretched until all vary alike: × says by how much, ± how its steps deviate by themselves."
+      ? "Rows are stretched to the same spread: × is the factor, ± the standard deviation before it."
       : "Beside each row: its mean step in positions, ± the standard deviation of its steps, and their histogram."];
   const [left, first] = isNarrow ? [G.margin, 70] : [end + 16, 36];
   return `<g class="key">${tiles}${bracket}<text class="note" x="${number(G.margin)}" y="14">${quoted(`${line.name}: ${short(line.drawn[slot], 2)} ${unit} to ${what}${many}`)}</text>`
@@ -382,7 +382,7 @@ function legendOf({ shades, isNarrow }, left, top) {
     + [[left, "start"], [left + width / 2, "middle"], [left + width, "end"]].map(([x, anchor], place) => note(anchor, x, top + 17, shades.ends[place])).join("");
 }
 
-/* All of a long text, a strip a row. */
+/* An overview of a long text, one strip per row. */
 function overviewOf(drawing) {
   const left = drawing.isNarrow ? G.margin : G.gutter, numSlots = drawing.shades.of[0].length;
   const numBins = Math.floor((drawing.width - left - G.margin) / STRIP);

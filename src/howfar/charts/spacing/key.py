@@ -85,10 +85,10 @@ def _sample(drawing: Drawing, line: int, slot: int) -> tuple[str, float]:
 def _sentences(drawing: Drawing) -> list[str]:
     noun, is_stretched = drawing.content.noun, drawing.view.scale == "contrast"
     if drawing.width < geometry.ROOMY:
-        sign = "×: stretched by; ±: by itself" if is_stretched else "±: standard deviation of a row's steps"
+        sign = "×: stretch; ±: own deviation" if is_stretched else "±: standard deviation of a row's steps"
         return [f"A tile is as wide as the step to its {noun}.", sign]
     beside = (
-        "Every row is stretched until all vary alike: × says by how much, ± how its steps deviate by themselves."
+        "Rows are stretched to the same spread: × is the factor, ± the standard deviation before it."
         if is_stretched
         else "Beside each row: its mean step in positions, ± the standard deviation of its steps, and their histogram."
     )

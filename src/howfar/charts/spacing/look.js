@@ -1,16 +1,15 @@
-/* Looking at a picture of spacing: it fits its place, follows a pointer and the keyboard, and changes its scale and colours.
+/* An interactive picture of spacing: it fits its container, responds to pointer and keyboard, and changes scale and colours.
 
-   `mount(root, content, view, options)` draws into `root`, a `.howfar` element, and gives a handle. Whoever moves the picture
-   by other means (a page on which one types, or drags a gap) uses these:
-     handle.update(content, view, scale)   draws other numbers, in so many pixels a step; the selection stays
-     handle.select(slot)            selects a slot, or none: null
+   `mount(root, content, view, options)` draws into `root`, a `.howfar` element, and returns a handle:
+     handle.update(content, view, scale)   draws other numbers, at `scale` pixels per step; keeps the selection
+     handle.select(slot)            selects a slot; null: none
      handle.slotAt(event)           { line, slot, before, end } under a pointer, in pixels of its panel, or null
-     handle.drawing                 what is drawn: lines, layout, shades
+     handle.drawing                 the current lines, layout and shades
      handle.destroy()
-   `options.onSelect(slot)` and `options.onView(view)` hear of the reader's choices, `options.hasControls` leaves out what changes the view,
-   `options.extra(drawing, index)` draws more into a panel, and `options.isMoved(line)` says which rows are moved by hand. */
+   Options: `onSelect(slot)` and `onView(view)` are called when the reader makes a choice; `hasControls: false` omits the menus;
+   `extra(drawing, index)` draws more into a panel; `isMoved(line)` tells which rows are moved by hand. */
 const CHOICES = {
-  scale: [["layer-mean", "each row's average step"], ["raw", "positions"], ["shared", "average of all rows"], ["contrast", "contrast: rows stretched alike"]],
+  scale: [["layer-mean", "each row's average step"], ["raw", "positions"], ["shared", "average of all rows"], ["contrast", "contrast: same spread in all rows"]],
   colour: [["gap", "step"], ["rank", "rank in the row"], ["surprisal", "surprisal"], ["entropy", "entropy after it"], ["kind", "step, within its kind"], ["difference", "difference"]],
 };
 const SVG = "http://www.w3.org/2000/svg", AHEAD = "600px";
@@ -109,7 +108,7 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
     if (isReaders) onSelect(selected);
   }
 
-  /* What there is to know of the character that is pointed at, else of the selected one. */
+  /* The numbers of the character under the pointer, or else of the selected one. */
   function say() {
     const slot = pointed ?? selected;
     readout.replaceChildren();
@@ -216,7 +215,7 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
   };
 }
 
-/* Every picture of a saved page or notebook that has not been brought to life yet. */
+/* Mount each picture of a saved page or notebook that is not mounted yet. */
 function mountAll() {
   for (const root of document.querySelectorAll(".howfar:not([data-mounted])")) {
     const data = root.querySelector(":scope > script[type='application/json']");

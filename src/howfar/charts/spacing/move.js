@@ -1,13 +1,13 @@
-/* Moving a picture of spacing by hand: a gap is dragged (pointer, touch, Shift and arrow keys), the row as it was stays below
-   it as a ghost, and a panel beside the picture, which stays in view, says what the model makes of it.
+/* Moving gaps of a picture by hand: the reader drags a gap (pointer, touch, Shift and arrow keys), a ghost below the row shows
+   it before the change, and a panel beside the picture shows the effect on the model's predictions.
 
-   `mountMoving(root, content, view, options)` gives the handle of `mount`, and:
-     handle.update(content, view, before)   draws other numbers; `before` are those without the change, where there is one
+   `mountMoving(root, content, view, options)` returns the handle of `mount`, and:
+     handle.update(content, view, before)   draws other numbers; `before` are those without the change, if there is one
      handle.show(panel)                     fills the panel: { isMoved, effect, expected: [{ label, before, after }],
-                                            losses: [{ label, change }], isWriting, canTakeBack }; chances are null where too small
+                                            losses: [{ label, change }], isWriting, canTakeBack }; tiny probabilities are null
      handle.layer                           the layer that is moved, as text, or "all"
-   `options.factorAt(layer, slot)` says by what a step is multiplied, `options.onMove(layer, slot, factor, isDone)` hears of the
-   reader's wish, `options.onReset()`, `options.onLayer(layer)`, `options.onWrite()` and `options.onTakeBack()` of the buttons. */
+   Options: `factorAt(layer, slot)` returns the factor of a step; `onMove(layer, slot, factor, isDone)` is called when the reader
+   moves a gap; `onReset()`, `onLayer(layer)`, `onWrite()` and `onTakeBack()` are called by the buttons. */
 const LONGEST_FACTOR = 8, FACTOR_STEP = 0.05, KEY_STEP = 0.25, GHOST_HEIGHT = 4, LEAST_DRAG = 4, LEAST_MOVED = 1, MOST_LOSSES = 26;
 const layerOf = row => / ?layer (\d+)$/.exec(row.name)?.[1] ?? "all";
 const layersIn = content => [...new Set(["all", ...content.rows.filter(row => !row.isPlain).map(layerOf)])];
@@ -33,7 +33,7 @@ function mountMoving(root, content, view, options) {
     isMoved: line => !line.isPlain && !line.isFolded && (moved.layer === "all" || layerOf(line) === moved.layer),
   });
   const picture = place.querySelector(":scope > .picture");
-  beside.root.append(place.querySelector(":scope > .readout")); // where it covers no row
+  beside.root.append(place.querySelector(":scope > .readout")); // so that it covers no row
 
   function firstLayer() {
     const row = content.rows.find(row => !row.isPlain);
@@ -42,7 +42,7 @@ function mountMoving(root, content, view, options) {
   const isOne = () => content.texts.length === 1;
   const isRowMoved = (row, layer) => !row.isPlain && (layer === "all" || layerOf(row) === layer);
 
-  /* The step grows at once; what other layers make of it comes with the model's answer. */
+  /* The step changes at once; changes in other layers come with the model's answer. */
   function move(layer, slot, factor, isDone) {
     if (slot === null || !isOne()) return;
     const wanted = snapped(factor), before = moved.before ?? content;
@@ -54,7 +54,7 @@ function mountMoving(root, content, view, options) {
   function update(newContent, newView = handle.view, before = null) {
     content = newContent;
     moved.before = before;
-    const { now } = moved, isNow = now && options.factorAt(now.layer, now.slot) === now.factor; // not where it was undone meanwhile
+    const { now } = moved, isNow = now && options.factorAt(now.layer, now.slot) === now.factor; // false if it was undone meanwhile
     const shown = before && isNow ? { ...content, rows: content.rows.map((row, index) => !isRowMoved(row, now.layer) ? row
       : { ...row, gaps: row.gaps.map((gap, slot) => slot === now.slot ? before.rows[index].gaps[slot] * now.factor : gap) }) } : content;
     const scale = before ? draw(before, newView, handle.drawing.width).layout.scale : null;
@@ -94,7 +94,7 @@ function mountMoving(root, content, view, options) {
   addEventListener("pointerup", release);
   addEventListener("pointercancel", release);
   picture.addEventListener("dragstart", event => event.preventDefault());
-  picture.addEventListener("click", event => { // a drag ends with a click, which selects nothing
+  picture.addEventListener("click", event => { // a drag ends with a click, which must not select
     if (moved.hasDragged) event.stopImmediatePropagation();
     moved.hasDragged = false;
   }, true);
@@ -132,7 +132,7 @@ function mountMoving(root, content, view, options) {
   };
 }
 
-/* Below each row that has visibly changed: its tiles as they were, thin and pale. */
+/* Ghosts: below each row that has visibly changed, its tiles before the change, thin and pale. */
 function ghostsOf(drawing, before, index) {
   const { first, stop } = drawing.layout.panels[index], { scale } = drawing.layout, towards = drawing.content.rightToLeft ? -1 : 1;
   return drawing.lines.map((line, place) => {
@@ -151,16 +151,16 @@ function ghostsOf(drawing, before, index) {
   }).join("");
 }
 
-/* The panel: what is moved, by how much, and what the model makes of it. */
+/* The panel: what is moved, by how much, and the effect on the model's predictions. */
 function panelBeside({ setLayer, setFactor, reset, write, takeBack }) {
   const chosen = element("bdi"), effect = element("p", { className: "effect" });
   const layer = element("select", { className: "layer", onchange: () => setLayer(layer.value) });
   const factor = element("input", { type: "range", className: "factor", min: 0, max: LONGEST_FACTOR, step: FACTOR_STEP, value: 1 });
-  factor.setAttribute("aria-label", "The step, multiplied by");
+  factor.setAttribute("aria-label", "Factor of the step");
   const said = element("output", { className: "said-factor" });
   const undo = element("button", { type: "button", className: "reset", textContent: "Undo", onclick: reset });
   const writes = element("button", { type: "button", className: "write", onclick: write });
-  const takes = element("button", { type: "button", className: "take-back", textContent: "Take back", onclick: takeBack });
+  const takes = element("button", { type: "button", className: "take-back", textContent: "Undo writing", onclick: takeBack });
   const expected = element("tbody"), losses = element("div", { className: "losses" });
   effect.setAttribute("role", "status");
   factor.addEventListener("input", () => setFactor(Number(factor.value), false));
@@ -170,7 +170,7 @@ function panelBeside({ setLayer, setFactor, reset, write, takeBack }) {
     element("h2", {}, "What if ", chosen, " stood closer or farther?"),
     element("div", { className: "edit" }, element("label", {}, "In ", layer), element("label", { className: "slide" }, "× ", factor), said, undo), hint, effect,
     element("h3", { textContent: "What the model expects after it" }),
-    element("table", { className: "expected" }, element("thead", {}, element("tr", {}, ...["next", "as it is", "as changed"].map(text => element("th", { textContent: text })))), expected),
+    element("table", { className: "expected" }, element("thead", {}, element("tr", {}, ...["next", "before", "after"].map(text => element("th", { textContent: text })))), expected),
     losses, ...(write ? [element("p", { className: "writing" }, writes, " ", takes)] : []));
   const root = element("section", { className: "beside" }, element("p", { className: "how", textContent: "Click a character, or drag its tile sideways." }), body);
   root.setAttribute("aria-label", "What if");
@@ -194,13 +194,13 @@ function panelBeside({ setLayer, setFactor, reset, write, takeBack }) {
     expected.replaceChildren(...panel.expected.map(({ label, before, after }) => element("tr", {},
       element("td", {}, element("bdi", { textContent: label })), element("td", { textContent: chance(before) }), element("td", { textContent: panel.isMoved ? chance(after) : "" }))));
     losses.innerHTML = panel.isMoved ? lossesOf(panel.losses) : "";
-    writes.textContent = panel.isWriting ? "Stop" : "Write on from here";
+    writes.textContent = panel.isWriting ? "Stop" : "Continue writing from here";
     takes.hidden = !panel.canTakeBack;
   }
   return { root, select, show };
 }
 
-/* A bar for each of the characters that follow: up where it has become harder to predict, down where easier. */
+/* A bar for each of the characters that follow: up if it is harder to predict than before, down if it is easier. */
 function lossesOf(losses) {
   const drawn = losses.slice(0, MOST_LOSSES);
   if (!drawn.length) return "";
@@ -214,14 +214,14 @@ function lossesOf(losses) {
   }).join("");
   const axis = [[most, top], [0, middle], [-most, middle + half]].map(([value, y]) => `<text class="note" text-anchor="end" x="${left - 4}" y="${number(y + 4)}">${value ? signed(value) : "0"}</text>`).join("");
   const total = left + drawn.length * pitch;
-  return `<h3>How much harder (up) or easier (down) each that follows becomes, in nats</h3><svg width="${total}" viewBox="0 0 ${total} ${middle + half + 18}" role="img" aria-label="Change of loss of the characters that follow">`
+  return `<h3>Change of surprisal of the characters that follow, in nats (up: harder)</h3><svg width="${total}" viewBox="0 0 ${total} ${middle + half + 18}" role="img" aria-label="Change of surprisal of the characters that follow">`
     + `<path class="axis" d="M${left} ${middle}H${total}"/>${axis}${bars}</svg>`;
 }
 
-/* In words what moving has done to all that follows. */
+/* The effect of a moved gap on the rest of the text, in words. */
 function effectInWords(nats, numFollowing) {
-  if (!numFollowing) return "Nothing follows it: what the model expects next is all that can change.";
-  if (Math.abs(nats) < 0.005) return "What follows is as easy to predict as before, to a hundredth of a nat.";
+  if (!numFollowing) return "No text follows, so only the next prediction can change.";
+  if (Math.abs(nats) < 0.005) return "The rest of the text is as easy to predict as before, within 0.01 nats in total.";
   const [what, size] = [nats < 0 ? "easier" : "harder", Math.abs(nats).toPrecision(2)];
-  return `What follows becomes ${what} to predict, by ${Number(size)} nats in all.`;
+  return `The rest of the text becomes ${what} to predict, by ${Number(size)} nats in total.`;
 }

@@ -1,11 +1,11 @@
-// The page: a text, a model, what it makes of the text, and what it would make of it with other steps.
+// The page: a text, a model, how the model spaces and predicts the text, and the same with changed steps.
 "use strict";
 
 const NUM_EXPECTED = 5; // likeliest next bytes that are listed
 const PAUSE = 400; // milliseconds without a key before characters of several bytes are completed
 const byId = (id) => document.getElementById(id);
 
-// The worker takes one question at a time; of those that wait, each kind of question is asked in its latest form only.
+// The worker answers one question at a time; of those that wait, only the latest of each kind is asked.
 class Reader {
   #worker = new Worker("worker.js", { type: "module" });
   #waiting = new Map();
@@ -19,7 +19,7 @@ class Reader {
 
   ask(kind, question) {
     return new Promise((resolve, reject) => {
-      this.#waiting.get(kind)?.resolve(null); // overtaken
+      this.#waiting.get(kind)?.resolve(null); // replaced by this one
       this.#waiting.set(kind, { question, resolve, reject });
       this.#next();
     });
@@ -59,7 +59,7 @@ function startState() {
   };
 }
 
-// The link: what differs from the start, and only values that the page could have set itself.
+// The link: values that differ from the start; only values that the page itself can set are accepted.
 function stateFromLink() {
   const fresh = startState();
   if (location.hash.length < 2) return fresh;
@@ -92,7 +92,7 @@ function stateFromLink() {
 
 const linkOfState = () => `${location.href.split("#")[0]}#${encodeURIComponent(JSON.stringify(state))}`;
 
-// As many whole characters of a text as fit into so many bytes.
+// As many whole characters of a text as fit into a number of bytes.
 function fitting(text, numBytes) {
   const { read } = new TextEncoder().encodeInto(text, new Uint8Array(numBytes));
   return text.slice(0, read);
@@ -114,7 +114,7 @@ function multipliersOf(model, text, length) {
   return values;
 }
 
-// Read a text as it is and, where steps were changed, as changed.
+// Read a text with the model's own steps and, if some were changed, with the changed ones.
 async function readingOf(kind, name, text, withEdits) {
   const model = modelNamed(name);
   const read = fitting(text.toWellFormed(), model.context - 1);
@@ -198,7 +198,7 @@ function showPanel() {
   const losses = before ? lossesAfterEdits(before, content) : [];
   const show = () => handle.show({
     isMoved: isEdited, losses, isWriting: written?.isGoing, canTakeBack: written && !written.isGoing,
-    effect: !isEdited ? "" : state.compare ? "Compare with nothing to see what has changed."
+    effect: !isEdited ? "" : state.compare ? "Set “Compare with” to “nothing” to see the effect."
       : howfarSpacing.effectInWords(losses.reduce((total, { change }) => total + change, 0), losses.length),
     expected: rows.map((row) => ({ ...row, label: row.label ?? "…" })),
   });
@@ -218,7 +218,7 @@ function chancesAfter({ logits, size }, token) {
 const likeliest = (chances, count) =>
   Array.from(chances.keys()).sort((one, other) => chances[other] - chances[one]).slice(0, count);
 
-// Of the characters behind the first step that was moved.
+// Changes of surprisal of the characters after the first step that was moved.
 function lossesAfterEdits(before, content) {
   const first = Math.min(...Object.keys(state.edits).map((key) => Number(key.split(":")[1])));
   const { labels, surprisal } = content.texts[0];
@@ -237,7 +237,7 @@ async function completeLabels(rows, reading, after, show) {
   if (own === completing) show();
 }
 
-// Write on behind the selected character, with what was moved; the picture grows with each character.
+// Let the model write after the selected character, with the moved steps; the picture grows with each character.
 const MOST_WRITTEN = 80, TEMPERATURE = 0.8;
 let written = null; // { before: the text as it was, isGoing }
 
@@ -266,7 +266,7 @@ function putText(text) {
   return refresh();
 }
 
-// Drawn from what the model expects, byte by byte until a character is whole; null at the end of the document.
+// Sample from the model's prediction, byte by byte until a character is complete; null at the end of the document.
 async function nextCharacter(text) {
   const model = modelNamed(state.model), bytes = [];
   const tokens = [model.mark, ...new TextEncoder().encode(text)];
@@ -300,7 +300,7 @@ function labelOf(id, model) {
   return visible(String.fromCharCode(id));
 }
 
-// The character that the model would write from a first byte on, by its likeliest bytes.
+// The character that begins with a given byte, completed by the model's likeliest bytes.
 async function completed({ model, tokens }, after, id, isWanted) {
   const prefix = tokens.slice(0, after + 1);
   const pending = pendingBytes(prefix);
@@ -355,7 +355,7 @@ function fillForm() {
   byId("other-label").hidden = state.compare !== "text";
 }
 
-// Edits are of one text: they go when the text changes anywhere but behind them.
+// Edits belong to one text: they are dropped when the text changes, except after them.
 function keepEdits(before, after) {
   let same = 0;
   const [a, b] = [cellsOf(before), cellsOf(after)];

@@ -1,4 +1,4 @@
-// From what a model made of a text to what a picture of spacing shows: the same fields as `howfar.charts.spacing.content`.
+// From a model's numbers to the content of a picture of spacing: the same fields as `howfar.charts.spacing.content`.
 "use strict";
 
 const KINDS = [
@@ -10,7 +10,7 @@ const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Zs}\p{Cs}\p{Cn}]/u;
 const JOINERS = /[\u200c\u200d\u{e0020}-\u{e007f}]/u;
 const rounded = (value, digits = 5) => Number(value.toPrecision(digits));
 
-// Text in cells, each what a reader takes for one character, with the number of its bytes in UTF-8.
+// Text in cells, each one character as a reader sees it, with the number of its bytes in UTF-8.
 function cellsOf(text) {
   const segmenter = new Intl.Segmenter("en", { granularity: "grapheme" });
   const encoder = new TextEncoder();
@@ -51,7 +51,7 @@ function visible(text) {
   }).join("");
 }
 
-// Letters that join those beside them, as in Arabic, keep the shapes that they have in their words.
+// Letters that join their neighbours, as in Arabic, keep the shapes that they have within words.
 function joined(labels) {
   const shaped = labels.slice();
   for (let place = 1; place < labels.length; place++) {
@@ -66,7 +66,7 @@ function joined(labels) {
 
 const hex = (code) => code.toString(16).toUpperCase().padStart(4, "0");
 
-// Put what two texts share into the same slots; what differs stands opposite, as far as there is as much of it.
+// Align two texts: shared characters share slots; between them, differing characters face each other one by one.
 function aligned(texts) {
   if (texts.length === 1) return [texts[0].map((_, index) => index)];
   const [a, b] = texts;
@@ -194,7 +194,7 @@ function finding(content, row) {
   return best;
 }
 
-// The same rows in the units of others: a step that is moved makes no other look shorter.
+// The rows in the units of other rows, so that moving one step does not make the others look shorter.
 function inUnitsOf(before, content) {
   return { ...content, sharedMean: before.sharedMean, rows: content.rows.map((row, index) => ({ ...row, mean: before.rows[index].mean })) };
 }

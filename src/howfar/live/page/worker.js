@@ -2,7 +2,7 @@
 // {id, bytes, multipliers} reads a text. Messages out: {id, ...} with the result, or {id, error}.
 import * as ort from "./runtime/ort.wasm.bundle.min.mjs";
 
-// Several threads need shared memory, which a server grants only with headers of its own; one works everywhere.
+// Several threads need shared memory, which requires special headers from the server; one thread works everywhere.
 ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency || 1) : 1;
 ort.env.wasm.wasmPaths = { wasm: new URL("./runtime/ort-wasm-simd-threaded.wasm", import.meta.url).href };
 

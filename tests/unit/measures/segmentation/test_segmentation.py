@@ -251,7 +251,7 @@ def test_what_cannot_be_measured_is_said() -> None:
     model = lookup_model(LEADS)
     with pytest.raises(NotMeasurableError, match="9 documents are too few to hold some out; give at least 10"):
         measured(model, texts(num=9))
-    with pytest.raises(NotMeasurableError, match="all 24 items are False"):
+    with pytest.raises(NotMeasurableError, match="all 24 labels are False"):
         measured(model, [Segmentation("一唐唐", ())] * 12)
     with pytest.raises(NotMeasurableError, match="nowhere have two Chinese characters side by side"):
         measured(model, [Segmentation("no Chinese", (3,))] * 12)
