@@ -92,7 +92,7 @@ def test_short_texts_are_not_measurable() -> None:
 
 @pytest.mark.parametrize("factors", [[], [0, 1], [2, 1], [1, 1]])
 def test_refuses_odd_factors(factors: list[int]) -> None:
-    with pytest.raises(ConfigError, match="they must be ascending whole numbers"):
+    with pytest.raises(ConfigError, match="give ascending whole numbers"):
         extrapolation(copying_model(), TEXTS, factors=factors)
 
 

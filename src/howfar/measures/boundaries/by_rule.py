@@ -1,4 +1,4 @@
-"""Boundaries found by rule in texts, where no gold segmentation is given."""
+"""Boundaries found by rule, for texts without a gold segmentation."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 MOST_DOCUMENTS = 256
 FIRST_CHARACTERS = 1000
-"""Of a document, from which it is estimated how many gaps there are in the rest."""
+"""Characters of a document from which its number of gaps is estimated."""
 
 
 def segmented(
     texts: Corpus | Sequence[str], tokenizer: PreTrainedTokenizerBase, target: Target, max_gaps: int, seed: int
 ) -> Iterator[Segmentation]:
-    """Beginnings of documents with the boundaries that a target's own rule finds, in random order.
+    """Beginnings of documents, in random order, with the boundaries that the target's rule finds.
 
-    They are just long enough for all of them together to hold `max_gaps`: an interval needs many documents, not long
-    ones.
+    Their length is chosen so that all of them together have about `max_gaps` gaps, because an interval needs many
+    documents rather than long ones.
     """
     documents = spread_documents(texts, tokenizer, num_documents=MOST_DOCUMENTS)
     found = [document.text for document in documents if document.text]

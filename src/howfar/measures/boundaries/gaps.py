@@ -1,4 +1,4 @@
-"""Gaps between characters, and what a model's increments and predictions say at each."""
+"""Gaps between characters, with a model's increments and predictions at each."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ class Gaps:
 
     Attributes:
         is_boundary: bool `[gap]`.
-        documents: int64 `[gap]`: which of `traces` each is in.
+        documents: int64 `[gap]`: index into `traces` of the gap's document.
         tokens: int64 `[gap]`: the first token after each gap.
         characters: int64 `[gap]`: the character after each gap, in its document.
-        previous: int64 `[gap]`: what stands before the gap: the character's code point where tokens are bytes, else the
-            token.
+        previous: int64 `[gap]`: the code point of the character before the gap if tokens are bytes, else the token
+            before it.
         next_byte: int64 `[gap]`: the first byte after the gap.
-        first_token: float64 `[layer, head, gap]`: the increment of that token.
+        first_token: float64 `[layer, head, gap]`: the increment of the first token after the gap.
         whole_unit: float64 `[layer, head, gap]`: the sum of the increments of the character (or token) after the gap.
         token_before: float64 `[layer, head, gap]`: the increment of the token before the gap.
         entropy: float64 `[gap]`: of the model's prediction of the token after the gap, in nats.
-        surprisal: float64 `[gap]`: of that token, in nats.
-        unit_surprisal: float64 `[gap]`: of the whole character, in nats.
+        surprisal: float64 `[gap]`: of the token after the gap, in nats.
+        unit_surprisal: float64 `[gap]`: of the whole character (or token) after the gap, in nats.
         neighbours: uint32 `[gap, 4]`: code points of the two characters before and the two after; 0 beyond the text.
-        num_unseen: Gaps that lie inside a token, where no increment shows them; they are left out.
+        num_unseen: How many gaps are left out because they lie inside a token.
         traces: The documents.
     """
 
@@ -65,7 +65,7 @@ class Gaps:
         return len(self.is_boundary)
 
     def among(self, chosen: NDArray[np.bool_]) -> Gaps:
-        """Those gaps that a mask keeps."""
+        """The gaps that a mask keeps."""
         by_gap: dict[str, Any] = {
             name: value[chosen] if name == "neighbours" else value[..., chosen]
             for name, value in vars(self).items()
@@ -83,14 +83,14 @@ def find_gaps(
     max_gaps: int,
     progress: Progress | None = None,
 ) -> Gaps:
-    """Let a model read documents until there are enough gaps.
+    """Read documents until there are enough gaps.
 
     Args:
-        model: With increments or without.
-        segmentations: The documents and their boundaries; those needed are taken.
-        target: Says which gaps count.
+        model: A model with or without increments.
+        segmentations: The documents and their boundaries; taken one by one.
+        target: Determines which gaps count.
         tokenizer: The model's.
-        max_gaps: Stop after the document that reaches so many.
+        max_gaps: Stop after the document that reaches this many.
         progress: Called with how many gaps are found and `max_gaps`.
 
     Raises:
@@ -118,7 +118,7 @@ def find_gaps(
         if progress is not None:
             progress(min(done, max_gaps), max_gaps)
     if not done:
-        raise NotMeasurableError(f"the documents nowhere have {target.absent}; give other text for {target.name!r}")
+        raise NotMeasurableError(f"no document has {target.absent}; give other text for {target.name!r}")
     arrays = {key: np.concatenate([part[key] for part in parts], axis=-1) for key in parts[0]}
     num_unseen = int(arrays.pop("num_unseen").sum())
     neighbours = np.ascontiguousarray(arrays.pop("neighbours").T)
@@ -141,7 +141,7 @@ def _gaps_of(
     units = 1 + np.flatnonzero(candidates[characters[1:]])
     tokens, before = first_tokens[units], characters[units]
     padded = np.frombuffer(f"\0\0{trace.text}\0".encode("utf-32-le"), dtype=np.uint32)
-    # Byte tokens are bits of a character, of which the last tells least: there the character is what stands before.
+    # If tokens are bytes, the last byte of a character tells little about it, so the whole character counts.
     previous = padded[before + 1] if of_bytes else trace.token_ids[tokens - 1]
     text = np.frombuffer(trace.text.encode(), dtype=np.uint8)
     return {

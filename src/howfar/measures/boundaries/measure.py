@@ -1,9 +1,9 @@
-"""Do increments mark where words begin? ROC-AUC against known boundaries, beside what else could tell.
+"""Do increments mark where words begin? ROC-AUC against known boundaries, compared with other scores.
 
-A distance between units would be useful if it told where one unit ends. But much of that may be told by which character
-stands before the gap, by the model's own uncertainty, or by counts of neighbouring characters. So increments stand here
-beside all of these on the same gaps; they are compared among gaps behind the same character too; and what they add to
-a model that knows the characters and the predictions is measured on its own.
+Increments would be useful if they told where a unit ends. But the character before the gap, the model's uncertainty and
+counts of neighbouring characters may tell this too. So all of these are scored on the same gaps; increments are also
+compared among gaps after the same character; and a separate quantity is how much they add to a model that knows the
+characters and the predictions.
 """
 
 from __future__ import annotations
@@ -59,39 +59,39 @@ def boundaries(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> pl.DataFrame:
-    """Measure how well increments tell boundaries from other gaps, and how well other scores do.
+    """Measure how well increments, and other scores, tell boundaries from other gaps.
 
     Args:
         model: A model with increments.
-        segmentations: Documents with their boundaries, such as `read_spaced` reads.
+        segmentations: Documents with their boundaries, for example from `read_spaced`.
         target: A name from `TARGETS`: which gaps count.
         corpus: The model's training corpus, for PMI and branching entropy; without it they are not measured.
         tokenizer: The model's; found by `howfar.tokenizer_of` where None.
-        fitted: Whether to fit models of the gaps too: what increments add to what is known without them, and probes of
-            the residual stream, for which the text is read a second time.
-        probes: Which: `"linear"`, and `"mlp"`, with one hidden layer as wide as that of the increments' networks, which
-            takes minutes.
-        max_gaps: Take documents until there are so many gaps.
-        seed: Of the resampling.
+        fitted: Whether to fit models of the gaps too: the gain from increments over a baseline, and probes of the
+            residual stream, for which the text is read a second time.
+        probes: Kinds of probe: `"linear"`, and `"mlp"`, which has one hidden layer as wide as that of the increments'
+            networks and takes minutes.
+        max_gaps: Documents are read until there are this many gaps.
+        seed: Seed of the resampling.
         progress: Called with how many gaps are found and `max_gaps`.
 
     Returns:
-        One row for each score. `quantity` is `auc`, the probability that a boundary scores higher than another gap;
-        `auc within`, the same among gaps behind the same character (the same token, where tokens are not bytes), which
-        tells association from identity; or `auc gain`: how much better a model tells boundaries that knows a lookup of
-        the character before and the first byte behind, entropy, surprisal *and* a layer's increments than one that
-        knows increments exchanged among gaps behind the same character instead. Scores of fitted models are of
-        documents that they were not fitted to, are compared within folds, and have intervals that include what the
-        fitted models vary. `score` names the score, `scored_at` the token whose increment it is, `layer` (null for
-        shared increments and whatever is of no layer) and `head` the increments. `low` and `high` bound the 95%
-        interval (bootstrap-t over `n` documents; null where too few carry the score). `low_together`, `high_together`
-        and `p_together` hold for all layers, heads and places at once, so that the best of all may be picked. AUCs are
-        of ranks, so the scale of a layer's increments is of no consequence. `note` says why where a row has no number.
+        One row for each score and `quantity`. `auc` is the probability that a boundary scores higher than another gap.
+        `auc within` is the same among gaps after the same character (the same token, if tokens are not bytes), which
+        separates association from identity. `auc gain` is how much increments raise the AUC of a model that knows the
+        character before and the first byte after the gap, entropy and surprisal, compared with increments that are
+        permuted among gaps after the same character. Fitted models are cross-fitted over documents, compared within
+        folds, and their intervals include the variance of fitting. `score` is the name of the score, `scored_at` the
+        token whose increment it is; `layer` is null for shared increments and for scores without a layer. `low` and
+        `high` bound the 95% interval (bootstrap-t over `n` documents; null if too few contribute). `low_together`,
+        `high_together` and `p_together` are simultaneous over all layers, heads and places, so that the best may be
+        picked. AUCs use ranks, so they do not depend on the scale of a layer's increments. `note` says why a number is
+        missing.
 
     Raises:
         NoIncrementsError: The model has no increments.
-        NotMeasurableError: The documents have no such gaps or boundaries, or are too few.
-        ConfigError: There is no such target.
+        NotMeasurableError: The documents have no such gaps or boundaries, or there are too few documents.
+        ConfigError: The target is unknown.
     """
     layers, sought = layer_names(increments_of(model)), target_named(target)
     tokenizer = tokenizer or tokenizer_of(model)
@@ -113,12 +113,10 @@ def boundaries(
 
 
 def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
-    """Gold boundaries where there are some, else those that the target's own rule finds in the texts."""
+    """Gold boundaries if they are given, else those that the target's rule finds in the texts."""
     target, gold = inputs.target or "chinese-words", inputs.gold
     if gold is not None and inputs.texts is not None and inputs.corpus is None:
-        raise ConfigError(
-            "boundaries are either known from --gold FILE or found by rule in --text FILE; give one of the two"
-        )
+        raise ConfigError("boundaries come either from --gold FILE or, by rule, from --text FILE; give one of the two")
     if gold is None:
         max_gaps = inputs.sample or MAX_GAPS
         texts = segmented(inputs.some_texts, tokenizer_of(model), TARGETS[target], max_gaps, inputs.seed)
@@ -129,7 +127,7 @@ def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> p
 
 
 def _variants(inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
-    """Chinese words as known and as found by rule; English words and sentences as found by rule."""
+    """Chinese words by gold boundaries and by rule; English words and sentences by rule."""
     if inputs.gold is not None:
         yield "Chinese words, gold", replace(inputs, texts=inputs.corpus, target="chinese-words")
     if inputs.texts is not None:
@@ -141,9 +139,9 @@ def _variants(inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
 
 MEASURE = Measure(
     name="boundaries",
-    question="Do increments tell where words begin, and more than entropy and surprisal do?",
+    question="Do increments tell where words begin, beyond entropy and surprisal?",
     run=_run,
-    value="ROC-AUC (0.5: chance), or how much an AUC gains",
+    value="ROC-AUC (0.5: chance), or gain of an AUC",
     counts="documents",
     columns=("quantity", "score", "scored_at", "layer", "head", "value [low, high]", "num_gaps", "n"),
     matrix=Matrix(rows=("quantity", "score", "scored_at")),

@@ -1,6 +1,7 @@
-"""Probes of the residual stream: what increments could say, for they read the same.
+"""Probes of the residual stream: how well increments could tell boundaries, because their networks read it too.
 
-A linear probe is no ceiling: the increments' own networks have a hidden layer. A probe with one as wide is.
+A linear probe is not an upper bound, because the increments' networks have a hidden layer; a probe with a hidden layer
+of the same width is the fair comparison.
 """
 
 from __future__ import annotations
@@ -29,20 +30,20 @@ PROBES: dict[ProbeKind, str] = {
     "mlp": "MLP probe of the residual stream",
 }
 MAX_VALUES = 250_000_000
-"""Numbers of hidden states that are kept, in half precision: 500 MB. Documents beyond that are not probed."""
+"""The most numbers of hidden states that are kept: 500 MB in half precision. Further documents are not probed."""
 
 
 def probe_rows(
     model: PreTrainedModel, gaps: Gaps, tokenizer: PreTrainedTokenizerBase, kind: ProbeKind, *, seed: int = 0
 ) -> list[dict[str, Any]]:
-    """How well probes of what enters each layer at the first token after the gap tell boundaries.
+    """Rows of a probe of the residual stream that enters each layer, at the first token after each gap.
 
     Args:
         model: A model with increments.
         gaps: The gaps and their documents; no document is both fitted to and scored.
         tokenizer: The model's.
-        kind: Of probe; a hidden layer is as wide as that of the increments' networks.
-        seed: Of the probe and of the intervals.
+        kind: Kind of probe; a hidden layer is as wide as that of the increments' networks.
+        seed: Seed of the probe and of the intervals.
 
     Returns:
         Rows of the table of `boundaries`.
@@ -65,8 +66,8 @@ def probe_rows(
             num_neurons=num_neurons,
             seed=seed,
         )
-        doubt = float(found.instability)
-        scores.append(Score(PROBES[kind], found.scores, layer=layer, folds=found.folds, instability=doubt))
+        instability = float(found.instability)
+        scores.append(Score(PROBES[kind], found.scores, layer=layer, folds=found.folds, instability=instability))
     return auc_rows(scores, probed, seed=seed)
 
 
@@ -76,17 +77,17 @@ def hidden_states(
     tokens: Sequence[NDArray[np.int64]],
     tokenizer: PreTrainedTokenizerBase,
 ) -> NDArray[np.float16]:
-    """The residual stream that enters each layer with increments, at some tokens of some documents.
+    """The residual stream that enters each layer with positions, at some tokens of each document.
 
     Args:
-        model: A model with increments.
+        model: The model.
         traces: The documents.
-        tokens: The tokens wanted of each document, ascending.
+        tokens: The indices of the wanted tokens of each document, ascending.
         tokenizer: The model's.
 
     Returns:
-        float16 `[layer, wanted token, width]`, each vector divided by its root mean square, as the increments' networks
-        do; in the documents' order.
+        float16 `[layer, wanted token, width]`, in the order of the documents; each vector is divided by its root mean
+        square, as the increments' networks do.
     """
     reader = Reader(model, tokenizer, context=traces[0].context, overlap=traces[0].overlap, mark=traces[0].mark)
     windows = [

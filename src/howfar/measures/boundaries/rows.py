@@ -20,7 +20,7 @@ AUC, WITHIN, GAIN = "auc", "auc within", "auc gain"
 
 
 def auc_rows(scores: Sequence[Score], gaps: Gaps, **options: Any) -> list[dict[str, Any]]:
-    """Rows of some scores, all of the same folds: their AUC, and that among gaps behind the same character or token."""
+    """Rows of scores with the same folds: their AUC, and their AUC among gaps after the same character or token."""
     values = np.stack([score.values for score in scores])
     instability = np.array([score.instability for score in scores])
     folds = [] if scores[0].folds is None else [scores[0].folds]
@@ -41,7 +41,7 @@ def auc_rows(scores: Sequence[Score], gaps: Gaps, **options: Any) -> list[dict[s
 
 
 def gain_rows(known: Sequence[Score], additions: Additions, gaps: Gaps, **options: Any) -> list[dict[str, Any]]:
-    """How much better models are that know the increments than those that know exchanged ones."""
+    """Rows of how much increments raise the AUC of a model, compared with permuted increments."""
     gains = additions.gains(gaps.is_boundary, gaps.documents, **options)
     return estimate_rows(GAIN, known, gains, gaps, np.ones(len(gaps), dtype=bool), null=0.0)
 
@@ -55,7 +55,7 @@ def estimate_rows(
     *,
     null: float,
 ) -> list[dict[str, Any]]:
-    """A row for each score; those of increments hold together too, whatever their layer, head and place."""
+    """A row for each score; increments also get simultaneous intervals over all layers, heads and places."""
     low, high = estimates.low, estimates.high
     rows = [
         _identity(quantity, score)
@@ -100,7 +100,7 @@ def _identity(quantity: str, score: Score) -> dict[str, Any]:
 
 
 def _compared(gaps: Gaps) -> NDArray[np.bool_]:
-    """Gaps that have one of the other class behind the same character or token."""
+    """Gaps that share the character or token before them with a gap of the other class; bool `[gap]`."""
     which = np.unique(gaps.previous, return_inverse=True)[1]
     num, positive = np.bincount(which), np.bincount(which, gaps.is_boundary)
     return np.asarray(((positive > 0) & (positive < num))[which])

@@ -1,4 +1,4 @@
-"""Everything that may tell boundaries, one number a gap: increments, predictions, counts, identities, fitted models."""
+"""Scores that may tell boundaries, one number per gap: increments, predictions, counts, identities, fitted models."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 CORPUS_TOKENS = 64_000_000
-"""How much of the training corpus is counted at most."""
+"""The most tokens of the training corpus that are counted."""
 
 CORPUS_SCORES = ("-PMI", "branching entropy", "entropy after", "entropy before")
 PLACES = ("first_token", "whole_unit", "token_before")
@@ -30,22 +30,22 @@ SCORED_AT = dict(zip(PLACES, ("first token", "whole unit", "token before"), stri
 SCORED_AT_BYTES = dict(zip(PLACES, ("lead byte", "whole character", "byte before"), strict=True))
 LOOKUP = "lookup"
 BASE = "lookup + entropy + surprisal"
-"""What is known without any increment: the character (or token) before the gap and the first byte behind it, looked up
-among other documents, and what the model predicts."""
+"""The baseline without increments: how often the character (or token) before the gap and the first byte after it are
+split by a boundary in other documents, and the model's predictions."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """A score of the gaps, and what its row says.
+    """A score of the gaps, with the fields of its row.
 
     Attributes:
         score: Its name.
         values: `[gap]`.
-        scored_at: The token whose increment it is, where it is one.
-        layer: None where a score is of the whole model or corpus.
-        head: Likewise.
-        folds: `[gap]`, where a fitted model gave it: only scores of one fold can be compared.
-        instability: How far the fitted models of two folds disagree, as in `CrossFitted`.
+        scored_at: The token whose increment it is, if it is an increment.
+        layer: Its layer; None for a score of the whole model or corpus.
+        head: Its head; None for a score of the whole model or corpus.
+        folds: The fold of each gap, `[gap]`, for a cross-fitted score: only scores of one fold can be compared.
+        instability: How far the models of two folds disagree, as in `CrossFitted`.
     """
 
     score: str
@@ -58,7 +58,7 @@ class Score:
 
 
 def increment_scores(gaps: Gaps, names: dict[str, str], layers: Sequence[int | None]) -> Iterator[Score]:
-    """The increments of each place, layer and head."""
+    """The increments at each place, layer and head."""
     for attribute, name in names.items():
         values = getattr(gaps, attribute)
         for index, layer in enumerate(layers):
@@ -67,14 +67,14 @@ def increment_scores(gaps: Gaps, names: dict[str, str], layers: Sequence[int | N
 
 
 def prediction_scores(gaps: Gaps) -> Iterator[Score]:
-    """What the model predicts."""
+    """Entropy and surprisal of the model's predictions."""
     yield Score("entropy", gaps.entropy)
     yield Score("surprisal", gaps.surprisal)
     yield Score("surprisal of the whole unit", gaps.unit_surprisal)
 
 
 def baseline_scores(gaps: Gaps, target: Target) -> Iterator[Score]:
-    """The rule that anyone would try first, if the target has one."""
+    """The target's simple rule, if it has one."""
     if target.baseline is None:
         return
     name, rule = target.baseline
@@ -86,7 +86,7 @@ def baseline_scores(gaps: Gaps, target: Target) -> Iterator[Score]:
 def corpus_scores(
     corpus: Corpus, gaps: Gaps, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 ) -> Iterator[Score]:
-    """Counts of neighbouring characters in what the model has read of the corpus, or in a sample of it."""
+    """Statistics of neighbouring characters in the model's training text, or in a sample of the corpus."""
     counted = gap_statistics(blocks_seen(model, corpus, tokenizer, num_tokens=CORPUS_TOKENS), gaps.neighbours)
     found = (-counted.pmi, counted.branching_entropy, counted.entropy_after, counted.entropy_before)
     for name, values in zip(CORPUS_SCORES, found, strict=True):
@@ -96,13 +96,14 @@ def corpus_scores(
 def nested(
     gaps: Gaps, names: dict[str, str], layers: Sequence[int | None], seed: int
 ) -> tuple[list[Score], list[Score], Additions]:
-    """Models of what is known without increments, and of what is known with them.
+    """Cross-fitted models of boundaries with and without increments.
 
-    Increments are exchanged among gaps behind the same character (or token), so what they repeat of it is no gain.
+    To measure gains, increments are permuted among gaps after the same character (or token), so increments that only
+    repeat this character gain nothing.
 
     Returns:
-        The lookup alone and the base; the base with a layer's increments (all heads), for each place; and what says
-        their gains.
+        The lookup alone and the baseline; the baseline with a layer's increments (all heads), for each place; and the
+        nested models, which give the gains.
     """
     identities = np.stack([gaps.previous, gaps.previous * 256 + gaps.next_byte], axis=1)
     nothing = np.empty((len(gaps), 0))

@@ -1,4 +1,4 @@
-"""What boundaries are found where it is known which there are: the measure and its made-up text."""
+"""Does `boundaries` find units that are known to be there? The measure and its synthetic text."""
 
 from __future__ import annotations
 

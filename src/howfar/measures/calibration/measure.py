@@ -1,8 +1,8 @@
-"""An instrument check: what `boundaries` finds in small models of text whose units are known.
+"""An instrument check: what `boundaries` finds in small models of synthetic text whose units are known.
 
-A null is worth what the instrument would have found, had there been something. Tiny models are trained, with the same
-training code as any model, on the made-up text of `howfar.measures.calibration.planted`. In them `boundaries` looks for
-units that are known to be there, and for units that are known not to be there.
+A null result is only informative if the instrument would have found an effect. So tiny models are trained, by the same
+code as any model, on the synthetic text of `howfar.measures.calibration.planted`. In them, `boundaries` looks for units
+that are known to be there, and for units that are known not to be there.
 """
 
 from __future__ import annotations
@@ -36,14 +36,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 TARGET = "words"
-"""Asked of gaps before every character that is not blank."""
+"""Gaps before every character that is not blank are scored."""
 
 CEILING = "entropy of the generator"
-"""The score of who knows how the text was made."""
-
+"""The score with full knowledge of how the text was made."""
 
 _FIRST_SCORES = (CEILING, "increment", "entropy", "surprisal")
-"""What the other scores stand behind in the table."""
+"""Scores that come first in the table."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +53,10 @@ class Setup:
         num_units: Units in the lexicon.
         num_training_documents: Documents to train on.
         num_documents: Documents to measure on.
-        num_characters: In each of them, at least.
+        num_characters: The fewest characters in a document.
         model: Sizes of the model, as in a recipe's `[model]`.
-        num_steps: Training steps,
-        batch_size: of so many windows.
+        num_steps: Training steps.
+        batch_size: Windows in a step.
     """
 
     num_units: int = 32
@@ -75,7 +74,7 @@ class Setup:
     batch_size: int = 8
 
     def recipe(self, kind: Kind, corpus: Path, seed: int) -> Recipe:
-        """How to train a model on a corpus."""
+        """The recipe to train a model on a corpus."""
         return Recipe(
             name=f"calibration-{kind}",
             corpus=str(corpus),
@@ -105,28 +104,27 @@ def calibration(
     setup: Setup | None = None,
     progress: Progress | None = None,
 ) -> pl.DataFrame:
-    """Train tiny models on text with known units, and find out what of them is recovered.
+    """Train tiny models on text with known units, and measure how well `boundaries` recovers the units.
 
     Args:
         kinds: Kinds of text: `marked`, `predictable`, `random`.
-        num_seeds: Models of each kind, each with a lexicon of its own; about half a minute of one core each.
-        seed: Of the first; the others follow.
-        setup: Sizes, where they are to be others.
+        num_seeds: Models of each kind, each with its own lexicon; each takes about half a minute on one core.
+        seed: The first seed; the others follow.
+        setup: Sizes of texts and models; the defaults where None.
         progress: Called with how many models are done and how many there are.
 
     Returns:
-        One row per score of each model, as `boundaries` has them, with `text` (the kind of text), `seed`, `planted`
-        (whether the boundaries asked about are there to be found) and `verdict`: whether the interval lies above 0.5
-        (`found`), below (`found, reversed`: lower where a unit begins) or on both sides (`not found`). Where nothing
-        was planted these read `nothing, rightly` and `false alarm`, of which there is one in twenty by the nature of
-        95% intervals; those of increments hold for all layers at once. `predictable` text is asked about twice: with
-        its boundaries, and with random boundaries, which are not there to be found. The score `entropy of
-        the generator` is the ceiling. Rows of the quantity `excess loss` say by how many nats per byte the model
-        predicts the text worse than one who knows how it was made: a model that did not learn the text cannot tell of
-        its units.
+        One row per score of each model, as in `boundaries`, with `text` (the kind of text), `seed`, `planted` (whether
+        the boundaries are really there) and `verdict`. If boundaries were planted, the verdict is `found` (the interval
+        lies above 0.5), `found, reversed` (below: lower where a unit begins) or `not found`. Otherwise it is
+        `nothing, rightly` or `false alarm`, of which one in twenty is expected with 95% intervals. Verdicts about
+        increments use the interval that is simultaneous for all layers. `predictable` text is measured twice: with its
+        boundaries, and with random boundaries, which were not planted. The score `entropy of the generator` is the
+        ceiling. Rows of the quantity `excess loss` are the model's loss minus the least possible loss, in nats per
+        byte: a model that did not learn the text cannot tell its units.
 
     Raises:
-        ConfigError: There is no such kind, or no seed.
+        ConfigError: A kind is unknown, or there is no seed.
     """
     import polars as pl
 
@@ -160,15 +158,15 @@ def _of_model(kind: Kind, seed: int, setup: Setup) -> pl.DataFrame:
             scores(model, corpus, documents, planted=kind != "random", seed=seed),
         ]
         if kind == "predictable":
-            by_lot = [with_random_boundaries(generator, document) for document in documents]
-            tables.append(scores(model, corpus, by_lot, planted=False, seed=seed))
+            not_planted = [with_random_boundaries(generator, document) for document in documents]
+            tables.append(scores(model, corpus, not_planted, planted=False, seed=seed))
     return pl.concat(tables, how="diagonal").select(pl.lit(kind).alias("text"), pl.lit(seed).alias("seed"), pl.all())
 
 
 def _corpus(folder: Path, trained_on: Sequence[PlantedDocument], documents: Sequence[PlantedDocument]) -> Corpus:
     files = {"trained_on.txt": trained_on, "documents.txt": documents}
-    for name, own in files.items():
-        (folder / name).write_text("\n\n".join(document.text for document in own), encoding="utf-8")
+    for name, texts in files.items():
+        (folder / name).write_text("\n\n".join(document.text for document in texts), encoding="utf-8")
     first, second = (LocalFiles(str(folder / name)) for name in files)
     return build_corpus(folder / "corpus", [Source("planted", first, second)], progress=False)
 
@@ -176,13 +174,13 @@ def _corpus(folder: Path, trained_on: Sequence[PlantedDocument], documents: Sequ
 def excess_loss(
     model: PreTrainedModel, corpus: Corpus, documents: Sequence[PlantedDocument], *, seed: int = 0
 ) -> pl.DataFrame:
-    """By how much a model predicts documents worse than who knows how they were made.
+    """The model's loss minus the least possible loss, which knows how the documents were made.
 
     Args:
         model: The model.
-        corpus: Its held-out part is the documents.
+        corpus: A corpus whose held-out part is the documents.
         documents: The documents.
-        seed: Of the interval.
+        seed: Seed of the interval.
     """
     losses = document_losses(model, corpus.held_out, length=int(model.config.max_position_embeddings))
     least = np.array([document.surprisal_nats.sum() for document in documents])
@@ -193,20 +191,20 @@ def excess_loss(
 def scores(
     model: PreTrainedModel, corpus: Corpus, documents: Sequence[PlantedDocument], *, planted: bool, seed: int = 0
 ) -> pl.DataFrame:
-    """What `boundaries` says of a model, and whether that is right.
+    """The result of `boundaries` for a model, with verdicts.
 
     Args:
         model: A model with increments.
-        corpus: What it was trained on.
-        documents: What to measure on.
-        planted: Whether their boundaries are there to be found.
-        seed: Of the intervals.
+        corpus: Its training corpus.
+        documents: The documents to measure on.
+        planted: Whether their boundaries were planted.
+        seed: Seed of the intervals.
     """
     import polars as pl
 
     segmentations = [document.segmentation for document in documents]
     found = boundaries(model, segmentations, target=TARGET, corpus=corpus, max_gaps=2**62, seed=seed)
-    # A letter is one byte: as a whole character it says nothing new.
+    # A letter is one byte, so rows of the whole character repeat those of the byte.
     found = found.filter(pl.col("scored_at").ne_missing("whole character"))
     found = found.filter(pl.col("score") != "surprisal of the whole unit")
     rows = [_ceiling(documents, seed), *found.drop("target", "note").iter_rows(named=True)]
@@ -215,20 +213,12 @@ def scores(
 
 def _ceiling(documents: Sequence[PlantedDocument], seed: int) -> dict[str, Any]:
     gaps = [before_visible(document.text) for document in documents]
-    labels = np.concatenate([_begins(document)[own] for document, own in zip(documents, gaps, strict=True)])
-    entropies = np.concatenate([document.entropy_nats[own] for document, own in zip(documents, gaps, strict=True)])
-    which = np.repeat(np.arange(len(documents)), [int(own.sum()) for own in gaps])
+    labels = np.concatenate([_begins(document)[gap] for document, gap in zip(documents, gaps, strict=True)])
+    entropies = np.concatenate([document.entropy_nats[gap] for document, gap in zip(documents, gaps, strict=True)])
+    which = np.repeat(np.arange(len(documents)), [int(gap.sum()) for gap in gaps])
     auc = statistics.roc_auc(entropies, labels, which, seed=seed)
-    return {
-        "quantity": "auc",
-        "score": CEILING,
-        "value": float(auc.value),
-        "low": float(auc.low),
-        "high": float(auc.high),
-        "num_gaps": len(labels),
-        "num_boundaries": int(labels.sum()),
-        "n": auc.num_documents,
-    }
+    row = {"quantity": "auc", "score": CEILING, **auc.row(), "n": auc.num_documents}
+    return row | {"num_gaps": len(labels), "num_boundaries": int(labels.sum())}
 
 
 def _begins(document: PlantedDocument) -> NDArray[np.bool_]:
@@ -238,15 +228,15 @@ def _begins(document: PlantedDocument) -> NDArray[np.bool_]:
 
 
 def verdict(row: dict[str, Any], planted: bool) -> str | None:
-    """What a row's interval says, in words.
+    """The verdict of a row's interval.
 
     Args:
-        row: Of the table of `boundaries`.
-        planted: Whether there was something to find.
+        row: A row of the table of `boundaries`.
+        planted: Whether boundaries were planted.
 
     Returns:
-        None for what increments add to other scores where boundaries are planted: they need not add anything; and
-        where there is no interval.
+        None if there is no interval, and for the gain from increments if boundaries were planted: other scores may tell
+        them as well, so there need not be a gain.
     """
     if planted and row["quantity"] == "auc gain":
         return None
@@ -254,12 +244,12 @@ def verdict(row: dict[str, Any], planted: bool) -> str | None:
         return None
     together = row.get("low_together") is not None
     low, high = (row[f"{end}_together" if together else end] for end in ("low", "high"))
-    nothing = 0.0 if row["quantity"] == "auc gain" else 0.5
-    if low <= nothing <= high:
+    null = 0.0 if row["quantity"] == "auc gain" else 0.5
+    if low <= null <= high:
         return "not found" if planted else "nothing, rightly"
     if not planted:
         return "false alarm"
-    return "found" if low > nothing else "found, reversed"
+    return "found" if low > null else "found, reversed"
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
@@ -273,15 +263,15 @@ def _table(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
 
 
 def _run(model: None, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
-    """Of models that it trains."""
+    """The measure trains its own models."""
     return calibration(seed=inputs.seed, progress=progress, **inputs.sized("num_seeds"))
 
 
 MEASURE = Measure(
     name="calibration",
-    question="What does `boundaries` find in models of text whose units are known, and in text that has none?",
+    question="What does `boundaries` find in models of text with known units, and of text without units?",
     run=_run,
-    value="ROC-AUC, gain of an AUC, or loss beyond the least possible in nats per byte",
+    value="ROC-AUC, gain of an AUC, or excess loss in nats per byte",
     counts="documents",
     columns=("text", "seed", "planted", "quantity", "score", "scored_at", "layer", "value [low, high]", "verdict"),
     needs=(),

@@ -1,10 +1,10 @@
-"""Made-up text whose units, and whose every chance, are known by construction.
+"""Synthetic text whose units and probabilities are known by construction.
 
-Three kinds, which differ in what there is to find:
+There are three kinds:
 
-- `marked`: units from a fixed lexicon with a delimiter between them, as spaces part words. Every reader can tell.
-- `predictable`: the same with nothing between them, as in Chinese. Only who knows the lexicon can tell.
-- `random`: random letters, and boundaries put between them at random. There is nothing to find.
+- `marked`: units from a fixed lexicon with a delimiter between them, like words with spaces. Boundaries are visible.
+- `predictable`: the same without delimiters, as in Chinese. Only knowledge of the lexicon reveals boundaries.
+- `random`: random letters, with boundaries placed at random. There is nothing to find.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ KINDS: tuple[Kind, ...] = ("marked", "predictable", "random")
 LETTERS = "abcdefghijklmnop"
 DELIMITER = " "
 LENGTHS = (3, 4, 5, 6)
-"""Letters in a unit, each length as likely as the others."""
+"""Possible numbers of letters in a unit, all equally likely."""
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class PlantedDocument:
-    """A document and what its generator knew.
+    """A document and the probabilities of its generator.
 
     Attributes:
-        segmentation: The text and where its units begin.
-        entropy_nats: `[character]`: of the generator's choice of each character, given the text before it.
-        surprisal_nats: `[character]`: of what it chose; no reader can expect less.
+        segmentation: The text and the beginnings of its units.
+        entropy_nats: `[character]`, entropy of the generator's choice of each character, given the text before it.
+        surprisal_nats: `[character]`, surprisal of its choice; no model can have a lower expected surprisal.
     """
 
     segmentation: Segmentation
@@ -55,10 +55,10 @@ class PlantedDocument:
 
 @dataclass(frozen=True)
 class Lexicon:
-    """Units, each as likely as the others and none the beginning of another, so that text has one reading.
+    """Equally likely units, none of which is a prefix of another, so that every text has a unique segmentation.
 
     Raises:
-        ConfigError: There are none, or one begins another.
+        ConfigError: There are no units, or one is a prefix of another.
     """
 
     units: tuple[str, ...]
@@ -68,8 +68,8 @@ class Lexicon:
         double = next((unit for unit in self.units if unit in begun or self.units.count(unit) > 1), None)
         if not self.units or double is not None:
             raise ConfigError(
-                f"a lexicon of {len(self.units)} units in which {double!r} begins another has no one reading; "
-                "give different units, none of which begins another"
+                f"a lexicon of {len(self.units)} units in which {double!r} is a prefix of another is ambiguous; "
+                "give different units, none of which is a prefix of another"
             )
 
     @classmethod
@@ -77,7 +77,7 @@ class Lexicon:
         """Draw units of random letters.
 
         Raises:
-            ConfigError: The letters do not suffice for so many.
+            ConfigError: There are too few letters for this many units.
         """
         units: list[str] = []
         begun: set[str] = set()
@@ -94,8 +94,8 @@ class Lexicon:
         return cls(tuple(units))
 
     @cached_property
-    def chances(self) -> dict[str, dict[str, float]]:
-        """How likely each letter is after each beginning of a unit."""
+    def probabilities(self) -> dict[str, dict[str, float]]:
+        """The probability of each next letter, by prefix of a unit."""
         following: dict[str, Counter[str]] = {}
         for unit in self.units:
             for place, letter in enumerate(unit):
@@ -107,21 +107,21 @@ class Lexicon:
 
     @cached_property
     def entropies(self) -> dict[str, list[float]]:
-        """Of each unit: the entropy of the choice of each of its letters, in nats."""
-        of_beginning = {begun: _entropy(chances.values()) for begun, chances in self.chances.items()}
-        return {unit: [of_beginning[unit[:place]] for place in range(len(unit))] for unit in self.units}
+        """By unit, the entropy of the choice of each of its letters, in nats."""
+        of_prefix = {prefix: _entropy(letters.values()) for prefix, letters in self.probabilities.items()}
+        return {unit: [of_prefix[unit[:place]] for place in range(len(unit))] for unit in self.units}
 
     @cached_property
     def surprisals(self) -> dict[str, list[float]]:
-        """Of each unit: the surprisal of each of its letters, in nats."""
+        """By unit, the surprisal of each of its letters, in nats."""
         return {
-            unit: [-math.log(self.chances[unit[:place]][letter]) for place, letter in enumerate(unit)]
+            unit: [-math.log(self.probabilities[unit[:place]][letter]) for place, letter in enumerate(unit)]
             for unit in self.units
         }
 
 
 def predictable(generator: np.random.Generator, lexicon: Lexicon, num_characters: int) -> PlantedDocument:
-    """Units from a lexicon with nothing between them, until there are so many characters."""
+    """Units from a lexicon without delimiters, with at least `num_characters` letters."""
     units = _draw_units(generator, lexicon, num_characters)
     entropies = [value for unit in units for value in lexicon.entropies[unit]]
     surprisals = [value for unit in units for value in lexicon.surprisals[unit]]
@@ -129,9 +129,9 @@ def predictable(generator: np.random.Generator, lexicon: Lexicon, num_characters
 
 
 def marked(generator: np.random.Generator, lexicon: Lexicon, num_characters: int) -> PlantedDocument:
-    """Units from a lexicon with a delimiter between them, until there are so many characters without delimiters."""
+    """Units from a lexicon with a delimiter between them, with at least `num_characters` letters."""
     units = _draw_units(generator, lexicon, num_characters)
-    # Where a unit ends is certain, for none is the beginning of another: so is the delimiter.
+    # The end of a unit is certain, because no unit is a prefix of another; so the delimiter is certain too.
     entropies = [value for unit in units for value in (*lexicon.entropies[unit], 0.0)]
     surprisals = [value for unit in units for value in (*lexicon.surprisals[unit], 0.0)]
     lengths = [len(unit) + len(DELIMITER) for unit in units]
@@ -139,7 +139,7 @@ def marked(generator: np.random.Generator, lexicon: Lexicon, num_characters: int
 
 
 def random(generator: np.random.Generator, num_characters: int) -> PlantedDocument:
-    """Random letters, and boundaries that know nothing of them."""
+    """Random letters, with boundaries that are independent of them."""
     lengths = _draw_lengths(generator, num_characters)
     text = _draw_letters(generator, sum(lengths))
     of_letter = [math.log(len(LETTERS))] * len(text)
@@ -147,13 +147,13 @@ def random(generator: np.random.Generator, num_characters: int) -> PlantedDocume
 
 
 def with_random_boundaries(generator: np.random.Generator, document: PlantedDocument) -> PlantedDocument:
-    """The same text with boundaries put into it at random: a null on text that has something in it."""
+    """The same text with random boundaries: a null on text that has units."""
     lengths = _draw_lengths(generator, len(document.text))
     return _document(document.text, lengths, document.entropy_nats, document.surprisal_nats)
 
 
 def maker_of(kind: Kind, lexicon: Lexicon) -> Callable[[np.random.Generator, int], PlantedDocument]:
-    """What makes documents of a kind, from a generator of random numbers and a number of characters."""
+    """The function that makes documents of a kind, from a random generator and a number of characters."""
     if kind == "random":
         return random
     make = marked if kind == "marked" else predictable
@@ -181,11 +181,11 @@ def _draw_lengths(generator: np.random.Generator, num_characters: int) -> list[i
 
 
 def _enough(lengths: list[int], num_characters: int) -> list[int]:
-    """As many of the lengths as it takes to reach so many characters."""
+    """The first lengths whose sum reaches `num_characters`."""
     reached = np.cumsum(lengths) >= num_characters
     return lengths[: int(reached.argmax()) + 1]
 
 
-def _entropy(chances: Iterable[float]) -> float:
-    """In nats."""
-    return -sum(chance * math.log(chance) for chance in chances if chance)
+def _entropy(probabilities: Iterable[float]) -> float:
+    """Entropy in nats."""
+    return -sum(p * math.log(p) for p in probabilities if p)

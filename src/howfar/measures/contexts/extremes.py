@@ -1,4 +1,4 @@
-"""The largest of a stream too long to keep, with near-duplicates left out."""
+"""The largest items of a stream that is too long to keep, without near-duplicates."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Candidate(Generic[Item]):
-    """Something that may be among the largest.
+    """An item that may be among the largest.
 
     Attributes:
-        value: How large it is.
-        key: What near-duplicates share.
-        stretch: The stretch of text that it is of, of which only few are taken.
-        place: Where in the stretch.
-        item: Whatever is to be known of it.
+        value: The value by which items are ranked.
+        key: Equal for near-duplicates.
+        section: The section of text that it is from; only a few are taken from each.
+        place: Its index in the section.
+        item: The item itself.
     """
 
     value: float
     key: Hashable
-    stretch: Hashable
+    section: Hashable
     place: int
     item: Item
 
 
 class Extremes(Generic[Item]):
-    """The largest candidates of a stream, one of each key. Of equal ones the earlier stays.
+    """The largest candidates of a stream, one per key; the earlier one wins a tie.
 
     Args:
-        size: How many. Never more than twice as many are kept.
+        size: How many to find. At most twice as many are in memory.
     """
 
     def __init__(self, size: int) -> None:
@@ -41,15 +41,15 @@ class Extremes(Generic[Item]):
         self._found: dict[Hashable, tuple[float, int, Candidate[Item]]] = {}
         self._num_offered = 0
         self.threshold = float("-inf")
-        """What a candidate must exceed to be of interest."""
+        """The value that a candidate must exceed."""
 
     def would_take(self, value: float, key: Hashable) -> bool:
-        """Whether a candidate would be among the largest so far and no near-duplicate of one as large."""
+        """Whether a candidate is among the largest so far, and larger than a near-duplicate that is kept."""
         known = self._found.get(key)
         return value > self.threshold and (known is None or known[0] < value)
 
     def offer(self, candidate: Candidate[Item]) -> None:
-        """Take a candidate in if `would_take` says so."""
+        """Add a candidate if `would_take` is true for it."""
         if not self.would_take(candidate.value, candidate.key):
             return
         self._num_offered += 1
@@ -60,31 +60,31 @@ class Extremes(Generic[Item]):
 
     @property
     def candidates(self) -> list[Candidate[Item]]:
-        """Those kept, the largest first."""
+        """The largest candidates, in descending order."""
         return [entry[2] for entry in self._largest()]
 
     def _largest(self) -> list[tuple[float, int, Candidate[Item]]]:
         return heapq.nlargest(self._size, self._found.values(), key=lambda entry: entry[:2])
 
 
-def choose(candidates: Iterable[Candidate[Item]], num: int, *, per_stretch: int, apart: int) -> list[Candidate[Item]]:
-    """Take the largest candidates, few of each stretch and those apart from each other.
+def choose(candidates: Iterable[Candidate[Item]], num: int, *, per_section: int, apart: int) -> list[Candidate[Item]]:
+    """Choose the largest candidates, with limits on the number and distance of those from one section.
 
     Args:
-        candidates: In any order; of equal ones the earlier is taken.
-        num: How many to take at most.
-        per_stretch: The most from one stretch.
-        apart: The least distance of their places in it.
+        candidates: In any order; the earlier one wins a tie.
+        num: The most to choose.
+        per_section: The most from one section.
+        apart: The least distance of two places in a section.
     """
     chosen: list[Candidate[Item]] = []
     places: dict[Hashable, list[int]] = {}
     keys: set[Hashable] = set()
     for candidate in sorted(candidates, key=lambda candidate: -candidate.value):
-        taken = places.setdefault(candidate.stretch, [])
+        taken = places.setdefault(candidate.section, [])
         is_near = any(abs(candidate.place - place) < apart for place in taken)
         if len(chosen) == num:
             break
-        if candidate.key in keys or len(taken) == per_stretch or is_near:
+        if candidate.key in keys or len(taken) == per_section or is_near:
             continue
         taken.append(candidate.place)
         keys.add(candidate.key)

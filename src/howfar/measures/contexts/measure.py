@@ -1,7 +1,7 @@
-"""The passages of a corpus in which increments are largest, smallest, and most unlike what their class predicts.
+"""The passages of a corpus in which increments are largest, smallest, and farthest from the mean of their class.
 
-Texts are read once, a stretch at a time, and only the passages that may still be needed are kept: memory does not grow
-with the corpus. Beside the passages stands how increments are distributed, so that any increment can be ranked.
+Texts are read once, in sections, and only passages that may still be needed are kept, so memory does not grow with the
+corpus. The table also has the distribution of increments, so that any increment can be ranked.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, NotMeasurableError
-from howfar.measures.contexts.passages import Ends, Stretch, Traced, stretches_of
+from howfar.measures.contexts.passages import Ends, Section, Traced, sections_of
 from howfar.measures.contexts.rows import Found, distribution_rows, passage_rows, table_of
 from howfar.measures.declaration import Measure, of_texts
 from howfar.measures.documents import Document, decoder_of, documents_of
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 SAMPLED_TOKENS = 100_000
-"""Tokens from which the distribution is estimated."""
+"""Number of tokens from which the distribution is estimated."""
 
 
 def contexts(
@@ -48,32 +48,32 @@ def contexts(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> pl.DataFrame:
-    """Find the passages in which increments are extreme, and how increments are distributed.
+    """Find the passages with extreme increments, and the distribution of increments.
 
-    Of passages that agree in the four characters up to the scored one (but for case and digits) only the most extreme
-    is kept; where an increment depends on the token alone, of those with the same token. The mark between documents is
-    not scored.
+    Of passages with the same four characters up to the scored one (ignoring case and digits), only the most extreme is
+    kept. If an increment depends on the token alone, this applies to passages with the same token. The mark between
+    documents is not scored.
 
     Args:
         model: A model with increments.
-        texts: A corpus, of which the held-out documents are read, or texts. Taken one at a time.
+        texts: Texts, or a corpus, whose held-out documents are read; taken one by one.
         tokenizer: The model's; found by `howfar.tokenizer_of` where None.
-        num_passages: The most for each layer, head and kind.
-        num_documents: The most documents to read, spread evenly over a corpus or sequence; all where None.
-        per_document: The most passages from one document, or from one stretch of 65,536 characters of a long one.
-        width: Characters of text kept on either side. Passages of a document are at least so far apart.
-        seed: Of the sample behind the distribution.
+        num_passages: The most passages per layer, head and kind.
+        num_documents: The most documents, spread evenly over a corpus or sequence; all where None.
+        per_document: The most passages from a document, or from a section of 65,536 characters of a long one.
+        width: Characters of text kept on either side; also the least distance of two passages of a document.
+        seed: Seed of the sample for the distribution.
         progress: Called with how many documents are begun and how many there are, as far as is known.
 
     Returns:
-        One row per passage, the most extreme ones (`rank` 1) of all layers first: `kind` is one of `KINDS`, `layer` is
-        null for shared increments. `increment` is that of the token, in positions; `class_mean` and `class_sd` are
-        those of the tokens of its `class` (of which there were `num_tokens`), and `deviation` is how many standard
-        deviations it lies from that mean. `left`, `scored` (the character that the token is a part of; `byte` says
-        with which of its bytes it begins) and `right` are the passage; `token_id` and `token_hex` the token; `source`,
-        `document` and `character` say where it stands. Rows of kind `distribution` say that a `share` of the
-        `num_tokens` tokens of a class (`all` is one) have an increment of at most `increment`, estimated from at most
-        100,000 tokens. `model` is the model's name.
+        One row per passage, the most extreme ones (`rank` 1) of all layers first. `kind` is one of `KINDS`, `layer` is
+        null for shared increments. `increment` is the token's, in positions. `class_mean` and `class_sd` are over the
+        `num_tokens` tokens of its `class`; `deviation` is the distance from this mean in standard deviations. `left`,
+        `scored` and `right` are the text: `scored` is the character that contains the token, and `byte` the index,
+        from 1, of the token's first byte in it. `token_id` and `token_hex` are the token; `source`, `document` and
+        `character` are its place. Rows of kind `distribution` are quantiles: a `share` of the `num_tokens` tokens of a
+        class (or of `all`) have an increment of at most `increment`, estimated from at most 100,000 tokens. `model` is
+        the model's name.
 
     Raises:
         NoIncrementsError: The model has no increments.
@@ -90,14 +90,14 @@ def contexts(
     for traced in _read(model, tokenizer, _counted(documents, total, progress), width):
         values = traced.trace.increments[:1] if config.scope == "shared" else traced.trace.increments
         if found is None:
-            found = _nothing_yet(model, tokenizer, values.shape[:2], traced.trace.layers, num_passages, seed)
+            found = _empty(model, tokenizer, values.shape[:2], traced.trace.layers, num_passages, seed)
         values = values.reshape(-1, values.shape[-1])
         scored, classes = values[:, traced.is_scored], traced.classes[traced.is_scored]
         found.moments.add(scored, classes)
         found.sample.add(np.concatenate([scored, classes[None].astype(np.float32)]))
-        found.ends.add(values, traced, per_stretch=per_document)
+        found.ends.add(values, traced, per_section=per_document)
     if found is None:
-        raise NotMeasurableError("there is no text to look for passages in; give some")
+        raise NotMeasurableError("there is no text in which to look for passages; give some")
     passages = sorted(passage_rows(found, num_passages, per_document, width), key=lambda row: row["rank"])
     return table_of([*passages, *distribution_rows(found)], model.name_or_path or type(model).__name__)
 
@@ -105,7 +105,7 @@ def contexts(
 def _documents(
     texts: Corpus | Iterable[str], tokenizer: PreTrainedTokenizerBase, num: int | None
 ) -> tuple[Iterator[Document], int | None]:
-    """The documents, to be taken one at a time, and how many there are, if that is known."""
+    """The documents, one by one, and how many there are, if that is known."""
     if num is not None and num < 1:
         raise ConfigError(f"num_documents is {num}; it must be 1 or more")
     if isinstance(texts, Corpus):
@@ -135,14 +135,14 @@ def _counted(documents: Iterable[Document], total: int | None, progress: Progres
 def _read(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, documents: Iterable[Document], width: int
 ) -> Iterator[Traced]:
-    """Let the model read stretch by stretch."""
-    waiting: list[Stretch] = []
+    """Read the documents section by section."""
+    waiting: list[Section] = []
 
     def texts() -> Iterator[str]:
         context = int(model.config.get_text_config().max_position_embeddings)
-        for stretch in stretches_of(documents, context):
-            waiting.append(stretch)
-            yield stretch.text
+        for section in sections_of(documents, context):
+            waiting.append(section)
+            yield section.text
 
     is_bytes = is_byte_tokenizer(tokenizer)
     for trace in trace_many(model, texts(), tokenizer):
@@ -153,7 +153,7 @@ def _classes_of(trace: Trace, is_bytes: bool) -> NDArray[np.uint8]:
     return classes_of_bytes(trace.token_ids) if is_bytes else classes_of_subwords(trace.text, trace.token_bytes)
 
 
-def _nothing_yet(
+def _empty(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     shape: tuple[int, ...],
@@ -161,15 +161,15 @@ def _nothing_yet(
     num_passages: int,
     seed: int,
 ) -> Found:
-    """Before any text was read, for increments of `[layer, head]`."""
+    """Results before any text is read, for increments of shape `[layer, head]`."""
     num_layers, num_heads = shape
     names = class_names(tokenizer, "text")
     shared = increments_of(model).config.scope == "shared"
-    # The network of the first layer, and one that is shared, reads the embedding and nothing else.
+    # The network of the first layer, or a shared one, reads only the embedding.
     by_token = range(num_heads) if shared or layers[0] == 0 else ()
     of_quantity = [None] if shared else list(layers)
     return Found(
-        # Twice as many as needed, because some are left out later for standing too close to each other.
+        # Twice as many as needed, because passages too close to each other are left out later.
         Ends(num_layers * num_heads, len(names), 2 * num_passages, by_token),
         ClassMoments(len(names), num_layers * num_heads),
         StreamSample(SAMPLED_TOKENS, seed),
@@ -181,7 +181,7 @@ def _nothing_yet(
 
 MEASURE = Measure(
     name="contexts",
-    question="In which passages are increments largest, smallest, and most unlike what their class predicts?",
+    question="In which passages are increments largest, smallest, or farthest from the mean of their class?",
     run=of_texts(contexts, "num_documents"),
     rows="passages with one increment each, and the distribution of all increments",
     columns=("kind", "layer", "head", "increment", "class", "deviation", "left:-16", "scored", "right:8"),

@@ -1,4 +1,4 @@
-"""Tokens of long texts with the text around them: read in stretches, found by their increments, without duplicates."""
+"""Passages of long texts: read in sections, chosen by their increments, without near-duplicates."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from howfar.measures.documents import Document
 from howfar.reading import Trace
 from howfar.text.spans import character_of_byte
 
-STRETCH = 65_536
-"""Characters of a long document that are read at once."""
+SECTION = 65_536
+"""Characters in a section, the part of a long document that is read at once."""
 
-LONGEST_LEAD = 4096  # characters that a later stretch is read for context only
+LONGEST_LEAD = 4096  # characters before a later section that are read as context only
 NEARBY = 4  # characters, up to the scored one, that near-duplicates share
-MOST_TRIED = 1000  # candidates of a stretch, layer and class until near-duplicates are given up on
+MOST_TRIED = 1000  # the most candidates of a section, layer and class that are checked for near-duplicates
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """As much of a document as is read at once.
+class Section:
+    """A part of a document that is read at once.
 
     Attributes:
-        text: Its text, with the lead.
-        lead: Characters at its beginning that are context only: those of an earlier stretch.
-        start: The character of the document that `text` begins with.
+        text: Its text, including the lead.
+        lead: Number of characters at its beginning that are context only; they belong to an earlier section.
+        start: Index in the document of the first character of `text`.
         document: The document.
     """
 
@@ -40,19 +40,19 @@ class Stretch:
     document: Document
 
 
-def stretches_of(documents: Iterable[Document], context: int, length: int = STRETCH) -> Iterator[Stretch]:
-    """Cut long documents, so that no more than a stretch is held at once; leave out empty ones.
+def sections_of(documents: Iterable[Document], context: int, length: int = SECTION) -> Iterator[Section]:
+    """Cut long documents into sections, so that only one is in memory; empty documents are left out.
 
     Args:
-        documents: In any number.
-        context: Tokens that the model reads at once; so many characters, at most 4096, lead a later stretch.
-        length: Characters in a stretch, without its lead.
+        documents: The documents.
+        context: Tokens that the model reads at once; also the length of a lead in characters, at most 4096.
+        length: Characters in a section, without its lead.
     """
     for document in documents:
         for begin in range(0, len(document.text), length):
             lead = min(begin, context, LONGEST_LEAD)
             start = begin - lead
-            yield Stretch(document.text[start : begin + length], lead, start, document)
+            yield Section(document.text[start : begin + length], lead, start, document)
 
 
 @dataclass(frozen=True)
@@ -60,17 +60,17 @@ class Passage:
     """A token and the text around it.
 
     Attributes:
-        class_number: Of the token.
-        token_id: The token.
-        token: Its bytes.
-        byte_place: Which byte of its first character it begins with, from 1.
-        left: The text before.
-        scored: The characters that the token is a part of.
-        right: The text after.
-        surprisal_nats: Of the token.
-        source: The document's.
-        document: Its number.
-        character: Where in it `scored` begins.
+        class_number: The token's class.
+        token_id: The token's id.
+        token: The token's bytes.
+        byte_place: Index, from 1, of the token's first byte within its character.
+        left: The text before `scored`.
+        scored: The characters that contain the token.
+        right: The text after `scored`.
+        surprisal_nats: The token's surprisal.
+        source: Name of the document's source.
+        document: Number of the document.
+        character: Index in the document at which `scored` begins.
     """
 
     class_number: int
@@ -88,16 +88,16 @@ class Passage:
 
 @dataclass(frozen=True, eq=False)
 class Traced:
-    """A stretch that a model has read.
+    """A section and its trace.
 
     Attributes:
-        stretch: The stretch.
+        section: The section.
         trace: Its trace.
-        classes: uint8 `[token]`.
+        classes: Classes of its tokens, uint8 `[token]`.
         width: Characters of text to keep on either side of a token.
     """
 
-    stretch: Stretch
+    section: Section
     trace: Trace
     classes: NDArray[np.uint8]
     width: int
@@ -108,17 +108,17 @@ class Traced:
 
     @cached_property
     def places(self) -> NDArray[np.int64]:
-        """The character of the stretch's text that each token begins in, `[token]`."""
+        """Index in the section of the character in which each token begins, `[token]`."""
         return self._characters[self.trace.token_bytes[:, 0]]
 
     @cached_property
     def is_scored(self) -> NDArray[np.bool_]:
-        """Tokens that stand for text behind the lead, `[token]`."""
+        """Whether each token has bytes and comes after the lead, bool `[token]`."""
         starts, ends = self.trace.token_bytes.T
-        return (self.places >= self.stretch.lead) & (ends > starts)
+        return (self.places >= self.section.lead) & (ends > starts)
 
     def key(self, token: int) -> Hashable:
-        """What near-duplicates share: the characters up to this one, but for case and digits; and the token."""
+        """Equal for near-duplicates: the last characters, ignoring case and digits, the byte's place and the token."""
         place = int(self.places[token])
         nearby = self.trace.text[max(0, place + 1 - NEARBY) : place + 1]
         return re.sub(r"\d", "0", nearby.casefold()), self._byte_place(token), int(self.trace.token_ids[token])
@@ -137,9 +137,9 @@ class Traced:
             scored=text[first:past],
             right=text[past : past + self.width],
             surprisal_nats=float(self.trace.surprisal_nats[token]),
-            source=self.stretch.document.source,
-            document=self.stretch.document.number,
-            character=self.stretch.start + first,
+            source=self.section.document.source,
+            document=self.section.document.number,
+            character=self.section.start + first,
         )
 
     def _byte_place(self, token: int) -> int:
@@ -148,16 +148,16 @@ class Traced:
 
 
 class Ends:
-    """The largest and the smallest of several quantities, by class of token.
+    """The largest and the smallest values of several quantities, by class of token.
 
-    Within a class the most unlikely values are the largest and the smallest, whatever mean and spread turn out to be
-    once all is read; so one pass is enough for those too.
+    Within a class, the values farthest from the mean are the largest and the smallest, whatever the mean is; so one
+    pass over the text is enough.
 
     Args:
-        num_quantities: How many.
-        num_classes: Classes of tokens.
-        size: How many to keep of each quantity and class, at either end.
-        by_token: Quantities that depend on the token alone: of these, passages with the same token are duplicates.
+        num_quantities: Number of quantities (a layer and head each).
+        num_classes: Number of classes of tokens.
+        size: How many passages to keep of each quantity and class, at either end.
+        by_token: Quantities that depend on the token alone; for these, passages with the same token are duplicates.
     """
 
     def __init__(self, num_quantities: int, num_classes: int, size: int, by_token: Iterable[int] = ()) -> None:
@@ -168,16 +168,16 @@ class Ends:
         }
 
     def candidates(self, sign: int, quantity: int, of_class: int) -> list[Candidate[Passage]]:
-        """What was found at the upper end (1) or at the lower one (-1); values are times `sign`."""
+        """The passages at the upper end (`sign` 1) or the lower end (-1); their values are multiplied by `sign`."""
         return self._pools[sign][quantity][of_class].candidates
 
-    def add(self, values: NDArray[np.float32], traced: Traced, *, per_stretch: int) -> None:
-        """Look through the tokens of a stretch.
+    def add(self, values: NDArray[np.float32], traced: Traced, *, per_section: int) -> None:
+        """Add the tokens of a section.
 
         Args:
             values: `[quantity, token]`.
-            traced: The stretch.
-            per_stretch: How many of it to keep, of each quantity, class and end.
+            traced: The section.
+            per_section: The most passages of it to keep per quantity, class and end.
         """
         for sign, pools in self._pools.items():
             thresholds = np.array([[pool.threshold for pool in of_quantity] for of_quantity in pools])
@@ -188,8 +188,8 @@ class Ends:
                 if quantity in self.by_token:
                     tokens = tokens[np.unique(traced.trace.token_ids[tokens], return_index=True)[1]]
                 for of_class in np.unique(traced.classes[tokens]).tolist():
-                    own = tokens[traced.classes[tokens] == of_class]
-                    self._offer(of_quantity[of_class], signed[quantity], own, traced, per_stretch, quantity)
+                    members = tokens[traced.classes[tokens] == of_class]
+                    self._offer(of_quantity[of_class], signed[quantity], members, traced, per_section, quantity)
 
     def _offer(
         self,
@@ -197,13 +197,13 @@ class Ends:
         signed: NDArray[np.float32],
         tokens: NDArray[np.int64],
         traced: Traced,
-        per_stretch: int,
+        per_section: int,
         quantity: int,
     ) -> None:
         taken: list[int] = []
-        stretch = (traced.stretch.document.source, traced.stretch.document.number, traced.stretch.start)
+        section = (traced.section.document.source, traced.section.document.number, traced.section.start)
         if quantity in self.by_token:
-            per_stretch = len(tokens)
+            per_section = len(tokens)
         for token in tokens[np.argsort(-signed[tokens], kind="stable")][:MOST_TRIED].tolist():
             place = int(traced.places[token])
             if quantity in self.by_token:
@@ -213,7 +213,7 @@ class Ends:
             else:
                 key = traced.key(token)
             if pool.would_take(float(signed[token]), key):
-                pool.offer(Candidate(float(signed[token]), key, stretch, place, traced.passage(token)))
+                pool.offer(Candidate(float(signed[token]), key, section, place, traced.passage(token)))
                 taken.append(place)
-            if len(taken) == per_stretch:
+            if len(taken) == per_section:
                 return

@@ -1,4 +1,4 @@
-"""Where any increment ranks in a corpus, by what `howfar.measures.contexts` found there."""
+"""The rank of any increment in a corpus, from a table of `howfar.measures.contexts`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read_contexts(path: str | Path) -> pl.DataFrame:
     """Read a table of `contexts`: a Parquet file, or a folder of its parts.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: The file cannot be read, or is not such a table.
     """
     import polars as pl
 
@@ -34,23 +34,23 @@ def read_contexts(path: str | Path) -> pl.DataFrame:
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ConfigError(f"{path} cannot be read ({first_line(error)}); {_WHAT_TO_GIVE}") from error
     if not set(table.columns) >= _NEEDED or DISTRIBUTION not in table["kind"]:
-        raise ConfigError(f"{path} is no table of contexts; {_WHAT_TO_GIVE}")
+        raise ConfigError(f"{path} is not a table of contexts; {_WHAT_TO_GIVE}")
     return table
 
 
-_WHAT_TO_GIVE = "give what `howfar measure contexts -o contexts.parquet` wrote"
+_WHAT_TO_GIVE = "give a file that `howfar measure contexts -o contexts.parquet` wrote"
 
 
 def corpus_ranks(
     table: pl.DataFrame, increments: ArrayLike, layers: Sequence[int], *, of_class: str = ALL_CLASSES
 ) -> pl.DataFrame:
-    """Say which share of a corpus's tokens have an increment of at most so much.
+    """Percentiles of increments among those of a corpus's tokens.
 
     Args:
         table: From `contexts`, of the same model.
         increments: `[layer, head]`, in positions.
-        layers: Their layers.
-        of_class: Compare with the tokens of this class.
+        layers: Indices of the layers.
+        of_class: The class of tokens to compare with.
 
     Returns:
         One row per `layer` and `head`: `corpus_percentile`, from 0.1 to 99.9, interpolated between the shares in the
@@ -75,5 +75,5 @@ def corpus_ranks(
 def _share(known: pl.DataFrame, increment: float) -> float:
     shares, quantiles = known["share"].to_numpy(), known["increment"].to_numpy()
     at_most = shares[quantiles <= increment]
-    # Where many tokens have the same increment, all of them are at most that far.
+    # If many tokens have the same increment, interpolation alone would underestimate their share.
     return max(float(np.interp(increment, quantiles, shares)), float(at_most.max(initial=0.0)))

@@ -1,4 +1,4 @@
-"""The rows of the table of `contexts`: passages, and how increments are distributed."""
+"""The rows of the table of `contexts`: passages, and the distribution of increments."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ if TYPE_CHECKING:
     import polars as pl
 
 KINDS = ("largest", "smallest", "above its class", "below its class")
-"""Kinds of passages: by increment, and by how far it lies from the mean of its class."""
+"""Kinds of passages: by increment, and by its distance from the mean of its class."""
 
 DISTRIBUTION = "distribution"
-"""Kind of the rows that say which share of the tokens have an increment of at most so much."""
+"""Kind of the rows that give quantiles of increments."""
 
 SHARES = (0.001, 0.005, 0.01, 0.025, *np.arange(0.05, 0.96, 0.05).round(2).tolist(), 0.975, 0.99, 0.995, 0.999)
 ALL_CLASSES = "all"
 
-FEWEST_TOKENS = 100
-"""Tokens of a class from which on it predicts anything."""
+MIN_TOKENS = 100
+"""Classes with fewer tokens have no rows of their own."""
 
-LEAST_SPREAD = 1e-5
-"""A class whose standard deviation is a smaller share of its mean than this has none but rounding."""
+ROUNDING = 1e-5
+"""A standard deviation below this share of a class's mean is rounding."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """All that is kept of the texts.
+    """Everything that is kept of the texts. A quantity is the increments of one layer and head.
 
     Attributes:
         ends: The extreme passages.
-        moments: Of each class.
-        sample: Of increments, and the class as one more quantity.
-        layers: Of each quantity; None where increments are shared.
-        heads: Of each quantity.
-        names: Of the classes.
+        moments: Mean and standard deviation of each class.
+        sample: A sample of increments, with the class as one more quantity.
+        layers: The layer of each quantity; None for shared increments.
+        heads: The head of each quantity.
+        names: Names of the classes.
     """
 
     ends: Ends
@@ -58,19 +58,19 @@ def passage_rows(found: Found, num: int, per_document: int, width: int) -> Itera
     for quantity, (layer, head) in enumerate(zip(found.layers, found.heads, strict=True)):
         mean, sd = means[quantity], deviations[quantity]
         with np.errstate(invalid="ignore"):
-            predicts = (counts >= FEWEST_TOKENS) & (sd > LEAST_SPREAD * np.maximum(np.abs(mean), 1.0))
+            is_usable = (counts >= MIN_TOKENS) & (sd > ROUNDING * np.maximum(np.abs(mean), 1.0))
         for kind, sign in zip(KINDS, (1, -1, 1, -1), strict=True):
             by_class = "class" in kind
             pools = [
                 [_standardised(candidate, sign, mean, sd) for candidate in candidates] if by_class else candidates
                 for of_class in range(len(found.names))
-                if predicts[of_class] or not by_class
+                if is_usable[of_class] or not by_class
                 for candidates in [found.ends.candidates(sign, quantity, of_class)]
             ]
             every = [candidate for pool in pools for candidate in pool]
-            # Where the token decides, a passage is but an example of it, and may be anywhere.
+            # If the increment depends on the token alone, passages are only examples, so they may be close together.
             limits = (len(every), 0) if quantity in found.ends.by_token else (per_document, width)
-            chosen = choose(every, num, per_stretch=limits[0], apart=limits[1])
+            chosen = choose(every, num, per_section=limits[0], apart=limits[1])
             for rank, candidate in enumerate(chosen, start=1):
                 of_class = candidate.item.class_number
                 increment = sign * candidate.value
@@ -79,7 +79,7 @@ def passage_rows(found: Found, num: int, per_document: int, width: int) -> Itera
                 yield {
                     **{"kind": kind, "layer": layer, "head": head, "rank": rank, "increment": increment},
                     "class": found.names[of_class],
-                    "deviation": (increment - mean[of_class]) / sd[of_class] if predicts[of_class] else None,
+                    "deviation": (increment - mean[of_class]) / sd[of_class] if is_usable[of_class] else None,
                     "class_mean": mean[of_class],
                     "class_sd": sd[of_class],
                     "num_tokens": int(counts[of_class]),
@@ -90,7 +90,7 @@ def passage_rows(found: Found, num: int, per_document: int, width: int) -> Itera
 def _standardised(candidate: Candidate[Passage], sign: int, mean: Any, sd: Any) -> Candidate[Passage]:
     of_class = candidate.item.class_number
     value = (candidate.value - sign * mean[of_class]) / sd[of_class]
-    return Candidate(float(value), candidate.key, candidate.stretch, candidate.place, candidate.item)
+    return Candidate(float(value), candidate.key, candidate.section, candidate.place, candidate.item)
 
 
 def _passage(passage: Passage) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def _passage(passage: Passage) -> dict[str, Any]:
 
 
 def distribution_rows(found: Found) -> Iterator[dict[str, Any]]:
-    """Which share of the tokens of each class have an increment of at most so much."""
+    """Quantiles of the increments of each class."""
     *of_quantities, classes = found.sample.values
     counts = found.moments.counts
     for layer, head, values in zip(found.layers, found.heads, of_quantities, strict=True):
@@ -111,10 +111,10 @@ def distribution_rows(found: Found) -> Iterator[dict[str, Any]]:
         groups |= {
             name: (values[classes == number], int(counts[number]))
             for number, name in enumerate(found.names)
-            if (classes == number).sum() >= FEWEST_TOKENS
+            if (classes == number).sum() >= MIN_TOKENS
         }
-        for name, (own, num_tokens) in groups.items():
-            for share, increment in zip(SHARES, np.quantile(own, SHARES), strict=True):
+        for name, (members, num_tokens) in groups.items():
+            for share, increment in zip(SHARES, np.quantile(members, SHARES), strict=True):
                 row = {"kind": DISTRIBUTION, "layer": layer, "head": head, "class": name, "share": share}
                 yield row | {"increment": float(increment), "num_tokens": num_tokens}
 

@@ -1,4 +1,4 @@
-"""What becomes of the loss when a text is longer, in tokens or in positions, than those of training?"""
+"""How does the loss change in contexts that are longer, in tokens or in positions, than those of training?"""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""What becomes of the loss when a text is longer than those that a model was trained on.
+"""How does the loss change in contexts that are longer than those of training?
 
-Whole documents of a source are strung together, each behind its document mark, to windows of the largest context; no
+Whole documents of a source, each after its document mark, are concatenated to windows of the largest context. No
 document is part of two windows, so windows are independent. Every context ends at the same token: the last half
-training length of each window is scored with ever more text before it, so contexts are compared on the same bytes.
+training length of each window is scored with more and more text before it, so contexts are compared on the same bytes.
 
-As many tokens are not as many positions: where steps are twice as long, a context of the training length is twice as
-long for the rotations. So the same bytes are scored a second time in contexts that span the same positions in all
-sources, and a third time with steps of the same size in random order, for positions that add up may extrapolate by that
-alone.
+Equally many tokens are not equally many positions: if steps are twice as long, a context of the training length spans
+twice as many positions. So the same bytes are scored a second time in contexts that span the same positions in all
+sources. They are scored a third time with each layer's increments in random order, because accumulated positions may
+extrapolate whatever their order.
 """
 
 from __future__ import annotations
@@ -55,37 +55,37 @@ def extrapolation(
     """Measure the loss by position for contexts of several times the training length.
 
     Args:
-        model: Any causal language model, with increments or without.
-        texts: A corpus, of which the held-out documents are read, or texts.
+        model: Any causal language model, with or without increments.
+        texts: Texts, or a corpus, whose held-out documents are read.
         tokenizer: The model's; found by `howfar.tokenizer_of` where None.
-        training_length: Tokens in the windows that the model was trained on; what its configuration says where None.
-        factors: Contexts, as multiples of the training length; ascending, the first is what others are compared with.
-        num_windows: The most windows for each source.
-        seed: Of the intervals.
-        progress: Called with how many windows are done and how many there are.
+        training_length: Tokens in the windows of training; from the model's configuration where None.
+        factors: Contexts as multiples of the training length, ascending; the others are compared with the first.
+        num_windows: The most windows per source.
+        seed: Seed of the intervals and of the random order.
+        progress: Called with how many contexts are done and how many there are.
 
     Returns:
         One row per source (`all` first), context and half training length of tokens `[start, stop)`: the loss in nats
-        per byte as `value` with its 95% interval, `n` windows resampled. The last row of each context scores the same
-        bytes in all, and has more, paired by window, each with its interval (`_low`, `_high`):
+        per byte as `value`, with its 95% interval over `n` windows. The last row of each context scores the same bytes
+        in all contexts. It has further columns, paired by window, each with an interval (`_low`, `_high`):
 
-        - `change`: of the loss from the first context. `positions` is how many the context spans on average, in the
-          layer and head that step farthest.
-        - `matched_change`: the same between contexts that span `times` the same positions in all sources: what contexts
-          of the training length span on average over the sources. `matched_tokens` is how many tokens that takes,
-          `matched_positions` what these contexts span when they are read, `matched_n` how many windows reach so far.
-        - `random_change`: the same as `change` with every layer's increments in random order, in all contexts; and
-          `beyond_random`, how much more the loss changes without that.
+        - `change`: change of the loss from the first context. `positions` is how many positions the context spans on
+          average, in the layer and head with the longest span.
+        - `matched_change`: the same between contexts that span the same number of positions in all sources: `times` the
+          mean over sources of what a context of the training length spans. `matched_tokens` is how many tokens these
+          contexts have, `matched_positions` how many positions they span, `matched_n` how many windows are long enough.
+        - `random_change`: like `change`, with every layer's increments in random order in all contexts.
+          `beyond_random` is `change` minus `random_change`.
 
-        `note` says why there is no number. A model with plain positions has no random order, and one whose increments
-        do not add up (`accumulate=False`) no positions to match.
+        `note` says why a number is missing. There is no random order for plain positions, and there are no positions to
+        match if increments are not summed (`accumulate=False`).
 
     Raises:
-        ConfigError: The factors are not ascending positive numbers.
+        ConfigError: The factors are not ascending positive whole numbers.
         NotMeasurableError: There are no documents, or their tokens are not the model's.
     """
     if not factors or min(factors) < 1 or list(factors) != sorted(set(factors)):
-        raise ConfigError(f"factors are {list(factors)}; they must be ascending whole numbers, such as {list(FACTORS)}")
+        raise ConfigError(f"factors are {list(factors)}; give ascending whole numbers, for example {list(FACTORS)}")
     length = training_length or int(model.config.max_position_embeddings)
     reader = Reader(model, tokenizer, context=max(factors) * length)
     windows = _pack(reader, texts, num_windows)
@@ -123,14 +123,15 @@ def extrapolation(
 
 @dataclass(frozen=True)
 class _Context:
-    """What windows cost in a context.
+    """Losses of all windows in one context.
 
     Attributes:
         blocks: Nats and bytes of blocks of tokens, `[2, block, window]`.
-        random: Of the last block with increments in random order, `[2, window]`; None without increments.
-        positions: `[window]`, what it spans.
-        matched: Nats and bytes of the last block, tokens and positions of contexts of the same positions,
-            `[4, window]`; 0 where a window does not reach so far.
+        random: Nats and bytes of the last block with increments in random order, `[2, window]`; None without
+            increments.
+        positions: Positions that each window spans, `[window]`; None if increments are not summed.
+        matched: Nats and bytes of the last block, tokens, and positions in contexts matched by positions,
+            `[4, window]`; 0 for a window that is too short. None if increments are not summed.
     """
 
     blocks: Array
@@ -140,7 +141,7 @@ class _Context:
 
 
 def _mean_of_sources(sources: NDArray[Any], positions: Sequence[float]) -> float:
-    """The mean over sources of their windows' means, so that each counts as much."""
+    """The mean over sources of the means of their windows, so that all sources have equal weight."""
     found = np.array(positions)
     return float(np.mean([found[sources == source].mean() for source in np.unique(sources)])) if len(found) else 0.0
 
@@ -160,7 +161,7 @@ def _matched(
     lengths: NDArray[np.int64],
     block: int,
 ) -> Array:
-    """The last block of contexts that span so many positions."""
+    """Nats, bytes, tokens and positions of contexts that span `positions`; `[4, window]`, as in `_Context.matched`."""
     found = np.zeros((4, len(windows)))
     ends = [window for window in matched(windows, known, positions, block + 1) if window is not None]
     for reading in reader.read(ends, "losses", "increments"):
@@ -185,7 +186,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
 
 
 def _pack(reader: Reader, texts: Corpus | Iterable[str], num_windows: int) -> dict[str, list[Window]]:
-    """Windows of whole documents by source, each as long as asked for; what does not fill one is left out."""
+    """Windows of the reader's context by source, made of whole documents; an incomplete window is left out."""
     num_tokens = reader.context
     windows: dict[str, list[Window]] = {}
     unfinished: dict[str, list[NDArray[np.int64]]] = {}
@@ -206,9 +207,9 @@ def _pack(reader: Reader, texts: Corpus | Iterable[str], num_windows: int) -> di
 def _by_block(reader: Reader, windows: Sequence[Window], lengths: NDArray[np.int64], block: int) -> NDArray[np.float64]:
     """Nats and bytes of each window's blocks of tokens; `[2, block, window]`."""
     sums = []
-    for reading in reader.read(windows, "losses"):  # in their order, for they are of one length
+    for reading in reader.read(windows, "losses"):  # in their order, because they have the same length
         tokens = np.stack([window.tokens for window in reading.windows])
-        # The first token of a window is not predicted, and predicting that a document ends predicts no byte.
+        # The first token of a window is not predicted, and a document mark has no bytes.
         num_bytes = lengths[tokens]
         num_bytes[:, 0] = 0
         losses = reading.surprisal_nats.double().cpu().numpy()
@@ -238,24 +239,25 @@ def _rows(
 
 
 def _changes(first: _Context, context: _Context, chosen: NDArray[np.bool_], seed: int) -> dict[str, Any]:
-    """What differs from the first context: as it is, in random order, and in contexts of the same positions."""
+    """Changes from the first context: in the true order, in random order, and in contexts matched by positions."""
     change = _change(first.blocks[:, -1, chosen], context.blocks[:, -1, chosen], seed)
     row = change.row("change")
     if first.random is not None and context.random is not None:
-        by_chance = _change(first.random[:, chosen], context.random[:, chosen], seed)
-        row |= by_chance.row("random_change") | (change - by_chance).row("beyond_random")
+        random = _change(first.random[:, chosen], context.random[:, chosen], seed)
+        row |= random.row("random_change") | (change - random).row("beyond_random")
     if context.positions is not None and first.matched is not None and context.matched is not None:
-        own, reference = context.matched[:, chosen], first.matched[:, chosen]
-        reached = (own[2] > 0) & (reference[2] > 0)
-        row |= {"positions": float(context.positions[chosen].mean()), "matched_n": int(reached.sum())}
-        if reached.sum() >= statistics.MIN_DOCUMENTS:
-            row |= _change(reference[:2, reached], own[:2, reached], seed).row("matched_change")
-            row |= {"matched_tokens": float(own[2, reached].mean()), "matched_positions": float(own[3, reached].mean())}
+        matched, reference = context.matched[:, chosen], first.matched[:, chosen]
+        is_long = (matched[2] > 0) & (reference[2] > 0)
+        row |= {"positions": float(context.positions[chosen].mean()), "matched_n": int(is_long.sum())}
+        if is_long.sum() >= statistics.MIN_DOCUMENTS:
+            row |= _change(reference[:2, is_long], matched[:2, is_long], seed).row("matched_change")
+            _, _, num_tokens, positions = matched[:, is_long].mean(axis=1).tolist()
+            row |= {"matched_tokens": num_tokens, "matched_positions": positions}
     return row
 
 
 def _change(before: Array, after: Array, seed: int) -> statistics.Estimate:
-    """The difference of two losses in nats per byte, of nats and bytes `[2, window]`."""
+    """The difference of two losses in nats per byte, each given as nats and bytes, `[2, window]`."""
     return statistics.ratio(*after, seed=seed) - statistics.ratio(*before, seed=seed)
 
 

@@ -1,4 +1,4 @@
-"""Contexts that are as long in positions, and steps of the same size in random order."""
+"""Contexts matched by the positions that they span, and increments in random order."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Array = NDArray[np.float64]
 
 
 def spans(reading: Reading) -> list[Array]:
-    """How far each window advances from each token on, that one's own step included; `[token]`, in positions.
+    """Positions that each window spans from each token to its end, including the token's own step; `[token]`.
 
-    It is that of the layer and head that step farthest: there a window goes beyond what training had first.
+    This is the maximum over layers and heads, because there a window first exceeds the positions of training.
     """
-    stacked = torch.cat([own.double() for own in reading.increments.values()], dim=1).cpu().numpy()
+    stacked = torch.cat([of_layer.double() for of_layer in reading.increments.values()], dim=1).cpu().numpy()
     found = []
     for row, window in enumerate(reading.windows):
         found.append(np.cumsum(stacked[row, :, len(window) - 1 :: -1], axis=1)[:, ::-1].max(axis=0))
@@ -41,13 +41,13 @@ def spans_of(reader: Reader, windows: Sequence[Window]) -> list[Array]:
 
 
 def matched(windows: Sequence[Window], known: Sequence[Array], positions: float, least: int) -> Iterator[Window | None]:
-    """The ends of windows that span so many positions; None where a whole window does not.
+    """Cut windows at the beginning, so that they span a number of positions; None for a window that is too short.
 
     Args:
-        windows: The longest ones.
+        windows: The windows of the largest context.
         known: Their spans.
-        positions: How many.
-        least: The fewest tokens of an end.
+        positions: How many positions to span.
+        least: The fewest tokens to keep.
     """
     for number, (window, span) in enumerate(zip(windows, known, strict=True)):
         reaching = np.flatnonzero(span >= positions)
@@ -59,18 +59,18 @@ def matched(windows: Sequence[Window], known: Sequence[Array], positions: float,
 
 
 def in_random_order(reader: Reader, seed: int) -> AbstractContextManager[None]:
-    """Every layer's increments stand at other tokens of their window, in the same order in all windows of a batch.
+    """Permute every layer's increments among the tokens of a window, in the same way in all windows of a batch.
 
-    Positions still add up, by steps of the same size, which say nothing of the text. Layers that share their increments
-    go on sharing them.
+    Positions still accumulate, by the same steps, which no longer tell anything about the text. Layers that share
+    increments get the same permutation.
     """
     if reader.config is None:
         return nullcontext()
     is_shared = reader.config.scope == "shared"
 
-    def exchanged(layer: int, increments: Tensor) -> Tensor:
+    def permuted(layer: int, increments: Tensor) -> Tensor:
         generator = np.random.default_rng([seed, 0 if is_shared else layer, increments.shape[-1]])
         order = torch.from_numpy(generator.permutation(increments.shape[-1])).to(increments.device)
         return increments[..., order]
 
-    return override(reader.model, exchanged)
+    return override(reader.model, permuted)

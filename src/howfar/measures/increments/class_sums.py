@@ -1,4 +1,4 @@
-"""Sums of increments by class of token and by document: what means, spreads and intervals are made of."""
+"""Sums of increments by class of token and by document, from which means, spreads and intervals are computed."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Bounds = tuple[float, float]
-"""Below and above what an increment counts as at its bound."""
+"""Increments below the first or above the second value count as at a bound."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean, spread and range of some increments; all attributes are of one shape, whichever.
+    """Sums and range of groups of increments; all attributes have the same shape, one entry per group.
 
     Attributes:
-        counts: Of tokens.
-        sums: Of increments.
-        squares: Of squared increments.
-        at_zero: Tokens at the lower bound.
-        at_maximum: Tokens at the upper bound.
+        counts: Number of tokens.
+        sums: Sum of the increments, in positions.
+        squares: Sum of the squared increments.
+        at_zero: Number of tokens at the lower bound.
+        at_maximum: Number of tokens at the upper bound.
         lowest: Lowest increment.
         highest: Highest increment.
     """
@@ -37,13 +37,13 @@ class Spread:
 
     @classmethod
     def none(cls, shape: tuple[int, ...]) -> Spread:
-        """Before any token was read; lowest and highest are infinite."""
+        """Groups without tokens; lowest and highest are infinite."""
         counts, sums, squares, at_zero, at_maximum = np.zeros((5, *shape))
         return cls(counts, sums, squares, at_zero, at_maximum, np.full(shape, np.inf), np.full(shape, -np.inf))
 
     @classmethod
     def of(cls, values: Array, bounds: Bounds) -> Spread:
-        """Of increments `[..., token]`, over the tokens."""
+        """The spread of increments `[..., token]` over the tokens."""
         return cls(
             np.full(values.shape[:-1], values.shape[-1], dtype=np.float64),
             values.sum(axis=-1),
@@ -55,7 +55,7 @@ class Spread:
         )
 
     def add(self, place: int, other: Spread) -> None:
-        """Add further tokens, at a place of the last axis."""
+        """Add tokens at an index of the last axis."""
         for own, more in ((self.counts, other.counts), (self.sums, other.sums), (self.squares, other.squares)):
             own[..., place] += more
         self.at_zero[..., place] += other.at_zero
@@ -65,7 +65,7 @@ class Spread:
 
     @property
     def together(self) -> Spread:
-        """Over the last axis."""
+        """The spread over all groups of the last axis."""
         return Spread(
             self.counts.sum(axis=-1),
             self.sums.sum(axis=-1),
@@ -78,18 +78,18 @@ class Spread:
 
     @property
     def mean(self) -> Array:
-        """Mean of single tokens; NaN where there are none."""
+        """Mean over tokens; NaN for a group without tokens."""
         with np.errstate(invalid="ignore"):
             return self.sums / self.counts
 
     @property
     def sd(self) -> Array:
-        """Standard deviation of single tokens, likewise."""
+        """Standard deviation over tokens; NaN for a group without tokens."""
         with np.errstate(invalid="ignore"):
             return np.asarray(np.sqrt(np.maximum(self.squares / self.counts - np.square(self.mean), 0.0)))
 
     def row(self, index: tuple[int, ...]) -> dict[str, Any]:
-        """What a table says of one of them."""
+        """The columns of one group in a table."""
         num_tokens = float(self.counts[index])
         return {
             "sd": float(self.sd[index]),
@@ -106,9 +106,9 @@ class ClassSums:
     """Sums over the tokens of each class: document by document, and their spread over all documents.
 
     Attributes:
-        counts: `[class, document]`, tokens.
-        sums: `[layer, head, class, document]`, of increments.
-        by_class: `[layer, head, class]`, over all documents.
+        counts: Number of tokens, `[class, document]`.
+        sums: Sum of increments, `[layer, head, class, document]`.
+        by_class: Spread over all documents, `[layer, head, class]`.
     """
 
     counts: Array
@@ -117,21 +117,21 @@ class ClassSums:
 
     @classmethod
     def none(cls, num_layers: int, num_heads: int, num_classes: int, num_documents: int) -> ClassSums:
-        """Before any token was read."""
+        """Sums over no tokens."""
         shape = (num_layers, num_heads, num_classes)
         return cls(np.zeros((num_classes, num_documents)), np.zeros((*shape, num_documents)), Spread.none(shape))
 
     def add(self, values: Array, classes: NDArray[np.uint8], document: int, bounds: Bounds) -> None:
-        """Add some tokens of a document.
+        """Add tokens of a document.
 
         Args:
             values: Their increments, `[layer, head, token]`.
             classes: Their classes, `[token]`.
-            document: Its number.
-            bounds: What counts as at the bound.
+            document: The document's number.
+            bounds: The values from which an increment counts as at a bound.
         """
         for of_class in np.unique(classes).tolist():
-            own = Spread.of(values[..., classes == of_class], bounds)
-            self.counts[of_class, document] += own.counts.flat[0]
-            self.sums[..., of_class, document] += own.sums
-            self.by_class.add(of_class, own)
+            spread = Spread.of(values[..., classes == of_class], bounds)
+            self.counts[of_class, document] += spread.counts.flat[0]
+            self.sums[..., of_class, document] += spread.sums
+            self.by_class.add(of_class, spread)

@@ -1,7 +1,7 @@
 """How far the positions advance at tokens of each class: letters, spaces, punctuation, Chinese characters and so on.
 
-A document is read in windows that stand between two document marks. The first mark is not counted: it only moves the
-whole window, which no attention sees. The last one is what stands for the end of a document.
+A document is read in windows that follow a document mark. The first mark is not counted: it only shifts the whole
+window, to which attention is blind. The mark after a document is counted, as the class of document ends.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-MOST_WINDOWS = 8
-"""Of a document; a longer document is read in so many places."""
-MOST_CHARACTERS = 1_000_000
-"""Of a document; what comes later is not read."""
+MAX_WINDOWS = 8
+"""The most windows of a document; they are spread evenly over it."""
+MAX_CHARACTERS = 1_000_000
+"""The most characters of a document that are read."""
 NEAR_BOUND = 0.01
 """An increment within this share of its range counts as at the bound (without an upper bound, of 1 position)."""
 SATURATED = 0.5
-"""The share of tokens at a bound from which on a class is said to be saturated."""
+"""A class counts as saturated if at least this share of its tokens is at one bound."""
 
 
 def increments(
@@ -59,28 +59,27 @@ def increments(
 
     Args:
         model: A model with increments.
-        texts: A corpus, of which the held-out documents are read, or texts.
+        texts: Texts, or a corpus, whose held-out documents are read.
         tokenizer: The model's; found by `howfar.tokenizer_of` where None.
         classes: `"text"`, or `"code"` for source code read by a byte model.
-        num_documents: At most so many documents, spread evenly over the texts.
-        seed: Of the intervals.
+        num_documents: The most documents; they are spread evenly over the texts.
+        seed: Seed of the intervals.
         progress: Called with how many windows are done and how many there are.
 
     Returns:
         One row per `layer` (null if shared), `head` and `class` (`all` first). Where `over` is `text`, `value` is the
-        mean over the tokens of the class in the texts, in positions. `relative` is that divided by the mean over all
-        tokens of the layer and head, ends of documents among them, which takes the layer's scale out. Both have 95%
-        intervals, `n` documents resampled. Where `over` is `vocabulary`, the mean is over the tokens of the class, each
-        once, and exact; these
-        rows are there where the increment depends on the token alone. `sd`, `lowest` and `highest` are of single
-        tokens, in positions. `share_at_zero` and `share_at_maximum` of them are within 1% of a bound, and `saturated`
-        says that one of these is half of the class or more, so that its mean says no more than "as near" or "as far as
-        possible". `note` says why there are no numbers.
+        mean over the tokens of the class in the texts, in positions. `relative` is this mean divided by the mean over
+        all tokens of the layer and head, including document ends, which removes the layer's scale. Both have 95%
+        intervals over `n` documents. Where `over` is `vocabulary`, the mean is exact, with each token of the class
+        counted once; these rows exist if the increment depends on the token alone. `sd`, `lowest` and `highest` are
+        over single tokens, in positions. `share_at_zero` and `share_at_maximum` are the shares of tokens within 1% of
+        a bound. `saturated` is true if one of them is at least half, so the mean only says "as near" or "as far as
+        possible". `note` says why numbers are missing.
 
     Raises:
         NoIncrementsError: The model has no increments.
         NotMeasurableError: There are fewer than 10 documents, or their tokens are not the model's.
-        ConfigError: The classes are unknown, or of code where the model does not read bytes.
+        ConfigError: The classes are unknown, or are those of code but the model does not read bytes.
     """
     config = increments_of(model).config
     reader = Reader(model, tokenizer, context=window_length(model))
@@ -97,9 +96,9 @@ def increments(
 def _windows(
     reader: Reader, texts: Corpus | Iterable[str], classes: Classes, num_documents: int
 ) -> dict[Window, NDArray[np.uint8]]:
-    """Windows spread evenly over each document, from its beginning to its end, and the classes of their kept tokens.
+    """Windows spread evenly over each document, from its beginning to its end, with the classes of their kept tokens.
 
-    Documents are numbered as they come. A short document's windows meet or overlap, and keep each token once.
+    Documents are numbered in their order. The windows of a short document may overlap, but keep each token once.
     """
     documents = [d for d in spread_documents(texts, reader.tokenizer, num_documents=num_documents) if d.text]
     if len(documents) < statistics.MIN_DOCUMENTS:
@@ -110,16 +109,16 @@ def _windows(
     length = reader.context - 1  # each window begins with a mark
     windows = {}
     for number, document in enumerate(documents):
-        tokens, of_tokens = classified(reader.tokenizer, document.text[:MOST_CHARACTERS], classes)
+        tokens, of_tokens = classified(reader.tokenizer, document.text[:MAX_CHARACTERS], classes)
         num_tokens = len(tokens) - 1
-        num_windows = min(MOST_WINDOWS, -(-num_tokens // length))
+        num_windows = min(MAX_WINDOWS, -(-num_tokens // length))
         stop = 1
         for start in np.linspace(1, max(1, num_tokens + 1 - length), num_windows).astype(int).tolist():
             kept_from = max(start, stop)
-            own = tokens[start : start + length]
-            stop = start + len(own)
-            # The mark stands where the token before the window does.
-            windows[Window(number, np.append(tokens[0], own), start - 1, kept_from)] = of_tokens[kept_from:stop]
+            inside = tokens[start : start + length]
+            stop = start + len(inside)
+            # The mark takes the place of the token before the window.
+            windows[Window(number, np.append(tokens[0], inside), start - 1, kept_from)] = of_tokens[kept_from:stop]
     return windows
 
 
@@ -144,14 +143,14 @@ def _read(
 
 
 def _bounds(config: IncrementConfig) -> tuple[float, float]:
-    """Below and above what an increment counts as at its bound."""
+    """The values below and above which an increment counts as at a bound."""
     return bound_of(config).saturation(NEAR_BOUND)
 
 
 def _rows_over_text(
     sums: ClassSums, names: Sequence[str], layers: Sequence[int | None], config: IncrementConfig, seed: int
 ) -> Iterator[dict[str, Any]]:
-    """`all` first, then every class."""
+    """Rows over text: `all` first, then every class."""
     measurable = (sums.counts > 0).sum(axis=-1) >= statistics.MIN_DOCUMENTS
     mean_of_all = statistics.ratio(sums.sums.sum(axis=-2), sums.counts.sum(axis=0), seed=seed)
     chosen = np.flatnonzero(measurable)
@@ -161,11 +160,11 @@ def _rows_over_text(
     for index, layer in enumerate(layers):
         for head in range(sums.sums.shape[1]):
             place = {"over": "text", "layer": layer, "head": head}
-            row = place | {"class": "all"} | _interval("", mean_of_all[index, head]) | {"relative": 1.0}
+            row = place | {"class": "all"} | mean_of_all[index, head].row() | {"relative": 1.0}
             yield row | totals.row((index, head)) | {"n": mean_of_all.num_documents}
             for number, of_class in enumerate(chosen.tolist()):
-                row = place | {"class": names[of_class]} | _interval("", means[index, head, number])
-                row |= _interval("relative", relative[index, head, number])
+                row = place | {"class": names[of_class]} | means[index, head, number].row()
+                row |= relative[index, head, number].row("relative")
                 num_documents = int((sums.counts[of_class] > 0).sum())
                 yield row | by_class.row((index, head, of_class)) | {"n": num_documents}
     for of_class in np.flatnonzero(~measurable).tolist():
@@ -186,7 +185,7 @@ def _rows_over_vocabulary(
     names: Sequence[str],
     scale: NDArray[np.float64],
 ) -> Iterator[dict[str, Any]]:
-    """Rows of increments that depend on the token alone; `scale` is the mean over text, `[head]`."""
+    """Rows over the vocabulary, if increments depend on the token alone; `scale` is the mean over text, `[head]`."""
     config = increments_of(model).config
     size = min(len(tokenizer), model.get_input_embeddings().num_embeddings)
     try:
@@ -196,23 +195,14 @@ def _rows_over_vocabulary(
         return
     of_tokens = classes_of_vocabulary(tokenizer, size, classes)
     layer = None if config.scope == "shared" else 0
-    for head, own in enumerate(values):
+    for head, of_head in enumerate(values):
         for of_class, name in [(None, "all"), *enumerate(names)]:
-            chosen = own if of_class is None else own[of_tokens == of_class]
+            chosen = of_head if of_class is None else of_head[of_tokens == of_class]
             if len(chosen):
                 mean = float(chosen.mean())
                 row = {"over": "vocabulary", "layer": layer, "head": head, "class": name, "value": mean}
                 row |= {"relative": mean / float(scale[head])}
                 yield row | Spread.of(chosen, _bounds(config)).row(())
-
-
-def _interval(name: str, estimate: statistics.Estimate) -> dict[str, float]:
-    prefix = f"{name}_" if name else ""
-    return {
-        name or "value": float(estimate.value),
-        f"{prefix}low": float(estimate.low),
-        f"{prefix}high": float(estimate.high),
-    }
 
 
 def _table(rows: Iterable[dict[str, Any]]) -> pl.DataFrame:
@@ -231,7 +221,7 @@ def _table(rows: Iterable[dict[str, Any]]) -> pl.DataFrame:
 
 
 def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
-    """Classes of text unless those of code are asked for."""
+    """Use classes of text unless those of code are chosen."""
     options = inputs.sized("num_documents") | {"classes": inputs.classes or "text"}
     return increments(model, inputs.some_texts, seed=inputs.seed, progress=progress, **options)
 

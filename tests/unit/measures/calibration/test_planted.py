@@ -15,8 +15,8 @@ GENERATOR = np.random.default_rng
 
 
 def test_a_lexicon_knows_the_chances_of_its_letters() -> None:
-    assert LEXICON.chances[""] == {"a": 0.5, "b": 0.25, "e": 0.25}
-    assert LEXICON.chances["aa"] == {"b": 0.5, "c": 0.5}
+    assert LEXICON.probabilities[""] == {"a": 0.5, "b": 0.25, "e": 0.25}
+    assert LEXICON.probabilities["aa"] == {"b": 0.5, "c": 0.5}
     assert LEXICON.entropies["aab"] == pytest.approx([1.5 * math.log(2), 0.0, math.log(2)])
     assert LEXICON.surprisals["bcd"] == pytest.approx([math.log(4), 0.0, 0.0])
     for unit in LEXICON.units:  # each is as likely as the others

@@ -176,23 +176,21 @@ def test_each_head_has_its_passages() -> None:
     assert [passages_of(table, "largest", head=head)[0]["scored"] for head in (0, 1)] == ["q", "x"]
 
 
-def test_a_long_document_is_read_in_stretches_that_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_document_is_read_in_sections_that_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
     text = random_texts(1)[0] * 6
     whole = contexts(random_model(), [text], per_document=10_000, width=1)
-    monkeypatch.setattr(
-        module, "stretches_of", lambda documents, context: passages.stretches_of(documents, context, 100)
-    )
-    in_stretches = contexts(random_model(), [text], per_document=10_000, width=1)
+    monkeypatch.setattr(module, "sections_of", lambda documents, context: passages.sections_of(documents, context, 100))
+    in_sections = contexts(random_model(), [text], per_document=10_000, width=1)
     of_all = (pl.col("kind") == "distribution") & (pl.col("class") == "all")
-    assert in_stretches.filter(of_all)["num_tokens"].max() == whole.filter(of_all)["num_tokens"].max()
-    first = (row := passages_of(in_stretches, "largest")[0])["character"]
+    assert in_sections.filter(of_all)["num_tokens"].max() == whole.filter(of_all)["num_tokens"].max()
+    first = (row := passages_of(in_sections, "largest")[0])["character"]
     assert text[first] == row["scored"]
     assert text[:first].endswith(row["left"])
 
 
-def test_stretches_cover_a_document_once() -> None:
+def test_sections_cover_a_document_once() -> None:
     documents = [Document("abcdefghij", "en", 3), Document("", "en", 4), Document("kl", "zh", 5)]
-    found = list(passages.stretches_of(documents, context=3, length=4))
+    found = list(passages.sections_of(documents, context=3, length=4))
     assert [(s.text, s.lead, s.start, s.document.number) for s in found] == [
         ("abcd", 0, 0, 3),
         ("bcdefgh", 3, 1, 3),

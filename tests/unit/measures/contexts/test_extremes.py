@@ -5,8 +5,8 @@ import numpy as np
 from howfar.measures.contexts.extremes import Candidate, Extremes, choose
 
 
-def candidate(value: float, key: object = None, stretch: int = 0, place: int = 0) -> Candidate[str]:
-    return Candidate(value, value if key is None else key, stretch, place, f"item {value}")
+def candidate(value: float, key: object = None, section: int = 0, place: int = 0) -> Candidate[str]:
+    return Candidate(value, value if key is None else key, section, place, f"item {value}")
 
 
 def test_the_largest_are_kept_whatever_their_order() -> None:
@@ -34,17 +34,17 @@ def test_of_near_duplicates_the_largest_stays_and_of_equal_ones_the_first() -> N
     assert pool.would_take(3.1, "a")
 
 
-def test_few_are_chosen_of_one_stretch_and_none_beside_another() -> None:
+def test_few_are_chosen_of_one_section_and_none_beside_another() -> None:
     offered = [
-        candidate(9, stretch=1, place=100),
-        candidate(8, stretch=1, place=105),  # beside the first
-        candidate(7, stretch=2, place=105),
-        candidate(6, stretch=1, place=200),
-        candidate(5, stretch=1, place=300),  # the third of its stretch
-        candidate(4, stretch=3),
-        candidate(3, key=4, stretch=4),  # a near-duplicate of the one before
-        candidate(2, stretch=5),
-        candidate(1, stretch=6),
+        candidate(9, section=1, place=100),
+        candidate(8, section=1, place=105),  # beside the first
+        candidate(7, section=2, place=105),
+        candidate(6, section=1, place=200),
+        candidate(5, section=1, place=300),  # the third of its section
+        candidate(4, section=3),
+        candidate(3, key=4, section=4),  # a near-duplicate of the one before
+        candidate(2, section=5),
+        candidate(1, section=6),
     ]
-    chosen = choose(offered[::-1], 5, per_stretch=2, apart=10)
+    chosen = choose(offered[::-1], 5, per_section=2, apart=10)
     assert [found.value for found in chosen] == [9, 7, 6, 4, 2]

@@ -58,7 +58,7 @@ def test_what_is_no_table_of_contexts_is_refused(table: pl.DataFrame, tmp_path: 
     with pytest.raises(ConfigError, match=r"missing.parquet cannot be read .*give what `howfar measure contexts"):
         read_contexts(tmp_path / "missing.parquet")
     table.drop("share").write_parquet(tmp_path / "other.parquet")
-    with pytest.raises(ConfigError, match="is no table of contexts; give what"):
+    with pytest.raises(ConfigError, match="is not a table of contexts; give a file"):
         read_contexts(tmp_path / "other.parquet")
     (tmp_path / "text.parquet").write_text("no table")
     with pytest.raises(ConfigError, match="cannot be read"):

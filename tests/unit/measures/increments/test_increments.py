@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from howfar.errors import ConfigError, NoIncrementsError, NotMeasurableError
-from howfar.measures.increments.measure import MOST_WINDOWS, increments
+from howfar.measures.increments.measure import MAX_WINDOWS, increments
 from howfar.models.loading import load
 from howfar.positions import IncrementConfig, attach
 from howfar.text.tokenizer import END_OF_DOCUMENT, byte_tokenizer
@@ -146,10 +146,10 @@ def test_long_documents_are_read_in_places() -> None:
     done: list[tuple[int, int]] = []
     table = increments(lookup_model(TABLE), [text] * 10, progress=lambda *state: done.append(state))
     lowercase = in_class(table, "lowercase")
-    assert lowercase["num_tokens"] == 10 * (MOST_WINDOWS * 63 - 1)
+    assert lowercase["num_tokens"] == 10 * (MAX_WINDOWS * 63 - 1)
     assert lowercase["value"] == pytest.approx(1.5, abs=0.01)
     assert in_class(table, "end_of_document")["num_tokens"] == 10
-    assert done[-1] == (10 * MOST_WINDOWS, 10 * MOST_WINDOWS)
+    assert done[-1] == (10 * MAX_WINDOWS, 10 * MAX_WINDOWS)
 
 
 def test_a_sample_of_documents() -> None:

@@ -253,7 +253,7 @@ def test_what_cannot_be_measured_is_said() -> None:
         measured(model, texts(num=9))
     with pytest.raises(NotMeasurableError, match="all 24 labels are False"):
         measured(model, [Segmentation("一唐唐", ())] * 12)
-    with pytest.raises(NotMeasurableError, match="nowhere have two Chinese characters side by side"):
+    with pytest.raises(NotMeasurableError, match="no document has two Chinese characters side by side"):
         measured(model, [Segmentation("no Chinese", (3,))] * 12)
     with pytest.raises(ConfigError, match="there is no target 'phrases'"):
         measured(model, texts(), target="phrases")
