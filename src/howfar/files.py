@@ -26,8 +26,8 @@ _RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # how libraries written in Rust
 _TORCH_ERROR = re.compile(r"PytorchStreamWriter failed|inline_container\.cc")
 
 ADVICE = {
-    errno.ENOSPC: "choose another place, or free some space there",
-    errno.EDQUOT: "choose another place, or free some space there",
+    errno.ENOSPC: "choose another place, or make room there",
+    errno.EDQUOT: "choose another place, or make room there",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ENOENT: "make its folder first, or choose another place",
     errno.EEXIST: "choose another name",

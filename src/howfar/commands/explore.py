@@ -70,7 +70,7 @@ def _serve(models: list[str], host: str, port: int, names: list[str], with_token
     from howfar.explorer.inference import shared_inference
     from howfar.explorer.live import module
     from howfar.explorer.server import make_app, new_token, serve
-    from howfar.text.marks import behind, unusual_mark
+    from howfar.text.marks import name_with_mark, unusual_mark
 
     listener = _listen(host, port)
     inference = shared_inference(models)
@@ -78,7 +78,7 @@ def _serve(models: list[str], host: str, port: int, names: list[str], with_token
     inference.load_all()
     for name in inference.names:
         if found := unusual_mark(inference.tokenizer(name)):
-            say(f"Texts are read by {behind(name, found)}; --mark names another")
+            say(f"Texts are read by {name_with_mark(name, found)}; --mark names another")
     module()  # made now, not while the first visitor waits
     token = new_token() if with_token else None
     address = f"http://{host}:{listener.getsockname()[1]}/" + (f"?access_token={token}" if token else "")

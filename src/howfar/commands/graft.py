@@ -112,5 +112,5 @@ def _report(folder: Path) -> None:
     else:
         typer.echo(f"on {losses['graft']['documents']:,} held-out documents")
     if found := unusual_mark(load_tokenizer(folder)):
-        say(f"Documents are read behind the mark {found}, as `howfar show` will read them")
+        say(f"Documents are read with the document mark {found}, as in `howfar show`")
     typer.echo(f'The graft is in {folder}; look at it with: howfar show --model {folder} "Some text."')

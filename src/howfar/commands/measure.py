@@ -148,13 +148,13 @@ def _list() -> None:
 def _load(chosen: Measure, model: str | None, mark: str | None) -> tuple[PreTrainedModel | None, str]:
     """The model, if the measure needs one, and its name."""
     from howfar.models.loading import choose_mark, load
-    from howfar.text.marks import behind
+    from howfar.text.marks import name_with_mark
 
     if not chosen.of_model:
         return None, "models trained for this"
     loaded = load(model)
     found = choose_mark(loaded, mark) if chosen.uses & {"texts", "gold"} else None
-    return loaded, behind(model or Path(loaded.name_or_path).name, found)
+    return loaded, name_with_mark(model or Path(loaded.name_or_path).name, found)
 
 
 def _measure_one(

@@ -163,14 +163,14 @@ def _trace(text: str, model: str | None, mark: str | None) -> Trace:
         from howfar.models.bundled import model_for
         from howfar.models.loading import choose_mark, load
         from howfar.reading import trace
-        from howfar.text.marks import behind
+        from howfar.text.marks import name_with_mark
 
     if model is None:
         model = model_for(text)
         typer.echo(f"Read by {model}; --model names another", err=True)
     loaded = load(model)
     if found := choose_mark(loaded, mark):
-        say(f"Read by {behind(model, found)}" + ("" if mark else "; --mark names another"), err=True)
+        say(f"Read by {name_with_mark(model, found)}" + ("" if mark else "; --mark names another"), err=True)
     if len(text) < LONG:
         return trace(loaded, text)
     with progress_bars() as begin:

@@ -89,17 +89,17 @@ def spread_documents(
     """
     if not isinstance(texts, Corpus):
         every = list(texts)
-        return [Document(every[number], "text", number) for number in _evenly(len(every), num_documents)]
+        return [Document(every[number], "text", number) for number in spread_evenly(len(every), num_documents)]
     decode, part = decoder_of(texts, tokenizer), texts.held_out
     return [
         Document(decode(part.document(number)), part.source_of(number), number)
-        for number in _evenly(part.num_documents, num_documents)
+        for number in spread_evenly(part.num_documents, num_documents)
     ]
 
 
-def _evenly(num_all: int, num_wanted: int) -> list[int]:
-    places = np.linspace(0, num_all - 1, min(num_wanted, num_all)).round().astype(int)
-    return [int(place) for place in places]
+def spread_evenly(num_all: int, num_wanted: int) -> list[int]:
+    """Indices of at most `num_wanted` of `num_all` items, spread evenly."""
+    return np.linspace(0, num_all - 1, min(num_wanted, num_all)).round().astype(int).tolist()
 
 
 def sample_blocks(
@@ -122,9 +122,9 @@ def sample_blocks(
     decode, offsets = decoder_of(corpus, tokenizer), np.asarray(corpus.train.offsets, dtype=np.int64)
     if not corpus.train.num_documents:
         raise NotMeasurableError(f"{corpus.folder} has no training documents to count in; name the training corpus")
-    in_all = len(corpus.train.tokens)
-    starts = np.linspace(0, in_all, num_blocks, endpoint=False)
-    length = min(num_tokens, in_all) / num_blocks
+    total = len(corpus.train.tokens)
+    starts = np.linspace(0, total, num_blocks, endpoint=False)
+    length = min(num_tokens, total) / num_blocks
     edges = np.searchsorted(offsets, np.stack([starts, starts + length], axis=1))
     for first, last in np.minimum(edges, len(offsets) - 1).tolist():
         if last > first:

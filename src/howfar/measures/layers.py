@@ -1,12 +1,26 @@
-"""How tables of measures name the layers of a model."""
+"""The layers of a model in tables, and a check of its increments, for several measures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from howfar.errors import NotMeasurableError
 from howfar.positions import Increments
 
 
 def layer_names(increments: Increments) -> Sequence[int | None]:
     """The layers that have learned positions, by index; a single None if all layers share their increments."""
     return (None,) if increments.config.scope == "shared" else increments.layer_indices
+
+
+def check_accumulates(increments: Increments) -> None:
+    """Check that increments are summed to positions, so that one gap can be moved.
+
+    Raises:
+        NotMeasurableError: The increments are positions themselves.
+    """
+    if not increments.config.accumulate:
+        raise NotMeasurableError(
+            "this model's increments are positions themselves (accumulate=False), so no gap can be moved; "
+            "use a model that sums its increments"
+        )

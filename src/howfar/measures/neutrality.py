@@ -2,9 +2,8 @@
 
 Two models that share seed and data order form a pair. Within a pair, documents are resampled: the interval shows how
 precisely the difference of these two models is known, not whether other seeds would give it. Intervals over pairs hold
-for other seeds and other documents. Two one-sided tests decide whether a difference beyond the margin is excluded, and
-one whether it is shown: p-value and verdict come from the same test, and "no significant difference" is never read as
-difference".
+for other seeds and other documents. Two one-sided tests decide whether a difference beyond the margin is excluded; the
+same interval decides whether such a difference is shown. "No significant difference" is never read as "no difference".
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 MARGIN = 0.0015
-"""Differences smaller than this, in nats per byte, count as none: half of the published effect, 0.0031. A margin
-as large as the effect itself would call the effect none."""
+"""Smaller differences, in nats per byte, are considered negligible: half of the published effect, 0.0031. A margin as
+large as the effect would call the effect itself negligible."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def neutrality(
         against: By name (`plain`, `parameter-matched`): as many models to compare with, in the same order.
         texts: A corpus, whose held-out documents are read, or texts.
         tokenizer: The models'; found by `howfar.tokenizer_of` where None.
-        margin: Differences smaller than this count as none; in nats per byte.
+        margin: Smaller differences, in nats per byte, are considered negligible.
         num_documents: The most documents, spread evenly over the texts; None for all.
         seed: Random seed for the intervals.
         progress: Called with the number of documents read and in total, over all models.
@@ -107,14 +106,14 @@ def neutrality(
             return documents_of(texts, tokenizer)
         return spread_documents(texts, tokenizer, num_documents=num_documents)
 
-    in_all = [*models, *(other for others in against.values() for other in others)]
+    every = [*models, *(other for others in against.values() for other in others)]
     done = count()
 
     def read() -> None:
         if progress is not None:
-            progress(next(done) + 1, len(in_all) * min(total, num_documents or total))
+            progress(next(done) + 1, len(every) * min(total, num_documents or total))
 
-    losses = [_losses(model, tokenizer, documents(), read) for model in in_all]
+    losses = [_losses(model, tokenizer, documents(), read) for model in every]
     ours, rest = losses[: len(models)], losses[len(models) :]
     rows: list[dict[str, Any]] = []
     for number, name in enumerate(against):
@@ -145,7 +144,7 @@ def check_paired(model: PreTrainedModel, other: PreTrainedModel) -> str:
     for name, own in facts[0].items():
         if own != facts[1][name]:
             raise NotMeasurableError(
-                f"{model.name_or_path} and {other.name_or_path} are no pair: {name} is {own} and {facts[1][name]}; "
+                f"{model.name_or_path} and {other.name_or_path} are not a pair: {name} is {own} and {facts[1][name]}; "
                 "compare models of the same seed, corpus, batches and number of steps"
             )
     trainers = [record["recipe"]["trainer"] for record in records]

@@ -37,12 +37,12 @@ def over_models(tables: Mapping[str, pl.DataFrame], measure: Measure) -> pl.Data
         the same layer of another does.
 
     Raises:
-        NotMeasurableError: The measure's rows are no estimates.
+        NotMeasurableError: The measure's rows are not estimates.
     """
     import polars as pl
 
     if measure.rows:
-        raise NotMeasurableError(f"rows of {measure.name} are no estimates, so models have no mean; give one model")
+        raise NotMeasurableError(f"rows of {measure.name} are not estimates, so models have no mean; give one model")
     single = pl.concat([table.with_columns(model=pl.lit(name)) for name, table in tables.items()])
     names = _identity(measure, single)
     rows = []

@@ -1,7 +1,7 @@
-"""A claim that is written down before its measure is taken, and checked afterwards.
+"""A claim that is written down before it is measured, and checked afterwards (preregistration).
 
-Whoever looks at all layers and places and quotes the best has made many comparisons. A register names one row of a
-measure's table and a bound for its value, with the model, the texts and the seed, before any of it is measured. Its
+To look at all layers and places and quote the best one is to make many comparisons. A register names one row of a
+measure's table and a bound for its value, with the model, the texts and the seed, before anything is measured. Its
 interval then needs no correction. The registered and the measured inputs are compared by content, not by name.
 """
 
@@ -52,7 +52,7 @@ class Claim:
 
     @classmethod
     def parse(cls, parts: Sequence[str], measure: Measure) -> Claim:
-        """Read a claim from parts such as `layer=2` and `value<0.45`.
+        """Read a claim from its parts, for example `layer=2` and `value<0.45`.
 
         Raises:
             ConfigError: A part cannot be read or names no column of the measure, or there is no bound.
@@ -116,7 +116,7 @@ def register(path: Path, claim: Claim, measure: Measure, model: PreTrainedModel 
         OutputError: It cannot be written.
     """
     if path.exists():
-        raise ConfigError(f"{path} is a register already; leave out --claim to check it, or name another file")
+        raise ConfigError(f"{path} is already a register; leave out --claim to check it, or name another file")
     content = {"howfar": version("howfar"), "claim": asdict(claim)} | _subject(measure, model, inputs)
     write_file(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
@@ -182,5 +182,5 @@ def _number(text: str, part: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise ConfigError(f"the claim {part!r} has no number behind its sign; {_HOW}")
+        raise ConfigError(f"the claim {part!r} has no number after its sign; {_HOW}")
     return number

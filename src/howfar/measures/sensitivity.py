@@ -23,6 +23,7 @@ from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.declaration import Matrix, Measure
 from howfar.measures.inputs import Inputs
+from howfar.measures.layers import check_accumulates
 from howfar.measures.passes import classes_of_tokens, in_batches, sample_windows, window_length
 from howfar.measures.statistics import MIN_DOCUMENTS
 from howfar.measures.token_classes import class_names
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 CHANGES = ("closed", "widened")
+"""Closed: an increment of 0. Widened: greater by the layer's mean, which is 1 in a plain model."""
 ESTIMATES = ("value", "null", "beyond_null")
-"""Closed: an increment of 0. Widened: greater by the layer's mean, 1 in a plain model."""
 NUM_SPLITS = 200  # random splits of the documents into halves
 
 
@@ -105,11 +106,7 @@ def sensitivity(
     import polars as pl
 
     with movable(model) as increments, torch.random.fork_rng(devices=[]):
-        if not increments.config.accumulate:
-            raise NotMeasurableError(
-                "this model's increments are positions themselves (accumulate=False), so no gap can be moved; "
-                "use a model that sums its increments"
-            )
+        check_accumulates(increments)
         torch.manual_seed(seed)
         reader = Reader(model, tokenizer, context=window_length(model))
         windows = sample_windows(reader, texts, num_documents=num_documents, seed=seed)

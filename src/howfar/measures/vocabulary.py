@@ -62,7 +62,7 @@ def vocabulary(
 
     Raises:
         NoIncrementsError: The model has no increments.
-        NotMeasurableError: Its first layer has no increments of its own, or the corpus is of another tokenizer.
+        NotMeasurableError: Its first layer has no increments, or the corpus has another tokenizer.
     """
     import polars as pl
 
@@ -148,8 +148,8 @@ def agreement(tables: Mapping[str, pl.DataFrame], *, min_count: int = 5) -> pl.D
                 raise NotMeasurableError(f"{name} has increments per head; compare one head at a time")
         if not one["token"].equals(other["token"]):
             raise NotMeasurableError(
-                f"{first} and {second} have other vocabularies, so their tokens cannot be compared; name models with "
-                "one tokenizer"
+                f"{first} and {second} have different vocabularies, so their tokens cannot be compared; name models "
+                "with the same tokenizer"
             )
         columns = ["token_id", "increment"]
         both = _seen(one, min_count).select(columns).join(_seen(other, min_count).select(columns), on="token_id")
@@ -181,7 +181,7 @@ def vocabulary_increments(model: PreTrainedModel, num_tokens: int, *, batch_size
 
     Raises:
         NoIncrementsError: The model has no increments.
-        NotMeasurableError: Its first layer has none of its own.
+        NotMeasurableError: Its first layer has no increments.
     """
     increments = increments_of(model)
     first = increments.layer_indices[0]

@@ -93,7 +93,7 @@ def _download(name: str, revision: str | None, files: list[str]) -> Path:
         ) from None
     except RepositoryNotFoundError:
         raise ModelNotFoundError(
-            f"{name!r} is no bundled model, no folder here and no public model on the Hub; {_what_there_is()}"
+            f"{name!r} is neither a bundled model, nor a folder here, nor a public model on the Hub; {_what_there_is()}"
         ) from None
     except RevisionNotFoundError:
         raise ModelNotFoundError(
@@ -102,11 +102,11 @@ def _download(name: str, revision: str | None, files: list[str]) -> Path:
     except Exception as error:  # the Hub's client raises errors of several HTTP libraries
         if is_offline_mode():
             raise ModelNotFoundError(
-                f"{name!r} is no bundled model, no folder here and not yet downloaded, and the Hub is not asked in "
-                "offline mode; unset HF_HUB_OFFLINE to download it"
+                f"{name!r} is neither a bundled model, nor a folder here, nor downloaded yet, and the Hub is not used "
+                "in offline mode; unset HF_HUB_OFFLINE to download it"
             ) from None
         raise ModelNotFoundError(
-            f"{name!r} is no bundled model and no folder here, and the Hub cannot be reached "
+            f"{name!r} is neither a bundled model nor a folder here, and the Hub cannot be reached "
             f"({type(error).__name__}); {_what_there_is()}"
         ) from error
     finally:

@@ -161,18 +161,18 @@ def tokenizer_of(model: nn.Module) -> PreTrainedTokenizerBase:
 
 
 def choose_mark(model: nn.Module, mark: int | str | None = None) -> str | None:
-    """Let a model read behind the document mark that was chosen, if one was.
+    """Choose the document mark of a model, if one is given.
 
     Args:
-        model: A model that `tokenizer_of` has a tokenizer for.
-        mark: As for `howfar.text.marks.choose_mark`.
+        model: A model whose tokenizer `tokenizer_of` finds.
+        mark: As for `howfar.text.marks.choose_mark`; None to keep the mark.
 
     Returns:
-        The mark, where it is not simply what the model's tokenizer itself puts before a text.
+        The mark; None if it is the usual one (see `unusual_mark`).
 
     Raises:
         TextError: The model's tokenizer has no such token.
-        ModelNotFoundError: The model came from nowhere.
+        ModelNotFoundError: The model was not loaded from a folder or the Hub.
         CheckpointError: It came without a tokenizer.
     """
     tokenizer = tokenizer_of(model)

@@ -16,7 +16,7 @@ from howfar.measures.registry import MEASURES, measure_named
 from howfar.models.loading import choose_mark, load
 from howfar.positions import increments_of
 from howfar.reports.published import beside_published
-from howfar.text.marks import behind
+from howfar.text.marks import name_with_mark
 
 if TYPE_CHECKING:
     import polars as pl
@@ -65,7 +65,7 @@ class Section:
     def source(self) -> str:
         """One line that describes the table."""
         assert self.table is not None
-        return self.measure.source(self.table, behind(self.model, self.mark), self.inputs)
+        return self.measure.source(self.table, name_with_mark(self.model, self.mark), self.inputs)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The token that stands before a document."""
+"""The document mark: the token before a document."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _CHOSEN = "document_mark"
-"""Where a tokenizer keeps the mark that was chosen: among what is saved with it."""
+"""Key in a tokenizer's saved settings that keeps the chosen mark."""
 
 
 def choose_mark(tokenizer: PreTrainedTokenizerBase, mark: int | str) -> None:
-    """Let this token stand before documents wherever a tokenizer is used from now on, saved and loaded too.
+    """Choose the document mark for all further uses of a tokenizer, also after it is saved and loaded.
 
     Args:
-        tokenizer: Of the model that reads the documents.
-        mark: As for `document_mark`. An id may be written in digits where no token is called that.
+        tokenizer: The tokenizer of the model that reads the documents.
+        mark: As for `document_mark`. A string of digits is an id unless it is itself a token.
 
     Raises:
         TextError: The tokenizer has no such token.
@@ -30,20 +30,20 @@ def choose_mark(tokenizer: PreTrainedTokenizerBase, mark: int | str) -> None:
 
 
 def chosen_mark(tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """The id of the token that `choose_mark` chose; None where nothing was chosen.
+    """The id of the token that `choose_mark` chose; None if it was not called.
 
     Raises:
-        TextError: What is saved with the tokenizer is none of its tokens.
+        TextError: The saved mark is not one of the tokenizer's tokens.
     """
     chosen = tokenizer.init_kwargs.get(_CHOSEN)
     return None if chosen is None else _checked(tokenizer, chosen)
 
 
 def unusual_mark(tokenizer: PreTrainedTokenizerBase) -> str | None:
-    """The document mark, where it was chosen, or is an end of sequence for want of a beginning.
+    """The document mark if it is not the tokenizer's usual one: a chosen token, or an end of sequence.
 
     Returns:
-        The token; None where it is what the tokenizer itself puts before a text, or the byte tokenizer's own.
+        The token; None if the tokenizer itself puts it before a text, or if it is the byte tokenizer's.
     """
     mark = document_mark(tokenizer)
     usual = [END_OF_DOCUMENT] if is_byte_tokenizer(tokenizer) else tokenizer("a")["input_ids"][:1]
@@ -52,22 +52,23 @@ def unusual_mark(tokenizer: PreTrainedTokenizerBase) -> str | None:
     return str(tokenizer.convert_ids_to_tokens(mark))
 
 
-def behind(model: str, mark: str | None) -> str:
-    """A model's name, with the mark that it reads behind where `unusual_mark` gives one."""
-    return f"{model} behind the mark {mark}" if mark else model
+def name_with_mark(model: str, mark: str | None) -> str:
+    """A model's name, with its mark from `unusual_mark`, if there is one."""
+    return f"{model} with the document mark {mark}" if mark else model
 
 
 def document_mark(tokenizer: PreTrainedTokenizerBase, mark: int | str | None = None) -> int:
-    """The id of the token that stands before a document.
+    """The id of the token before a document.
 
     Args:
-        tokenizer: Of the model that reads the document.
-        mark: A token's id, or the token as the vocabulary has it (`"<|endoftext|>"`). Where None, what `choose_mark`
-            chose, else what the tokenizer itself puts before a text, else its end of sequence. A chat model's end of
-            sequence may be the end of a turn (`<|im_end|>`), which stood between no documents: choose another there.
+        tokenizer: The tokenizer of the model that reads the document.
+        mark: A token's id, or the token as the vocabulary spells it (`"<|endoftext|>"`). Where None, the token from
+            `choose_mark`, else the one that the tokenizer itself puts before a text, else its end of sequence. A chat
+            model's end of sequence may be the end of a turn (`<|im_end|>`), which never separated documents in
+            training: choose another token for such a model.
 
     Raises:
-        TextError: The tokenizer has no such token, or none to choose.
+        TextError: The tokenizer has no such token, or neither a beginning nor an end of sequence.
     """
     if mark is not None:
         return _checked(tokenizer, mark)

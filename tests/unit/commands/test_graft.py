@@ -202,7 +202,7 @@ Model = Callable[[Path, Path], str]
 @pytest.mark.parametrize(
     ("model", "options", "said"),
     [
-        (lambda *_: "owner/model", [], "the Hub is not asked in offline mode"),
+        (lambda *_: "owner/model", [], "the Hub is not used in offline mode"),
         (lambda *_: "./missing", [], "there is no folder './missing'"),
         (lambda *_: "missing.gguf", [], "there is no file 'missing.gguf'"),
         (without_end_of_text, [], "no end-of-sequence token"),

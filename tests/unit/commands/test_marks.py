@@ -53,14 +53,14 @@ def test_a_damaged_mark_of_a_saved_tokenizer_is_refused(base: Path, written: obj
 
 def test_show_says_an_unusual_mark_and_lets_it_be_chosen(run: Run, base: Path, model_folder: Path) -> None:
     numbers = []
-    for options, said in (([], "<|endoftext|>; --mark names another"), (["--mark", "!"], "behind the mark !\n")):
+    for options, said in (([], "<|endoftext|>; --mark names another"), (["--mark", "!"], "with the document mark !\n")):
         code, output, errors = run("show", "--json", "a cat", "-m", str(base), *options)
         assert code == 0
         assert said in errors
         numbers.append(json.loads(output)["surprisal_nats"])
     assert numbers[0] != numbers[1]
     assert "mark" not in run("show", "--json", "a cat", "-m", str(model_folder))[2], "its own is the usual one"
-    assert "behind the mark a" in run("show", "--json", "cat", "-m", str(model_folder), "--mark", "a")[2]
+    assert "with the document mark a" in run("show", "--json", "cat", "-m", str(model_folder), "--mark", "a")[2]
     code, _, errors = run("show", "a cat", "-m", str(base), "--mark", "<|nothing|>")
     assert code == 2
     assert "the tokenizer has no token '<|nothing|>' to begin a document with; choose one" in errors
@@ -74,7 +74,7 @@ def test_measures_say_it_below_the_table(run: Run, base: Path) -> None:
     for options, mark in (([], "<|endoftext|>"), (["--mark", "!"], "!")):
         code, output, errors = run("measure", "attention", "-m", "graft", "--text", "cats.txt", *options)
         assert code == 0, errors
-        assert f"behind the mark {mark} · " in " ".join(output.split())
+        assert f"with the document mark {mark} · " in " ".join(output.split())
     code, _, errors = run("measure", "calibration", "--mark", "!")
     assert code == 2
     assert "leave out --mark" in errors
@@ -97,7 +97,7 @@ def test_a_graft_of_text_is_trained_and_read_behind_the_chosen_mark(run: Run, ba
     graft = ["graft", str(base), "--text", str(text), "--steps", "1", "--context", "16", "--set", "trainer.bf16=false"]
     code, output, errors = run(*graft, "-o", "grafted", "--mark", "!")
     assert code == 0, errors
-    assert "behind the mark !," in output
+    assert "with the document mark !," in output
     wanted = tokenizer_of(howfar.load(base)).get_vocab()["!"]
     assert Corpus.open(Path("grafted/corpus")).end_of_document == wanted
     assert howfar.trace(howfar.load("grafted"), "a cat").mark == wanted
@@ -115,7 +115,7 @@ def test_a_report_says_the_mark_of_each_table(run: Run, base: Path) -> None:
     for options, mark in (([], "&lt;|endoftext|&gt;"), (["--mark", "!"], "!")):
         code, _, errors = run(*report, *options)
         assert code == 0, errors
-        assert f"behind the mark {mark} · " in Path("page.html").read_text()
+        assert f"with the document mark {mark} · " in Path("page.html").read_text()
     assert run(*report, "--mark", "<|nothing|>")[0] == 2
 
 

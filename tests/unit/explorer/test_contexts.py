@@ -45,5 +45,5 @@ def test_the_view_ranks_in_the_corpus(inference, found: pl.DataFrame, monkeypatc
 
 
 def test_another_file_is_refused_before_anything_slow(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="give what `howfar measure contexts"):
+    with pytest.raises(ConfigError, match="give a file that `howfar measure contexts"):
         _rank_by(tmp_path / "nothing.parquet")

@@ -141,7 +141,7 @@ def test_pairs_are_checked_by_their_training_records(tmp_path: Path) -> None:
 )
 def test_refuses_what_is_no_pair(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
     one, other = with_record(tmp_path / "a"), with_record(tmp_path / "b", **changed)
-    with pytest.raises(NotMeasurableError, match=f"are no pair: {message}; compare models of the same seed"):
+    with pytest.raises(NotMeasurableError, match=f"are not a pair: {message}; compare models of the same seed"):
         neutrality([one], {"plain": [other]}, TEXTS)
 
 

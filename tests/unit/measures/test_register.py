@@ -54,8 +54,8 @@ def test_a_row_without_an_interval_says_why() -> None:
         (["layer=2"], "does not say what the value will be; add value<NUMBER"),
         (["layer", "value<1"], "the claim 'layer' cannot be read; give column=value"),
         (["place=2", "value<1"], "boundaries has no column 'place'; choose from quantity, score, scored_at"),
-        (["value<much"], "has no number behind its sign; give"),
-        (["value<nan"], "has no number behind its sign; give"),
+        (["value<much"], "has no number after its sign; give"),
+        (["value<nan"], "has no number after its sign; give"),
     ],
 )
 def test_what_is_no_claim(parts: list[str], said: str) -> None:
@@ -74,7 +74,7 @@ def test_what_was_registered_is_read_back(tmp_path: Path) -> None:
     model, inputs = lookup_model({0xE4: 2.0}), Inputs(gold=GOLD, target="words", seed=3)
     register(tmp_path / "claim.json", claim, MEASURE, model, inputs)
     assert registered(tmp_path / "claim.json", MEASURE, model, inputs) == claim
-    with pytest.raises(ConfigError, match="is a register already; leave out --claim"):
+    with pytest.raises(ConfigError, match="is already a register; leave out --claim"):
         register(tmp_path / "claim.json", claim, MEASURE, model, inputs)
 
 

@@ -248,7 +248,7 @@ def fails(error: type[HowFarError], message: str, recipe: GraftRecipe, folder: P
 
 def test_bad_input_is_refused_in_one_line(base: Path, recipe: Make, tmp_path: Path) -> None:
     fails(ModelNotFoundError, "no folder", recipe(base=str(tmp_path / "missing")), tmp_path)
-    fails(ModelNotFoundError, "the Hub is not asked in offline mode", recipe(base="owner/model"), tmp_path)
+    fails(ModelNotFoundError, "the Hub is not used in offline mode", recipe(base="owner/model"), tmp_path)
     fails(ModelNotFoundError, "there is no file", recipe(base="missing.gguf"), tmp_path)
     fails(CorpusError, "there is no folder", recipe(corpus=str(tmp_path / "missing")), tmp_path)
     fails(CorpusError, "one window needs 100000; give more text or shorten", recipe(context=100_000), tmp_path)

@@ -17,7 +17,7 @@ from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures.contexts.passages import Ends, Section, Traced, sections_of
 from howfar.measures.contexts.rows import Found, distribution_rows, passage_rows, table_of
 from howfar.measures.declaration import Measure, of_texts
-from howfar.measures.documents import Document, decoder_of, documents_of
+from howfar.measures.documents import Document, decoder_of, documents_of, spread_evenly
 from howfar.measures.statistics.streaming import ClassMoments, StreamSample
 from howfar.measures.token_classes import class_names
 from howfar.models.loading import tokenizer_of
@@ -112,17 +112,13 @@ def _documents(
         if num is None:
             return documents_of(texts, tokenizer), texts.held_out.num_documents
         decode, part = decoder_of(texts, tokenizer), texts.held_out
-        numbers = _evenly(part.num_documents, num)
+        numbers = spread_evenly(part.num_documents, num)
         return (Document(decode(part.document(n)), part.source_of(n), n) for n in numbers), len(numbers)
     if isinstance(texts, Sequence):
-        numbers = _evenly(len(texts), len(texts) if num is None else num)
+        numbers = spread_evenly(len(texts), len(texts) if num is None else num)
         return (Document(texts[n], "text", n) for n in numbers), len(numbers)
     documents = documents_of(texts)
     return (documents, None) if num is None else ((d for d, _ in zip(documents, range(num), strict=False)), num)
-
-
-def _evenly(num_all: int, num_wanted: int) -> list[int]:
-    return [int(place) for place in np.linspace(0, num_all - 1, min(num_wanted, num_all)).round()]
 
 
 def _counted(documents: Iterable[Document], total: int | None, progress: Progress | None) -> Iterator[Document]:

@@ -77,7 +77,7 @@ def items_of_words(
     max_items: int,
     progress: Progress | None = None,
 ) -> Items:
-    """Read annotated sentences until there are enough words. A sentence's first word is no item: no word precedes it.
+    """Read annotated sentences until there are enough words. A sentence's first word is left out: no word precedes it.
 
     If no sentence is marked as the beginning of a document, each sentence is a document.
     """

@@ -18,13 +18,14 @@ import torch
 from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus
-from howfar.errors import ConfigError, NotMeasurableError
+from howfar.errors import ConfigError
 from howfar.measures import statistics
 from howfar.measures.declaration import Matrix, Measure, of_texts
 from howfar.measures.interventions.controls import range_of
 from howfar.measures.interventions.estimates import NUMBERS, Sums, estimates
 from howfar.measures.interventions.replacements import AT_ONE_GAP, REPLACEMENTS
 from howfar.measures.interventions.trying import Cell, try_cells
+from howfar.measures.layers import check_accumulates
 from howfar.measures.passes import byte_lengths, classes_of_tokens, in_batches, sample_windows, window_length
 from howfar.positions import Increments, movable
 from howfar.progress import Progress
@@ -119,11 +120,7 @@ def _check(increments: Increments, kinds: Sequence[str], doses: Sequence[float])
         raise ConfigError(f"there is no intervention {unknown[0]!r}; choose from {', '.join(REPLACEMENTS)}")
     if not doses or not all(0 < dose <= 1 for dose in doses):
         raise ConfigError(f"the doses are {list(doses)}; give some above 0 and at most 1")
-    if not increments.config.accumulate:
-        raise NotMeasurableError(
-            "this model's increments are positions (accumulate=False), so no gap can be moved; "
-            "use a model that sums its increments"
-        )
+    check_accumulates(increments)
 
 
 def _why_not(increments: Increments, cell: Cell) -> str | None:

@@ -55,7 +55,9 @@ def test_a_table_is_read_from_a_file(table: pl.DataFrame, tmp_path: Path) -> Non
 
 
 def test_what_is_no_table_of_contexts_is_refused(table: pl.DataFrame, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"missing.parquet cannot be read .*give what `howfar measure contexts"):
+    with pytest.raises(
+        ConfigError, match=r"missing.parquet cannot be read .*give a file that `howfar measure contexts"
+    ):
         read_contexts(tmp_path / "missing.parquet")
     table.drop("share").write_parquet(tmp_path / "other.parquet")
     with pytest.raises(ConfigError, match="is not a table of contexts; give a file"):
