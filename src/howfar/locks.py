@@ -37,7 +37,7 @@ def one_at_a_time(file: Path, *, guards: Path, patience_seconds: float = 0) -> I
         lock.acquire(timeout=patience_seconds)
     except Timeout:
         raise InUseError(
-            f"{guards} is in use by {_holder(file)}; wait until that process has ended, or choose another folder"
+            f"{guards} is in use by {_holder(file)}; wait until that has ended, or choose another folder"
         ) from None
     except OSError as error:
         raise OutputError(f"{guards} cannot be locked ({error.strerror or error}); choose another folder") from error

@@ -40,7 +40,7 @@ def held(tmp_path: Path) -> Iterator[Held]:
 
 def test_whoever_comes_second_is_told_who_is_there(held: Held) -> None:
     file, process = held
-    said = rf"work is in use by process {process.pid} on '{socket.gethostname()}' since 20\d\d-.*; wait until that proc"
+    said = rf"work is in use by process {process.pid} on '{socket.gethostname()}' since 20\d\d-.*; wait until that has"
     for _ in range(2):
         with pytest.raises(InUseError, match=said), one_at_a_time(file, guards=Path("work")):
             pass

@@ -120,7 +120,7 @@ def test_an_address_that_does_not_answer_is_one_line(asked: Any, tmp_path: Path)
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     for given, message in (
-        (address, f"no Ray cluster answers at {address} .*; start one, or omit --ray"),
+        (address, f"no Ray cluster answers at {address} .*; start one, or leave out --ray"),
         (f"ray://{address}", "no Ray cluster answers at ray://"),
         ("nowhere", "is not an address; give HOST:PORT"),
     ):

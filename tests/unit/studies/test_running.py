@@ -169,10 +169,7 @@ def test_a_folder_of_other_files_or_in_use_or_full_is_refused(asked: Any, tmp_pa
 
     used = tmp_path / "used"
     used.mkdir()
-    with (
-        one_at_a_time(used / ".lock", guards=used),
-        pytest.raises(InUseError, match="wait until that process has"),
-    ):
+    with one_at_a_time(used / ".lock", guards=used), pytest.raises(InUseError, match="wait until that has ended"):
         elsewhere(lambda: howfar.study(asked(), used, progress=False))
 
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)

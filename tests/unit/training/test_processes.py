@@ -118,7 +118,7 @@ def test_of_two_runs_at_once_in_a_folder_one_is_refused_and_one_undisturbed(
     pair = [start(plan, both), start(dataclasses.replace(plan, seed=seed), both)]
     finish(*pair)
     error = Path(f"{both}.error").read_text()
-    winner = re.fullmatch(rf"{both} is in use by process (\d+) on .*; wait until that process has ended.*", error)
+    winner = re.fullmatch(rf"{both} is in use by process (\d+) on .*; wait until that has ended, or choose .*", error)
     assert winner is not None, error
     process = next(process for process in pair if process.pid == int(winner[1]))
     if seed == 0 or process is pair[0]:
