@@ -1,4 +1,4 @@
-"""Before any test: shapes and types of the mechanism are checked at every call, and Transformers keeps quiet."""
+"""Before any test: shapes and types of the mechanism are checked where it is tested, and Transformers keeps quiet."""
 
 import gc
 import inspect
@@ -35,6 +35,14 @@ CHECKED = [
 ]
 jaxtyping.install_import_hook([f"howfar.positions.{name}" for name in CHECKED], "beartype.beartype")
 
+SHAPES_CHECKED = (
+    "tests/unit/positions",
+    "tests/properties",
+    "tests/parity/test_architectures.py",
+    "tests/parity/test_encodings.py",
+    "tests/parity/test_naive.py",
+)
+
 import hypothesis
 import pytest
 import torch
@@ -54,6 +62,11 @@ transformers.logging.disable_progress_bar()
 
 def pytest_collection_finish() -> None:
     gc.freeze()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Elsewhere the checks would show nothing new, and a pass of a tiny model takes a third longer with them."""
+    jaxtyping.config.update("jaxtyping_disable", not item.nodeid.startswith(SHAPES_CHECKED))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -52,7 +52,6 @@ def _as_users_have_it(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("shared", "llama", "aot_eager"),
         ("per_head", "llama", "aot_eager"),
         ("per_layer", "gemma3_text", "aot_eager"),
-        ("shared", "gemma3_text", "aot_eager"),
         ("per_layer", "smollm3", "aot_eager"),
     ],
 )

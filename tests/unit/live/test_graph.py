@@ -29,8 +29,7 @@ def model_with(**options: Any) -> Any:
 KINDS: dict[str, dict[str, Any]] = {
     "per-layer": {"scope": "per_layer", "bound": "softplus"},
     "shared": {"scope": "shared", "bound": "sigmoid"},
-    "per-head": {"scope": "per_layer", "per_head": True, "bound": "softplus"},
-    "after": {"scope": "per_layer", "advance": "after", "bound": "signed"},
+    "per-head, after": {"scope": "per_layer", "per_head": True, "advance": "after", "bound": "signed"},
     "plain": {},
 }
 

@@ -25,7 +25,7 @@ from howfar.training.recipe import Recipe
 from howfar.training.run import train
 
 PATIENCE_SECONDS = 120
-LONG = {"max_steps": 60, "save_steps": 2, "logging_steps": 1}
+LONG = {"max_steps": 30, "save_steps": 2, "logging_steps": 1}
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -117,7 +117,7 @@ def test_a_killed_worker_goes_on_from_its_last_checkpoint(
     again = [step for before, step in itertools.pairwise(logged) if step <= before]
     assert len(again) <= 1
     assert all(begun > step for begun in again)
-    assert set(logged) == set(range(1, 61))
+    assert set(logged) == set(range(1, 31))
     assert_same(weights(folder / "runs" / state.run.id), weights(by_hand(recipe, tmp_path / "alone", **LONG)))
 
 
@@ -137,7 +137,7 @@ def test_a_killed_driver_loses_nothing(asked: Any, recipe: Path, tmp_path: Path,
     for state in states:
         logged = steps_logged(folder, state.run.id)
         assert logged == sorted(set(logged))  # no step was taken twice
-        assert set(logged) >= set(range(1, 61)) - {step_of(folder)}
+        assert set(logged) >= set(range(1, 31)) - {step_of(folder)}
         alone = by_hand(recipe, tmp_path / state.run.id, **LONG, seed=state.run.chosen["seed"])
         assert_same(weights(folder / "runs" / state.run.id), weights(alone))
 

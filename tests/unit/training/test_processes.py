@@ -29,7 +29,8 @@ MakeRecipe = Callable[..., Recipe]
 Start = Callable[..., BaseProcess]
 
 TRAIN = """
-import os, resource, torch
+import gc, os, resource, torch
+gc.freeze()  # what was imported; Trainer collects garbage at each run
 from howfar.errors import HowFarError
 from howfar.training.recipe import Recipe
 from howfar.training.run import train
@@ -92,11 +93,11 @@ OFTEN = {"save_steps": 2, "save_total_limit": 1, "logging_steps": 3, "eval_strat
 
 
 def test_a_run_killed_at_random_ends_as_if_it_had_not_been(start: Start, recipe: MakeRecipe, tmp_path: Path) -> None:
-    plan = recipe(trainer={**OFTEN, "max_steps": 30})
+    plan = recipe(trainer={**OFTEN, "max_steps": 20})
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(start(plan, whole))
     moments = random.Random(0)
-    for step in (4, 10, 16, 22):
+    for step in (4, 12):
         process = start(plan, killed)
         while latest_checkpoint(killed) < step:
             assert process.is_alive()
