@@ -76,8 +76,16 @@ def test_a_text_cannot_command_the_terminal():
     assert "U+202E" in out
 
 
-@given(st.lists(st.integers(1, 2), min_size=1, max_size=60), st.integers(16, 80))
-def test_stretches_hold_every_character_once_and_fit(widths: list[int], room: int):
-    bounds = list(wrap(widths, room))
+@given(st.lists(st.tuples(st.integers(1, 2), st.booleans()), min_size=1, max_size=60), st.integers(16, 80))
+def test_stretches_hold_every_character_once_and_fit(slots: list[tuple[int, bool]], room: int):
+    widths = [width for width, _ in slots]
+    bounds = list(wrap(widths, room, [is_pause for _, is_pause in slots]))
     assert [slot for first, stop in bounds for slot in range(first, stop)] == list(range(len(widths)))
     assert all(sum(widths[first:stop]) <= room for first, stop in bounds)
+
+
+def test_a_stretch_ends_after_a_word_where_one_ends_near_its_end():
+    text = "every step was one to me and no step at all was slow"
+    bounds = list(wrap([1] * len(text), 24, [character == " " for character in text]))
+    assert [text[first:stop] for first, stop in bounds] == ["every step was one to ", "me and no step at all ", "was slow"]
+    assert list(wrap([1] * 40, 24, [False] * 40)) == [(0, 24), (24, 40)]

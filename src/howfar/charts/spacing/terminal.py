@@ -48,7 +48,9 @@ class TerminalView:
         blocks = _BLOCKS if _can_be_encoded(_BLOCKS, options.encoding) else _DIGITS
         styles = [f"{style}" for style in (_DIVERGING if self._shades.is_diverging else _RISING)]
         shown = 0
-        for number, (first, stop) in enumerate(wrap(widths, max(_SMALLEST_ROOM, options.max_width - margin))):
+        room = max(_SMALLEST_ROOM, options.max_width - margin)
+        is_pause = [not _shown(texts[0].labels[slot]).strip() for slot in range(len(self._content))]
+        for number, (first, stop) in enumerate(wrap(widths, room, is_pause)):
             if number == MOST_PANELS:
                 break
             for text in texts:
@@ -76,15 +78,23 @@ class TerminalView:
             yield Text(f"the first {shown:,} of {len(self._content):,} {noun}s; the picture has all", style="dim")
 
 
-def wrap(widths: Sequence[int], room: int) -> Iterator[tuple[int, int]]:
-    """Cut slots of these widths into stretches that fit into `columns`; as first slot and slot past the last."""
-    first = filled = 0
-    for slot, width in enumerate(widths):
-        if filled + width > room and slot > first:
-            yield first, slot
-            first, filled = slot, 0
-        filled += width
-    yield first, len(widths)
+def wrap(widths: Sequence[int], room: int, is_pause: Sequence[bool]) -> Iterator[tuple[int, int]]:
+    """Cut slots of these widths into stretches that fit into `room` columns, after a pause if the last sixth has one.
+
+    Yields:
+        The first slot and the slot past the last.
+    """
+    first = 0
+    while first < len(widths):
+        stop, filled = first + 1, widths[first]
+        while stop < len(widths) and filled + widths[stop] <= room:
+            filled += widths[stop]
+            stop += 1
+        if stop < len(widths):
+            pauses = [slot for slot in range(stop - (stop - first) // 6, stop) if is_pause[slot]]
+            stop = pauses[-1] + 1 if pauses else stop
+        yield first, stop
+        first = stop
 
 
 def _line(text: str, style: str = "") -> Text:
