@@ -141,6 +141,7 @@ def connect(address: str) -> ModuleType:
         ray.init(address=address or None, log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True)
     except (OSError, OverflowError, RuntimeError, ValueError) as error:
         raise StudyError(
-            f"no Ray cluster answers at {address or 'this machine'} ({first_line(error)}); start one, or leave out --ray"
+            f"no Ray cluster answers at {address or 'this machine'} ({first_line(error)}); start one, "
+            "or leave out --ray"
         ) from None
     return ray

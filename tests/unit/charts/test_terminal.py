@@ -87,5 +87,9 @@ def test_stretches_hold_every_character_once_and_fit(slots: list[tuple[int, bool
 def test_a_stretch_ends_after_a_word_where_one_ends_near_its_end():
     text = "every step was one to me and no step at all was slow"
     bounds = list(wrap([1] * len(text), 24, [character == " " for character in text]))
-    assert [text[first:stop] for first, stop in bounds] == ["every step was one to ", "me and no step at all ", "was slow"]
+    assert [text[first:stop] for first, stop in bounds] == [
+        "every step was one to ",
+        "me and no step at all ",
+        "was slow",
+    ]
     assert list(wrap([1] * 40, 24, [False] * 40)) == [(0, 24), (24, 40)]
