@@ -23,7 +23,10 @@ from howfar.foreign import first_line
 
 _count = itertools.count()
 _RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # how libraries written in Rust report system errors
-_TORCH_ERROR = re.compile(r"PytorchStreamWriter failed|inline_container\.cc")
+_TORCH_ERROR = re.compile(r"PytorchStreamWriter failed|inline_container\.cc|basic_ios::clear")
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""System errors where there is no room for more."""
 
 ADVICE = {
     errno.ENOSPC: "choose another place, or make room there",

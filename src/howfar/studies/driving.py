@@ -157,12 +157,12 @@ def _go_on(study: Study, workers: Workers, retries: int, progress: bool) -> None
                 running.remove(run)
                 attempts[run] += 1
                 again = error is not None and attempts[run] <= retries
-                study.note(run, error, attempts[run])
                 if again:
                     waiting.append(run)
                 elif error is None:
                     bars.advance(task)
                 console.print(_line(study, missing[run], error, again), markup=False)
+                study.note(run, error, attempts[run])  # last: the disk may be full
 
 
 def _log(study: Study, run: str) -> Path:

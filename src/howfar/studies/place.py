@@ -95,9 +95,14 @@ class Place:
                 self.files.pipe_file(self.path(name), content.encode())
 
     def remove(self, name: str) -> None:
-        """Remove a file if it exists."""
-        if self.files.exists(self.path(name)):
-            self.files.rm_file(self.path(name))
+        """Remove a file if it exists.
+
+        Raises:
+            OutputError: It cannot be removed.
+        """
+        with refused_by_name(self.location):
+            if self.files.exists(self.path(name)):
+                self.files.rm_file(self.path(name))
 
     @contextmanager
     def folder_of(self, run: str) -> Iterator[Path]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from howfar.errors import HowFarError
+from howfar.files import FULL, refused_by_name
 from howfar.foreign import first_line
 from howfar.training.termination import EXIT_CODE
 
@@ -63,8 +64,13 @@ class Processes:
         return tuple(self._running)
 
     def start(self, name: str, argument: Any, log: Path) -> None:
-        """Start a piece of work; its output is appended to the log."""
-        log.parent.mkdir(parents=True, exist_ok=True)
+        """Start a piece of work; its output is appended to the log.
+
+        Raises:
+            OutputError: The log's folder cannot be made.
+        """
+        with refused_by_name(log.parent):
+            log.parent.mkdir(parents=True, exist_ok=True)
         ours, theirs = self._context.Pipe(duplex=False)
         arguments = (self._function, argument, log, theirs, self.capacity)
         process = self._context.Process(target=_run, args=arguments, name=name)
@@ -112,9 +118,6 @@ def _ending(code: int) -> str:
 
 def _run(function: Callable[[Any], None], argument: Any, log: Path, said: Connection, at_once: int) -> None:
     """Do the work, in its process."""
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent process passes it on
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if "OMP_NUM_THREADS" not in os.environ:
@@ -122,13 +125,26 @@ def _run(function: Callable[[Any], None], argument: Any, log: Path, said: Connec
 
         torch.set_num_threads(max(1, torch.get_num_threads() // at_once))
     try:
+        with refused_by_name(log):
+            output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode=0o666)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
         function(argument)
     except Exception as error:
         is_ours = isinstance(error, HowFarError)
-        line = str(error) if is_ours else f"{type(error).__name__}: {first_line(error)}"
-        said.send(line)  # first: the disk of the log may be full
-        print(f"error: {error}" if is_ours else traceback.format_exc(), file=sys.stderr, flush=True)
+        said.send(_error_line(error, log))  # first: the disk of the log may be full
+        with suppress(OSError):
+            print(f"error: {error}" if is_ours else traceback.format_exc(), file=sys.stderr, flush=True)
         sys.exit(2)
+
+
+def _error_line(error: Exception, log: Path) -> str:
+    """What went wrong, in one line."""
+    if isinstance(error, HowFarError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in FULL:  # at a line of the log, for example
+        return f"{error.filename or log} cannot be written ({error.strerror}); make room, and start the command again"
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 def _end_with_parent() -> None:

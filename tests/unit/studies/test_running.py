@@ -1,5 +1,6 @@
 """Studies in processes of this machine: trained, killed, extended, failed."""
 
+import errno
 import itertools
 import json
 import multiprocessing
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from safetensors.torch import load_file
 
 import howfar
 from howfar.errors import InUseError, OutputError, StudyError
+from howfar.files import refused_by_name
+from howfar.studies.processes import Processes
 from howfar.studies.study import Study
 from howfar.training.recipe import Recipe
 from howfar.training.run import train
@@ -180,6 +184,40 @@ def test_a_folder_of_other_files_or_in_use_or_full_is_refused(asked: Any, tmp_pa
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert not (tmp_path / "full").exists()
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "run.txt"
+    log.parent.mkdir()
+    log.symlink_to("/dev/full")
+    (tmp_path / "file").touch()
+    with Processes(partial(print, flush=True), at_once=1) as processes:
+        processes.start("full", "said", log)
+        assert processes.wait() == [
+            ("full", f"{log} cannot be written (No space left on device); make room, and start the command again")
+        ]
+        processes.start("no log", "said", tmp_path / "logs")
+        ((_, said),) = processes.wait()
+        assert re.fullmatch(r".*logs cannot be written \(Is a directory\); choose another name", str(said))
+        with pytest.raises(OutputError, match=r"file/logs cannot be written"):
+            processes.start("no folder", "said", tmp_path / "file" / "logs" / "run.txt")
+        processes.start("readable", "said", tmp_path / "new.txt")
+        assert processes.wait() == [("readable", None)]
+    assert (tmp_path / "new.txt").read_text() == "said\n"
+    assert not (tmp_path / "new.txt").stat().st_mode & 0o111
+
+
+def test_a_run_that_fails_is_told_before_its_record_finds_the_disk_full(
+    asked: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(study: Study, *_: Any) -> None:
+        with refused_by_name(study.place.location):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Study, "note", full)
+    with pytest.raises(OutputError, match=r"study cannot be written \(No space left on device\)"):
+        howfar.study(asked(set={"max_steps": 1, "max_position_embeddings": 100_000}), tmp_path / "study")
+    assert "one window needs 100000" in capsys.readouterr().err
 
 
 def elsewhere(work: Any) -> None:
