@@ -31,12 +31,22 @@ def harmless_json(value: Any, *, encoding: str = "utf-8") -> str:
         value: Plain lists, dictionaries, strings and numbers.
         encoding: Encoding of the output. If it lacks a character, everything except ASCII is escaped.
     """
-    text = _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(value, ensure_ascii=False))
+    return harmless_json_text(json.dumps(value, ensure_ascii=False), encoding=encoding)
+
+
+def harmless_json_text(text: str, *, encoding: str = "utf-8") -> str:
+    """As `harmless_json`, for JSON that was written without line breaks between values."""
+    text = _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        return json.dumps(value)
+        return json.dumps(json.loads(text))
     return text
+
+
+def harmless_lines(text: str) -> str:
+    """As `harmless`, for a text of several lines, which stay as they are."""
+    return _UNSAFE.sub(lambda match: match[0] if match[0] in "\n\r" else _escaped(match), text)
 
 
 def _escaped(match: re.Match[str]) -> str:

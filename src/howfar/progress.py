@@ -23,7 +23,7 @@ def bars_on(console: Console, unit: Unit = "steps", *, transient: bool = False) 
     counted = (progress.DownloadColumn(), progress.TransferSpeedColumn())
     columns = counted if unit == "bytes" else (progress.MofNCompleteColumn(), progress.TimeElapsedColumn())
     return progress.Progress(
-        progress.TextColumn("{task.description}"),
+        progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(),
         *columns,
         progress.TimeRemainingColumn(),

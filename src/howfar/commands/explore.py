@@ -74,7 +74,7 @@ def _serve(models: list[str], host: str, port: int, names: list[str], with_token
 
     listener = _listen(host, port)
     inference = shared_inference(models)
-    typer.echo(f"Loading {', '.join(inference.names)} …")
+    say(f"Loading {', '.join(inference.names)} …")
     inference.load_all()
     for name in inference.names:
         if found := unusual_mark(inference.tokenizer(name)):
@@ -82,7 +82,7 @@ def _serve(models: list[str], host: str, port: int, names: list[str], with_token
     module()  # made now, not while the first visitor waits
     token = new_token() if with_token else None
     address = f"http://{host}:{listener.getsockname()[1]}/" + (f"?access_token={token}" if token else "")
-    typer.echo(f"The explorer is at {address} until you press Ctrl+C.")
+    say(f"The explorer is at {address} until you press Ctrl+C.")
     if browser:
         threading.Timer(1.0, webbrowser.open, [address]).start()
     serve(make_app(token, names=[host, *names]), listener)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -113,4 +114,4 @@ def _report(folder: Path) -> None:
         typer.echo(f"on {losses['graft']['documents']:,} held-out documents")
     if found := unusual_mark(load_tokenizer(folder)):
         say(f"Documents are read with the document mark {found}, as in `howfar show`")
-    typer.echo(f'The graft is in {folder}; look at it with: howfar show --model {folder} "Some text."')
+    say(f'The graft is in {folder}; look at it with: howfar show --model {shlex.quote(str(folder))} "Some text."')

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from howfar.commands.output import say
 
 
 def live(
@@ -27,10 +30,10 @@ def live(
 
     site = write_site(output, models or [], runtime=runtime)
     for name, size in site.model_bytes.items():
-        typer.echo(f"{name}: {size / 1e6:.1f} MB")
-    typer.echo(
+        say(f"{name}: {size / 1e6:.1f} MB")
+    say(
         f"{site.folder}: {site.num_bytes / 1e6:.1f} MB, {site.runtime_bytes / 1e6:.1f} of them the runtime; "
-        f"look at it with: python -m http.server --directory {site.folder}"
+        f"look at it with: python -m http.server --directory {shlex.quote(str(site.folder))}"
     )
 
 
@@ -47,7 +50,7 @@ def export(
     from howfar.models.loading import load
 
     exported = export_onnx(load(model), output)
-    typer.echo(
+    say(
         f"{output}: {exported.num_bytes / 1e6:.1f} MB; surprisal within {exported.surprisal_error:.0e} of "
         f"PyTorch, increments within {exported.increment_error:.0e} of their size"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from howfar.commands.options import Corpus, Gold, Mark, NumWorkers, Ray, Seed, Texts, check_given
 from howfar.commands.output import console, printing, say
+from howfar.foreign import harmless_json_text, harmless_lines
 from howfar.measures.choices import Classes, Language, ProbeKind, Target
 
 if TYPE_CHECKING:
@@ -123,7 +125,9 @@ def measure(
         verdict = registered.verdict(table) if registered is not None else None
     with printing() as check_printed:  # if printing fails, the table is still written
         if as_json or as_csv:
-            typer.echo(table.write_json() if as_json else table.write_csv().rstrip("\n"))
+            encoding = sys.stdout.encoding or "utf-8"
+            as_text = harmless_lines(table.write_csv().rstrip("\n")) if as_csv else table.write_json()
+            typer.echo(as_text if as_csv else harmless_json_text(as_text, encoding=encoding))
         else:
             _print(table, chosen, source)
         if verdict is not None:

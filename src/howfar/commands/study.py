@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ from typer.core import TyperGroup
 
 from howfar.commands.options import with_address
 from howfar.commands.output import console, say
+from howfar.foreign import harmless, harmless_json
 
 if TYPE_CHECKING:
     from howfar.studies.study import Study
@@ -73,13 +75,11 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole table as JSON, a list of rows.")] = False,
 ) -> None:
     """Show the progress of a study's runs."""
-    import json
-
     from howfar.studies.study import Study
 
     found = Study.open(folder)
     if as_json:
-        typer.echo(json.dumps(found.rows(), ensure_ascii=False))
+        typer.echo(harmless_json(found.rows(), encoding=sys.stdout.encoding or "utf-8"))
     else:
         _print(found)
 
@@ -109,4 +109,4 @@ def _print(study: Study) -> None:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+    return f"{value:.5g}" if isinstance(value, float) else harmless(str(value))

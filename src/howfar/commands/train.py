@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from howfar.commands.output import say
 
 
 def train(
@@ -30,7 +33,7 @@ def train(
     chosen = Recipe.load(recipe, overrides=overrides, settings=settings or ())
     output = output or Path("runs", chosen.name)
     train(chosen, output)
-    typer.echo(f'The model is in {output}; look at it with: howfar show --model {output} "Some text."')
+    say(f'The model is in {output}; look at it with: howfar show --model {shlex.quote(str(output))} "Some text."')
 
 
 def recipes() -> None:

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from howfar.errors import ConfigError, OutputError
 from howfar.files import refused_by_name
+from howfar.foreign import harmless
 from howfar.locks import one_at_a_time
 from howfar.progress import bars_on
 from howfar.studies.place import RUNS, Place
@@ -161,7 +162,7 @@ def _go_on(study: Study, workers: Workers, retries: int, progress: bool) -> None
                     waiting.append(run)
                 elif error is None:
                     bars.advance(task)
-                console.print(_line(study, missing[run], error, again), markup=False)
+                console.print(harmless(_line(study, missing[run], error, again)), markup=False)
                 study.note(run, error, attempts[run])  # last: the disk may be full
 
 

@@ -10,6 +10,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
+from howfar.foreign import harmless
 from howfar.progress import bars_on
 
 MOST_LAYERS = 12  # more increments than this would not fit a line
@@ -68,7 +69,7 @@ class Console(TrainerCallback):
         self._print(f"{self.name}: stopped on request; {goes_on}")
 
     def _print(self, line: str) -> None:
-        self.console.print(line, markup=False)
+        self.console.print(harmless(line), markup=False)
 
 
 def multiplies_bfloat16() -> bool:

@@ -1,5 +1,6 @@
 """`howfar measure contexts` and `howfar measure calibration`."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from howfar.foreign import harmless_lines
 from howfar.measures.calibration import measure as calibration
 from howfar.measures.calibration.measure import Setup
 
@@ -37,6 +39,16 @@ def test_passages_are_printed_as_they_are_and_on_one_line(contexts) -> None:
     assert "\u202e" not in out
     assert re.search(r"largest +0 +[\d.]+ +\w+", out)
     assert "rows; --csv prints all of them." in out.splitlines()[-2]
+
+
+@pytest.mark.parametrize("form", ["--csv", "--json"])
+def test_what_a_terminal_obeys_is_printed_as_codes_in_any_form(contexts, form: str) -> None:
+    code, out, _ = contexts(form)
+    assert code == 0
+    assert harmless_lines(out) == out
+    assert "u202e" in out
+    if form == "--json":
+        assert any("\u202e" in str(value) for row in json.loads(out) for value in row.values())
 
 
 def test_a_page_to_read(contexts, tmp_path: Path) -> None:

@@ -1,11 +1,17 @@
+import io
+import json
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from howfar import cli
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, HowFarError, StudyError
+from howfar.foreign import harmless_lines
+from howfar.progress import bars_on
 from howfar.studies.place import Place
 from howfar.studies.planning import plan
 from howfar.studies.runs import PlannedRun
@@ -140,3 +146,27 @@ def test_a_thousand_runs_are_planned_and_listed_soon(
 def test_settings_that_have_no_parts_are_told_by_their_axis(asked: Any) -> None:
     with pytest.raises(ConfigError, match=r"study: trainer\.bf16\.x: trainer\.bf16 is True, not a table"):
         planned(asked(set={"trainer.bf16": True}, grid={"trainer.bf16.x": [1]}))
+
+
+def test_a_table_of_runs_holds_nothing_that_a_terminal_obeys(
+    asked: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = planned(asked(set={"max_steps": 1}))
+    study = Study(Place(tmp_path / "study"), "n\x1b[31m[/b]", runs, VERSIONS)
+    study.write()
+    study.note(runs[0].id, "no \x1b[2J\x9b1m \u202egnp", 1)
+    for form in ([], ["--json"]):
+        monkeypatch.setattr("sys.argv", ["howfar", "study", "status", str(tmp_path / "study"), *form])
+        with pytest.raises(SystemExit):
+            cli.main()
+        said = capsys.readouterr().out
+        assert harmless_lines(said) == said
+        assert "u202egnp" in said
+    assert json.loads(said)[0]["error"] == "no \x1b[2J\x9b1m \u202egnp"
+
+
+def test_a_bar_of_any_name_is_drawn_as_it_is() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True)
+    with bars_on(console) as bars:
+        bars.add_task("[/b] [red]a")
+    assert "[/b] [red]a" in console.file.getvalue()  # type: ignore[attr-defined]
