@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from howfar.commands.output import console
+from howfar.commands.output import console, say
 
 
 def models(
@@ -26,18 +26,14 @@ def models(
         return
     from rich.table import Table
 
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("name", "parameters", "size", "held-out loss", "trained on", "licence"):
-        numeric = heading in ("parameters", "size", "held-out loss")
-        table.add_column(heading, justify="right" if numeric else "left", no_wrap=heading != "trained on")
+    table = Table(box=None, padding=(0, 1), pad_edge=False)
+    for heading in ("name", "parameters", "nats/byte", "trained on"):
+        is_number = heading in ("parameters", "nats/byte")
+        table.add_column(heading, justify="right" if is_number else "left", no_wrap=heading != "trained on")
     for model in found:
         loss = model.held_out_nats_per_byte
-        table.add_row(
-            model.name,
-            f"{model.num_parameters / 1e6:.2f} M",
-            f"{model.num_bytes / 1e6:.1f} MB",
-            "" if loss is None else f"{loss:.3f} nats/byte",
-            model.data,
-            model.licence,
-        )
+        parameters = f"{model.num_parameters / 1e6:.2f} M"
+        table.add_row(model.name, parameters, "" if loss is None else f"{loss:.3f}", model.data)
     console().print(table)
+    licences = ", ".join(sorted({model.licence for model in found}))
+    say(f"nats/byte: loss on held-out documents. Licence: {licences}.")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
+from textwrap import fill
 from typing import Annotated
 
 import typer
@@ -36,10 +40,21 @@ def train(
     say(f'The model is in {output}; look at it with: howfar show --model {shlex.quote(str(output))} "Some text."')
 
 
-def recipes() -> None:
-    """List the bundled recipes."""
-    from howfar.training.recipe_files import RECIPES, bundled_recipes
+def recipes(
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of text.")] = False,
+) -> None:
+    """List the bundled recipes.
 
-    for name in [*bundled_recipes(), *bundled_recipes(grafts=True)]:
-        first, *_ = (RECIPES / f"{name}.toml").read_text(encoding="utf-8").splitlines()
-        typer.echo(f"{name:30}{first.lstrip('# ')}")
+    The graft-... recipes are for howfar graft, the others for howfar train.
+    """
+    from howfar.training.recipe_files import bundled_recipes, describe_recipe
+
+    found = [describe_recipe(name) for name in (*bundled_recipes(), *bundled_recipes(grafts=True))]
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    blocks = []
+    for about, alike in groupby(found, key=itemgetter("about")):
+        lines = (f"  {recipe['name']:30}{recipe['positions']}" for recipe in alike)
+        blocks.append("\n".join([fill(about, 80), *lines]))
+    typer.echo("\n\n".join(blocks))

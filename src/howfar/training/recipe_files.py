@@ -20,6 +20,19 @@ def bundled_recipes(*, grafts: bool = False) -> list[str]:
     return [name for name in _bundled() if read_values(name)["kind"] == kind]
 
 
+def describe_recipe(name: str) -> dict[str, str]:
+    """What a recipe of the package trains: its name, kind, positions, and the first line of its file."""
+    values = read_values(name)
+    first, *_ = (RECIPES / f"{name}.toml").read_text(encoding="utf-8").splitlines()
+    increments = values.get("increments")
+    if increments is None:
+        positions = values.get("encoding", {}).get("kind", "plain positions")
+    else:
+        scope = "shared by all layers" if increments["scope"] == "shared" else "per layer"
+        positions = f"learned steps, {'per head, ' if increments.get('per_head') else ''}{scope}"
+    return {"name": name, "kind": values["kind"], "positions": positions, "about": first.lstrip("# ")}
+
+
 def _bundled() -> list[str]:
     return sorted(path.name.removesuffix(".toml") for path in RECIPES.iterdir() if path.name.endswith(".toml"))
 

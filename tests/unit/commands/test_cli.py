@@ -82,8 +82,13 @@ def test_models_lists_what_lies_in_the_folder(run, model_folder: Path, monkeypat
 
 
 def test_recipes_lists_those_of_the_package(run):
-    names = [line.split()[0] for line in run("recipes")[1].splitlines()]
-    assert {"published-per-layer", "published-rope", "published-shared", "small-per-layer", "graft-lora"} <= set(names)
+    shown = dict(line.split(maxsplit=1) for line in run("recipes")[1].splitlines() if line.startswith("  "))
+    assert shown["published-per-layer-per-head"] == "learned steps, per head, per layer"
+    assert shown["small-rope"] == "plain positions"
+    assert "graft-lora" in shown
+    listed = {recipe["name"]: recipe for recipe in json.loads(run("recipes", "--json")[1])}
+    assert listed.keys() == shown.keys()
+    assert listed["graft-lora"]["kind"] == "graft"
 
 
 def test_a_corpus_is_built_and_trained_on(run, tmp_path: Path):
