@@ -3,6 +3,9 @@
 While decoding, each layer's *history* is attached to the Transformers cache, as its clock: whatever happens to the
 cache (beam reordering, cropping, batch repeat and select, reset) happens to the clock too. To do so, the cache changes
 its class to a subclass that is otherwise the same; its layers and their number stay the same.
+
+A history is `[batch, plane, head, token]`. Its three planes are each token's drift, its position, and the base position
+that would continue it.
 """
 
 from __future__ import annotations
@@ -16,9 +19,6 @@ from transformers import Cache, EncoderDecoderCache
 
 from howfar.errors import UnsupportedModelError
 from howfar.positions.shapes import Float, Int
-
-NUM_PLANES = 3
-"""What a history holds for each token: its drift, its position, and the base position that would continue it."""
 
 
 class GrowingClock:

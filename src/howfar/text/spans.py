@@ -49,16 +49,6 @@ def character_of_byte(text: str) -> NDArray[np.int64]:
     return np.cumsum(~_is_continuation(utf8_bytes(text)), dtype=np.int64) - 1
 
 
-def character_of_token(text: str, byte_spans: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The character that contains each token's first byte: int64 `[token]`; -1 if a token stands for no text."""
-    characters = character_of_byte(text)
-    starts, ends = byte_spans[:, 0], byte_spans[:, 1]
-    stands_for_text = ends > starts
-    found = np.full(len(byte_spans), -1, dtype=np.int64)
-    found[stands_for_text] = characters[starts[stands_for_text]]
-    return found
-
-
 def byte_spans_of_tokens(
     tokenizer: PreTrainedTokenizerBase, text: str, *, add_special_tokens: bool = False
 ) -> TokenSpans:

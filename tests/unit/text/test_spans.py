@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +8,6 @@ from howfar.errors import TextError
 from howfar.text.spans import (
     byte_spans_of_tokens,
     character_of_byte,
-    character_of_token,
     token_bytes,
 )
 from howfar.text.tokenizer import byte_tokenizer
@@ -125,10 +123,8 @@ def test_tokens_without_spelling_or_offsets_are_refused():
         byte_spans_of_tokens(Slow(), "text")
 
 
-def test_characters_of_bytes_and_tokens():
+def test_characters_of_bytes():
     assert character_of_byte("a中😀b").tolist() == [0, 1, 1, 1, 2, 2, 2, 2, 3]
-    spans = np.array([[0, 0], [0, 2], [2, 4], [4, 9]])
-    assert character_of_token("a中😀b", spans).tolist() == [-1, 0, 1, 2]
 
 
 def _is_text(piece: bytes) -> bool:

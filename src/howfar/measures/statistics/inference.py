@@ -103,10 +103,8 @@ class Equivalence:
         return self.low > self.margin or self.high < -self.margin
 
     def __str__(self) -> str:
-        excluded = f"excludes differences below {self.low:+.4g} and above {self.high:+.4g}"
-        if self.equivalent:
-            return f"equivalent within ±{self.margin:g}: {excluded}"
-        return f"not shown equivalent within ±{self.margin:g}: only {excluded}"
+        verdict = f"{'' if self.equivalent else 'not shown '}equivalent within ±{self.margin:g}"
+        return f"{verdict}: excludes differences below {self.low:+.4g} and above {self.high:+.4g}"
 
 
 def equivalence_of_pairs(differences: ArrayLike, margin: float, *, alpha: float = 0.05) -> Equivalence:
