@@ -158,7 +158,8 @@ def _read_hub(location: HubDataset, skip: int) -> Iterator[bytes]:
         import datasets
     except ImportError:
         raise MissingExtraError(
-            "streaming a Hub dataset needs the package datasets; install it: pip install 'howfar[hub]'"
+            "streaming a Hub dataset needs the package datasets; "
+            "in the clone of howfar, run: pip install -c constraints.txt '.[hub]'"
         ) from None
     name = f"{location.repository} ({location.config or 'default'}, {location.split})"
     try:

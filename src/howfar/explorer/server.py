@@ -81,7 +81,8 @@ def import_marimo() -> Any:
         import marimo
     except ModuleNotFoundError:
         raise MissingExtraError(
-            "the explorer needs marimo, which is not installed; install it with: pip install 'howfar[app]'"
+            "the explorer needs marimo, which is not installed; "
+            "in the clone of howfar, run: pip install -c constraints.txt '.[app]'"
         ) from None
     return marimo
 

@@ -69,7 +69,10 @@ def export_onnx(model: PreTrainedModel, path: str | Path) -> Exported:
         OutputError: The file cannot be written.
     """
     if not all(find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime")):
-        raise MissingExtraError("exporting to ONNX needs more packages; install them: pip install 'howfar[onnx]'")
+        raise MissingExtraError(
+            "exporting to ONNX needs more packages; "
+            "in the clone of howfar, run: pip install -c constraints.txt '.[onnx]'"
+        )
     check_writable(path)
     _check_place(model)
     with evaluation_mode(model), movable(model) as increments, torch.no_grad():

@@ -245,5 +245,7 @@ def _peft() -> ModuleType:
     try:
         import peft
     except ImportError:
-        raise MissingExtraError("LoRA needs the package peft; install it with `pip install 'howfar[lora]'`") from None
+        raise MissingExtraError(
+            "LoRA needs the package peft; in the clone of howfar, run: pip install -c constraints.txt '.[lora]'"
+        ) from None
     return peft

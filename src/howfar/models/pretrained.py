@@ -130,7 +130,8 @@ def _load_gguf(path: Path, **options: Any) -> PreTrainedModel:
         import gguf  # noqa: F401
     except ImportError:
         raise MissingExtraError(
-            "reading GGUF files needs the package gguf; install it with `pip install 'howfar[gguf]'`"
+            "reading GGUF files needs the package gguf; "
+            "in the clone of howfar, run: pip install -c constraints.txt '.[gguf]'"
         ) from None
     from transformers import GgufConfig
 

@@ -131,7 +131,9 @@ def connect(address: str) -> ModuleType:
     try:
         import ray
     except ImportError:
-        raise MissingExtraError("Ray is not installed; pip install 'howfar[ray]'") from None
+        raise MissingExtraError(
+            "Ray is not installed; in the clone of howfar, run: pip install -c constraints.txt '.[ray]'"
+        ) from None
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if address and not (colon and port.isdecimal()):
         raise StudyError(f"--ray {address!r} is not an address; give HOST:PORT, ray://HOST:PORT, or none")

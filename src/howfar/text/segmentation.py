@@ -119,7 +119,8 @@ def jieba_segment(text: str) -> Segmentation:
             import jieba
     except ImportError:
         raise MissingExtraError(
-            "segmenting needs the package jieba; install it: pip install 'howfar[chinese]'"
+            "segmenting needs the package jieba; "
+            "in the clone of howfar, run: pip install -c constraints.txt '.[chinese]'"
         ) from None
     import logging
 
