@@ -156,13 +156,16 @@ def check_writable(path: str | Path) -> None:
         there = _stat(path)
         if there is not None and stat.S_ISDIR(there.st_mode):
             raise OutputError(f"{path} cannot be written: it is a folder; choose another name")
+        if there is not None and stat.S_ISSOCK(there.st_mode):
+            raise OutputError(f"{path} cannot be written: it is a socket; choose another name")
         parent = path.resolve().parent
+        folder = parent if path.is_symlink() else path.parent
         if _stat(parent) is None:
-            raise OutputError(f"{path} cannot be written: there is no folder {path.parent}; make it, or choose another")
+            raise OutputError(f"{path} cannot be written: there is no folder {folder}; make it, or choose another")
         if there is not None and not os.access(path, os.W_OK):
             raise OutputError(f"{path} cannot be written: it is read-only; choose another name")
         if not is_stream(path) and not os.access(parent, os.W_OK):
-            raise OutputError(f"{path} cannot be written: the folder {path.parent} is read-only; choose another")
+            raise OutputError(f"{path} cannot be written: the folder {folder} is read-only; choose another")
 
 
 def check_new_folder(path: str | Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import stat
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 
@@ -41,3 +42,16 @@ def read_json(path: Path) -> Any:
         return json.loads(read_file(path))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def public_name(place: str | Path) -> str:
+    """A place's name in what others will see: of an absolute path only its last part, which reveals no local folder."""
+    place = str(place)
+    is_absolute = place.startswith(("/", "~")) or PureWindowsPath(place).is_absolute()
+    return (PureWindowsPath(place).name or place) if is_absolute else place  # handles both kinds of slash
+
+
+def public_names(places: Sequence[str]) -> list[str]:
+    """The public names of several places; the places themselves if two would have one name."""
+    names = [public_name(place) for place in places]
+    return names if len(set(names)) == len(set(places)) else list(places)

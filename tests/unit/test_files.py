@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 import stat
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from safetensors.torch import save_file
 from howfar import files
 from howfar.errors import OutputError
 from howfar.files import check_new_folder, check_writable, whole_file, whole_folder, write_file
-from howfar.inputs import read_json
+from howfar.inputs import public_name, public_names, read_json
 
 DEAD = 2**22 + 1  # more than the largest process id of Linux
 
@@ -208,6 +209,36 @@ def test_a_full_disk_is_named_whichever_library_meets_it(tmp_path: Path) -> None
 def test_other_errors_are_left_as_they_are(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), whole_file(tmp_path / "a.txt"):
         raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("/home/ada/runs/mine", "mine"),
+        ("~/mine/", "mine"),
+        (r"C:\Users\ada\mine", "mine"),
+        ("runs/mine", "runs/mine"),
+        ("owner/name", "owner/name"),
+        ("/", "/"),
+    ],
+)
+def test_a_public_name_reveals_no_local_folder(place: str, name: str) -> None:
+    assert public_name(place) == name
+
+
+def test_places_that_would_have_one_name_keep_their_own() -> None:
+    assert public_names(["/a/x", "/b/y", "z"]) == ["x", "y", "z"]
+    assert public_names(["/a/x", "/b/x"]) == ["/a/x", "/b/x"]
+
+
+def test_a_socket_and_a_link_to_nowhere_are_found_out_before_any_work(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        with pytest.raises(OutputError, match="it is a socket; choose another name"):
+            check_writable(tmp_path / "s")
+    (tmp_path / "link.svg").symlink_to("nowhere/x.svg")
+    with pytest.raises(OutputError, match=r"link\.svg cannot be written: there is no folder .*nowhere; make it"):
+        check_writable(tmp_path / "link.svg")
 
 
 @pytest.mark.parametrize(

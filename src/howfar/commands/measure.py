@@ -151,6 +151,7 @@ def _list() -> None:
 
 def _load(chosen: Measure, model: str | None, mark: str | None) -> tuple[PreTrainedModel | None, str]:
     """The model, if the measure needs one, and its name."""
+    from howfar.inputs import public_name
     from howfar.models.loading import choose_mark, load
     from howfar.text.marks import name_with_mark
 
@@ -158,7 +159,7 @@ def _load(chosen: Measure, model: str | None, mark: str | None) -> tuple[PreTrai
         return None, "models trained for this"
     loaded = load(model)
     found = choose_mark(loaded, mark) if chosen.uses & {"texts", "gold"} else None
-    return loaded, name_with_mark(model or Path(loaded.name_or_path).name, found)
+    return loaded, name_with_mark(public_name(model or Path(loaded.name_or_path).name), found)
 
 
 def _measure_one(

@@ -9,6 +9,7 @@ from typing import Any
 from howfar.corpus.corpus import Corpus
 from howfar.corpus.readers import read_local_documents
 from howfar.errors import ConfigError, TextError
+from howfar.inputs import public_name, public_names
 from howfar.measures.inputs import Inputs
 from howfar.measures.pairs.lists import read_pairs
 from howfar.text.segmentation import Segmentation, conllu_sentences, spaced_sentences
@@ -32,9 +33,9 @@ def read_inputs(
     if corpus is not None and texts:
         raise ConfigError("--corpus and --text are both given; give either --corpus FOLDER or --text FILE, not both")
     paths = [path for given in (texts, gold) if given for path in given]
-    origin = [f"held-out documents of {corpus}"] if corpus is not None else []
+    origin = [f"held-out documents of {public_name(corpus)}"] if corpus is not None else []
     return Inputs(
-        origin=", ".join([*origin, *map(str, paths)]),
+        origin=", ".join([*origin, *public_names([*map(str, paths)])]),
         texts=Corpus.open(corpus) if corpus is not None else read_texts(texts) if texts else None,
         gold=read_gold(gold) if gold else None,
         pairs=read_pairs(pairs) if pairs is not None else None,

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import CheckpointError, NotMeasurableError
+from howfar.inputs import public_names
 from howfar.measures import statistics
 from howfar.measures.declaration import Measure
 from howfar.measures.documents import Document, documents_of, spread_documents
@@ -243,7 +244,8 @@ def _verdict(tested: statistics.Equivalence, low: float, high: float, unit: str)
 
 def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
     """One pair for each model to compare with."""
-    against = {name: [load(name)] for name in inputs.against or ()}
+    names = inputs.against or ()
+    against = {label: [load(name)] for label, name in zip(public_names(names), names, strict=True)}
     mark = chosen_mark(tokenizer_of(model))
     for (other,) in against.values():
         choose_mark(other, mark)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from howfar.errors import CheckpointError, OutputError
 from howfar.foreign import first_line
-from howfar.inputs import read_json
+from howfar.inputs import public_name, read_json
 from howfar.models.grafts import GRAFT_FILE, read_description
 
 RECORD = "training.json"
@@ -71,6 +71,4 @@ def without_places(value: Any) -> Any:
         return {name: without_places(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [without_places(inner) for inner in value]
-    if isinstance(value, str) and (value.startswith(("/", "~")) or PureWindowsPath(value).is_absolute()):
-        return PureWindowsPath(value).name  # handles both kinds of slash
-    return value
+    return public_name(value) if isinstance(value, str) else value

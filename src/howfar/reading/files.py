@@ -12,7 +12,7 @@ import numpy as np
 from howfar.errors import HowFarError, TraceFileError
 from howfar.files import whole_file
 from howfar.foreign import first_line
-from howfar.inputs import check_file
+from howfar.inputs import check_file, public_name
 from howfar.positions import IncrementConfig
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def save(trace: Trace, path: Path) -> None:
         "text": trace.text,
         "mark_increments": trace.mark_increments.tolist(),
         "config": None if trace.config is None else trace.config.to_dict(),
-        "model_name": trace.model_name,
+        "model_name": public_name(trace.model_name),
         "context": trace.context,
         "overlap": trace.overlap,
         "mark": trace.mark,

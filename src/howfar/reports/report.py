@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from howfar.charts.outputs import write_table
 from howfar.errors import ConfigError, MissingExtraError, NoIncrementsError, NotMeasurableError, OutputError
 from howfar.files import write_file
+from howfar.inputs import public_names
 from howfar.measures.declaration import Measure
 from howfar.measures.inputs import Inputs
 from howfar.measures.registry import MEASURES, measure_named
@@ -137,6 +138,7 @@ def report(
     if not models:
         raise ConfigError("a report needs a model; name a bundled one, a folder or a Hub id")
     loaded = {name: load(name) for name in models}
+    labels = dict(zip(models, public_names(models), strict=True))
     marks = {name: choose_mark(model, mark) for name, model in loaded.items()}
     plain = [name for name, model in loaded.items() if _scope(model) is None]
     inputs = replace(inputs, against=plain or inputs.against)
@@ -146,10 +148,10 @@ def report(
             for model_name, model in (loaded if measure.of_model else NO_MODEL).items():
                 if model_name in plain and not measure.of_plain:
                     continue
-                section = Section(model_name, marks.get(model_name), measure, of, given)
+                section = Section(labels.get(model_name, model_name), marks.get(model_name), measure, of, given)
                 progress = watch(f"{section.title} of {model_name}") if watch else None
                 sections.append(_measured(section, model, progress))
-    return Report(tuple(models), tuple(sections))
+    return Report(tuple(labels.values()), tuple(sections))
 
 
 def _measured(section: Section, model: PreTrainedModel | None, progress: Progress | None) -> Section:

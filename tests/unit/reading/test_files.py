@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -71,3 +72,9 @@ def test_what_is_no_trace_is_refused(trace: Trace, tmp_path: Path) -> None:
     cut.write_bytes(whole.read_bytes()[:-100])
     with pytest.raises(TraceFileError, match="cannot be read"):
         Trace.load(cut)
+
+
+def test_a_saved_trace_does_not_say_where_its_model_was(trace: Trace, tmp_path: Path) -> None:
+    dataclasses.replace(trace, model_name="/home/ada/secret/model").save(tmp_path / "t.parquet")
+    assert b"secret" not in (tmp_path / "t.parquet").read_bytes()
+    assert Trace.load(tmp_path / "t.parquet").model_name == "model"
