@@ -62,7 +62,7 @@ def draw_calibration(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         .facet(facet=alt.Facet("panel:N", title=None, sort=panels), columns=2)
         .properties(
             title=alt.Title(
-                "How well known boundaries are found in made-up text",
+                "How well known boundaries are found in synthetic text",
                 subtitle=[
                     "Tiny models were trained on each kind of text. Dashed: chance.",
                     "95% intervals over documents; those of increments hold for all layers at once.",

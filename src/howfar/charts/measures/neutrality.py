@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def draw_neutrality(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
-    """Draw the difference of loss of each pair and over pairs, with the margin below which it counts as none.
+    """Draw the difference of loss of each pair and over pairs, with the margin below which it is considered negligible.
 
     Args:
         table: From `neutrality`.
@@ -54,7 +54,7 @@ def draw_neutrality(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
                 "Loss compared with models with plain positions",
                 subtitle=[
                     "Below 0, learned positions are better. Lines: 95% intervals.",
-                    f"Grey: differences within {margin:g}, which count as none.",
+                    f"Grey: differences within {margin:g}, which are considered negligible.",
                 ],
             ),
         )
