@@ -161,12 +161,7 @@ class Inference:
         Raises:
             BusyError: Too many requests are waiting.
         """
-        document = self.trace(name, text)
-
-        def ask(reader: Reader) -> Attention:
-            return attend(reader, passage_around(reader, document, token), token)
-
-        return self._answer(("attention", name, text, token), 0, ask)
+        return self._of_token("attention", attend, name, text, token)
 
     def alternatives(self, name: str, text: str, token: int) -> Alternatives:
         """The increments that other tokens would have in a token's place.
@@ -175,12 +170,16 @@ class Inference:
             NoIncrementsError: The model has no increments.
             BusyError: Too many requests are waiting.
         """
+        return self._of_token("alternatives", read_alternatives, name, text, token)
+
+    def _of_token(
+        self, kind: str, answer: Callable[[Reader, Window, int], Any], name: str, text: str, token: int
+    ) -> Any:
+        """The answer to a question about a token, from the passage around it."""
         document = self.trace(name, text)
-
-        def ask(reader: Reader) -> Alternatives:
-            return read_alternatives(reader, passage_around(reader, document, token), token)
-
-        return self._answer(("alternatives", name, text, token), 0, ask)
+        return self._answer(
+            (kind, name, text, token), 0, lambda reader: answer(reader, passage_around(reader, document, token), token)
+        )
 
     def _reading(self, name: str, text: str, edit: Edit) -> Reading:
         document = self.trace(name, text)

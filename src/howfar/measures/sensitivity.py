@@ -21,8 +21,7 @@ from torch import Tensor
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures import statistics
-from howfar.measures.declaration import Matrix, Measure
-from howfar.measures.inputs import Inputs
+from howfar.measures.declaration import Matrix, Measure, of_texts
 from howfar.measures.layers import check_accumulates
 from howfar.measures.passes import classes_of_tokens, in_batches, sample_windows, window_length
 from howfar.measures.statistics import MIN_DOCUMENTS
@@ -249,15 +248,10 @@ def _reliability(
     return row | {"value": float(value), "low": float(low), "high": float(high)}
 
 
-def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
-    sized = inputs.sized("num_documents")
-    return sensitivity(model, inputs.some_texts, seed=inputs.seed, progress=progress, **sized)
-
-
 MEASURE = Measure(
     name="sensitivity",
     question="How does the loss of the next tokens change when one gap is closed or widened?",
-    run=_run,
+    run=of_texts(sensitivity, "num_documents"),
     value="change of the loss, nats per token; or the reliability named in its row",
     counts="documents",
     sample="documents",

@@ -42,7 +42,8 @@ class Gaps:
         unit_surprisal: float64 `[gap]`: of the whole character (or token) after the gap, in nats.
         neighbours: uint32 `[gap, 4]`: code points of the two characters before and the two after; 0 beyond the text.
         num_unseen: How many gaps are left out because they lie inside a token.
-        traces: The documents.
+        traces: Traces of the documents.
+        segmentations: The documents with all their boundaries.
     """
 
     is_boundary: NDArray[np.bool_]
@@ -60,6 +61,7 @@ class Gaps:
     neighbours: NDArray[np.uint32]
     num_unseen: int
     traces: list[Trace]
+    segmentations: list[Segmentation]
 
     def __len__(self) -> int:
         return len(self.is_boundary)
@@ -96,7 +98,8 @@ def find_gaps(
     Raises:
         NotMeasurableError: The documents have no such gaps, or a boundary lies beyond its text.
     """
-    read: deque[tuple[Segmentation, NDArray[np.bool_]]] = deque()
+    read: list[Segmentation] = []
+    waiting: deque[NDArray[np.bool_]] = deque()
 
     def texts() -> Iterator[str]:
         num_gaps = 0
@@ -106,14 +109,15 @@ def find_gaps(
                 return
             if candidates.any():
                 num_gaps += int(candidates.sum())
-                read.append((segmentation, candidates))
+                read.append(segmentation)
+                waiting.append(candidates)
                 yield segmentation.text
 
     of_bytes = is_byte_tokenizer(tokenizer or tokenizer_of(model))
     parts, traces, done = [], [], 0
     for number, trace in enumerate(trace_many(model, texts(), tokenizer)):
         traces.append(trace)
-        parts.append(_gaps_of(trace, *read.popleft(), number, of_bytes))
+        parts.append(_gaps_of(trace, read[number], waiting.popleft(), number, of_bytes))
         done += len(parts[-1]["tokens"])
         if progress is not None:
             progress(min(done, max_gaps), max_gaps)
@@ -122,7 +126,7 @@ def find_gaps(
     arrays = {key: np.concatenate([part[key] for part in parts], axis=-1) for key in parts[0]}
     num_unseen = int(arrays.pop("num_unseen").sum())
     neighbours = np.ascontiguousarray(arrays.pop("neighbours").T)
-    return Gaps(**arrays, neighbours=neighbours, num_unseen=num_unseen, traces=traces)
+    return Gaps(**arrays, neighbours=neighbours, num_unseen=num_unseen, traces=traces, segmentations=read)
 
 
 def _gaps_of(

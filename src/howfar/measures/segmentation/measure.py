@@ -7,7 +7,7 @@ texts, and each is compared with cutting at every gap.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,7 @@ from howfar.corpus.corpus import Corpus
 from howfar.errors import NoIncrementsError
 from howfar.measures.boundaries.gaps import find_gaps
 from howfar.measures.boundaries.scores import SCORED_AT, SCORED_AT_BYTES
-from howfar.measures.boundaries.targets import Target, target_named
+from howfar.measures.boundaries.targets import target_named
 from howfar.measures.declaration import Matrix, Measure
 from howfar.measures.inputs import Inputs
 from howfar.measures.segmentation import contestants
@@ -84,16 +84,8 @@ def segmentation(
     names = SCORED_AT_BYTES if is_byte_tokenizer(tokenizer) else SCORED_AT
     if probed:
         max_gaps = min(max_gaps, most_gaps(model, len(Reader(model, tokenizer).layers)))
-    read: list[Segmentation] = []
-    gaps = find_gaps(
-        model,
-        _with_candidates(segmentations, sought, read),
-        sought,
-        tokenizer=tokenizer,
-        max_gaps=max_gaps,
-        progress=progress,
-    )
-    words = Words.of(gaps, read[: len(gaps.traces)])
+    gaps = find_gaps(model, segmentations, sought, tokenizer=tokenizer, max_gaps=max_gaps, progress=progress)
+    words = Words.of(gaps)
     folds = Folds.of(words)
     compared: list[Contestant] = []
     try:
@@ -124,16 +116,6 @@ def segmentation(
         else:
             entries.append(Entry.same(contestants.JIEBA, contestants.jieba_boundaries(gaps)))
     return table_of([*rows_of(entries, gaps, words, seed=seed), *missing(left_out)], target, gaps)
-
-
-def _with_candidates(
-    segmentations: Iterable[Segmentation], target: Target, read: list[Segmentation]
-) -> Iterator[Segmentation]:
-    """The texts that have gaps to decide about; each is appended to `read` when it is taken."""
-    for document in segmentations:
-        if target.candidates(document.text).any():
-            read.append(document)
-            yield document
 
 
 def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:

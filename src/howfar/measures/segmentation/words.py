@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from howfar.measures.boundaries.gaps import Gaps
-from howfar.text.segmentation import Segmentation
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -47,13 +45,9 @@ class Words:
     num_given: Integers
 
     @classmethod
-    def of(cls, gaps: Gaps, segmentations: Sequence[Segmentation]) -> Words:
-        """The words of the documents of some gaps.
-
-        Args:
-            gaps: The scored gaps.
-            segmentations: The documents that `gaps.documents` refers to.
-        """
+    def of(cls, gaps: Gaps) -> Words:
+        """The words of the documents of some gaps."""
+        segmentations = gaps.segmentations
         lengths = np.array([len(document.text) + 1 for document in segmentations])
         begins = np.cumsum(lengths) - lengths  # the start of each document in their concatenation
         edges = np.concatenate(

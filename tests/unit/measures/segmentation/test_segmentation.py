@@ -43,7 +43,7 @@ def texts(num: int = 20, length: int = 30, error: float = 0.0, seed: int = 0, ou
 
 def gaps_and_words(documents: list[Segmentation]) -> tuple[Gaps, Words]:
     gaps = find_gaps(lookup_model(LEADS), documents, TARGETS["chinese-words"], max_gaps=10**6)
-    return gaps, Words.of(gaps, documents)
+    return gaps, Words.of(gaps)
 
 
 def cut(documents: list[Segmentation], words: Words, chances: NDArray[np.float64]) -> dict[str, float]:
