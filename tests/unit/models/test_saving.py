@@ -334,7 +334,7 @@ def no_transformers_model(model: PreTrainedModel) -> nn.Module:
         (a_prompt, UnsupportedModelError, "'default' is a prompt beside the model"),
         (changed_under_an_adapter, CheckpointError, "call howfar.merge_lora"),
         (offloaded, CheckpointError, "lm_head.weight is not in memory"),
-        (with_biases, CheckpointError, "'default' trains biases of the model"),
+        (with_biases, CheckpointError, "'default' also trains biases of the model"),
         (
             nan_in_a_weight,
             CheckpointError,

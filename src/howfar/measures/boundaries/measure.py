@@ -102,8 +102,9 @@ def boundaries(
         scores += corpus_scores(corpus, gaps, model, tokenizer)
     rows = auc_rows(scores, gaps, seed=seed)
     if fitted:
-        alone, known, additions = nested(gaps, names, layers, seed)
-        rows += auc_rows([*alone, *known], gaps, seed=seed) + gain_rows(known, additions, gaps, seed=seed)
+        baselines, with_increments, additions = nested(gaps, names, layers, seed)
+        rows += auc_rows([*baselines, *with_increments], gaps, seed=seed)
+        rows += gain_rows(with_increments, additions, gaps, seed=seed)
         for kind in probes:
             rows += probe_rows(model, gaps, tokenizer, kind, seed=seed)
     if corpus is None:

@@ -40,10 +40,10 @@ def auc_rows(scores: Sequence[Score], gaps: Gaps, **options: Any) -> list[dict[s
     return rows
 
 
-def gain_rows(known: Sequence[Score], additions: Additions, gaps: Gaps, **options: Any) -> list[dict[str, Any]]:
+def gain_rows(scores: Sequence[Score], additions: Additions, gaps: Gaps, **options: Any) -> list[dict[str, Any]]:
     """Rows of how much increments raise the AUC of a model, compared with permuted increments."""
     gains = additions.gains(gaps.is_boundary, gaps.documents, **options)
-    return estimate_rows(GAIN, known, gains, gaps, np.ones(len(gaps), dtype=bool), null=0.0)
+    return estimate_rows(GAIN, scores, gains, gaps, np.ones(len(gaps), dtype=bool), null=0.0)
 
 
 def estimate_rows(

@@ -107,7 +107,7 @@ def nested(
     """
     identities = np.stack([gaps.previous, gaps.previous * 256 + gaps.next_byte], axis=1)
     nothing = np.empty((len(gaps), 0))
-    looked_up = nested_scores(nothing, [], gaps.is_boundary, gaps.documents, categories=identities)
+    lookup = nested_scores(nothing, [], gaps.is_boundary, gaps.documents, categories=identities)
     predictions = np.stack([score.values for score in prediction_scores(gaps)], axis=1)
     places = [(attribute, index) for attribute in names for index in range(len(layers))]
     found = nested_scores(
@@ -119,12 +119,12 @@ def nested(
         permute_within=gaps.previous,
         seed=seed,
     )
-    alone = [_fitted(LOOKUP, looked_up.base), _fitted(BASE, found.base)]
-    known = [
+    baselines = [_fitted(LOOKUP, lookup.base), _fitted(BASE, found.base)]
+    with_increments = [
         _fitted(f"{BASE} + increment", found.more[number], names[attribute], layers[index])
         for number, (attribute, index) in enumerate(places)
     ]
-    return alone, known, found
+    return baselines, with_increments, found
 
 
 def _fitted(name: str, found: CrossFitted, scored_at: str | None = None, layer: int | None = None) -> Score:
