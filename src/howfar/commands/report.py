@@ -39,12 +39,13 @@ def report(
     Example: howfar report bilingual-per-layer bilingual-rope --corpus corpora/bilingual -o report.html
 
     What cannot be measured is listed with the reason. For a study, the page shows losses by seed, differences over
-    pairs of runs, and the spacing of one text (`--text`) by every seed.
+    pairs of runs, the layers that mark Chinese words (`--gold`, else jieba's), and the spacing of one text (`--text`)
+    by every seed.
     """
     if len(models) == 1 and (Path(models[0]) / "study.json").is_file():
         if mark is not None:
             raise ConfigError("a study's models have their own document mark; leave out --mark")
-        _of_study(models[0], text, output)
+        _of_study(models[0], text, gold, output)
         return
     check_given(*models, corpus=None if text else corpus, files=[*(text or ()), *(gold or ())])
     from howfar.charts.outputs import check_folder_of_tables, check_page
@@ -66,11 +67,12 @@ def report(
             say(f"{len(found.save_tables(tables))} tables are in {tables}")
 
 
-def _of_study(folder: str, text: list[Path] | None, output: Path) -> None:
+def _of_study(folder: str, text: list[Path] | None, gold: list[Path] | None, output: Path) -> None:
     """Write the page of a study; its models are measured on their own corpus, and draw the first text."""
+    check_given(files=[*(text or ()), *(gold or ())])
     from howfar.charts.outputs import check_page
     from howfar.files import write_file
-    from howfar.measures.files import read_texts
+    from howfar.measures.files import read_gold, read_texts
     from howfar.progress import progress_bars
     from howfar.reports.study import study_html
     from howfar.studies.study import Study
@@ -79,6 +81,6 @@ def _of_study(folder: str, text: list[Path] | None, output: Path) -> None:
     check_page(output)
     spaced = read_texts(text)[0] if text else EXAMPLES["English"]
     with progress_bars() as watch:
-        page = study_html(Study.open(folder), spaced, watch=watch)
+        page = study_html(Study.open(folder), spaced, gold=read_gold(gold) if gold else None, watch=watch)
     write_file(output, page)
     say(f"The report is in {output}")

@@ -43,7 +43,7 @@ def said(found: pl.DataFrame) -> str:
     shown = found.filter(found["p_together"] < LEVEL)
     apart = np.abs(found["value"].to_numpy() - 0.5)
     return (
-        f"In {len(shown)} of {len(found)} seeds some layer marks where words begin among gaps after the same "
+        f"In {len(shown)} of {len(found)} seeds some layer marks where Chinese words begin among gaps after the same "
         f"character (p < {LEVEL} for all layers, heads and places at once). The AUC of the strongest is "
         f"{apart.mean():.3f} from 0.5 on average, {apart.min():.3f} to {apart.max():.3f}; the strongest of several "
         "is some way from 0.5 by chance, too."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -16,15 +16,17 @@ from howfar.charts.picture import Picture
 from howfar.charts.spacing import spacing
 from howfar.charts.text_tables import notes, readable
 from howfar.corpus.corpus import Corpus
-from howfar.errors import NotMeasurableError
+from howfar.errors import MissingExtraError, NotMeasurableError
 from howfar.measures.boundaries import boundaries
 from howfar.measures.boundaries.by_rule import segmented
 from howfar.measures.boundaries.targets import TARGETS
 from howfar.measures.neutrality import MEASURE, neutrality
 from howfar.reports.layers import SHOWN, said, strongest
 from howfar.reports.page import table_html
+from howfar.reports.verdicts import verdicts
 from howfar.studies.runs import RunState
 from howfar.studies.study import Study
+from howfar.text.segmentation import Segmentation
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,15 +37,22 @@ SEED = "seed"
 PICTURE_WIDTH = 520
 MOST_CHARACTERS = 120  # characters of the text that every model reads
 NUM_DOCUMENTS = 100  # documents to compare losses on
-NUM_GAPS = 4000  # gaps in which to look for boundaries
+NUM_GAPS = 10_000  # gaps in which to look for boundaries
 
 
-def study_html(study: Study, text: str, *, watch: Callable[[str], Progress] | None = None) -> str:
+def study_html(
+    study: Study,
+    text: str,
+    *,
+    gold: Iterable[Segmentation] | None = None,
+    watch: Callable[[str], Progress] | None = None,
+) -> str:
     """The page of a study.
 
     Args:
         study: The study; unfinished runs are counted and left out.
         text: A text for every model with learned positions; its beginning is drawn.
+        gold: Chinese texts with known words, iterated once for each model; None: jieba's words in held-out documents.
         watch: Called with the name of each next task.
 
     Raises:
@@ -59,7 +68,7 @@ def study_html(study: Study, text: str, *, watch: Callable[[str], Progress] | No
         f"<main><h1>{escape(study.name)}</h1><p>{len(states)} runs: {escape(counts)}.</p>",
         *_losses(study, finished, charts),
         *_differences(study, finished, charts, watch),
-        *_boundaries(study, finished, watch),
+        *_boundaries(study, finished, gold, watch),
         *_pictures(study, finished, text[:MOST_CHARACTERS]),
         f"<footer><p>Made by howfar {escape(version('howfar'))}.</p></footer></main>",
     ]
@@ -155,6 +164,8 @@ def _losses(study: Study, finished: Sequence[RunState], charts: list[Any]) -> li
 def _differences(
     study: Study, finished: Sequence[RunState], charts: list[Any], watch: Callable[[str], Progress] | None
 ) -> list[str]:
+    import polars as pl
+
     parts = ["<section><h2>Learned against plain positions, over pairs</h2>"]
     found = over_pairs(study, finished, watch)
     if not found:
@@ -169,30 +180,45 @@ def _differences(
         if table["low"].null_count() < len(table):
             parts.append(_chart(draw_neutrality(table), charts))
         parts += [f'<p class="missing">{escape(note)}</p>' for note in notes(table)]
-        parts.append(table_html(*readable(table, (*MEASURE.columns, "seed_share"), len(table))))
+        parts += [f"<p>{escape(sentence)}</p>" for sentence in verdicts(table)]
+        together, alone = table.filter(pl.col("pair").is_null()), table.filter(pl.col("pair").is_not_null())
+        parts.append(table_html(*readable(together, (*MEASURE.columns, "seed_share"), len(together))))
+        pairs = table_html(*readable(alone, ("pair", *MEASURE.columns), len(alone)))
+        parts.append(f"<details><summary>Pair by pair</summary>{pairs}</details>")
     return [*parts, "</section>"]
 
 
-def _boundaries(study: Study, finished: Sequence[RunState], watch: Callable[[str], Progress] | None) -> list[str]:
-    """Whether some layer marks where words begin, seed by seed."""
+def _boundaries(
+    study: Study,
+    finished: Sequence[RunState],
+    gold: Iterable[Segmentation] | None,
+    watch: Callable[[str], Progress] | None,
+) -> list[str]:
+    """Whether some layer marks where Chinese words begin, seed by seed.
+
+    In scripts with spaces the byte itself shows the boundary; of Chinese words no byte shows it.
+    """
     learned = [state for state in finished if state.run.recipe["increments"] is not None]
-    parts = ["<section><h2>Does some layer mark where words begin, in every seed?</h2>"]
+    parts = ["<section><h2>Does some layer mark where Chinese words begin, in every seed?</h2>"]
     for name in dict.fromkeys(map(variant_of, learned)):
         parts.append(f"<h3>{escape(name)}</h3>")
         tables = {}
         try:
             for state in (state for state in learned if variant_of(state) == name):
                 seed, model = state.run.recipe[SEED], _load(study, state)
-                corpus = Corpus.open(state.run.recipe["corpus"])
                 told = watch(f"boundaries of {name}, seed {seed}") if watch else None
-                texts = segmented(corpus, howfar.tokenizer_of(model), TARGETS["words"], NUM_GAPS, 0)
-                tables[seed] = boundaries(model, texts, target="words", fitted=False, max_gaps=NUM_GAPS, progress=told)
+                texts = gold if gold is not None else _by_rule(Corpus.open(state.run.recipe["corpus"]), model)
+                tables[seed] = boundaries(model, texts, fitted=False, max_gaps=NUM_GAPS, progress=told)
             found = strongest(tables)
-        except NotMeasurableError as error:
+        except (MissingExtraError, NotMeasurableError) as error:
             parts.append(f'<p class="missing">Not measured: {escape(str(error))}.</p>')
             continue
         parts += [f"<p>{escape(said(found))}</p>", table_html(*readable(found, SHOWN, len(found)))]
     return [*parts, "</section>"] if learned else []
+
+
+def _by_rule(corpus: Corpus, model: Any) -> Iterable[Segmentation]:
+    return segmented(corpus, howfar.tokenizer_of(model), TARGETS["chinese-words"], NUM_GAPS, 0)
 
 
 def _pictures(study: Study, finished: Sequence[RunState], text: str) -> list[str]:

@@ -1,0 +1,34 @@
+"""What pairs of models say about the loss one by one, and what they say together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def verdicts(table: pl.DataFrame) -> list[str]:
+    """One sentence for each kind of model that was compared with.
+
+    Args:
+        table: From `neutrality`, of at least two pairs.
+    """
+    import polars as pl
+
+    said = []
+    for (name,), rows in table.filter(pl.col("low").is_not_null(), source="all").group_by(
+        "against", maintain_order=True
+    ):
+        alone, together = rows.filter(pl.col("pair").is_not_null()), rows.filter(pl.col("pair").is_null())
+        if together.is_empty():
+            continue
+        lower, higher = int((alone["high"] < 0).sum()), int((alone["low"] > 0).sum())
+        over = together.row(0, named=True)
+        found = f"{over['value']:+.4f} [{over['low']:+.4f}, {over['high']:+.4f}]"
+        said.append(
+            f"Against {name}, of {len(alone)} pairs, {lower} taken alone would show a lower loss and {higher} a higher "
+            f"one. Over pairs the difference is {found} nats per byte, and the seed makes {over['seed_share']:.0%} of "
+            "the variance of a single pair."
+        )
+    return said
