@@ -107,8 +107,8 @@ def _report(folder: Path) -> None:
         typer.echo(f"{loss['nats_per_byte']:.5f} nats per byte, {LABELS[name]}")
     if not losses:
         typer.echo(
-            "No loss was measured: no document is held out. Separate documents in a text by empty lines, or build a "
-            "corpus with `--source NAME=TEXT,held_out=TEXT`."
+            "No loss was measured: no document is held out. The text is one document, or one document is most of it: "
+            "separate documents by empty lines, or build a corpus with `--source NAME=TEXT,held_out=TEXT`."
         )
     else:
         typer.echo(f"on {losses['graft']['documents']:,} held-out documents")

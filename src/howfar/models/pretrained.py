@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 ADAPTER_CONFIG = "adapter_config.json"
+_one_thread = threading.RLock()
 
 
 def load_pretrained(path: Path, *, is_listed: bool = False, **options: Any) -> PreTrainedModel:
@@ -187,15 +189,20 @@ def _check_complete(path: Path, model: PreTrainedModel, report: dict[str, Any]) 
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Hide progress bars and load reports: what they say is checked here and raised."""
+    """Hide Transformers' progress bars and load reports: the checks here report problems as errors.
+
+    One thread at a time: verbosity is global, and while Transformers builds a model it replaces functions that all
+    threads use, so that models built at the same time, and all later ones, would lose their tied weights.
+    """
     from transformers.utils import logging
 
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
+    with _one_thread:
+        level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            logging.set_verbosity(level)
+            if bars:
+                logging.enable_progress_bar()

@@ -27,6 +27,7 @@ from howfar.models.manifest import MANIFEST_FILE, write_manifest
 from howfar.models.origin import base_of
 from howfar.positions import IncrementConfig, attach, detach, increments_of
 from support.grafts import make_base
+from support.threads import in_threads
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # PEFT's are not ours to mend
 IDS = torch.arange(3, 43).view(2, 20)
@@ -510,6 +511,19 @@ def test_weights_that_are_not_finite_are_named_though_their_hash_is_right(
     write_manifest(tmp_path / "graft")
     with pytest.raises(CheckpointError, match=f"1 of the .* values of {name} are NaN or infinite.*; save or download"):
         load(tmp_path / "graft")
+
+
+def test_threads_that_load_and_save_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+    tied = make_base(tmp_path / "tied", tie_word_embeddings=True)
+    expected = logits(load(tied))
+
+    def reload(thread: int) -> None:
+        save(load(tied), tmp_path / f"saved-{thread}")
+        assert torch.equal(logits(load(tmp_path / f"saved-{thread}")), expected)
+
+    in_threads(2, reload, num_rounds=1)
+    again = load(tied)
+    assert again.lm_head.weight is again.model.embed_tokens.weight
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "file/below"])
