@@ -98,7 +98,7 @@ def without_mark(data: bytes) -> bytes:
 
 
 def _has_zeros(data: bytes) -> bool:
-    """Whether so many bytes are zero as in no UTF-8."""
+    """Whether more than a quarter of the bytes are zero, as in UTF-16 and UTF-32 but not in UTF-8."""
     sample = data[:_SAMPLE]
     return len(sample) >= 8 and sample.count(0) > len(sample) // 4
 

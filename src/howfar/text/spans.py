@@ -1,4 +1,4 @@
-"""Which bytes and characters of a text each token stands for, for any tokenizer.
+"""The bytes and characters of a text that each token represents, for any tokenizer.
 
 Tokens and characters do not line up: a Chinese character may be three byte tokens, and one subword token may be eight
 letters and a space. Both are spans of the text's UTF-8 bytes, so they are compared in bytes.

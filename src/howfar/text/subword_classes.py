@@ -35,7 +35,7 @@ class SubwordClass(IntEnum):
     PUNCTUATION = 3
     WHITESPACE = 4
     SPECIAL = 5
-    """A token that stands for no text"""
+    """A token without text"""
 
 
 def classes_of_subwords(text: str, byte_spans: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -115,6 +115,6 @@ def percent(share: float) -> str:
 
 
 def short(value: float, digits: int) -> str:
-    """The shortest form of a number with so many digits."""
+    """The shortest form of a number with this many significant digits."""
     rounded = float(f"{value:.{digits}g}")
     return f"{rounded:g}" if abs(rounded) < 1e6 else f"{rounded:.0f}"

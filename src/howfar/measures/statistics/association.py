@@ -1,4 +1,4 @@
-"""Correlations of items, such as tokens, with intervals that resample their documents."""
+"""Correlations over items, for example tokens, with bootstrap intervals over their documents."""
 
 from __future__ import annotations
 
