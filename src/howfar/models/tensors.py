@@ -76,5 +76,5 @@ def check_finite(tensors: Iterable[tuple[str, Tensor]], where: str | Path, *, ad
             if bad:
                 raise CheckpointError(
                     f"{where}: {bad:,} of the {tensor.numel():,} values of {name} are NaN or infinite, so it is "
-                    f"damaged, or its training diverged; {advice}"
+                    f"damaged, or its training diverged; use finite weights: {advice}"
                 )
