@@ -7,9 +7,9 @@ import ipaddress
 import re
 import socket
 from collections.abc import Callable, Collection
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -88,6 +88,9 @@ class OnlyHere:
             return 403, "requests from other sites are refused"
         method = "websocket" if scope["type"] == "websocket" else scope.get("method", "GET").replace("HEAD", "GET")
         path = scope.get("path", "/")
+        asked = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("file", [])
+        if any(PureWindowsPath(file).name != file for file in asked):  # the answer would say whether it is the page's
+            return 404, "there is no such page"
         made = _FILE.fullmatch(path) if method == "GET" else None
         allowed = ROUTES.get(method)
         if (made and self._own_file(made[1])) or (allowed and allowed.fullmatch(path)):

@@ -13,7 +13,9 @@ from howfar.explorer import connections, gate, server
 from howfar.explorer.gate import OnlyHere
 
 
-def ask(origin=None, host="127.0.0.1:1", kind="http", path="/", method="GET", body=b"", answer=b"", **options):
+def ask(
+    origin=None, host="127.0.0.1:1", kind="http", path="/", method="GET", body=b"", answer=b"", query=b"", **options
+):
     """What `OnlyHere` sends in answer to a request to an application that says yes to everything."""
     sent, received = [], []
 
@@ -32,7 +34,7 @@ def ask(origin=None, host="127.0.0.1:1", kind="http", path="/", method="GET", bo
         return {"type": "http.request", "body": body}
 
     headers = ([(b"host", host.encode())] if host else []) + ([(b"origin", origin.encode())] if origin else [])
-    scope = {"type": kind, "headers": headers, "path": path, "method": method}
+    scope = {"type": kind, "headers": headers, "path": path, "method": method, "query_string": query}
     asyncio.run(OnlyHere(says_yes, ["known.example"], **options)(scope, receive, send))
     assert [message["body"] for message in received if sent[0]["status"] == 200] == [body] * len(received)
     return sent
@@ -113,6 +115,23 @@ def test_only_names_that_the_server_knows_are_answered(host, status):
 def test_only_what_the_page_needs_is_there(method, path, status):
     own = {"own_file": lambda name: name == "77-abcdefgh.js"}
     assert ask(method=method, path=path, **own)[0]["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        (b"", 200),
+        (b"text=a%2Fcat&model=owner%2Fname", 200),
+        (b"file=notebook.py", 200),
+        (b"file=%2Fsrv%2Fhowfar%2Fnotebook.py", 404),
+        (b"a=1&file=..%2Fnotebook.py", 404),
+        (b"file=C%3A%5Csrv%5Cnotebook.py", 404),
+    ],
+)
+def test_a_place_on_the_server_cannot_be_guessed(query, status):
+    assert ask(query=query)[0]["status"] == status
+    if status != 200:
+        assert ask(kind="websocket", path="/ws", query=query) == [{"type": "websocket.close", "code": 4404}]
 
 
 @pytest.mark.parametrize("path", ["/terminal/ws", "/ws_sync", "/", "/ws/"])
