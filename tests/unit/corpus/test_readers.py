@@ -235,7 +235,7 @@ def test_hub_dataset_without_the_column_is_refused(hub):
 @pytest.mark.parametrize(
     ("package", "location", "message"),
     [
-        ("datasets", HubDataset("o/n"), r"pip install 'howfar\[hub\]'"),
+        ("datasets", HubDataset("o/n"), r"pip install -c constraints.txt '.\[hub\]'"),
         ("polars", LocalFiles("a.parquet"), "reading Parquet needs polars"),
     ],
 )

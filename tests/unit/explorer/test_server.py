@@ -202,7 +202,7 @@ def test_a_request_that_does_not_end_is_not_waited_for(address, monkeypatch, beg
 def test_without_marimo_the_fix_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "marimo", None)
     with pytest.raises(
-        MissingExtraError, match=r"needs marimo, which is not installed; .* pip install 'howfar\[app\]'"
+        MissingExtraError, match=r"needs marimo, which is not installed; .* pip install -c constraints.txt '.\[app\]'"
     ):
         server.make_app("token")
 

@@ -72,5 +72,5 @@ def test_a_file_that_lacks_a_tensor_is_refused(base: Path, tmp_path: Path) -> No
 
 def test_without_its_reader_a_file_asks_for_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gguf", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'howfar\[gguf\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install -c constraints.txt '.\[gguf\]'"):
         load(file)

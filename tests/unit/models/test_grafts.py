@@ -266,7 +266,7 @@ def test_an_adapter_for_another_architecture_is_refused(saved: Path) -> None:
 
 def test_without_peft_an_adapter_asks_for_it(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'howfar\[lora\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install -c constraints.txt '.\[lora\]'"):
         load(saved)
 
 

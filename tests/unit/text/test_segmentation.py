@@ -135,7 +135,7 @@ def test_missing_jieba_is_named(monkeypatch):
         return real_import(name, *args, **options)
 
     monkeypatch.setattr(builtins, "__import__", without_jieba)
-    with pytest.raises(MissingExtraError, match=r"pip install 'howfar\[chinese\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install -c constraints.txt '.\[chinese\]'"):
         jieba_segment("我")
 
 
