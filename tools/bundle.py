@@ -79,8 +79,7 @@ def main() -> None:
     shutil.rmtree(folder, ignore_errors=True)
     model = howfar.load(arguments.run).to(torch.float16)
     howfar.save(model, folder)
-    for file in ("tokenizer.json", "tokenizer_config.json", "log.json"):
-        (folder / file).unlink(missing_ok=True)  # the byte tokenizer is code, and the log stays with the run
+    (folder / "log.json").unlink(missing_ok=True)  # stays with the run
     write_manifest(folder)
     model = howfar.load(folder)
     losses: DocumentLosses | None = None

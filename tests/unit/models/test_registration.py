@@ -9,7 +9,8 @@ from howfar.models.bundled import FOLDER
 
 RUN = FOLDER / "bilingual-shared"
 LOAD = f"""
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+assert AutoTokenizer.from_pretrained({str(RUN)!r})("é")["input_ids"] == list("é".encode())
 print(type(AutoConfig.from_pretrained({str(RUN)!r})).__name__)
 print(type(AutoModelForCausalLM.from_pretrained({str(RUN)!r})).__name__)
 """
