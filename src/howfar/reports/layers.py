@@ -41,10 +41,12 @@ def strongest(tables: Mapping[int, pl.DataFrame]) -> pl.DataFrame:
 def said(found: pl.DataFrame) -> str:
     """In how many seeds some layer marks boundaries, in words."""
     shown = found.filter(found["p_together"] < LEVEL)
+    of_bytes = int((shown["layer"].fill_null(0) == 0).sum())
     apart = np.abs(found["value"].to_numpy() - 0.5)
     return (
         f"In {len(shown)} of {len(found)} seeds some layer marks where Chinese words begin among gaps after the same "
-        f"character (p < {LEVEL} for all layers, heads and places at once). The AUC of the strongest is "
-        f"{apart.mean():.3f} from 0.5 on average, {apart.min():.3f} to {apart.max():.3f}; the strongest of several "
-        "is some way from 0.5 by chance, too."
+        f"character (p < {LEVEL} for all layers, heads and places at once). In {of_bytes} of them it is the first "
+        "layer or a shared step, which sees single bytes and no context: it marks characters that often begin words. "
+        f"The AUC of the strongest is {apart.mean():.3f} from 0.5 on average, {apart.min():.3f} to {apart.max():.3f}; "
+        "the strongest of several is some way from 0.5 by chance, too."
     )

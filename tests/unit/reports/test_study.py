@@ -83,6 +83,7 @@ def test_the_strongest_layer_of_each_seed_may_be_another_one() -> None:
     )
     assert found.select("seed", "layer", "value").rows() == [(0, 1, 0.3), (1, 0, 0.6), (2, 0, 0.49)]
     assert said(found).startswith("In 2 of 3 seeds some layer marks where Chinese words begin")
+    assert "In 1 of them it is the first layer or a shared step" in said(found)
     assert "is 0.103 from 0.5 on average, 0.010 to 0.200;" in said(found)
 
 
