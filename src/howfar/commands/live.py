@@ -52,5 +52,5 @@ def export(
     exported = export_onnx(load(model), output)
     say(
         f"{output}: {exported.num_bytes / 1e6:.1f} MB; surprisal within {exported.surprisal_error:.0e} of "
-        f"PyTorch, increments within {exported.increment_error:.0e} of their size"
+        f"PyTorch, increments within {exported.increment_error:.0e} of their mean size"
     )

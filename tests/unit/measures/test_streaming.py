@@ -53,5 +53,5 @@ def test_the_same_seed_gives_the_same_sample() -> None:
 
 
 def test_nothing_has_no_sample() -> None:
-    with pytest.raises(ValueError, match="no item"):
+    with pytest.raises(ValueError, match="the sample is empty; add items first"):
         _ = StreamSample(5).values
