@@ -131,7 +131,8 @@ def test_each_bundled_model_is_as_it_was_made(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"model\.safetensors is missing or damaged"):
         load(copy)
     listed = json.loads((copy / MANIFEST_FILE).read_text())["files"]
-    assert listed.keys() == {"config.json", "generation_config.json", "model.safetensors"}
+    tokenizer = {"tokenizer.json", "tokenizer_config.json"}
+    assert listed.keys() == {"config.json", "generation_config.json", "model.safetensors", *tokenizer}
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
