@@ -38,7 +38,7 @@ def test_the_models_that_are_chosen_are_there_and_small() -> None:
 
 def test_nothing_of_where_they_were_trained_is_in_them() -> None:
     for model in bundled_models():
-        for file in model.folder.glob("*.json"):
+        for file in sorted({*model.folder.glob("*.json")} - {model.folder / "tokenizer.json"}):
             said = file.read_text(encoding="utf-8")
             assert "/" not in said.replace("</", ""), file
         assert str(Path.home()) not in (model.folder / "card.md").read_text(encoding="utf-8")
