@@ -56,6 +56,7 @@ def test_scales_and_colours_change_the_picture(visit):
             if label == "Scale":
                 page.until(lambda: f"Scale {choice}:" in page.description)  # noqa: B023
             page.until(lambda: page.pixels() not in seen)
+            page.page.wait_for_timeout(500)  # a frame in between looks like none of them
             seen.add(page.pixels())
     assert len(seen) == 7
 
@@ -86,7 +87,7 @@ def test_one_selection_links_all_views(visit, model):
     page.click_cell(howfar.trace(model, text), row=0, cell=4)
     page.sees("What the model expects after e")
     page.show("Attention", "What e attends to: all layers")
-    page.sees("Weight against distance")
+    page.sees("Weight by distance")
     page.page.get_by_label("Layer", exact=True).select_option("layer 1")
     page.sees("What e attends to: layer 1, head by head")
     page.show("Context", "The step to e among the steps to others")

@@ -47,7 +47,7 @@ def test_hostile_text_is_text(visit):
         page.type_text(text)
         page.until(lambda: page.page.locator("[role=alert]").count() == 0)
         for view, sign in (
-            ("Attention", "Weight against distance"),
+            ("Attention", "Weight by distance"),
             ("Context", "among the steps to others"),
             ("Numbers", "10 columns"),
             ("What if", "What the model expects after"),

@@ -74,6 +74,7 @@ export default {
       showPanel();
     }
     function showPanel() {
+      if (!picture) return; // the text was removed or refused before the answer came
       const losses = told.losses ?? [];
       picture.show({
         isMoved: isEdited(), expected: told.expected ?? [], losses,
@@ -97,7 +98,7 @@ export default {
       showPanel();
     }
     function grow(answer) {
-      if (!writing) return;
+      if (!writing || !picture) return;
       if (answer.error || answer.isEnd || !answer.text) return finish();
       writing.text = answer.text;
       picture.update(answer.content, sent.view, null);

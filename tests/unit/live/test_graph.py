@@ -89,10 +89,13 @@ def test_weights_that_float16_holds_are_stored_in_it(exported: Any, tmp_path: Pa
     assert export_onnx(model, tmp_path / "halved.onnx").num_bytes < whole.stat().st_size
 
 
-def test_a_graph_that_computes_something_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph, "_compare", lambda *_: (0.5, 0.0))
-    with pytest.raises(NotMeasurableError, match=r"differs by up to 5\.0e-01,"):
-        export_onnx(tiny(num_hidden_layers=1), tmp_path / "model.onnx")
+def test_a_graph_that_computes_something_else_is_refused(
+    exported: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, other = exported("plain")
+    monkeypatch.setattr(graph, "_export", lambda _: other.read_bytes())
+    with pytest.raises(NotMeasurableError, match=r"the exported graph is not the model: surprisal differs by up to"):
+        export_onnx(model_with(**KINDS["per-layer"]), tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
