@@ -143,22 +143,25 @@ def position_ids_of(call: LayerCall, rotations: Mapping[int, Rotation]) -> Tenso
     ids, tokens = call.get("position_ids"), call.get("input_ids")
     tokens = call.get("inputs_embeds") if tokens is None else tokens
     if ids is None or tokens is None:
-        return None if ids is None else ids
+        return ids
     num_rows, num_tokens = tokens.shape[:2]
-    fits = isinstance(ids, Tensor) and not ids.is_complex() and ids.ndim >= 2
-    fits = fits and ids.shape[-2] in (1, num_rows) and ids.shape[-1] in (1, num_tokens)
-    if fits and ids.ndim == 3:
-        sections = [getattr(rotation.module, "mrope_section", None) for rotation in rotations.values()]
-        fits = any(sections) and ids.shape[0] in (3, 4, *map(len, filter(None, sections)))
-    if not fits or ids.ndim > 3:
-        got = f"of shape {tuple(ids.shape)}" if isinstance(ids, Tensor) else f"of type {type(ids).__name__}"
-        if isinstance(ids, Tensor) and ids.is_complex():
-            got = f"of type {ids.dtype}"
-        raise UnsupportedModelError(
-            f"position_ids {got} are not one number for each of {num_rows} by {num_tokens} tokens; "
-            f"give a tensor of shape ({num_rows}, {num_tokens}) or (1, {num_tokens}), or leave them out"
-        )
-    return cast(Tensor, ids)
+    are_numbers = isinstance(ids, Tensor) and not ids.is_complex()
+    if are_numbers and _fit(ids, num_rows, num_tokens, rotations):
+        return cast(Tensor, ids)
+    got = f"of shape {tuple(ids.shape)}" if are_numbers else f"of type {getattr(ids, 'dtype', type(ids).__name__)}"
+    raise UnsupportedModelError(
+        f"position_ids {got} are not one number for each of {num_rows} by {num_tokens} tokens; "
+        f"give a tensor of shape ({num_rows}, {num_tokens}) or (1, {num_tokens}), or leave them out"
+    )
+
+
+def _fit(ids: Tensor, num_rows: int, num_tokens: int, rotations: Mapping[int, Rotation]) -> bool:
+    if ids.ndim not in (2, 3) or ids.shape[-2] not in (1, num_rows) or ids.shape[-1] not in (1, num_tokens):
+        return False
+    if ids.ndim == 2:
+        return True
+    sections = [getattr(rotation.module, "mrope_section", None) for rotation in rotations.values()]
+    return any(sections) and ids.shape[0] in (3, 4, *map(len, filter(None, sections)))
 
 
 def one_axis(position_ids: Tensor) -> Tensor:
