@@ -86,6 +86,11 @@ class Content:
     texts: list[Text]
     rows: list[Steps]
 
+    @property
+    def is_pause(self) -> list[bool]:
+        """By slot, whether a panel or line should preferably end after it: at whitespace."""
+        return [label[-1:] in (" ", "⏎") for label in self.texts[0].labels]
+
     def __len__(self) -> int:
         return len(self.texts[0].labels)
 

@@ -121,7 +121,7 @@ def _balanced(
 
 
 def _wrap(ends: NDArray[np.float64], begins: NDArray[np.float64], room: float, is_pause: Sequence[bool]) -> list[Panel]:
-    """Cut the slots into panels that fit, after whitespace if there is some in a panel's last sixth."""
+    """Cut the slots into panels that fit, preferably after whitespace."""
     panels: list[Panel] = []
     num_slots = ends.shape[1]
     first = 0
@@ -131,12 +131,18 @@ def _wrap(ends: NDArray[np.float64], begins: NDArray[np.float64], room: float, i
         high = np.maximum(np.maximum.accumulate(offsets, axis=1).max(axis=0), 0.0)
         fits = int(np.searchsorted(high - low, room + 1e-6, side="right"))
         stop = first + max(1, fits)
-        if stop < num_slots:
-            pauses = [slot for slot in range(stop - fits // 6, stop) if is_pause[slot]]
-            stop = pauses[-1] + 1 if pauses else stop
+        stop = after_pause(first, stop, is_pause)
         panels.append(Panel(first, stop))
         first = stop
     return panels
+
+
+def after_pause(first: int, stop: int, is_pause: Sequence[bool]) -> int:
+    """Where a panel or line of these slots should end: after a pause if its last sixth has one, and text follows."""
+    if stop == len(is_pause):
+        return stop
+    pauses = [slot for slot in range(stop - (stop - first) // 6, stop) if is_pause[slot]]
+    return pauses[-1] + 1 if pauses else stop
 
 
 def _make_way(middles: NDArray[np.float64], widths: NDArray[np.float64], room: float) -> NDArray[np.float64]:

@@ -69,7 +69,7 @@ class Drawing:
         self.layout = lay_out(
             np.stack([line.drawn for line in self.lines]),
             self._letter_widths(),
-            [label[-1:] in (" ", "⏎") for label in content.texts[0].labels],
+            content.is_pause,
             width,
             right_to_left=content.right_to_left,
         )

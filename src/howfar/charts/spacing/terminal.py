@@ -10,6 +10,7 @@ from rich.text import Text
 
 from howfar.charts.spacing.colours import SHADES, shades_of
 from howfar.charts.spacing.content import Content
+from howfar.charts.spacing.layout import after_pause
 from howfar.charts.spacing.scales import lines_of
 from howfar.charts.spacing.svg import View
 
@@ -49,8 +50,7 @@ class TerminalView:
         styles = [f"{style}" for style in (_DIVERGING if self._shades.is_diverging else _RISING)]
         shown = 0
         room = max(_SMALLEST_ROOM, options.max_width - margin)
-        is_pause = [not _shown(texts[0].labels[slot]).strip() for slot in range(len(self._content))]
-        for number, (first, stop) in enumerate(wrap(widths, room, is_pause)):
+        for number, (first, stop) in enumerate(wrap(widths, room, self._content.is_pause)):
             if number == MOST_PANELS:
                 break
             for text in texts:
@@ -79,7 +79,7 @@ class TerminalView:
 
 
 def wrap(widths: Sequence[int], room: int, is_pause: Sequence[bool]) -> Iterator[tuple[int, int]]:
-    """Cut slots of these widths into stretches that fit into `room` columns, after a pause if the last sixth has one.
+    """Cut slots of these widths into stretches that fit into `room` columns, preferably after a pause.
 
     Yields:
         The first slot and the slot past the last.
@@ -90,9 +90,7 @@ def wrap(widths: Sequence[int], room: int, is_pause: Sequence[bool]) -> Iterator
         while stop < len(widths) and filled + widths[stop] <= room:
             filled += widths[stop]
             stop += 1
-        if stop < len(widths):
-            pauses = [slot for slot in range(stop - (stop - first) // 6, stop) if is_pause[slot]]
-            stop = pauses[-1] + 1 if pauses else stop
+        stop = after_pause(first, stop, is_pause)
         yield first, stop
         first = stop
 
