@@ -47,9 +47,9 @@ def recipes(
 
     The graft-... recipes are for howfar graft, the others for howfar train.
     """
-    from howfar.training.recipe_files import bundled_recipes, describe_recipe
+    from howfar.training.recipe_files import describe_recipes
 
-    found = [describe_recipe(name) for name in (*bundled_recipes(), *bundled_recipes(grafts=True))]
+    found = describe_recipes()
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return

@@ -20,17 +20,24 @@ def bundled_recipes(*, grafts: bool = False) -> list[str]:
     return [name for name in _bundled() if read_values(name)["kind"] == kind]
 
 
-def describe_recipe(name: str) -> dict[str, str]:
-    """What a recipe of the package trains: its name, kind, positions, and the first line of its file."""
-    values = read_values(name)
-    first, *_ = (RECIPES / f"{name}.toml").read_text(encoding="utf-8").splitlines()
+def describe_recipes() -> list[dict[str, str]]:
+    """Each recipe of the package: its name, kind, positions, and the first line of its file; grafts come last."""
+    return sorted(map(_describe, _bundled()), key=lambda recipe: recipe["kind"] == GRAFT)
+
+
+def _describe(name: str) -> dict[str, str]:
+    text = _read_bundled(name)
+    values = tomllib.loads(text)
     increments = values.get("increments")
-    if increments is None:
-        positions = values.get("encoding", {}).get("kind", "plain positions")
-    else:
+    positions = "plain positions"
+    if increments is not None:
         scope = "shared by all layers" if increments["scope"] == "shared" else "per layer"
         positions = f"learned steps, {'per head, ' if increments.get('per_head') else ''}{scope}"
-    return {"name": name, "kind": values["kind"], "positions": positions, "about": first.lstrip("# ")}
+    return {"name": name, "kind": values["kind"], "positions": positions, "about": text.partition("\n")[0].lstrip("# ")}
+
+
+def _read_bundled(name: str) -> str:
+    return (RECIPES / f"{name}.toml").read_text(encoding="utf-8")
 
 
 def _bundled() -> list[str]:
@@ -46,7 +53,7 @@ def read_values(name_or_path: str | Path) -> dict[str, Any]:
     bundled = _bundled()
     try:
         if str(name_or_path) in bundled:
-            text = (RECIPES / f"{name_or_path}.toml").read_text(encoding="utf-8")
+            text = _read_bundled(str(name_or_path))
         else:
             text = read_file(name_or_path, pipes=True).decode()
         return tomllib.loads(text)
