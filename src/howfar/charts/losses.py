@@ -12,6 +12,8 @@ from howfar.charts.theme import Theme
 if TYPE_CHECKING:
     import polars as pl
 
+NUM_COLOURS = 6  # of the theme, which would serve for several seeds each
+
 
 def draw_losses(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     """Draw a point for each model, and a line through models that read the same windows in the same order.
@@ -25,8 +27,11 @@ def draw_losses(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     loss = alt.X(
         "nats_per_byte:Q", title="held-out loss, nats per byte", axis=sparse_axis(), scale=alt.Scale(zero=False)
     )
-    variants = alt.Y("variant:N", title=None, sort=table["variant"].unique(maintain_order=True).to_list())
+    order = table["variant"].unique(maintain_order=True).to_list()
+    variants = alt.Y("variant:N", title=None, sort=order, axis=alt.Axis(labelLimit=400))
     seed = alt.Color("seed:N", title="seed")
+    if table["seed"].n_unique() > NUM_COLOURS:
+        seed = seed.scale(scheme="turbo")
     base = alt.Chart(inline(table)).encode(x=loss, y=variants, color=seed, detail="data_order:N")
     told = [*names("variant", "seed", "data_order", "run"), *numbers("nats_per_byte", format=".5f")]
     points = base.mark_point(filled=True, size=70, opacity=1).encode(tooltip=told)

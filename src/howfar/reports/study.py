@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
@@ -229,8 +230,10 @@ def _pictures(study: Study, finished: Sequence[RunState], text: str) -> list[str
         parts.append(f'<h3>{escape(name)}</h3><div class="multiples">')
         for state in learned:
             if variant_of(state) == name:
-                picture = spacing(howfar.trace(_load(study, state), text), width=PICTURE_WIDTH)
-                parts.append(f"<figure><figcaption>seed {state.run.recipe[SEED]}</figcaption>{picture.svg}</figure>")
+                seed = f"seed {state.run.recipe[SEED]}"  # a model's own name is that of its folder
+                trace = dataclasses.replace(howfar.trace(_load(study, state), text), model_name=seed)
+                picture = spacing(trace, width=PICTURE_WIDTH)
+                parts.append(f"<figure><figcaption>{seed}</figcaption>{picture.svg}</figure>")
         parts.append("</div>")
     return [*parts, "</section>"] if learned else []
 
