@@ -39,7 +39,12 @@ def one_round(model: Any, optimizer: torch.optim.Optimizer, folder: Path, times:
         return result
 
     state = folder / "optimizer.pt"
-    timed("saving", lambda: (model.save_pretrained(folder), torch.save(optimizer.state_dict(), state)))
+
+    def write() -> None:
+        model.save_pretrained(folder)
+        torch.save(optimizer.state_dict(), state)
+
+    timed("saving", write)
     listed = timed("its hashes", lambda: describe_files(folder))
     timed("checks before", lambda: check_files(folder, listed, advice=""))
     timed("resuming", lambda: (load_file(folder / "model.safetensors"), torch.load(state, weights_only=True)))

@@ -26,12 +26,13 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from howfar.models.lora import add_lora
 from howfar.positions import IncrementConfig, attach
+from howfar.positions.config import Scope
 
 TRAINED = ("lora", "full")
-SCOPES = (None, "shared", "per_layer")
+SCOPES: tuple[Scope | None, ...] = (None, "shared", "per_layer")
 
 
-def make_model(train: str, scope: str | None, num_layers: int) -> PreTrainedModel:
+def make_model(train: str, scope: Scope | None, num_layers: int) -> PreTrainedModel:
     """A model ready for training."""
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -86,7 +87,7 @@ def gradients(model: PreTrainedModel, tokens: Tensor) -> dict[str, Tensor]:
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
-def checkpointing(train: str, scope: str, num_layers: int, tokens: Tensor) -> dict[str, float]:
+def checkpointing(train: str, scope: Scope, num_layers: int, tokens: Tensor) -> dict[str, float]:
     """What activation checkpointing saves, and how far it moves the gradients."""
     model = make_model(train, scope, num_layers)
     without, expected = kept_megabytes(model, tokens), gradients(model, tokens)
@@ -113,7 +114,7 @@ def time_steps(train: str, options: argparse.Namespace, tokens: Tensor) -> dict[
             start = clock()
             steps[scope]()
             times[scope].append(clock() - start)
-    result = {}
+    result: dict[str, Any] = {}
     for scope in SCOPES:
         ratios = [own / plain for own, plain in zip(times[scope], times[None], strict=True)]
         low, median, high = statistics.quantiles(ratios, n=4)

@@ -149,7 +149,8 @@ def main() -> None:
             folders[f"{run.partition('-')[0]}-baseline"] = folder / "baseline"
         print(f"{run}: done after {time.time() - begun:.0f} s", flush=True)
 
-    probe = torch.stack([torch.from_numpy(window) for window in Windows(corpus.held_out, arguments.context, 0, 4)])
+    windows = Windows(corpus.held_out, arguments.context, 0, 4)
+    probe = torch.stack([torch.from_numpy(windows[index]) for index in range(len(windows))])
     losses, tables, spread = {"base": score(load(arguments.base), corpus, arguments)}, {}, {}
     for name, folder in folders.items():
         model = load(folder)

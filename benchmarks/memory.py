@@ -48,7 +48,7 @@ def write_text(path: Path, megabytes: float) -> None:
     generator = random.Random(0)
     documents = []
     for _ in range(500):
-        sentences = []
+        sentences: list[str] = []
         while sum(map(len, sentences)) < 1200:
             words, space = (ENGLISH, " ") if generator.random() < 0.7 else (CHINESE, "")
             sentences.append(space.join(generator.choices(words, k=12)) + (". " if space else "。"))

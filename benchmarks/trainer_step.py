@@ -21,6 +21,7 @@ import statistics
 import tempfile
 import time
 import warnings
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -93,7 +94,8 @@ def run(variant: str, options: argparse.Namespace) -> Stopwatch:
     torch.manual_seed(0)
     config = recipe.model_config()
     length = config.max_position_embeddings
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         if variant == "stock":
             model = LlamaForCausalLM(LlamaConfig.from_dict({**config.to_dict(), "model_type": "llama"}))
             workers: dict[str, Any] = {"dataloader_num_workers": options.workers, "disable_tqdm": True}

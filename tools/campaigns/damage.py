@@ -63,8 +63,8 @@ def main() -> int:
             if outcome in BAD:
                 print(f"{index}: {name}, {damage.__name__}: {outcome}: {said}", flush=True)
             shutil.rmtree(folder)
-    for damage in sorted({damage for damage, _ in counts}):
-        print(damage.replace("_", " "), {outcome: counts[damage, outcome] for outcome in OUTCOMES})
+    for kind in sorted({kind for kind, _ in counts}):
+        print(kind.replace("_", " "), {outcome: counts[kind, outcome] for outcome in OUTCOMES})
     totals = {outcome: sum(n for (_, o), n in counts.items() if o == outcome) for outcome in OUTCOMES}
     print(f"{arguments.count} damaged folders:", totals)
     return 1 if any(totals[outcome] for outcome in BAD) else 0

@@ -24,12 +24,12 @@ def run(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str]]:
         time.sleep(chance.uniform(0, 0.1))
         other = Command([*commands[kind], name], folder)
         ended = [each.ended() for each in (one, other)]
-        outcomes = sorted(outcome_of(code, errors) for code, errors in ended)
+        first, second = sorted(outcome_of(code, errors) for code, errors in ended)
         outcome = {
             ("done", "done"): "both done, one of them in vain",
             ("done", "refused by name"): "one done, one refused by name",
-        }.get(tuple(outcomes), " and ".join(outcomes))
-        if "done" in outcomes and result_of(folder / name) != expected[kind]:
+        }.get((first, second), f"{first} and {second}")
+        if "done" in (first, second) and result_of(folder / name) != expected[kind]:
             outcome = "other bytes"
         yield outcome, f"{index}, {kind}: {ended}"
 

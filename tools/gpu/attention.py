@@ -30,10 +30,11 @@ def flexible() -> Callable[..., torch.Tensor]:
 
 def milliseconds(attend: Callable[..., torch.Tensor], repeats: int) -> float:
     """Of a forward and a backward pass."""
-    place = {"device": "cuda" if CUDA else "cpu", "dtype": torch.bfloat16 if CUDA else torch.float32}
+    device, dtype = ("cuda", torch.bfloat16) if CUDA else ("cpu", torch.float32)
     # As a layer has them: [window, token, head, number], seen as [window, head, token, number].
     windows, heads, tokens, numbers = SHAPE
-    inputs = [torch.randn(windows, tokens, heads, numbers, **place).transpose(1, 2).requires_grad_() for _ in range(3)]
+    as_kept = [torch.randn(windows, tokens, heads, numbers, device=device, dtype=dtype) for _ in range(3)]
+    inputs = [tensor.transpose(1, 2).requires_grad_() for tensor in as_kept]
     gradient = torch.randn_like(inputs[0])
 
     def step() -> None:

@@ -15,7 +15,6 @@ import multiprocessing
 import os
 import shlex
 import statistics
-import sys
 import tempfile
 import time
 from multiprocessing.connection import Connection, wait
@@ -89,8 +88,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     first_step: dict[str, float] = {}
     pending = dict(pipes)
     while pending and (left := options.compile_seconds - (time.monotonic() - began)) > 0:
-        for pipe in wait(list(pending.values()), timeout=left):
-            (way,) = [name for name, own in pending.items() if own is pipe]
+        ready = wait(list(pending.values()), timeout=left)
+        for way, pipe in [(name, own) for name, own in pending.items() if own in ready]:
             del pending[way]
             seconds = answer(pipe)
             if seconds is not None:
@@ -163,22 +162,22 @@ def choose(figures: dict[str, Any], jobs: list[str], left: float, steps: int | N
     usable = MARGIN * left
     fitting = [count for count in range(1, len(jobs) + 1) if seconds(count, PUBLISHED_STEPS) <= usable]
     if steps is not None:
-        num_jobs = len(jobs)
+        num_jobs, chosen = len(jobs), steps
     elif fitting and fitting[-1] >= min(3, len(jobs)):
-        num_jobs, steps = fitting[-1], PUBLISHED_STEPS
+        num_jobs, chosen = fitting[-1], PUBLISHED_STEPS
     else:
         # Fewer steps of the same schedule, decided before the start.
         for num_jobs in range(min(3, len(jobs)), 0, -1):
             within = [s for s in range(1_000, PUBLISHED_STEPS + 1, 1_000) if seconds(num_jobs, s) <= usable]
-            steps = within[-1] if within else 1_000
-            if steps >= FEWEST_STEPS:
+            chosen = within[-1] if within else 1_000
+            if chosen >= FEWEST_STEPS:
                 break
-    expected = seconds(num_jobs, steps)
-    print(f"{way}: {num_jobs} models of {steps:,} steps, {at_once} at once: {expected:.0f} of {left:.0f} s", flush=True)
+    expected = seconds(num_jobs, chosen)
+    print(f"{way}: {num_jobs} models of {chosen:,} steps, {at_once} at once: {expected:.0f} of {left:.0f} s")
     return {
         "way": way,
         "at_once": at_once,
-        "steps": steps,
+        "steps": chosen,
         "jobs": jobs[:num_jobs],
         "expected_seconds": expected,
         "seconds_left": left,
@@ -206,6 +205,8 @@ def train(way: str, work: Path, job: str, settings: list[str], pipe: Connection)
         """Between two blocks of steps it waits to be told how many seconds the next one takes."""
 
         until: float | None = None
+        begin = 0.0
+        begin_step = 0
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.global_step == 1:
@@ -250,4 +251,4 @@ def train(way: str, work: Path, job: str, settings: list[str], pipe: Connection)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
