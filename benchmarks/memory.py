@@ -40,8 +40,15 @@ MEASURES = {
     "extrapolation": ["--sample", "10"],
     "neutrality": ["--sample", "64", "--against", "{baseline}"],
     "contexts": ["--sample", "20"],
+    "segmentation, corpus, gold": ["--sample", "2000"],
+    "information, treebank": ["--sample", "2000"],
+    "information, code": ["--sample", "2000", "--classes", "code"],
 }
-"""By name, with what is given to each; those on a corpus count in its training part, which is as large."""
+"""By name, with what is given to each. Corpus, gold, treebank and code are as large as the text."""
+
+FUNCTION = (
+    "def {name}(items, limit={number}):\n    # Keep {name}\n    return [item for item in items if item > limit]\n\n"
+)
 
 
 def write_text(path: Path, megabytes: float) -> None:
@@ -57,6 +64,34 @@ def write_text(path: Path, megabytes: float) -> None:
     with path.open("w", encoding="utf-8") as file:
         while file.tell() < megabytes * 1e6:
             file.write(block.replace("night", f"night {file.tell()}"))  # so that no document is another's duplicate
+
+
+def write_gold(path: Path, megabytes: float) -> None:
+    """Sentences of Chinese words, which spaces part."""
+    generator = random.Random(0)
+    with path.open("w", encoding="utf-8") as file:
+        while file.tell() < megabytes * 1e6:
+            file.writelines(" ".join(generator.choices(CHINESE, k=12)) + "。\n" for _ in range(500))
+
+
+def write_treebank(path: Path, megabytes: float) -> None:
+    """Sentences in CoNLL-U, with parts of speech and heads at random."""
+    generator = random.Random(0)
+    with path.open("w", encoding="utf-8") as file:
+        while file.tell() < megabytes * 1e6:
+            for number, word in enumerate(generator.choices(ENGLISH, k=12), start=1):
+                kind, head = generator.choice(["NOUN", "VERB", "ADP"]), number - 1
+                file.write(f"{number}\t{word}\t{word}\t{kind}\t_\t_\t{head}\t{'dep' if head else 'root'}\t_\t_\n")
+            file.write("\n")
+
+
+def write_code(path: Path, megabytes: float) -> None:
+    """Python functions, which empty lines part."""
+    generator = random.Random(0)
+    with path.open("w", encoding="utf-8") as file:
+        while file.tell() < megabytes * 1e6:
+            names = ("_".join(generator.choices(ENGLISH, k=3)) for _ in range(500))
+            file.writelines(FUNCTION.format(name=name, number=generator.randrange(10**6)) for name in names)
 
 
 def write_beginnings(path: Path, megabytes: float, sources: list[Path]) -> None:
@@ -79,21 +114,21 @@ def run(arguments: list[str]) -> tuple[float, float, int]:
 
 
 def measure_all(
-    wanted: list[str], text: Path, corpus: Path, options: argparse.Namespace
+    wanted: list[str], files: dict[str, list[str]], options: argparse.Namespace
 ) -> dict[str, dict[str, float]]:
-    """Run each measure on a text, or on the corpus that is made of it here."""
+    """Run each measure on a text, on the corpus that is made of it here, on gold, a treebank or code."""
     if any("corpus" in name for name in wanted):
-        run(["corpus", "build", str(corpus), "--source", str(text), "--held-out-documents", "200"])
+        run(["corpus", "build", files["corpus"][1], "--source", files["text"][1], "--held-out-documents", "200"])
     results: dict[str, dict[str, float]] = {}
     for name in wanted:
-        measure, _, on_corpus = name.partition(", ")
-        given = ["--corpus", str(corpus)] if on_corpus else ["--text", str(text)]
+        measure, *given_kinds = name.split(", ")
+        given = [word for kind, words in files.items() if kind in given_kinds for word in words] or files["text"]
         own = [option.format(baseline=options.baseline) for option in MEASURES[name]]
         if options.default_samples and "--sample" in own:
             del own[own.index("--sample") : own.index("--sample") + 2]
         megabytes, seconds, code = run(["measure", measure, *given, *own, "--model", options.model])
         results[name] = {"peak_megabytes": round(megabytes), "seconds": round(seconds, 1), "exit_code": code}
-        print(f"  {name:20} {megabytes:7.0f} MB  {seconds:6.1f} s  exit code {code}", flush=True)
+        print(f"  {name:26} {megabytes:7.0f} MB  {seconds:6.1f} s  exit code {code}", flush=True)
     return results
 
 
@@ -112,12 +147,21 @@ def main() -> None:
     for size in arguments.megabytes:
         print(f"{size:g} MB of text", flush=True)
         with tempfile.TemporaryDirectory() as folder:
-            text = Path(folder, "text.txt")
+            names = ("text.txt", "gold.txt", "treebank.conllu", "code.txt")
+            text, gold, treebank, code = (Path(folder, name) for name in names)
+            for write, path in ((write_gold, gold), (write_treebank, treebank), (write_code, code)):
+                write(path, size)
             if arguments.text:
                 write_beginnings(text, size, arguments.text)
             else:
                 write_text(text, size)
-            by_size[size] = measure_all(wanted, text, Path(folder, "corpus"), arguments)
+            files = {"text": ["--text", str(text)], "corpus": ["--corpus", f"{folder}/corpus"]}
+            files |= {
+                "gold": ["--gold", str(gold)],
+                "code": ["--text", str(code)],
+                "treebank": ["--gold", str(treebank)],
+            }
+            by_size[size] = measure_all(wanted, files, arguments)
     smallest, largest = min(by_size), max(by_size)
     results: dict[str, dict[str, float]] = by_size[largest]
     if largest > smallest:
