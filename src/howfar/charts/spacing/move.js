@@ -166,12 +166,13 @@ function panelBeside({ setLayer, setFactor, reset, write, takeBack }) {
   factor.addEventListener("input", () => setFactor(Number(factor.value), false));
   factor.addEventListener("change", () => setFactor(Number(factor.value), true));
   const hint = element("p", { className: "how", textContent: "Drag a tile sideways, or press Shift and ← or → (↑ and ↓ choose the row)." });
+  const headings = element("tr", {}, ...["next", "before", "after"].map(text => element("th", { textContent: text })));
+  const prediction = element("div", { hidden: true }, element("h3", { textContent: "What the model expects after it" }),
+    element("table", { className: "expected" }, element("thead", {}, headings), expected));
   const body = element("div", {},
     element("h2", {}, "What if ", chosen, " stood closer or farther?"),
-    element("div", { className: "edit" }, element("label", {}, "In ", layer), element("label", { className: "slide" }, "× ", factor), said, undo), hint, effect,
-    element("h3", { textContent: "What the model expects after it" }),
-    element("table", { className: "expected" }, element("thead", {}, element("tr", {}, ...["next", "before", "after"].map(text => element("th", { textContent: text })))), expected),
-    losses, ...(write ? [element("p", { className: "writing" }, writes, " ", takes)] : []));
+    element("div", { className: "edit" }, element("label", {}, "In ", layer), element("label", { className: "slide" }, "× ", said, factor), undo), hint, effect,
+    prediction, losses, ...(write ? [element("p", { className: "writing" }, writes, " ", takes)] : []));
   const root = element("section", { className: "beside" }, element("p", { className: "how", textContent: "Click a character, or drag its tile sideways." }), body);
   root.setAttribute("aria-label", "What if");
   root.tabIndex = 0;
@@ -193,6 +194,7 @@ function panelBeside({ setLayer, setFactor, reset, write, takeBack }) {
     undo.disabled = !panel.isMoved;
     expected.replaceChildren(...panel.expected.map(({ label, before, after }) => element("tr", {},
       element("td", {}, element("bdi", { textContent: label })), element("td", { textContent: chance(before) }), element("td", { textContent: panel.isMoved ? chance(after) : "" }))));
+    prediction.hidden = !panel.expected.length;
     losses.innerHTML = panel.isMoved ? lossesOf(panel.losses) : "";
     writes.textContent = panel.isWriting ? "Stop" : "Continue writing from here";
     takes.hidden = !panel.canTakeBack;
