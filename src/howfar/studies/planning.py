@@ -7,13 +7,14 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import StudyError
 from howfar.studies.runs import PlannedRun
-from howfar.studies.specification import RECIPE, Specification
+from howfar.studies.specification import BEYOND_RECIPES, PARAMETER_MATCHED, RECIPE, Specification
 from howfar.training.graft_recipe import GraftRecipe
 from howfar.training.recipe import Recipe
 from howfar.training.recipe_files import GRAFT, SCRATCH, read_values
@@ -46,6 +47,8 @@ def plan(specification: Specification, versions: Mapping[str, str]) -> list[Plan
             put(values, path, value, said=f"study: {key}")
         values["corpus"] = str(Path(str(values.get("corpus"))).absolute())
         recipe = CLASSES[values["kind"]].from_dict({**values, "name": specification.name})
+        if chosen.get(PARAMETER_MATCHED):
+            recipe = _control_of(recipe)
         run = _planned(recipe, chosen, corpus_hash(recipe.corpus), versions)
         if run.id in runs:
             raise StudyError(
@@ -66,7 +69,7 @@ def _base(specification: Specification, name: str) -> tuple[dict[str, Any], Opti
     options = CLASSES[kind].options()
     for key, value in specification.settings.items():
         put(values, full_path(key.split("."), options, where="study: [set]"), value, said=f"study: [set] {key}")
-    _check_apart([key for key in (*specification.varied, *specification.grid) if key != RECIPE], options)
+    _check_apart([key for key in (*specification.varied, *specification.grid) if key not in BEYOND_RECIPES], options)
     return values, options
 
 
@@ -86,8 +89,20 @@ def _paths(chosen: Mapping[str, Any], options: Options) -> list[tuple[list[str],
     return [
         (full_path(key.split("."), options, where="study: axis"), key, value)
         for key, value in chosen.items()
-        if key != RECIPE
+        if key not in BEYOND_RECIPES
     ]
+
+
+def _control_of(recipe: Recipe | GraftRecipe) -> Recipe:
+    """The plain model with as many parameters as a model with increments."""
+    from howfar.training.parameter_matching import parameter_matched  # imports PyTorch
+
+    if isinstance(recipe, GraftRecipe):
+        raise StudyError(
+            f"study: {PARAMETER_MATCHED} in a study of grafts, whose models have a fixed size; train from scratch, or "
+            "remove it"
+        )
+    return replace(parameter_matched(recipe).recipe, name=recipe.name)
 
 
 def _planned(

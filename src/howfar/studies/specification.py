@@ -14,7 +14,9 @@ from howfar.inputs import read_file
 from howfar.training.settings import check_keys
 
 RECIPE = "recipe"
-"""The one key that is not a recipe's: the recipe that a run starts from."""
+PARAMETER_MATCHED = "parameter_matched"
+BEYOND_RECIPES = (RECIPE, PARAMETER_MATCHED)
+"""Axes that no recipe has: the recipe that a run starts from, and whether its plain control is trained instead."""
 
 OURS = ("name", "kind")
 """Keys of a recipe that cannot be an axis: the first is given to each run, the second is its recipe's."""
@@ -100,6 +102,13 @@ class Specification:
                     raise StudyError(f"study: {where} has {key!r}, which follows from the recipe; remove it")
         if RECIPE in self.settings:
             raise StudyError("study: [set] has 'recipe'; put it above all tables, or make it an axis")
+        if PARAMETER_MATCHED in self.settings:
+            raise StudyError(
+                f"study: [set] has {PARAMETER_MATCHED!r}; put it in a [[variant]], beside what it controls for"
+            )
+        for value in (choice.get(PARAMETER_MATCHED, False) for choice in self.choices()):
+            if not isinstance(value, bool):
+                raise StudyError(f"study: {PARAMETER_MATCHED} is {value!r}; it must be true or false")
         if self.recipe is None and RECIPE not in self.grid and not all(RECIPE in variant for variant in self.variants):
             raise StudyError(f"study: {RECIPE!r} is missing; name a bundled recipe or a TOML file")
 

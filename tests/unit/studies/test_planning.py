@@ -17,7 +17,9 @@ from howfar.studies.planning import plan
 from howfar.studies.runs import PlannedRun
 from howfar.studies.specification import Specification
 from howfar.studies.study import Study
+from howfar.training.parameter_matching import count_parameters
 from howfar.training.recipe import Recipe
+from support.training import MODEL
 
 VERSIONS = {"torch": "2"}
 
@@ -67,6 +69,19 @@ def test_a_grid_of_recipes_mixes_encodings(asked: Any, corpus: Corpus) -> None:
     assert plain.data_order == shared.data_order
 
 
+def test_a_control_has_as_many_parameters_and_plain_positions(asked: Any) -> None:
+    widened = {"model": {"intermediate_size": 25}}
+    for values in ({"variant": [{}, {"parameter_matched": True}]}, {"grid": {"parameter_matched": [False, True]}}):
+        own, control = planned(asked(set=widened, **values))
+        assert control.recipe["increments"] is None
+        assert control.recipe["model"]["intermediate_size"] > 25
+        assert own.recipe["model"]["intermediate_size"] == 25
+        assert control.data_order == own.data_order
+        sizes = [count_parameters(Recipe.from_dict(run.recipe)) for run in (own, control)]
+        one_unit = 3 * MODEL["hidden_size"] * MODEL["num_hidden_layers"]
+        assert abs(sizes[0] - sizes[1]) <= one_unit / 2
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -95,9 +110,25 @@ def test_a_grid_of_recipes_mixes_encodings(asked: Any, corpus: Corpus) -> None:
         ({"recipe": "nowhere"}, "there is no recipe 'nowhere'"),
         ({"grid": {"corpus": ["nowhere"]}}, "there is no folder"),
         ({"set": {"recipe": "small-rope"}}, "put it above all tables"),
+        ({"set": {"parameter_matched": True}}, r"put it in a \[\[variant\]\]"),
+        ({"variant": [{"parameter_matched": 1}]}, "parameter_matched is 1; it must be true or false"),
+        ({"grid": {"parameter_matched": ["yes"]}}, "parameter_matched is 'yes'; it must be true or false"),
+        (
+            {"variant": [{"recipe": "small-rope", "parameter_matched": True}], "set": {"corpus": "{corpus}"}},
+            "has no increments to match",
+        ),
+        (
+            {
+                "variant": [{"recipe": "graft-lora", "parameter_matched": True}],
+                "set": {"corpus": "{corpus}", "base": "b"},
+            },
+            "in a study of grafts, whose models have a fixed size",
+        ),
     ],
 )
-def test_what_is_impossible_is_one_line(asked: Any, values: dict[str, Any], message: str) -> None:
+def test_what_is_impossible_is_one_line(asked: Any, corpus: Corpus, values: dict[str, Any], message: str) -> None:
+    if "corpus" in values.get("set", {}):
+        values = {**values, "set": {**values["set"], "corpus": str(corpus.folder)}}
     with pytest.raises(HowFarError, match=message) as raised:
         planned(asked(**values))
     assert "\n" not in str(raised.value)
@@ -134,7 +165,8 @@ def test_a_thousand_runs_are_planned_and_listed_soon(
     monkeypatch.setattr(Corpus, "open", lambda folder: opened.append(folder) or usual(folder))
     begun = time.process_time()
     rates = [step / 1000 for step in range(1, 101)]
-    runs = planned(asked(grid={"seed": list(range(10)), "learning_rate": rates}))
+    controlled = [{}, {"parameter_matched": True}]
+    runs = planned(asked(grid={"seed": list(range(5)), "learning_rate": rates}, variant=controlled))
     Study(Place(tmp_path), "tiny", runs, VERSIONS).write()
     states = Study.open(tmp_path).states()
     assert time.process_time() - begun < 5

@@ -1,7 +1,7 @@
 import pytest
 
 from howfar.errors import ConfigError
-from howfar.measures.parameter_control import count_parameters, parameter_matched
+from howfar.training.parameter_matching import count_parameters, parameter_matched
 from howfar.training.recipe import Recipe
 
 MODEL = {

@@ -7,6 +7,7 @@ the model is the plain one.)
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,6 +15,8 @@ import torch
 from howfar.errors import ConfigError
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.training.recipe import Recipe
+
+_FOUND: dict[str, tuple[int, int, int]] = {}  # by a recipe's tables, since a study has many recipes of one size
 
 
 @dataclass(frozen=True)
@@ -45,16 +48,20 @@ def parameter_matched(recipe: Recipe) -> ParameterMatch:
     """
     if recipe.increments is None:
         raise ConfigError(f"the recipe {recipe.name!r} has no increments to match; give one that has [increments]")
-    wanted = count_parameters(recipe)
-    width = recipe.model_config().intermediate_size
-    plain, wider = (count_parameters(_plain(recipe, width + more)) for more in (0, 1))
-    control = _plain(recipe, width + round((wanted - plain) / (wider - plain)))
-    return ParameterMatch(control, count_parameters(control), wanted)
+    tables = json.dumps([recipe.model, recipe.increments, recipe.encoding], sort_keys=True)
+    if tables not in _FOUND:
+        wanted = count_parameters(recipe)
+        width = recipe.model_config().intermediate_size
+        plain, wider = (count_parameters(_plain(recipe, width + more)) for more in (0, 1))
+        width += round((wanted - plain) / (wider - plain))
+        _FOUND[tables] = width, count_parameters(_plain(recipe, width)), wanted
+    width, num_parameters, wanted = _FOUND[tables]
+    return ParameterMatch(_plain(recipe, width), num_parameters, wanted)
 
 
 def count_parameters(recipe: Recipe) -> int:
     """The number of parameters of a recipe's model; shared ones count once."""
-    with torch.random.fork_rng():
+    with torch.device("meta"):
         return sum(parameter.numel() for parameter in HowFarForCausalLM(recipe.model_config()).parameters())
 
 
