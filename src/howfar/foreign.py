@@ -31,16 +31,11 @@ def harmless_json(value: Any, *, encoding: str = "utf-8") -> str:
         value: Plain lists, dictionaries, strings and numbers.
         encoding: Encoding of the output. If it lacks a character, everything except ASCII is escaped.
     """
-    return harmless_json_text(json.dumps(value, ensure_ascii=False), encoding=encoding)
-
-
-def harmless_json_text(text: str, *, encoding: str = "utf-8") -> str:
-    """As `harmless_json`, for JSON that was written without line breaks between values."""
-    text = _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    text = _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(value, ensure_ascii=False))
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        return json.dumps(json.loads(text))
+        return json.dumps(value)
     return text
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from howfar.commands.options import Corpus, Gold, Mark, NumWorkers, Ray, Seed, Texts, check_given
-from howfar.commands.output import console, printing, say
-from howfar.foreign import harmless_json_text, harmless_lines
+from howfar.commands.output import console, printing, say, say_json
+from howfar.foreign import harmless_lines
 from howfar.measures.choices import Classes, Language, ProbeKind, Target
 
 if TYPE_CHECKING:
@@ -124,10 +124,10 @@ def measure(
             table, source = _measure_one(chosen, loaded, named, inputs)
         verdict = registered.verdict(table) if registered is not None else None
     with printing() as check_printed:  # if printing fails, the table is still written
-        if as_json or as_csv:
-            encoding = sys.stdout.encoding or "utf-8"
-            as_text = harmless_lines(table.write_csv().rstrip("\n")) if as_csv else table.write_json()
-            typer.echo(as_text if as_csv else harmless_json_text(as_text, encoding=encoding))
+        if as_csv:
+            typer.echo(harmless_lines(table.write_csv().rstrip("\n")))
+        elif as_json:
+            say_json(json.loads(table.write_json()))
         else:
             _print(table, chosen, source)
         if verdict is not None:

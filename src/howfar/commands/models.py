@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from howfar.commands.output import console, say
+from howfar.commands.output import console, say, say_json
 
 
 def models(
@@ -22,7 +21,7 @@ def models(
 
     found = bundled_models()
     if as_json:
-        typer.echo(json.dumps([asdict(model) for model in found], indent=1, default=str))
+        say_json([{**asdict(model), "folder": str(model.folder)} for model in found])
         return
     from rich.table import Table
 

@@ -6,12 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
 from howfar.errors import OutputError
-from howfar.foreign import harmless
+from howfar.foreign import harmless, harmless_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,6 +27,11 @@ def accept_all_characters() -> None:
 def say(line: str, *, err: bool = False) -> None:
     """Print one line; control characters in foreign strings are escaped."""
     typer.echo(harmless(line), err=err)
+
+
+def say_json(value: Any) -> None:
+    """Print a value as one line of JSON in the output's encoding; control characters in foreign strings are escaped."""
+    typer.echo(harmless_json(value, encoding=sys.stdout.encoding or "utf-8"))
 
 
 def console() -> Console:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from howfar.commands.options import Mark
-from howfar.commands.output import console, printing, say
+from howfar.commands.output import console, printing, say, say_json
 from howfar.errors import OutputError, TextError
 from howfar.files import check_writable, write_file
-from howfar.foreign import harmless_json
 from howfar.imports import imports_for_good
 from howfar.inputs import read_file
 from howfar.progress import progress_bars
@@ -103,7 +102,7 @@ def show(
         write_file(drawn, picture.render(file_format(drawn)))
     with printing() as check_printed:
         if as_json:
-            typer.echo(harmless_json(_numbers(traced, layer, head), encoding=sys.stdout.encoding or "utf-8"))
+            say_json(_numbers(traced, layer, head))
         elif picture is not None:
             console().print(TerminalView(picture.content, picture.view))
     if is_plain:

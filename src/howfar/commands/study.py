@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,8 +9,8 @@ import typer
 from typer.core import TyperGroup
 
 from howfar.commands.options import with_address
-from howfar.commands.output import console, say
-from howfar.foreign import harmless, harmless_json
+from howfar.commands.output import console, say, say_json
+from howfar.foreign import harmless
 
 if TYPE_CHECKING:
     from howfar.studies.study import Study
@@ -79,7 +78,7 @@ def status(
 
     found = Study.open(folder)
     if as_json:
-        typer.echo(harmless_json(found.rows(), encoding=sys.stdout.encoding or "utf-8"))
+        say_json(found.rows())
     else:
         _print(found)
 

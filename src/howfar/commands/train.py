@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from itertools import groupby
 from operator import itemgetter
@@ -12,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from howfar.commands.output import say
+from howfar.commands.output import say, say_json
 
 
 def train(
@@ -51,7 +50,7 @@ def recipes(
 
     found = describe_recipes()
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
+        say_json(found)
         return
     blocks = []
     for about, alike in groupby(found, key=itemgetter("about")):
