@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import stat
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -52,6 +53,18 @@ def public_name(place: str | Path) -> str:
 
 
 def public_names(places: Sequence[str]) -> list[str]:
-    """The public names of several places; the places themselves if two would have one name."""
+    """The public names of several places; if two would have one name, with as many folders as tell them apart."""
     names = [public_name(place) for place in places]
+    deepest = max((len(PureWindowsPath(place).parts) for place in places), default=0)
+    for num_parts in range(2, deepest + 1):
+        num_places = Counter(name for _, name in set(zip(places, names, strict=True)))
+        names = [
+            _end(place, num_parts) if num_places[name] > 1 else name for place, name in zip(places, names, strict=True)
+        ]
     return names if len(set(names)) == len(set(places)) else list(places)
+
+
+def _end(place: str, num_parts: int) -> str:
+    """The last parts of an absolute path."""
+    path = PureWindowsPath(place)
+    return place if public_name(place) == place else "/".join(path.parts[bool(path.anchor) :][-num_parts:])

@@ -226,9 +226,19 @@ def test_a_public_name_reveals_no_local_folder(place: str, name: str) -> None:
     assert public_name(place) == name
 
 
-def test_places_that_would_have_one_name_keep_their_own() -> None:
-    assert public_names(["/a/x", "/b/y", "z"]) == ["x", "y", "z"]
-    assert public_names(["/a/x", "/b/x"]) == ["/a/x", "/b/x"]
+@pytest.mark.parametrize(
+    ("places", "names"),
+    [
+        (["/a/x", "/b/y", "z"], ["x", "y", "z"]),
+        (["/home/ada/a/x", "/home/ada/b/x", "/home/ada/y"], ["a/x", "b/x", "y"]),
+        (["/home/ada/1/runs/x", "/home/ada/2/runs/x", "runs/x"], ["1/runs/x", "2/runs/x", "runs/x"]),
+        ([r"C:\ada\1\x", "~/2/x", "x"], ["1/x", "2/x", "x"]),
+        (["/a/x", "/a/x"], ["x", "x"]),
+        (["/x", "x"], ["/x", "x"]),
+    ],
+)
+def test_public_names_are_as_long_as_it_takes_to_tell_places_apart(places: list[str], names: list[str]) -> None:
+    assert public_names(places) == names
 
 
 def test_a_socket_and_a_link_to_nowhere_are_found_out_before_any_work(tmp_path: Path) -> None:

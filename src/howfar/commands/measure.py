@@ -115,7 +115,7 @@ def measure(
             table, source = _measure_all(chosen, model, inputs, mark, register, output)
         chosen = declared(chosen)
     else:
-        loaded, named = _load(chosen, model[0] if model else None, mark)
+        loaded, named = _load(chosen, model[0] if model else None, None, mark)
         registered = _claim(chosen, loaded, inputs, register, claim)
         if registered is None and register is not None:
             say(f"The claim is in {register}; the same command without --claim checks it")
@@ -149,8 +149,10 @@ def _list() -> None:
     typer.echo("\nFor example: howfar measure pairs --language en")
 
 
-def _load(chosen: Measure, model: str | None, mark: str | None) -> tuple[PreTrainedModel | None, str]:
-    """The model, if the measure needs one, and its name."""
+def _load(
+    chosen: Measure, model: str | None, label: str | None, mark: str | None
+) -> tuple[PreTrainedModel | None, str]:
+    """The model, if the measure needs one, and the name that others will see, with its mark."""
     from howfar.inputs import public_name
     from howfar.models.loading import choose_mark, load
     from howfar.text.marks import name_with_mark
@@ -159,7 +161,7 @@ def _load(chosen: Measure, model: str | None, mark: str | None) -> tuple[PreTrai
         return None, "models trained for this"
     loaded = load(model)
     found = choose_mark(loaded, mark) if chosen.uses & {"texts", "gold"} else None
-    return loaded, name_with_mark(public_name(model or Path(loaded.name_or_path).name), found)
+    return loaded, name_with_mark(label or public_name(model or Path(loaded.name_or_path).name), found)
 
 
 def _measure_one(
@@ -179,6 +181,7 @@ def _measure_all(
     """The table of several models, and a line that names its sources."""
     from howfar.charts.outputs import is_table
     from howfar.errors import ConfigError
+    from howfar.inputs import public_names
     from howfar.measures.over_models import over_models
 
     if len(set(models)) < len(models):
@@ -188,9 +191,9 @@ def _measure_all(
     if output is not None and not is_table(output):
         raise ConfigError("several models give a table but no picture; give -o a name in .csv, .parquet or .json")
     tables, names = {}, []
-    for model in models:
-        loaded, named = _load(chosen, model, mark)
-        tables[model], source = _measure_one(chosen, loaded, named, inputs)
+    for model, label in zip(models, public_names(models), strict=True):
+        loaded, named = _load(chosen, model, label, mark)
+        tables[label], source = _measure_one(chosen, loaded, named, inputs)
         names.append(named)
     return over_models(tables, chosen), source.replace(named, ", ".join(names), 1)
 

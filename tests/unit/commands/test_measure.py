@@ -1,6 +1,7 @@
 """`howfar measure`, from arguments to tables and pictures."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -263,12 +264,31 @@ def test_a_claim_is_written_before_and_checked_after(run, model_folder: Path, fi
     assert run("measure", "increments", "--text", "text.txt", *parts)[0] == 2
 
 
+@pytest.mark.parametrize("format", ["--json", "--csv", "table.csv", "table.parquet", "table.json"])
+def test_models_of_one_name_are_told_apart_without_their_local_folder(
+    run, plain_folder: Path, files: Path, tmp_path: Path, format: str
+):
+    places = [shutil.copytree(plain_folder, tmp_path / seed / "mine") for seed in ("one", "two")]
+    models = [part for place in places for part in ("-m", str(place))]
+    output = [format] if format.startswith("-") else ["-o", format]
+    code, out, err = run("measure", "extrapolation", "--text", "text.txt", *models, *output)
+    assert code == 0
+    table = out
+    if format == "table.parquet":
+        table = pl.read_parquet(format).write_csv()
+    elif output[0] == "-o":
+        table = Path(format).read_text(encoding="utf-8")
+    assert str(tmp_path) not in table + out + err
+    assert "one/mine" in table
+    assert "two/mine" in table
+
+
 def test_several_models_stand_by_themselves_and_together(run, model_folder: Path, plain_folder: Path, files: Path):
     asked = ("measure", "extrapolation", "--text", "text.txt", "-m", str(model_folder), "-m", str(plain_folder))
     code, out, err = run(*asked, "--json")
     assert (code, err) == (0, "")
     rows = json.loads(out)
-    assert {row["model"] for row in rows} == {"all models", str(model_folder), str(plain_folder)}
+    assert {row["model"] for row in rows} == {"all models", "tiny", "plain"}
     together = [row for row in rows if row["model"] == "all models" and row["value"] is not None]
     for row in together:
         assert row["n"] == 2
