@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stderr
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +13,7 @@ from howfar.foreign import first_line
 from howfar.models import modeling as _registers_the_auto_classes  # noqa: F401
 from howfar.models.configuration import HowFarConfig
 from howfar.models.folders import read_config, read_headers
+from howfar.models.isolation import quiet_stderr, quiet_transformers
 from howfar.models.manifest import verified
 from howfar.models.plausibility import check_tensors
 from howfar.models.tensors import check_finite
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 ADAPTER_CONFIG = "adapter_config.json"
-_one_thread = threading.RLock()
 
 
 def load_pretrained(path: Path, *, is_listed: bool = False, **options: Any) -> PreTrainedModel:
@@ -138,7 +135,7 @@ def _load_gguf(path: Path, **options: Any) -> PreTrainedModel:
     from transformers import GgufConfig
 
     # Once unpacked, it trains and saves like any model. Transformers' switch does not hide the reader's progress bar.
-    with quiet_transformers(), redirect_stderr(io.StringIO()):
+    with quiet_transformers(), quiet_stderr():
         try:
             model, report = AutoModelForCausalLM.from_pretrained(
                 str(path.parent),
@@ -185,24 +182,3 @@ def _check_complete(path: Path, model: PreTrainedModel, report: dict[str, Any]) 
             f"the weights in {path} do not fit its configuration: {wrong[0]}{others}; "
             "use the weights and the configuration that belong together"
         )
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Hide Transformers' progress bars and load reports: the checks here report problems as errors.
-
-    One thread at a time: verbosity is global, and while Transformers builds a model it replaces functions that all
-    threads use, so that models built at the same time, and all later ones, would lose their tied weights.
-    """
-    from transformers.utils import logging
-
-    with _one_thread:
-        level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-        try:
-            yield
-        finally:
-            logging.set_verbosity(level)
-            if bars:
-                logging.enable_progress_bar()
