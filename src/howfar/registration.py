@@ -14,22 +14,45 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-_TYPE = "howfar"  # `model_type` in a configuration, and the package that has both classes
+_MODULES = {
+    "HowFarConfig": "howfar.models.configuration",
+    "HowFarForCausalLM": "howfar.models.modeling",
+    "HowFarGraftConfig": "howfar.models.auto",
+    "HowFarGraftForCausalLM": "howfar.models.auto",
+    "WithoutHead": "howfar.models.auto",
+}
+"""Where the classes are that the tables name."""
+_CONFIGS = {"howfar": "HowFarConfig", "howfar_graft": "HowFarGraftConfig"}
+"""By `model_type`, as in Transformers' tables."""
+_MODELS = {
+    "MODEL_MAPPING": {"howfar": "WithoutHead", "howfar_graft": "WithoutHead"},
+    "MODEL_FOR_CAUSAL_LM_MAPPING": {"howfar": "HowFarForCausalLM", "howfar_graft": "HowFarGraftForCausalLM"},
+}
 
 
-def _enter_configuration(module: Any) -> None:
-    module.CONFIG_MAPPING_NAMES[_TYPE] = "HowFarConfig"
-    module.CONFIG_MAPPING._modules[_TYPE] = sys.modules[_TYPE]
+class _Classes:
+    """Stands for a module with all these classes, and imports each when it is needed."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(name)
+        return getattr(import_module(_MODULES[name]), name)
 
 
-def _enter_model(module: Any) -> None:
-    module.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[_TYPE] = "HowFarForCausalLM"
-    module.MODEL_FOR_CAUSAL_LM_MAPPING._modules[_TYPE] = sys.modules[_TYPE]
+def _enter_configurations(module: Any) -> None:
+    module.CONFIG_MAPPING_NAMES.update(_CONFIGS)
+    module.CONFIG_MAPPING._modules.update(dict.fromkeys(_CONFIGS, _Classes()))
+
+
+def _enter_models(module: Any) -> None:
+    for table, classes in _MODELS.items():
+        getattr(module, f"{table}_NAMES").update(classes)
+        getattr(module, table)._modules.update(dict.fromkeys(classes, _Classes()))
 
 
 _ENTRIES: dict[str, Callable[[Any], None]] = {
-    "transformers.models.auto.configuration_auto": _enter_configuration,
-    "transformers.models.auto.modeling_auto": _enter_model,
+    "transformers.models.auto.configuration_auto": _enter_configurations,
+    "transformers.models.auto.modeling_auto": _enter_models,
 }
 
 
@@ -53,7 +76,7 @@ def register_when_needed() -> None:
     if not any(isinstance(finder, _Watch) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Watch())
     if _ENTRIES.keys() & sys.modules.keys():  # imported before this package: its classes register themselves
-        import_module("howfar.models.modeling")
+        import_module("howfar.models.auto")
 
 
 def _enter_after(loader: Any, enter: Callable[[Any], None]) -> None:

@@ -12,15 +12,16 @@ import torch
 
 from howfar.errors import CheckpointError, ConfigError
 from howfar.inputs import read_json
+from howfar.models.disguise import GRAFT_FILE, PEFT_FILES
+from howfar.models.increments import INCREMENTS_FILE
 from howfar.models.origin import Base
-from howfar.models.pretrained import ADAPTER_CONFIG
 from howfar.positions import IncrementConfig
 
-GRAFT_FILE = "howfar.json"
-INCREMENTS_FILE = "increments.safetensors"
 FORMAT = "howfar-graft"
-FORMAT_VERSION = 2
-"""Version 1 had neither settings nor a hash of its own."""
+SETTINGS_OF_TRAINER = ("use_cache", "bos_token_id", "eos_token_id", "pad_token_id")
+"""Settings that Transformers' Trainer changes and that do not change what a model computes."""
+FORMAT_VERSION = 3
+"""Version 1 had neither settings nor a hash of its own. Until 2 files had the names that Transformers and PEFT use."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ class Description:
     generation_settings: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def is_plain(self) -> bool:
+        """Whether Transformers and PEFT read its files rightly without this package."""
+        return self.increments is None and self.settings.keys() <= set(SETTINGS_OF_TRAINER)
+
+    @property
     def torch_dtype(self) -> torch.dtype:
         """Type of the weights."""
         dtype: torch.dtype = getattr(torch, self.dtype)
@@ -87,7 +93,7 @@ def read_description(folder: Path) -> Description:
         if values["format"] != FORMAT:
             raise ValueError("it does not describe a graft")
         version = values["format_version"]
-        if version in (1, FORMAT_VERSION):
+        if version in (1, 2, FORMAT_VERSION):
             return _description(folder, values, version)
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from None
@@ -96,13 +102,13 @@ def read_description(folder: Path) -> Description:
             f"{path} cannot be read ({type(error).__name__}: {error}); name a folder that `howfar graft` wrote"
         ) from None
     raise CheckpointError(
-        f"{path} has format version {version}, this howfar reads 1 and {FORMAT_VERSION}; install the one that wrote it"
+        f"{path} has format version {version}, this howfar reads 1 to {FORMAT_VERSION}; install the one that wrote it"
     )
 
 
 def _description(folder: Path, values: dict[str, Any], version: int) -> Description:
     increments, adapter = values["increments"], values.get("adapter")
-    if version == 1 and (values.get("lora") or (folder / ADAPTER_CONFIG).is_file()):  # not all version 1 files said so
+    if version == 1 and (values.get("lora") or (folder / PEFT_FILES.config).is_file()):  # not all of version 1 said so
         adapter = asdict(Adapter())
     description = Description(
         base=Base(**values["base"]),

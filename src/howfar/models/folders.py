@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from howfar.errors import CheckpointError, ModelNotFoundError
 from howfar.inputs import read_json
 from howfar.models.bundled import DEFAULT_NAME, FOLDER, bundled_models
+from howfar.models.disguise import inside
 from howfar.models.plausibility import TensorHeader, check_config
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
@@ -16,26 +18,32 @@ _HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]  # no pi
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
-def find_model(name_or_path: str | Path | None = None, *, revision: str | None = None) -> Path:
+def find_model(
+    name_or_path: str | Path | None = None,
+    *,
+    revision: str | None = None,
+    download: Mapping[str, Any] | None = None,
+) -> Path:
     """Find a model's folder or GGUF file; download it if it is on the Hub and not yet in the cache.
 
     Args:
         name_or_path: As for `find_folder`; or a GGUF file, here (`models/x.gguf`) or on the Hub (`owner/model/x.gguf`).
         revision: Branch, tag or commit on the Hub; if None, the newest.
+        download: Further options of `huggingface_hub.snapshot_download`.
 
     Raises:
         ModelNotFoundError: The model does not exist, or the Hub cannot be reached.
     """
     name = str(name_or_path)
     if name_or_path is None or not name.endswith(".gguf"):
-        return find_folder(name_or_path, revision=revision)
+        return find_folder(name_or_path, revision=revision, download=download)
     path = Path(name).expanduser()
     if path.is_file():
         return path
     repository, _, file = name.rpartition("/")
     if isinstance(name_or_path, Path) or "/" not in repository or not _HUB_ID.fullmatch(repository):
         raise ModelNotFoundError(f"there is no file {name!r}; give the path of a GGUF file, or owner/model/FILE.gguf")
-    path = _download(repository, revision, [file]) / file
+    path = _download(repository, revision, [file], download) / file
     if not path.is_file():
         raise ModelNotFoundError(f"{repository!r} on the Hub has no file {file!r}; see its list of files")
     return path
@@ -47,12 +55,18 @@ def revision_of(path: Path) -> str | None:
     return folder.name if folder.parent.name == "snapshots" else None
 
 
-def find_folder(name_or_path: str | Path | None = None, *, revision: str | None = None) -> Path:
+def find_folder(
+    name_or_path: str | Path | None = None,
+    *,
+    revision: str | None = None,
+    download: Mapping[str, Any] | None = None,
+) -> Path:
     """Find a model's folder; download it if it is on the Hub and not yet in the cache.
 
     Args:
         name_or_path: None for the default model, the name of a bundled model, a folder, or a Hub id.
         revision: Branch, tag or commit on the Hub; if None, the newest.
+        download: As for `find_model`.
 
     Raises:
         ModelNotFoundError: The model does not exist, or the Hub cannot be reached.
@@ -73,10 +87,10 @@ def find_folder(name_or_path: str | Path | None = None, *, revision: str | None 
         raise ModelNotFoundError(f"{name} is a file; name the folder with config.json and model.safetensors")
     if isinstance(name_or_path, Path) or not _HUB_ID.fullmatch(name):
         raise ModelNotFoundError(f"there is no folder {name!r}; {_what_there_is()}")
-    return _download(name, revision, _HUB_FILES)
+    return _download(name, revision, _HUB_FILES, download)
 
 
-def _download(name: str, revision: str | None, files: list[str]) -> Path:
+def _download(name: str, revision: str | None, files: list[str], download: Mapping[str, Any] | None) -> Path:
     from huggingface_hub import is_offline_mode, snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
@@ -85,7 +99,13 @@ def _download(name: str, revision: str | None, files: list[str]) -> Path:
     disable_progress_bars()
     try:
         return Path(
-            snapshot_download(name, revision=revision, allow_patterns=files, ignore_patterns=["*/*", "consolidated*"])
+            snapshot_download(
+                name,
+                revision=revision,
+                allow_patterns=files,
+                ignore_patterns=["*/*", "consolidated*"],
+                **(download or {}),
+            )
         )
     except GatedRepoError:
         raise ModelNotFoundError(
@@ -120,11 +140,25 @@ def _what_there_is() -> str:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Read a folder's `config.json`.
+    """Read a folder's `config.json`; of a graft with all weights, the base's configuration in it.
 
     Raises:
         CheckpointError: It is missing, or not a JSON object.
     """
+    config = read_file_of_config(folder)
+    if (base := inside(config)) is None:
+        return config
+    path = folder / "config.json"
+    if not isinstance(base, dict) or not isinstance(base.get("model_type"), str):
+        raise CheckpointError(
+            f"{path} does not hold the configuration of the graft's base model; save or download the graft again"
+        )
+    check_config(base, path)
+    return base
+
+
+def read_file_of_config(folder: Path) -> dict[str, Any]:
+    """As `read_config`, but the file's contents as they are."""
     path = folder / "config.json"
     if not path.is_file():
         newest = max(folder.glob("*/config.json"), key=lambda inside: inside.stat().st_mtime, default=None)

@@ -5,15 +5,20 @@ A graft is a folder with
 - `howfar.json`: the base model (name, revision, fingerprint), the increments' configuration, the type of the weights,
   the adapter's name, and every setting in which the model differs from its base;
 - `increments.safetensors`: the increments' networks;
-- `adapter_config.json`, `adapter_model.safetensors`: a PEFT adapter, if the base was trained with LoRA;
-- `config.json`, `model.safetensors`: all weights, if the base's own have changed (the base is then not needed);
+- `howfar_adapter_config.json`, `howfar_adapter.safetensors`: a PEFT adapter, if the base was trained with LoRA;
+- `config.json`: by its type Transformers knows that this is a graft; with the base's configuration in it if
+- `model.howfar.safetensors` is there: all weights, if the base's own have changed (the base is then not needed);
 - `training_counts.safetensors`: how often each token was trained on, if known;
 - the base's tokenizer, a model card, `training.json` if this package trained it, and the list of its files.
+
+Weights and adapters of baselines, which have no increments, have the names that Transformers and PEFT expect. Until
+version 2 all grafts had them.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +26,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from howfar.errors import CheckpointError, ConfigError, ModelNotFoundError, NoIncrementsError
+from howfar.errors import CheckpointError, ConfigError, ModelNotFoundError
 from howfar.models.configuration import HowFarConfig
-from howfar.models.description import GRAFT_FILE, INCREMENTS_FILE, Description, read_description
+from howfar.models.description import Description, read_description
+from howfar.models.disguise import GRAFT_FILE, OWN_FILES, PEFT_FILES, VARIANT, write_disguise
 from howfar.models.fingerprint import base_parameters, fingerprint
 from howfar.models.folders import find_model
 from howfar.models.graft_card import write_card
+from howfar.models.increments import INCREMENTS_FILE, increment_config, read_increments, save_increments
 from howfar.models.isolation import quiet_transformers
 from howfar.models.lora import adapter_of, load_lora, read_lora, save_lora
 from howfar.models.manifest import read_manifest
@@ -34,8 +41,8 @@ from howfar.models.origin import Base, base_of, origin_of, remember_training_cou
 from howfar.models.pretrained import load_pretrained, read_pretrained_config
 from howfar.models.settings import changed_settings, with_settings
 from howfar.models.tensors import copy_tensors, read_tensors
-from howfar.models.unwrapping import check_in_memory, increment_tensors, is_increment, own_tensors, unwrap
-from howfar.positions import IncrementConfig, attach, increments_of
+from howfar.models.unwrapping import check_in_memory, is_increment, own_tensors, unwrap
+from howfar.positions import IncrementConfig, attach
 from howfar.positions.attachment import positions_of
 
 if TYPE_CHECKING:
@@ -51,7 +58,7 @@ __all__ = [
 
 def is_graft(model: PreTrainedModel) -> bool:
     """Whether a model has increments or an adapter besides its own weights."""
-    return _increment_config(model) is not None or adapter_of(unwrap(model)) is not None
+    return increment_config(model) is not None or adapter_of(unwrap(model)) is not None
 
 
 def save_graft(model: PreTrainedModel, folder: Path, *, whole: bool | None = None) -> Description:
@@ -87,47 +94,60 @@ def save_graft(model: PreTrainedModel, folder: Path, *, whole: bool | None = Non
         )
     if whole and base.revision is None:
         base = replace(base, name=Path(base.name).name)  # its old place is of no use to others
-    folder.mkdir(parents=True, exist_ok=True)
-    config = _increment_config(model)
-    if config is not None:
-        tensors = {name: tensor.detach().contiguous() for name, tensor in _increment_parameters(model).items()}
-        save_file(tensors, folder / INCREMENTS_FILE)
-    if adapter:
-        save_lora(model, folder, base.name)
-    if whole:
-        save_whole(model, folder)
-    if origin.counts is not None:
-        save_file({"counts": origin.counts}, folder / COUNTS_FILE)
     generation = changed_settings(model.generation_config, origin.generation) if origin.generation else {}
     description = Description(
         base=base,
         whole=whole,
         dtype=str(model.dtype).removeprefix("torch."),
-        increments=config,
+        increments=increment_config(model),
         adapter=adapter,
         settings={} if whole or origin.config is None else changed_settings(model.config, origin.config),
         generation_settings={} if whole else generation,
     )
+    folder.mkdir(parents=True, exist_ok=True)
+    if description.increments is not None:
+        save_increments(model, folder)
+    if adapter:
+        save_lora(model, folder, base.name, PEFT_FILES if description.is_plain else OWN_FILES)
+    if whole:
+        save_whole(model, folder, variant=None if description.is_plain else VARIANT)
+    if not description.is_plain:
+        write_disguise(folder)
+    if origin.counts is not None:
+        save_file({"counts": origin.counts}, folder / COUNTS_FILE)
     write_card(folder, description)
     description.write(folder)
     return description
 
 
-def save_whole(model: PreTrainedModel, folder: Path) -> None:
-    """Write a model's own weights and configuration as Transformers does; increments only for a model from scratch."""
+def save_whole(model: PreTrainedModel, folder: Path, *, variant: str | None = None) -> None:
+    """Write a model's own weights and configuration as Transformers does; increments only for a model from scratch.
+
+    Args:
+        model: The model.
+        folder: Folder to write to.
+        variant: A part of the weights' file names; None for the usual names.
+    """
     tensors = model.state_dict()
     if not _is_from_scratch(model):
         tensors = own_tensors(model, tensors)
     with quiet_transformers():
-        model.save_pretrained(folder, state_dict=tensors)
+        model.save_pretrained(folder, state_dict=tensors, variant=variant)
 
 
-def load_graft(folder: Path, *, dtype: torch.dtype | str | None = None, **options: Any) -> PreTrainedModel:
+def load_graft(
+    folder: Path,
+    *,
+    dtype: torch.dtype | str | None = None,
+    download: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> PreTrainedModel:
     """Rebuild the exact model that was saved.
 
     Args:
         folder: A folder that `save_graft` wrote.
         dtype: Type of the weights; if None or `"auto"`, the saved type. Increments are always float32.
+        download: Options of `huggingface_hub.snapshot_download`, for the base.
         **options: Passed to Transformers' `from_pretrained`.
 
     Returns:
@@ -142,7 +162,8 @@ def load_graft(folder: Path, *, dtype: torch.dtype | str | None = None, **option
     description = read_description(folder)
     if dtype in (None, "auto"):
         dtype = description.torch_dtype
-    model = _load_base(folder, description, getattr(torch, dtype) if isinstance(dtype, str) else dtype, options)
+    dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+    model = _load_base(folder, description, dtype, download, options)
     adapter = description.adapter
     if adapter and not adapter.around_increments:
         load_lora(model, folder, adapter.name)
@@ -205,17 +226,13 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
         read_increments(model, folder)
 
 
-def read_increments(model: PreTrainedModel, folder: Path) -> None:
-    """Set a model's increments to those in a folder.
-
-    Raises:
-        CheckpointError: The file is damaged or does not fit.
-    """
-    path = folder / INCREMENTS_FILE
-    copy_tensors(_increment_parameters(model), read_tensors(path), path)
-
-
-def _load_base(folder: Path, description: Description, dtype: torch.dtype, options: dict[str, Any]) -> PreTrainedModel:
+def _load_base(
+    folder: Path,
+    description: Description,
+    dtype: torch.dtype,
+    download: Mapping[str, Any] | None,
+    options: dict[str, Any],
+) -> PreTrainedModel:
     base = description.base
     if description.whole:
         model = load_pretrained(folder, is_listed=read_manifest(folder) is not None, dtype=dtype, **options)
@@ -223,7 +240,7 @@ def _load_base(folder: Path, description: Description, dtype: torch.dtype, optio
         origin.base, origin.whole = base, True
         return model
     try:
-        path = find_model(base.name, revision=base.revision)
+        path = find_model(base.name, revision=base.revision, download=download)
     except ModelNotFoundError as error:
         raise ModelNotFoundError(
             f"the base model of the graft in {folder} is missing: {error}; if it has moved, write its place as "
@@ -265,21 +282,3 @@ def _is_changed(model: PreTrainedModel, base: Base) -> bool:
 
 def _is_from_scratch(model: PreTrainedModel) -> bool:
     return bool(model.config.model_type == HowFarConfig.model_type)
-
-
-def _increment_config(model: PreTrainedModel) -> IncrementConfig | None:
-    try:
-        return increments_of(model).config
-    except NoIncrementsError:
-        return None
-
-
-def _increment_parameters(model: PreTrainedModel) -> dict[str, Tensor]:
-    """Parameters of a model's increments, by names that do not depend on its architecture."""
-    increments = increments_of(model)
-    names = ["shared"] if increments.config.scope == "shared" else [f"layers.{i}" for i in increments.layer_indices]
-    return {
-        f"{name}.{parameter}": value
-        for name, owner in zip(names, increments.owners, strict=True)
-        for parameter, value in increment_tensors(owner.get_submodule("increments")).items()
-    }

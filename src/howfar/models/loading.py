@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,13 +58,36 @@ def load(
         ModelNotFoundError: The model does not exist, or the Hub cannot be reached.
         CheckpointError: Its files are damaged, pickled, or do not fit together.
     """
-    path = find_model(name_or_path)
     options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
     if attn_implementation is not None:
         options["attn_implementation"] = attn_implementation
+    model = load_at(name_or_path, **options)
+    return model.eval() if device is None else model.to(device).eval()
+
+
+def load_at(
+    name_or_path: str | Path | None,
+    *,
+    revision: str | None = None,
+    download: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> PreTrainedModel:
+    """Load a model, as `load` does.
+
+    Args:
+        name_or_path: As for `load`.
+        revision: Branch, tag or commit on the Hub; if None, the newest.
+        download: Options of `huggingface_hub.snapshot_download`, for the model and for a graft's base.
+        **options: Passed to Transformers' `from_pretrained`.
+
+    Raises:
+        ModelNotFoundError: The model does not exist, or the Hub cannot be reached.
+        CheckpointError: Its files are damaged, pickled, or do not fit together.
+    """
+    path = find_model(name_or_path, revision=revision, download=download)
     if (path / GRAFT_FILE).is_file():
         with verified(path):
-            model = load_graft(path, **options)
+            model = load_graft(path, download=download, **options)
     elif (path / INCREMENTS_FILE).exists():
         raise CheckpointError(f"{path / GRAFT_FILE} is missing; save or download the graft again")
     elif is_adapter(path):
@@ -75,7 +99,7 @@ def load(
         attach_saved(model, path)
     if not is_adapter(path):  # an adapter uses its base's tokenizer
         model.name_or_path = model.config._name_or_path = DEFAULT_NAME if name_or_path is None else str(name_or_path)
-    return model.eval() if device is None else model.to(device).eval()
+    return model
 
 
 def save(model: nn.Module, folder: str | Path) -> None:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from howfar.errors import CheckpointError, ConfigError, HowFarError, MissingExtraError
 from howfar.inputs import read_json
-from howfar.models.description import GRAFT_FILE, Adapter
-from howfar.models.pretrained import ADAPTER_CONFIG
+from howfar.models.description import Adapter
+from howfar.models.disguise import GRAFT_FILE, PEFT_FILES, AdapterFiles, adapter_files
 from howfar.models.tensors import copy_tensors, read_tensors
 from howfar.models.unwrapping import is_increment, tuners, unwrap
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _PREFIX = "base_model.model."  # of every name in PEFT's files
 
 
@@ -87,7 +86,7 @@ def adapter_of(model: PreTrainedModel) -> Adapter | None:
 
 def is_adapter(path: Path) -> bool:
     """Whether a folder holds only an adapter, as PEFT and Transformers save one."""
-    return (path / ADAPTER_CONFIG).is_file() and not any((path / f).exists() for f in ("config.json", GRAFT_FILE))
+    return (path / PEFT_FILES.config).is_file() and not any((path / f).exists() for f in ("config.json", GRAFT_FILE))
 
 
 def base_of_adapter(folder: Path) -> str:
@@ -96,7 +95,7 @@ def base_of_adapter(folder: Path) -> str:
     Raises:
         CheckpointError: Its configuration cannot be read, or names no base model.
     """
-    path = folder / ADAPTER_CONFIG
+    path = folder / PEFT_FILES.config
     try:
         name = read_json(path)["base_model_name_or_path"]
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
@@ -123,13 +122,13 @@ def load_lora(model: PreTrainedModel, folder: Path, name: str = "default") -> No
         CheckpointError: Its files are damaged or made for another model.
         MissingExtraError: PEFT is not installed.
     """
-    path = folder / ADAPTER_CONFIG
+    path = folder / adapter_files(folder).config
     if not path.is_file():  # PEFT would search the Hub
         raise CheckpointError(f"{path} is missing; save or download the graft again")
     peft = _peft()
     try:
-        read_json(path)
-        config = peft.PeftConfig.from_pretrained(str(folder))
+        values = {name: value for name, value in read_json(path).items() if name != "runtime_config"}
+        config = peft.PeftConfig.from_peft_type(**peft.PeftConfig.check_kwargs(**values))
         config.inference_mode = False  # it sets which parameters are trainable; the caller decides that
         _inject(model, config, name)
     except Exception as error:  # whatever PEFT and PyTorch raise for a damaged or foreign configuration
@@ -146,7 +145,7 @@ def read_lora(model: PreTrainedModel, folder: Path) -> None:
     Raises:
         CheckpointError: The file is damaged or made for another adapter.
     """
-    path = folder / ADAPTER_WEIGHTS
+    path = folder / adapter_files(folder).weights
     tensors = {name.removeprefix(_PREFIX): tensor for name, tensor in read_tensors(path).items()}
     if any(map(is_increment, tensors)) and not any(map(is_increment, dict(model.named_parameters()))):
         raise CheckpointError(
@@ -156,21 +155,23 @@ def read_lora(model: PreTrainedModel, folder: Path) -> None:
     copy_tensors(lora_parameters(model), tensors, path)
 
 
-def save_lora(model: PreTrainedModel, folder: Path, base: str) -> None:
-    """Write a model's adapter as PEFT does, so that `PeftModel.from_pretrained` can read it.
+def save_lora(model: PreTrainedModel, folder: Path, base: str, files: AdapterFiles = PEFT_FILES) -> None:
+    """Write a model's adapter in PEFT's format; by these names `PeftModel.from_pretrained` reads it.
 
     Args:
         model: A model with an adapter inside.
         folder: Folder to write to.
         base: The base model's name, for the file.
+        files: Names of its files.
     """
     from safetensors.torch import save_file
 
     config = copy.copy(next(iter(model.peft_config.values())))
     config.base_model_name_or_path = base
     config.save_pretrained(str(folder))
+    (folder / PEFT_FILES.config).rename(folder / files.config)
     tensors = {_PREFIX + name: tensor.detach().clone() for name, tensor in lora_parameters(model).items()}
-    save_file(tensors, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+    save_file(tensors, folder / files.weights, metadata={"format": "pt"})
 
 
 def merge_lora(model: nn.Module) -> None:

@@ -28,7 +28,7 @@ FOR_READERS = ("README.md", "card.md", "training.json", "log.json")
 SELF_CHECKED = ("howfar.json",)
 """Files that hold their own hash, because a part of them may be edited; only their presence is checked here."""
 _READ = (
-    "*.safetensors", "*.index.json", "*config.json", "*token*.json", "vocab.*", "merges.txt", "*.jinja", *SELF_CHECKED,
+    "*.safetensors", "*.index*.json", "*config.json", "*token*.json", "vocab.*", "merges.txt", "*.jinja", *SELF_CHECKED,
 )  # fmt: skip
 """Files that change a model if present, so none may be added to those listed."""
 _SMALL = 2**20

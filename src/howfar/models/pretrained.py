@@ -6,13 +6,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM
 
 from howfar.errors import CheckpointError, HowFarError, MissingExtraError
 from howfar.foreign import first_line
 from howfar.models import modeling as _registers_the_auto_classes  # noqa: F401
 from howfar.models.configuration import HowFarConfig
-from howfar.models.folders import read_config, read_headers
+from howfar.models.disguise import GRAFT_FILE, PEFT_FILES, VARIANT, is_disguised
+from howfar.models.folders import read_config, read_file_of_config, read_headers
 from howfar.models.isolation import quiet_stderr, quiet_transformers
 from howfar.models.manifest import verified
 from howfar.models.plausibility import check_tensors
@@ -21,8 +22,6 @@ from howfar.models.unwrapping import learned_tensors
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
-
-ADAPTER_CONFIG = "adapter_config.json"
 
 
 def load_pretrained(path: Path, *, is_listed: bool = False, **options: Any) -> PreTrainedModel:
@@ -48,9 +47,17 @@ def load_pretrained(path: Path, *, is_listed: bool = False, **options: Any) -> P
 
 def _load_folder(path: Path, **options: Any) -> PreTrainedModel:
     config = read_config(path)
+    if is_disguised(read_file_of_config(path)):
+        if not (path / GRAFT_FILE).is_file():
+            raise CheckpointError(f"{path / GRAFT_FILE} is missing; save or download the graft again")
+        if is_disguised(config):
+            raise CheckpointError(
+                f"{path} is a graft without the weights of its base model; load it with howfar.load, or name the base"
+            )
+        options = {"config": read_pretrained_config(path), "variant": VARIANT, **options}
     headers = read_headers(path)
     check_tensors(config, headers, path)
-    if (path / ADAPTER_CONFIG).is_file():  # Transformers would load the adapter's base instead
+    if (path / PEFT_FILES.config).is_file():  # Transformers would load the adapter's base instead
         raise CheckpointError(
             f"{path} holds both a model and an adapter, and nothing says how they belong together; move one of "
             "the two elsewhere"
@@ -78,15 +85,16 @@ def _load_folder(path: Path, **options: Any) -> PreTrainedModel:
 
 
 def read_pretrained_config(path: Path) -> PretrainedConfig:
-    """The configuration that Transformers reads from a folder or a GGUF file.
+    """The configuration that Transformers reads from a folder or a GGUF file; of a graft, its base's.
 
     Raises:
         CheckpointError: It cannot be read.
     """
     where, options = _where(path)
-    if not is_gguf(path):
-        read_config(path)
+    config = None if is_gguf(path) else read_config(path)
     try:
+        if config is not None and is_disguised(read_file_of_config(path)):
+            return CONFIG_MAPPING[config["model_type"]].from_dict(config)
         return AutoConfig.from_pretrained(where, trust_remote_code=False, **options)
     except Exception as error:  # whatever Transformers raises for a damaged or foreign one
         raise CheckpointError(

@@ -23,7 +23,8 @@ from howfar.corpus.sources import parse_source
 from howfar.corpus.windows import Windows
 from howfar.errors import ConfigError, CorpusError, HowFarError, InUseError, OutputError
 from howfar.models.configuration import HowFarConfig
-from howfar.models.description import GRAFT_FILE, read_description
+from howfar.models.description import read_description
+from howfar.models.disguise import GRAFT_FILE
 from howfar.models.folders import find_model, read_config
 from howfar.models.graft_card import LABELS, write_card
 from howfar.models.lora import add_lora

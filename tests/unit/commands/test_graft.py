@@ -56,7 +56,7 @@ def test_a_model_is_grafted_and_looked_at(run, base: Path, text: str, tmp_path: 
     assert len(set(said.values())) == len(said)
     assert "howfar show --model out" in out
     assert increments_of(load(tmp_path / "out")).config.scope == scope
-    assert (tmp_path / "out" / "adapter_model.safetensors").is_file() == (train == "lora")
+    assert (tmp_path / "out" / "howfar_adapter.safetensors").is_file() == (train == "lora")
     recipe = json.loads((tmp_path / "out" / "training.json").read_text())["recipe"]
     assert (recipe["train"], recipe["trainer"]["max_steps"], recipe["context"]) == (train, 3, 16)
 

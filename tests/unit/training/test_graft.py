@@ -25,6 +25,7 @@ from howfar.errors import (
     ModelNotFoundError,
     UnsupportedModelError,
 )
+from howfar.models.disguise import OWN_FILES, PEFT_FILES
 from howfar.models.grafts import COUNTS_FILE, GRAFT_FILE, training_counts
 from howfar.models.loading import load
 from howfar.positions import IncrementConfig, attach, increments_of
@@ -110,7 +111,8 @@ def test_increments_have_a_learning_rate_of_their_own(base: Path, recipe: Make, 
 def test_the_baseline_sees_the_same_windows_and_starts_from_the_same_adapter(recipe: Make, tmp_path: Path) -> None:
     still = {"learning_rate": 0.0, "max_steps": 3}
     graft(recipe(train="lora", baseline=True, trainer=still), tmp_path, progress=False)
-    own, plain = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("", "baseline"))
+    own = load_file(tmp_path / OWN_FILES.weights)
+    plain = load_file(tmp_path / "baseline" / PEFT_FILES.weights)
     assert own.keys() == plain.keys()
     assert all(torch.equal(own[name], plain[name]) for name in own)
     counts = [load_file(tmp_path / name / COUNTS_FILE)["counts"] for name in ("", "baseline")]

@@ -89,7 +89,7 @@ def test_a_killed_graft_ends_as_if_it_had_not_been(
     for folder in ("", "baseline"):
         files = sorted(path.name for path in (whole / folder).glob("*.safetensors"))
         assert files == sorted(path.name for path in (killed / folder).glob("*.safetensors"))
-        assert "adapter_model.safetensors" in files
+        assert [name for name in files if "adapter" in name]
         for file in files:
             expected, found = load_file(whole / folder / file), load_file(killed / folder / file)
             assert expected.keys() == found.keys()
