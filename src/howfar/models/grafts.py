@@ -34,11 +34,11 @@ from howfar.models.fingerprint import base_parameters, fingerprint
 from howfar.models.folders import find_model
 from howfar.models.graft_card import write_card
 from howfar.models.increments import INCREMENTS_FILE, increment_config, read_increments, save_increments
-from howfar.models.isolation import quiet_transformers
 from howfar.models.lora import adapter_of, load_lora, read_lora, save_lora
 from howfar.models.manifest import read_manifest
 from howfar.models.origin import Base, base_of, origin_of, remember_training_counts, training_counts
 from howfar.models.pretrained import load_pretrained, read_pretrained_config
+from howfar.models.quiet import quiet_transformers
 from howfar.models.settings import changed_settings, with_settings
 from howfar.models.tensors import copy_tensors, read_tensors
 from howfar.models.unwrapping import check_in_memory, is_increment, own_tensors, unwrap

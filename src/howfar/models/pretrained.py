@@ -14,9 +14,9 @@ from howfar.models import modeling as _registers_the_auto_classes  # noqa: F401
 from howfar.models.configuration import HowFarConfig
 from howfar.models.disguise import GRAFT_FILE, PEFT_FILES, VARIANT, is_disguised
 from howfar.models.folders import read_config, read_file_of_config, read_headers
-from howfar.models.isolation import quiet_stderr, quiet_transformers
 from howfar.models.manifest import verified
 from howfar.models.plausibility import check_tensors
+from howfar.models.quiet import quiet_stderr, quiet_transformers
 from howfar.models.tensors import check_finite
 from howfar.models.unwrapping import learned_tensors
 

@@ -1,4 +1,4 @@
-"""What one thread loads changes nothing for another that builds a model, logs or shows a bar meanwhile."""
+"""Models load one at a time, and quietly in the thread that loads only."""
 
 import logging
 import sys
@@ -11,12 +11,12 @@ import pytest
 import torch
 from huggingface_hub.utils import are_progress_bars_disabled
 from tqdm import tqdm
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from transformers.models.llama.modeling_llama import LlamaModel
 from transformers.utils import logging as transformers_logging
 
-from howfar.models.isolation import quiet_stderr
 from howfar.models.loading import load
+from howfar.models.quiet import quiet_stderr
 from support.grafts import make_base
 
 
@@ -83,51 +83,22 @@ def is_tied(model: PreTrainedModel) -> bool:
     return model.lm_head.weight is model.model.embed_tokens.weight
 
 
-def small_config() -> LlamaConfig:
-    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    return LlamaConfig(vocab_size=32, tie_word_embeddings=True, **sizes)
-
-
-def test_a_model_built_meanwhile_is_tied(loading: Callable[[], PreTrainedModel]) -> None:
-    built = LlamaForCausalLM(small_config())
-    assert is_tied(built)
-    assert {parameter.dtype for parameter in built.parameters()} == {torch.float32}
-    assert {parameter.device.type for parameter in built.parameters()} == {"cpu"}
-    assert is_tied(loading())
-    assert is_tied(LlamaForCausalLM(small_config()))
-
-
-@pytest.mark.parametrize(
-    "build",
-    [AutoModelForCausalLM.from_pretrained, LlamaForCausalLM.from_pretrained, load],
-    ids=["Auto", "Llama", "howfar"],
-)
-def test_a_model_loaded_meanwhile_waits_and_both_are_tied(
-    loading: Callable[[], PreTrainedModel], tied: Path, build: Callable[[Path], PreTrainedModel]
-) -> None:
+def test_a_second_load_waits_and_both_models_are_whole(loading: Callable[[], PreTrainedModel], tied: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
-        other = pool.submit(build, tied)
+        other = pool.submit(load, tied)
         try:
             with pytest.raises(TimeoutError):
                 other.result(0.5)
-            built = LlamaForCausalLM(small_config())
         finally:
             mine = loading()
         theirs = other.result(60)
     assert is_tied(mine)
     assert is_tied(theirs)
-    assert is_tied(built)
     assert torch.equal(mine.lm_head.weight, theirs.lm_head.weight)
-    assert is_tied(LlamaForCausalLM(small_config()))
     assert torch.get_default_dtype() == torch.float32
 
 
-def test_functions_of_torch_and_switches_of_transformers_stay_as_they_are(
-    loading: Callable[[], PreTrainedModel],
-) -> None:
-    assert torch.get_default_dtype() == torch.float32
-    with torch.device("meta"):
-        assert torch.linspace(0, 1, 2).device.type == "meta"  # Transformers' replacement makes it on the CPU
+def test_switches_of_transformers_stay_as_they_are(loading: Callable[[], PreTrainedModel]) -> None:
     assert transformers_logging.get_verbosity() == logging.WARNING
     assert transformers_logging.is_progress_bar_enabled()
     assert not are_progress_bars_disabled()
