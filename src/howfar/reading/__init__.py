@@ -2,8 +2,8 @@
 
 Read the modules in this order: `windows` (what a model reads at once), `readings` (the results) and `reader` (the one
 object that reads). Below the reader are `head` (logits, a slice of tokens at a time), `watch` (attention and residuals)
-and `workers` (reading by several processes, those of `pool` or a cluster's, which load the model by `same`). Above it
-are `following` (candidate next tokens), `result` (a trace), `run` (how a trace is made) and `files`.
+and `workers` (reading by several processes, which load the model by `same`). Above it are `following` (candidate next
+tokens), `result` (a trace), `run` (how a trace is made) and `files`.
 """
 
 from typing import TYPE_CHECKING

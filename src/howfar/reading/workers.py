@@ -1,6 +1,6 @@
 """Reading by several processes: batches are sent to workers, and their results come back in the same order.
 
-    with read_by(Pool(2)):                # any measure, trace or loss in this block uses the workers
+    with work_by(Pool(2)):                # any measure, trace or loss in this block uses the workers
         for pool, reading in read_pools(reader, pools, windows_of, "losses"):
 
 Batches are the same as in one process, so the numbers are the same. The number of waiting batches is limited, so memory
@@ -9,13 +9,12 @@ does not grow with the text. A worker loads the model by name, once, and refuses
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from howfar.jobs.workers import Item, current_workers
+from howfar.jobs.workers import in_order as results_in_order
 from howfar.positions.attachment import positions_of
 from howfar.reading.readings import Kept, Reading
 from howfar.reading.same import SameModel
@@ -24,36 +23,8 @@ from howfar.reading.windows import Window
 if TYPE_CHECKING:
     from howfar.reading.reader import Reader
 
-Item = TypeVar("Item")
 Function = Callable[..., Any]
 """A function of a reader and further arguments, defined at the top level of a module, so that it can be pickled."""
-
-AHEAD = 4
-"""Jobs per worker that are submitted before the first result is awaited."""
-
-
-class Workers(Protocol):
-    """Processes of this machine, or tasks of a cluster."""
-
-    @property
-    def number(self) -> int:
-        """How many jobs run at a time."""
-
-    def submit(self, function: Function, *arguments: Any) -> Any:
-        """Start a job; the `result` method of the returned object waits for it."""
-
-
-_workers: ContextVar[Workers | None] = ContextVar("workers", default=None)
-
-
-@contextmanager
-def read_by(workers: Workers | None) -> Iterator[None]:
-    """Use workers for all reading in the block; where None, this process reads."""
-    before = _workers.set(workers)
-    try:
-        yield
-    finally:
-        _workers.reset(before)
 
 
 def in_order(
@@ -76,24 +47,14 @@ def in_order(
     Raises:
         WorkersError: Workers were lost, or cannot load the model.
     """
-    workers, positions = _workers.get(), positions_of(reader.model)
+    workers, positions = current_workers(), positions_of(reader.model)
     if here or workers is None or (positions is not None and positions.is_observed):
         for item, arguments in jobs:
             yield item, None if arguments is None else function(reader, *arguments)
         return
-    common = type(reader), SameModel.of(reader.model), reader.settings
-    waiting: deque[tuple[Item, Any]] = deque()
-    for item, arguments in jobs:
-        job = None if arguments is None else workers.submit(run_job, *common, function, arguments)
-        waiting.append((item, job))
-        while len(waiting) > AHEAD * workers.number:
-            yield _awaited(*waiting.popleft())
-    while waiting:
-        yield _awaited(*waiting.popleft())
-
-
-def _awaited(item: Item, job: Any) -> tuple[Item, Any]:
-    return item, None if job is None else job.result()
+    common = type(reader), SameModel.of(reader.model), reader.settings, function
+    calls = ((item, None if arguments is None else (*common, arguments)) for item, arguments in jobs)
+    yield from results_in_order(workers, run_job, calls)
 
 
 def run_job(

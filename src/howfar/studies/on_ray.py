@@ -11,7 +11,8 @@ from typing import Any, Self
 
 from howfar.errors import HowFarError, MissingExtraError, StudyError, WorkersError
 from howfar.foreign import first_line
-from howfar.reading.pool import MAX_RETRIES
+from howfar.jobs.pool import MAX_RETRIES
+from howfar.jobs.workers import packed
 from howfar.studies.processes import Ended
 
 CONNECTING_SECONDS = 10
@@ -70,7 +71,7 @@ class RayTasks:
 
 
 class RayReaders:
-    """Reads on a Ray cluster, one batch per task of one CPU; a context manager.
+    """Reads and builds on a Ray cluster, one job per task of one CPU; a context manager.
 
     Args:
         address: As for `RayTasks`.
@@ -96,6 +97,14 @@ class RayReaders:
         task = self._tasks.get(function) or self._ray.remote(num_cpus=1, max_retries=MAX_RETRIES)(function)
         self._tasks[function] = task
         return Result(task.remote(*arguments), self._ray)
+
+    def share(self, value: Any) -> Any:
+        """Put a value on the cluster; jobs get it as bytes, for `howfar.jobs.workers.received`.
+
+        Raises:
+            WorkersError: The value cannot be sent.
+        """
+        return self._ray.put(packed(value))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Reading by several processes on this machine, or by a Ray cluster."""
+"""Reading and building by several processes on this machine, or by a Ray cluster."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from howfar.errors import ConfigError
-from howfar.reading.pool import Pool
-from howfar.reading.workers import Workers, read_by
+from howfar.jobs.pool import Pool
+from howfar.jobs.workers import Workers, work_by
 
 
 @contextmanager
 def workers(number: int = 1, *, ray: str | None = None) -> Iterator[None]:
-    """Use several processes for all reading in a block: by measures, traces and held-out losses.
+    """Use several processes in a block: for all reading by measures, traces and held-out losses, and for corpus builds.
 
     Results are those of one process, bit for bit if every process has as many threads (`OMP_NUM_THREADS`), because
     batches are the same and are used in the same order. Memory does not grow with the text. Each process loads the
@@ -34,10 +34,10 @@ def workers(number: int = 1, *, ray: str | None = None) -> Iterator[None]:
     if number < 1:
         raise ConfigError(f"the number of workers is {number}; give 1 or more")
     if ray is None and number == 1:
-        with read_by(None):
+        with work_by(None):
             yield
         return
-    with _started(number, ray) as started, read_by(started):
+    with _started(number, ray) as started, work_by(started):
         yield
 
 

@@ -13,6 +13,8 @@ from transformers import PreTrainedModel
 
 import howfar
 from howfar.errors import ConfigError, WorkersError
+from howfar.jobs.pool import Pool
+from howfar.jobs.workers import AHEAD, current_workers, work_by
 from howfar.measures.boundaries import boundaries
 from howfar.measures.contexts import contexts
 from howfar.measures.increments import increments
@@ -21,7 +23,6 @@ from howfar.measures.neutrality import neutrality
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.reading import workers
-from howfar.reading.pool import Pool
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
 from howfar.text.segmentation import word_segmentation
@@ -104,7 +105,7 @@ def test_measures_are_the_same_by_several_processes(
     name: str, pool: Counting, measures: Measures, alone: dict[str, pl.DataFrame]
 ) -> None:
     before = pool.handed
-    with workers.read_by(pool):
+    with work_by(pool):
         table = measures[name]()
     assert pool.handed > before + 1
     assert table.equals(alone[name])
@@ -112,7 +113,7 @@ def test_measures_are_the_same_by_several_processes(
 
 def test_one_worker_is_this_process(measures: Measures, alone: dict[str, pl.DataFrame]) -> None:
     with howfar.workers(1):
-        assert workers._workers.get() is None
+        assert current_workers() is None
         assert measures["contexts"]().equals(alone["contexts"])
     with pytest.raises(ConfigError, match="the number of workers is 0; give 1 or more"), howfar.workers(0):
         pass
@@ -122,7 +123,7 @@ def test_what_a_killed_worker_was_doing_is_done_again(model: PreTrainedModel, tm
     reader, marker = Reader(model), tmp_path / "killed"
     taken = count()
     jobs = ((number, (marker, next(taken))) for number in range(20))
-    with Pool(2) as pool, workers.read_by(pool):
+    with Pool(2) as pool, work_by(pool):
         found = list(workers.in_order(reader, killed_once, jobs))
         assert found == [(number, number * 64) for number in range(20)]
         assert marker.exists()
@@ -139,10 +140,10 @@ def test_no_more_is_handed_out_than_a_few_batches_for_each_worker(model: PreTrai
             taken += 1
             yield [Window(0, np.arange(5))]
 
-    with workers.read_by(pool):
+    with work_by(pool):
         readings = workers.read_pools(Reader(model), pools(), lambda windows: windows, "losses")
         next(readings)
-        assert taken <= 2 + workers.AHEAD * pool.number
+        assert taken <= 2 + AHEAD * pool.number
         assert sum(reading is not None for _, reading in readings) == 39
 
 
@@ -154,7 +155,7 @@ def test_a_model_that_is_not_what_lies_in_its_folder_is_refused(
         changed.lm_head.weight[0, 0] += 1
     nowhere = HowFarForCausalLM(changed.config).eval()
     nowhere.name_or_path = ""
-    with workers.read_by(pool):
+    with work_by(pool):
         with pytest.raises(WorkersError, match="differs from the model here; save the model and load it with"):
             howfar.trace(changed, "a text")
         with pytest.raises(WorkersError, match="was not loaded from a folder or the Hub, so workers cannot load"):

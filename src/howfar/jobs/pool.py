@@ -14,9 +14,16 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from howfar.errors import WorkersError
+from howfar.jobs.workers import packed
 
 MAX_RETRIES = 3
 """How often a job is retried after its worker was killed."""
+
+_READING = "howfar.reading.reader"
+"""Imports everything that reading through a model needs; a corpus build does without it."""
+
+_shared: list[bytes] = []
+"""In a worker: what its pool shares."""
 
 
 class Pool:
@@ -31,33 +38,63 @@ class Pool:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        # Processes are forked from a server that has imported the modules and has not touched a GPU.
         self._context: Any = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
-        if sys.platform != "win32":
-            self._context.set_forkserver_preload(["howfar.reading.reader"])
-        self._executor = self._new()
+        self._executor: ProcessPoolExecutor | None = None
+        self._shared: list[bytes] = []
+        self._modules: set[str] = set()
+        self._has_torch = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._executor.shutdown(cancel_futures=True)
+        if self._executor is not None:
+            self._executor.shutdown(cancel_futures=True)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Job:
         """Start a job; its `result` waits for it."""
         return Job(self, (function, *arguments))
 
+    def share(self, value: Any) -> Shared:
+        """Send a value once to each process; jobs get it as bytes, for `howfar.jobs.workers.received`.
+
+        Raises:
+            WorkersError: The value cannot be sent.
+        """
+        data = packed(value)
+        if data not in self._shared:
+            self._shared.append(data)
+            self._modules.add(type(value).__module__)
+            self._end()  # processes get what is shared when they start
+        return Shared(self._shared.index(data))
+
     def start(self, call: tuple[Any, ...]) -> Future[Any]:
         """Send a call to a process; if the processes have ended because one was killed, to new ones."""
+        if not self._has_torch and "torch" in sys.modules:
+            self._end()  # new processes share PyTorch's threads
+        executor = self._executor or self._begin(call[0])
         try:
-            return self._executor.submit(*call)
+            return executor.submit(*call)
         except BrokenProcessPool:
-            self._executor.shutdown()
-            self._executor = self._new()
-            return self._executor.submit(*call)
+            self._end()
+            return self._begin(call[0]).submit(*call)
 
-    def _new(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self.number, mp_context=self._context, initializer=_prepare, initargs=(self.number,))
+    def _begin(self, function: Callable[..., Any]) -> ProcessPoolExecutor:
+        if sys.platform != "win32":
+            # Processes are forked from a server that has imported the modules and has not touched a GPU.
+            needed = {function.__module__, *self._modules, *({_READING} & sys.modules.keys())}
+            self._context.set_forkserver_preload(sorted(needed - {"__main__"}))
+        self._has_torch = "torch" in sys.modules
+        sharers = self.number if self._has_torch and "OMP_NUM_THREADS" not in os.environ else 0
+        self._executor = ProcessPoolExecutor(
+            self.number, mp_context=self._context, initializer=_prepare, initargs=(sharers, self._shared)
+        )
+        return self._executor
+
+    def _end(self) -> None:
+        if self._executor is not None:
+            self._executor.shutdown()
+            self._executor = None
 
 
 @dataclass
@@ -91,14 +128,29 @@ class Job:
             ) from None
 
 
-def _prepare(number: int) -> None:
+@dataclass(frozen=True)
+class Shared:
+    """A shared value, by its number; a worker sees its bytes instead."""
+
+    number: int
+
+    def __reduce__(self) -> Any:
+        return _bytes_of, (self.number,)
+
+
+def _bytes_of(number: int) -> bytes:
+    return _shared[number]
+
+
+def _prepare(sharers_of_threads: int, shared: list[bytes]) -> None:
     """Set up a new process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if "OMP_NUM_THREADS" not in os.environ:
+    _shared[:] = shared
+    if sharers_of_threads:
         import torch
 
-        torch.set_num_threads(max(1, torch.get_num_threads() // number))
+        torch.set_num_threads(max(1, torch.get_num_threads() // sharers_of_threads))
 
 
 def _end_with_parent() -> None:

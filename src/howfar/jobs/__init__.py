@@ -1,0 +1,1 @@
+"""Jobs for other processes: `pool` has those of this machine; `workers` sends jobs and keeps their results in order."""
