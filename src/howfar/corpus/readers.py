@@ -1,25 +1,22 @@
-"""Read the documents of a source one at a time, as UTF-8 bytes, in constant memory."""
+"""Read a source piece by piece, or one document at a time, in constant memory."""
 
 from __future__ import annotations
 
-import json
-from codecs import BOM_UTF8
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from howfar.corpus.kinds import kind_of
+from howfar.corpus.pieces import JsonLines, Piece, Rows, TextLines, WholeFile, is_blank
 from howfar.corpus.sources import HubDataset, LocalFiles, Location
-from howfar.errors import CorpusError, MissingExtraError, SourceInterruptedError, TextError
+from howfar.errors import CorpusError, HowFarError, MissingExtraError, SourceInterruptedError
 from howfar.foreign import first_line
 from howfar.inputs import read_file
-from howfar.text.decoding import decode
-from howfar.text.tokenizer import utf8_bytes
 
 _ROWS_PER_BATCH = 1024
 _BLOCK = 2**20
-_WIDE_SPACES = tuple(chr(code).encode() for code in (0x85, 0xA0, 0x1680, *range(0x2000, 0x2030), 0x205F, 0x3000))
 
 
 def read_documents(location: Location, skip: int = 0) -> Iterator[bytes]:
@@ -36,9 +33,17 @@ def read_documents(location: Location, skip: int = 0) -> Iterator[bytes]:
         CorpusError: A file is missing, is not UTF-8, or does not match its suffix; or the Hub cannot be read.
         MissingExtraError: A package that the kind of source needs is not installed.
     """
-    if isinstance(location, HubDataset):
-        return _read_hub(location, skip)
-    return islice(_read_files(location), skip, None)
+    return _documents(read_pieces(location, skip))
+
+
+def read_pieces(location: Location, skip: int = 0) -> Iterator[Piece]:
+    """Read the pieces that hold the documents of `read_documents`, each about a megabyte or one file.
+
+    Raises:
+        CorpusError: A file is missing or cannot be read, or does not match its suffix; or the Hub cannot be read.
+        MissingExtraError: A package that the kind of source needs is not installed.
+    """
+    return _hub_pieces(location, skip) if isinstance(location, HubDataset) else _after(_file_pieces(location), skip)
 
 
 def read_local_documents(path: Path, column: str = "text") -> Iterator[bytes]:
@@ -53,86 +58,78 @@ def read_local_documents(path: Path, column: str = "text") -> Iterator[bytes]:
         MissingExtraError: It is Parquet and Polars is not installed.
         OSError: It cannot be read.
     """
-    kind = kind_of(path)
-    if kind == "text":
-        return read_text_documents(path)
-    return (_read_parquet if kind == "Parquet" else _read_jsonl)(path, column)
+    return _documents(_local_pieces(path, column))
 
 
-def read_text_documents(path: Path) -> Iterator[bytes]:
-    """Read a text file's documents, separated by one or more blank lines (empty or whitespace of any kind).
-
-    Line ends inside a document are kept; those at its end, and a byte order mark, are dropped.
-
-    Raises:
-        CorpusError: The file is not UTF-8.
-        OSError: It cannot be read.
-    """
-    lines: list[bytes] = []
-    first_line = 1
-    with path.open("rb") as file:
-        for number, line in enumerate(_lines(file), start=1):
-            text = line.removeprefix(BOM_UTF8) if number == 1 else line
-            if not _is_blank(text):
-                if not lines:
-                    first_line = number
-                lines.append(text)
-            elif lines:
-                yield _document(lines, path, first_line)
-                lines = []
-    if lines:
-        yield _document(lines, path, first_line)
+def _documents(pieces: Iterable[Piece]) -> Iterator[bytes]:
+    return chain.from_iterable(piece.documents() for piece in pieces)
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """A file's lines with their ends, of all three kinds."""
-    rest = b""
-    while block := file.read(_BLOCK):
-        *lines, rest = (rest + block).splitlines(keepends=True)
-        yield from lines
-    yield from rest.splitlines(keepends=True)
+def _after(pieces: Iterable[Piece], skip: int) -> Iterator[Piece]:
+    """The pieces after some documents."""
+    for piece in pieces:
+        if skip:
+            num_documents = sum(1 for _ in islice(piece.documents(), skip + 1))
+            if num_documents <= skip:
+                skip -= num_documents
+                continue
+        yield replace(piece, skip=skip) if skip else piece
+        skip = 0
 
 
-def _is_blank(line: bytes) -> bool:
-    visible = line.strip()
-    return not visible or (visible.startswith(_WIDE_SPACES) and not visible.decode("utf-8", "replace").strip())
-
-
-def _document(lines: list[bytes], path: Path, first_line: int) -> bytes:
-    data = b"".join(lines).rstrip(b"\r\n")
-    decode(data, path, first_line=first_line)
-    return data
-
-
-def _read_files(location: LocalFiles) -> Iterator[bytes]:
+def _file_pieces(location: LocalFiles) -> Iterator[Piece]:
     for path in location.files():
         try:
             if location.whole_files:
-                yield decode(read_file(path), path).encode()
+                yield WholeFile(path, read_file(path))
             else:
-                yield from read_local_documents(path, location.column)
+                yield from _local_pieces(path, location.column)
         except OSError as error:
             raise CorpusError(f"{path} cannot be read ({error.strerror or error}); name a file that can be") from None
 
 
-def _read_jsonl(path: Path, field: str) -> Iterator[bytes]:
+def _local_pieces(path: Path, column: str) -> Iterator[Piece]:
+    kind = kind_of(path)
+    if kind == "text":
+        return _text_pieces(path)
+    return (_parquet_pieces if kind == "Parquet" else _json_pieces)(path, column)
+
+
+def _text_pieces(path: Path) -> Iterator[TextLines]:
+    """Lines up to the last blank one of each block of the file, so that no document is cut."""
+    waiting: list[bytes] = []
+    first = 1
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise CorpusError(
-                    f"line {number} of {path} is not JSON ({first_line(error)}); correct or remove it"
-                ) from None
-            if not isinstance(row, dict) or field not in row:
-                has = ", ".join(row) if isinstance(row, dict) else type(row).__name__
-                raise CorpusError(f"line {number} of {path} has no field {field!r} (has: {has}); name it: {path}:FIELD")
-            yield _text_of_row(row[field], f"line {number} of {path}")
+        for lines in _blocks_of_lines(file):
+            end = next((number for number in range(len(lines), 0, -1) if is_blank(lines[number - 1])), 0)
+            if end:
+                piece = TextLines(path, waiting + lines[:end], first)
+                yield piece
+                first, waiting = first + len(piece.lines), lines[end:]
+            else:
+                waiting += lines
+    if waiting:
+        yield TextLines(path, waiting, first)
 
 
-def _read_parquet(path: Path, column: str) -> Iterator[bytes]:
+def _blocks_of_lines(file: BinaryIO) -> Iterator[list[bytes]]:
+    """A file's lines with their ends, of all three kinds; those that end in a block of the file together."""
+    rest = b""
+    while block := file.read(_BLOCK):
+        *lines, rest = (rest + block).splitlines(keepends=True)
+        yield lines
+    yield rest.splitlines(keepends=True)
+
+
+def _json_pieces(path: Path, field: str) -> Iterator[JsonLines]:
+    first = 1
+    with path.open("rb") as file:
+        while lines := file.readlines(_BLOCK):
+            yield JsonLines(path, field, lines, first)
+            first += len(lines)
+
+
+def _parquet_pieces(path: Path, column: str) -> Iterator[Rows]:
     try:
         import polars
     except ImportError:
@@ -146,14 +143,35 @@ def _read_parquet(path: Path, column: str) -> Iterator[bytes]:
         ) from None
     if column not in columns:
         raise CorpusError(f"{path} has no column {column!r} (has: {', '.join(columns)}); name it: {path}:COLUMN")
-    row_number = 0
+    first = 1
     for batch in table.select(column).collect_batches(chunk_size=_ROWS_PER_BATCH, maintain_order=True):
-        for text in batch.to_series():
-            row_number += 1
-            yield _text_of_row(text, f"row {row_number} of {path}")
+        num_rows = _BLOCK * len(batch) // max(_BLOCK, int(batch.estimated_size()))
+        for part in batch.iter_slices(max(1, num_rows)):
+            yield Rows(str(path), part.to_series().to_list(), first)
+            first += len(part)
 
 
-def _read_hub(location: HubDataset, skip: int) -> Iterator[bytes]:
+def _hub_pieces(location: HubDataset, skip: int) -> Iterator[Rows]:
+    name = f"{location.repository} ({location.config or 'default'}, {location.split})"
+    values: list[Any] = []
+    size, first = 0, skip + 1
+    try:
+        for value in _hub_values(location, name, skip):
+            values.append(value)
+            size += len(value) if isinstance(value, str) else 0
+            if size >= _BLOCK or len(values) == _ROWS_PER_BATCH:
+                yield Rows(name, values, first)
+                size, first, values = 0, first + len(values), []
+    except HowFarError:
+        if values:  # what came before the error
+            yield Rows(name, values, first)
+        raise
+    if values:
+        yield Rows(name, values, first)
+
+
+def _hub_values(location: HubDataset, name: str, skip: int) -> Iterator[Any]:
+    """The column of a dataset on the Hub, as its rows arrive."""
     try:
         import datasets
     except ImportError:
@@ -161,16 +179,15 @@ def _read_hub(location: HubDataset, skip: int) -> Iterator[bytes]:
             "streaming a Hub dataset needs the package datasets; "
             "in the clone of howfar, run: pip install -c constraints.txt '.[hub]'"
         ) from None
-    name = f"{location.repository} ({location.config or 'default'}, {location.split})"
     try:
         rows = datasets.load_dataset(location.repository, location.config, split=location.split, streaming=True)
-        for number, row in enumerate(rows.skip(skip), start=skip + 1):
+        for row in rows.skip(skip):
             if location.column not in row:
                 raise CorpusError(
                     f"the Hub dataset {name} has no column {location.column!r} (has: {', '.join(row)}); "
                     "name it: hub:OWNER/NAME:CONFIG:SPLIT:COLUMN"
                 )
-            yield _text_of_row(row[location.column], f"row {number} of {name}")
+            yield row[location.column]
     except CorpusError:
         raise
     except Exception as error:  # the Hub's client fails in many ways: network, names, permissions, formats
@@ -178,14 +195,3 @@ def _read_hub(location: HubDataset, skip: int) -> Iterator[bytes]:
             f"the Hub dataset {name} cannot be read ({first_line(error)}); check its name and the network, and "
             "start the same command again"
         ) from error
-
-
-def _text_of_row(value: Any, where: str) -> bytes:
-    if value is None:
-        return b""
-    if not isinstance(value, str):
-        raise CorpusError(f"{where} holds {type(value).__name__} where text was needed; name the column with the text")
-    try:
-        return utf8_bytes(value)
-    except TextError as error:
-        raise CorpusError(f"{where}: {error}") from None
