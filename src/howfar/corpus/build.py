@@ -1,8 +1,9 @@
 """Building a corpus from sources of documents.
 
 Documents are read once, in a fixed order, and written as they come; memory grows only by the documents' digests. The
-The work is in a hidden folder beside the corpus until it is complete. A build that was killed continues when it is
-started again with the same arguments, and its result is the same to the byte.
+work is in a hidden folder beside the corpus until it is complete. A build that was killed continues when it is
+started again with the same arguments, and its result is the same to the byte. Inside `howfar.workers` several processes
+read and encode documents. This process chooses and writes them, so the result is the same again.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from howfar.corpus.corpus import Corpus
 from howfar.corpus.encoding import DocumentEncoder
 from howfar.corpus.journal import Journal
 from howfar.corpus.manifest import finish_corpus
+from howfar.corpus.preparing import Preparation
 from howfar.corpus.selection import BuildOptions, Selection
 from howfar.corpus.sources import LocalFiles, Source, check_sources
-from howfar.errors import CorpusError, HowFarError, OutputError, SourceInterruptedError
+from howfar.errors import CorpusError, HowFarError, OutputError, SourceInterruptedError, WorkersError
 from howfar.files import refused_by_name
 from howfar.inputs import read_json
 from howfar.locks import one_at_a_time
@@ -61,6 +63,7 @@ def build_corpus(
         InUseError: Another process builds the same corpus.
         OutputError: `out` exists already or cannot be written.
         MissingExtraError: A package that a source needs is not installed.
+        WorkersError: Workers were lost; the same call continues the build. Or the tokenizer cannot be sent to them.
     """
     out, options = Path(out), options or BuildOptions()
     check_sources(sources)
@@ -87,7 +90,8 @@ def _build(
         partial.mkdir(parents=True, exist_ok=True)
         (partial / _PLAN).write_text(json.dumps(description), encoding="utf-8")
         with Journal(partial, encoder.end_of_document, encoder.dtype) as journal:
-            selection = Selection(sources, options, encoder, journal)
+            preparation = Preparation(encoder, options.seed, len(sources))
+            selection = Selection(sources, options, preparation, journal)
             _run(selection, _expected_bytes(sources, options), progress)
             if not selection.num_bytes:
                 raise CorpusError(
@@ -99,7 +103,7 @@ def _build(
         journal.remove()
         (partial / _PLAN).unlink()
         partial.replace(out)
-    except SourceInterruptedError:
+    except (SourceInterruptedError, WorkersError):
         raise  # the finished part is kept, to continue from
     except HowFarError:
         shutil.rmtree(partial, ignore_errors=True)

@@ -24,29 +24,34 @@ class DocumentEncoder:
         tokenizer: A Transformers tokenizer, or None for the byte tokenizer (which needs no tokenizer object and is as
             fast as copying). The end of document is its end of sequence, or what `howfar.text.marks.choose_mark` chose.
 
+    Attributes:
+        tokenizer: The tokenizer; None for the byte tokenizer.
+        end_of_document: The token after each document.
+        dtype: The type in which tokens are stored.
+
     Raises:
         ConfigError: The tokenizer has no end-of-sequence token to separate documents, and none was chosen.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
-        self._tokenizer = None if tokenizer is None or is_byte_tokenizer(tokenizer) else tokenizer
+        self.tokenizer = None if tokenizer is None or is_byte_tokenizer(tokenizer) else tokenizer
         self.end_of_document = END_OF_DOCUMENT
-        self.dtype = token_dtype(VOCABULARY_SIZE if self._tokenizer is None else len(self._tokenizer))
-        if self._tokenizer is None:
+        self.dtype = token_dtype(VOCABULARY_SIZE if self.tokenizer is None else len(self.tokenizer))
+        if self.tokenizer is None:
             return
-        chosen = chosen_mark(self._tokenizer)
-        end = self._tokenizer.eos_token_id if chosen is None else chosen
+        chosen = chosen_mark(self.tokenizer)
+        end = self.tokenizer.eos_token_id if chosen is None else chosen
         if end is None:
             raise ConfigError("the tokenizer has no end-of-sequence token to separate documents; set its eos_token")
         self.end_of_document = int(end)
 
     def encode(self, document: bytes) -> NDArray[np.uint16 | np.uint32]:
         """Encode a document of valid UTF-8; text that looks like a special token is encoded as plain text."""
-        if self._tokenizer is None:
+        if self.tokenizer is None:
             token_ids: Any = np.frombuffer(document, dtype=np.uint8)
         else:
             text = document.decode("utf-8")
-            encoding = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)
+            encoding = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)
             token_ids = encoding["input_ids"]
         tokens = np.empty(len(token_ids) + 1, dtype=self.dtype)
         tokens[:-1] = token_ids
@@ -55,12 +60,12 @@ class DocumentEncoder:
 
     def provenance(self) -> dict[str, Any]:
         """Describe the tokenizer for a corpus's manifest."""
-        if self._tokenizer is None:
+        if self.tokenizer is None:
             return {"name": "bytes", "vocabulary_size": VOCABULARY_SIZE, "end_of_document": END_OF_DOCUMENT}
-        vocabulary = "".join(f"{token}\t{number}\n" for token, number in sorted(self._tokenizer.get_vocab().items()))
+        vocabulary = "".join(f"{token}\t{number}\n" for token, number in sorted(self.tokenizer.get_vocab().items()))
         return {
-            "name": self._tokenizer.name_or_path or type(self._tokenizer).__name__,
-            "vocabulary_size": len(self._tokenizer),
+            "name": self.tokenizer.name_or_path or type(self.tokenizer).__name__,
+            "vocabulary_size": len(self.tokenizer),
             "end_of_document": self.end_of_document,
             "vocabulary_sha256": hashlib.sha256(vocabulary.encode(errors="surrogatepass")).hexdigest(),
         }

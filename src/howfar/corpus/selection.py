@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Literal, get_args
 
-from howfar.corpus.encoding import DocumentEncoder
 from howfar.corpus.journal import KEPT, DigestSet, Journal, Outcome, Record
-from howfar.corpus.readers import read_documents
+from howfar.corpus.preparing import Document, Preparation
 from howfar.corpus.sources import Source
 from howfar.errors import ConfigError
 
@@ -62,14 +60,14 @@ class Selection:
     Args:
         sources: The sources.
         options: How to choose.
-        encoder: Turns a document into tokens.
+        preparation: Reads the documents.
         journal: Receives the documents; its existing records are continued.
     """
 
     def __init__(
-        self, sources: Sequence[Source], options: BuildOptions, encoder: DocumentEncoder, journal: Journal
+        self, sources: Sequence[Source], options: BuildOptions, preparation: Preparation, journal: Journal
     ) -> None:
-        self._sources, self._options, self._encoder, self._journal = sources, options, encoder, journal
+        self._sources, self._options, self._preparation, self._journal = sources, options, preparation, journal
         self._seen = {"train": DigestSet(), "held_out": DigestSet()}
         num_streams = 2 * len(sources)
         self._num_read = [0] * num_streams
@@ -90,11 +88,12 @@ class Selection:
         Yields:
             The outcome of each document, after it was written.
         """
-        readers = [read_documents(source.location, self._num_read[i]) for i, source in enumerate(self._sources)]
+        read = self._preparation.documents
+        readers = [read(source.location, self._num_read[i]) for i, source in enumerate(self._sources)]
         for index, source in enumerate(self._sources):
             stream = len(self._sources) + index
             if source.held_out:
-                for document in read_documents(source.held_out, self._num_read[stream]):
+                for document in read(source.held_out, self._num_read[stream]):
                     yield self._take(stream, document, hold_out=True)
             elif self._options.held_out_documents is not None:
                 while self._num_held_out[index] < self._options.held_out_documents:
@@ -103,7 +102,7 @@ class Selection:
                     yield self._take(index, next_document, hold_out=True)
         yield from self._take_in_turn(readers)
 
-    def _take_in_turn(self, readers: Sequence[Iterator[bytes]]) -> Iterator[Record]:
+    def _take_in_turn(self, readers: Sequence[Iterator[Document]]) -> Iterator[Record]:
         by_share = [source.held_out is None and self._options.held_out_documents is None for source in self._sources]
         given = self._num_bytes if self._options.balance == "bytes" else self._num_kept
         active = list(range(len(self._sources)))
@@ -123,25 +122,23 @@ class Selection:
             max_documents is not None and self._num_kept[source] >= max_documents
         )
 
-    def _take(self, stream: int, document: bytes, hold_out: bool | None) -> Record:
+    def _take(self, stream: int, document: Document, hold_out: bool | None) -> Record:
         """Decide about a document and write it; with `hold_out=None` the document's text decides the split."""
-        # Eight bytes: among ten million documents, two different ones share a digest with probability 3e-6.
-        digest = int.from_bytes(blake2b(document, digest_size=8, key=self._options.seed.to_bytes(8, "big")).digest())
         if hold_out is None:
-            hold_out = digest < self._options.held_out_fraction * 2**64
-        outcome = self._outcome(document, digest, hold_out)
-        tokens = self._encoder.encode(document) if outcome in KEPT else None
-        record = Record(stream, outcome, digest, len(document), 0 if tokens is None else len(tokens))
+            hold_out = document.digest < self._options.held_out_fraction * 2**64
+        outcome = self._outcome(document, hold_out)
+        tokens = document.tokens() if outcome in KEPT else None
+        record = Record(stream, outcome, document.digest, document.num_bytes, 0 if tokens is None else len(tokens))
         self._journal.append(record, tokens)
         self._count(record)
         return record
 
-    def _outcome(self, document: bytes, digest: int, hold_out: bool) -> Outcome:
-        if not document.strip():
+    def _outcome(self, document: Document, hold_out: bool) -> Outcome:
+        if document.is_blank:
             return Outcome.EMPTY
-        if digest in self._seen["held_out"]:
+        if document.digest in self._seen["held_out"]:
             return Outcome.DUPLICATE if hold_out else Outcome.IN_HELD_OUT
-        if digest in self._seen["train"]:
+        if document.digest in self._seen["train"]:
             return Outcome.DUPLICATE
         return Outcome.HELD_OUT if hold_out else Outcome.TRAIN
 

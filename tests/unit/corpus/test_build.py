@@ -11,7 +11,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from howfar.corpus import selection
+from howfar.corpus import preparing
 from howfar.corpus.build import build_corpus
 from howfar.corpus.corpus import Corpus
 from howfar.corpus.selection import BuildOptions
@@ -223,11 +223,11 @@ def interrupted_reader(real, after: int, error: BaseException):
 def test_an_interrupted_build_is_no_corpus_and_goes_on_when_repeated(tmp_path: Path, monkeypatch, error):
     source = write(tmp_path / "a.jsonl", [f"document {number % 70}" for number in range(100)])
     whole = build(tmp_path / "whole", source, held_out_fraction=0.2)
-    read = selection.read_documents
-    monkeypatch.setattr(selection, "read_documents", interrupted_reader(read, 60, error))
+    read = preparing.read_documents
+    monkeypatch.setattr(preparing, "read_documents", interrupted_reader(read, 60, error))
     with pytest.raises(type(error)):
         build(tmp_path / "out", source, held_out_fraction=0.2)
-    monkeypatch.setattr(selection, "read_documents", read)
+    monkeypatch.setattr(preparing, "read_documents", read)
     with pytest.raises(CorpusError, match="there is no folder"):
         Corpus.open(tmp_path / "out")
     with pytest.raises(CorpusError, match="is not a finished corpus"):
