@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _PLAN = "plan.json"
+_BYTES_BETWEEN_PROGRESS = 2**16
 
 
 def build_corpus(
@@ -131,9 +132,11 @@ def _check_plan(partial: Path, description: dict[str, Any]) -> None:
 
 def _run(selection: Selection, expected_bytes: int, visible: bool) -> None:
     with progress_bars("bytes", visible=visible) as begin:
-        advance = begin("Reading documents")
+        advance, shown = begin("Reading documents"), 0
         for _ in selection.run():
-            advance(selection.num_bytes, expected_bytes)
+            if selection.num_bytes >= shown + _BYTES_BETWEEN_PROGRESS:
+                shown = selection.num_bytes
+                advance(shown, expected_bytes)
 
 
 def _expected_bytes(sources: Sequence[Source], options: BuildOptions) -> int:

@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Iterator
 from enum import IntEnum
 from pathlib import Path
+from struct import Struct
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Self
 
@@ -24,6 +25,8 @@ _BYTES_BETWEEN_FLUSHES = 16 * 2**20
 _RECORD = np.dtype(
     [("stream", "<u2"), ("outcome", "u1"), ("digest", "<u8"), ("num_bytes", "<u8"), ("num_tokens", "<u8")]
 )
+_PACKED = Struct("<HBQQQ")
+"""The same record; much faster for one than NumPy."""
 TWO_BYTES: np.dtype[Any] = np.dtype("<u2")
 
 
@@ -80,7 +83,7 @@ class Journal:
             data = tokens.tobytes()
             self._tokens[KEPT[record.outcome]].write(data)
             self._unflushed += len(data)
-        self._records.write(np.array(tuple(record), _RECORD).tobytes())
+        self._records.write(_PACKED.pack(*record))
         if self._unflushed >= _BYTES_BETWEEN_FLUSHES:
             self.flush()
 
