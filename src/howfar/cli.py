@@ -45,7 +45,11 @@ class Command(_Flags, TyperCommand):
 
 
 class Group(_Flags, TyperGroup):
-    """A group of commands."""
+    """A group of commands; the address after a command's `--ray` is optional."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words after the group's name."""
+        return super().parse_args(ctx, with_address(args))
 
 
 app = typer.Typer(

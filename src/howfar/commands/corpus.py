@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from howfar.commands.options import NumWorkers, Ray
 from howfar.commands.output import say
 
 if TYPE_CHECKING:
@@ -51,13 +52,16 @@ def build(
         str | None,
         typer.Option(help="Its token between documents. [default: its end of sequence]"),
     ] = None,
+    workers: NumWorkers = 1,
+    ray: Ray = None,
 ) -> None:
     """Turn documents into a corpus: a training part, and whole documents held out.
 
     Example: howfar corpus build corpora/mine --source notes/*.txt
 
-    A build that was killed continues when the same command is given again.
+    A build that was killed continues when the same command is given again, with any number of workers.
     """
+    import howfar
     from howfar.corpus.build import build_corpus
     from howfar.corpus.selection import BuildOptions
     from howfar.corpus.sources import WIKIPEDIA, parse_source
@@ -80,7 +84,8 @@ def build(
         reads = _tokenizer(tokenizer)
         if mark is not None:
             choose_mark(reads, mark)
-    made = build_corpus(output, sources, options, tokenizer=reads)
+    with howfar.workers(workers, ray=ray):
+        made = build_corpus(output, sources, options, tokenizer=reads)
     if reads is not None:
         say(f"Token between documents: {reads.convert_ids_to_tokens(made.manifest['tokenizer']['end_of_document'])}")
     for split in (made.train, made.held_out):

@@ -1,7 +1,7 @@
 """Documents made ready for a build: separated, checked, hashed and encoded, by this process or by workers.
 
-Workers get pieces of about a megabyte and return tokens. Which documents are taken, and in which order, is not decided
-here, so a corpus is the same by any number of processes.
+Workers get pieces of about a quarter of a megabyte and return tokens. Which documents are taken, and in which order, is
+not decided here, so a corpus is the same by any number of processes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from howfar.jobs.workers import Workers, current_workers, in_order, received
 
 Tokens = NDArray[np.uint16 | np.uint32]
 
-_JOB_BYTES = 2**20
+_JOB_BYTES = 2**18
 
 
 class Document(NamedTuple):

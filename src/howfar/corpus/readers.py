@@ -16,7 +16,7 @@ from howfar.foreign import first_line
 from howfar.inputs import read_file
 
 _ROWS_PER_BATCH = 1024
-_BLOCK = 2**20
+_BLOCK = 2**18
 
 
 def read_documents(location: Location, skip: int = 0) -> Iterator[bytes]:
@@ -37,7 +37,7 @@ def read_documents(location: Location, skip: int = 0) -> Iterator[bytes]:
 
 
 def read_pieces(location: Location, skip: int = 0) -> Iterator[Piece]:
-    """Read the pieces that hold the documents of `read_documents`, each about a megabyte or one file.
+    """Read the pieces that hold the documents of `read_documents`, each about a quarter of a megabyte, or one file.
 
     Raises:
         CorpusError: A file is missing or cannot be read, or does not match its suffix; or the Hub cannot be read.

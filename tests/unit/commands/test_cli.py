@@ -107,6 +107,24 @@ def test_a_corpus_is_built_and_trained_on(run, tmp_path: Path):
     assert (tmp_path / "out" / "model.safetensors").is_file()
 
 
+def test_a_corpus_is_built_by_several_processes(run, tmp_path: Path):
+    (tmp_path / "a.txt").write_text("\n\n".join(f"Document {i}\nsome words {i}" for i in range(40)), encoding="utf-8")
+    command = ("corpus", "build", "--source", "a.txt", "--held-out-documents", "10")
+    alone = run(*command, "alone")
+    assert alone[0] == 0
+    assert run(*command, "by_two", "--workers", "2") == alone
+    made = [{file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("alone", "by_two")]
+    assert made[0] == made[1]
+    for wrong, said in (
+        (("--ray", "--workers", "0"), "Invalid value for '--workers': Input should be greater than or equal to 1; see"),
+        (("--ray", "nowhere"), "--ray 'nowhere' is not an address; give HOST:PORT, ray://HOST:PORT, or none"),
+    ):
+        code, out, err = run(*command, "refused", *wrong)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert err.startswith(f"error: {said}")
+    assert not any("refused" in path.name for path in tmp_path.iterdir())
+
+
 def test_a_missing_source_and_recipe_are_named(run):
     code, _, err = run("corpus", "build", "made", "--source", "nowhere.txt")
     assert (code, err.count("\n")) == (2, 1)

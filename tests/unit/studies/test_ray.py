@@ -1,4 +1,4 @@
-"""Studies and measures on a Ray cluster of two machines, which are processes here."""
+"""Studies, measures and corpus builds on a Ray cluster of two machines, which are processes here."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,17 @@ import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import PreTrainedTokenizerFast
 
 import howfar
+from howfar.corpus import preparing, readers
+from howfar.corpus.build import build_corpus
+from howfar.corpus.pieces import WholeFile
+from howfar.corpus.readers import read_documents
+from howfar.corpus.sources import parse_source
 from howfar.errors import StudyError
 from howfar.measures.contexts import contexts
 from howfar.measures.neutrality import neutrality
@@ -83,6 +93,39 @@ def test_a_study_on_a_cluster_is_the_local_one_though_a_worker_is_killed(
         assert_same(there / "runs" / first["run"], here / "runs" / second["run"])
 
 
+def test_a_corpus_by_a_cluster_is_that_of_one_process_though_a_worker_is_killed(
+    cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "_BLOCK", 400)  # so that there is something to divide
+    monkeypatch.setattr(preparing, "_JOB_BYTES", 400)
+    (tmp_path / "a.txt").write_text("\n\n".join(f"{number} roads diverged" for number in range(200)))
+    marker, read = tmp_path / "marker", preparing.read_pieces
+
+    class Fatal(WholeFile):
+        """Its process is killed the first time."""
+
+        def documents(self) -> Iterator[bytes]:
+            if not self.path.exists():
+                self.path.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().documents()
+
+    monkeypatch.setattr(preparing, "read_pieces", lambda *given: chain(read(*given), [Fatal(marker, b"fatal")]))
+    backend = Tokenizer(WordLevel({"<unk>": 0, "roads": 1, "</s>": 2}, unk_token="<unk>"))
+    backend.pre_tokenizer = Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>")
+
+    def built(name: str) -> dict[str, bytes]:
+        folder = build_corpus(tmp_path / name, [parse_source(f"{tmp_path}/a.txt")], tokenizer=tokenizer).folder
+        return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+    with howfar.workers(ray=cluster):
+        by_cluster = built("by_cluster")
+    assert marker.exists()
+    monkeypatch.setattr(preparing, "read_documents", lambda *given: chain(read_documents(*given), [b"fatal"]))
+    assert by_cluster == built("alone")
+
+
 def test_measures_by_a_cluster_are_those_of_one_process_though_a_worker_is_killed(
     cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +175,7 @@ def test_an_address_that_does_not_answer_is_one_line(asked: Any, tmp_path: Path)
 
 
 def test_nothing_imports_ray_unless_asked() -> None:
-    code = "import sys, howfar.cli, howfar.studies.driving, howfar.studies.worker; print('ray' in sys.modules)"
+    modules = "cli", "corpus.build", "studies.driving", "studies.reading", "studies.worker"
+    code = "".join(f"import howfar.{module}; " for module in modules) + "import sys; print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
