@@ -1,11 +1,15 @@
-"""Reading by several processes against reading by one, and the memory of the process that hands out.
+"""Reading and corpus builds by several processes against one, and the memory of the process that hands out.
 
 `contexts` looks through documents by this process and by workers, in turns, after both have read a little; the ratio
 is of bytes a second. On a busy machine that says little, so processor time is compared too: `of_processor_time` is what
 the ratio would be on as many free cores as there are workers, if none of them ever waited. Then a tiny model reads as
 much of the text as a time limit allows, and the resident memory of this process is noted at every 2 MB.
 
+A corpus of the beginning of the text is built by workers and by this process, in turns, of bytes and of the tokens of a
+fast tokenizer that is trained on that text; both must be the same.
+
     OMP_NUM_THREADS=1 python benchmarks/workers.py TEXT --bytes 1_000_000 --workers 2 --seconds 120
+    OMP_NUM_THREADS=1 python benchmarks/workers.py TEXT --parts build --bytes 20_000_000
 
 The last line of output is JSON.
 """
@@ -17,18 +21,23 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import torch
-from transformers import PreTrainedModel
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
 
 import howfar
+from howfar.corpus.build import build_corpus
+from howfar.corpus.corpus import Corpus
+from howfar.corpus.sources import LocalFiles, Source
 from howfar.measures.contexts import contexts
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
 
+PARTS = ("reading", "memory", "build")
 NOTED_EVERY = 2_000_000  # bytes
 TINY = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1, "head_dim": 16}
 
@@ -63,12 +72,24 @@ def processor_seconds() -> dict[int, float]:
     return {pid: time.user + time.system for pid, time in times.items()}
 
 
-def timed(model: PreTrainedModel, texts: Iterable[str]) -> tuple[float, float]:
+def timed(work: Callable[..., object], *arguments: object) -> tuple[float, float]:
     """Seconds, and processor seconds of all processes together."""
     started, before = time.perf_counter(), processor_seconds()
-    contexts(model, texts)
+    work(*arguments)
     elapsed, after = time.perf_counter() - started, processor_seconds()
     return elapsed, sum(seconds - before.get(pid, 0.0) for pid, seconds in after.items())
+
+
+def compared(
+    sizes: tuple[int, int], by_workers: tuple[float, float], by_one: tuple[float, float], workers: int
+) -> dict[str, float]:
+    """Bytes a second by workers and by one process, and their ratios; sizes are of what each did."""
+    rates = {"workers": round(sizes[0] / by_workers[0]), "one": round(sizes[1] / by_one[0])}
+    of_processor_time = workers * (sizes[0] / by_workers[1]) / (sizes[1] / by_one[1])
+    found = {**rates, "ratio": round(rates["workers"] / rates["one"], 3)}
+    found["of_processor_time"] = round(of_processor_time, 3)
+    print(found, flush=True)
+    return found
 
 
 def ratios(path: Path, num_bytes: int, workers: int, rounds: int) -> list[dict[str, float]]:
@@ -77,20 +98,53 @@ def ratios(path: Path, num_bytes: int, workers: int, rounds: int) -> list[dict[s
     size = len(texts) // rounds
     found = []
     with howfar.workers(workers):
-        timed(model, texts[:4])  # workers load the model
+        contexts(model, texts[:4])  # workers load the model
         for number in range(rounds):
             own = texts[number * size : (number + 1) * size]
             halves = own[::2], own[1::2]
-            sizes = [sum(len(text.encode()) for text in half) for half in halves]
-            by_workers = timed(model, halves[0])
+            by_workers = timed(contexts, model, halves[0])
             with howfar.workers(1):
-                by_one = timed(model, halves[1])
-            rates = {"workers": round(sizes[0] / by_workers[0]), "one": round(sizes[1] / by_one[0])}
-            found.append({**rates, "ratio": round(rates["workers"] / rates["one"], 3)})
-            of_each = sizes[1] / by_one[1], sizes[0] / by_workers[1]
-            found[-1]["of_processor_time"] = round(workers * of_each[1] / of_each[0], 3)
-            print(found[-1], flush=True)
+                by_one = timed(contexts, model, halves[1])
+            of_each = num_bytes_of(halves[0]), num_bytes_of(halves[1])
+            found.append(compared(of_each, by_workers, by_one, workers))
     return found
+
+
+def num_bytes_of(texts: list[str]) -> int:
+    return sum(len(text.encode()) for text in texts)
+
+
+def builds(path: Path, num_bytes: int, workers: int, rounds: int) -> dict[str, list[dict[str, float]]]:
+    """As `ratios`, for corpora of bytes and of a tokenizer's tokens; in each round both build the same text."""
+    texts = first(path, num_bytes)
+    trained = Tokenizer(models.BPE())
+    trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=8000, special_tokens=["</s>"], initial_alphabet=alphabet, show_progress=False
+    )
+    trained.train_from_iterator(texts[:1000], trainer)
+    subwords = PreTrainedTokenizerFast(tokenizer_object=trained, eos_token="</s>")
+    size = num_bytes_of(texts)
+    found: dict[str, list[dict[str, float]]] = {"bytes": [], "subwords": []}
+    for kind, tokenizer in (("bytes", None), ("subwords", subwords)):
+        with tempfile.TemporaryDirectory() as folder, howfar.workers(workers):
+            few, whole = Path(folder, "few.txt"), Path(folder, "whole.txt")
+            few.write_text("\n\n".join(texts[:100]), encoding="utf-8")
+            whole.write_text("\n\n".join(texts), encoding="utf-8")
+            build(few, Path(folder, "few"), tokenizer)  # workers start
+            for number in range(rounds):
+                made = Path(folder, f"{number} by workers"), Path(folder, f"{number} by one")
+                by_workers = timed(build, whole, made[0], tokenizer)
+                with howfar.workers(1):
+                    by_one = timed(build, whole, made[1], tokenizer)
+                assert Corpus.open(made[0]).hash == Corpus.open(made[1]).hash
+                found[kind].append(compared((size, size), by_workers, by_one, workers))
+    return found
+
+
+def build(text: Path, out: Path, tokenizer: PreTrainedTokenizerFast | None) -> None:
+    build_corpus(out, [Source("text", LocalFiles(str(text)))], tokenizer=tokenizer, progress=False)
 
 
 def memory(path: Path, workers: int, seconds: float) -> dict[str, float]:
@@ -126,14 +180,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=120, help="for the memory's part")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     arguments = parser.parse_args()
-    found = ratios(arguments.text, arguments.bytes, arguments.workers, arguments.rounds)
-    result: dict[str, object] = {"benchmark": "workers", "workers": arguments.workers, "rounds": found}
-    result |= {
-        f"median_{name}": statistics.median(one[name] for one in found) for name in ("ratio", "of_processor_time")
-    }
-    result["resident_megabytes"] = memory(arguments.text, arguments.workers, arguments.seconds)
+    result: dict[str, object] = {"benchmark": "workers", "workers": arguments.workers}
+    how = arguments.text, arguments.bytes, arguments.workers, arguments.rounds
+    if "reading" in arguments.parts:
+        found = ratios(*how)
+        result |= {"rounds": found, **medians(found)}
+    if "memory" in arguments.parts:
+        result["resident_megabytes"] = memory(arguments.text, arguments.workers, arguments.seconds)
+    if "build" in arguments.parts:
+        result["build"] = {kind: {"rounds": found, **medians(found)} for kind, found in builds(*how).items()}
     print(json.dumps(result))
+
+
+def medians(found: list[dict[str, float]]) -> dict[str, float]:
+    return {f"median_{name}": statistics.median(one[name] for one in found) for name in ("ratio", "of_processor_time")}
 
 
 if __name__ == "__main__":
