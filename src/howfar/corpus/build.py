@@ -80,6 +80,7 @@ def _build(
 ) -> Corpus:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"{out} exists already; name another folder, or remove this one first")
+    preparation = Preparation(encoder, options.seed, len(sources))
     description = {
         "tokenizer": encoder.provenance(),
         "options": vars(options),
@@ -91,7 +92,6 @@ def _build(
         partial.mkdir(parents=True, exist_ok=True)
         (partial / _PLAN).write_text(json.dumps(description), encoding="utf-8")
         with Journal(partial, encoder.end_of_document, encoder.dtype) as journal:
-            preparation = Preparation(encoder, options.seed, len(sources))
             selection = Selection(sources, options, preparation, journal)
             _run(selection, _expected_bytes(sources, options), progress)
             if not selection.num_bytes:

@@ -104,7 +104,9 @@ def packed(value: Any) -> bytes:
     try:
         return pickle.dumps(value)
     except Exception as error:  # objects raise what they like
-        raise _not_sent(value, error) from error
+        raise WorkersError(
+            f"{type(value).__name__} cannot be sent to workers ({first_line(error)}); work without workers"
+        ) from error
 
 
 @lru_cache(2)
@@ -117,9 +119,6 @@ def received(data: bytes) -> Any:
     try:
         return pickle.loads(data)
     except Exception as error:  # for example, its class is in a module that only the other process has
-        raise _not_sent("a shared value", error) from error
-
-
-def _not_sent(value: Any, error: Exception) -> WorkersError:
-    what = value if isinstance(value, str) else type(value).__name__
-    return WorkersError(f"{what} cannot be sent to workers ({first_line(error)}); work without workers")
+        raise WorkersError(
+            f"a worker cannot use what was sent to it ({first_line(error)}); work without workers"
+        ) from error

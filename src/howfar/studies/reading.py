@@ -29,7 +29,7 @@ def workers(number: int = 1, *, ray: str | None = None) -> Iterator[None]:
         ConfigError: The number is less than 1.
         MissingExtraError: Ray is not installed.
         StudyError: The address does not answer.
-        WorkersError: During reading: processes were lost, or cannot load the model.
+        WorkersError: During the work: processes were lost, or cannot load the model or get the tokenizer.
     """
     if number < 1:
         raise ConfigError(f"the number of workers is {number}; give 1 or more")

@@ -1,12 +1,14 @@
 """Corpora built by several processes are those of one process, to the byte."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import polars as pl
@@ -20,7 +22,7 @@ from howfar.corpus.corpus import Corpus
 from howfar.corpus.journal import Journal
 from howfar.corpus.selection import BuildOptions
 from howfar.corpus.sources import parse_source
-from howfar.errors import CorpusError, HowFarError, SourceInterruptedError, WorkersError
+from howfar.errors import CorpusError, SourceInterruptedError, WorkersError
 from howfar.jobs.pool import Pool
 from howfar.jobs.workers import AHEAD, work_by
 from support.workers import DEADLY, Fatal
@@ -41,6 +43,7 @@ class Counting(Pool):
 @pytest.fixture(scope="module")
 def pool() -> Iterator[Counting]:
     with Counting(2) as begun:
+        begun.share(subword_tokenizer())  # so that its package is imported once, not by each process
         yield begun
 
 
@@ -275,8 +278,17 @@ def test_no_more_is_read_than_a_few_pieces_for_each_worker(
     assert AHEAD * pool.number <= most <= AHEAD * pool.number + 2
 
 
-def test_a_tokenizer_that_cannot_be_sent_is_one_line(sources: list[str], tmp_path: Path, pool: Counting) -> None:
+def test_a_tokenizer_that_cannot_be_sent_is_one_line(
+    sources: list[str], tmp_path: Path, pool: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tokenizer = subword_tokenizer()
-    tokenizer.decoder_of_mine = lambda: None
-    with pytest.raises(HowFarError, match=r"cannot be sent to workers \(.*\); work without workers$"), work_by(pool):
+    tokenizer.of_mine = lambda: None
+    with pytest.raises(WorkersError, match=r"cannot be sent to workers \(.*\); work without workers$"), work_by(pool):
         build(tmp_path / "out", sources, tokenizer)
+    assert not (tmp_path / ".out.partial").exists()
+    monkeypatch.setitem(sys.modules, "only_here", ModuleType("only_here"))
+    sys.modules["only_here"].Mine = type("Mine", (PreTrainedTokenizerFast,), {"__module__": "only_here"})  # type: ignore[attr-defined]
+    mine = sys.modules["only_here"].Mine(tokenizer_object=subword_tokenizer().backend_tokenizer, eos_token="</s>")
+    message = "a worker cannot use what was sent to it (No module named 'only_here'); work without workers"
+    with pytest.raises(WorkersError, match=re.escape(message)), work_by(pool):
+        build(tmp_path / "out", sources, mine)
