@@ -8,8 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from itertools import chain
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,14 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
 import howfar
-from howfar.corpus import preparing, readers
 from howfar.corpus.build import build_corpus
-from howfar.corpus.pieces import WholeFile
-from howfar.corpus.readers import read_documents
 from howfar.corpus.sources import parse_source
 from howfar.errors import StudyError
 from howfar.measures.contexts import contexts
 from howfar.measures.neutrality import neutrality
 from howfar.reading.reader import Reader
 from howfar.reading.workers import in_order
+from howfar.studies.on_ray import RayReaders
 from howfar.studies.study import Study
 
 pytestmark = [
@@ -93,43 +91,30 @@ def test_a_study_on_a_cluster_is_the_local_one_though_a_worker_is_killed(
         assert_same(there / "runs" / first["run"], here / "runs" / second["run"])
 
 
-def test_a_corpus_by_a_cluster_is_that_of_one_process_though_a_worker_is_killed(
-    cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(readers, "_BLOCK", 400)  # so that there is something to divide
-    monkeypatch.setattr(preparing, "_JOB_BYTES", 400)
-    (tmp_path / "a.txt").write_text("\n\n".join(f"{number} roads diverged" for number in range(200)))
-    marker, read = tmp_path / "marker", preparing.read_pieces
-
-    class Fatal(WholeFile):
-        """Its process is killed the first time."""
-
-        def documents(self) -> Iterator[bytes]:
-            if not self.path.exists():
-                self.path.touch()
-                os.kill(os.getpid(), signal.SIGKILL)
-            return super().documents()
-
-    monkeypatch.setattr(preparing, "read_pieces", lambda *given: chain(read(*given), [Fatal(marker, b"fatal")]))
+def corpus_files(folder: Path) -> dict[str, bytes]:
+    """The files of a corpus with a tokenizer, from a text beside it."""
+    text = folder.parent / "a.txt"
+    text.write_text("\n\n".join(f"{number} roads diverged" for number in range(200)))
     backend = Tokenizer(WordLevel({"<unk>": 0, "roads": 1, "</s>": 2}, unk_token="<unk>"))
     backend.pre_tokenizer = Whitespace()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>")
-
-    def built(name: str) -> dict[str, bytes]:
-        folder = build_corpus(tmp_path / name, [parse_source(f"{tmp_path}/a.txt")], tokenizer=tokenizer).folder
-        return {file.name: file.read_bytes() for file in folder.iterdir()}
-
-    with howfar.workers(ray=cluster):
-        by_cluster = built("by_cluster")
-    assert marker.exists()
-    monkeypatch.setattr(preparing, "read_documents", lambda *given: chain(read_documents(*given), [b"fatal"]))
-    assert by_cluster == built("alone")
+    build_corpus(folder, [parse_source(str(text))], tokenizer=tokenizer, progress=False)
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-def test_measures_by_a_cluster_are_those_of_one_process_though_a_worker_is_killed(
+def test_measures_and_corpora_by_a_cluster_are_those_of_one_process_though_a_worker_is_killed(
     cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("howfar.reading.reader.MAX_TOKENS", 256)  # so that there is something to divide
+    monkeypatch.setattr("howfar.corpus.readers._BLOCK", 400)
+    monkeypatch.setattr("howfar.corpus.preparing._JOB_BYTES", 400)
+    handed, submit = Counter[str](), RayReaders.submit
+
+    def counted(readers: RayReaders, function: Callable[..., Any], *arguments: Any) -> Any:
+        handed[function.__name__] += 1
+        return submit(readers, function, *arguments)
+
+    monkeypatch.setattr(RayReaders, "submit", counted)
     model, texts = howfar.load(), [f"{number} roads diverged in a wood, and I took {number}." for number in range(12)]
 
     def measured() -> list[pl.DataFrame]:
@@ -145,6 +130,9 @@ def test_measures_by_a_cluster_are_those_of_one_process_though_a_worker_is_kille
     with howfar.workers(ray=cluster):
         assert [table.equals(own) for table, own in zip(measured(), alone, strict=True)] == [True, True]
         found = list(in_order(Reader(model, context=64), killed_once, ((number, (number,)) for number in range(6))))
+        by_cluster = corpus_files(tmp_path / "by_cluster")
+    assert handed["prepare"] > 5
+    assert by_cluster == corpus_files(tmp_path / "alone")
     assert found == [(number, 64 * number) for number in range(6)]
     assert (tmp_path / "killed").exists()
 
