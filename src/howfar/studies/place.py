@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from howfar.errors import MissingExtraError, OutputError
 from howfar.files import refused_by_name, write_file
@@ -85,14 +86,16 @@ class Place:
         Raises:
             OutputError: It cannot be written.
         """
-        content = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-        folder, _, _ = self.path(name).rpartition("/")
         with refused_by_name(self.location):
-            self.files.makedirs(folder, exist_ok=True)
-            if self.is_local:
-                write_file(self.path(name), content)
-            else:
-                self.files.pipe_file(self.path(name), content.encode())
+            self._write(self.path(name), (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+
+    def _write(self, path: str, content: bytes) -> None:
+        """Write a file, completely or not at all; object stores do so anyway."""
+        self.files.makedirs(path.rpartition("/")[0], exist_ok=True)
+        if isinstance(self.files, LocalFileSystem):
+            write_file(path, content)
+        else:
+            self.files.pipe_file(path, content)
 
     def remove(self, name: str) -> None:
         """Remove a file if it exists.
@@ -132,10 +135,11 @@ class Place:
         inside = [path.relative_to(source) for path in source.rglob("*") if path.is_file() and path.name != LOCK]
         chosen = [path for path in inside if not any(map(is_checkpoint, path.parts)) and path != Path(RECORD)]
         with refused_by_name(self.location):
-            for path in (*chosen, Path(RECORD)):
+            for path in chosen:
                 whole = f"{target}/{path.as_posix()}"
                 self.files.makedirs(whole.rpartition("/")[0], exist_ok=True)
                 self.files.put_file(str(source / path), whole)
+            self._write(f"{target}/{RECORD}", (source / RECORD).read_bytes())
             above = target.rpartition("/")[0]
             for old in self.files.glob(f"{above}/checkpoint-*") if part.parts else ():
                 if not (source.parent / old.rpartition("/")[2]).exists():

@@ -23,8 +23,10 @@ from safetensors.torch import load_file
 import howfar
 from howfar.errors import InUseError, OutputError, StudyError
 from howfar.files import refused_by_name
+from howfar.studies.place import Place
 from howfar.studies.processes import Processes
 from howfar.studies.study import Study
+from howfar.training.checkpoints import RECORD
 from howfar.training.recipe import Recipe
 from howfar.training.run import train
 
@@ -116,13 +118,33 @@ def test_a_killed_worker_goes_on_from_its_last_checkpoint(
         (worker,) = [child for child in multiprocessing.active_children() if len(child.name) == 12]
         worker.kill()
     (state,) = Study.open(folder).states()
-    assert state.state == "finished"
+    assert state.state == "finished", state.error
     logged = steps_logged(folder if address == "{}" else tmp_path / "tiny-logs", state.run.id)
     again = [step for before, step in itertools.pairwise(logged) if step <= before]
     assert len(again) <= 1
     assert all(begun > step for begun in again)
     assert set(logged) == set(range(1, 31))
     assert_same(weights(folder / "runs" / state.run.id), weights(by_hand(recipe, tmp_path / "alone", **LONG)))
+
+
+def test_a_killed_copy_of_a_checkpoint_has_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, folder = Place(f"file://{tmp_path / 'study'}"), tmp_path / "run"
+    for name in ("model.safetensors", RECORD):
+        (folder / "checkpoint-4").mkdir(parents=True, exist_ok=True)
+        (folder / "checkpoint-4" / name).write_text("{}")
+    target = tmp_path / "study" / "runs" / "run" / "checkpoint-4"
+
+    def kill(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", kill)
+        with pytest.raises(KeyboardInterrupt):
+            place.keep(folder, Path("checkpoint-4"))
+    assert (target / "model.safetensors").is_file()
+    assert not (target / RECORD).exists()
+    place.keep(folder, Path("checkpoint-4"))
+    assert sorted(path.name for path in target.iterdir()) == ["model.safetensors", RECORD]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
