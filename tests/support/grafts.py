@@ -10,10 +10,12 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 _TEXT = "the cat sat on a mat and looked at birds near old trees while small dogs slept in warm grass 猫 坐 树"
 WORDS = _TEXT.split()
+IDS = torch.arange(3, 43).view(2, 20)
 
 
 def documents(count: int, seed: int = 0, num_words: int = 40) -> str:
@@ -113,3 +115,17 @@ def make_gguf(base: Path, path: Path, without: Collection[str] = ()) -> Path:
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+@torch.no_grad()
+def logits(model: PreTrainedModel) -> Tensor:
+    return model(IDS).logits
+
+
+@torch.no_grad()
+def stir(model: PreTrainedModel, part: str = "") -> PreTrainedModel:
+    """Move parameters a little, as training would: all, or those whose name contains `part`."""
+    for name, parameter in model.named_parameters():
+        if part in name:
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model

@@ -47,12 +47,8 @@ class Piece(ABC):
 
 
 @dataclass(frozen=True)
-class TextLines(Piece):
-    """Lines of a text file, with their ends; one or more blank lines separate documents.
-
-    A line is blank if it is empty or whitespace of any kind. Line ends inside a document are kept; those at its end,
-    and a byte order mark, are dropped.
-    """
+class Lines(Piece):
+    """Lines of a file, with their ends."""
 
     path: Path
     lines: Sequence[bytes]
@@ -62,6 +58,15 @@ class TextLines(Piece):
     def num_bytes(self) -> int:
         """Bytes of its lines."""
         return sum(map(len, self.lines))
+
+
+@dataclass(frozen=True)
+class TextLines(Lines):
+    """Lines of a text file, with their ends; one or more blank lines separate documents.
+
+    A line is blank if it is empty or whitespace of any kind. Line ends inside a document are kept; those at its end,
+    and a byte order mark, are dropped.
+    """
 
     def _documents(self) -> Iterator[bytes]:
         lines: list[bytes] = []
@@ -85,18 +90,10 @@ class TextLines(Piece):
 
 
 @dataclass(frozen=True)
-class JsonLines(Piece):
+class JsonLines(Lines):
     """Lines of a JSONL file: a document in one field of each."""
 
-    path: Path
     column: str
-    lines: Sequence[bytes]
-    first_line: int
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of its lines."""
-        return sum(map(len, self.lines))
 
     def _documents(self) -> Iterator[bytes]:
         path, field = self.path, self.column

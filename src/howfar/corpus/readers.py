@@ -125,7 +125,7 @@ def _json_pieces(path: Path, field: str) -> Iterator[JsonLines]:
     first = 1
     with path.open("rb") as file:
         while lines := file.readlines(_BLOCK):
-            yield JsonLines(path, field, lines, first)
+            yield JsonLines(path, lines, first, field)
             first += len(lines)
 
 

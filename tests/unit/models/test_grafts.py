@@ -28,29 +28,14 @@ from howfar.models.lora import adapter_of, add_lora, merge_lora
 from howfar.models.manifest import MANIFEST_FILE
 from howfar.models.publishing import push_to_hub
 from howfar.positions import IncrementConfig, attach, increments_of, override
-from support.grafts import make_base
+from support.grafts import logits, make_base, stir
 
-IDS = torch.arange(3, 43).view(2, 20)
 Stir = Callable[[PreTrainedModel], PreTrainedModel]
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_base(tmp_path_factory.mktemp("base") / "tiny-llama")
-
-
-@torch.no_grad()
-def logits(model: PreTrainedModel) -> Tensor:
-    return model(IDS).logits
-
-
-@torch.no_grad()
-def stir(model: PreTrainedModel, part: str = "") -> PreTrainedModel:
-    """Move parameters a little, as training would: all, or those whose name contains `part`."""
-    for name, parameter in model.named_parameters():
-        if part in name:
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return model
 
 
 def grafted(base: Path, scope: str = "shared", *, lora: bool = False) -> PreTrainedModel:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, PreTrainedModel
 from transformers import pipeline as make_pipeline
 
@@ -23,23 +22,9 @@ from howfar.models.lora import add_lora, merge_lora
 from howfar.models.manifest import MANIFEST_FILE
 from howfar.models.pretrained import load_pretrained
 from howfar.positions import IncrementConfig, attach, increments_of, override
-from support.grafts import make_base
+from support.grafts import IDS, logits, make_base, stir
 
-IDS = torch.arange(3, 43).view(2, 20)
 KINDS = ["increments", "lora", "whole", "sharded"]
-
-
-@torch.no_grad()
-def logits(model: PreTrainedModel) -> Tensor:
-    return model(IDS).logits
-
-
-@torch.no_grad()
-def stir(model: PreTrainedModel, part: str = "") -> PreTrainedModel:
-    for name, parameter in model.named_parameters():
-        if part in name:
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return model
 
 
 def make_graft(base: Path, folder: Path, kind: str) -> Path:

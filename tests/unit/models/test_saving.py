@@ -26,7 +26,7 @@ from howfar.models.lora import add_lora, merge_lora
 from howfar.models.manifest import MANIFEST_FILE, write_manifest
 from howfar.models.origin import base_of
 from howfar.positions import IncrementConfig, attach, detach, increments_of
-from support.grafts import make_base
+from support.grafts import make_base, stir
 from support.threads import in_threads
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # PEFT's are not ours to mend
@@ -45,15 +45,6 @@ def logits(model: nn.Module) -> Tensor:
         made: Tensor = model.eval()(input_ids=IDS).logits
     model.train(was_training)
     return made
-
-
-@torch.no_grad()
-def stir(model: nn.Module, part: str = "") -> nn.Module:
-    """Move parameters a little, as training would: those whose name contains `part`."""
-    for name, parameter in model.named_parameters():
-        if part in name:
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return model
 
 
 def grafted(base: Path, **options: Any) -> PreTrainedModel:
