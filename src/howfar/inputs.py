@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import stat
 from collections import Counter
@@ -30,6 +31,13 @@ def read_file(path: str | Path, *, pipes: bool = False) -> bytes:
     """Read a whole file; arguments and errors are those of `check_file`."""
     check_file(Path(path), pipes=pipes)
     return Path(path).read_bytes()
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal; errors are those of `check_file`."""
+    check_file(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path) -> Any:

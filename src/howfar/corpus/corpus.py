@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from howfar.errors import CorpusError
-from howfar.inputs import check_file, read_json
+from howfar.inputs import read_json, sha256
 
 FORMAT = "howfar-corpus"
 FORMAT_VERSION = 1
@@ -144,7 +144,7 @@ class Corpus:
             CorpusError: A file has changed since the corpus was built.
         """
         for name, expected in self.manifest["files"].items():
-            if sha256_of(self.folder / name) != expected["sha256"]:
+            if sha256(self.folder / name) != expected["sha256"]:
                 raise CorpusError(
                     f"{self.folder / name} is damaged: its SHA-256 differs from {MANIFEST}; build the corpus again"
                 )
@@ -152,13 +152,6 @@ class Corpus:
             raise CorpusError(
                 f"{self.folder / MANIFEST} was altered: its hash does not match its files' hashes; build it again"
             )
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
-    check_file(path)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def content_hash(files: Mapping[str, Mapping[str, Any]]) -> str:

@@ -11,18 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from howfar.corpus.corpus import (
-    FORMAT,
-    FORMAT_VERSION,
-    MANIFEST,
-    SPLITS,
-    content_hash,
-    sha256_of,
-    split_files,
-    token_dtype,
-)
+from howfar.corpus.corpus import FORMAT, FORMAT_VERSION, MANIFEST, SPLITS, content_hash, split_files, token_dtype
 from howfar.corpus.journal import KEPT, Outcome
 from howfar.errors import CorpusError
+from howfar.inputs import sha256
 
 
 def finish_corpus(folder: Path, records: NDArray[np.void], description: Mapping[str, Any]) -> None:
@@ -41,7 +33,7 @@ def finish_corpus(folder: Path, records: NDArray[np.void], description: Mapping[
     for outcome, split in KEPT.items():
         _write_tables(folder, split, records[records["outcome"] == outcome], num_sources, dtype)
     files = {
-        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)}
+        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)}
         for split in SPLITS
         for name in split_files(split)
     }

@@ -10,7 +10,7 @@ from typing import Any
 from howfar.errors import CheckpointError, ModelNotFoundError
 from howfar.inputs import read_json
 from howfar.models.bundled import DEFAULT_NAME, FOLDER, bundled_models
-from howfar.models.disguise import inside
+from howfar.models.disguise import inside, is_disguised
 from howfar.models.plausibility import TensorHeader, check_config
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
@@ -139,26 +139,15 @@ def _what_there_is() -> str:
     return f"give a bundled model ({names}), the path of a model's folder, or a Hub id such as owner/model"
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> tuple[dict[str, Any], bool]:
     """Read a folder's `config.json`; of a graft with all weights, the base's configuration in it.
+
+    Returns:
+        The configuration, and whether the file is that of a graft.
 
     Raises:
         CheckpointError: It is missing, or not a JSON object.
     """
-    config = read_file_of_config(folder)
-    if (base := inside(config)) is None:
-        return config
-    path = folder / "config.json"
-    if not isinstance(base, dict) or not isinstance(base.get("model_type"), str):
-        raise CheckpointError(
-            f"{path} does not hold the configuration of the graft's base model; save or download the graft again"
-        )
-    check_config(base, path)
-    return base
-
-
-def read_file_of_config(folder: Path) -> dict[str, Any]:
-    """As `read_config`, but the file's contents as they are."""
     path = folder / "config.json"
     if not path.is_file():
         newest = max(folder.glob("*/config.json"), key=lambda inside: inside.stat().st_mtime, default=None)
@@ -173,7 +162,14 @@ def read_file_of_config(folder: Path) -> dict[str, Any]:
             f"{path} holds a JSON {type(config).__name__} instead of an object; save or download the model again"
         )
     check_config(config, path)
-    return config
+    if (base := inside(config)) is None:
+        return config, is_disguised(config)
+    if not isinstance(base, dict) or not isinstance(base.get("model_type"), str):
+        raise CheckpointError(
+            f"{path} does not hold the configuration of the graft's base model; save or download the graft again"
+        )
+    check_config(base, path)
+    return base, True
 
 
 def _check_files(folder: Path) -> None:

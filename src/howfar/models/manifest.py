@@ -7,7 +7,6 @@ written by other software, or by an old version; then only its tensors are check
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from typing import Any
 
 from howfar.errors import CheckpointError
 from howfar.files import write_file
-from howfar.inputs import check_file, read_json
+from howfar.inputs import read_json, sha256
 
 MANIFEST_FILE = "howfar_files.json"
 FORMAT_VERSION = 1
@@ -143,13 +142,6 @@ def read_manifest(folder: Path) -> dict[str, dict[str, Any]] | None:
             f"{path} has format version {version}, this howfar reads {FORMAT_VERSION}; install the one that wrote it"
         )
     return listed
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
-    check_file(path)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_hash(path: Path, expected: str) -> None:

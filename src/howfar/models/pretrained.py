@@ -13,7 +13,7 @@ from howfar.foreign import first_line
 from howfar.models import modeling as _registers_the_auto_classes  # noqa: F401
 from howfar.models.configuration import HowFarConfig
 from howfar.models.disguise import GRAFT_FILE, PEFT_FILES, VARIANT, is_disguised
-from howfar.models.folders import read_config, read_file_of_config, read_headers
+from howfar.models.folders import read_config, read_headers
 from howfar.models.manifest import verified
 from howfar.models.plausibility import check_tensors
 from howfar.models.quiet import quiet_stderr, quiet_transformers
@@ -46,8 +46,8 @@ def load_pretrained(path: Path, *, is_listed: bool = False, **options: Any) -> P
 
 
 def _load_folder(path: Path, **options: Any) -> PreTrainedModel:
-    config = read_config(path)
-    if is_disguised(read_file_of_config(path)):
+    config, of_graft = read_config(path)
+    if of_graft:
         if not (path / GRAFT_FILE).is_file():
             raise CheckpointError(f"{path / GRAFT_FILE} is missing; save or download the graft again")
         if is_disguised(config):
@@ -91,9 +91,9 @@ def read_pretrained_config(path: Path) -> PretrainedConfig:
         CheckpointError: It cannot be read.
     """
     where, options = _where(path)
-    config = None if is_gguf(path) else read_config(path)
+    config, of_graft = ({}, False) if is_gguf(path) else read_config(path)
     try:
-        if config is not None and is_disguised(read_file_of_config(path)):
+        if of_graft:
             return CONFIG_MAPPING[config["model_type"]].from_dict(config)
         return AutoConfig.from_pretrained(where, trust_remote_code=False, **options)
     except Exception as error:  # whatever Transformers raises for a damaged or foreign one

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from howfar.errors import CheckpointError, OutputError
 from howfar.files import open_to_readers, write_file
-from howfar.inputs import read_json
+from howfar.inputs import read_json, sha256
 from howfar.models.manifest import describe_files
 from howfar.models.publishing import without_places
-from howfar.training.integrity import check_files
 
 if TYPE_CHECKING:
     from howfar.training.recipe import BaseRecipe
@@ -82,6 +81,32 @@ def check_checkpoint(checkpoint: Path) -> None:
     for file, step in ((NEEDED[0], reached), (RECORD, record.get("step"))):
         if step != named:
             raise CheckpointError(f"{checkpoint / file} says {step}, its folder step {named}; {advice}")
+
+
+def check_files(folder: Path, listed: Mapping[str, Mapping[str, Any]], *, advice: str) -> None:
+    """Compare the sizes and SHA-256 of a folder's files with its list.
+
+    Args:
+        folder: The files' folder. Files that are not in the list are ignored.
+        listed: From `describe_files`; a file with a check of its own only needs to exist.
+        advice: What to do about a difference, for messages.
+
+    Raises:
+        CheckpointError: A file is missing or changed.
+    """
+    for name, expected in listed.items():
+        file = folder / name
+        try:
+            size, written = file.stat().st_size, expected.get("bytes")
+            wrong = "" if written in (None, size) else f"has {size:,} bytes, but {written:,} were written"
+            if expected and not wrong and sha256(file) != expected["sha256"]:
+                wrong = "has changed since it was written (its SHA-256 differs)"
+        except FileNotFoundError:
+            wrong = "is missing"
+        except OSError as error:
+            wrong = f"cannot be read ({error.strerror})"
+        if wrong:
+            raise CheckpointError(f"{file} {wrong}; {advice}")
 
 
 def last_complete_checkpoint(folder: Path) -> Path | None:

@@ -38,7 +38,7 @@ from howfar.training.graft_recipe import GraftRecipe
 from howfar.training.graft_trainer import GraftTrainer
 from howfar.training.identity import Reading, check_identical
 from howfar.training.run import carry_out, folder_of_run
-from howfar.training.runs import Run, training_arguments, windows_per_step
+from howfar.training.runs import Run, training_arguments
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -143,7 +143,7 @@ def _find_base(recipe: GraftRecipe, output: Path) -> Path:
     base, path = recipe.base, find_model(recipe.base, revision=recipe.revision)
     if (path / GRAFT_FILE).is_file():
         raise ConfigError(f"{base} is a graft already; name its base model, or continue its run in its own folder")
-    if not is_gguf(path) and read_config(path).get("model_type") == HowFarConfig.model_type:
+    if not is_gguf(path) and read_config(path)[0].get("model_type") == HowFarConfig.model_type:
         raise ConfigError(
             f"{base} is a model that howfar trained from scratch, with its own tokens and positions; name a "
             "pretrained model of another kind, or train one like it with `howfar train`"
@@ -196,6 +196,7 @@ def _run(
     """Train once; returns the model, the run's record and the base's held-out loss."""
     model, tokenizer, corpus = _load_base(recipe, given), given.tokenizer, given.corpus
     arguments = training_arguments(recipe, output)
+    run = Run(recipe=recipe, corpus=corpus, length=recipe.context, arguments=arguments)
     model.to(arguments.device)
     windows = Windows(corpus.train, recipe.context, recipe.seed, CHECKED_WINDOWS)
     checked = torch.from_numpy(np.stack([windows[index] for index in range(len(windows))])).to(arguments.device)
@@ -218,12 +219,10 @@ def _run(
     if recipe.increment_config is not None:
         attach(model, recipe.increment_config)
     check_identical(before, Reading.of(model, checked))
-    run = Run(recipe=recipe, corpus=corpus, length=recipe.context, windows_per_step=windows_per_step(arguments))
     record = carry_out(
         run,
         model,
         tokenizer,
-        arguments,
         trainer_class=GraftTrainer,
         max_held_out_windows=recipe.held_out_windows,
         callbacks=callbacks,

@@ -12,7 +12,6 @@ from transformers import (
     PrinterCallback,
     ProgressCallback,
     TrainerCallback,
-    TrainingArguments,
     default_data_collator,
     set_seed,
 )
@@ -38,7 +37,7 @@ from howfar.training.data import ResidentWindows, TrainingWindows, only_batch
 from howfar.training.evaluation import document_losses
 from howfar.training.finishing import write
 from howfar.training.recipe import BaseRecipe, Recipe
-from howfar.training.runs import Run, training_arguments, windows_per_step
+from howfar.training.runs import Run, training_arguments
 from howfar.training.termination import EXIT_CODE, Termination
 from howfar.training.trainer import IncrementTrainer
 
@@ -150,19 +149,12 @@ def fit(
     output = Path(output)
     check_folder(output)
     arguments = training_arguments(recipe, output)
-    run = Run(
-        recipe=recipe,
-        corpus=corpus,
-        length=length,
-        windows_per_step=windows_per_step(arguments),
-        start_from=start_from,
-    )
+    run = Run(recipe=recipe, corpus=corpus, length=length, arguments=arguments, start_from=start_from)
     with folder_of_run(output):
         return carry_out(
             run,
             model,
             tokenizer,
-            arguments,
             trainer_class=trainer_class,
             max_held_out_windows=max_held_out_windows,
             callbacks=callbacks,
@@ -174,7 +166,6 @@ def carry_out(
     run: Run[BaseRecipe],
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    arguments: TrainingArguments,
     *,
     trainer_class: type[IncrementTrainer],
     max_held_out_windows: int | None,
@@ -182,19 +173,18 @@ def carry_out(
     progress: bool,
 ) -> dict[str, Any]:
     """As `fit`, once the folder is made and locked and the trainer's options are built."""
-    output = Path(arguments.output_dir)
+    output = Path(run.arguments.output_dir)
     with Console(run.recipe.name, visible=progress) as console:
         checkpoint = last_complete_checkpoint(output)
         if checkpoint is not None or (output / RECORD).exists():
             check_same_run(checkpoint or output, run.recipe, run.record())
         if checkpoint is not None:
             check_checkpoint(checkpoint)
-        termination = Termination(arguments)
+        termination = Termination(run.arguments)
         trainer = _make_trainer(
             trainer_class,
             run,
             model=model,
-            args=arguments,
             processing_class=tokenizer,
             callbacks=[console, termination, *callbacks],
         )
@@ -236,7 +226,7 @@ def folder_of_run(path: Path) -> Iterator[None]:
 
 
 def _make_trainer(kind: type[IncrementTrainer], run: Run[BaseRecipe], **kwargs: Any) -> IncrementTrainer:
-    arguments: TrainingArguments = kwargs["args"]
+    arguments = run.arguments
     drawn = (run.corpus.train, run.length, run.recipe.seed, arguments.max_steps * run.windows_per_step)
     resident = run.recipe.resident
     try:

@@ -22,21 +22,27 @@ AnyRecipe = TypeVar("AnyRecipe", bound=BaseRecipe, covariant=True)
 
 @dataclass(frozen=True, kw_only=True)
 class Run(Generic[AnyRecipe]):
-    """Everything that a trainer needs besides its own options.
+    """Everything that a trainer needs besides a model and its tokenizer.
 
     Args:
         recipe: The recipe.
         corpus: The training data; its held-out documents are scored.
         length: Tokens in a window.
-        windows_per_step: Windows per step over all devices and accumulated gradients.
+        arguments: The trainer's options, from `training_arguments`.
         start_from: The source of initial weights that are not random: `name` and `sha256`.
     """
 
     recipe: AnyRecipe
     corpus: Corpus
     length: int
-    windows_per_step: int
+    arguments: TrainingArguments
     start_from: dict[str, str] | None = None
+
+    @property
+    def windows_per_step(self) -> int:
+        """Windows per step over all devices and accumulated gradients."""
+        arguments = self.arguments
+        return int(arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size)
 
     def record(self, **results: Any) -> dict[str, Any]:
         """Everything needed to say later how a model was made, and to continue its training.
@@ -83,11 +89,6 @@ def training_arguments(recipe: BaseRecipe, output: Path) -> TrainingArguments:
         raise ConfigError(
             f"recipe: [trainer] is refused by Transformers ({' '.join(str(error).split())}); change it"
         ) from error
-
-
-def windows_per_step(arguments: TrainingArguments) -> int:
-    """Windows per step over all devices and accumulated gradients."""
-    return int(arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size)
 
 
 def versions() -> dict[str, str]:

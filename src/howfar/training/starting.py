@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from howfar.errors import ConfigError
+from howfar.inputs import sha256
 from howfar.models.configuration import HowFarConfig
 from howfar.models.folders import find_folder, read_config
-from howfar.models.manifest import sha256
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.models.pretrained import load_pretrained
 from howfar.positions.attachment import positions_of
@@ -39,7 +39,7 @@ def start_from(model: HowFarForCausalLM, name: str) -> dict[str, str]:
         ModelNotFoundError: The model does not exist.
     """
     folder = find_folder(name)
-    config = read_config(folder)
+    config, _ = read_config(folder)
     if config.get("model_type") != HowFarConfig.model_type:
         kind = (config.get("architectures") or ["model of another kind"])[0]
         raise ConfigError(

@@ -35,11 +35,11 @@ class IncrementTrainer(Trainer):
 
     Args:
         run: The run; its record is written last into each checkpoint, and so marks it as complete.
-        **kwargs: Arguments of `transformers.Trainer`.
+        **kwargs: More arguments of `transformers.Trainer`.
     """
 
     def __init__(self, *, run: Run[BaseRecipe], **kwargs: Any) -> None:
-        super().__init__(eval_dataset=[], **kwargs)
+        super().__init__(args=run.arguments, eval_dataset=[], **kwargs)
         self.add_callback(Flow(self))
         self.run = run
         split = run.corpus.train

@@ -11,8 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from howfar.errors import CheckpointError
 from howfar.models.manifest import describe_files
-from howfar.training.checkpoints import RECORD
-from howfar.training.integrity import check_files
+from howfar.training.checkpoints import RECORD, check_files
 from howfar.training.recipe import Recipe
 from howfar.training.run import train
 

@@ -9,7 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 import howfar
 from howfar.errors import CheckpointError, ConfigError, ModelNotFoundError
-from howfar.models.manifest import sha256
+from howfar.inputs import sha256
 from howfar.training.checkpoints import read_record
 from howfar.training.recipe import Recipe
 from howfar.training.run import train

@@ -32,8 +32,12 @@ def trainer(recipe: Callable[..., Recipe], corpus: Corpus, tmp_path: Path) -> In
     train = dataclasses.replace(corpus.train, num_bytes=two_bytes_a_token)
     return IncrementTrainer(
         model=model_of(plan),
-        args=training_arguments(plan, tmp_path),
-        run=Run(recipe=plan, corpus=dataclasses.replace(corpus, train=train), length=32, windows_per_step=4),
+        run=Run(
+            recipe=plan,
+            corpus=dataclasses.replace(corpus, train=train),
+            length=32,
+            arguments=training_arguments(plan, tmp_path),
+        ),
         train_dataset=TrainingWindows(corpus.train, 32, 0, 24),
     )
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from howfar.errors import NotMeasurableError
 from howfar.measures.boundaries.targets import Target
-from howfar.models.loading import tokenizer_of
 from howfar.progress import Progress
 from howfar.reading import Trace, trace_many
 from howfar.text.segmentation import Segmentation
@@ -81,7 +80,7 @@ def find_gaps(
     segmentations: Iterable[Segmentation],
     target: Target,
     *,
-    tokenizer: PreTrainedTokenizerBase | None = None,
+    tokenizer: PreTrainedTokenizerBase,
     max_gaps: int,
     progress: Progress | None = None,
 ) -> Gaps:
@@ -113,7 +112,7 @@ def find_gaps(
                 waiting.append(candidates)
                 yield segmentation.text
 
-    of_bytes = is_byte_tokenizer(tokenizer or tokenizer_of(model))
+    of_bytes = is_byte_tokenizer(tokenizer)
     parts, traces, done = [], [], 0
     for number, trace in enumerate(trace_many(model, texts(), tokenizer)):
         traces.append(trace)

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from numpy.typing import NDArray
+from transformers import PreTrainedModel
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, NotMeasurableError
@@ -41,8 +42,12 @@ def texts(num: int = 20, length: int = 30, error: float = 0.0, seed: int = 0, ou
     return found
 
 
+def gaps_of(model: PreTrainedModel, documents: list[Segmentation]) -> Gaps:
+    return find_gaps(model, documents, TARGETS["chinese-words"], tokenizer=tokenizer_of(model), max_gaps=10**6)
+
+
 def gaps_and_words(documents: list[Segmentation]) -> tuple[Gaps, Words]:
-    gaps = find_gaps(lookup_model(LEADS), documents, TARGETS["chinese-words"], max_gaps=10**6)
+    gaps = gaps_of(lookup_model(LEADS), documents)
     return gaps, Words.of(gaps)
 
 
@@ -169,7 +174,7 @@ def test_entropy_is_one_rule_and_its_rise_another() -> None:
     # The model is sure behind 80-83, so a prediction is sure behind characters that begin words.
     model = lookup_model({}, certainty={0x80: 6.0, 0x81: 6.0, 0x83: 6.0})
     documents = texts()
-    gaps = find_gaps(model, documents, TARGETS["chinese-words"], max_gaps=10**6)
+    gaps = gaps_of(model, documents)
     by_token, by_unit = entropy_rises(gaps)
     trace = gaps.traces[0]
     own = gaps.documents == 0
@@ -183,7 +188,7 @@ def test_entropy_is_one_rule_and_its_rise_another() -> None:
 def test_dissimilarity_is_that_of_neighbouring_states() -> None:
     documents = texts(num=12, length=40)  # longer than a window
     model = copying_model()
-    gaps = find_gaps(model, documents, TARGETS["chinese-words"], max_gaps=10**6)
+    gaps = gaps_of(model, documents)
     states, unlike = read_states(model, gaps, tokenizer_of(model))
     # Layer 0 reads embeddings: bytes that are the same are alike.
     embedded = model.get_input_embeddings().weight.detach().float().numpy()
@@ -220,7 +225,7 @@ def test_enrichment_is_the_share_of_surprising_tokens_that_are_cut() -> None:
     documents = texts(num=20)
     model = lookup_model(LEADS, certainty=dict.fromkeys((144, 145, 175), 6.0))
     table = measured(model, documents)
-    gaps = find_gaps(model, documents, TARGETS["chinese-words"], max_gaps=10**6)
+    gaps = gaps_of(model, documents)
     is_surprising = gaps.surprisal >= np.quantile(gaps.surprisal, 0.9)
     expected = gaps.is_boundary[is_surprising].mean() / gaps.is_boundary.mean()
     row = f1_of(table, "boundary enrichment", "increment", "lead byte")
