@@ -1,10 +1,13 @@
-"""axe-core finds nothing serious in a saved page, in the light and in the dark."""
+"""axe-core finds nothing serious in what people open: a saved page and the live page, light and dark."""
 
 import pytest
 
 import howfar
+from browser.visiting import PATIENCE
 
 SERIOUS = ("serious", "critical")
+THEMES = pytest.mark.parametrize("theme", ["light", "dark"])
+TEXT = "Ada wrote 图书馆 in it. "
 
 
 def findings(page):
@@ -18,9 +21,9 @@ def findings(page):
     ]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@THEMES
 def test_the_saved_page(chromium, model, tmp_path, theme):
-    howfar.spacing(howfar.trace(model, "Ada wrote 图书馆 in it. ")).save(tmp_path / "picture.html")
+    howfar.spacing(howfar.trace(model, TEXT)).save(tmp_path / "picture.html")
     with chromium.new_context(offline=True, color_scheme=theme) as context:
         page = context.new_page()
         page.goto((tmp_path / "picture.html").as_uri())
@@ -28,4 +31,14 @@ def test_the_saved_page(chromium, model, tmp_path, theme):
         page.wait_for_selector("tbody tr")
         page.focus(".picture")
         page.keyboard.press("ArrowRight")
+        assert findings(page) == []
+
+
+@THEMES
+def test_the_live_page(chromium, site, theme):
+    with chromium.new_context(color_scheme=theme) as context:
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(site)
+        page.wait_for_selector("html[data-revision]")
         assert findings(page) == []
