@@ -63,7 +63,7 @@ transformers.logging.disable_progress_bar()
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Of several processes each runs whole modules while it can, so that what a module's tests share is made once."""
-    if config.option.numprocesses and config.option.dist == "no":
+    if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
         config.option.dist = "worksteal"
 
 
