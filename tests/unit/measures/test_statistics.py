@@ -154,6 +154,22 @@ class TestRocAuc:
         assert estimate.low <= auc <= estimate.high
         assert estimate.high - estimate.low < 0.06
 
+    @pytest.mark.parametrize("sign", [1, -1])
+    @pytest.mark.parametrize("num_wrong", [1, 3])
+    def test_a_score_that_a_single_document_contradicts_is_known_well(self, num_wrong, sign):
+        # Without this document a resample's AUC is 1, whose log odds are infinite.
+        labels = np.tile([0, 1], 400)
+        scores = labels + RNG(0).random(800) / 2
+        scores[: 2 * num_wrong : 2] += 0.8
+        estimate = roc_auc(sign * scores, labels, np.arange(800) // 20)
+        best = 1.0 if sign == 1 else 0.0
+        assert abs(estimate.value - best) < 0.01
+        assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
+        assert max(abs(estimate.low - best), abs(estimate.high - best)) < 0.05
+        assert estimate.p_value(0.5) < 0.01
+        together = estimate[None].simultaneous(0.5)
+        assert max(abs(together.low - best), abs(together.high - best)).item() < 0.05
+
     def test_order_reversed_is_reported_below_a_half(self):
         labels = np.arange(40) % 2 == 0
         assert roc_auc(-labels.astype(float), labels, np.arange(40)).value == 0

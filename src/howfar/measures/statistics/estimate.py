@@ -46,7 +46,8 @@ class Estimate:
             value and no interval.
         level: Coverage of the interval from `low` to `high`.
         limits: The statistic's smallest and largest possible value, if it is bounded. It is then studentised on the
-            `arctanh` scale: half the log odds of an AUC, Fisher's z of a correlation.
+            `arctanh` scale: half the log odds of an AUC, Fisher's z of a correlation. Where a resample reaches a limit,
+            which is infinitely far on that scale, the statistic is studentised as it is, and its interval ends there.
         unseen: `[...]`, variance that resampling documents does not show, for example that of fitted models.
 
     Source:
@@ -203,16 +204,27 @@ class Estimate:
         low, high = (np.where(fixed, self.value, np.where(known, end, np.nan)) for end in (low, high))
         return low, high
 
+    @cached_property
+    def _reaches_limit(self) -> NDArray[np.bool_]:
+        """Whether a resample has the smallest or largest possible value, `[...]`."""
+        low, high = self.limits or (-np.inf, np.inf)
+        margin = _ROUNDING * (high - low) if self.limits else 0.0
+        return ((self.replicates <= low + margin) | (self.replicates >= high - margin)).any(axis=-1)
+
     def _scaled(self, values: Array) -> Array:
+        """Values `[...]` or `[..., resample]` on the scale on which they are studentised."""
         if self.limits is None:
             return values
+        as_it_is = self._reaches_limit[..., *[None] * (values.ndim - self.value.ndim)]
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.arctanh(np.clip(2 * (values - self.limits[0]) / (self.limits[1] - self.limits[0]) - 1, -1, 1))
+            scaled = np.arctanh(np.clip(2 * (values - self.limits[0]) / (self.limits[1] - self.limits[0]) - 1, -1, 1))
+        return np.where(as_it_is, values, scaled)
 
     def _unscaled(self, values: Array) -> Array:
         if self.limits is None:
             return values
-        return self.limits[0] + (np.tanh(values) + 1) / 2 * (self.limits[1] - self.limits[0])
+        unscaled = self.limits[0] + (np.tanh(values) + 1) / 2 * (self.limits[1] - self.limits[0])
+        return np.where(self._reaches_limit, np.clip(values, *self.limits), unscaled)
 
     def _slope(self) -> Array:
         """Derivative of the scale at the value, `[...]`."""
@@ -220,7 +232,8 @@ class Estimate:
             return np.ones_like(self.value)
         half = (self.limits[1] - self.limits[0]) / 2
         with np.errstate(divide="ignore"):
-            return 1 / (half * (1 - np.square((self.value - self.limits[0]) / half - 1)))
+            slope = 1 / (half * (1 - np.square((self.value - self.limits[0]) / half - 1)))
+        return np.where(self._reaches_limit, 1.0, slope)
 
 
 @dataclass(frozen=True)
