@@ -25,7 +25,7 @@ from safetensors.torch import load_file
 
 from howfar.models.manifest import describe_files
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.training.integrity import check_files
+from howfar.training.checkpoints import check_files
 from howfar.training.recipe import Recipe
 
 
