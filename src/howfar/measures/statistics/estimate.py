@@ -209,7 +209,8 @@ class Estimate:
         """Whether a resample has the smallest or largest possible value, `[...]`."""
         low, high = self.limits or (-np.inf, np.inf)
         margin = _ROUNDING * (high - low) if self.limits else 0.0
-        return ((self.replicates <= low + margin) | (self.replicates >= high - margin)).any(axis=-1)
+        reaches = (self.replicates <= low + margin) | (self.replicates >= high - margin)
+        return np.asarray(reaches.any(axis=-1))
 
     def _scaled(self, values: Array) -> Array:
         """Values `[...]` or `[..., resample]` on the scale on which they are studentised."""
