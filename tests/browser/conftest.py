@@ -1,17 +1,14 @@
-import functools
 import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import torch
 
-from browser.visiting import PATIENCE, Visit
+from browser.visiting import PATIENCE, Visit, served
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -94,22 +91,20 @@ def _address(process: subprocess.Popen, log: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def site(model_folders, tmp_path_factory):
-    """The address of a folder with two models."""
+def site_folder(model_folders, tmp_path_factory):
+    """A live page with two models."""
     from howfar.live.site import write_site
 
     folder = tmp_path_factory.mktemp("live") / "site"
     write_site(folder, model_folders)
+    return folder
 
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
+@pytest.fixture(scope="session")
+def site(site_folder):
+    """The address of that page."""
+    with served(site_folder) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,11 @@ from howfar.charts.spacing.build import content_of
 
 HOSTILE = "</script><img src=x onerror=alert(1)> \u202e&amp;"
 NUM_TEXTS = 50
+# What the page draws of a text by its chosen model.
+CONTENT = """async text => {
+    Object.assign(state, { text, edits: {}, compare: "" });
+    return contentOf([await readingOf("test", state.model, text, false)], ["A", "B"]);
+}"""
 PIECES = [
     "The ",
     "old ",
@@ -84,26 +89,23 @@ def random_texts():
     return ["".join(random.choice(PIECES, random.integers(1, 24))) for _ in range(NUM_TEXTS)]
 
 
+def assert_pytorchs(content, model, text):
+    """What the page draws of a text is what PyTorch computes."""
+    wanted = content_of(howfar.trace(model, text)).json()
+    assert content["rightToLeft"] == wanted["rightToLeft"], text
+    assert content["captions"] == wanted["captions"], text
+    for name in ("labels", "tokens", "kinds"):
+        assert content["texts"][0][name] == wanted["texts"][0][name], text
+    for name in ("surprisal", "entropy"):
+        np.testing.assert_allclose(content["texts"][0][name], wanted["texts"][0][name], rtol=1e-4, atol=1e-4)
+    assert [row["name"] for row in content["rows"]] == [row["name"] for row in wanted["rows"]]
+    for got, row in zip(content["rows"], wanted["rows"], strict=True):
+        np.testing.assert_allclose(got["gaps"], row["gaps"], rtol=1e-3, atol=1e-4)
+
+
 def test_numbers_are_pytorchs(live, model):
-    page = live
     for text in random_texts():
-        content = page.evaluate(
-            """async text => {
-                Object.assign(state, { text, edits: {}, compare: "" });
-                return contentOf([await readingOf("test", state.model, text, false)], ["A", "B"]);
-            }""",
-            text,
-        )
-        wanted = content_of(howfar.trace(model, text)).json()
-        assert content["rightToLeft"] == wanted["rightToLeft"], text
-        assert content["captions"] == wanted["captions"], text
-        for name in ("labels", "tokens", "kinds"):
-            assert content["texts"][0][name] == wanted["texts"][0][name], text
-        for name in ("surprisal", "entropy"):
-            np.testing.assert_allclose(content["texts"][0][name], wanted["texts"][0][name], rtol=1e-4, atol=1e-4)
-        assert [row["name"] for row in content["rows"]] == [row["name"] for row in wanted["rows"]]
-        for got, row in zip(content["rows"], wanted["rows"], strict=True):
-            np.testing.assert_allclose(got["gaps"], row["gaps"], rtol=1e-3, atol=1e-4)
+        assert_pytorchs(live.evaluate(CONTENT, text), model, text)
 
 
 def test_typing_works_without_the_network(live):

@@ -1,8 +1,11 @@
 """One visitor's page, and what a test does in it; and a session without a browser that sends what a page does."""
 
+import functools
 import json
+import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 from urllib.request import Request, urlopen
 from uuid import uuid4
@@ -15,6 +18,23 @@ from howfar.charts.spacing.svg import Drawing, View
 PATIENCE = 120_000  # milliseconds, for a machine that has much else to do
 KEPT_HEADERS = ("content-type", "cookie", "origin", "marimo-server-token")
 OURS = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def served(folder):
+    """Serve a folder's files on this machine; gives the address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 class Visit:
