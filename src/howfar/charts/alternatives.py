@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import altair as alt
+import polars as pl
 
 from howfar.charts.inline import inline
 from howfar.charts.picture import Picture
 from howfar.charts.theme import COLOURS, Theme
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 def increments_of_alternatives(candidates: pl.DataFrame, *, width: int = 940, theme: Theme = "light") -> Picture:
@@ -20,8 +20,6 @@ def increments_of_alternatives(candidates: pl.DataFrame, *, width: int = 940, th
         width: In pixels.
         theme: `"light"` or `"dark"`.
     """
-    import altair as alt
-
     other, of_here, *_ = COLOURS[theme]["category"]
     base = alt.Chart(inline(candidates)).encode(
         x=alt.X("increment:Q", title="increment, positions", scale=alt.Scale(zero=False)),

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import altair as alt
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from howfar.charts.axes import labelled
@@ -16,9 +18,6 @@ from howfar.charts.rows import Cells
 from howfar.charts.theme import COLOURS, Theme
 
 if TYPE_CHECKING:
-    import altair as alt
-    import polars as pl
-
     from howfar.reading import Trace
 
 LEAST_WEIGHT = 0.01  # weaker arcs are not drawn
@@ -75,8 +74,6 @@ def attention_arcs(
         width: In pixels.
         theme: `"light"` or `"dark"`.
     """
-    import altair as alt
-
     table = attention_by_cell(cells, rows, token, first_key)
     alike = all(np.array_equal(row.positions, rows[0].positions) for row in rows)
     baselines = {len(rows) - 1 - number: row.name for number, row in enumerate(rows)}
@@ -143,8 +140,6 @@ def attention_by_distance(
         width: Of each half, in pixels.
         theme: As for `attention_arcs`.
     """
-    import altair as alt
-
     table = attention_by_cell(cells, rows, token, first_key).filter(distance_is_measured())
     base = (
         alt.Chart(inline(table))
@@ -177,8 +172,6 @@ def attention_by_distance(
 
 def distance_is_measured() -> pl.Expr:
     """Leave out the token itself and the document mark, whose distances are meaningless."""
-    import polars as pl
-
     return (pl.col("tokens") > 0) & (pl.col("cell") >= 0)
 
 
@@ -188,8 +181,6 @@ def attention_by_cell(cells: Cells, rows: Sequence[Gaze], token: int, first_key:
     Columns: `row` (its number), `name`, `cell` (-1: the document mark), `label`, `weight`, `tokens` (ordinary distance
     to the cell's last token), `distance` (learned position of that token minus the selected one's, in positions).
     """
-    import polars as pl
-
     keys = np.arange(first_key, first_key + len(rows[0].weights))
     cell_of_key = np.where(keys < 0, -1, np.searchsorted(cells.end_tokens, keys, side="right"))
     found, starts = np.unique(cell_of_key, return_index=True)
@@ -212,8 +203,6 @@ def attention_by_cell(cells: Cells, rows: Sequence[Gaze], token: int, first_key:
 
 
 def _colour(rows: Sequence[Gaze], *, legend: bool) -> alt.Color:
-    import altair as alt
-
     return alt.Color(
         "name:N",
         title=None,
@@ -223,8 +212,6 @@ def _colour(rows: Sequence[Gaze], *, legend: bool) -> alt.Color:
 
 
 def _tooltip(label: str) -> list[alt.Tooltip]:
-    import altair as alt
-
     return [
         alt.Tooltip("label:N", title=label),
         alt.Tooltip("name:N", title="of"),
@@ -244,15 +231,11 @@ def _strongest(table: pl.DataFrame) -> str:
 
 
 def _drawn(table: pl.DataFrame) -> pl.DataFrame:
-    import polars as pl
-
     return table.filter(pl.col("cell") > pl.col("cell").max() - MOST_CELLS)
 
 
 def _arcs(table: pl.DataFrame, num_rows: int, highest: float) -> pl.DataFrame:
     """Half ellipses from the selected token back to each cell, as points."""
-    import polars as pl
-
     drawn = _drawn(table).filter((pl.col("weight") >= LEAST_WEIGHT) & (pl.col("tokens") > 0))
     angles = np.linspace(0, np.pi, ARC_POINTS)
     steps = pl.DataFrame({"step": np.arange(ARC_POINTS), "along": (1 - np.cos(angles)) / 2, "up": np.sin(angles)})
@@ -271,8 +254,6 @@ def _arcs(table: pl.DataFrame, num_rows: int, highest: float) -> pl.DataFrame:
 
 def _text_rows(table: pl.DataFrame, num_rows: int, *, only_last: bool) -> pl.DataFrame:
     """The text below the arcs: below each row's, or once at the bottom if all rows place it the same."""
-    import polars as pl
-
     drawn = _drawn(table).filter(pl.col("cell") >= 0)
     if only_last:
         drawn = drawn.filter(pl.col("row") == num_rows - 1)

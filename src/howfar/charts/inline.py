@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import altair as alt
-    import polars as pl
+import altair as alt
+import polars as pl
 
 
 def inline(table: pl.DataFrame) -> alt.InlineData:
@@ -14,6 +11,4 @@ def inline(table: pl.DataFrame) -> alt.InlineData:
 
     It also keeps notebooks from moving the data to a file that a chart may no longer find when it is replaced.
     """
-    import altair as alt
-
     return alt.InlineData(values=table.write_json(), format=alt.DataFormat(type="json"))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import altair as alt
+import polars as pl
 
 from howfar.charts.inline import inline
-
-if TYPE_CHECKING:
-    import altair as alt
-    import polars as pl
 
 ROW_HEIGHT = 22
 PANEL_SPACING = 36
@@ -27,8 +26,6 @@ def intervals(x: str, low: str, high: str, *, title: str, tooltip: Sequence[Any]
         tooltip: Tooltip of a row.
         **encodings: `y`, `color` and so on, as Altair takes them.
     """
-    import altair as alt
-
     base = alt.Chart().encode(tooltip=list(tooltip), **encodings)
     options: dict[str, Any] = {"title": title, "axis": sparse_axis(), "scale": alt.Scale(padding=6)}
     return alt.layer(
@@ -58,9 +55,6 @@ def beside_controls(
         axis: Title of the axis; gives the unit.
         width: Width of a panel, in pixels.
     """
-    import altair as alt
-    import polars as pl
-
     long = pl.concat(
         cells.select(
             *(panel, "layer_name", *shown),
@@ -87,36 +81,26 @@ def beside_controls(
 
 def sparse_axis(**options: Any) -> alt.Axis:
     """An axis of numbers with few ticks, for a small panel; each number is below its tick."""
-    import altair as alt
-
     return alt.Axis(**{"tickCount": 5, "labelFlush": False, "format": ".6~g", **options})
 
 
 def legend_above(**options: Any) -> alt.Legend:
     """A legend above panels with names, with some distance to the names."""
-    import altair as alt
-
     return alt.Legend(offset=14, labelLimit=300, **options)
 
 
 def zero_line() -> alt.Chart:
     """A line at zero difference."""
-    import altair as alt
-
     return alt.Chart(alt.InlineData(values=[{}])).mark_rule(strokeDash=[3, 3], opacity=0.7).encode(x=alt.datum(0))
 
 
 def numbers(*columns: str, format: str = ".4g") -> list[Any]:
     """Numbers of a row, for its tooltip."""
-    import altair as alt
-
     return [alt.Tooltip(f"{column}:Q", title=column.replace("_", " "), format=format) for column in columns]
 
 
 def names(*columns: str) -> list[Any]:
     """Names of a row, for its tooltip."""
-    import altair as alt
-
     return [alt.Tooltip(f"{column}:N", title=column.replace("_", " ")) for column in columns]
 
 
@@ -127,8 +111,6 @@ def layers_in_order(table: Any) -> list[str]:
 
 def layer_names(table: Any, when_null: str) -> Any:
     """A column `layer_name`: "layer 0" and so on, or another name for a row of no layer."""
-    import polars as pl
-
     return table.with_columns(
         layer_name=pl.when(pl.col("layer").is_null()).then(pl.lit(when_null)).otherwise(pl.format("layer {}", "layer"))
     )

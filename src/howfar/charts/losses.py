@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import altair as alt
+import polars as pl
 
 from howfar.charts.inline import inline
 from howfar.charts.intervals import names, numbers, sparse_axis
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
-
-if TYPE_CHECKING:
-    import polars as pl
 
 NUM_COLOURS = 6  # of the theme, which would serve for several seeds each
 
@@ -22,8 +20,6 @@ def draw_losses(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         table: One row per model, with `variant`, `seed`, `data_order` and `nats_per_byte`.
         theme: `"light"` or `"dark"`.
     """
-    import altair as alt
-
     loss = alt.X(
         "nats_per_byte:Q", title="held-out loss, nats per byte", axis=sparse_axis(), scale=alt.Scale(zero=False)
     )

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from howfar.charts.text_tables import estimate, in_words, with_numbers
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from howfar.measures.declaration import Matrix
 
 MOST_NAMED = 4
@@ -80,8 +80,6 @@ def grid(table: pl.DataFrame, matrix: Matrix, *, most_rows: int, width: int) -> 
 
 def _half() -> pl.Expr:
     """The longer side of each interval."""
-    import polars as pl
-
     return pl.max_horizontal(pl.col("value") - pl.col("low"), pl.col("high") - pl.col("value"))
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import polars as pl
 
 from howfar.charts.glyphs import in_line, visible
 from howfar.charts.page import asset, web_page
-
-if TYPE_CHECKING:
-    import polars as pl
 
 TITLE = "Where are increments largest, smallest, and unlike their class?"
 HEADINGS = {
@@ -25,8 +24,6 @@ QUANTILES = {0.05: "5% of all tokens", 0.5: "half", 0.95: "95%"}
 
 def page_of_passages(table: pl.DataFrame) -> str:
     """Give the page of a table of `howfar.measures.contexts`."""
-    import polars as pl
-
     several_heads = table["head"].n_unique() > 1
     contents, sections = [], []
     for (layer, head), own in table.group_by("layer", "head", maintain_order=True):
@@ -43,8 +40,6 @@ def page_of_passages(table: pl.DataFrame) -> str:
 
 
 def _section(own: pl.DataFrame) -> Iterator[str]:
-    import polars as pl
-
     of_all = own.filter(pl.col("rank").is_null(), pl.col("class") == "all")
     increments = dict(of_all.select("share", "increment").iter_rows())
     parts = [f"{increments[share]:.3f} in {words}" for share, words in QUANTILES.items()]

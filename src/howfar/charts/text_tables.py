@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import polars as pl
 
 from howfar.charts.glyphs import in_line
-
-if TYPE_CHECKING:
-    import polars as pl
 
 FEWEST_DECIMALS, MOST_DECIMALS = 0, 6
 
@@ -60,15 +59,11 @@ def readable(table: pl.DataFrame, columns: Sequence[str], most_rows: int) -> tup
 
 def with_numbers(table: pl.DataFrame, estimates: Sequence[str]) -> pl.DataFrame:
     """The rows with at least one of these estimates; the others have a note."""
-    import polars as pl
-
     return table.filter(pl.any_horizontal(pl.col(estimates).is_not_null())) if estimates else table
 
 
 def notes(table: pl.DataFrame) -> list[str]:
     """A table's notes, each once, with its number of rows."""
-    import polars as pl
-
     if "note" not in table.columns:
         return []
     counted = table.filter(pl.col("note").is_not_null()).group_by("note", maintain_order=True).len()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import altair as alt
+import polars as pl
 
 from howfar.charts.axes import labelled
 from howfar.charts.inline import inline
 from howfar.charts.picture import Picture
 from howfar.charts.theme import COLOURS, Theme
-
-if TYPE_CHECKING:
-    import altair as alt
-    import polars as pl
 
 MOST_TOKENS = 120  # tokens of the text on an axis
 
@@ -24,8 +23,6 @@ def prediction_changes(predictions: pl.DataFrame, *, width: int = 300, theme: Th
         width: In pixels.
         theme: `"light"` or `"dark"`.
     """
-    import altair as alt
-
     _, orange, grey, *_ = COLOURS[theme]["category"]
     long = predictions.unpivot(
         ["before", "after"], index=["token_id", "label"], variable_name="when", value_name="probability"
@@ -68,8 +65,6 @@ def loss_changes(losses: pl.DataFrame, *, width: int = 940, theme: Theme = "ligh
         width: In pixels.
         theme: `"light"` or `"dark"`.
     """
-    import altair as alt
-
     blue, orange, *_ = COLOURS[theme]["category"]
     drawn = losses.drop("bytes", strict=False).head(MOST_TOKENS)
     ticks = dict(drawn.select("token", "tick").rows())
@@ -109,9 +104,6 @@ def gap_changes(gaps: pl.DataFrame, edited: int, *, width: int = 940, theme: The
         width: In pixels.
         theme: `"light"` or `"dark"`.
     """
-    import altair as alt
-    import polars as pl
-
     first = max(int(gaps["cell"].min() or 0), edited - MOST_TOKENS // 4)  # type: ignore[arg-type]
     drawn = (
         gaps.filter(pl.col("cell").is_between(first, first + MOST_TOKENS - 1))
@@ -164,8 +156,6 @@ def gap_changes(gaps: pl.DataFrame, edited: int, *, width: int = 940, theme: The
 
 
 def _text_axis(column: str, labels: dict[int, str]) -> alt.X:
-    import altair as alt
-
     return alt.X(
         f"{column}:O",
         title=None,

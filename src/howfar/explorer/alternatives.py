@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -15,9 +15,6 @@ from howfar.positions import increments_of
 from howfar.reading.following import read_next
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
-
-if TYPE_CHECKING:
-    import polars as pl
 
 LARGEST_VOCABULARY = 1024  # above this, only the likeliest tokens are tried
 NUM_LIKELIEST = 256
@@ -43,8 +40,6 @@ class Alternatives:
 
     def ranks(self) -> pl.DataFrame:
         """Rank of the actual token, largest first: `layer`, `head`, `increment`, `rank`, `candidates`, `percentile`."""
-        import polars as pl
-
         own = self.increments[..., self.token_ids == self.token_id]
         larger = (self.increments > own).sum(axis=-1)
         candidates = len(self.token_ids)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 from torch import Tensor
 
 from howfar.explorer.passages import Reading, place_in
@@ -14,7 +15,6 @@ from howfar.reading.windows import Window
 from howfar.text.spans import token_bytes
 
 if TYPE_CHECKING:
-    import polars as pl
     from transformers import PreTrainedTokenizerBase
 
     from howfar.charts.rows import Cells
@@ -79,8 +79,6 @@ class WhatIf:
 
     def predictions(self, tokenizer: PreTrainedTokenizerBase, count: int = 8) -> pl.DataFrame:
         """The likeliest next tokens before or after: `token_id`, `bytes`, `before`, `after` (probabilities)."""
-        import polars as pl
-
         before, after = self.before.next_probability, self.after.next_probability
         best = np.argsort(-np.maximum(before, after), kind="stable")[:count]
         return pl.DataFrame(
@@ -95,8 +93,6 @@ class WhatIf:
 
     def losses(self, cells: Cells) -> pl.DataFrame:
         """Surprisal of each token after the gap, in nats: `token`, `bytes`, `cell`, `before`, `after`, `change`."""
-        import polars as pl
-
         passage, trace = self.before.passage, cells.trace
         tokens = np.arange(self.edit.tokens[1], passage.stop - 1)
         before, after = (side.surprisal_nats[place_in(passage, 0) + tokens] for side in (self.before, self.after))
@@ -115,8 +111,6 @@ class WhatIf:
 
     def gaps(self, cells: Cells) -> pl.DataFrame:
         """Gap of each cell, summed over its tokens: `layer`, `head`, `cell`, `before`, `after`, `change`."""
-        import polars as pl
-
         passage, ends = self.before.passage, cells.end_tokens
         starts = ends - cells.num_tokens
         inside = np.flatnonzero((starts >= passage.start) & (ends < passage.stop))

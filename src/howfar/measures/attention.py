@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -27,7 +28,6 @@ from howfar.reading.readings import Reading
 from howfar.reading.windows import Window
 
 if TYPE_CHECKING:
-    import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 UNITS = ("tokens", "positions")
@@ -77,8 +77,6 @@ def attention(
         UnsupportedModelError: The model has no rotary positions.
         NotMeasurableError: There are too few documents.
     """
-    import polars as pl
-
     reader = Reader(model, tokenizer, context=window_length(model), batch_size=batch_size)
     layers = reader.layers
     windows = sample_windows(reader, texts, num_documents=num_documents, seed=seed)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -24,7 +25,6 @@ from howfar.reading.windows import Window
 from howfar.text.spans import byte_spans_of_tokens
 
 if TYPE_CHECKING:
-    import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -50,8 +50,6 @@ class GapEffects:
 
     def table(self) -> pl.DataFrame:
         """One row per layer, head, predicted token and gap before it."""
-        import polars as pl
-
         layer, head, predicted, gap = np.nonzero(
             np.broadcast_to(np.tri(self.effects.shape[-1], k=-1), self.effects.shape)
         )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus
@@ -31,7 +32,6 @@ from howfar.text.marks import chosen_mark
 from howfar.training.checkpoints import read_record
 
 if TYPE_CHECKING:
-    import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 MARGIN = 0.0015
@@ -89,8 +89,6 @@ def neutrality(
     Raises:
         NotMeasurableError: The models cannot be paired, or there are too few documents.
     """
-    import polars as pl
-
     for name, others in against.items():
         if len(others) != len(models) or not models:
             raise NotMeasurableError(

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import polars as pl
 
 from howfar.errors import NotMeasurableError
 from howfar.measures.declaration import Matrix, Measure
 from howfar.measures.statistics import over_intervals
-
-if TYPE_CHECKING:
-    import polars as pl
 
 ALL = "all models"
 
@@ -39,8 +37,6 @@ def over_models(tables: Mapping[str, pl.DataFrame], measure: Measure) -> pl.Data
     Raises:
         NotMeasurableError: The measure's rows are not estimates.
     """
-    import polars as pl
-
     if measure.rows:
         raise NotMeasurableError(f"rows of {measure.name} are not estimates, so models have no mean; give one model")
     single = pl.concat([table.with_columns(model=pl.lit(name)) for name, table in tables.items()])

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -32,7 +33,6 @@ from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
 
 if TYPE_CHECKING:
-    import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Array = NDArray[np.float64]
@@ -102,8 +102,6 @@ def sensitivity(
         ConfigError: A layer has no rotary positions.
         UnsupportedModelError: The model has no rotary positions.
     """
-    import polars as pl
-
     with movable(model) as increments, torch.random.fork_rng(devices=[]):
         check_accumulates(increments)
         torch.manual_seed(seed)

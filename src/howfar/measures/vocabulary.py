@@ -13,6 +13,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus
@@ -31,7 +32,6 @@ from howfar.text.subword_classes import SubwordClass, classes_of_subword_vocabul
 from howfar.text.tokenizer import END_OF_DOCUMENT, is_byte_tokenizer
 
 if TYPE_CHECKING:
-    import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from howfar.progress import Progress
@@ -64,8 +64,6 @@ def vocabulary(
         NoIncrementsError: The model has no increments.
         NotMeasurableError: Its first layer has no increments, or the corpus has another tokenizer.
     """
-    import polars as pl
-
     tokenizer = tokenizer or tokenizer_of(model)
     size = min(len(tokenizer), model.get_input_embeddings().num_embeddings)
     increments = vocabulary_increments(model, size, batch_size=batch_size)
@@ -106,8 +104,6 @@ def movers(table: pl.DataFrame, *, num: int = 10, min_count: int = 1) -> pl.Data
     Raises:
         NotMeasurableError: Training counts are not known, or no token reaches `min_count`.
     """
-    import polars as pl
-
     seen = _seen(table, min_count)
     groups = {"all": seen.filter(~pl.col("special"))}
     groups |= {str(name): rows for (name,), rows in sorted(seen.group_by("class"), key=lambda group: str(group[0]))}
@@ -139,8 +135,6 @@ def agreement(tables: Mapping[str, pl.DataFrame], *, min_count: int = 5) -> pl.D
     Raises:
         NotMeasurableError: The runs have different vocabularies, several heads, or too few tokens in common.
     """
-    import polars as pl
-
     rows = []
     for (first, one), (second, other) in combinations(tables.items(), 2):
         for name, table in ((first, one), (second, other)):
@@ -216,8 +210,6 @@ def _counts(model: PreTrainedModel, corpus: Corpus | None, size: int) -> NDArray
 
 
 def _seen(table: pl.DataFrame, min_count: int) -> pl.DataFrame:
-    import polars as pl
-
     if table["count"].null_count():
         raise NotMeasurableError(
             "it is not known which tokens the model was trained on, and those that it never saw cannot be left out; "
@@ -252,8 +244,6 @@ def _readable(tokenizer: PreTrainedTokenizerBase, token: int, piece: bytes) -> s
 
 def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
     """Farthest from the mean first; tokens are counted in the corpus, if there is one."""
-    import polars as pl
-
     table = vocabulary(model, inputs.corpus)
     never_seen = pl.col("count").fill_null(1) == 0
     return table.sort(never_seen, -pl.col("drift").abs(), maintain_order=True)

@@ -6,14 +6,11 @@ Layer 1 of one seed need not do what layer 1 of another does. But one can ask of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from howfar.measures.boundaries.rows import WITHIN
-
-if TYPE_CHECKING:
-    import polars as pl
 
 LEVEL = 0.05
 SHOWN = ("seed", "layer", "head", "scored_at", "value [low_together, high_together]", "p_together", "n")
@@ -28,8 +25,6 @@ def strongest(tables: Mapping[int, pl.DataFrame]) -> pl.DataFrame:
     Returns:
         One row per seed, with intervals and p-value over all layers, heads and places at once.
     """
-    import polars as pl
-
     rows = []
     for seed, table in tables.items():
         own = table.filter(pl.col("p_together").is_not_null(), quantity=WITHIN, score="increment")

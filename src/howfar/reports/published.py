@@ -10,10 +10,9 @@ import json
 from collections.abc import Callable
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import polars as pl
+import polars as pl
 
 RUNS = ("original", "replica")
 
@@ -37,8 +36,6 @@ def beside_published(measure: str, table: pl.DataFrame, scope: str) -> pl.DataFr
         (null if there was none), and the `measured` value with the `low` and `high` of its interval. None if nothing
         comparable was published.
     """
-    import polars as pl
-
     if measure not in _BESIDE:
         return None
     rows = _BESIDE[measure](table, scope)
@@ -48,8 +45,6 @@ def beside_published(measure: str, table: pl.DataFrame, scope: str) -> pl.DataFr
 
 
 def _boundaries(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
-    import polars as pl
-
     of_increments = table.filter(
         target="chinese-words", quantity="auc", score="increment", scored_at="lead byte", head=0
     ).filter(pl.col("value").is_not_null())
@@ -63,8 +58,6 @@ def _boundaries(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
 
 def _pairs(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
     """Proportions; the interval is that of the difference, divided by the control's mean."""
-    import polars as pl
-
     reverse = table.filter(control="reversed", type="all", head=0).filter(pl.col("value").is_not_null())
     if scope == "shared" or reverse.is_empty():
         return []
@@ -123,8 +116,6 @@ _CODE_CLASSES = {
 
 def _increments(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
     """Proportions of each class to the class of most letters, over the same tokens of the same layer."""
-    import polars as pl
-
     measured = table.filter(pl.col("value").is_not_null(), pl.col("head") == 0)
     of_code = not measured.filter(pl.col("class").is_in(["bracket", "identifier"])).is_empty()
     names, reference = (_CODE_CLASSES, "identifier") if of_code else (_CLASSES, "lowercase")

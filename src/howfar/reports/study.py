@@ -9,6 +9,8 @@ from html import escape
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 import howfar
 from howfar.charts.losses import draw_losses
 from howfar.charts.measures.neutrality import draw_neutrality
@@ -30,8 +32,6 @@ from howfar.studies.study import Study
 from howfar.text.segmentation import Segmentation
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from howfar.progress import Progress
 
 SEED = "seed"
@@ -86,8 +86,6 @@ def variant_of(state: RunState) -> str:
 
 def loss_table(finished: Sequence[RunState]) -> pl.DataFrame:
     """One row per finished run."""
-    import polars as pl
-
     rows = [
         {"variant": variant_of(state), "seed": state.run.recipe[SEED], "data_order": state.run.data_order}
         | {"nats_per_byte": state.nats_per_byte, "step": state.step, "run": state.run.id}
@@ -98,8 +96,6 @@ def loss_table(finished: Sequence[RunState]) -> pl.DataFrame:
 
 def variant_table(study: Study, finished: Sequence[RunState]) -> pl.DataFrame:
     """One row per variant: the mean loss of its seeds, and its parameters, which show what is a control of what."""
-    import polars as pl
-
     one = {variant_of(state): state for state in finished}
     sizes = {name: _load(study, state).num_parameters() for name, state in one.items()}
     losses = loss_table(finished).group_by("variant", maintain_order=True)
@@ -165,8 +161,6 @@ def _losses(study: Study, finished: Sequence[RunState], charts: list[Any]) -> li
 def _differences(
     study: Study, finished: Sequence[RunState], charts: list[Any], watch: Callable[[str], Progress] | None
 ) -> list[str]:
-    import polars as pl
-
     parts = ["<section><h2>Learned against plain positions, over pairs</h2>"]
     found = over_pairs(study, finished, watch)
     if not found:

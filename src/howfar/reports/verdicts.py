@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import polars as pl
+import polars as pl
 
 
 def verdicts(table: pl.DataFrame) -> list[str]:
@@ -14,8 +11,6 @@ def verdicts(table: pl.DataFrame) -> list[str]:
     Args:
         table: From `neutrality`, of at least two pairs.
     """
-    import polars as pl
-
     said = []
     for (name,), rows in table.filter(pl.col("low").is_not_null(), source="all").group_by(
         "against", maintain_order=True

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import altair as alt
+import polars as pl
 
 from howfar.charts.inline import inline
 from howfar.charts.intervals import names, numbers, sparse_axis
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
-
-if TYPE_CHECKING:
-    import polars as pl
-
 
 MOST_COLOURS = 6
 """Number of layers that have distinct colours; with more, a ramp runs from early to late ones."""
@@ -24,9 +21,6 @@ def draw_attention(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         table: From `attention`.
         theme: `"light"` or `"dark"`.
     """
-    import altair as alt
-    import polars as pl
-
     is_plain = table.filter(quantity="increment").is_empty()
     increments = table.filter(quantity="increment").select("layer", "head", increment="value")
     distances = (

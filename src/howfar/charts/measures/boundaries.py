@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import altair as alt
+import polars as pl
 
 from howfar.charts.inline import inline
 from howfar.charts.intervals import ROW_HEIGHT, layer_names, legend_above, names, numbers, sparse_axis
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
 from howfar.measures.boundaries.targets import TARGETS
-
-if TYPE_CHECKING:
-    import polars as pl
 
 INCREMENT = "increment"
 PROBES = ("linear probe of the residual stream", "MLP probe of the residual stream")
@@ -25,9 +25,6 @@ def draw_boundaries(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         table: From `boundaries`.
         theme: `"light"` or `"dark"`.
     """
-    import altair as alt
-    import polars as pl
-
     measured = layer_names(table.filter(pl.col("value").is_not_null()), "all layers").with_columns(
         what=pl.coalesce(pl.format("increment of the {}", "scored_at"), "score")
     )
@@ -66,8 +63,6 @@ def _panel(
     rows: pl.DataFrame, name: str, title: str, null: float, reach: list[float], scores: list[str] | None = None
 ) -> Any:
     """Scores with their intervals; one row for each layer, or else for each score."""
-    import altair as alt
-
     y = "score" if scores is None else "layer_name"
     order = rows[y].unique(maintain_order=True).to_list()
     base = alt.Chart().encode(

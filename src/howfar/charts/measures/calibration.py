@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import altair as alt
+import polars as pl
 
 from howfar.charts.inline import inline
 from howfar.charts.intervals import intervals, legend_above, names, numbers
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
-
-if TYPE_CHECKING:
-    import polars as pl
 
 LEFT_OUT = ("entropy + surprisal", "entropy + surprisal + increment")
 """Scores fitted to documents: only in the table, for lack of room in the chart."""
@@ -26,9 +24,6 @@ def draw_calibration(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         table: From `calibration`.
         theme: `"light"` or `"dark"`.
     """
-    import altair as alt
-    import polars as pl
-
     by_lot = (pl.col("text") == "predictable") & ~pl.col("planted")
     scores = table.filter(pl.col("quantity") == "auc", ~pl.col("score").is_in(LEFT_OUT)).with_columns(
         panel=pl.when(by_lot).then(pl.lit("predictable, random boundaries")).otherwise("text"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import altair as alt
+import polars as pl
 
 from howfar.charts.glyphs import in_line, visible
 from howfar.charts.inline import inline
@@ -10,10 +13,6 @@ from howfar.charts.intervals import ROW_HEIGHT, layer_names, names, numbers
 from howfar.charts.passages import page_of_passages
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
-
-if TYPE_CHECKING:
-    import altair as alt
-    import polars as pl
 
 BANDS = ((0.005, 0.995), (0.05, 0.95), (0.25, 0.75))
 
@@ -44,9 +43,6 @@ def draw_contexts(table: pl.DataFrame, *, theme: Theme = "light") -> PassagesPic
         table: From `contexts`.
         theme: `"light"` or `"dark"`.
     """
-    import altair as alt
-    import polars as pl
-
     table = layer_names(table, "all layers")
     if table["head"].n_unique() > 1:
         table = table.with_columns(layer_name=pl.format("{}, head {}", "layer_name", "head"))
@@ -90,8 +86,6 @@ def draw_contexts(table: pl.DataFrame, *, theme: Theme = "light") -> PassagesPic
 
 def _band(of_all: pl.DataFrame, low: float, high: float, width: int) -> alt.Chart:
     """A bar from one share of the tokens to another."""
-    import altair as alt
-
     ends = of_all.filter(share=low).select("layer_name", low="increment")
     ends = ends.join(of_all.filter(share=high).select("layer_name", high="increment"), on="layer_name")
     chart = alt.Chart(inline(ends)).mark_rule(strokeWidth=width, opacity=0.3)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import altair as alt
+import polars as pl
 
 from howfar.charts.inline import inline
 from howfar.charts.intervals import legend_above, names, numbers, sparse_axis
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 def draw_extrapolation(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
@@ -20,9 +18,6 @@ def draw_extrapolation(table: pl.DataFrame, *, theme: Theme = "light") -> Pictur
         table: From `extrapolation`.
         theme: `"light"` or `"dark"`.
     """
-    import altair as alt
-    import polars as pl
-
     measured = table.filter(pl.col("value").is_not_null()).with_columns(
         middle=(pl.col("start") + pl.col("stop")) / 2,
         context_name=pl.col("context").map_elements(lambda context: f"{context:,} tokens", pl.String),

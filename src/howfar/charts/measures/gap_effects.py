@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import altair as alt
+import polars as pl
 
 from howfar.charts.axes import labelled
 from howfar.charts.glyphs import visible
@@ -11,9 +14,6 @@ from howfar.charts.inline import inline
 from howfar.charts.intervals import legend_above, names, numbers
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
-
-if TYPE_CHECKING:
-    import polars as pl
 
 CELL = 14  # pixels,
 SMALL_CELL = 11  # or where there are several layers
@@ -31,9 +31,6 @@ def draw_gap_effects(
         head: The head, if increments are per head.
         theme: `"light"` or `"dark"`.
     """
-    import altair as alt
-    import polars as pl
-
     drawn = table.filter(pl.col("head") == head, pl.col("predicted") < MOST_TOKENS)
     if layer is not None:
         drawn = drawn.filter(pl.col("layer") == layer)
@@ -97,8 +94,6 @@ def _pieces(table: pl.DataFrame) -> list[str]:
 
 
 def _panel_title(layer: int) -> Any:
-    import altair as alt
-
     return alt.Title(f"layer {layer}", fontSize=12, offset=4)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import altair as alt
+import polars as pl
 
 from howfar.charts.inline import inline
 from howfar.charts.intervals import ROW_HEIGHT, layer_names, legend_above, names, numbers, sparse_axis
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
-
-if TYPE_CHECKING:
-    import polars as pl
 
 TITLE = "increment over the layer's mean"
 AT_BOUND, FREE = "half or more at the bound", "within the bounds"
@@ -23,9 +23,6 @@ def draw_increments(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         table: From `increments`.
         theme: `"light"` or `"dark"`.
     """
-    import altair as alt
-    import polars as pl
-
     classes = table.filter(pl.col("value").is_not_null(), pl.col("class") != "all")
     order = classes.filter(over="text")["class"].unique(maintain_order=True).to_list()
     classes = classes.filter(pl.col("class").is_in(order))

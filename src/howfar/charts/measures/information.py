@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import altair as alt
+import polars as pl
 
 from howfar.charts.inline import inline
 from howfar.charts.intervals import (
@@ -18,9 +19,6 @@ from howfar.charts.intervals import (
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
 
-if TYPE_CHECKING:
-    import polars as pl
-
 
 def draw_information(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     """Draw how much information each layer's increments carry about each label, a panel for each label.
@@ -29,9 +27,6 @@ def draw_information(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         table: From `information`.
         theme: `"light"` or `"dark"`.
     """
-    import altair as alt
-    import polars as pl
-
     measured = layer_names(table.filter(pl.col("value").is_not_null()), "all layers").with_columns(
         name=pl.col("layer_name")
         + pl.when(pl.col("head").max() > 0).then(pl.format(", head {}", "head")).otherwise(pl.lit(""))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import altair as alt
+import polars as pl
 
 from howfar.charts.intervals import beside_controls, layer_names
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 def draw_interventions(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
@@ -19,9 +17,6 @@ def draw_interventions(table: pl.DataFrame, *, theme: Theme = "light") -> Pictur
         table: From `interventions`.
         theme: `"light"` or `"dark"`.
     """
-    import altair as alt
-    import polars as pl
-
     measured = layer_names(table.filter(pl.col("value").is_not_null()), "all layers")
     if "dose" in measured.columns:
         measured = measured.filter(pl.col("dose") == pl.col("dose").max())

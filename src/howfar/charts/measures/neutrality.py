@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import altair as alt
+import polars as pl
 
 from howfar.charts.inline import inline
 from howfar.charts.intervals import PANEL_SPACING, ROW_HEIGHT, intervals, names, numbers, zero_line
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 def draw_neutrality(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
@@ -20,9 +18,6 @@ def draw_neutrality(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         table: From `neutrality`.
         theme: `"light"` or `"dark"`.
     """
-    import altair as alt
-    import polars as pl
-
     margin = float(table["margin"][0])
     several = pl.lit(table["pair"].n_unique() - table["pair"].has_nulls() > 1)
     of_pair = pl.when(pl.col("pair").is_null()).then(pl.lit("over pairs")).otherwise(pl.format("pair {}", "pair"))

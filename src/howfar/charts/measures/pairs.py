@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import altair as alt
+import polars as pl
 
 from howfar.charts.inline import inline
 from howfar.charts.intervals import (
@@ -19,9 +22,6 @@ from howfar.charts.intervals import (
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
 
-if TYPE_CHECKING:
-    import polars as pl
-
 LEVEL = 0.05
 EVIDENCE = [f"p < {LEVEL} (Holm)", "not significant"]
 
@@ -33,9 +33,6 @@ def draw_pairs(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         table: From `pairs`.
         theme: `"light"` or `"dark"`.
     """
-    import altair as alt
-    import polars as pl
-
     tested = layer_names(table.filter(pl.col("effect_size").is_not_null(), pl.col("type") == "all"), "shared")
     tested = tested.with_columns(
         panel=pl.format("{} ({})", "control", "site"),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import altair as alt
+import polars as pl
 
 from howfar.charts.inline import inline
 from howfar.charts.intervals import PANEL_SPACING, intervals, names, numbers
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
-
-if TYPE_CHECKING:
-    import polars as pl
 
 INCREMENTS, OTHERS = "increments", "anything else"
 
@@ -22,9 +22,6 @@ def draw_segmentation(table: pl.DataFrame, *, theme: Theme = "light") -> Picture
         table: From `segmentation`.
         theme: `"light"` or `"dark"`.
     """
-    import altair as alt
-    import polars as pl
-
     measured = table.filter(pl.col("value").is_not_null()).with_columns(
         name=pl.col("score") + pl.format(", {}", "scored_at").fill_null(""),
         side=pl.when(pl.col("score") == "increment").then(pl.lit(INCREMENTS)).otherwise(pl.lit(OTHERS)),
@@ -47,8 +44,6 @@ def draw_segmentation(table: pl.DataFrame, *, theme: Theme = "light") -> Picture
 
 
 def _panel(rows: pl.DataFrame, quantity: str, order: list[str]) -> Any:
-    import altair as alt
-
     every = rows.filter(score="every gap")["value"].item()
     points = intervals(
         *("value", "low", "high"),

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import altair as alt
+import polars as pl
 
 from howfar.charts.intervals import beside_controls, layer_names
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 def draw_sensitivity(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
@@ -19,9 +17,6 @@ def draw_sensitivity(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         table: From `sensitivity`.
         theme: `"light"` or `"dark"`.
     """
-    import altair as alt
-    import polars as pl
-
     cells = layer_names(table.filter(quantity="change of the loss"), "all layers")
     sides = {"the text": ("value", "low", "high"), "the model's own samples": ("null", "null_low", "null_high")}
     chart = beside_controls(

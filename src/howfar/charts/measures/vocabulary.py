@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import altair as alt
+import polars as pl
 
 from howfar.charts.axes import labelled
 from howfar.charts.glyphs import visible
@@ -10,9 +11,6 @@ from howfar.charts.inline import inline
 from howfar.charts.intervals import names, numbers, sparse_axis, zero_line
 from howfar.charts.picture import Picture
 from howfar.charts.theme import Theme
-
-if TYPE_CHECKING:
-    import polars as pl
 
 ROW = 17
 NUMBERS = ("token_id", "count", "increment", "drift")
@@ -27,9 +25,6 @@ def draw_vocabulary(table: pl.DataFrame, *, num: int = 20, head: int = 0, theme:
         head: The head, if increments are per head.
         theme: `"light"` or `"dark"`.
     """
-    import altair as alt
-    import polars as pl
-
     seen = table.filter(pl.col("head") == head, pl.col("count").is_null() | (pl.col("count") > 0))
     ranked = seen.sort("drift", descending=True, maintain_order=True)
     up, down = ranked.filter(pl.col("drift") > 0).head(num), ranked.filter(pl.col("drift") < 0).tail(num)

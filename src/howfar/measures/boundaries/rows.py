@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from howfar.errors import NotMeasurableError
 from howfar.measures.boundaries.gaps import Gaps
 from howfar.measures.boundaries.scores import Score
 from howfar.measures.statistics import Additions, Estimate, or_none, roc_auc
-
-if TYPE_CHECKING:
-    import polars as pl
 
 AUC, WITHIN, GAIN = "auc", "auc within", "auc gain"
 
@@ -79,8 +77,6 @@ def estimate_rows(
 
 def table_of(rows: Sequence[dict[str, Any]], target: str, gaps: Gaps) -> pl.DataFrame:
     """The table of `boundaries`."""
-    import polars as pl
-
     unseen = f"{gaps.num_unseen} gaps inside tokens are left out" if gaps.num_unseen else None
     schema: dict[str, Any] = dict.fromkeys(("target", "quantity", "score", "scored_at"), pl.String)
     schema |= dict.fromkeys(("layer", "head"), pl.Int64)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from howfar.corpus.build import build_corpus
@@ -32,7 +33,6 @@ from howfar.training.recipe import Recipe
 from howfar.training.run import train
 
 if TYPE_CHECKING:
-    import polars as pl
     from transformers import PreTrainedModel
 
 TARGET = "words"
@@ -126,8 +126,6 @@ def calibration(
     Raises:
         ConfigError: A kind is unknown, or there is no seed.
     """
-    import polars as pl
-
     if num_seeds < 1 or not kinds or (unknown := [kind for kind in kinds if kind not in KINDS]):
         got = f"{num_seeds} seeds of {', '.join(unknown) if num_seeds > 0 and kinds else 'kinds ' + repr(list(kinds))}"
         raise ConfigError(f"calibration with {got}; give 1 seed or more and kinds from {', '.join(KINDS)}")
@@ -143,8 +141,6 @@ def calibration(
 
 
 def _of_model(kind: Kind, seed: int, setup: Setup) -> pl.DataFrame:
-    import polars as pl
-
     generator = np.random.default_rng(seed)
     make = maker_of(kind, Lexicon.draw(generator, setup.num_units))
     trained_on = [make(generator, setup.num_characters) for _ in range(setup.num_training_documents)]
@@ -200,8 +196,6 @@ def scores(
         planted: Whether their boundaries were planted.
         seed: Seed of the intervals.
     """
-    import polars as pl
-
     segmentations = [document.segmentation for document in documents]
     found = boundaries(model, segmentations, target=TARGET, corpus=corpus, max_gaps=2**62, seed=seed)
     # A letter is one byte, so rows of the whole character repeat those of the byte.
@@ -253,8 +247,6 @@ def verdict(row: dict[str, Any], planted: bool) -> str | None:
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
-    import polars as pl
-
     schema: dict[str, Any] = {"planted": pl.Boolean, "quantity": pl.String, "score": pl.String, "scored_at": pl.String}
     schema |= {"layer": pl.Int64, "head": pl.Int64}
     schema |= dict.fromkeys(("value", "low", "high", "low_together", "high_together", "p_together"), pl.Float64)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 from numpy.typing import ArrayLike
 
 from howfar.errors import ConfigError
 from howfar.foreign import first_line
 from howfar.inputs import check_file
 from howfar.measures.contexts.rows import ALL_CLASSES, DISTRIBUTION
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _NEEDED = {"kind", "model", "layer", "head", "class", "share", "increment"}
 
@@ -26,8 +23,6 @@ def read_contexts(path: str | Path) -> pl.DataFrame:
     Raises:
         ConfigError: The file cannot be read, or is not such a table.
     """
-    import polars as pl
-
     try:
         check_file(Path(path))
         table = pl.read_parquet(path)
@@ -56,8 +51,6 @@ def corpus_ranks(
         One row per `layer` and `head`: `corpus_percentile`, from 0.1 to 99.9, interpolated between the shares in the
         table; null where the table has no such layer, head or class.
     """
-    import polars as pl
-
     of_corpus = table.filter(pl.col("kind") == DISTRIBUTION, pl.col("class") == of_class)
     is_shared = of_corpus["layer"].is_null().all()
     rows = []

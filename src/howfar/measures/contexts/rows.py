@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import polars as pl
 
 from howfar.measures.contexts.extremes import Candidate, choose
 from howfar.measures.contexts.passages import Ends, Passage
 from howfar.measures.statistics.streaming import ClassMoments, StreamSample
-
-if TYPE_CHECKING:
-    import polars as pl
 
 KINDS = ("largest", "smallest", "above its class", "below its class")
 """Kinds of passages: by increment, and by its distance from the mean of its class."""
@@ -121,8 +119,6 @@ def distribution_rows(found: Found) -> Iterator[dict[str, Any]]:
 
 def table_of(rows: Sequence[dict[str, Any]], model: str) -> pl.DataFrame:
     """The table of a model's rows."""
-    import polars as pl
-
     schema: dict[str, Any] = {
         "kind": pl.String, "layer": pl.Int64, "head": pl.Int64, "rank": pl.Int64, "increment": pl.Float64,
         "class": pl.String, "deviation": pl.Float64, "class_mean": pl.Float64, "class_sd": pl.Float64,

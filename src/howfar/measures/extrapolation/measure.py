@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus
@@ -32,7 +33,6 @@ from howfar.reading.windows import Window
 from howfar.text.spans import byte_spans_of_tokens
 
 if TYPE_CHECKING:
-    import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Array = NDArray[np.float64]
@@ -175,8 +175,6 @@ def _matched(
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
-    import polars as pl
-
     schema: dict[str, Any] = {"source": pl.String} | dict.fromkeys(("times", "context", "start", "stop"), pl.Int64)
     schema |= dict.fromkeys(("value", "low", "high"), pl.Float64)
     schema |= {f"{name}{end}": pl.Float64 for name in CHANGES for end in ("", "_low", "_high")}

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus
@@ -32,7 +33,6 @@ from howfar.reading.readings import stacked
 from howfar.reading.windows import Window
 
 if TYPE_CHECKING:
-    import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 MAX_WINDOWS = 8
@@ -206,8 +206,6 @@ def _rows_over_vocabulary(
 
 
 def _table(rows: Iterable[dict[str, Any]]) -> pl.DataFrame:
-    import polars as pl
-
     schema: dict[str, Any] = {"over": pl.String, "layer": pl.Int64, "head": pl.Int64, "class": pl.String}
     floats = ("value", "low", "high", "relative", "relative_low", "relative_high", "sd", "lowest", "highest")
     schema |= dict.fromkeys((*floats, "share_at_zero", "share_at_maximum"), pl.Float64)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures import statistics
@@ -26,7 +27,6 @@ from howfar.text.segmentation import Segmentation
 from howfar.text.tokenizer import is_byte_tokenizer
 
 if TYPE_CHECKING:
-    import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 MAX_ITEMS = 20_000
@@ -168,8 +168,6 @@ def _for_all_items(residuals: np.ndarray, labelled: np.ndarray) -> np.ndarray:
 
 
 def _table(rows: Sequence[dict[str, Any]], items: Items) -> pl.DataFrame:
-    import polars as pl
-
     schema: dict[str, Any] = dict.fromkeys(("label", "scored_at"), pl.String)
     schema |= dict.fromkeys(("layer", "head"), pl.Int64)
     schema |= dict.fromkeys(("value", "low", "high", "p_together", "known_bits"), pl.Float64)

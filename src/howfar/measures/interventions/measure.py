@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 import torch
 from numpy.typing import NDArray
 
@@ -34,7 +35,6 @@ from howfar.reading.windows import Window, real_tokens
 from howfar.reading.workers import in_order
 
 if TYPE_CHECKING:
-    import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 SWAPPED = "swapped with next layer"
@@ -85,8 +85,6 @@ def interventions(
         NotMeasurableError: There are too few documents, or the model's increments are not summed.
         ConfigError: A kind or a dose is unknown or out of range.
     """
-    import polars as pl
-
     with movable(model) as increments:
         _check(increments, kinds, doses)
         reader = Reader(model, tokenizer, context=window_length(model), batch_size=batch_size)

@@ -14,18 +14,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from howfar.errors import NotMeasurableError
 from howfar.measures.ngrams import WordCounts
 from howfar.measures.pairs.lists import Pair
 from howfar.text.subword_classes import FUNCTION_WORDS
-
-if TYPE_CHECKING:
-    import polars as pl
 
 FUNCTION_CHARACTERS = "的是在了和与於于为以及而也被从对等中不有将由或但并则就都又所使其该此至向把让着过之"
 """Chinese characters that are mostly function words."""
@@ -92,8 +89,6 @@ class Matching:
 
     def table(self) -> pl.DataFrame:
         """One row per entity and its match, with their counts."""
-        import polars as pl
-
         columns: dict[str, object] = {"type": [pair.type for pair in self.entities.pairs]}
         for name, side in (("entity", self.entities), ("control", self.controls)):
             columns[name] = [pair.text for pair in side.pairs]

@@ -25,6 +25,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus
@@ -43,7 +44,6 @@ from howfar.positions import increments_of
 from howfar.progress import Progress
 
 if TYPE_CHECKING:
-    import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 SAME_FIRST = "same first"
@@ -105,8 +105,6 @@ def pairs(
         NoIncrementsError: The model has no increments.
         NotMeasurableError: The entities are of several languages.
     """
-    import polars as pl
-
     increments_of(model)
     entities = list(entities) if entities is not None else bundled_pairs(language)
     if len({pair.separator for pair in entities}) != 1:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import polars as pl
 
 from howfar.measures.boundaries.gaps import Gaps
 from howfar.measures.segmentation.words import Array, Words
 from howfar.measures.statistics import Estimate, or_none, ratio
-
-if TYPE_CHECKING:
-    import polars as pl
 
 SURPRISING = 0.9
 """Tokens at or above this quantile of surprisal count as surprising."""
@@ -70,8 +68,6 @@ def missing(reasons: Mapping[str, str]) -> Iterator[dict[str, Any]]:
 
 def table_of(rows: Sequence[dict[str, Any]], target: str, gaps: Gaps) -> pl.DataFrame:
     """The table of `segmentation`."""
-    import polars as pl
-
     common = {"target": target, "num_gaps": len(gaps), "num_boundaries": int(gaps.is_boundary.sum())}
     if gaps.num_unseen:
         common |= {"note": f"{gaps.num_unseen} gaps inside tokens are left out"}
