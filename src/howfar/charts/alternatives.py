@@ -9,15 +9,14 @@ import polars as pl
 
 from howfar.charts.inline import inline
 from howfar.charts.picture import Picture
-from howfar.charts.theme import COLOURS, Theme
+from howfar.charts.theme import COLOURS, PAGE_WIDTH, Theme
 
 
-def increments_of_alternatives(candidates: pl.DataFrame, *, width: int = 940, theme: Theme = "light") -> Picture:
+def increments_of_alternatives(candidates: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     """Draw every candidate's increment as a tick, one row per layer; the actual token stands out.
 
     Args:
         candidates: Columns `layer`, `label`, `increment` (mean over heads), `is_here`.
-        width: In pixels.
         theme: `"light"` or `"dark"`.
     """
     other, of_here, *_ = COLOURS[theme]["category"]
@@ -32,6 +31,6 @@ def increments_of_alternatives(candidates: pl.DataFrame, *, width: int = 940, th
     )
     name = base.mark_text(color=of_here, dy=-13, fontSize=13, fontWeight="bold").encode(text="label:N")
     named = name.transform_filter("datum.is_here")
-    chart: Any = alt.layer(others, here, named).properties(width=width, height=alt.Step(38))
+    chart: Any = alt.layer(others, here, named).properties(width=PAGE_WIDTH, height=alt.Step(38))
     description = "The increment that each token of the vocabulary would have in this place, by layer."
     return Picture(chart, theme=theme, description=description)

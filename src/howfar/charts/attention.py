@@ -15,7 +15,7 @@ from howfar.charts.axes import labelled
 from howfar.charts.inline import inline
 from howfar.charts.picture import Picture
 from howfar.charts.rows import Cells
-from howfar.charts.theme import COLOURS, Theme
+from howfar.charts.theme import COLOURS, PAGE_WIDTH, Theme
 
 if TYPE_CHECKING:
     from howfar.reading import Trace
@@ -62,7 +62,7 @@ def gazes(trace: Trace, layers: Sequence[int], weights: NDArray[np.float32], lay
 
 
 def attention_arcs(
-    cells: Cells, rows: Sequence[Gaze], token: int, first_key: int, *, width: int = 940, theme: Theme = "light"
+    cells: Cells, rows: Sequence[Gaze], token: int, first_key: int, *, theme: Theme = "light"
 ) -> Picture:
     """Draw the attention of one token as arcs over the text, at learned positions.
 
@@ -71,7 +71,6 @@ def attention_arcs(
         rows: The rows, from top to bottom.
         token: The token that attends.
         first_key: The text's token of the rows' first key; -1 for the document mark.
-        width: In pixels.
         theme: `"light"` or `"dark"`.
     """
     table = attention_by_cell(cells, rows, token, first_key)
@@ -117,7 +116,7 @@ def attention_arcs(
         )
     )
     chart: Any = alt.layer(lines, text).properties(
-        width=width, height=(ROW_HEIGHT if alike else 1.2 * ROW_HEIGHT) * len(rows) + 30
+        width=PAGE_WIDTH, height=(ROW_HEIGHT if alike else 1.2 * ROW_HEIGHT) * len(rows) + 30
     )
     return Picture(
         chart,
@@ -128,7 +127,7 @@ def attention_arcs(
 
 
 def attention_by_distance(
-    cells: Cells, rows: Sequence[Gaze], token: int, first_key: int, *, width: int = 410, theme: Theme = "light"
+    cells: Cells, rows: Sequence[Gaze], token: int, first_key: int, *, theme: Theme = "light"
 ) -> Picture:
     """Plot attention weight against distance, in ordinary tokens and in learned positions; one point per row and cell.
 
@@ -137,7 +136,6 @@ def attention_by_distance(
         rows: As for `attention_arcs`.
         token: As for `attention_arcs`.
         first_key: As for `attention_arcs`.
-        width: Of each half, in pixels.
         theme: As for `attention_arcs`.
     """
     table = attention_by_cell(cells, rows, token, first_key).filter(distance_is_measured())
@@ -154,7 +152,7 @@ def attention_by_distance(
             color=_colour(rows, legend=True),
             tooltip=_tooltip("looks at"),
         )
-        .properties(width=width, height=240)
+        .properties(width=410, height=240)
     )
     axis = alt.Axis(values=_DISTANCES, labelOverlap="greedy")
     scale = alt.Scale(type="symlog", nice=False, zero=True)

@@ -70,13 +70,8 @@ def beside_controls(
         y=alt.Y("layer_name:N", title=None, sort=layers_in_order(cells)),
         yOffset=alt.YOffset("side:N", sort=list(sides)),
         color=alt.Color("side:N", title=None, sort=list(sides), legend=legend_above()),
-    ).properties(width=width, height={"step": ROW_HEIGHT})
-    in_order = cells[panel].unique(maintain_order=True).to_list()
-    return (
-        alt.layer(zero_line(), rows, data=inline(long))
-        .facet(facet=alt.Facet(f"{panel}:N", title=None, sort=in_order), columns=2)
-        .resolve_scale(x="independent")
     )
+    return panels([dashed_line(x=0), rows], long, panel, columns=2, width=width).resolve_scale(x="independent")
 
 
 def sparse_axis(**options: Any) -> alt.Axis:
@@ -89,9 +84,26 @@ def legend_above(**options: Any) -> alt.Legend:
     return alt.Legend(offset=14, labelLimit=300, **options)
 
 
-def zero_line() -> alt.Chart:
-    """A line at zero difference."""
-    return alt.Chart(alt.InlineData(values=[{}])).mark_rule(strokeDash=[3, 3], opacity=0.7).encode(x=alt.datum(0))
+def dashed_line(**place: Any) -> alt.Chart:
+    """A dashed line at a value of `x` or `y`, for example at zero difference."""
+    line = alt.Chart(alt.InlineData(values=[{}])).mark_rule(strokeDash=[3, 3], opacity=0.7)
+    return line.encode(**{axis: alt.datum(value) for axis, value in place.items()})
+
+
+def panels(layers: Sequence[Any], table: pl.DataFrame, by: str, *, columns: int, width: int, height: Any = None) -> Any:
+    """The same layers in a panel for each value of a column, in the order of the table.
+
+    Args:
+        layers: What each panel shows, without data.
+        table: The data of all panels.
+        by: The column.
+        columns: Number of panels beside each other.
+        width: Width of a panel, in pixels.
+        height: Its height; by default that of its rows.
+    """
+    panel = alt.layer(*layers, data=inline(table)).properties(width=width, height=height or {"step": ROW_HEIGHT})
+    in_order = table[by].unique(maintain_order=True).to_list()
+    return panel.facet(facet=alt.Facet(f"{by}:N", title=None, sort=in_order), columns=columns)
 
 
 def numbers(*columns: str, format: str = ".4g") -> list[Any]:

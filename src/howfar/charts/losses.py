@@ -8,17 +8,15 @@ import polars as pl
 from howfar.charts.inline import inline
 from howfar.charts.intervals import names, numbers, sparse_axis
 from howfar.charts.picture import Picture
-from howfar.charts.theme import Theme
 
 NUM_COLOURS = 6  # of the theme, which would serve for several seeds each
 
 
-def draw_losses(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
+def draw_losses(table: pl.DataFrame) -> Picture:
     """Draw a point for each model, and a line through models that read the same windows in the same order.
 
     Args:
         table: One row per model, with `variant`, `seed`, `data_order` and `nats_per_byte`.
-        theme: `"light"` or `"dark"`.
     """
     loss = alt.X(
         "nats_per_byte:Q", title="held-out loss, nats per byte", axis=sparse_axis(), scale=alt.Scale(zero=False)
@@ -31,9 +29,9 @@ def draw_losses(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     base = alt.Chart(inline(table)).encode(x=loss, y=variants, color=seed, detail="data_order:N")
     told = [*names("variant", "seed", "data_order", "run"), *numbers("nats_per_byte", format=".5f")]
     points = base.mark_point(filled=True, size=70, opacity=1).encode(tooltip=told)
-    chart = alt.layer(base.mark_line(opacity=0.4), points).properties(
-        width=520,
-        height={"step": 34},
-        title=alt.Title("Loss of each model", subtitle="Lines join models of one seed, which read the same windows."),
+    return Picture(
+        alt.layer(base.mark_line(opacity=0.4), points).properties(width=520, height={"step": 34}),
+        title="Loss of each model",
+        subtitle=["Lines join models of one seed, which read the same windows."],
+        description="Held-out loss of each model by variant and seed",
     )
-    return Picture(chart, theme=theme, description="Held-out loss of each model by variant and seed")

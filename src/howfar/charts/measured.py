@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from howfar.charts.picture import Picture
 from howfar.charts.text_tables import notes
@@ -21,15 +21,12 @@ if TYPE_CHECKING:
 GROUP = "howfar.charts"
 """Group of the entry points by which other distributions add charts, under their measures' names."""
 
-
 LINE = 110
 """Characters per line in the footer of a chart."""
 
 
-class Draw(Protocol):
-    """Draws a measure's table."""
-
-    def __call__(self, table: pl.DataFrame, *, theme: Theme = "light") -> Picture: ...  # noqa: D102
+Draw = Callable[["pl.DataFrame"], Picture]
+"""Draws a measure's table."""
 
 
 def chart_of(measure: Measure) -> Draw | None:
@@ -64,7 +61,8 @@ def draw(measure: Measure, table: pl.DataFrame, *, source: str = "", theme: Them
     reasons = "; ".join(notes(table)) or "no row of the table has what the chart shows; write the table instead"
     if table.is_empty() or (not measure.rows and table["value"].null_count() == len(table)):
         raise NotMeasurableError(f"there is nothing to draw: {reasons}; give more text, or end the name in .csv")
-    picture = chart(table, theme=theme)
+    picture = chart(table)
+    picture.use(theme)
     if not any(_tables(picture.chart.to_dict())):
         raise NotMeasurableError(f"there is nothing to draw: {reasons}; give more text, or end the name in .csv")
     if source:

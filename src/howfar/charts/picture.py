@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from howfar.charts.saving import SavedPicture, pixel_density
 from howfar.charts.theme import Theme, config
-
-if TYPE_CHECKING:
-    import altair as alt
 
 SPACE_ABOVE_SOURCE, SOURCE_LINE = 18, 15
 
@@ -22,23 +20,31 @@ class Picture(SavedPicture):
 
     Args:
         chart: The chart, without configuration.
-        theme: Its colours; a web page follows the reader's choice instead.
         description: The picture in words, for readers who do not see it.
+        title: What the chart shows; empty where the page around it says so.
+        subtitle: Lines below the title that say what the marks mean.
+        theme: Its colours; a web page follows the reader's choice instead.
         drawn_text: Its text in the user's characters, which fonts may lack.
     """
 
     def __init__(
         self,
-        chart: alt.TopLevelMixin,
+        chart: Any,
         *,
-        theme: Theme = "light",
         description: str,
+        title: str = "",
+        subtitle: Sequence[str] = (),
+        theme: Theme = "light",
         drawn_text: str = "",
     ) -> None:
-        self.theme = theme
-        self.description = description
-        self.drawn_text = drawn_text
+        self.theme, self.description, self.drawn_text = theme, description, drawn_text
+        if title:
+            chart = chart.properties(title={"text": title, "subtitle": list(subtitle)})
         self.chart = self._configured(chart)
+
+    def use(self, theme: Theme) -> None:
+        """Draw in the colours of a theme."""
+        self.theme, self.chart = theme, self.chart.configure(**config(theme))
 
     def _configured(self, chart: Any) -> Any:
         return chart.properties(description=self.description).configure(**config(self.theme))

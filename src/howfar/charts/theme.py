@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 Theme = Literal["light", "dark"]
 
+PAGE_WIDTH = 940  # pixels, of a chart as wide as the explorer's page
+
 FONT = "Inter, 'Helvetica Neue', Arial, 'Liberation Sans', 'Noto Sans', 'Noto Sans CJK SC', sans-serif"
 
 COLOURS: dict[Theme, dict[str, Any]] = {

@@ -10,17 +10,16 @@ import polars as pl
 from howfar.charts.axes import labelled
 from howfar.charts.inline import inline
 from howfar.charts.picture import Picture
-from howfar.charts.theme import COLOURS, Theme
+from howfar.charts.theme import COLOURS, PAGE_WIDTH, Theme
 
 MOST_TOKENS = 120  # tokens of the text on an axis
 
 
-def prediction_changes(predictions: pl.DataFrame, *, width: int = 300, theme: Theme = "light") -> Picture:
+def prediction_changes(predictions: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     """Draw the prediction of the next token before and after the edit.
 
     Args:
         predictions: Columns `token_id`, `label`, `before`, `after` (probabilities), the likeliest first.
-        width: In pixels.
         theme: `"light"` or `"dark"`.
     """
     _, orange, grey, *_ = COLOURS[theme]["category"]
@@ -43,7 +42,7 @@ def prediction_changes(predictions: pl.DataFrame, *, width: int = 300, theme: Th
             color=alt.Color("when:N", title=None, scale=alt.Scale(domain=["before", "after"], range=[grey, orange])),
             tooltip=["label:N", "when:N", alt.Tooltip("probability:Q", format=".4%")],
         )
-        .properties(width=width, height=alt.Step(12))
+        .properties(width=300, height=alt.Step(12))
     )
     said = ", ".join(
         f"{label} {before:.1%} before and {after:.1%} after"
@@ -57,12 +56,11 @@ def prediction_changes(predictions: pl.DataFrame, *, width: int = 300, theme: Th
     )
 
 
-def loss_changes(losses: pl.DataFrame, *, width: int = 940, theme: Theme = "light") -> Picture:
+def loss_changes(losses: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     """Draw the change of loss on each token after the gap.
 
     Args:
         losses: Columns `token`, `label`, `before`, `after`, `change`, in nats, and `tick`, the label below the token.
-        width: In pixels.
         theme: `"light"` or `"dark"`.
     """
     blue, orange, *_ = COLOURS[theme]["category"]
@@ -82,7 +80,7 @@ def loss_changes(losses: pl.DataFrame, *, width: int = 940, theme: Theme = "ligh
                 alt.Tooltip("change:Q", format="+.4f"),
             ],
         )
-        .properties(width=width, height=130)
+        .properties(width=PAGE_WIDTH, height=130)
     )
     return Picture(
         chart,
@@ -93,7 +91,7 @@ def loss_changes(losses: pl.DataFrame, *, width: int = 940, theme: Theme = "ligh
     )
 
 
-def gap_changes(gaps: pl.DataFrame, edited: int, *, width: int = 940, theme: Theme = "light") -> Picture:
+def gap_changes(gaps: pl.DataFrame, edited: int, *, theme: Theme = "light") -> Picture:
     """Draw the change of every gap in every layer as a heat map; the mean over heads.
 
     The edited gap is marked but not coloured by its change, beside which all others would be pale.
@@ -101,7 +99,6 @@ def gap_changes(gaps: pl.DataFrame, edited: int, *, width: int = 940, theme: The
     Args:
         gaps: Columns `layer`, `head`, `cell`, `label`, `before`, `after`, `change`, in positions.
         edited: The cell whose gap was edited.
-        width: In pixels.
         theme: `"light"` or `"dark"`.
     """
     first = max(int(gaps["cell"].min() or 0), edited - MOST_TOKENS // 4)  # type: ignore[arg-type]
@@ -145,7 +142,7 @@ def gap_changes(gaps: pl.DataFrame, edited: int, *, width: int = 940, theme: The
         fillOpacity=0, stroke=COLOURS[theme]["ink"], strokeWidth=1.2
     )
     outlined = here.encode(color=alt.value(middle))
-    chart: Any = alt.layer(field, outlined).properties(width=width, height=alt.Step(18))
+    chart: Any = alt.layer(field, outlined).properties(width=PAGE_WIDTH, height=alt.Step(18))
     return Picture(
         chart,
         theme=theme,

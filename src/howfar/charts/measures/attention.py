@@ -6,21 +6,15 @@ import altair as alt
 import polars as pl
 
 from howfar.charts.inline import inline
-from howfar.charts.intervals import names, numbers, sparse_axis
+from howfar.charts.intervals import dashed_line, names, numbers, sparse_axis
 from howfar.charts.picture import Picture
-from howfar.charts.theme import Theme
 
 MOST_COLOURS = 6
 """Number of layers that have distinct colours; with more, a ramp runs from early to late ones."""
 
 
-def draw_attention(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
-    """Draw each head's mean attention distance against its mean increment, in tokens and in learned positions.
-
-    Args:
-        table: From `attention`.
-        theme: `"light"` or `"dark"`.
-    """
+def draw_attention(table: pl.DataFrame) -> Picture:
+    """Draw each head's mean attention distance against its mean increment, in tokens and in learned positions."""
     is_plain = table.filter(quantity="increment").is_empty()
     increments = table.filter(quantity="increment").select("layer", "head", increment="value")
     distances = (
@@ -53,16 +47,14 @@ def draw_attention(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
             base.mark_point(filled=True, size=60, opacity=1).encode(y=alt.Y("value:Q", title=title)),
         ]
         if unit == "tokens":
-            line = alt.Chart(alt.InlineData(values=[{}])).mark_rule(strokeDash=[3, 3], opacity=0.7)
-            marks.append(line.encode(y=alt.datum(even)))
+            marks.append(dashed_line(y=even))
         panels.append(alt.layer(*marks).properties(width=340, height=300))
-    chart = alt.hconcat(*panels).properties(
-        title=alt.Title(
-            "How far each head looks" + ("" if is_plain else ", against its mean increment"),
-            subtitle=[
-                "One point for each head, with 95% intervals over documents.",
-                "Dashed: a head that attends equally to all earlier tokens.",
-            ],
-        )
+    return Picture(
+        alt.hconcat(*panels),
+        title="How far each head looks" + ("" if is_plain else ", against its mean increment"),
+        subtitle=[
+            "One point for each head, with 95% intervals over documents.",
+            "Dashed: a head that attends equally to all earlier tokens.",
+        ],
+        description="Mean attention distance of each head against its mean increment",
     )
-    return Picture(chart, theme=theme, description="Mean attention distance of each head against its mean increment")

@@ -10,7 +10,6 @@ import polars as pl
 from howfar.charts.inline import inline
 from howfar.charts.intervals import ROW_HEIGHT, layer_names, legend_above, names, numbers, sparse_axis
 from howfar.charts.picture import Picture
-from howfar.charts.theme import Theme
 from howfar.measures.boundaries.targets import TARGETS
 
 INCREMENT = "increment"
@@ -18,13 +17,8 @@ PROBES = ("linear probe of the residual stream", "MLP probe of the residual stre
 SMALL_ROW = 13
 
 
-def draw_boundaries(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
-    """Draw how well each layer's increments mark boundaries, how well other scores do, and what increments add.
-
-    Args:
-        table: From `boundaries`.
-        theme: `"light"` or `"dark"`.
-    """
+def draw_boundaries(table: pl.DataFrame) -> Picture:
+    """Draw how well each layer's increments mark boundaries, how well other scores do, and what increments add."""
     measured = layer_names(table.filter(pl.col("value").is_not_null()), "all layers").with_columns(
         what=pl.coalesce(pl.format("increment of the {}", "scored_at"), "score")
     )
@@ -51,12 +45,12 @@ def draw_boundaries(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
             scores,
         ),
     ]
-    chart = alt.vconcat(*panels, spacing=24).properties(
-        title=alt.Title(
-            "How well increments and other scores mark boundaries", subtitle=_subtitle(table["target"][0], measured)
-        )
+    return Picture(
+        alt.vconcat(*panels, spacing=24),
+        title="How well increments and other scores mark boundaries",
+        subtitle=_subtitle(table["target"][0], measured),
+        description="AUC of increments and other scores, with 95% intervals",
     )
-    return Picture(chart, theme=theme, description="AUC of increments and other scores, with 95% intervals")
 
 
 def _panel(

@@ -5,10 +5,8 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from howfar.charts.inline import inline
-from howfar.charts.intervals import intervals, legend_above, names, numbers
+from howfar.charts.intervals import dashed_line, intervals, legend_above, names, numbers, panels
 from howfar.charts.picture import Picture
-from howfar.charts.theme import Theme
 
 LEFT_OUT = ("entropy + surprisal", "entropy + surprisal + increment")
 """Scores fitted to documents: only in the table, for lack of room in the chart."""
@@ -17,13 +15,8 @@ ROW_HEIGHT, SEED_HEIGHT = 18, 7
 PLANTED, BY_LOT = "boundaries that can be found", "random boundaries"
 
 
-def draw_calibration(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
-    """Draw how well each score marks the known boundaries, a panel for each kind of text.
-
-    Args:
-        table: From `calibration`.
-        theme: `"light"` or `"dark"`.
-    """
+def draw_calibration(table: pl.DataFrame) -> Picture:
+    """Draw how well each score marks the known boundaries, a panel for each kind of text."""
     by_lot = (pl.col("text") == "predictable") & ~pl.col("planted")
     scores = table.filter(pl.col("quantity") == "auc", ~pl.col("score").is_in(LEFT_OUT)).with_columns(
         panel=pl.when(by_lot).then(pl.lit("predictable, random boundaries")).otherwise("text"),
@@ -36,9 +29,7 @@ def draw_calibration(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         shown_low=pl.coalesce("low_together", "low"),
         shown_high=pl.coalesce("high_together", "high"),
     )
-    panels = scores["panel"].unique(maintain_order=True).to_list()
     order = scores["score_name"].unique(maintain_order=True).to_list()
-    half = alt.Chart(alt.InlineData(values=[{}])).mark_rule(strokeDash=[3, 3], opacity=0.7).encode(x=alt.datum(0.5))
     row = max(ROW_HEIGHT, SEED_HEIGHT * (1 + scores["seed"].n_unique()))
     points = intervals(
         *("value", "shown_low", "shown_high"),
@@ -51,18 +42,12 @@ def draw_calibration(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         yOffset=alt.YOffset("seed:O"),
         color=alt.Color("what:N", title=None, sort=[PLANTED, BY_LOT], legend=legend_above()),
     )
-    chart = (
-        alt.layer(half, points, data=inline(scores))
-        .properties(width=230, height=row * len(order))
-        .facet(facet=alt.Facet("panel:N", title=None, sort=panels), columns=2)
-        .properties(
-            title=alt.Title(
-                "How well known boundaries are found in synthetic text",
-                subtitle=[
-                    "Tiny models were trained on each kind of text. Dashed: chance.",
-                    "95% intervals over documents; those of increments hold for all layers at once.",
-                ],
-            )
-        )
+    return Picture(
+        panels([dashed_line(x=0.5), points], scores, "panel", columns=2, width=230, height=row * len(order)),
+        title="How well known boundaries are found in synthetic text",
+        subtitle=[
+            "Tiny models were trained on each kind of text. Dashed: chance.",
+            "95% intervals over documents; those of increments hold for all layers at once.",
+        ],
+        description="ROC-AUC of each score for known boundaries, by kind of text",
     )
-    return Picture(chart, theme=theme, description="ROC-AUC of each score for known boundaries, by kind of text")

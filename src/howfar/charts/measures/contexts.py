@@ -12,7 +12,6 @@ from howfar.charts.inline import inline
 from howfar.charts.intervals import ROW_HEIGHT, layer_names, names, numbers
 from howfar.charts.passages import page_of_passages
 from howfar.charts.picture import Picture
-from howfar.charts.theme import Theme
 
 BANDS = ((0.005, 0.995), (0.05, 0.95), (0.25, 0.75))
 
@@ -23,26 +22,19 @@ class PassagesPicture(Picture):
     Args:
         table: From `contexts`.
         chart: The chart, for all other formats.
-        theme: Its colours.
-        description: The chart in words.
+        **options: As for `Picture`.
     """
 
-    def __init__(self, table: pl.DataFrame, chart: Any, *, theme: Theme, description: str) -> None:
-        super().__init__(chart, theme=theme, description=description)
+    def __init__(self, table: pl.DataFrame, chart: Any, **options: Any) -> None:
+        super().__init__(chart, **options)
         self.table = table
 
-    def render(self, format: str) -> bytes:
-        """The content of a file: for a web page, the passages; else the chart."""
-        return page_of_passages(self.table).encode() if format == "html" else super().render(format)
+    def _html(self) -> str:
+        return page_of_passages(self.table)
 
 
-def draw_contexts(table: pl.DataFrame, *, theme: Theme = "light") -> PassagesPicture:
-    """Draw the distribution of each layer's increments, and its extreme passages.
-
-    Args:
-        table: From `contexts`.
-        theme: `"light"` or `"dark"`.
-    """
+def draw_contexts(table: pl.DataFrame) -> PassagesPicture:
+    """Draw the distribution of each layer's increments, and its extreme passages."""
     table = layer_names(table, "all layers")
     if table["head"].n_unique() > 1:
         table = table.with_columns(layer_name=pl.format("{}, head {}", "layer_name", "head"))
@@ -72,16 +64,13 @@ def draw_contexts(table: pl.DataFrame, *, theme: Theme = "light") -> PassagesPic
             ],
         )
     )
-    chart = alt.layer(*layers).properties(
-        width=720,
-        height=2 * ROW_HEIGHT * len(order),
-        title=alt.Title(
-            "Distribution of the increments, and the passages where they are extreme",
-            subtitle=["Bands: 50%, 90% and 99% of all tokens. Line: the median. Points: the passages found."],
-        ),
+    return PassagesPicture(
+        table,
+        alt.layer(*layers).properties(width=720, height=2 * ROW_HEIGHT * len(order)),
+        title="Distribution of the increments, and the passages where they are extreme",
+        subtitle=["Bands: 50%, 90% and 99% of all tokens. Line: the median. Points: the passages found."],
+        description="Distribution of each layer's increments, and those of the most extreme passages",
     )
-    description = "Distribution of each layer's increments, and those of the most extreme passages"
-    return PassagesPicture(table, chart, theme=theme, description=description)
 
 
 def _band(of_all: pl.DataFrame, low: float, high: float, width: int) -> alt.Chart:

@@ -5,19 +5,12 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from howfar.charts.inline import inline
-from howfar.charts.intervals import legend_above, names, numbers, sparse_axis
+from howfar.charts.intervals import dashed_line, legend_above, names, numbers, panels, sparse_axis
 from howfar.charts.picture import Picture
-from howfar.charts.theme import Theme
 
 
-def draw_extrapolation(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
-    """Draw the loss by position, a line for each context and a panel for each source.
-
-    Args:
-        table: From `extrapolation`.
-        theme: `"light"` or `"dark"`.
-    """
+def draw_extrapolation(table: pl.DataFrame) -> Picture:
+    """Draw the loss by position, a line for each context and a panel for each source."""
     measured = table.filter(pl.col("value").is_not_null()).with_columns(
         middle=(pl.col("start") + pl.col("stop")) / 2,
         context_name=pl.col("context").map_elements(lambda context: f"{context:,} tokens", pl.String),
@@ -35,21 +28,14 @@ def draw_extrapolation(table: pl.DataFrame, *, theme: Theme = "light") -> Pictur
         ],
     )
     y = alt.Y("value:Q", title="loss, nats per byte", scale=alt.Scale(zero=False))
-    trained = alt.Chart(alt.InlineData(values=[{}])).mark_rule(strokeDash=[3, 3], opacity=0.7)
-    chart = (
-        alt.layer(
-            trained.encode(x=alt.datum(training_length)),
-            base.mark_area(opacity=0.15).encode(y=alt.Y("low:Q", title="loss, nats per byte"), y2="high:Q"),
-            base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(filled=True, size=36)).encode(y=y),
-            data=inline(measured),
-        )
-        .properties(width=340, height=260)
-        .facet(facet=alt.Facet("source:N", title=None), columns=2)
-        .properties(
-            title=alt.Title(
-                "Loss by position, in texts longer than in training",
-                subtitle=["95% intervals over windows. Dashed: the length of the training windows."],
-            )
-        )
+    marks = [
+        dashed_line(x=training_length),
+        base.mark_area(opacity=0.15).encode(y=alt.Y("low:Q", title="loss, nats per byte"), y2="high:Q"),
+        base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(filled=True, size=36)).encode(y=y),
+    ]
+    return Picture(
+        panels(marks, measured, "source", columns=2, width=340, height=260),
+        title="Loss by position, in texts longer than in training",
+        subtitle=["95% intervals over windows. Dashed: the length of the training windows."],
+        description="Loss by position for several context lengths",
     )
-    return Picture(chart, theme=theme, description="Loss by position for several context lengths")

@@ -13,23 +13,19 @@ from howfar.charts.glyphs import visible
 from howfar.charts.inline import inline
 from howfar.charts.intervals import legend_above, names, numbers
 from howfar.charts.picture import Picture
-from howfar.charts.theme import Theme
 
 CELL = 14  # pixels,
 SMALL_CELL = 11  # or where there are several layers
 MOST_TOKENS = 120
 
 
-def draw_gap_effects(
-    table: pl.DataFrame, *, layer: int | None = None, head: int = 0, theme: Theme = "light"
-) -> Picture:
+def draw_gap_effects(table: pl.DataFrame, *, layer: int | None = None, head: int = 0) -> Picture:
     """Draw which gaps matter for predicting which token: a square for each gap and later token.
 
     Args:
         table: From `gap_effects(...).table()`; of a long text only the first tokens are drawn.
         layer: The decoder layer; None for all, one below the other.
         head: The head, if increments are per head.
-        theme: `"light"` or `"dark"`.
     """
     drawn = table.filter(pl.col("head") == head, pl.col("predicted") < MOST_TOKENS)
     if layer is not None:
@@ -49,13 +45,7 @@ def draw_gap_effects(
     colour = alt.Color(
         "nats_per_position:Q",
         title="change of loss, nats per position (colours by square root)",
-        scale=alt.Scale(
-            type="pow",
-            exponent=0.5,
-            interpolate="rgb",
-            range="heatmap",
-            domain=marks,
-        ),
+        scale=alt.Scale(type="pow", exponent=0.5, interpolate="rgb", range="heatmap", domain=marks),
         legend=legend_above(format=".2~g", values=marks, gradientLength=320),
     )
     panels = [
@@ -68,18 +58,13 @@ def draw_gap_effects(
             color=colour,
             tooltip=[*names("predicted_piece", "gap_piece"), *numbers("predicted", "gap", "nats_per_position")],
         )
-        .properties(width=side, height=side, title=_panel_title(one))
+        .properties(width=side, height=side, title=alt.Title(f"layer {one}", fontSize=12, offset=4))
         for one in layers
     ]
-    chart = alt.concat(*panels, columns=2, data=inline(drawn)).properties(
-        title=alt.Title(
-            "How each token's loss depends on the gaps before it",
-            subtitle=["Change of the loss of each token (row) as the gap before an earlier one (column) widens."],
-        )
-    )
     return Picture(
-        chart,
-        theme=theme,
+        alt.concat(*panels, columns=2, data=inline(drawn)),
+        title="How each token's loss depends on the gaps before it",
+        subtitle=["Change of the loss of each token (row) as the gap before an earlier one (column) widens."],
         description="Derivative of each token's loss by each earlier increment",
         drawn_text="".join(pieces),
     )
@@ -91,10 +76,6 @@ def _pieces(table: pl.DataFrame) -> list[str]:
         table.select("predicted", "predicted_piece").iter_rows()
     )
     return [found[token] for token in sorted(found)]
-
-
-def _panel_title(layer: int) -> Any:
-    return alt.Title(f"layer {layer}", fontSize=12, offset=4)
 
 
 def _shown(piece: str) -> str:

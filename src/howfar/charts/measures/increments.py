@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import altair as alt
 import polars as pl
 
-from howfar.charts.inline import inline
-from howfar.charts.intervals import ROW_HEIGHT, layer_names, legend_above, names, numbers, sparse_axis
+from howfar.charts.intervals import dashed_line, layer_names, legend_above, names, numbers, panels, sparse_axis
 from howfar.charts.picture import Picture
-from howfar.charts.theme import Theme
 
 TITLE = "increment over the layer's mean"
 AT_BOUND, FREE = "half or more at the bound", "within the bounds"
 
 
-def draw_increments(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
-    """Draw each class's mean increment, its interval, and the spread of single tokens; a panel for each layer.
-
-    Args:
-        table: From `increments`.
-        theme: `"light"` or `"dark"`.
-    """
+def draw_increments(table: pl.DataFrame) -> Picture:
+    """Draw each class's mean increment, its interval, and the spread of single tokens; a panel for each layer."""
     classes = table.filter(pl.col("value").is_not_null(), pl.col("class") != "all")
     order = classes.filter(over="text")["class"].unique(maintain_order=True).to_list()
     classes = classes.filter(pl.col("class").is_in(order))
@@ -35,10 +26,10 @@ def draw_increments(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     )
     sort = [name.replace("_", " ").replace("cjk", "Chinese") for name in order]
     in_text, by_itself = classes.filter(over="text"), classes.filter(over="vocabulary")
-    panels = in_text["layer_name"].unique(maintain_order=True).to_list()
+    num_layers = in_text["layer_name"].n_unique()
 
     shades = alt.Scale(domain=[FREE, AT_BOUND])
-    colour = alt.Color("at:N", title=None, scale=shades, legend=_legend(classes))
+    colour = alt.Color("at:N", title=None, scale=shades, legend=legend_above() if classes["saturated"].any() else None)
     base = alt.Chart().encode(
         y=alt.Y("class_name:N", title=None, sort=sort),
         color=colour,
@@ -66,6 +57,7 @@ def draw_increments(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         size=alt.condition(of_text, alt.value(50), alt.value(80)),
     )
     marks = [
+        dashed_line(x=1),
         text.mark_rule(strokeWidth=7, opacity=0.22).encode(x=ends["spread"], x2="spread_high:Q"),
         text.mark_rule(strokeWidth=2).encode(x=ends["relative"], x2="relative_high:Q"),
         points,
@@ -73,23 +65,12 @@ def draw_increments(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     subtitle = ["Point: mean over the text with its 95% interval. Band: ±1 standard deviation of single tokens."]
     if len(by_itself):
         subtitle.append("Diamond: mean over the tokens of the vocabulary, each once.")
-    if len(panels) > 1:
+    if num_layers > 1:
         subtitle.append("Each layer has its own scale; dashed: the mean of the layer.")
-    one = alt.Chart(alt.InlineData(values=[{}])).mark_rule(strokeDash=[3, 3], opacity=0.7).encode(x=alt.datum(1))
-    chart = (
-        alt.layer(one, *marks, data=inline(classes))
-        .properties(width=250, height={"step": ROW_HEIGHT})
-        .facet(facet=alt.Facet("layer_name:N", title=None, sort=panels), columns=min(3, len(panels)))
-        .resolve_scale(x="independent")
-        .properties(
-            title=alt.Title("Mean increment of each class of tokens, over the mean of its layer", subtitle=subtitle)
-        )
-    )
+    chart = panels(marks, classes, "layer_name", columns=min(3, num_layers), width=250)
     return Picture(
-        chart, theme=theme, description="Mean increment of each class of tokens by layer, with 95% intervals"
+        chart.resolve_scale(x="independent"),
+        title="Mean increment of each class of tokens, over the mean of its layer",
+        subtitle=subtitle,
+        description="Mean increment of each class of tokens by layer, with 95% intervals",
     )
-
-
-def _legend(classes: pl.DataFrame) -> Any:
-    """The encoding, if there is more than one value to distinguish."""
-    return legend_above() if classes["saturated"].any() else None

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import altair as alt
 import polars as pl
 
 from howfar.charts.intervals import beside_controls, layer_names
 from howfar.charts.picture import Picture
-from howfar.charts.theme import Theme
 
 
-def draw_interventions(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
-    """Draw the change of loss by each intervention in each layer, beside its control; a panel for each intervention.
-
-    Args:
-        table: From `interventions`.
-        theme: `"light"` or `"dark"`.
-    """
+def draw_interventions(table: pl.DataFrame) -> Picture:
+    """Draw the change of loss by each intervention in each layer, beside its control; a panel for each intervention."""
     measured = layer_names(table.filter(pl.col("value").is_not_null()), "all layers")
     if "dose" in measured.columns:
         measured = measured.filter(pl.col("dose") == pl.col("dose").max())
@@ -29,12 +22,13 @@ def draw_interventions(table: pl.DataFrame, *, theme: Theme = "light") -> Pictur
         shown=["moved"],
         axis="change of loss, nats per byte",
         width=430,
-    ).properties(title=alt.Title("Change of the loss when increments are replaced", subtitle=_subtitle(table)))
-    return Picture(chart, theme=theme, description="Change of loss by intervention and layer, with 95% intervals")
-
-
-def _subtitle(table: pl.DataFrame) -> list[str]:
-    return [
-        "Increments of a layer are replaced, or tokens are displaced equally far at random places. Scales differ.",
-        f"95% intervals over {table['n'][0]} held-out documents.",
-    ]
+    )
+    return Picture(
+        chart,
+        title="Change of the loss when increments are replaced",
+        subtitle=[
+            "Increments of a layer are replaced, or tokens are displaced equally far at random places. Scales differ.",
+            f"95% intervals over {table['n'][0]} held-out documents.",
+        ],
+        description="Change of loss by intervention and layer, with 95% intervals",
+    )

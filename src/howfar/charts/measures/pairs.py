@@ -7,38 +7,30 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from howfar.charts.inline import inline
 from howfar.charts.intervals import (
     PANEL_SPACING,
-    ROW_HEIGHT,
+    dashed_line,
     layer_names,
     layers_in_order,
     legend_above,
     names,
     numbers,
+    panels,
     sparse_axis,
-    zero_line,
 )
 from howfar.charts.picture import Picture
-from howfar.charts.theme import Theme
 
 LEVEL = 0.05
 EVIDENCE = [f"p < {LEVEL} (Holm)", "not significant"]
 
 
-def draw_pairs(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
-    """Draw each layer's effect size against each control; filled where it exceeds chance.
-
-    Args:
-        table: From `pairs`.
-        theme: `"light"` or `"dark"`.
-    """
+def draw_pairs(table: pl.DataFrame) -> Picture:
+    """Draw each layer's effect size against each control; filled where it exceeds chance."""
     tested = layer_names(table.filter(pl.col("effect_size").is_not_null(), pl.col("type") == "all"), "shared")
     tested = tested.with_columns(
         panel=pl.format("{} ({})", "control", "site"),
         evidence=pl.when(pl.col("p_holm") < LEVEL).then(pl.lit(EVIDENCE[0])).otherwise(pl.lit(EVIDENCE[1])),
     )
-    panels = tested["panel"].unique(maintain_order=True).to_list()
     named: dict[str, Any] = {"title": None, "legend": legend_above()}
 
     points = (
@@ -61,20 +53,14 @@ def draw_pairs(table: pl.DataFrame, *, theme: Theme = "light") -> Picture:
                 *numbers("share_smaller", "effect_size", "p_holm", "n", "largest_imbalance"),
             ],
         )
-        .properties(width=260, height={"step": ROW_HEIGHT})
     )
-    chart = (
-        alt.layer(zero_line(), points, data=inline(tested))
-        .facet(facet=alt.Facet("panel:N", title=None, sort=panels), columns=3)
-        .properties(
-            spacing=PANEL_SPACING,
-            title=alt.Title(
-                "Increments inside entities, against each control",
-                subtitle=["Left of 0: the parts of entities are closer together."],
-            ),
-        )
+    chart = panels([dashed_line(x=0), points], tested, "panel", columns=3, width=260)
+    return Picture(
+        chart.properties(spacing=PANEL_SPACING),
+        title="Increments inside entities, against each control",
+        subtitle=["Left of 0: the parts of entities are closer together."],
+        description="Effect size of entities against controls by layer",
     )
-    return Picture(chart, theme=theme, description="Effect size of entities against controls by layer")
 
 
 def _reach(tested: pl.DataFrame) -> list[float]:

@@ -8,22 +8,20 @@ import polars as pl
 from howfar.charts.axes import labelled
 from howfar.charts.glyphs import visible
 from howfar.charts.inline import inline
-from howfar.charts.intervals import names, numbers, sparse_axis, zero_line
+from howfar.charts.intervals import dashed_line, names, numbers, sparse_axis
 from howfar.charts.picture import Picture
-from howfar.charts.theme import Theme
 
 ROW = 17
 NUMBERS = ("token_id", "count", "increment", "drift")
 
 
-def draw_vocabulary(table: pl.DataFrame, *, num: int = 20, head: int = 0, theme: Theme = "light") -> Picture:
+def draw_vocabulary(table: pl.DataFrame, *, num: int = 20, head: int = 0) -> Picture:
     """Draw the tokens that are farthest from the mean increment, up and down.
 
     Args:
         table: From `vocabulary`; tokens that training never used are left out.
         num: Number of tokens in each direction.
         head: The head, if increments are per head.
-        theme: `"light"` or `"dark"`.
     """
     seen = table.filter(pl.col("head") == head, pl.col("count").is_null() | (pl.col("count") > 0))
     ranked = seen.sort("drift", descending=True, maintain_order=True)
@@ -49,19 +47,11 @@ def draw_vocabulary(table: pl.DataFrame, *, num: int = 20, head: int = 0, theme:
         for align, dx, on_this_side in sides
     ]
     known = "" if not seen["count"].null_count() else " It is not known which of them the model was trained on."
-    chart = (
-        alt.layer(bars, *tokens, zero_line(), data=inline(drawn))
-        .properties(width=420, height={"step": ROW})
-        .properties(
-            title=alt.Title(
-                "Tokens with the largest and the smallest increments",
-                subtitle=[f"The {len(up)} largest and {len(down)} smallest of {len(seen):,} tokens.{known}"],
-            )
-        )
-    )
+    chart = alt.layer(bars, *tokens, dashed_line(x=0), data=inline(drawn))
     return Picture(
-        chart,
-        theme=theme,
+        chart.properties(width=420, height={"step": ROW}),
+        title="Tokens with the largest and the smallest increments",
+        subtitle=[f"The {len(up)} largest and {len(down)} smallest of {len(seen):,} tokens.{known}"],
         description="Tokens with the largest and the smallest increments",
         drawn_text="".join(shown),
     )
