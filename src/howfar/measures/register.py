@@ -12,20 +12,19 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from howfar.corpus.corpus import Corpus
-from howfar.errors import ConfigError, NoIncrementsError
+from howfar.errors import ConfigError
 from howfar.files import write_file
 from howfar.inputs import read_json
 from howfar.measures.declaration import Measure
 from howfar.measures.inputs import Inputs
+from howfar.models.increments import increment_config
 from howfar.models.loading import tokenizer_of
-from howfar.positions import increments_of
 from howfar.text.marks import unusual_mark
 
 if TYPE_CHECKING:
@@ -168,8 +167,8 @@ def _weights(model: PreTrainedModel | None) -> str:
     if model is None:
         return "None"
     found = hashlib.sha256()
-    with suppress(NoIncrementsError):
-        found.update(repr(increments_of(model).config).encode())
+    if config := increment_config(model):
+        found.update(repr(config).encode())
     for name, tensor in sorted(model.state_dict().items()):
         found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())

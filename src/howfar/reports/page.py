@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from importlib.metadata import version
 from itertools import groupby
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from howfar.charts.measured import draw
 from howfar.charts.page import asset, page_scripts, web_page
+from howfar.charts.picture import Picture
 from howfar.charts.text_tables import notes, readable
 from howfar.errors import NotMeasurableError
 from howfar.reports.published import RUNS, published
@@ -37,10 +39,15 @@ def html(report: Report) -> str:
         contents="".join(f'<li><a href="#{name}">{name}</a></li>' for name in contents),
         sections="\n".join(parts),
     )
+    return page_of(", ".join(report.models), body, charts)
+
+
+def page_of(subject: str, body: str, charts: list[Any]) -> str:
+    """A page about something, with the charts that `chart_html` collected."""
     styles = [asset("howfar.charts", name) for name in ("embed.css", "document.css")]
     styles.append(asset("howfar.reports", "report.css"))
     scripts = page_scripts({"charts": charts}, asset("howfar.reports", "report.js"))
-    return web_page(f"How far apart: {', '.join(report.models)}", styles, body, scripts)
+    return web_page(f"How far apart: {subject}", styles, body, scripts)
 
 
 def _answers(sections: list[Section], charts: list[Any], several: bool) -> str:
@@ -51,7 +58,7 @@ def _answers(sections: list[Section], charts: list[Any], several: bool) -> str:
         of = [part for part in (section.of, section.model if several or not measure.of_model else "") if part]
         parts += [f"<h3>{escape(', '.join(of))}</h3>"] if of else []
         if section.table is None:
-            parts.append(f'<p class="missing">Not measured: {escape(section.missing)}.</p>')
+            parts.append(missing_html(f"Not measured: {section.missing}."))
         else:
             parts += _found(section, section.table, charts)
     return "\n".join([*parts, "</section>"])
@@ -59,29 +66,41 @@ def _answers(sections: list[Section], charts: list[Any], several: bool) -> str:
 
 def _found(section: Section, table: pl.DataFrame, charts: list[Any]) -> list[str]:
     parts = []
-    headings, rows = readable(table, section.measure.columns, MOST_ROWS)
     try:
         picture = draw(section.measure, table)
     except NotMeasurableError as error:
-        parts.append(f'<p class="missing">No chart: {escape(str(error))}.</p>')
+        parts.append(missing_html(f"No chart: {error}."))
     else:
-        spec = picture.chart.to_dict()
-        del spec["config"]
-        charts.append(spec)
-        parts.append(f'<div class="chart" role="img" aria-label="{escape(picture.description)}"></div>')
+        parts.append(chart_html(picture, charts))
     parts.append(f'<p class="source">{escape(section.source)}</p>')
     if section.beside is not None:
         parts.append("<h4>Beside the published figures</h4>")
-        parts.append(table_html(*readable(section.beside, BESIDE, MOST_ROWS)))
-    parts += [f'<p class="missing">{escape(note)}</p>' for note in notes(table)]
-    if rows:
+        parts.append(table_html(section.beside, BESIDE))
+    parts += map(missing_html, notes(table))
+    if rows := table_html(table, section.measure.columns, MOST_ROWS):
         more = f", the first {MOST_ROWS} of {len(table):,} rows" if len(table) > MOST_ROWS else ""
-        parts.append(f"<details><summary>The numbers{more}</summary>{table_html(headings, rows)}</details>")
+        parts.append(f"<details><summary>The numbers{more}</summary>{rows}</details>")
     return parts
 
 
-def table_html(headings: list[str], rows: list[list[str]]) -> str:
-    """A table of a page."""
+def chart_html(picture: Picture, charts: list[Any]) -> str:
+    """A place for a chart, which is added to `charts` for the page's script to draw."""
+    spec = picture.chart.to_dict()
+    del spec["config"]
+    charts.append(spec)
+    return f'<div class="chart" role="img" aria-label="{escape(picture.description)}"></div>'
+
+
+def missing_html(reason: str) -> str:
+    """A paragraph that says what is missing, and why."""
+    return f'<p class="missing">{escape(reason)}</p>'
+
+
+def table_html(table: pl.DataFrame, columns: Sequence[str], most_rows: int | None = None) -> str:
+    """A table with columns as `Measure.columns` has them, or its first rows; empty without rows."""
+    headings, rows = readable(table, columns, most_rows or len(table))
+    if not rows:
+        return ""
     head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'

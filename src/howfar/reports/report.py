@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from howfar.charts.outputs import write_table
-from howfar.errors import ConfigError, MissingExtraError, NoIncrementsError, NotMeasurableError, OutputError
+from howfar.errors import ConfigError, MissingExtraError, NotMeasurableError, OutputError
 from howfar.files import write_file
 from howfar.inputs import public_names
 from howfar.measures.declaration import Measure
 from howfar.measures.inputs import Inputs
 from howfar.measures.registry import MEASURES, measure_named
+from howfar.models.increments import increment_config
 from howfar.models.loading import choose_mark, load
-from howfar.positions import increments_of
 from howfar.reports.published import beside_published
 from howfar.text.marks import name_with_mark
 
@@ -140,7 +140,7 @@ def report(
     loaded = {name: load(name) for name in models}
     labels = dict(zip(models, public_names(models), strict=True))
     marks = {name: choose_mark(model, mark) for name, model in loaded.items()}
-    plain = [name for name, model in loaded.items() if _scope(model) is None]
+    plain = [name for name, model in loaded.items() if increment_config(model) is None]
     inputs = replace(inputs, against=plain or inputs.against)
     sections = []
     for measure in chosen:
@@ -159,14 +159,6 @@ def _measured(section: Section, model: PreTrainedModel | None, progress: Progres
         table = section.measure.take(model, section.inputs, progress)
     except (NotMeasurableError, MissingExtraError, ConfigError) as error:
         return replace(section, missing=str(error))
-    scope = None if model is None else _scope(model)
-    beside = None if scope is None else beside_published(section.measure.name, table, scope)
+    config = None if model is None else increment_config(model)
+    beside = None if config is None else beside_published(section.measure.name, table, config.scope)
     return replace(section, table=table, beside=beside)
-
-
-def _scope(model: PreTrainedModel) -> str | None:
-    """The scope of a model's increments; None without increments."""
-    try:
-        return str(increments_of(model).config.scope)
-    except NoIncrementsError:
-        return None

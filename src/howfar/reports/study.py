@@ -14,10 +14,8 @@ import polars as pl
 import howfar
 from howfar.charts.losses import draw_losses
 from howfar.charts.measures.neutrality import draw_neutrality
-from howfar.charts.page import asset, page_scripts, web_page
-from howfar.charts.picture import Picture
 from howfar.charts.spacing import spacing
-from howfar.charts.text_tables import notes, readable
+from howfar.charts.text_tables import notes
 from howfar.corpus.corpus import Corpus
 from howfar.errors import MissingExtraError, NotMeasurableError
 from howfar.measures.boundaries import boundaries
@@ -25,7 +23,7 @@ from howfar.measures.boundaries.by_rule import segmented
 from howfar.measures.boundaries.targets import TARGETS
 from howfar.measures.neutrality import MEASURE, neutrality
 from howfar.reports.layers import SHOWN, said, strongest
-from howfar.reports.page import table_html
+from howfar.reports.page import chart_html, missing_html, page_of, table_html
 from howfar.reports.verdicts import verdicts
 from howfar.studies.runs import RunState
 from howfar.studies.study import Study
@@ -73,10 +71,7 @@ def study_html(
         *_pictures(study, finished, text[:MOST_CHARACTERS]),
         f"<footer><p>Made by howfar {escape(version('howfar'))}.</p></footer></main>",
     ]
-    styles = [asset("howfar.charts", name) for name in ("embed.css", "document.css")]
-    styles.append(asset("howfar.reports", "report.css"))
-    scripts = page_scripts({"charts": charts}, asset("howfar.reports", "report.js"))
-    return web_page(f"How far apart: {study.name}", styles, "\n".join(parts), scripts)
+    return page_of(study.name, "\n".join(parts), charts)
 
 
 def variant_of(state: RunState) -> str:
@@ -150,11 +145,11 @@ def _losses(study: Study, finished: Sequence[RunState], charts: list[Any]) -> li
     table = loss_table(finished)
     parts = ["<section><h2>Loss against seed</h2>"]
     if table["nats_per_byte"].null_count() < len(table):
-        parts.append(_chart(draw_losses(table.drop_nulls("nats_per_byte")), charts))
+        parts.append(chart_html(draw_losses(table.drop_nulls("nats_per_byte")), charts))
     shown = table.with_columns(table["nats_per_byte"].round(5).cast(str))  # seeds differ in late digits
-    numbers = table_html(*readable(shown, shown.columns, len(shown)))
     variants = variant_table(study, finished)
-    parts.append(table_html(*readable(variants, variants.columns, len(variants))))
+    parts.append(table_html(variants, variants.columns))
+    numbers = table_html(shown, shown.columns)
     return [*parts, f"<details><summary>The numbers</summary>{numbers}</details></section>"]
 
 
@@ -164,21 +159,19 @@ def _differences(
     parts = ["<section><h2>Learned against plain positions, over pairs</h2>"]
     found = over_pairs(study, finished, watch)
     if not found:
-        parts.append(
-            '<p class="missing">Not measured: no runs with learned and with plain positions share a data order.</p>'
-        )
+        parts.append(missing_html("Not measured: no runs with learned and with plain positions share a data order."))
     for name, table in found.items():
         parts.append(f"<h3>{escape(name)}</h3>")
         if isinstance(table, str):
-            parts.append(f'<p class="missing">Not measured: {escape(table)}.</p>')
+            parts.append(missing_html(f"Not measured: {table}."))
             continue
         if table["low"].null_count() < len(table):
-            parts.append(_chart(draw_neutrality(table), charts))
-        parts += [f'<p class="missing">{escape(note)}</p>' for note in notes(table)]
+            parts.append(chart_html(draw_neutrality(table), charts))
+        parts += map(missing_html, notes(table))
         parts += [f"<p>{escape(sentence)}</p>" for sentence in verdicts(table)]
         together, alone = table.filter(pl.col("pair").is_null()), table.filter(pl.col("pair").is_not_null())
-        parts.append(table_html(*readable(together, (*MEASURE.columns, "seed_share"), len(together))))
-        pairs = table_html(*readable(alone, ("pair", *MEASURE.columns), len(alone)))
+        parts.append(table_html(together, (*MEASURE.columns, "seed_share")))
+        pairs = table_html(alone, ("pair", *MEASURE.columns))
         parts.append(f"<details><summary>Pair by pair</summary>{pairs}</details>")
     return [*parts, "</section>"]
 
@@ -206,9 +199,9 @@ def _boundaries(
                 tables[seed] = boundaries(model, texts, fitted=False, max_gaps=NUM_GAPS, progress=told)
             found = strongest(tables)
         except (MissingExtraError, NotMeasurableError) as error:
-            parts.append(f'<p class="missing">Not measured: {escape(str(error))}.</p>')
+            parts.append(missing_html(f"Not measured: {error}."))
             continue
-        parts += [f"<p>{escape(said(found))}</p>", table_html(*readable(found, SHOWN, len(found)))]
+        parts += [f"<p>{escape(said(found))}</p>", table_html(found, SHOWN)]
     return [*parts, "</section>"] if learned else []
 
 
@@ -230,11 +223,3 @@ def _pictures(study: Study, finished: Sequence[RunState], text: str) -> list[str
                 parts.append(f"<figure><figcaption>{seed}</figcaption>{picture.svg}</figure>")
         parts.append("</div>")
     return [*parts, "</section>"] if learned else []
-
-
-def _chart(picture: Picture, charts: list[Any]) -> str:
-    """A place for a chart, which the page's script draws."""
-    spec = picture.chart.to_dict()
-    del spec["config"]
-    charts.append(spec)
-    return f'<div class="chart" role="img" aria-label="{escape(picture.description)}"></div>'

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,11 +17,6 @@ from howfar.positions import movable, override
 from howfar.reading.reader import Reader
 from howfar.reading.readings import Kept, Reading
 from howfar.reading.windows import Window, real_tokens
-
-if TYPE_CHECKING:
-    pass
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -142,7 +135,7 @@ def _intervene(
     for name, increments in (("change", replaced), ("control", control)):
         displaced = np.sum([squared_displacements(untouched, *of_layer) for of_layer in increments.items()], axis=0)
         sums |= {f"{name} at lag {lag}": at_lag for lag, at_lag in zip(LAGS, displaced, strict=True)}
-        with _replaced(reader.model, increments):
+        with override(reader.model, increments.get):
             reading = _read(reader, untouched.windows, with_attention=with_attention)
         losses = _losses(reading)
         sums[name] = ((losses - untouched.losses).double() * scored).sum(dim=1).numpy()
@@ -151,7 +144,3 @@ def _intervene(
             distances = [total_variation(reading.attention[layer], untouched.attention[layer]) for layer in replaced]
             sums[f"attention_{name}"] = (torch.stack(distances).mean(dim=0).cpu() * affected).sum(dim=1).numpy()
     return sums
-
-
-def _replaced(model: PreTrainedModel, increments: ByLayer) -> AbstractContextManager[None]:
-    return override(model, lambda layer, own: increments.get(layer, own))

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from howfar.corpus.corpus import Corpus
-from howfar.errors import NoIncrementsError
 from howfar.measures.boundaries.gaps import find_gaps
 from howfar.measures.boundaries.scores import SCORED_AT, SCORED_AT_BYTES
 from howfar.measures.boundaries.targets import target_named
@@ -24,8 +23,8 @@ from howfar.measures.segmentation.choosing import Contestant, Folds, chosen_name
 from howfar.measures.segmentation.rows import Entry, missing, rows_of, table_of
 from howfar.measures.segmentation.states import dissimilarities, most_gaps, probes, read_states
 from howfar.measures.segmentation.words import Words
+from howfar.models.increments import increment_config
 from howfar.models.loading import tokenizer_of
-from howfar.positions import increments_of
 from howfar.progress import Progress
 from howfar.reading.reader import Reader
 from howfar.text.segmentation import Segmentation
@@ -88,11 +87,8 @@ def segmentation(
     words = Words.of(gaps)
     folds = Folds.of(words)
     compared: list[Contestant] = []
-    try:
-        config = increments_of(model).config
+    if config := increment_config(model):
         compared += contestants.learned(gaps, folds, names, config.scope == "per_layer")
-    except NoIncrementsError:
-        config = None
     compared += contestants.predicted(gaps, sought, folds)
     if probed:
         states, dissimilarity = read_states(model, gaps, tokenizer)
