@@ -39,6 +39,7 @@ def documents_of(
     texts: Corpus | Iterable[str],
     tokenizer: PreTrainedTokenizerBase | None = None,
     *,
+    num_documents: int | None = None,
     split: SplitName = "held_out",
     source: str | None = None,
 ) -> Iterator[Document]:
@@ -47,6 +48,7 @@ def documents_of(
     Args:
         texts: A corpus or texts.
         tokenizer: The corpus's tokenizer, unless it is the byte tokenizer.
+        num_documents: The most documents, spread evenly over all, so that every source has its share; None for all.
         split: The part of the corpus to read.
         source: Read only the documents of this source of the corpus.
 
@@ -54,7 +56,12 @@ def documents_of(
         NotMeasurableError: The corpus has no such documents, or another tokenizer.
     """
     if not isinstance(texts, Corpus):
-        for number, text in enumerate(texts):
+        if num_documents is None:
+            chosen: Iterable[tuple[int, str]] = enumerate(texts)
+        else:
+            every = list(texts)
+            chosen = ((number, every[number]) for number in spread_evenly(len(every), num_documents))
+        for number, text in chosen:
             yield Document(text, "text", number)
         return
     if source is not None and source not in texts.source_names:
@@ -70,31 +77,10 @@ def documents_of(
             f"the {split} part of {texts.folder} has no documents{f' of {source}' if source else ''}; "
             "build a corpus that has some"
         )
+    if num_documents is not None:
+        numbers = numbers[spread_evenly(len(numbers), num_documents)]
     for number in numbers.tolist():
         yield Document(decode(part.document(number)), part.source_of(number), number)
-
-
-def spread_documents(
-    texts: Corpus | Iterable[str], tokenizer: PreTrainedTokenizerBase | None = None, *, num_documents: int
-) -> list[Document]:
-    """Read some held-out documents, spread evenly over all, so that every source has its share.
-
-    Args:
-        texts: A corpus or texts.
-        tokenizer: The corpus's tokenizer, unless it is the byte tokenizer.
-        num_documents: The most documents to read.
-
-    Raises:
-        NotMeasurableError: The corpus has another tokenizer.
-    """
-    if not isinstance(texts, Corpus):
-        every = list(texts)
-        return [Document(every[number], "text", number) for number in spread_evenly(len(every), num_documents)]
-    decode, part = decoder_of(texts, tokenizer), texts.held_out
-    return [
-        Document(decode(part.document(number)), part.source_of(number), number)
-        for number in spread_evenly(part.num_documents, num_documents)
-    ]
 
 
 def spread_evenly(num_all: int, num_wanted: int) -> list[int]:

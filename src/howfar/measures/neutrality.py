@@ -23,7 +23,7 @@ from howfar.errors import CheckpointError, NotMeasurableError
 from howfar.inputs import public_names
 from howfar.measures import statistics
 from howfar.measures.declaration import Measure
-from howfar.measures.documents import Document, documents_of, spread_documents
+from howfar.measures.documents import Document, documents_of
 from howfar.measures.inputs import Inputs
 from howfar.models.loading import choose_mark, load, tokenizer_of
 from howfar.progress import Progress
@@ -101,9 +101,7 @@ def neutrality(
     total = texts.held_out.num_documents if isinstance(texts, Corpus) else len(texts)
 
     def documents() -> Iterable[Document]:  # read again for each model, so that they need not be kept
-        if num_documents is None:
-            return documents_of(texts, tokenizer)
-        return spread_documents(texts, tokenizer, num_documents=num_documents)
+        return documents_of(texts, tokenizer, num_documents=num_documents)
 
     every = [*models, *(other for others in against.values() for other in others)]
     done = count()

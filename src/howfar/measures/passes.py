@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import NotMeasurableError
-from howfar.measures.documents import spread_documents
+from howfar.measures.documents import documents_of
 from howfar.measures.statistics import MIN_DOCUMENTS
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
@@ -47,7 +47,7 @@ def sample_windows(reader: Reader, texts: Corpus | Iterable[str], *, num_documen
         NotMeasurableError: There are too few documents for an interval, or their tokens are not the model's.
     """
     generator = np.random.default_rng(seed)
-    documents = spread_documents(texts, reader.tokenizer, num_documents=num_documents)
+    documents = list(documents_of(texts, reader.tokenizer, num_documents=num_documents))
     windows = []
     for place in generator.permutation(len(documents)).tolist():
         tokens = _tokens_inside(reader, documents[place].text[:LONGEST_DOCUMENT], generator)

@@ -10,7 +10,7 @@ import numpy as np
 
 from howfar.corpus.corpus import Corpus
 from howfar.measures.boundaries.targets import Target
-from howfar.measures.documents import spread_documents
+from howfar.measures.documents import documents_of
 from howfar.text.segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def segmented(
     Their length is chosen so that all of them together have about `max_gaps` gaps, because an interval needs many
     documents rather than long ones.
     """
-    documents = spread_documents(texts, tokenizer, num_documents=MOST_DOCUMENTS)
+    documents = documents_of(texts, tokenizer, num_documents=MOST_DOCUMENTS)
     found = [document.text for document in documents if document.text]
     gaps_per_character = sum(target.candidates(text[:FIRST_CHARACTERS]).mean() for text in found)
     length = math.ceil(max_gaps / max(gaps_per_character, 1e-9))

@@ -7,6 +7,7 @@ corpus. The table also has the distribution of increments, so that any increment
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures.contexts.passages import Ends, Section, Traced, sections_of
 from howfar.measures.contexts.rows import Found, distribution_rows, passage_rows, table_of
 from howfar.measures.declaration import Measure, of_texts
-from howfar.measures.documents import Document, decoder_of, documents_of, spread_evenly
+from howfar.measures.documents import Document, documents_of
 from howfar.measures.statistics.streaming import ClassMoments, StreamSample
 from howfar.measures.token_classes import class_names
 from howfar.models.loading import tokenizer_of
@@ -108,17 +109,10 @@ def _documents(
     """The documents, one by one, and how many there are, if that is known."""
     if num is not None and num < 1:
         raise ConfigError(f"num_documents is {num}; it must be 1 or more")
-    if isinstance(texts, Corpus):
-        if num is None:
-            return documents_of(texts, tokenizer), texts.held_out.num_documents
-        decode, part = decoder_of(texts, tokenizer), texts.held_out
-        numbers = spread_evenly(part.num_documents, num)
-        return (Document(decode(part.document(n)), part.source_of(n), n) for n in numbers), len(numbers)
-    if isinstance(texts, Sequence):
-        numbers = spread_evenly(len(texts), len(texts) if num is None else num)
-        return (Document(texts[n], "text", n) for n in numbers), len(numbers)
-    documents = documents_of(texts)
-    return (documents, None) if num is None else ((d for d, _ in zip(documents, range(num), strict=False)), num)
+    if isinstance(texts, Corpus | Sequence):
+        total = texts.held_out.num_documents if isinstance(texts, Corpus) else len(texts)
+        return documents_of(texts, tokenizer, num_documents=num), min(total, num or total)
+    return islice(documents_of(texts), num), num  # the first ones of a stream, which need not be kept
 
 
 def _counted(documents: Iterable[Document], total: int | None, progress: Progress | None) -> Iterator[Document]:

@@ -18,7 +18,7 @@ from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.choices import Classes
 from howfar.measures.declaration import Matrix, Measure
-from howfar.measures.documents import spread_documents
+from howfar.measures.documents import documents_of
 from howfar.measures.increments.class_sums import ClassSums, Spread
 from howfar.measures.inputs import Inputs
 from howfar.measures.layers import layer_names
@@ -100,7 +100,7 @@ def _windows(
 
     Documents are numbered in their order. The windows of a short document may overlap, but keep each token once.
     """
-    documents = [d for d in spread_documents(texts, reader.tokenizer, num_documents=num_documents) if d.text]
+    documents = [d for d in documents_of(texts, reader.tokenizer, num_documents=num_documents) if d.text]
     if len(documents) < statistics.MIN_DOCUMENTS:
         raise NotMeasurableError(
             f"{len(documents)} documents with text give no interval; give at least {statistics.MIN_DOCUMENTS}, "

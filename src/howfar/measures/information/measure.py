@@ -15,7 +15,7 @@ import polars as pl
 from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.declaration import Matrix, Measure
-from howfar.measures.documents import spread_documents
+from howfar.measures.documents import documents_of
 from howfar.measures.information.estimation import Controls, fit_baseline, gains, permutation_test
 from howfar.measures.information.items import Items, items_of_code, items_of_words
 from howfar.measures.inputs import Inputs
@@ -79,7 +79,7 @@ def information(
     if code:
         if not is_byte_tokenizer(tokenizer):
             raise ConfigError("classes of code need a model that reads bytes; give one, or labels in CoNLL-U")
-        documents = spread_documents(list(texts), num_documents=MOST_FILES)  # type: ignore[arg-type]
+        documents = documents_of(texts, num_documents=MOST_FILES)  # type: ignore[arg-type]
         files = [document.text for document in documents if document.text]
         items = items_of_code(model, files, tokenizer, max_items=max_items, progress=progress)
     else:
