@@ -13,6 +13,8 @@ from html import escape
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
 from howfar.charts.theme import COLOURS, config
 
 if TYPE_CHECKING:
@@ -67,6 +69,17 @@ def page_scripts(content: dict[str, Any], script: str) -> str:
         f'<script type="application/json" id="content">{everything}</script>\n'
         f"<script>\n{drawing}</script>\n"
     )
+
+
+@cache
+def _templates() -> Environment:
+    loader = PackageLoader("howfar", "")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+def render(template: str, **values: Any) -> str:
+    """HTML from a template of this package, for example `reports/report.html`; all values are escaped."""
+    return _templates().get_template(template).render(values)
 
 
 def asset(package: str, name: str) -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from html import escape
-from importlib.metadata import version
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -15,7 +13,7 @@ import howfar
 from howfar.charts.losses import draw_losses
 from howfar.charts.measures.neutrality import draw_neutrality
 from howfar.charts.spacing import spacing
-from howfar.charts.text_tables import notes
+from howfar.charts.text_tables import notes, readable
 from howfar.corpus.corpus import Corpus
 from howfar.errors import MissingExtraError, NotMeasurableError
 from howfar.measures.boundaries import boundaries
@@ -23,7 +21,7 @@ from howfar.measures.boundaries.by_rule import segmented
 from howfar.measures.boundaries.targets import TARGETS
 from howfar.measures.neutrality import MEASURE, neutrality
 from howfar.reports.layers import SHOWN, said, strongest
-from howfar.reports.page import chart_html, missing_html, page_of, table_html
+from howfar.reports.page import Page
 from howfar.reports.verdicts import verdicts
 from howfar.studies.runs import RunState
 from howfar.studies.study import Study
@@ -61,17 +59,22 @@ def study_html(
     finished = [state for state in states if state.state == "finished"]
     if not finished:
         raise NotMeasurableError(f"no run of {study.name} is finished; continue the study first")
+    learned: dict[str, list[RunState]] = {}
+    for state in finished:
+        if state.run.recipe["increments"] is not None:
+            learned.setdefault(variant_of(state), []).append(state)
     counts = ", ".join(f"{number} {state}" for state, number in Counter(state.state for state in states).items())
-    charts: list[Any] = []
-    parts = [
-        f"<main><h1>{escape(study.name)}</h1><p>{len(states)} runs: {escape(counts)}.</p>",
-        *_losses(study, finished, charts),
-        *_differences(study, finished, charts, watch),
-        *_boundaries(study, finished, gold, watch),
-        *_pictures(study, finished, text[:MOST_CHARACTERS]),
-        f"<footer><p>Made by howfar {escape(version('howfar'))}.</p></footer></main>",
-    ]
-    return page_of(study.name, "\n".join(parts), charts)
+    page = Page()
+    return page.html(
+        study.name,
+        "study.html",
+        name=study.name,
+        counts=f"{len(states)} runs: {counts}.",
+        losses=_losses(study, finished, page),
+        differences=list(_differences(study, finished, page, watch)),
+        boundaries=[{"variant": name} | _boundaries(study, name, own, gold, watch) for name, own in learned.items()],
+        pictures=[(name, list(_pictures(study, own, text[:MOST_CHARACTERS]))) for name, own in learned.items()],
+    )
 
 
 def variant_of(state: RunState) -> str:
@@ -141,85 +144,65 @@ def _load(study: Study, state: RunState) -> Any:
         return howfar.load(folder)
 
 
-def _losses(study: Study, finished: Sequence[RunState], charts: list[Any]) -> list[str]:
+def _losses(study: Study, finished: Sequence[RunState], page: Page) -> dict[str, Any]:
     table = loss_table(finished)
-    parts = ["<section><h2>Loss against seed</h2>"]
-    if table["nats_per_byte"].null_count() < len(table):
-        parts.append(chart_html(draw_losses(table.drop_nulls("nats_per_byte")), charts))
     shown = table.with_columns(table["nats_per_byte"].round(5).cast(str))  # seeds differ in late digits
-    variants = variant_table(study, finished)
-    parts.append(table_html(variants, variants.columns))
-    numbers = table_html(shown, shown.columns)
-    return [*parts, f"<details><summary>The numbers</summary>{numbers}</details></section>"]
+    told: dict[str, Any] = {"numbers": _rows(shown), "variants": _rows(variant_table(study, finished))}
+    if table["nats_per_byte"].null_count() < len(table):
+        told["chart"] = page.place(draw_losses(table.drop_nulls("nats_per_byte")))
+    return told
 
 
 def _differences(
-    study: Study, finished: Sequence[RunState], charts: list[Any], watch: Callable[[str], Progress] | None
-) -> list[str]:
-    parts = ["<section><h2>Learned against plain positions, over pairs</h2>"]
-    found = over_pairs(study, finished, watch)
-    if not found:
-        parts.append(missing_html("Not measured: no runs with learned and with plain positions share a data order."))
-    for name, table in found.items():
-        parts.append(f"<h3>{escape(name)}</h3>")
+    study: Study, finished: Sequence[RunState], page: Page, watch: Callable[[str], Progress] | None
+) -> Iterator[dict[str, Any]]:
+    for name, table in over_pairs(study, finished, watch).items():
         if isinstance(table, str):
-            parts.append(missing_html(f"Not measured: {table}."))
+            yield {"variant": name, "missing": table}
             continue
+        told: dict[str, Any] = {"variant": name, "notes": notes(table), "verdicts": verdicts(table)}
         if table["low"].null_count() < len(table):
-            parts.append(chart_html(draw_neutrality(table), charts))
-        parts += map(missing_html, notes(table))
-        parts += [f"<p>{escape(sentence)}</p>" for sentence in verdicts(table)]
+            told["chart"] = page.place(draw_neutrality(table))
         together, alone = table.filter(pl.col("pair").is_null()), table.filter(pl.col("pair").is_not_null())
-        parts.append(table_html(together, (*MEASURE.columns, "seed_share")))
-        pairs = table_html(alone, ("pair", *MEASURE.columns))
-        parts.append(f"<details><summary>Pair by pair</summary>{pairs}</details>")
-    return [*parts, "</section>"]
+        told["together"] = _rows(together, (*MEASURE.columns, "seed_share"))
+        yield told | {"pairs": _rows(alone, ("pair", *MEASURE.columns))}
 
 
 def _boundaries(
     study: Study,
-    finished: Sequence[RunState],
+    variant: str,
+    learned: Sequence[RunState],
     gold: Iterable[Segmentation] | None,
     watch: Callable[[str], Progress] | None,
-) -> list[str]:
+) -> dict[str, Any]:
     """Whether some layer marks where Chinese words begin, seed by seed.
 
     In scripts with spaces the byte itself shows the boundary; of Chinese words no byte shows it.
     """
-    learned = [state for state in finished if state.run.recipe["increments"] is not None]
-    parts = ["<section><h2>Does some layer mark where Chinese words begin, in every seed?</h2>"]
-    for name in dict.fromkeys(map(variant_of, learned)):
-        parts.append(f"<h3>{escape(name)}</h3>")
-        tables = {}
-        try:
-            for state in (state for state in learned if variant_of(state) == name):
-                seed, model = state.run.recipe[SEED], _load(study, state)
-                told = watch(f"boundaries of {name}, seed {seed}") if watch else None
-                texts = gold if gold is not None else _by_rule(Corpus.open(state.run.recipe["corpus"]), model)
-                tables[seed] = boundaries(model, texts, fitted=False, max_gaps=NUM_GAPS, progress=told)
-            found = strongest(tables)
-        except (MissingExtraError, NotMeasurableError) as error:
-            parts.append(missing_html(f"Not measured: {error}."))
-            continue
-        parts += [f"<p>{escape(said(found))}</p>", table_html(found, SHOWN)]
-    return [*parts, "</section>"] if learned else []
+    tables = {}
+    try:
+        for state in learned:
+            seed, model = state.run.recipe[SEED], _load(study, state)
+            told = watch(f"boundaries of {variant}, seed {seed}") if watch else None
+            texts = gold if gold is not None else _by_rule(Corpus.open(state.run.recipe["corpus"]), model)
+            tables[seed] = boundaries(model, texts, fitted=False, max_gaps=NUM_GAPS, progress=told)
+        found = strongest(tables)
+    except (MissingExtraError, NotMeasurableError) as error:
+        return {"missing": str(error)}
+    return {"said": said(found), "strongest": _rows(found, SHOWN)}
 
 
 def _by_rule(corpus: Corpus, model: Any) -> Iterable[Segmentation]:
     return segmented(corpus, howfar.tokenizer_of(model), TARGETS["chinese-words"], NUM_GAPS, 0)
 
 
-def _pictures(study: Study, finished: Sequence[RunState], text: str) -> list[str]:
-    """Small multiples: each seed's spacing of the same text, by variant."""
-    parts = ["<section><h2>The same text, seed by seed</h2>"]
-    learned = [state for state in finished if state.run.recipe["increments"] is not None]
-    for name in dict.fromkeys(map(variant_of, learned)):
-        parts.append(f'<h3>{escape(name)}</h3><div class="multiples">')
-        for state in learned:
-            if variant_of(state) == name:
-                seed = f"seed {state.run.recipe[SEED]}"  # a model's own name is that of its folder
-                trace = dataclasses.replace(howfar.trace(_load(study, state), text), model_name=seed)
-                picture = spacing(trace, width=PICTURE_WIDTH)
-                parts.append(f"<figure><figcaption>{seed}</figcaption>{picture.svg}</figure>")
-        parts.append("</div>")
-    return [*parts, "</section>"] if learned else []
+def _pictures(study: Study, learned: Sequence[RunState], text: str) -> Iterator[tuple[str, str]]:
+    """Small multiples: each seed's spacing of the same text, as SVG."""
+    for state in learned:
+        seed = f"seed {state.run.recipe[SEED]}"  # a model's own name is that of its folder
+        trace = dataclasses.replace(howfar.trace(_load(study, state), text), model_name=seed)
+        yield seed, spacing(trace, width=PICTURE_WIDTH).svg
+
+
+def _rows(table: pl.DataFrame, columns: Sequence[str] | None = None) -> tuple[list[str], list[list[str]]]:
+    return readable(table, columns or table.columns, len(table))

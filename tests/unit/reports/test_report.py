@@ -3,11 +3,11 @@
 import json
 import re
 from functools import partial
-from html import escape
 from pathlib import Path
 
 import polars as pl
 import pytest
+from markupsafe import escape
 
 from howfar.charts.text_tables import Column, in_words, notes, readable
 from howfar.errors import ConfigError, ModelNotFoundError, OutputError
