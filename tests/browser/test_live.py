@@ -101,6 +101,9 @@ def assert_pytorchs(content, model, text):
     assert [row["name"] for row in content["rows"]] == [row["name"] for row in wanted["rows"]]
     for got, row in zip(content["rows"], wanted["rows"], strict=True):
         np.testing.assert_allclose(got["gaps"], row["gaps"], rtol=1e-3, atol=1e-4)
+        assert got["parts"].keys() == {str(slot) for slot in row["parts"]}
+        for slot, steps in row["parts"].items():
+            np.testing.assert_allclose(got["parts"][str(slot)], steps, rtol=1e-2)
 
 
 def test_numbers_are_pytorchs(live, model):

@@ -41,7 +41,7 @@ class Row:
         mean_increment: Over the text, in positions.
         positions: float64 `[cell]`, in the picture's scale.
         gaps: float64 `[cell]`: distance of each cell from the one before it, the first from the document's start.
-        increments: float32 `[token]`, in positions, without scaling.
+        advances: float64 `[token]`: distance of each token from the one before it, in positions, without scaling.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Row:
     mean_increment: float
     positions: NDArray[np.float64]
     gaps: NDArray[np.float64]
-    increments: NDArray[np.float32]
+    advances: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _spans(ends: NDArray[np.int64]) -> list[tuple[int, int]]:
 def plain_row(cells: Cells) -> Row:
     """The row of plain rotary positions: every token advances by 1."""
     steps = cells.num_tokens.astype(np.float64)
-    ones = np.ones(len(cells.trace), dtype=np.float32)
+    ones = np.ones(len(cells.trace))
     return Row("plain", f"every {cells.token_noun} +1", 1.0, steps.cumsum(), steps, ones)
 
 
@@ -162,7 +162,8 @@ def rows_of(cells: Cells, scale: Scale, *, layer: int | None = None, head: int |
                 "show the scale raw"
             )
         at_cells = positions[cells.end_tokens - 1] / divisor
-        rows.append(Row(name, f"mean {mean:.2f}", mean, at_cells, np.diff(at_cells, prepend=0.0), increments))
+        gaps, advances = np.diff(at_cells, prepend=0.0), np.diff(positions, prepend=0.0)
+        rows.append(Row(name, f"mean {mean:.2f}", mean, at_cells, gaps, advances))
     return rows
 
 

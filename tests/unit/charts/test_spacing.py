@@ -60,7 +60,7 @@ def test_the_numbers_in_a_page_are_the_traces():
     content = spacing(trace).content.json()
     text, row = content["texts"][0], content["rows"][1]
     assert (text["labels"], text["tokens"]) == (["a", "居"], [1, 3])
-    assert (row["gaps"], row["mean"], row["parts"]) == ([2, 1.75], 0.9375, {1: "1 + 0.5 + 0.25"})
+    assert (row["gaps"], row["mean"], row["parts"]) == ([2, 1.75], 0.9375, {1: [1, 0.5, 0.25]})
     assert text["surprisal"][1] == pytest.approx(trace.surprisal_nats[1:].sum(), rel=1e-4)
     assert text["entropy"][1] == pytest.approx(trace.entropy_nats[3], rel=1e-4)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from howfar.reading import Trace
 
 _LETTERS = "AB"  # names of two traces, in the names of their rows
-_MOST_PARTS = 12  # listed increments of one character,
+_MOST_PARTS = 12  # listed steps of one character,
 _MOST_LISTED = 20_000  # and of all characters of a picture
 
 Slots = list[int | None]
@@ -153,16 +153,16 @@ def _steps(row: Row, name: str, text: int, cells: Cells, slots: Slots, differenc
     )
 
 
-def _parts(row: Row, cells: Cells, slots: Slots) -> dict[int, str]:
-    """The increments that make up each gap of several tokens."""
+def _parts(row: Row, cells: Cells, slots: Slots) -> dict[int, list[float]]:
+    """The steps that make up each gap of several tokens."""
     spans = cells.token_spans()
     parts = {}
     for slot, cell in enumerate(slots):
         if cell is None or cells.num_tokens[cell] < 2:
             continue
         start, end = spans[cell]
-        shown = [f"{increment:.3g}" for increment in row.increments[start : min(end, start + _MOST_PARTS)].tolist()]
-        parts[slot] = " + ".join(shown) + (" + …" if end - start > _MOST_PARTS else "")
+        steps = row.advances[start : min(end, start + _MOST_PARTS)].tolist()
+        parts[slot] = [float(f"{step:.3g}") for step in steps]
     return parts
 
 

@@ -45,7 +45,7 @@ def shades_of(content: Content, lines: list[Line], colour: Colour) -> Shades:
         return _nats(content, lines, colour)
     if colour == "gap":
         title, ends = "step, over an average one", ("≤ ½", "1", "≥ 2")
-        values = [np.log2(np.maximum(_drawn_ratio(content, line), 1 / 64)) for line in lines]
+        values = [_doublings(_drawn_ratio(content, line)) for line in lines]
     elif colour == "rank":
         title, ends = "rank of the step in its row", ("shortest", "middle", "longest")
         values = [_ranks(content, line) for line in lines]
@@ -57,11 +57,25 @@ def shades_of(content: Content, lines: list[Line], colour: Colour) -> Shades:
         largest = _top(np.abs(np.concatenate(differences)))
         title, ends = "difference of steps, in average ones", (f"−{short(largest, 2)}", "0", f"+{short(largest, 2)}")
         values = [difference / largest for difference in differences]
-    shades = np.clip(np.floor((np.stack(values) + 1) / 2 * SHADES), 0, SHADES - 1).astype(np.int64)
+    shades = _diverging(np.stack(values))
     for index, line in enumerate(lines):
         if line.is_plain:
             shades[index] = MIDDLE
     return Shades(shades, True, title, ends)
+
+
+def shades_of_steps(drawn: NDArray[np.float64]) -> list[int]:
+    """The shades of steps of single tokens by their drawn lengths, for the colour `gap`."""
+    return _diverging(_doublings(drawn)).tolist()
+
+
+def _doublings(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.log2(np.maximum(drawn, 1 / 64))
+
+
+def _diverging(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Shades of values from -1 to 1."""
+    return np.clip(np.floor((values + 1) / 2 * SHADES), 0, SHADES - 1).astype(np.int64)
 
 
 def _nats(content: Content, lines: list[Line], colour: Colour) -> Shades:

@@ -48,7 +48,7 @@ class Steps:
         is_plain: Whether it shows plain positions.
         difference: float64 `[slot]`: how much longer the step is than the one it is compared with, both per token and
             over the means of their rows; None without a comparison, NaN if a slot is empty in one of them.
-        parts: The increments of each gap, as text, by slot; for characters of several tokens.
+        parts: The steps of a gap's tokens, in positions, by slot; for characters of several tokens, the first twelve.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Steps:
     gaps: NDArray[np.float64]
     is_plain: bool = False
     difference: NDArray[np.float64] | None = None
-    parts: dict[int, str] = field(default_factory=dict)
+    parts: dict[int, list[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

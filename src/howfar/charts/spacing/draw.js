@@ -42,17 +42,17 @@ function spreadOf(content, row) {
 function lineOf(content, index, scale) {
   const row = content.rows[index], { tokens } = content.texts[row.text];
   const ratio = ratioOf(content, row), spread = spreadOf(content, row);
-  let note = row.isPlain ? "every step 1" : `mean ${row.mean.toFixed(2)} ±${percent(spread)}`, drawn;
+  let note = row.isPlain ? "every step 1" : `mean ${row.mean.toFixed(2)} ±${percent(spread)}`, stretch = 1, drawn;
   if (row.isPlain) drawn = tokens.slice();
   else if (scale === "contrast") {
-    const factor = spread > 1e-6 ? G.contrastSpread / spread : 1;
-    drawn = ratio.map((value, slot) => Math.max(G.contrastLeast, 1 + (value - 1) * factor) * tokens[slot]);
-    note = `×${short(factor, 2)} ±${percent(spread)}`;
+    stretch = spread > 1e-6 ? G.contrastSpread / spread : 1;
+    drawn = ratio.map((value, slot) => Math.max(G.contrastLeast, 1 + (value - 1) * stretch) * tokens[slot]);
+    note = `×${short(stretch, 2)} ±${percent(spread)}`;
   } else {
     const unit = { "layer-mean": row.mean, raw: 1, shared: content.sharedMean }[scale];
     drawn = row.gaps.map(gap => gap / unit);
   }
-  return { rows: [index], name: row.name, note, ratio, drawn, isFolded: false, isPlain: row.isPlain };
+  return { rows: [index], name: row.name, note, ratio, drawn, stretch, isFolded: false, isPlain: row.isPlain };
 }
 
 function linesOf(content, scale, fold) {
@@ -73,7 +73,7 @@ function foldedRun(lines, run, spreads) {
   if (run.length < 2) return run.map(index => lines[index]);
   const mean = name => lines[run[0]][name].map((_, slot) => sum(run.map(index => lines[index][name][slot])) / run.length);
   const note = `even to ±${percent(largest(run.map(index => spreads[index])))}`;
-  return [{ rows: run, name: spanOfNames(run.map(index => lines[index].name)), note, ratio: mean("ratio"), drawn: mean("drawn"), isFolded: true, isPlain: false }];
+  return [{ rows: run, name: spanOfNames(run.map(index => lines[index].name)), note, ratio: mean("ratio"), drawn: mean("drawn"), stretch: 1, isFolded: true, isPlain: false }];
 }
 
 function spanOfNames(names) {
@@ -83,9 +83,12 @@ function spanOfNames(names) {
 }
 
 /* Colours. */
+const doublings = drawn => Math.log2(Math.max(drawn, 1 / 64));
+const floored = value => clip(Math.floor(value * SHADES), 0, SHADES - 1);
+const diverging = value => floored((value + 1) / 2);
+
 function shadesOf(content, lines, colour) {
   const textOf = line => content.texts[content.rows[line.rows[0]].text];
-  const floored = value => clip(Math.floor(value * SHADES), 0, SHADES - 1);
   const top = values => { const ordered = ascending(values); return ordered[Math.floor(0.98 * (ordered.length - 1))] || 1; };
   if (colour === "surprisal" || colour === "entropy") {
     const highest = top(content.texts.flatMap(text => text[colour]));
@@ -96,7 +99,7 @@ function shadesOf(content, lines, colour) {
   let title, ends, values;
   if (colour === "gap") {
     [title, ends] = ["step, over an average one", ["≤ ½", "1", "≥ 2"]];
-    values = lines.map(line => line.drawn.map((drawn, slot) => Math.log2(Math.max(textOf(line).tokens[slot] > 0 ? drawn / textOf(line).tokens[slot] : 1, 1 / 64))));
+    values = lines.map(line => line.drawn.map((drawn, slot) => doublings(textOf(line).tokens[slot] > 0 ? drawn / textOf(line).tokens[slot] : 1)));
   } else if (colour === "rank") {
     [title, ends] = ["rank of the step in its row", ["shortest", "middle", "longest"]];
     values = lines.map(line => ranks(line.ratio, textOf(line).tokens));
@@ -109,7 +112,7 @@ function shadesOf(content, lines, colour) {
     [title, ends] = ["difference of steps, in average ones", [`−${short(most, 2)}`, "0", `+${short(most, 2)}`]];
     values = differences.map(row => row.map(value => value / most));
   }
-  const of = lines.map((line, index) => values[index].map(value => line.isPlain ? MIDDLE : floored((value + 1) / 2)));
+  const of = lines.map((line, index) => values[index].map(value => line.isPlain ? MIDDLE : diverging(value)));
   return { of, letter: "t", title, ends };
 }
 
@@ -254,6 +257,40 @@ function lettersOf(labels, places) {
   return pieces.join("");
 }
 
+/* A character's tile: one mark, or a mark for each of its tokens where colours show steps. */
+function stepsOf({ content, view, textOf, lines }, index, slot) {
+  const line = lines[index], parts = content.rows[line.rows[0]].parts[slot], numTokens = textOf(line).tokens[slot];
+  if (!parts || line.isFolded || view.colour !== "gap" || parts.length !== numTokens || Math.min(...parts) <= 0) return null;
+  const ratios = parts.map(part => part / sum(parts) * numTokens * line.ratio[slot]);
+  const steps = line.stretch === 1 ? ratios : ratios.map(ratio => Math.max(G.contrastLeast, 1 + (ratio - 1) * line.stretch));
+  return steps.map(step => step / sum(steps) * line.drawn[slot]);
+}
+
+function piecesOf(drawing, index, slot) {
+  const steps = stepsOf(drawing, index, slot), pieces = [];
+  if (!steps) return [[drawing.shades.of[index][slot], 0, 1]];
+  let total = 0, begin = 0;
+  for (const step of steps) {
+    total += step;
+    const shade = diverging(doublings(step)), end = total / sum(steps);
+    pieces.push([shade, pieces.at(-1)?.[0] === shade ? pieces.pop()[1] : begin, end]);
+    begin = end;
+  }
+  return drawing.content.rightToLeft ? pieces.reverse().map(([shade, from, to]) => [shade, 1 - to, 1 - from]) : pieces;
+}
+
+function tilesOf(drawing, index, places, middle) {
+  const marks = range(0, SHADES).map(() => []);
+  for (const [slot, left, length] of places) {
+    const start = left + G.tileGap / 2, room = Math.max(length - G.tileGap, 0.3);
+    for (const [shade, begin, end] of piecesOf(drawing, index, slot)) marks[shade].push([start + begin * room, (end - begin) * room]);
+  }
+  const height = drawing.lines[index].isFolded ? G.thinTileHeight : G.tileHeight;
+  return marks.map((of, shade) => stroke(`${drawing.shades.letter}${shade}`, height, of, middle)).join("");
+}
+
+const isDivided = ({ content, lines, view }) => view.colour === "gap" && lines.some(line => !line.isFolded && Object.keys(content.rows[line.rows[0]].parts).length > 0);
+
 /* A picture laid out for a width: `header()` and `panel(index)` return the content of SVG elements. `scale`, in pixels per
    step, is optional; it keeps the other gaps as wide as they were while one gap is moved. */
 function draw(content, view, width, scale) {
@@ -287,15 +324,11 @@ function draw(content, view, width, scale) {
 function rowOf(drawing, index, { first, stop }) {
   const { lines, layout, middles } = drawing, line = lines[index], y = middles[index];
   const kind = line.isFolded ? "folded" : line.isPlain ? "plain" : "layer";
-  const height = line.isFolded ? G.thinTileHeight : G.tileHeight;
-  let body = range(0, SHADES).map(shade => {
-    const marks = [];
-    for (let slot = first; slot < stop; slot++) {
-      const low = Math.min(layout.before[index][slot], layout.end[index][slot]), high = Math.max(layout.before[index][slot], layout.end[index][slot]);
-      if (high > low && drawing.shades.of[index][slot] === shade) marks.push([low + G.tileGap / 2, Math.max(high - low - G.tileGap, 0.3)]);
-    }
-    return stroke(`${drawing.shades.letter}${shade}`, height, marks, y);
-  }).join("");
+  const places = range(first, stop).map(slot => {
+    const low = Math.min(layout.before[index][slot], layout.end[index][slot]), high = Math.max(layout.before[index][slot], layout.end[index][slot]);
+    return [slot, low, high - low];
+  });
+  let body = tilesOf(drawing, index, places.filter(([, , length]) => length > 0), y);
   if (!line.isFolded) {
     const text = lettersOf(drawing.textOf(line).labels.slice(first, stop), layout.letters[index].slice(first, stop));
     body += `<text class="letters" y="${number(y + G.fontSize * 0.36)}">${text}</text>`;
@@ -344,13 +377,13 @@ function keyOf(drawing) {
   const index = unevenness.indexOf(largest(unevenness)), line = lines[index], { labels, tokens } = drawing.textOf(line);
   const lengths = line.drawn.map((drawn, at) => at && tokens[at] > 0 && !layout.isBroken[index][at] ? drawn / tokens[at] : -Infinity);
   const slot = labels.length > 1 ? Math.max(1, lengths.indexOf(largest(lengths))) : 0;
-  let end = G.margin, tiles = "", bracket = "";
-  const shown = [], middles = [], top = 40;
+  let end = G.margin, bracket = "";
+  const places = [], shown = [], middles = [], top = 40;
   const nearest = range(Math.max(0, slot - 2), Math.min(labels.length, slot + 3));
   for (const near of content.rightToLeft ? nearest.reverse() : nearest) {
     const length = Math.abs(layout.end[index][near] - layout.before[index][near]);
     if (length === 0 || (layout.isBroken[index][near] && near !== slot)) continue;
-    tiles += stroke(`${shades.letter}${shades.of[index][near]}`, G.tileHeight, [[end + G.tileGap / 2, Math.max(length - G.tileGap, 0.3)]], top);
+    places.push([near, end, length]);
     shown.push(labels[near]);
     middles.push(end + length / 2);
     if (near === slot) bracket = `<path class="bracket" d="M${number(end + 1)} 25v-4h${number(Math.max(length - 2, 0.3))}v4"/>`;
@@ -362,13 +395,14 @@ function keyOf(drawing) {
   const what = labels[slot].trim() ? `this ${content.noun}` : "the space", isStretched = drawing.view.scale === "contrast";
   const plain = drawing.isNarrow ? "" : `: ${tokens[slot]} in the plain row`;
   const many = tokens[slot] > 1 ? ` (${tokens[slot]} ${content.unit}s${plain})` : "";
+  const divided = isDivided(drawing), byToken = divided ? ` Its colours are those of its ${content.unit}s.` : "";
   const sentences = drawing.width < G.roomy
-    ? [`A tile is as wide as the step to its ${content.noun}.`, isStretched ? "×: stretch; ±: own deviation" : "±: standard deviation of a row's steps"]
-    : [`A tile is as wide as the step from the ${content.noun} before it to its own.`, isStretched
+    ? [divided ? `Width: the step to a ${content.noun}; colour: each ${content.unit}'s.` : `A tile is as wide as the step to its ${content.noun}.`, isStretched ? "×: stretch; ±: own deviation" : "±: standard deviation of a row's steps"]
+    : [`A tile is as wide as the step from the ${content.noun} before it to its own.${byToken}`, isStretched
       ? "Rows are stretched to the same spread: × is the factor, ± the standard deviation before it."
       : "Beside each row: its mean step in positions, ± the standard deviation of its steps, and their histogram."];
   const [left, first] = isNarrow ? [G.margin, 70] : [end + 16, 36];
-  return `<g class="key">${tiles}${bracket}<text class="note" x="${number(G.margin)}" y="14">${quoted(`${line.name}: ${short(line.drawn[slot], 2)} ${unit} to ${what}${many}`)}</text>`
+  return `<g class="key">${tilesOf(drawing, index, places, top)}${bracket}<text class="note" x="${number(G.margin)}" y="14">${quoted(`${line.name}: ${short(line.drawn[slot], 2)} ${unit} to ${what}${many}`)}</text>`
     + `<text class="letters" y="${number(top + G.fontSize * 0.36)}">${lettersOf(shown, middles)}</text>`
     + sentences.map((sentence, place) => `<text class="note" x="${number(left)}" y="${number(first + 15 * place)}">${quoted(sentence)}</text>`).join("")
     + `${legendOf(drawing, isNarrow ? G.margin : drawing.width - G.margin - SHADES * SWATCH, isNarrow ? 114 : 36)}</g>`;

@@ -11,6 +11,7 @@ from howfar.charts.spacing import geometry
 from howfar.charts.spacing.colours import SHADES
 from howfar.charts.spacing.elements import letters, number, stroke
 from howfar.charts.spacing.scales import short
+from howfar.charts.spacing.tiles import Place, is_divided, tiles
 
 if TYPE_CHECKING:
     from howfar.charts.spacing.svg import Drawing
@@ -56,15 +57,14 @@ def _sample(drawing: Drawing, line: int, slot: int) -> tuple[str, float]:
     """The explained tile among its neighbours, as long as in the picture, and where they end."""
     layout, row, text = drawing.layout, drawing.lines[line], drawing.text_of(drawing.lines[line])
     end = geometry.MARGIN
-    tiles, labels, middles, bracket = "", [], [], ""
+    places: list[Place] = []
+    labels, middles, bracket = [], [], ""
     towards = -1 if drawing.content.right_to_left else 1
     for near in range(max(0, slot - _BESIDE), min(len(text.labels), slot + _BESIDE + 1))[::towards]:
         length = abs(float(layout.end[line, near] - layout.before[line, near]))
         if length == 0 or (layout.is_broken[line, near] and near != slot):
             continue
-        shade = drawing.shades.name(int(drawing.shades.of[line, near]))
-        mark = (end + geometry.TILE_GAP / 2, max(length - geometry.TILE_GAP, 0.3))
-        tiles += stroke(shade, geometry.TILE_HEIGHT, [mark], _TOP)
+        places.append((near, end, length))
         labels.append(text.labels[near])
         middles.append(end + length / 2)
         if near == slot:
@@ -76,23 +76,27 @@ def _sample(drawing: Drawing, line: int, slot: int) -> tuple[str, float]:
     many = f" ({num_tokens} {drawing.content.unit}s{plain})" if num_tokens > 1 else ""
     said = escape(f"{row.name}: {short(float(row.drawn[slot]), 2)} {unit} to {what}{many}")
     baseline = number(_TOP + geometry.FONT_SIZE * 0.36)
+    explained = f'<text class="note" x="{number(geometry.MARGIN)}" y="14">{said}</text>'
     return (
-        f'{tiles}{bracket}<text class="note" x="{number(geometry.MARGIN)}" y="14">{said}</text>'
+        f"{tiles(drawing, line, places, _TOP)}{bracket}{explained}"
         f'<text class="letters" y="{baseline}">{letters(labels[::towards], middles[::towards])}</text>'
     ), end
 
 
 def _sentences(drawing: Drawing) -> list[str]:
-    noun, is_stretched = drawing.content.noun, drawing.view.scale == "contrast"
+    noun, unit, is_stretched = drawing.content.noun, drawing.content.unit, drawing.view.scale == "contrast"
     if drawing.width < geometry.ROOMY:
         sign = "×: stretch; ±: own deviation" if is_stretched else "±: standard deviation of a row's steps"
+        if is_divided(drawing):
+            return [f"Width: the step to a {noun}; colour: each {unit}'s.", sign]
         return [f"A tile is as wide as the step to its {noun}.", sign]
     beside = (
         "Rows are stretched to the same spread: × is the factor, ± the standard deviation before it."
         if is_stretched
         else "Beside each row: its mean step in positions, ± the standard deviation of its steps, and their histogram."
     )
-    return [f"A tile is as wide as the step from the {noun} before it to its own.", beside]
+    by_token = f" Its colours are those of its {unit}s." if is_divided(drawing) else ""
+    return [f"A tile is as wide as the step from the {noun} before it to its own.{by_token}", beside]
 
 
 def _legend(drawing: Drawing, left: float, top: float) -> str:

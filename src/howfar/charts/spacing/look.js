@@ -121,7 +121,7 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
         element("span", { textContent: `surprisal ${digits(text.surprisal[slot])} nats, entropy after it ${digits(text.entropy[slot])}` }),
       );
       for (const row of content.rows) if (label && row.text === index && !row.isPlain) {
-        const ratio = ratioOf(content, row)[slot], parts = row.parts[slot] ? ` = ${row.parts[slot]}` : "";
+        const ratio = ratioOf(content, row)[slot], listed = row.parts[slot]?.map(digits).join(" + "), parts = listed ? ` = ${listed}${row.parts[slot].length < text.tokens[slot] ? " + …" : ""}` : "";
         readout.append(element("span", { className: "row", textContent: `${row.name}: ${digits(row.gaps[slot])}${parts} positions, ${digits(ratio)} of an average step` }));
       }
     });

@@ -26,6 +26,7 @@ class Line:
         note: Text below the name.
         ratio: float64 `[slot]`: each step over the row's average, per token; 1 in an even row.
         drawn: float64 `[slot]`: drawn length of each step; 1 is an average one.
+        stretch: What deviations from the average step are multiplied by.
         is_folded: Whether it combines nearly even rows.
         is_plain: Whether it is the row of plain positions.
     """
@@ -35,6 +36,7 @@ class Line:
     note: str
     ratio: NDArray[np.float64]
     drawn: NDArray[np.float64]
+    stretch: float = 1.0
     is_folded: bool = False
     is_plain: bool = False
 
@@ -78,15 +80,16 @@ def _line(content: Content, number: int, scale: Scale) -> Line:
     tokens = content.texts[row.text].tokens
     ratio, spread = ratio_of(content, row), spread_of(content, row)
     note = "every step 1" if row.is_plain else f"mean {row.mean:.2f} ±{percent(spread)}"
+    stretch = 1.0
     if row.is_plain:
         drawn = tokens.astype(np.float64)
     elif scale == "contrast":
-        factor = CONTRAST_SPREAD / spread if spread > 1e-6 else 1.0
-        drawn = np.maximum(CONTRAST_LEAST, 1 + (ratio - 1) * factor) * tokens
-        note = f"×{short(factor, 2)} ±{percent(spread)}"
+        stretch = CONTRAST_SPREAD / spread if spread > 1e-6 else 1.0
+        drawn = np.maximum(CONTRAST_LEAST, 1 + (ratio - 1) * stretch) * tokens
+        note = f"×{short(stretch, 2)} ±{percent(spread)}"
     else:
         drawn = row.gaps / {"layer-mean": row.mean, "raw": 1.0, "shared": content.shared_mean}[scale]
-    return Line((number,), row.name, note, ratio, drawn, is_plain=row.is_plain)
+    return Line((number,), row.name, note, ratio, drawn, stretch, is_plain=row.is_plain)
 
 
 def _fold(lines: Sequence[Line], run: Sequence[int], spreads: Sequence[float]) -> list[Line]:

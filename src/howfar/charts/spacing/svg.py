@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from howfar.charts.glyphs import width_in_ems
 from howfar.charts.rows import Scale
 from howfar.charts.spacing import geometry
-from howfar.charts.spacing.colours import SHADES, Colour, shades_of
+from howfar.charts.spacing.colours import Colour, shades_of
 from howfar.charts.spacing.content import Content, Text
-from howfar.charts.spacing.elements import letters, number, stroke
+from howfar.charts.spacing.elements import letters, number
 from howfar.charts.spacing.key import key, key_height
 from howfar.charts.spacing.layout import Panel, lay_out
 from howfar.charts.spacing.overview import overview, overview_height
 from howfar.charts.spacing.scales import Line, Rows, lines_of, short
+from howfar.charts.spacing.tiles import tiles
 
 _BINS = 16  # bins of a histogram, from a quarter to four times an average step
 _BIN_WIDTH = 2.5
@@ -162,19 +163,12 @@ def _histogram(drawing: Drawing, line: Line, left: float, base: float) -> str:
 
 
 def _tiles(drawing: Drawing, index: int, panel: Panel) -> str:
-    """A row's tiles, a path for each shade."""
+    """A row's tiles."""
     here = slice(panel.first, panel.stop)
-    shades = drawing.shades.of[index, here]
     ends = drawing.layout.before[index, here], drawing.layout.end[index, here]
     low, high = np.minimum(*ends), np.maximum(*ends)
-    starts, lengths = low + geometry.TILE_GAP / 2, np.maximum(high - low - geometry.TILE_GAP, 0.3)
-    height = geometry.THIN_TILE_HEIGHT if drawing.lines[index].is_folded else geometry.TILE_HEIGHT
-    paths = []
-    for shade in range(SHADES):
-        those = (high > low) & (shades == shade)
-        marks = zip(starts[those].tolist(), lengths[those].tolist(), strict=True)
-        paths.append(stroke(drawing.shades.name(shade), height, marks, drawing.middles[index]))
-    return "".join(paths)
+    places = zip(range(panel.first, panel.stop), low.tolist(), (high - low).tolist(), strict=True)
+    return tiles(drawing, index, (place for place in places if place[2] > 0), drawing.middles[index])
 
 
 def _broken(drawing: Drawing, index: int, panel: Panel) -> str:

@@ -219,7 +219,7 @@ function rowsOf({ model, increments }, cells) {
       for (let token = firstToken; token < firstToken + numTokens; token++) total += advances[token];
       return total;
     });
-    return { name: layer === null ? "all layers" : `layer ${layer}`, mean, gaps, steps };
+    return { name: layer === null ? "all layers" : `layer ${layer}`, mean, gaps, advances };
   });
 }
 
@@ -230,8 +230,7 @@ function partsOf(row, cells, places) {
   places.forEach((cell, slot) => {
     if (cell === null || cells[cell].numTokens < 2) return;
     const { firstToken, numTokens } = cells[cell];
-    const shown = Array.from(row.steps.slice(firstToken, firstToken + Math.min(numTokens, 12)), (step) => String(rounded(step, 3)));
-    parts[slot] = shown.join(" + ") + (numTokens > 12 ? " + …" : "");
+    parts[slot] = Array.from(row.advances.slice(firstToken, firstToken + Math.min(numTokens, 12)), (step) => rounded(step, 3));
   });
   return parts;
 }
