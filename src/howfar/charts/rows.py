@@ -105,6 +105,7 @@ class Cells:
         starts, ends = self.trace.token_bytes.T
         return "byte" if bool((ends - starts == 1).all()) else "token"
 
+    @cached_property
     def token_spans(self) -> list[tuple[int, int]]:
         """First token, and token past the last, of each cell."""
         return _spans(self.end_tokens)

@@ -156,7 +156,7 @@ def _edit(asked: dict[str, Any], cells: Cells) -> Edit | None:
     cell, factor, layer = asked["cell"], asked["factor"], asked["layer"]
     if not (isinstance(cell, int) and 0 <= cell < len(cells) and factor in FACTORS and isinstance(layer, int | None)):
         return None
-    return Edit(cells.token_spans()[cell], float(factor), layer, bool(asked.get("plain")))
+    return Edit(cells.token_spans[cell], float(factor), layer, bool(asked.get("plain")))
 
 
 def _json(value: dict[str, Any]) -> str:

@@ -64,14 +64,9 @@ class Document:
         """The selected cell, or the last one if the text has become shorter."""
         return min(at, len(self.cells) - 1)
 
-    @cached_property
-    def token_spans(self) -> list[tuple[int, int]]:
-        """First token and token past the last of each cell."""
-        return self.cells.token_spans()
-
     def tokens_of(self, cell: int) -> tuple[int, int]:
         """First token and token past the last of a cell, or of the last cell if the text has fewer."""
-        return self.token_spans[self.selected(cell)]
+        return self.cells.token_spans[self.selected(cell)]
 
     @property
     def file_name(self) -> str:

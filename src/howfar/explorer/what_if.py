@@ -12,11 +12,8 @@ from torch import Tensor
 from howfar.explorer.passages import Reading, place_in
 from howfar.positions import IncrementFunction
 from howfar.reading.windows import Window
-from howfar.text.spans import token_bytes
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
     from howfar.charts.rows import Cells
 
 
@@ -76,20 +73,6 @@ class WhatIf:
     after: Reading
     edit: Edit
     characters: tuple[tuple[bytes, float, float], ...] = ()
-
-    def predictions(self, tokenizer: PreTrainedTokenizerBase, count: int = 8) -> pl.DataFrame:
-        """The likeliest next tokens before or after: `token_id`, `bytes`, `before`, `after` (probabilities)."""
-        before, after = self.before.next_probability, self.after.next_probability
-        best = np.argsort(-np.maximum(before, after), kind="stable")[:count]
-        return pl.DataFrame(
-            {
-                "token_id": best,
-                "bytes": token_bytes(tokenizer, best.tolist()),
-                "before": before[best],
-                "after": after[best],
-            },
-            schema_overrides={"bytes": pl.Binary},
-        )
 
     def losses(self, cells: Cells) -> pl.DataFrame:
         """Surprisal of each token after the gap, in nats: `token`, `bytes`, `cell`, `before`, `after`, `change`."""

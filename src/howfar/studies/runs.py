@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from howfar.errors import StudyError
@@ -37,10 +37,6 @@ class PlannedRun:
     def label(self) -> str:
         """What distinguishes it from the others, in words."""
         return ", ".join(f"{key} {value}" for key, value in self.chosen.items()) or str(self.recipe["name"])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

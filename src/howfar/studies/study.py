@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -62,7 +63,7 @@ class Study:
         Raises:
             OutputError: It cannot be written.
         """
-        values = {"name": self.name, "versions": self.versions, "runs": [run.to_dict() for run in self.runs]}
+        values = {"name": self.name, "versions": self.versions, "runs": [asdict(run) for run in self.runs]}
         self.place.write(PLAN, {"format": FORMAT, "format_version": FORMAT_VERSION, **values})
 
     def check_extends(self, earlier: Study) -> None:

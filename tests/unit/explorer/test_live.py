@@ -41,7 +41,7 @@ def test_a_gap_grows_in_its_layer_and_those_downstream_answer(live, inference):
     np.testing.assert_allclose(after["layer 0"], before["layer 0"], rtol=1e-4)
     np.testing.assert_allclose(after["layer 2"][:10], before["layer 2"][:10], rtol=1e-4)
     cells = Cells.of(inference.trace("tiny", TEXT))
-    wanted = inference.what_if("tiny", TEXT, Edit(cells.token_spans()[10], 3.0, 1)).losses(cells)
+    wanted = inference.what_if("tiny", TEXT, Edit(cells.token_spans[10], 3.0, 1)).losses(cells)
     assert sum(one["change"] for one in told["losses"]) == pytest.approx(wanted["change"].sum())
     assert [one["label"] for one in told["losses"]] == list("书馆.")
 

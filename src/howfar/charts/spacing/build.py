@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import SequenceMatcher
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -60,21 +61,18 @@ def content_of(
     rows = [Steps("plain", 0, 1.0, rounded(_at(plain.gaps, slots[0])), is_plain=True)]
     rows += _interleaved(traces, cells, slots, learned)
     shared = float(np.mean([row.mean for row in rows if not row.is_plain]))
-    first = cells[0]
     content = Content(
         title=_title(traces, layer, head),
         captions=[],
         description="",
-        noun=first.noun,
-        unit=first.token_noun,
+        noun=cells[0].noun,
+        unit=cells[0].token_noun,
         right_to_left=reads_right_to_left(trace.text),
         shared_mean=float(f"{shared:.5g}"),
         texts=texts,
         rows=rows,
     )
-    content.captions.extend(findings(content))
-    object.__setattr__(content, "description", describe(content))
-    return content
+    return replace(content, captions=findings(content), description=describe(content))
 
 
 def _num_drawn(cells: Cells) -> int:
@@ -155,12 +153,11 @@ def _steps(row: Row, name: str, text: int, cells: Cells, slots: Slots, differenc
 
 def _parts(row: Row, cells: Cells, slots: Slots) -> dict[int, list[float]]:
     """The steps that make up each gap of several tokens."""
-    spans = cells.token_spans()
     parts = {}
     for slot, cell in enumerate(slots):
         if cell is None or cells.num_tokens[cell] < 2:
             continue
-        start, end = spans[cell]
+        start, end = cells.token_spans[cell]
         steps = row.advances[start : min(end, start + _MOST_PARTS)].tolist()
         parts[slot] = [float(f"{step:.3g}") for step in steps]
     return parts

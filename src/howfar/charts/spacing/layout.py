@@ -1,6 +1,6 @@
 """Layout of a spacing picture, in pixels: wrapping into panels, tiles, and the letters in them.
 
-`spacing.js` computes the same; a browser test compares them. Sums run from left to right in both.
+`draw.js` computes the same; a browser test compares them. Sums run from left to right in both.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import base64
 from contextlib import suppress
 from functools import cached_property
 from html import escape
+from textwrap import wrap
 from typing import Any
 
 from howfar.charts.rows import SCALES
@@ -76,8 +77,6 @@ class SpacingPicture(SavedPicture):
 
     def _head(self) -> tuple[str, float]:
         """Title and captions, and the height where they end."""
-        from textwrap import wrap
-
         top, parts = 12.0, []
         for kind, pitch, character, texts in (
             ("title", _TITLE_LINE, _TITLE_CHARACTER, [self.content.title]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -22,7 +23,7 @@ _DIGITS = "123345678"  # if a terminal's encoding has no blocks
 _SMALLEST_ROOM = 16  # columns; a narrower terminal cuts lines
 
 # Blue and orange are distinguishable in all common forms of colour blindness.
-_DIVERGING = ["#2f6fd6", "#2f6fd6", "#5b9bf0", "#8fb4e8", "-", "#dda878", "#d98032", "#d9600f", "#d9480f"]
+_DIVERGING = ["#2f6fd6", "#2f6fd6", "#5b9bf0", "#8fb4e8", "", "#dda878", "#d98032", "#d9600f", "#d9480f"]
 _RISING = ["#a9b1bd", "#a3a6c4", "#9c9bca", "#9690d0", "#8f85d6", "#887adb", "#816fe0", "#7a62e5", "#7355ea"]
 
 
@@ -47,12 +48,10 @@ class TerminalView:
         margin = name_width + max(len(line.note) for line in self._lines) + 2
         widths = [max(cell_len(_shown(text.labels[slot])) for text in texts) for slot in range(len(self._content))]
         blocks = _BLOCKS if _can_be_encoded(_BLOCKS, options.encoding) else _DIGITS
-        styles = [f"{style}" for style in (_DIVERGING if self._shades.is_diverging else _RISING)]
+        styles = _DIVERGING if self._shades.is_diverging else _RISING
         shown = 0
         room = max(_SMALLEST_ROOM, options.max_width - margin)
-        for number, (first, stop) in enumerate(wrap(widths, room, self._content.is_pause)):
-            if number == MOST_PANELS:
-                break
+        for first, stop in islice(wrap(widths, room, self._content.is_pause), MOST_PANELS):
             for text in texts:
                 labels = (_padded(_shown(text.labels[slot]), widths[slot]) for slot in range(first, stop))
                 yield _line(" " * margin + "".join(labels))
@@ -61,8 +60,7 @@ class TerminalView:
                 tokens = texts[self._content.rows[line.rows[0]].text].tokens
                 for slot in range(first, stop):
                     shade = int(self._shades.of[index, slot])
-                    style = "" if styles[shade] == "-" else styles[shade]
-                    strip.append((blocks[shade] if tokens[slot] else " ") * widths[slot], style=style)
+                    strip.append((blocks[shade] if tokens[slot] else " ") * widths[slot], style=styles[shade])
                 yield strip
             yield Text()
             shown = stop
