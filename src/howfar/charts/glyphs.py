@@ -6,16 +6,15 @@ import json
 import re
 import unicodedata
 from functools import cache, lru_cache
-from importlib import resources
 from typing import Any
+
+from howfar.charts.assets import asset
 
 SPACE = "␣"
 WHITESPACE = {" ": SPACE, "\t": "⇥", "\n": "⏎", "\r": "⏎", "\r\n": "⏎", "\u00a0": "⍽", "\u3000": SPACE}
 """Characters without ink, and their replacements."""
 
-_PATTERNS: dict[str, str] = json.loads(
-    resources.files("howfar.charts").joinpath("glyphs.json").read_text(encoding="utf-8")
-)
+_PATTERNS: dict[str, str] = json.loads(asset("charts/glyphs.json"))
 """Regular expressions that Python and JavaScript read alike, since a page's script measures the same."""
 
 _JOINER = "\u200d"

@@ -10,11 +10,9 @@ import json
 from collections.abc import Sequence
 from functools import cache
 from html import escape
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from howfar.charts.assets import asset
 from howfar.charts.theme import COLOURS, config
 
 if TYPE_CHECKING:
@@ -35,9 +33,9 @@ def html(picture: Picture) -> str:
     """The page of a picture."""
     spec = picture.chart.to_dict()
     del spec["config"]
-    scripts = page_scripts({"description": picture.description, "spec": spec}, asset("howfar.charts", "page.js"))
-    styles = asset("howfar.charts", "embed.css"), asset("howfar.charts", "page.css")
-    return web_page("howfar", styles, asset("howfar.charts", "page.html"), scripts)
+    scripts = page_scripts({"description": picture.description, "spec": spec}, asset("charts/page.js"))
+    styles = asset("charts/embed.css"), asset("charts/page.css")
+    return web_page("howfar", styles, asset("charts/page.html"), scripts)
 
 
 def web_page(title: str, styles: Sequence[str], body: str, scripts: str = "") -> str:
@@ -50,7 +48,7 @@ def web_page(title: str, styles: Sequence[str], body: str, scripts: str = "") ->
         scripts: Script elements; without any, scripts are forbidden.
     """
     policy = SCRIPT_POLICY if scripts else POLICY
-    style = "".join((_colours(), asset("howfar.charts", "base.css"), *styles))
+    style = "".join((_colours(), asset("charts/base.css"), *styles))
     head = f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n<title>{escape(title)}</title>'
     return f"{HEAD}{head}\n<style>\n{style}</style>\n</head>\n<body>\n{body}{scripts}</body>\n</html>\n"
 
@@ -63,28 +61,12 @@ def page_scripts(content: dict[str, Any], script: str) -> str:
         script: JavaScript, run after `embed.js`.
     """
     everything = script_json({**content, "themes": {theme: config(theme) for theme in COLOURS}})
-    drawing = asset("howfar.charts", "embed.js") + script
+    drawing = asset("charts/embed.js") + script
     return (
         f"<script>{library()}</script>\n"
         f'<script type="application/json" id="content">{everything}</script>\n'
         f"<script>\n{drawing}</script>\n"
     )
-
-
-@cache
-def _templates() -> Environment:
-    loader = PackageLoader("howfar", "")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-
-
-def render(template: str, **values: Any) -> str:
-    """HTML from a template of this package, for example `reports/report.html`; all values are escaped."""
-    return _templates().get_template(template).render(values)
-
-
-def asset(package: str, name: str) -> str:
-    """A text file of a package."""
-    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
 
 
 def _colours() -> str:

@@ -7,8 +7,9 @@ from typing import Any
 
 import polars as pl
 
+from howfar.charts.assets import asset, render
 from howfar.charts.glyphs import in_line, visible
-from howfar.charts.page import asset, render, web_page
+from howfar.charts.page import web_page
 
 TITLE = "Where are increments largest, smallest, and unlike their class?"
 HEADINGS = {
@@ -39,7 +40,7 @@ def page_of_passages(table: pl.DataFrame) -> str:
         )
     num_tokens = table.filter(pl.col("rank").is_null(), pl.col("class") == "all")["num_tokens"][0]
     body = render("charts/passages.html", title=TITLE, num_tokens=num_tokens, sections=sections)
-    return web_page(TITLE, [asset("howfar.charts", name) for name in ("document.css", "passages.css")], body)
+    return web_page(TITLE, [asset("charts/document.css"), asset("charts/passages.css")], body)
 
 
 def _passage(row: dict[str, Any]) -> dict[str, Any]:

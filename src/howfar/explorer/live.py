@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -18,6 +17,7 @@ import numpy as np
 import polars as pl
 import traitlets
 
+from howfar.charts.assets import asset
 from howfar.charts.rows import Cells, Scale
 from howfar.charts.spacing.build import content_of
 from howfar.charts.spacing.colours import Colour
@@ -166,4 +166,4 @@ def _json(value: dict[str, Any]) -> str:
 @cache
 def module() -> str:
     """The script of all spacing pictures, and its connection to the server."""
-    return script(moving=True) + Path(__file__).with_name("live.js").read_text(encoding="utf-8")
+    return script(moving=True) + asset("explorer/live.js")

@@ -6,20 +6,20 @@ import html
 import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import marimo as mo
 import numpy as np
 import polars as pl
 
+from howfar.charts.assets import asset
 from howfar.charts.glyphs import visible
 from howfar.charts.picture import Picture
 from howfar.charts.spacing import SpacingPicture
 from howfar.explorer.view import View
 
 SAVED_AS = ("html", "svg", "png")
-STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+STYLE = asset("explorer/page.css")
 CONTINUES = 0b1000_0000  # the first two bits of a byte that continues a character, in UTF-8
 
 

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from howfar.charts.assets import asset
 from howfar.errors import MissingExtraError
 from howfar.explorer.gate import OnlyHere
 from howfar.explorer.parsing import compile_one_at_a_time
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 NOTEBOOK = Path(__file__).with_name("notebook.py")
-HEAD = Path(__file__).with_name("head.js")
 MODELS_VARIABLE = "HOWFAR_EXPLORER_MODELS"  # tells the models to a page that marimo runs
 CONTEXTS_VARIABLE = "HOWFAR_EXPLORER_CONTEXTS"  # and the table that ranks increments in a corpus
 
@@ -40,7 +40,7 @@ def make_app(token: str | None, *, names: Collection[str] = (), notebook: Path =
 
     compile_one_at_a_time()
     # A page's session survives its tab for a while; shorter than marimo's default, to bound memory.
-    script = HEAD.read_text(encoding="utf-8").replace("MAX_CHARACTERS", str(MAX_CHARACTERS))
+    script = asset("explorer/head.js").replace("MAX_CHARACTERS", str(MAX_CHARACTERS))
     builder = marimo.create_asgi_app(token=token, quiet=True, session_ttl=30, html_head=f"<script>{script}</script>")
     app = builder.with_app(path="/", root=str(notebook)).build()
     return OnlyHere(app, names, own_file=_is_made_for_a_page, hidden=notebook.parent)

@@ -180,10 +180,10 @@ def _compare(graph: _Graph, content: bytes) -> tuple[float, float]:
 
 def _surprisal(logits: NDArray[np.float32], token_ids: NDArray[np.int64]) -> NDArray[np.float64]:
     """Surprisal of every token except the first, in nats."""
-    values = logits[0, :-1].astype(np.float64)
-    largest = values.max(axis=-1, keepdims=True)
-    log_total = np.log(np.exp(values - largest).sum(axis=-1)) + largest[:, 0]
-    return np.asarray(log_total - np.take_along_axis(values, token_ids[0, 1:, None], axis=-1)[:, 0])
+    from scipy.special import log_softmax
+
+    predicted = log_softmax(logits[0, :-1].astype(np.float64), axis=-1)
+    return -np.take_along_axis(predicted, token_ids[0, 1:, None], axis=-1)[:, 0]
 
 
 def _arguments(graph: _Graph, length: int) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,9 @@ from importlib.metadata import version
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from howfar.charts.assets import asset, render
 from howfar.charts.measured import draw
-from howfar.charts.page import asset, page_scripts, render, web_page
+from howfar.charts.page import page_scripts, web_page
 from howfar.charts.picture import Picture
 from howfar.charts.text_tables import notes, readable
 from howfar.errors import NotMeasurableError
@@ -37,9 +38,8 @@ class Page:
     def html(self, subject: str, template: str, **values: Any) -> str:
         """The whole page, with this package's version besides the template's values."""
         body = render(f"reports/{template}", version=version("howfar"), **values)
-        styles = [asset("howfar.charts", name) for name in ("embed.css", "document.css")]
-        styles.append(asset("howfar.reports", "report.css"))
-        scripts = page_scripts({"charts": self._charts}, asset("howfar.reports", "report.js"))
+        styles = [asset(path) for path in ("charts/embed.css", "charts/document.css", "reports/report.css")]
+        scripts = page_scripts({"charts": self._charts}, asset("reports/report.js"))
         return web_page(f"How far apart: {subject}", styles, body, scripts)
 
 

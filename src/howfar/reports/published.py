@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import cache
-from importlib import resources
 from typing import Any
 
 import polars as pl
+
+from howfar.charts.assets import asset
 
 RUNS = ("original", "replica")
 
@@ -20,7 +21,7 @@ RUNS = ("original", "replica")
 @cache
 def published() -> dict[str, Any]:
     """The figures by quantity, with their `source`."""
-    return dict(json.loads((resources.files("howfar.reports") / "published.json").read_text(encoding="utf-8")))
+    return dict(json.loads(asset("reports/published.json")))
 
 
 def beside_published(measure: str, table: pl.DataFrame, scope: str) -> pl.DataFrame | None:

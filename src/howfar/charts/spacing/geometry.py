@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
 from typing import Any
 
-GEOMETRY: dict[str, Any] = json.loads(
-    resources.files("howfar.charts.spacing").joinpath("geometry.json").read_text(encoding="utf-8")
-)
+from howfar.charts.assets import asset
+
+GEOMETRY: dict[str, Any] = json.loads(asset("charts/spacing/geometry.json"))
 
 FONT_SIZE: float = GEOMETRY["fontSize"]
 TILE_HEIGHT: float = GEOMETRY["tileHeight"]

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from functools import cache
 from html import escape
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from howfar.charts.assets import asset
 from howfar.charts.page import HEAD, script_json
 from howfar.charts.rows import SCALES
 from howfar.charts.spacing.geometry import GEOMETRY
@@ -64,7 +64,7 @@ def fragment(picture: SpacingPicture, *, heading: str = "h2") -> str:
 @cache
 def styles(*, moving: bool = False) -> str:
     """The style sheet of pictures in pages, for light and dark; `moving` as for `script`."""
-    return stylesheet() + _asset("page.css") + (_asset("move.css") if moving else "")
+    return stylesheet() + asset("charts/spacing/page.css") + (asset("charts/spacing/move.css") if moving else "")
 
 
 @cache
@@ -74,15 +74,10 @@ def script(*, moving: bool = False) -> str:
     Args:
         moving: Whether to include `mountMoving`, for pages where a model answers when a gap is moved.
     """
-    patterns: Any = json.loads(resources.files("howfar.charts").joinpath("glyphs.json").read_text(encoding="utf-8"))
+    patterns: Any = json.loads(asset("charts/glyphs.json"))
     shared = {"GEOMETRY": GEOMETRY, "PATTERNS": patterns, "SCALES": SCALES}
     constants = "".join(f"const {name} = {script_json(value)};\n" for name, value in shared.items())
-    return (
-        f'window.howfarSpacing ??= (() => {{\n"use strict";\n{constants}{_asset("draw.js")}{_asset("look.js")}'
-        f"{_asset('move.js') if moving else ''}"
-        f"return {{ draw, mount, mountAll{', ' + _MOVING if moving else ''} }};\n}})();\n"
-    )
-
-
-def _asset(name: str) -> str:
-    return resources.files("howfar.charts.spacing").joinpath(name).read_text(encoding="utf-8")
+    files = ("draw.js", "look.js", "move.js") if moving else ("draw.js", "look.js")
+    drawing = "".join(asset(f"charts/spacing/{name}") for name in files)
+    names = f"draw, mount, mountAll{', ' + _MOVING if moving else ''}"
+    return f'window.howfarSpacing ??= (() => {{\n"use strict";\n{constants}{drawing}return {{ {names} }};\n}})();\n'

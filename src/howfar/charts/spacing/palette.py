@@ -7,8 +7,8 @@ Letters have a contrast of at least 4.5 on every shade.
 from __future__ import annotations
 
 import re
-from importlib import resources
 
+from howfar.charts.assets import asset
 from howfar.charts.theme import COLOURS, Theme
 
 _TILES: dict[Theme, str] = {
@@ -32,7 +32,7 @@ def variables(theme: Theme) -> dict[str, str]:
 
 def stylesheet(theme: Theme | None = None) -> str:
     """The style sheet in one theme, for a file; without one, in both, for a page that follows its reader."""
-    css = resources.files("howfar.charts.spacing").joinpath("spacing.css").read_text(encoding="utf-8")
+    css = asset("charts/spacing/spacing.css")
     if theme is not None:
         colours = variables(theme)
         return re.sub(r"var\(--(\w+)\)", lambda match: colours[match[1]], css)
