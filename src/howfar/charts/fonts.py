@@ -1,6 +1,6 @@
 """Find the characters that this machine's fonts can draw in PNG and PDF files, by drawing them.
 
-Emoji are often pixels in a font, which a PNG can show but a PDF cannot hold.
+Many fonts have emoji as bitmaps, which a PNG can show but a PDF cannot embed.
 
 HTML and SVG files use the fonts of the machine that opens them, so they need no check.
 """

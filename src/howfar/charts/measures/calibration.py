@@ -12,20 +12,20 @@ LEFT_OUT = ("entropy + surprisal", "entropy + surprisal + increment")
 """Scores fitted to documents: only in the table, for lack of room in the chart."""
 
 ROW_HEIGHT, SEED_HEIGHT = 18, 7
-PLANTED, BY_LOT = "boundaries that can be found", "random boundaries"
+PLANTED, AT_RANDOM = "boundaries that can be found", "random boundaries"
 
 
 def draw_calibration(table: pl.DataFrame) -> Picture:
     """Draw how well each score marks the known boundaries, a panel for each kind of text."""
-    by_lot = (pl.col("text") == "predictable") & ~pl.col("planted")
+    at_random = (pl.col("text") == "predictable") & ~pl.col("planted")
     scores = table.filter(pl.col("quantity") == "auc", ~pl.col("score").is_in(LEFT_OUT)).with_columns(
-        panel=pl.when(by_lot).then(pl.lit("predictable, random boundaries")).otherwise("text"),
+        panel=pl.when(at_random).then(pl.lit("predictable, random boundaries")).otherwise("text"),
         score_name=pl.concat_str(
             pl.col("score").str.replace(" of the residual stream", ""),
             pl.format(", layer {}", "layer").fill_null(""),
             pl.format(", {}", "scored_at").fill_null(""),
         ),
-        what=pl.when("planted").then(pl.lit(PLANTED)).otherwise(pl.lit(BY_LOT)),
+        what=pl.when("planted").then(pl.lit(PLANTED)).otherwise(pl.lit(AT_RANDOM)),
         shown_low=pl.coalesce("low_together", "low"),
         shown_high=pl.coalesce("high_together", "high"),
     )
@@ -40,7 +40,7 @@ def draw_calibration(table: pl.DataFrame) -> Picture:
         ],
         y=alt.Y("score_name:N", title=None, sort=order, axis=alt.Axis(labelLimit=320)),
         yOffset=alt.YOffset("seed:O"),
-        color=alt.Color("what:N", title=None, sort=[PLANTED, BY_LOT], legend=legend_above()),
+        color=alt.Color("what:N", title=None, sort=[PLANTED, AT_RANDOM], legend=legend_above()),
     )
     return Picture(
         panels([dashed_line(x=0.5), points], scores, "panel", columns=2, width=230, height=row * len(order)),

@@ -1,8 +1,8 @@
 """The spacing picture: each character as far from the one before it as a layer steps.
 
-`build` collects the data from a trace. `scales`, `colours` and `layout` determine length, shade and place of each step, and
-`tiles` those of each of its tokens. `svg` writes the picture. In a page, `draw.js` does the same from the same numbers, and
-`look.js` makes the picture interactive.
+`build` collects the data from a trace. `scales`, `colours` and `layout` determine length, shade and place of each
+step, and `tiles` those of each of its tokens. `svg` writes the picture. In a page, `draw.js` does the same from the
+same numbers, and `look.js` makes the picture interactive.
 """
 
 from __future__ import annotations

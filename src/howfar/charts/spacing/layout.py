@@ -146,9 +146,7 @@ def after_pause(first: int, stop: int, is_pause: Sequence[bool]) -> int:
 
 
 def _make_way(middles: NDArray[np.float64], widths: NDArray[np.float64], room: float) -> NDArray[np.float64]:
-    """Move letters off their tiles' middles where they would overlap: the least moves that keep their order.
-
-    None leaves the picture.
+    """Move letters off their tiles' middles where they would overlap, as little as their order and the picture allow.
 
     After subtracting the widths of the letters before it, each letter's place must not fall: isotonic regression, by
     pooling neighbours that violate this.

@@ -12,6 +12,9 @@ Array = NDArray[np.float64]
 Bounds = tuple[float, float]
 """Increments below the first or above the second value count as at a bound."""
 
+SATURATED = 0.5
+"""A class counts as saturated if at least this share of its tokens is at one bound."""
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -91,12 +94,14 @@ class Spread:
     def row(self, index: tuple[int, ...]) -> dict[str, Any]:
         """The columns of one group in a table."""
         num_tokens = float(self.counts[index])
+        at_zero, at_maximum = (float(counts[index]) / num_tokens for counts in (self.at_zero, self.at_maximum))
         return {
             "sd": float(self.sd[index]),
             "lowest": float(self.lowest[index]),
             "highest": float(self.highest[index]),
-            "share_at_zero": float(self.at_zero[index]) / num_tokens,
-            "share_at_maximum": float(self.at_maximum[index]) / num_tokens,
+            "share_at_zero": at_zero,
+            "share_at_maximum": at_maximum,
+            "saturated": max(at_zero, at_maximum) >= SATURATED,
             "num_tokens": int(num_tokens),
         }
 

@@ -41,8 +41,6 @@ MAX_CHARACTERS = 1_000_000
 """The most characters of a document that are read."""
 NEAR_BOUND = 0.01
 """An increment within this share of its range counts as at the bound (without an upper bound, of 1 position)."""
-SATURATED = 0.5
-"""A class counts as saturated if at least this share of its tokens is at one bound."""
 
 
 def increments(
@@ -131,7 +129,7 @@ def _read(
     num_layers = 1 if config.scope == "shared" else len(reader.layers)
     num_documents = 1 + max(window.document for window in windows)
     sums = ClassSums.none(num_layers, reader.num_heads, num_classes, num_documents)
-    done, bounds = 0, _bounds(config)
+    done, bounds = 0, bound_of(config).saturation(NEAR_BOUND)
     for reading in reader.read(windows, "increments"):
         values = stacked(reading.increments)[:num_layers].astype(np.float64)
         for row, window in enumerate(reading.windows):
@@ -140,11 +138,6 @@ def _read(
         if progress is not None:
             progress(done, len(windows))
     return sums
-
-
-def _bounds(config: IncrementConfig) -> tuple[float, float]:
-    """The values below and above which an increment counts as at a bound."""
-    return bound_of(config).saturation(NEAR_BOUND)
 
 
 def _rows_over_text(
@@ -202,7 +195,7 @@ def _rows_over_vocabulary(
                 mean = float(chosen.mean())
                 row = {"over": "vocabulary", "layer": layer, "head": head, "class": name, "value": mean}
                 row |= {"relative": mean / float(scale[head])}
-                yield row | Spread.of(chosen, _bounds(config)).row(())
+                yield row | Spread.of(chosen, bound_of(config).saturation(NEAR_BOUND)).row(())
 
 
 def _table(rows: Iterable[dict[str, Any]]) -> pl.DataFrame:
@@ -210,12 +203,7 @@ def _table(rows: Iterable[dict[str, Any]]) -> pl.DataFrame:
     floats = ("value", "low", "high", "relative", "relative_low", "relative_high", "sd", "lowest", "highest")
     schema |= dict.fromkeys((*floats, "share_at_zero", "share_at_maximum"), pl.Float64)
     schema |= {"saturated": pl.Boolean, "num_tokens": pl.Int64, "n": pl.Int64, "note": pl.String}
-    finished = []
-    for row in rows:
-        if "share_at_zero" in row:
-            row["saturated"] = max(row["share_at_zero"], row["share_at_maximum"]) >= SATURATED
-        finished.append(row)
-    return pl.DataFrame(finished, schema=schema)
+    return pl.DataFrame(list(rows), schema=schema)
 
 
 def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:

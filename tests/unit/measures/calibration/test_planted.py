@@ -74,13 +74,13 @@ def test_random_text_tells_nothing() -> None:
     assert max(after.values()) / min(after.values()) < 1.35
 
 
-def test_boundaries_by_lot_leave_the_text_as_it_is() -> None:
+def test_random_boundaries_leave_the_text_as_it_is() -> None:
     document = planted.predictable(GENERATOR(0), LEXICON, 3000)
-    by_lot = with_random_boundaries(GENERATOR(1), document)
-    assert by_lot.text == document.text
-    assert set(np.diff(by_lot.segmentation.boundaries)) == set(LENGTHS)
-    shared = set(by_lot.segmentation.boundaries) & set(document.segmentation.boundaries)
-    chance = len(by_lot.segmentation.boundaries) * len(document.segmentation.boundaries) / len(document.text)
+    at_random = with_random_boundaries(GENERATOR(1), document)
+    assert at_random.text == document.text
+    assert set(np.diff(at_random.segmentation.boundaries)) == set(LENGTHS)
+    shared = set(at_random.segmentation.boundaries) & set(document.segmentation.boundaries)
+    chance = len(at_random.segmentation.boundaries) * len(document.segmentation.boundaries) / len(document.text)
     assert len(shared) == pytest.approx(chance, rel=0.2)
 
 
