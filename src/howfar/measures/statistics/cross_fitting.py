@@ -121,4 +121,4 @@ def _instability(scores: Array) -> Array:
     varies = (length[..., 0] > 0).all(axis=0)  # a constant score has no correlation
     pairs = np.square(unit.sum(axis=0)).sum(axis=-1) - num_folds
     correlation = pairs / (num_folds * (num_folds - 1))
-    return np.where(varies, (num_folds - 1) * (1 - correlation), 0.0)
+    return np.where(varies, np.minimum((num_folds - 1) * (1 - correlation), 1.0), 0.0)
