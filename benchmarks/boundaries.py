@@ -1,4 +1,4 @@
-"""Time of `boundaries` with all its baselines, against one bare batched forward pass over the same text.
+"""Time of `boundaries`, or of `segmentation`, with all its baselines, against one bare forward pass over the same text.
 
 The bar: at most 3 times the bare pass and 30 seconds. The bare pass runs the model over the same windows that a trace
 reads, in the same batches, with nothing watched and nothing kept. It runs before and after each run of the measure, so
@@ -6,6 +6,7 @@ that whatever else the machine does falls on both alike; the ratio is of medians
 process, so that other processes on the machine count for little; the wall's is reported too.
 
     OMP_NUM_THREADS=1 python benchmarks/boundaries.py --corpus corpora/bilingual --gold gold.txt
+    OMP_NUM_THREADS=1 python benchmarks/boundaries.py --corpus corpora/bilingual --gold gold.txt --measure segmentation
 
 The last line of output is JSON.
 """
@@ -26,11 +27,13 @@ import howfar
 from howfar.corpus.corpus import Corpus
 from howfar.measures.boundaries import boundaries
 from howfar.measures.boundaries.targets import TARGETS
+from howfar.measures.segmentation import segmentation
 from howfar.reading.reader import Reader
 from howfar.reading.windows import side_by_side
 from howfar.text.segmentation import Segmentation, read_spaced
 
 TARGET = "chinese-words"
+MEASURES: dict[str, Callable[..., object]] = {"boundaries": boundaries, "segmentation": segmentation}
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:
@@ -64,23 +67,23 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, required=True, help="what the model was trained on, to count in")
     parser.add_argument("--gold", type=Path, required=True, help="words parted by spaces, a sentence a line")
     parser.add_argument("--gaps", type=int, default=40_000)
+    parser.add_argument("--measure", choices=tuple(MEASURES), default="boundaries")
     parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
 
+    measure = MEASURES[arguments.measure]
     model, corpus = howfar.load(arguments.model), Corpus.open(arguments.corpus)
     documents = enough(read_spaced(arguments.gold), arguments.gaps)
     run_bare(model, documents[:100])  # warms up
     bare, measured = [timed(lambda: run_bare(model, documents))], []
     for number in range(arguments.rounds):
-        measured.append(
-            timed(lambda: boundaries(model, documents, target=TARGET, corpus=corpus, max_gaps=arguments.gaps))
-        )
+        measured.append(timed(lambda: measure(model, documents, target=TARGET, corpus=corpus, max_gaps=arguments.gaps)))
         bare.append(timed(lambda: run_bare(model, documents)))
         print(f"round {number + 1}: {measured[-1][0]:.1f} s, bare {bare[-1][0]:.1f} s", flush=True)
     seconds = statistics.median(processor for processor, _ in measured)
     seconds_bare = statistics.median(processor for processor, _ in bare)
     result = {
-        "benchmark": "boundaries",
+        "benchmark": arguments.measure,
         "gaps": arguments.gaps,
         "documents": len(documents),
         "bytes": sum(len(document.text.encode()) for document in documents),
