@@ -115,8 +115,7 @@ class Inference:
 
         def ask(reader: Reader) -> tuple[tuple[bytes, float, float], ...]:
             found = likeliest_characters(reader, prefix, before.next_probability, NUM_CHARACTERS)
-            change = None if edit.is_none else edit.function(before.passage)
-            changed = found
+            changed, change = found, edit.function(before.passage)
             if change is not None:
                 with edited(reader, change):
                     changed = likeliest_characters(reader, prefix, after.next_probability, NUM_CHARACTERS)
@@ -144,8 +143,7 @@ class Inference:
         def ask(reader: Reader) -> bytes:
             last = len(document.token_ids) - 1
             passage = passage_around(reader, document, last)
-            change = None if edit is None or edit.is_none else edit.function(passage)
-            with edited(reader, change):
+            with edited(reader, None if edit is None else edit.function(passage)):
 
                 def predict(window: Window) -> NDArray[np.float32]:
                     reading = reader.read_together([window], predict_at=[len(window) - 1])
@@ -173,7 +171,7 @@ class Inference:
         return self._of_token("alternatives", read_alternatives, name, text, token)
 
     def _of_token(
-        self, kind: str, answer: Callable[[Reader, Window, int], Any], name: str, text: str, token: int
+        self, kind: Hashable, answer: Callable[[Reader, Window, int], Any], name: str, text: str, token: int
     ) -> Any:
         """The answer to a question about a token, from the passage around it."""
         document = self.trace(name, text)
@@ -182,14 +180,10 @@ class Inference:
         )
 
     def _reading(self, name: str, text: str, edit: Edit) -> Reading:
-        document = self.trace(name, text)
+        def ask(reader: Reader, passage: Window, token: int) -> Reading:
+            return read(reader, passage, token, edit.function(passage))
 
-        def ask(reader: Reader) -> Reading:
-            last = edit.tokens[1] - 1
-            passage = passage_around(reader, document, last)
-            return read(reader, passage, last, None if edit.is_none else edit.function(passage))
-
-        return self._answer(("reading", name, text, edit), 0, ask)
+        return self._of_token(("reading", edit), ask, name, text, edit.tokens[1] - 1)
 
     def _answer(self, key: Hashable, size: int, ask: Callable[[Reader], Any]) -> Any:
         """Answer a request, or wait for the answer to an equal one."""

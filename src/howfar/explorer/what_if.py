@@ -42,9 +42,9 @@ class Edit:
         """Whether it changes nothing."""
         return self.factor == 1.0 and not self.plain
 
-    def function(self, passage: Window) -> IncrementFunction:
-        """The edit for a passage, as `howfar.override` takes it."""
-        return lambda layer, increments: self.in_passage(passage, layer, increments)
+    def function(self, passage: Window) -> IncrementFunction | None:
+        """The edit for a passage, as `howfar.override` takes it; None if it changes nothing."""
+        return None if self.is_none else lambda layer, increments: self.in_passage(passage, layer, increments)
 
     def in_passage(self, passage: Window, layer: int, increments: Tensor) -> Tensor:
         """The edited increments of a layer, `[batch, head, token]`."""
