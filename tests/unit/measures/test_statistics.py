@@ -366,6 +366,15 @@ class TestCrossFitted:
         assert probe_scores(features, signal, documents).instability < 0.05
         assert probe_scores(np.ones((1000, 1)), noise, documents).instability == 0
 
+    def test_disagreement_counts_no_more_than_where_there_is_nothing_to_learn(self):
+        # A model of one feature has one sign: folds agree wholly or are opposite, and opposite scores say nothing more.
+        rng = RNG(0)
+        documents, features = np.repeat(np.arange(40), 25), rng.normal(size=(20, 1000, 1))
+        labels = rng.random(1000) < 0.4
+        found = [float(probe_scores(feature, labels, documents).instability) for feature in features]
+        assert max(found) == 1
+        assert min(found) == pytest.approx(0, abs=1e-9)
+
     def test_where_nothing_is_planted_the_auc_varies_as_its_error_says(self):
         # Documents alone show half of the variance: each part helped to fit the models of the others.
         found = []
