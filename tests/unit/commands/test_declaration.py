@@ -133,7 +133,7 @@ def test_a_measure_from_elsewhere_is_taken_drawn_and_reported(toy, run, model_fo
     code, _, err = run("report", str(model_folder), "--text", "text.txt", "--measure", "spaces", "-o", "report.html")
     assert (code, err) == (0, "")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "What share of a text&#x27;s length lies at its spaces?" in page
+    assert "What share of a text&#39;s length lies at its spaces?" in page
     assert page.count('<div class="chart"') == 1
 
 
