@@ -102,7 +102,9 @@ def _rows(items: Items, layers: Sequence[int | None], num_permutations: int, see
     usable = [label for label in items.labels if label not in refused]
     if not usable:
         reasons = "; ".join(refused.values()) or "no word has a label"
-        raise NotMeasurableError(f"{reasons}; give text whose words have labels of several classes")
+        raise NotMeasurableError(
+            f"{reasons}; give text in at least {statistics.MIN_DOCUMENTS} documents, with labels of several classes"
+        )
     cells = [
         ({"scored_at": name, "layer": layer, "head": head}, items.increments[place, index, head])
         for place, name in enumerate(items.places)
