@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -75,7 +76,7 @@ def test_the_same_trace_gives_the_same_picture_as_ever():
 @pytest.mark.parametrize(
     ("colour", "said"),
     [
-        ("gap", "step, over an average one"),
+        ("gap", "step, over the average of its row"),
         ("rank", "rank of the step in its row"),
         ("surprisal", "surprisal of the character"),
         ("entropy", "entropy of what follows"),
@@ -126,7 +127,27 @@ def test_captions_say_what_the_numbers_say_and_no_more():
     assert spacing(make_trace("abc", [1, 1, 1])).content.captions == ["Every step is 1: these are plain positions."]
     noise = RANDOM.uniform(0.9, 1.1, (1, 40))
     (said,) = spacing(make_trace("ab c" * 10, noise)).content.captions
-    assert said.startswith("Steps of layer 0 vary most, by ±")
+    assert re.fullmatch(r"Steps vary, by ±\d(\.\d)?%; the longest is to (a space|[abc])\.", said)
+    several = spacing(make_trace("ab c" * 10, [*noise, [1, 2, *[1] * 38]])).content.captions
+    assert several == ["Steps of layer 1 vary most, by ±15%; the longest is to b."]
+
+
+def test_layers_that_share_their_steps_are_many():
+    trace = make_trace("a b c d e f", [1, 3] * 5 + [1], config=IncrementConfig(scope="shared"))
+    assert spacing(trace).content.captions[0].startswith("In this text, all layers take 1.6 average steps")
+
+
+def test_one_nearly_even_row_is_folded_too():
+    found = lines(spacing(make_trace("abcd", [[1, 2, 3, 1], [1, 1.01, 1, 1], [1, 3, 1, 2]])))
+    assert found["layer 1"] == "even to ±0.43%"
+
+
+@pytest.mark.parametrize(
+    ("scale", "unit"),
+    [("raw", "a plain one"), ("shared", "the average of all layers"), ("contrast", "an average one, as drawn")],
+)
+def test_the_legend_names_the_scales_unit(scale, unit):
+    assert f"step, over {unit}" in texts(spacing(make_trace("abc", [1, 2, 3]), scale=scale), "note")
 
 
 def test_the_description_says_what_is_to_be_seen():

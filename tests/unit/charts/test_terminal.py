@@ -59,7 +59,7 @@ def test_colour_changes_nothing_but_colour():
     plain, coloured = printed(trace), printed(trace, colours="truecolor")
     assert "\x1b[38" not in plain
     assert "\x1b[38" in coloured
-    assert plain.split("step, over")[1].startswith(" an average one: ▁ ≤ ½   ▄ 1   █ ≥ 2")
+    assert plain.split("step, over")[1].startswith(" a plain one: ▁ ≤ ½   ▄ 1   █ ≥ 2")
 
 
 def test_nearly_even_rows_are_one_strip():

@@ -25,8 +25,17 @@ def findings(content: Content) -> list[str]:
     if not any(spreads):
         return ["Every step is 1: these are plain positions."]
     if not sentences:
-        sentences = [f"Steps of {learned[int(np.argmax(spreads))].name} vary most, by ±{percent(max(spreads))}."]
+        widest = learned[int(np.argmax(spreads))]
+        which = f"Steps of {widest.name} vary most" if len(learned) > 1 else "Steps vary"
+        longest = _named(content.texts[widest.text].labels[_longest(content, widest)])
+        sentences = [f"{which}, by ±{percent(max(spreads))}; the longest is to {longest}."]
     return sentences
+
+
+def _longest(content: Content, row: Steps) -> int:
+    """The longest step per token, except for the first, which no character is before."""
+    ratio = np.where(content.texts[row.text].tokens > 0, ratio_of(content, row), -np.inf)
+    return int(np.argmax(ratio[1:])) + 1 if len(ratio) > 1 else 0
 
 
 def _finding(content: Content, row: Steps) -> tuple[float, str] | None:
@@ -44,8 +53,9 @@ def _finding(content: Content, row: Steps) -> tuple[float, str] | None:
             continue
         if best is None or size > best[0]:
             article = "an" if KINDS[kind][0] in "aeiou" else "a"
+            verb = "take" if row.name.endswith("layers") else "takes"
             sentence = (
-                f"In this text, {row.name} takes {short(float(own.mean()), 2)} average steps at {article} "
+                f"In this text, {row.name} {verb} {short(float(own.mean()), 2)} average steps at {article} "
                 f"{KINDS[kind]} ({len(own):,} of them) and {short(float(rest.mean()), 2)} elsewhere."
             )
             best = (size, sentence)

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from howfar.charts.rows import Scale
 from howfar.charts.spacing.content import Content
 from howfar.charts.spacing.scales import Line, short
 
@@ -16,6 +17,12 @@ Colour = Literal["gap", "rank", "surprisal", "entropy", "kind", "difference"]
 SHADES = 9
 MIDDLE = SHADES // 2
 EVERYWHERE_BUT_THE_TOP = 0.98  # share of values below the last shade
+_UNITS = {
+    "layer-mean": "the average of its row",
+    "raw": "a plain one",
+    "shared": "the average of all layers",
+    "contrast": "an average one, as drawn",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +46,12 @@ class Shades:
         return f"{'t' if self.is_diverging else 's'}{shade}"
 
 
-def shades_of(content: Content, lines: list[Line], colour: Colour) -> Shades:
+def shades_of(content: Content, lines: list[Line], colour: Colour, scale: Scale) -> Shades:
     """Choose the shade of every tile."""
     if colour in ("surprisal", "entropy"):
         return _nats(content, lines, colour)
     if colour == "gap":
-        title, ends = "step, over an average one", ("≤ ½", "1", "≥ 2")
+        title, ends = f"step, over {_UNITS[scale]}", ("≤ ½", "1", "≥ 2")
         values = [_doublings(_drawn_ratio(content, line)) for line in lines]
     elif colour == "rank":
         title, ends = "rank of the step in its row", ("shortest", "middle", "longest")

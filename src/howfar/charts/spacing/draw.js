@@ -70,13 +70,14 @@ function linesOf(content, scale, fold) {
 }
 
 function foldedRun(lines, run, spreads) {
-  if (run.length < 2) return run.map(index => lines[index]);
+  if (!run.length) return [];
   const mean = name => lines[run[0]][name].map((_, slot) => sum(run.map(index => lines[index][name][slot])) / run.length);
   const note = `even to ±${percent(largest(run.map(index => spreads[index])))}`;
   return [{ rows: run, name: spanOfNames(run.map(index => lines[index].name)), note, ratio: mean("ratio"), drawn: mean("drawn"), stretch: 1, isFolded: true, isPlain: false }];
 }
 
 function spanOfNames(names) {
+  if (names.length === 1) return names[0];
   const split = name => { const at = name.lastIndexOf(" "); return [name.slice(0, Math.max(at, 0)), name.slice(at + 1)]; };
   const [[stem, first], [lastStem, last]] = [split(names[0]), split(names.at(-1))];
   return stem === lastStem && stem ? `${stem}s ${first}–${last}` : `${names.length} rows`;
@@ -87,7 +88,9 @@ const doublings = drawn => Math.log2(Math.max(drawn, 1 / 64));
 const floored = value => clip(Math.floor(value * SHADES), 0, SHADES - 1);
 const diverging = value => floored((value + 1) / 2);
 
-function shadesOf(content, lines, colour) {
+const UNITS = { "layer-mean": "the average of its row", raw: "a plain one", shared: "the average of all layers", contrast: "an average one, as drawn" };
+
+function shadesOf(content, lines, colour, scale) {
   const textOf = line => content.texts[content.rows[line.rows[0]].text];
   const top = values => { const ordered = ascending(values); return ordered[Math.floor(0.98 * (ordered.length - 1))] || 1; };
   if (colour === "surprisal" || colour === "entropy") {
@@ -98,7 +101,7 @@ function shadesOf(content, lines, colour) {
   }
   let title, ends, values;
   if (colour === "gap") {
-    [title, ends] = ["step, over an average one", ["≤ ½", "1", "≥ 2"]];
+    [title, ends] = [`step, over ${UNITS[scale]}`, ["≤ ½", "1", "≥ 2"]];
     values = lines.map(line => line.drawn.map((drawn, slot) => doublings(textOf(line).tokens[slot] > 0 ? drawn / textOf(line).tokens[slot] : 1)));
   } else if (colour === "rank") {
     [title, ends] = ["rank of the step in its row", ["shortest", "middle", "longest"]];
@@ -296,7 +299,7 @@ const isDivided = ({ content, lines, view }) => view.colour === "gap" && lines.s
 function draw(content, view, width, scale) {
   const isNarrow = width < G.narrow;
   const folds = view.rows === "auto" && view.scale !== "contrast" && ["gap", "surprisal", "entropy"].includes(view.colour);
-  const lines = linesOf(content, view.scale, folds), shades = shadesOf(content, lines, view.colour);
+  const lines = linesOf(content, view.scale, folds), shades = shadesOf(content, lines, view.colour, view.scale);
   const textOf = line => content.texts[content.rows[line.rows[0]].text];
   const widths = content.texts.map(text => text.labels.map(label => label.trim() ? G.fontSize * widthInEms(label) : 0));
   const letterWidths = lines.map(line => line.isFolded ? line.drawn.map(() => 0) : widths[content.rows[line.rows[0]].text]);

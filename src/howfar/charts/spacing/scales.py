@@ -21,13 +21,13 @@ class Line:
     """One row as it is drawn.
 
     Attributes:
-        rows: Numbers of the content's rows in it; several if nearly even ones are folded.
+        rows: Numbers of the content's rows in it; several if adjacent nearly even ones are folded.
         name: Its name.
         note: Text below the name.
         ratio: float64 `[slot]`: each step over the row's average, per token; 1 in an even row.
         drawn: float64 `[slot]`: drawn length of each step; 1 is an average one.
         stretch: What deviations from the average step are multiplied by.
-        is_folded: Whether it combines nearly even rows.
+        is_folded: Whether it combines nearly even rows, or is one.
         is_plain: Whether it is the row of plain positions.
     """
 
@@ -93,8 +93,8 @@ def _line(content: Content, number: int, scale: Scale) -> Line:
 
 
 def _fold(lines: Sequence[Line], run: Sequence[int], spreads: Sequence[float]) -> list[Line]:
-    if len(run) < 2:
-        return [lines[number] for number in run]
+    if not run:
+        return []
     folded = [lines[number] for number in run]
     total = folded[0].ratio
     drawn = folded[0].drawn
@@ -107,6 +107,8 @@ def _fold(lines: Sequence[Line], run: Sequence[int], spreads: Sequence[float]) -
 
 def _span_of_names(names: Sequence[str]) -> str:
     """`layers 3–5` for `layer 3`, `layer 4` and `layer 5`."""
+    if len(names) == 1:
+        return names[0]
     stem, _, first = names[0].rpartition(" ")
     last_stem, _, last = names[-1].rpartition(" ")
     return f"{stem}s {first}–{last}" if stem == last_stem and stem else f"{len(names)} rows"

@@ -66,7 +66,7 @@ class Drawing:
         self.content, self.view, self.width = content, view, width
         self.is_narrow = width < geometry.NARROW
         self.lines = lines_of(content, view.scale, fold=view.folds)
-        self.shades = shades_of(content, self.lines, view.colour)
+        self.shades = shades_of(content, self.lines, view.colour, view.scale)
         self.layout = lay_out(
             np.stack([line.drawn for line in self.lines]),
             self._letter_widths(),

@@ -38,7 +38,7 @@ class TerminalView:
     def __init__(self, content: Content, view: View) -> None:
         self._content, self._view = content, view
         self._lines = lines_of(content, view.scale, fold=view.folds)
-        self._shades = shades_of(content, self._lines, view.colour)
+        self._shades = shades_of(content, self._lines, view.colour, view.scale)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Lay the lines out for the console's width."""
