@@ -27,8 +27,8 @@ def findings(content: Content) -> list[str]:
     if not sentences:
         widest = learned[int(np.argmax(spreads))]
         which = f"Steps of {widest.name} vary most" if len(learned) > 1 else "Steps vary"
-        longest = _named(content.texts[widest.text].labels[_longest(content, widest)])
-        sentences = [f"{which}, by ±{percent(max(spreads))}; the longest is to {longest}."]
+        kind = int(content.texts[widest.text].kinds[_longest(content, widest)])
+        sentences = [f"{which}, by ±{percent(max(spreads))}; the longest is to {_a(kind)}."]
     return sentences
 
 
@@ -52,11 +52,10 @@ def _finding(content: Content, row: Steps) -> tuple[float, str] | None:
         if size < np.log(_LEAST_RATIO) or abs(own.mean() - rest.mean()) < _LEAST_ERRORS * error:
             continue
         if best is None or size > best[0]:
-            article = "an" if KINDS[kind][0] in "aeiou" else "a"
             verb = "take" if row.name.endswith("layers") else "takes"
             sentence = (
-                f"In this text, {row.name} {verb} {short(float(own.mean()), 2)} average steps at {article} "
-                f"{KINDS[kind]} ({len(own):,} of them) and {short(float(rest.mean()), 2)} elsewhere."
+                f"In this text, {row.name} {verb} {short(float(own.mean()), 2)} average steps at "
+                f"{_a(kind)} ({len(own):,} of them) and {short(float(rest.mean()), 2)} elsewhere."
             )
             best = (size, sentence)
     return best
@@ -83,6 +82,11 @@ def describe(content: Content) -> str:
             f"average (to {_named(text.labels[low])}) to {ratio[high]:.2f} (to {_named(text.labels[high])})."
         )
     return " ".join(said)
+
+
+def _a(kind: int) -> str:
+    """A kind of characters with its article."""
+    return f"{'an' if KINDS[kind][0] in 'aeiou' else 'a'} {KINDS[kind]}"
 
 
 def _named(label: str) -> str:

@@ -172,16 +172,16 @@ function findings(content) {
   if (!(most > 0)) return ["Every step is 1: these are plain positions."];
   if (found.length) return found.slice(0, MOST_FINDINGS).map(({ sentence }) => sentence);
   const widest = learned[spreads.indexOf(most)], which = learned.length > 1 ? `Steps of ${widest.name} vary most` : "Steps vary";
-  return [`${which}, by ±${percent(most)}; the longest is to ${named(longestLabel(content, widest))}.`];
+  return [`${which}, by ±${percent(most)}; the longest is to ${aKind(longestKind(content, widest))}.`];
 }
 
-const named = (label) => (label.trim() ? label : "a space");
+const aKind = (kind) => `${"aeiou".includes(KINDS[kind][0]) ? "an" : "a"} ${KINDS[kind]}`;
 
 // Of the longest step per token, except for the first, which no character is before.
-function longestLabel(content, row) {
-  const { labels, tokens } = content.texts[row.text];
+function longestKind(content, row) {
+  const { kinds, tokens } = content.texts[row.text];
   const ratio = howfarSpacing.ratioOf(content, row).map((value, slot) => (slot && tokens[slot] > 0 ? value : -Infinity));
-  return labels[labels.length > 1 ? Math.max(1, ratio.indexOf(Math.max(...ratio))) : 0];
+  return kinds[kinds.length > 1 ? Math.max(1, ratio.indexOf(Math.max(...ratio))) : 0];
 }
 
 function finding(content, row) {
@@ -198,8 +198,7 @@ function finding(content, row) {
     const error = Math.sqrt(variance(own, here) / own.length + variance(rest, elsewhere) / rest.length);
     const size = Math.abs(Math.log(here / elsewhere));
     if (size < Math.log(LEAST_RATIO) || Math.abs(here - elsewhere) < LEAST_ERRORS * error || (best && size <= best.size)) continue;
-    const name = KINDS[kind], article = "aeiou".includes(name[0]) ? "an" : "a";
-    best = { size, sentence: `In this text, ${row.name} ${row.name.endsWith("layers") ? "take" : "takes"} ${short(here, 2)} average steps at ${article} ${name} (${own.length.toLocaleString("en-US")} of them) and ${short(elsewhere, 2)} elsewhere.` };
+    best = { size, sentence: `In this text, ${row.name} ${row.name.endsWith("layers") ? "take" : "takes"} ${short(here, 2)} average steps at ${aKind(kind)} (${own.length.toLocaleString("en-US")} of them) and ${short(elsewhere, 2)} elsewhere.` };
   }
   return best;
 }

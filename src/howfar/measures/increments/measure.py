@@ -156,7 +156,7 @@ def _rows_over_text(
             row = place | {"class": "all"} | mean_of_all[index, head].row() | {"relative": 1.0}
             yield row | totals.row((index, head)) | {"n": mean_of_all.num_documents}
             for number, of_class in enumerate(chosen.tolist()):
-                row = place | {"class": names[of_class]} | means[index, head, number].row()
+                row = {**place, "class": names[of_class], **means[index, head, number].row()}
                 row |= relative[index, head, number].row("relative")
                 num_documents = int((sums.counts[of_class] > 0).sum())
                 yield row | by_class.row((index, head, of_class)) | {"n": num_documents}

@@ -85,9 +85,9 @@ class Estimate:
         """Upper end of the interval, `[...]`."""
         return self._bounds(self._critical(self._studentised))[1]
 
-    def row(self, name: str = "value") -> dict[str, float]:
-        """A single statistic and the ends of its interval, by column name."""
-        return dict(zip(columns_of(name), map(float, (self.value, self.low, self.high)), strict=True))
+    def row(self, name: str = "value") -> dict[str, float | None]:
+        """A single statistic and the ends of its interval, by column name; None where there is no number."""
+        return dict(zip(columns_of(name), map(or_none, (self.value, self.low, self.high)), strict=True))
 
     def p_value(self, null: ArrayLike = 0.0) -> Array:
         """Two-sided p-value `[...]` of the hypothesis that the statistic is `null`."""
