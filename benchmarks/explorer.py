@@ -51,7 +51,7 @@ def open_page(browser: Any, address: str) -> Any:
     page.set_default_timeout(180_000)
     page.goto(address)
     page.wait_for_selector(".howfar-live[data-revision]")
-    page.wait_for_selector("#selection")
+    page.wait_for_selector(".selection")
     return page
 
 
