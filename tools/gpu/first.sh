@@ -13,7 +13,7 @@ settings=()
 for value in ${SET:-}; do settings+=(--set "$value"); done
 
 # 1. Unpack, each archive in a process of its own. Python's tarfile first, since a machine may lack xz.
-unpack() { "$PYTHON" -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2], filter="data")' "$@" || tar -xJf "$1" -C "$2"; }
+unpack() { "$PYTHON" -c 'import sys, tarfile; archive = tarfile.open(sys.argv[1]); archive.extraction_filter = getattr(tarfile, "data_filter", None); archive.extractall(sys.argv[2])' "$@" || tar -xJf "$1" -C "$2"; }
 mkdir -p "$WORK/text" "$WORK/project" "$WORK/runs"
 jobs_of_unpacking=()
 for archive in packages spare; do

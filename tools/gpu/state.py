@@ -99,7 +99,8 @@ def join(work: Path, folders: list[Path]) -> None:
             if hashlib.file_digest(stream, "sha256").hexdigest()[:16] != digest:
                 raise SystemExit(f"{run}: the pieces are damaged")
         with tarfile.open(whole) as archive:
-            archive.extractall(work, filter="data")
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python before 3.11.4 has none
+            archive.extractall(work)
         for path in (whole, *pieces):
             path.unlink()
         print(f"{run}: whole again")

@@ -63,7 +63,8 @@ def _fetch(npm: str, place: Path) -> None:
             "do not use it: fetch it from a source you trust and name its folder with --runtime"
         )
     with tarfile.open(archive) as packed:
-        packed.extractall(place, filter="data")
+        packed.extraction_filter = getattr(tarfile, "data_filter", None)  # Python before 3.11.4 has none
+        packed.extractall(place)
 
 
 def _read(folder: Path) -> dict[str, bytes]:

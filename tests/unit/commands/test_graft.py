@@ -71,16 +71,14 @@ def test_a_model_is_grafted_and_looked_at(run, base: Path, text: str, tmp_path: 
 )
 @pytest.mark.parametrize("scope", ["shared", "per_layer"])
 def test_a_pretrained_model_goes_from_the_identity_to_trained(run, tmp_path: Path, scope: str) -> None:
-    """On this project's own pages, which are nothing like what a small model was trained on."""
+    """On the text of a licence, which is nothing like what a small model was trained on."""
     pretrained = os.environ["HOWFAR_PRETRAINED"]
-    text = ["--text", str(Path(__file__).parents[3] / "docs" / "*.md"), "--scope", scope, "-o", "out"]
+    text = ["--text", str(Path(__file__).parents[3] / "LICENSE"), "--scope", scope, "-o", "out"]
     options = ["trainer.use_cpu=true", "trainer.warmup_steps=5", "increment_learning_rate=0.03"]
     settings = [part for option in options for part in ("--set", option)]
     code, out, err = run("graft", pretrained, *text, "--steps", "40", "--context", "64", *settings)
     assert code == 0, err
-    # Forty steps help with pages held out if each layer learns its own; shared increments may harm, but hardly.
-    most = losses(out)["base model"] * (1.01 if scope == "shared" else 1.0)
-    assert losses(out)["with learned increments"] < most
+    assert losses(out)["with learned increments"] < losses(out)["base model"]
     trained, base = load(tmp_path / "out"), load(pretrained)
     token_ids = torch.arange(3, 43).view(2, 20)
     with torch.no_grad():
