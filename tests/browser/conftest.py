@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from browser.visiting import PATIENCE, Visit, served
 
@@ -91,12 +92,15 @@ def _address(process: subprocess.Popen, log: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def site_folder(model_folders, tmp_path_factory):
-    """A live page with two models."""
+def site_folder(model_folders, tmp_path_factory, worker_id):
+    """A live page with two models, written once for all test processes: the export takes a while."""
     from howfar.live.site import write_site
 
-    folder = tmp_path_factory.mktemp("live") / "site"
-    write_site(folder, model_folders)
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "site"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            write_site(folder, model_folders)
     return folder
 
 
