@@ -19,19 +19,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-TEXT = ("The old lighthouse keeper, Anna Berg, had not spoken to anyone since Tuesday. 清晨的北京下着小雨。 " * 4)[:199]
+from typing_keys import FLAGS, TEXT, key_to_picture, summary, watch
+
 LONG = "Many words make a long text, and a long text makes a long picture. " * 300
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-WATCH = """
-() => {
-  const picture = document.querySelector("marimo-anywidget")?.shadowRoot?.querySelector(".howfar-live")
-    ?? document.querySelector(".howfar-live");
-  window.keys = []; window.drawn = [];
-  document.addEventListener("keydown", () => window.keys.push(performance.now()), true);
-  new MutationObserver(() => requestAnimationFrame(() => window.drawn.push(performance.now())))
-    .observe(picture, { attributes: true, attributeFilter: ["aria-label"] });
-}
-"""
 
 
 def start(model: str | None) -> tuple[subprocess.Popen[str], str]:
@@ -63,20 +53,6 @@ def put(page: Any, text: str) -> float:
     while page.locator(".howfar-live").first.get_attribute("aria-label") == shown:
         page.wait_for_timeout(20)
     return time.perf_counter() - begun
-
-
-def key_to_picture(page: Any, keys: int, pause: float, place: str) -> list[float]:
-    """Milliseconds from each key to the frame after its picture, typing where the key `place` leads to."""
-    page.locator("textarea").first.press(place)
-    taken = []
-    for number in range(keys):
-        page.evaluate("() => { window.keys.length = window.drawn.length = 0 }")
-        page.keyboard.type("abcdefghij"[number % 10])
-        page.wait_for_function("() => window.drawn.length > 0")
-        taken.append(page.evaluate("() => window.drawn[0] - window.keys[0]"))
-        page.keyboard.press("Backspace")
-        page.wait_for_timeout(pause * 1000)
-    return taken
 
 
 def forward_pass(model: str | None, rounds: int) -> list[float]:
@@ -129,9 +105,9 @@ def main() -> None:
             page = open_page(browser, address)
             put(page, TEXT)
             page.wait_for_timeout(3000)
-            page.evaluate(WATCH)
-            taken = key_to_picture(page, arguments.keys, pause=1.5, place="Control+End")
-            at_start = key_to_picture(page, arguments.keys, pause=1.5, place="Control+Home")
+            watch(page, ".howfar-live", "aria-label")
+            taken = key_to_picture(page, "textarea", arguments.keys, pause=1.5, place="Control+End")
+            at_start = key_to_picture(page, "textarea", arguments.keys, pause=1.5, place="Control+Home")
             long_text = put(page, LONG[:20_000])
             page.context.close()
             before = resident_megabytes(process)
@@ -142,8 +118,7 @@ def main() -> None:
     finally:
         process.terminate()
     found = {
-        "key_to_picture_ms": statistics.median(taken),
-        "key_to_picture_ms_p90": statistics.quantiles(taken, n=10)[-1],
+        **summary(taken),
         "trace_ms": statistics.median(forward),
         "beyond_trace_ms": statistics.median(taken) - statistics.median(forward),
         "beyond_trace_ms_typing_at_the_start": statistics.median(at_start) - statistics.median(forward),

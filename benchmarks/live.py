@@ -21,16 +21,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from howfar.live.site import write_site
+from typing_keys import FLAGS, TEXT, key_to_picture, summary, watch
 
-TEXT = ("The old lighthouse keeper, Anna Berg, had not spoken to anyone since Tuesday. 清晨的北京下着小雨。 " * 4)[:180]
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-WATCH = """() => {
-  window.keys = []; window.drawn = [];
-  document.addEventListener("keydown", () => keys.push(performance.now()), true);
-  new MutationObserver(() => requestAnimationFrame(() => drawn.push(performance.now())))
-    .observe(document.documentElement, { attributes: true, attributeFilter: ["data-revision"] });
-}"""
+from howfar.live.site import write_site
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -48,24 +41,6 @@ def first_picture(browser: Any, address: str) -> tuple[float, int, Any]:
     page.goto(address)
     page.wait_for_selector("html[data-revision]")
     return time.perf_counter() - begun, sum(sizes), page
-
-
-def key_to_picture(page: Any, keys: int) -> list[float]:
-    """Milliseconds from a key at the end of the text to the frame after its picture."""
-    page.fill("#text", TEXT)
-    page.wait_for_timeout(2000)
-    page.evaluate(WATCH)
-    page.locator("#text").press("Control+End")
-    taken = []
-    for number in range(keys):
-        page.evaluate("() => { keys.length = drawn.length = 0 }")
-        page.keyboard.type("abcdefghij"[number % 10])
-        page.wait_for_function("() => drawn.length > 0")
-        taken.append(page.evaluate("() => drawn[0] - keys[0]"))
-        page.wait_for_timeout(300)
-        page.keyboard.press("Backspace")
-        page.wait_for_timeout(700)
-    return taken
 
 
 def main() -> None:
@@ -87,14 +62,17 @@ def main() -> None:
             visits = [
                 first_picture(browser, f"http://127.0.0.1:{server.server_port}/") for _ in range(arguments.visits)
             ]
-            taken = key_to_picture(visits[-1][2], arguments.keys)
+            page = visits[-1][2]
+            page.fill("#text", TEXT)
+            page.wait_for_timeout(2000)
+            watch(page, "html", "data-revision")
+            taken = key_to_picture(page, "#text", arguments.keys, pause=0.7, place="Control+End")
             browser.close()
         server.shutdown()
     found = {
         "first_picture_s": statistics.median(seconds for seconds, _, _ in visits),
         "transferred_megabytes": visits[0][1] / 1e6,
-        "key_to_picture_ms": statistics.median(taken),
-        "key_to_picture_ms_p90": statistics.quantiles(taken, n=10)[-1],
+        **summary(taken),
         "text_bytes": len(TEXT.encode()),
         "keys": len(taken),
         "visits": len(visits),

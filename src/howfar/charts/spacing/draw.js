@@ -39,6 +39,8 @@ function spreadOf(content, row) {
   return Math.sqrt(sum(squares) / Math.max(1, squares.length));
 }
 
+const stretched = (ratio, stretch) => Math.max(G.contrastLeast, 1 + (ratio - 1) * stretch);
+
 function lineOf(content, index, scale) {
   const row = content.rows[index], { tokens } = content.texts[row.text];
   const ratio = ratioOf(content, row), spread = spreadOf(content, row);
@@ -46,7 +48,7 @@ function lineOf(content, index, scale) {
   if (row.isPlain) drawn = tokens.slice();
   else if (scale === "contrast") {
     stretch = spread > 1e-6 ? G.contrastSpread / spread : 1;
-    drawn = ratio.map((value, slot) => Math.max(G.contrastLeast, 1 + (value - 1) * stretch) * tokens[slot]);
+    drawn = ratio.map((value, slot) => stretched(value, stretch) * tokens[slot]);
     note = `×${short(stretch, 2)} ±${percent(spread)}`;
   } else {
     const unit = { "layer-mean": row.mean, raw: 1, shared: content.sharedMean }[scale];
@@ -264,18 +266,19 @@ function lettersOf(labels, places) {
 function stepsOf({ content, view, textOf, lines }, index, slot) {
   const line = lines[index], parts = content.rows[line.rows[0]].parts[slot], numTokens = textOf(line).tokens[slot];
   if (!parts || line.isFolded || view.colour !== "gap" || parts.length !== numTokens || Math.min(...parts) <= 0) return null;
-  const ratios = parts.map(part => part / sum(parts) * numTokens * line.ratio[slot]);
-  const steps = line.stretch === 1 ? ratios : ratios.map(ratio => Math.max(G.contrastLeast, 1 + (ratio - 1) * line.stretch));
-  return steps.map(step => step / sum(steps) * line.drawn[slot]);
+  const whole = sum(parts), ratios = parts.map(part => part / whole * numTokens * line.ratio[slot]);
+  const steps = line.stretch === 1 ? ratios : ratios.map(ratio => stretched(ratio, line.stretch)), total = sum(steps);
+  return steps.map(step => step / total * line.drawn[slot]);
 }
 
 function piecesOf(drawing, index, slot) {
   const steps = stepsOf(drawing, index, slot), pieces = [];
   if (!steps) return [[drawing.shades.of[index][slot], 0, 1]];
+  const whole = sum(steps);
   let total = 0, begin = 0;
   for (const step of steps) {
     total += step;
-    const shade = diverging(doublings(step)), end = total / sum(steps);
+    const shade = diverging(doublings(step)), end = total / whole;
     pieces.push([shade, pieces.at(-1)?.[0] === shade ? pieces.pop()[1] : begin, end]);
     begin = end;
   }

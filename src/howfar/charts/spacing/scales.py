@@ -75,6 +75,11 @@ def ratio_of(content: Content, row: Steps) -> NDArray[np.float64]:
     return np.where(tokens > 0, row.gaps / (unit * np.maximum(tokens, 1)), 1.0)
 
 
+def stretched(ratio: NDArray[np.float64], stretch: float) -> NDArray[np.float64]:
+    """Steps over the average, with their deviations from it multiplied; none shorter than the least that is drawn."""
+    return np.maximum(CONTRAST_LEAST, 1 + (ratio - 1) * stretch)
+
+
 def _line(content: Content, number: int, scale: Scale) -> Line:
     row = content.rows[number]
     tokens = content.texts[row.text].tokens
@@ -85,7 +90,7 @@ def _line(content: Content, number: int, scale: Scale) -> Line:
         drawn = tokens.astype(np.float64)
     elif scale == "contrast":
         stretch = CONTRAST_SPREAD / spread if spread > 1e-6 else 1.0
-        drawn = np.maximum(CONTRAST_LEAST, 1 + (ratio - 1) * stretch) * tokens
+        drawn = stretched(ratio, stretch) * tokens
         note = f"×{short(stretch, 2)} ±{percent(spread)}"
     else:
         drawn = row.gaps / {"layer-mean": row.mean, "raw": 1.0, "shared": content.shared_mean}[scale]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from howfar.charts.spacing import geometry
 from howfar.charts.spacing.colours import SHADES, shades_of_steps
 from howfar.charts.spacing.elements import stroke
+from howfar.charts.spacing.scales import stretched
 
 if TYPE_CHECKING:
     from howfar.charts.spacing.svg import Drawing
@@ -61,7 +62,7 @@ def _steps(drawing: Drawing, index: int, slot: int) -> NDArray[np.float64] | Non
     num_tokens = int(drawing.text_of(line).tokens[slot])
     if parts is None or line.is_folded or drawing.view.colour != "gap" or len(parts) != num_tokens or min(parts) <= 0:
         return None
-    ratios = np.array(parts) / sum(parts) * num_tokens * line.ratio[slot]
-    steps = np.maximum(geometry.CONTRAST_LEAST, 1 + (ratios - 1) * line.stretch)
-    steps = ratios if line.stretch == 1 else steps
+    steps = np.array(parts) / sum(parts) * num_tokens * line.ratio[slot]
+    if line.stretch != 1:
+        steps = stretched(steps, line.stretch)
     return steps / steps.cumsum()[-1] * line.drawn[slot]
