@@ -66,7 +66,7 @@ if [ -d "$project/.gpu/state" ]; then "$PYTHON" "$kit/state.py" join "$WORK" "$p
 if [ ! -f "$WORK/choice.sh" ]; then
   [ "${FLOOR:-}" = none ] || "$PYTHON" "$kit/attention.py" >"$WORK/attention.txt" 2>&1 & # while the ways compile
   (cd "$WORK/project" && "$PYTHON" "$kit/probe.py" "$WORK" --seconds-left $((ends - $(date +%s) - 2 * SECONDS_TO_REPORT)) \
-    --compile-seconds "${COMPILE_SECONDS:-100}" --jobs $ORDER ${PROBE:-} "${settings[@]}") || { say "nothing could be measured"; exit 1; }
+    --compile-seconds "${COMPILE_SECONDS:-100}" --jobs $ORDER ${PROBE:---compare published-rope published-shared} "${settings[@]}") || { say "nothing could be measured"; exit 1; }
 elif [ -n "$JOBS" ]; then
   echo "JOBS=($JOBS)" >>"$WORK/choice.sh"
 fi

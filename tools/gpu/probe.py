@@ -21,12 +21,17 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+COMPILED = {"trainer.torch_compile": True, "lean_step": True}
 WAYS: dict[str, dict[str, Any]] = {
-    "uncompiled": {"torch_compile": False},
-    "compiled": {"torch_compile": True},
-    "max-autotune-no-cudagraphs": {"torch_compile": True, "torch_compile_mode": "max-autotune-no-cudagraphs"},
-    "reduce-overhead": {"torch_compile": True, "torch_compile_mode": "reduce-overhead"},
+    "uncompiled": {"trainer.torch_compile": False, "lean_step": True},
+    "compiled, not lean": {"trainer.torch_compile": True, "lean_step": False},
+    "compiled": COMPILED,
+    "max-autotune-no-cudagraphs": {**COMPILED, "trainer.torch_compile_mode": "max-autotune-no-cudagraphs"},
+    "reduce-overhead": {**COMPILED, "trainer.torch_compile_mode": "reduce-overhead"},
 }
+# Measured beside them, and not chosen: TensorFloat-32 makes increments less exact.
+ONLY_MEASURED = {"compiled, tf32": {**COMPILED, "trainer.tf32": True}}
+COMPARED = "compiled"  # other recipes are timed in this way, for what a step with increments costs
 WARM_STEPS = 20
 PUBLISHED_STEPS = 50_000
 FEWEST_STEPS = 15_000  # rather fewer models than models trained for less
@@ -43,7 +48,8 @@ def main() -> None:
     parser.add_argument("--seconds-left", type=float, required=True, help="for measuring and training")
     parser.add_argument("--compile-seconds", type=float, default=100, help="a way that takes longer is given up")
     parser.add_argument("--jobs", nargs="+", required=True, help="in their order, RECIPE[@SEED]")
-    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
+    parser.add_argument("--ways", nargs="+", default=[*WAYS, *ONLY_MEASURED], choices=[*WAYS, *ONLY_MEASURED])
+    parser.add_argument("--compare", nargs="*", default=[], metavar="RECIPE", help="timed too, compiled; not chosen")
     parser.add_argument("--block", type=float, default=2.0, help="seconds of a measurement")
     parser.add_argument("--steps", type=int, help="do not choose: so many")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
@@ -51,22 +57,21 @@ def main() -> None:
 
     began = time.monotonic()
     figures = measure(options)
-    if not figures["milliseconds"]:
+    if not set(figures["milliseconds"]) & set(WAYS):
         raise SystemExit("no way of training could be measured")
     left = options.seconds_left - (time.monotonic() - began)
     choice = {**choose(figures, options.jobs, left, options.steps), "figures": figures}
     (options.work / "choice.json").write_text(json.dumps(choice, indent=1), encoding="utf-8")
     way = WAYS[choice["way"]]
     steps = choice["steps"]
-    trainer = {
-        **way,
-        "max_steps": steps,
-        "warmup_steps": max(1, steps // 100),
-        "logging_steps": max(1, steps // 200),
-        "eval_steps": max(1, steps // 10),
-        "save_steps": max(1, steps // 10),
+    schedule = {
+        "trainer.max_steps": steps,
+        "trainer.warmup_steps": max(1, steps // 100),
+        "trainer.logging_steps": max(1, steps // 200),
+        "trainer.eval_steps": max(1, steps // 10),
+        "trainer.save_steps": max(1, steps // 10),
     }
-    values = [f"trainer.{name}={json.dumps(value)}" for name, value in trainer.items()] + options.settings
+    values = [f"{name}={json.dumps(value)}" for name, value in (way | schedule).items()] + options.settings
     lines = [
         f"JOBS=({' '.join(map(shlex.quote, choice['jobs']))})",
         f"AT_ONCE={choice['at_once']}",
@@ -79,9 +84,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Milliseconds of a step in each way, alone; what side by side gains; seconds until the first step was taken."""
     context = multiprocessing.get_context("spawn")
     began, processes, pipes = time.monotonic(), {}, {}
-    for way in options.ways:
+    kinds = {way: (options.jobs[0], way) for way in options.ways}
+    kinds |= {f"{COMPARED}, {recipe}": (recipe, COMPARED) for recipe in options.compare}
+    for way, (job, settings_of) in kinds.items():
         pipes[way], theirs = context.Pipe()
-        arguments = (way, options.work, options.jobs[0], options.settings, theirs)
+        arguments = (way, {**WAYS, **ONLY_MEASURED}[settings_of], options.work, job, options.settings, theirs)
         processes[way] = context.Process(target=train, args=arguments, daemon=False)
         processes[way].start()
         theirs.close()
@@ -115,7 +122,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         print(f"{way:28} {mean:8.2f} ms a step ({times})", flush=True)
 
     together: dict[str, float] = {}
-    company = sorted(milliseconds, key=milliseconds.__getitem__)[:AT_ONCE]
+    company = sorted(set(milliseconds) & set(WAYS), key=milliseconds.__getitem__)[:AT_ONCE]
     if len(company) > 1:
         for way in company:
             pipes[way].send(2 * options.block)
@@ -145,7 +152,7 @@ def answer(pipe: Connection) -> float | None:
 
 def choose(figures: dict[str, Any], jobs: list[str], left: float, steps: int | None) -> dict[str, Any]:
     """Which way, how many at once, how many steps, and which of the jobs."""
-    way = min(figures["milliseconds"], key=figures["milliseconds"].__getitem__)
+    way = min(set(figures["milliseconds"]) & set(WAYS), key=figures["milliseconds"].__getitem__)
     step, gain = figures["milliseconds"][way] / 1e3, figures["gain"]
     at_once = AT_ONCE if gain >= WORTH_IT else 1
     start = 0.6 * figures["seconds_to_first_step"][way]  # fewer compile at a time than here
@@ -184,9 +191,10 @@ def choose(figures: dict[str, Any], jobs: list[str], left: float, steps: int | N
     }
 
 
-def train(way: str, work: Path, job: str, settings: list[str], pipe: Connection) -> None:
+def train(way: str, values: dict[str, Any], work: Path, job: str, settings: list[str], pipe: Connection) -> None:
     """Take steps when told to; the process ends with the pipe."""
-    output = os.open(work / f"probe-{way}.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    log = work / f"probe-{way.replace(', ', '-').replace(' ', '-')}.txt"
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)
     os.dup2(output, 2)
     began = time.monotonic()
@@ -239,8 +247,9 @@ def train(way: str, work: Path, job: str, settings: list[str], pipe: Connection)
         def __init__(self, **options: Any) -> None:
             super().__init__(**{**options, "callbacks": [*options["callbacks"], Turns()]})
 
-    quiet = {"max_steps": 50_000, "logging_steps": 50_000, "save_strategy": "no", "eval_strategy": "no", **WAYS[way]}
-    settings = [*settings, *(f"trainer.{name}={json.dumps(value)}" for name, value in quiet.items())]
+    quiet = {"max_steps": 50_000, "logging_steps": 50_000, "save_strategy": "no", "eval_strategy": "no"}
+    values = {f"trainer.{name}": value for name, value in quiet.items()} | values
+    settings = [*settings, *(f"{name}={json.dumps(value)}" for name, value in values.items())]
     recipe = Recipe.load(job.partition("@")[0], overrides={"corpus": str(work / "corpus")}, settings=settings)
     torch.manual_seed(0)
     model, tokenizer = HowFarForCausalLM(recipe.model_config()), byte_tokenizer()
