@@ -105,7 +105,10 @@ tracked=$(git ls-files --cached --others --exclude-standard -z | xargs -0 stat -
 size() { find "$@" -type f -printf '%s\n' | awk '{ sum += $1 } END { print sum + 0 }'; }
 check() { # WHAT BYTES
   printf '%-42s %6.2f MiB of %d\n' "$1" "$(awk -v b="$2" 'BEGIN { print b / 1048576 }')" $((MOST / 1048576))
-  [ "$2" -le "$MOST" ] || { echo "too much: cut the text further, or leave files out" >&2; exit 1; }
+  [ "$2" -le "$MOST" ] && return
+  echo "too much: cut the text further, or remove large files on a branch for the time being; the largest:" >&2
+  git ls-files -z | xargs -0 stat -c '%s %n' | sort -rn | head -n 5 >&2
+  exit 1
 }
 rm -rf .gpu/state
 if [ ${#states[@]} -gt 0 ]; then

@@ -128,9 +128,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             pipes[way].send(2 * options.block)
         for way in company:
             together[way] = answer(pipes[way]) or float("nan")
-    gain = sum(milliseconds[way] / together[way] for way in company) if together else 1.0
-    if together:
-        print(f"{len(company)} side by side: {gain:.2f} times the steps of one", flush=True)
+    gain = 1.0
+    if together and together[company[0]] > 0:  # not NaN
+        # Of the fastest way, as if it ran beside itself. Slower ways, whose host keeps the GPU waiting, gain more.
+        gain = len(company) * milliseconds[company[0]] / together[company[0]]
+        print(f"{company[0]}, {len(company)} side by side: {gain:.2f} times the steps of one", flush=True)
     for way in first_step:
         processes[way].kill()
     return {
