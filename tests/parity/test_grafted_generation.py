@@ -84,7 +84,7 @@ def test_sampling_draws_from_the_distribution_of_full_passes(model: PreTrainedMo
     torch.manual_seed(1)
     model.generate(PROMPT, logits_processor=LogitsProcessorList([watch]), **options)
     assert len(watch.differences) == 12
-    assert max(watch.differences) < 1e-4
+    assert max(watch.differences) < 1e-3  # of logits, in float32; a token that is misplaced moves them by far more
 
 
 def test_assisted_decoding_equals_greedy_decoding(model: PreTrainedModel, tmp_path: Path) -> None:

@@ -73,12 +73,17 @@ def alone(measures: Measures) -> dict[str, pl.DataFrame]:
     return {name: take() for name, take in measures.items()}
 
 
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that there is something to divide; pools of documents are four batches."""
-    monkeypatch.setattr("howfar.reading.reader.MAX_TOKENS", 256)
-    monkeypatch.setattr("howfar.reading.reader.POOL", 4)
-    monkeypatch.setattr("howfar.reading.run.POOL", 4)
+@pytest.fixture(scope="module", autouse=True)
+def small_batches() -> Iterator[None]:
+    """So that there is something to divide; pools of documents are four batches.
+
+    For one process too: on some processors the bits of a product depend on how many rows it has.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("howfar.reading.reader.MAX_TOKENS", 256)
+        patch.setattr("howfar.reading.reader.POOL", 4)
+        patch.setattr("howfar.reading.run.POOL", 4)
+        yield
 
 
 class Counting(Pool):
