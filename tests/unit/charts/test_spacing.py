@@ -132,6 +132,48 @@ def test_captions_say_what_the_numbers_say_and_no_more():
     assert several == ["Steps of layer 1 vary most, by ±15%; the longest is to a small letter."]
 
 
+def spaced(text: str, steps: list[float], letter: float = 1.0) -> list[float]:
+    """Steps of a text: these at its spaces, in their order, and one at everything else."""
+    at_spaces = iter(steps)
+    return [next(at_spaces) if character == " " else letter for character in text]
+
+
+@pytest.mark.parametrize(
+    ("text", "steps", "words"),
+    [
+        ("go to the World Wide Web now or so", [3, 3, 0.2, 0.2, 0.2, 3, 3, 3], "the World Wide Web"),
+        ("go to the (World Wide Web now or so", [3, 3, 0.2, 0.2, 0.2, 3, 3, 3], "World Wide Web"),
+        ("a b c d and 3 x's e f g h", [0.2, 0.3, 3, 3, 0.1, 0.1, 3, 3, 3, 3], "and 3 x's"),
+    ],
+)
+def test_a_caption_names_the_words_that_a_row_draws_together(text: str, steps: list[float], words: str) -> None:
+    found = spacing(make_trace(text, spaced(text, steps))).content.captions
+    assert re.fullmatch(
+        rf"In layer 0, the spaces inside “{words}” take 0\.\d+ average steps, the other spaces \d(\.\d)?\.",
+        found[0],
+    )
+    assert len(found) <= 2
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ("go to the World Wide now or so", [3, 3, 3, 0.2, 3, 3, 3]),  # one space
+        ("go to the World, Wide, Web now or so", [3, 3, 3, 0.2, 0.2, 3, 3, 3]),  # parted by commas
+        ("go to the World Wide Web", [3, 3, 0.2, 0.2, 0.2]),  # too few others
+        ("go to the World Wide Web now or so", [0.9, 0.9, 0.4, 0.4, 0.4, 0.9, 0.9, 0.9]),  # others short too
+    ],
+)
+def test_no_words_are_named_where_the_spaces_do_not_stand_out(text: str, steps: list[float]) -> None:
+    assert not any("inside" in said for said in spacing(make_trace(text, spaced(text, steps))).content.captions)
+
+
+def test_of_several_rows_the_one_that_draws_most_words_together_is_named() -> None:
+    text = "go to the World Wide Web now or so"
+    rows = [spaced(text, [3, 3, 3, 0.2, 0.2, 3, 3, 3]), spaced(text, [3, 3, 0.2, 0.2, 0.2, 3, 3, 3])]
+    assert spacing(make_trace(text, *[rows])).content.captions[0].startswith("In layer 1, the spaces inside “the World")
+
+
 def test_layers_that_share_their_steps_are_many():
     trace = make_trace("a b c d e f", [1, 3] * 5 + [1], config=IncrementConfig(scope="shared"))
     assert spacing(trace).content.captions[0].startswith("In this text, all layers take 1.6 average steps")

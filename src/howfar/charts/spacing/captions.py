@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
+
 import numpy as np
 
 from howfar.charts.spacing.content import Content, Steps
@@ -13,14 +16,20 @@ _LEAST_RATIO = 1.1  # between a kind's mean step and that of the rest
 _LEAST_ERRORS = 3.0  # standard errors between the two
 _MOST_QUOTED = 60
 _MOST_FINDINGS = 2
+_CLOSE = 0.5  # of an average step: as far as the default colours go
+_LEAST_SPACES = 2  # inside words that are drawn together
+_SPACE = KINDS.index("space")
+_LETTERS = [KINDS.index(kind) for kind in ("capital letter", "small letter", "digit")]
+_IN_WORDS = [*_LETTERS, KINDS.index("punctuation mark")]
 
 
 def findings(content: Content) -> list[str]:
-    """At most two sentences: the kind of character at which a row steps farther or shorter than elsewhere."""
-    found = [one for row in content.rows if not row.is_plain if (one := _finding(content, row)) is not None]
-    found.sort(key=lambda one: -one[0])
-    sentences = [sentence for _, sentence in found[:_MOST_FINDINGS]]
+    """At most two sentences: words that a row draws together, or the kind of character at which it steps otherwise."""
     learned = [row for row in content.rows if not row.is_plain]
+    together = [one for row in learned if (one := _together(content, row)) is not None]
+    found = sorted((one for row in learned if (one := _finding(content, row)) is not None), key=lambda one: -one[0])
+    sentences = [max(together, key=lambda one: one[0])[1]] if together else []
+    sentences += [sentence for _, sentence in found[: _MOST_FINDINGS - len(sentences)]]
     spreads = [spread_of(content, row) for row in learned]
     if not any(spreads):
         return ["Every step is 1: these are plain positions."]
@@ -30,6 +39,39 @@ def findings(content: Content) -> list[str]:
         kind = int(content.texts[widest.text].kinds[_longest(content, widest)])
         sentences = [f"{which}, by ±{percent(max(spreads))}; the longest is to {_a(kind)}."]
     return sentences
+
+
+def _together(content: Content, row: Steps) -> tuple[tuple[int, float], str] | None:
+    """The most words with short steps at all spaces between them: how many spaces, how short, and a sentence."""
+    text, ratio = content.texts[row.text], ratio_of(content, row)
+    is_space = (text.tokens > 0) & (text.kinds == _SPACE)
+    is_letter = (text.tokens > 0) & np.isin(text.kinds, _LETTERS)
+    in_word = (text.tokens > 0) & np.isin(text.kinds, _IN_WORDS)
+    is_close = is_space & (ratio <= _CLOSE)
+    is_close[[0, -1]] = False
+    is_close[1:-1] &= is_letter[:-2] & is_letter[2:]
+    best: tuple[tuple[int, float], str] | None = None
+    for close, group in groupby(np.flatnonzero(is_space).tolist(), key=lambda slot: bool(is_close[slot])):
+        inside = list(group)
+        others = ratio[np.setdiff1d(np.flatnonzero(is_space), inside)]
+        if not close or len(inside) < _LEAST_SPACES or len(others) < _LEAST_MEMBERS or others.mean() < 1:
+            continue
+        mean, first, last = float(ratio[inside].mean()), inside[0] - 1, inside[-1] + 1
+        if best is not None and (len(inside), -mean) <= best[0]:
+            continue
+        while first > 0 and in_word[first - 1]:
+            first -= 1
+        while last + 1 < len(content) and in_word[last + 1]:
+            last += 1
+        first += int(np.argmax(is_letter[first:]))  # without a bracket or comma at the words' ends
+        last -= int(np.argmax(is_letter[last::-1]))
+        words = _quoted(text.labels[first : last + 1])
+        sentence = (
+            f"In {row.name}, the spaces inside “{words}” take {short(mean, 2)} average steps, "
+            f"the other spaces {short(float(others.mean()), 2)}."
+        )
+        best = ((len(inside), -mean), sentence)
+    return best
 
 
 def _longest(content: Content, row: Steps) -> int:
@@ -63,9 +105,7 @@ def _finding(content: Content, row: Steps) -> tuple[float, str] | None:
 
 def describe(content: Content) -> str:
     """The picture for readers who do not see it: each row's mean, spread, and widest and narrowest steps."""
-    labels = content.texts[0].labels
-    quoted = "".join(labels)
-    quoted = quoted if len(quoted) <= _MOST_QUOTED else f"{quoted[: _MOST_QUOTED - 1]}…"
+    quoted = _quoted(content.texts[0].labels)
     num_rows = len(content.rows) - 1
     said = [
         f"{content.title}: {len(content):,} {content.noun}s, {quoted!r}, in {num_rows} row"
@@ -82,6 +122,11 @@ def describe(content: Content) -> str:
             f"average (to {_named(text.labels[low])}) to {ratio[high]:.2f} (to {_named(text.labels[high])})."
         )
     return " ".join(said)
+
+
+def _quoted(labels: Sequence[str]) -> str:
+    """The text of slots, cut where it is long."""
+    return "".join(labels if len(labels) <= _MOST_QUOTED else [*labels[: _MOST_QUOTED - 1], "…"])
 
 
 def _a(kind: int) -> str:

@@ -162,17 +162,50 @@ function contentOf(readings, names) {
   return content;
 }
 
-// At most two sentences, as Python writes them: at which kind of character a row steps farther or shorter than elsewhere.
-const LEAST_MEMBERS = 3, LEAST_RATIO = 1.1, LEAST_ERRORS = 3, MOST_FINDINGS = 2;
+// At most two sentences, as Python writes them: words that a row draws together, and at which kind of character a row steps otherwise.
+const LEAST_MEMBERS = 3, LEAST_RATIO = 1.1, LEAST_ERRORS = 3, MOST_FINDINGS = 2, CLOSE = 0.5, LEAST_SPACES = 2, MOST_QUOTED = 60;
 function findings(content) {
   const { spreadOf, percent } = howfarSpacing;
   const learned = content.rows.filter((row) => !row.isPlain);
-  const found = learned.map((row) => finding(content, row)).filter(Boolean).sort((one, other) => other.size - one.size);
+  const closer = (one, other) => other.count - one.count || one.mean - other.mean;
+  const together = learned.map((row) => drawnTogether(content, row)).filter(Boolean).sort(closer).slice(0, 1);
+  const kinds = learned.map((row) => finding(content, row)).filter(Boolean).sort((one, other) => other.size - one.size);
+  const found = [...together, ...kinds];
   const spreads = learned.map((row) => spreadOf(content, row)), most = Math.max(...spreads);
   if (!(most > 0)) return ["Every step is 1: these are plain positions."];
   if (found.length) return found.slice(0, MOST_FINDINGS).map(({ sentence }) => sentence);
   const widest = learned[spreads.indexOf(most)], which = learned.length > 1 ? `Steps of ${widest.name} vary most` : "Steps vary";
   return [`${which}, by ±${percent(most)}; the longest is to ${aKind(longestKind(content, widest))}.`];
+}
+
+// The most words with short steps at all spaces between them.
+function drawnTogether(content, row) {
+  const { ratioOf, short } = howfarSpacing, { kinds, labels, tokens } = content.texts[row.text], ratio = ratioOf(content, row);
+  const isA = (slot, ...names) => tokens[slot] > 0 && names.includes(KINDS[kinds[slot]]);
+  const isLetter = (slot) => isA(slot, "capital letter", "small letter", "digit");
+  const isInWord = (slot) => isLetter(slot) || isA(slot, "punctuation mark");
+  const spaces = kinds.flatMap((_, slot) => (isA(slot, "space") ? [slot] : []));
+  const mean = (slots) => slots.reduce((total, slot) => total + ratio[slot], 0) / slots.length;
+  const runs = [[]];
+  for (const slot of spaces) {
+    if (ratio[slot] <= CLOSE && isLetter(slot - 1) && isLetter(slot + 1)) runs.at(-1).push(slot);
+    else runs.push([]);
+  }
+  let best = null;
+  for (const inside of runs) {
+    const others = spaces.filter((slot) => !inside.includes(slot)), here = mean(inside), elsewhere = mean(others);
+    if (inside.length < LEAST_SPACES || others.length < LEAST_MEMBERS || elsewhere < 1) continue;
+    if (best && (inside.length < best.count || (inside.length === best.count && here >= best.mean))) continue;
+    let first = inside[0] - 1, last = inside.at(-1) + 1;
+    while (isInWord(first - 1)) first--;
+    while (isInWord(last + 1)) last++;
+    while (!isLetter(first)) first++; // without a bracket or comma at the words' ends
+    while (!isLetter(last)) last--;
+    const cells = labels.slice(first, last + 1);
+    const words = (cells.length > MOST_QUOTED ? [...cells.slice(0, MOST_QUOTED - 1), "…"] : cells).join("");
+    best = { count: inside.length, mean: here, sentence: `In ${row.name}, the spaces inside “${words}” take ${short(here, 2)} average steps, the other spaces ${short(elsewhere, 2)}.` };
+  }
+  return best;
 }
 
 const aKind = (kind) => `${"aeiou".includes(KINDS[kind][0]) ? "an" : "a"} ${KINDS[kind]}`;
