@@ -206,6 +206,14 @@ def test_the_key_explains_the_longest_step_of_this_text():
     assert texts(phone, "note")[0] == "layer 0: 3.8 average steps to this character (3 bytes)"
 
 
+def test_the_key_explains_a_step_that_leaves_room_for_its_words() -> None:
+    trace = make_trace("abcdefghijklmnop", [1, 1, 1, 1, 1, 3, 1, 1, 1, 1, 1, 1, 12, 1, 1, 1])
+    said = texts(spacing(trace), "note")[0]
+    assert said == f"layer 0: {3 / (29 / 16):.1f} average steps to this character"
+    only = make_trace("abcd", [1, 1, 12, 1])  # every sample holds the wide tile: then the longest step, as ever
+    assert texts(spacing(only), "note")[0].startswith("layer 0: 3.2 average steps")
+
+
 def test_a_text_read_from_right_to_left_is_drawn_so():
     layout = spacing(make_trace("שלום", np.ones(8))).drawing.layout
     assert layout.end[0, 0] > layout.end[0, 3]

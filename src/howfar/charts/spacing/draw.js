@@ -381,8 +381,13 @@ function keyOf(drawing) {
   const { content, layout, lines, shades, isNarrow } = drawing;
   const unevenness = lines.map(line => line.isFolded ? 0 : sum(line.ratio.map(ratio => (ratio - 1) * (ratio - 1))));
   const index = unevenness.indexOf(largest(unevenness)), line = lines[index], { labels, tokens } = drawing.textOf(line);
-  const lengths = line.drawn.map((drawn, at) => at && tokens[at] > 0 && !layout.isBroken[index][at] ? drawn / tokens[at] : -Infinity);
-  const slot = labels.length > 1 ? Math.max(1, lengths.indexOf(largest(lengths))) : 0;
+  const isWhole = at => tokens[at] > 0 && !layout.isBroken[index][at];
+  const lengths = line.drawn.map((drawn, at) => at && isWhole(at) ? drawn / tokens[at] : -Infinity);
+  const room = isNarrow ? drawing.width - 2 * G.margin : G.keyShare * drawing.width;
+  const reach = slot => sum(range(Math.max(0, slot - 2), Math.min(labels.length, slot + 3)).map(at => isWhole(at) ? Math.abs(layout.end[index][at] - layout.before[index][at]) : 0));
+  const fitting = lengths.map((length, at) => reach(at) <= room ? length : -Infinity);
+  const chosen = largest(fitting) > -Infinity ? fitting : lengths;
+  const slot = labels.length > 1 ? Math.max(1, chosen.indexOf(largest(chosen))) : 0;
   let end = G.margin, bracket = "";
   const places = [], shown = [], middles = [], top = 40;
   const nearest = range(Math.max(0, slot - 2), Math.min(labels.length, slot + 3));

@@ -24,6 +24,7 @@ THIN_PITCH: float = GEOMETRY["thinPitch"]
 PANEL_SPACING: float = GEOMETRY["panelSpacing"]
 KEY_HEIGHT: float = GEOMETRY["keyHeight"]
 KEY_HEIGHT_NARROW: float = GEOMETRY["keyHeightNarrow"]
+KEY_SHARE: float = GEOMETRY["keyShare"]  # of the width: the most that the key's tiles take beside its text
 OVERVIEW_PITCH: float = GEOMETRY["overviewPitch"]
 OVERVIEW_FROM: int = GEOMETRY["overviewFrom"]  # panels: above this, a picture begins with an overview
 MOST_CELLS: int = GEOMETRY["mostCells"]  # in a panel

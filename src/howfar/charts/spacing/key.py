@@ -43,13 +43,18 @@ def key(drawing: Drawing) -> str:
 
 
 def _explained(drawing: Drawing) -> tuple[int, int]:
-    """In the least even row, the longest step per token that is drawn whole and is not the first."""
+    """In the least even row, the longest step per token that fits with its neighbours and is not the first."""
     unevenness = [0.0 if line.is_folded else float(((line.ratio - 1) ** 2).sum()) for line in drawing.lines]
-    line = unevenness.index(max(unevenness))
+    line, layout = unevenness.index(max(unevenness)), drawing.layout
     tokens = drawing.text_of(drawing.lines[line]).tokens
-    lengths = np.where(
-        (tokens > 0) & ~drawing.layout.is_broken[line], drawing.lines[line].drawn / np.maximum(tokens, 1), -np.inf
-    )
+    is_whole = (tokens > 0) & ~layout.is_broken[line]
+    lengths = np.where(is_whole, drawing.lines[line].drawn / np.maximum(tokens, 1), -np.inf)
+    pixels = np.where(is_whole, np.abs(layout.end[line] - layout.before[line]), 0.0)
+    reach = np.array([pixels[max(0, slot - _BESIDE) : slot + _BESIDE + 1].sum() for slot in range(len(pixels))])
+    room = drawing.width - 2 * geometry.MARGIN if drawing.is_narrow else geometry.KEY_SHARE * drawing.width
+    fitting = np.where(reach <= room, lengths, -np.inf)
+    if len(lengths) > 1 and np.isfinite(fitting[1:]).any():
+        lengths = fitting
     return line, (int(np.argmax(lengths[1:])) + 1 if len(lengths) > 1 else 0)
 
 
