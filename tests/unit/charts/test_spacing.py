@@ -269,6 +269,19 @@ def test_two_texts_are_aligned_where_they_are_alike():
     assert np.isnan(picture.content.rows[1].difference[3:5]).all()
 
 
+def test_equal_steps_of_two_texts_look_equal_though_one_text_ends_with_a_long_step():
+    picture = spacing(make_trace("ab", [1, 2]), beside=make_trace("abc", [1, 2, 10]), rows="all")
+    first, second = picture.content.rows[1:]
+    assert first.mean == second.mean == pytest.approx(16 / 5)
+    assert first.difference[:2].tolist() == second.difference[:2].tolist() == [0, 0]
+    layout = picture.drawing.layout
+    np.testing.assert_allclose(layout.end[1, :2] - layout.before[1, :2], layout.end[2, :2] - layout.before[2, :2])
+    other = spacing(
+        make_trace("ab", [1, 2], model_name="one"), beside=make_trace("abc", [1, 2, 10], model_name="other")
+    )
+    assert [row.mean for row in other.content.rows[1:]] == [1.5, pytest.approx(13 / 3, abs=1e-4)]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

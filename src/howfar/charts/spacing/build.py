@@ -42,7 +42,8 @@ def content_of(
     Args:
         trace: A trace.
         scale: The scale of the picture.
-        beside: The same text read by another model, or another text: aligned with the first, row below row.
+        beside: The same text read by another model, or another text: aligned with the first, row below row. Rows of one
+            model share the average over both texts, so that an equal step looks equal.
         layer: Show this layer alone; for a model with increments per head, one row per head.
         head: The head whose increments to show; None for the mean over heads.
 
@@ -57,6 +58,8 @@ def content_of(
     slots = _aligned([one.texts[: _num_drawn(one)] for one in cells])
     texts = [_text(one, places) for one, places in zip(cells, slots, strict=True)]
     learned = [rows_of(one, "raw", layer=layer, head=head) for one in cells]
+    if beside is not None and beside.model_name == trace.model_name:
+        learned = _with_one_mean(learned, [len(trace), len(beside)])
     plain = plain_row(cells[0])
     rows = [Steps("plain", 0, 1.0, rounded(_at(plain.gaps, slots[0])), is_plain=True)]
     rows += _interleaved(traces, cells, slots, learned)
@@ -133,6 +136,15 @@ def _interleaved(
             difference = None if own is None or other is None else own - other
             steps.append(_steps(row, f"{_LETTERS[i]} {row_name}", i, cells[i], slots[i], difference))
     return steps
+
+
+def _with_one_mean(learned: Sequence[list[Row]], num_tokens: Sequence[int]) -> list[list[Row]]:
+    """Give the rows of two texts the mean increment over both, layer by layer."""
+    means = [
+        float(np.average([row.mean_increment for row in pair], weights=num_tokens))
+        for pair in zip(*learned, strict=True)
+    ]
+    return [[replace(row, mean_increment=mean) for row, mean in zip(rows, means, strict=True)] for rows in learned]
 
 
 def _relative(row: Row, cells: Cells, slots: Slots) -> NDArray[np.float64]:

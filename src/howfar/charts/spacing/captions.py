@@ -26,9 +26,10 @@ _IN_WORDS = [*_LETTERS, KINDS.index("punctuation mark")]
 def findings(content: Content) -> list[str]:
     """At most two sentences: words that a row draws together, or the kind of character at which it steps otherwise."""
     learned = [row for row in content.rows if not row.is_plain]
-    together = [one for row in learned if (one := _together(content, row)) is not None]
-    found = sorted((one for row in learned if (one := _finding(content, row)) is not None), key=lambda one: -one[0])
-    sentences = [max(together, key=lambda one: one[0])[1]] if together else []
+    together = [phrase for row in learned if (phrase := _together(content, row)) is not None]
+    found = [kind for row in learned if (kind := _finding(content, row)) is not None]
+    found.sort(key=lambda kind: -kind[0])
+    sentences = [max(together, key=lambda phrase: phrase[0])[1]] if together else []
     sentences += [sentence for _, sentence in found[: _MOST_FINDINGS - len(sentences)]]
     spreads = [spread_of(content, row) for row in learned]
     if not any(spreads):

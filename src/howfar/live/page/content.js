@@ -128,6 +128,7 @@ function contentOf(readings, names) {
 
   const plain = { name: "plain", text: 0, mean: 1, gaps: at(cells[0].map((cell) => cell.numTokens), slots[0]), isPlain: true, difference: null, parts: {} };
   const learned = readings.map((reading, index) => rowsOf(reading, cells[index]));
+  if (readings.length > 1 && readings[0].model.name === readings[1].model.name) giveOneMean(learned);
   const rows = [plain];
   for (const name of new Set(learned.flatMap((own) => own.map((row) => row.name)))) {
     const pair = learned.map((own) => own.find((row) => row.name === name));
@@ -160,6 +161,17 @@ function contentOf(readings, names) {
   content.captions = findings(content);
   content.description = `${title}: ${texts[0].labels.length} characters in ${rows.length} rows. ${content.captions.join(" ")}`;
   return content;
+}
+
+// Rows of one model share the average over both texts, so that an equal step looks equal.
+function giveOneMean([first, second]) {
+  for (const row of first) {
+    const pair = [row, second.find(({ name }) => name === row.name)];
+    if (!pair[1]) continue;
+    const [here, there] = pair.map(({ advances }) => advances.length);
+    const mean = (pair[0].mean * here + pair[1].mean * there) / (here + there);
+    for (const one of pair) one.mean = mean;
+  }
 }
 
 // At most two sentences, as Python writes them: words that a row draws together, and at which kind of character a row steps otherwise.
