@@ -27,8 +27,8 @@ def findings(content: Content) -> list[str]:
     """At most two sentences: words that a row draws together, or the kind of character at which it steps otherwise."""
     learned = [row for row in content.rows if not row.is_plain]
     together = [phrase for row in learned if (phrase := _together(content, row)) is not None]
-    found = [kind for row in learned if (kind := _finding(content, row)) is not None]
-    found.sort(key=lambda kind: -kind[0])
+    found = [finding for row in learned if (finding := _finding(content, row)) is not None]
+    found.sort(key=lambda finding: -finding[0])
     sentences = [max(together, key=lambda phrase: phrase[0])[1]] if together else []
     sentences += [sentence for _, sentence in found[: _MOST_FINDINGS - len(sentences)]]
     spreads = [spread_of(content, row) for row in learned]
