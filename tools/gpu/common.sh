@@ -43,8 +43,8 @@ fall_back() {
   grep -h 'broke off: ' "$WORK/train.log"
   tail -qn 3 "$WORK"/runs/*.txt
   mv "$WORK/train.log" "$WORK/train-failed-$(date +%s).log"
-  if grep -q torch_compile_mode "$WORK/choice.sh"; then
-    sed -i "s/ --set 'trainer.torch_compile_mode=\"[^\"]*\"'//" "$WORK/choice.sh"
+  if grep -q 'torch_compile_mode="[rm]' "$WORK/choice.sh"; then
+    sed -i 's/torch_compile_mode="[^"]*"/torch_compile_mode="default"/' "$WORK/choice.sh"
   elif grep -q 'torch_compile=true' "$WORK/choice.sh"; then
     sed -i 's/torch_compile=true/torch_compile=false/' "$WORK/choice.sh"
   else

@@ -21,10 +21,10 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-COMPILED = {"trainer.torch_compile": True, "lean_step": True}
+COMPILED = {"trainer.torch_compile": True, "trainer.torch_compile_mode": "default", "lean_step": True}
 WAYS: dict[str, dict[str, Any]] = {
     "uncompiled": {"trainer.torch_compile": False, "lean_step": True},
-    "compiled, not lean": {"trainer.torch_compile": True, "lean_step": False},
+    "compiled, not lean": {**COMPILED, "lean_step": False},
     "compiled": COMPILED,
     "max-autotune-no-cudagraphs": {**COMPILED, "trainer.torch_compile_mode": "max-autotune-no-cudagraphs"},
     "reduce-overhead": {**COMPILED, "trainer.torch_compile_mode": "reduce-overhead"},
