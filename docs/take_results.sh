@@ -31,10 +31,10 @@ take "words-chinese-per-layer" boundaries -m chinese-per-layer --corpus "$chines
 take "sentences" boundaries -m bilingual-per-layer --corpus "$corpus" --target sentences
 take "pairs-en" pairs -m bilingual-per-layer --corpus "$corpus" --language en
 take "pairs-zh" pairs -m bilingual-per-layer --corpus "$corpus" --language zh
-take "interventions" interventions -m bilingual-per-layer --corpus "$corpus"
+take "interventions" interventions -m bilingual-per-layer --corpus "$corpus" --sample 20
 take "attention" attention -m bilingual-per-layer --corpus "$corpus"
 for model in bilingual-rope bilingual-per-layer; do
-  take "extrapolation-$model" extrapolation -m "$model" --corpus "$corpus"
+  take "extrapolation-$model" extrapolation -m "$model" --corpus "$corpus" --sample 32
 done
 take "calibration" calibration --sample 3
 
