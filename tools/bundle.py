@@ -48,7 +48,7 @@ datasets: [{languages} Wikipedia]
 | parameters | {parameters:,} |
 | sizes | width {width}, {layers} layers, {heads} heads, {context} bytes of context |
 | increments | {increments} |
-| trained on | {seen:.1f} MB of text, {languages}{balance}, seed {seed} |
+| trained on | {seen:.1f} MB of text, {languages}{balance}{times}, seed {seed} |
 | loss on held-out documents | {loss} |
 | weights | float16, the increment networks float32; Apache-2.0 |
 | text | CC BY-SA 4.0, the authors of Wikipedia |
@@ -116,6 +116,8 @@ def card(name: str, model: Any, record: dict[str, Any], losses: DocumentLosses |
         how = MEASURED_HERE.format(command=command)
     codes = [source["name"] for source in record["corpus"]["sources"]]
     languages = [LANGUAGES[code] for code in codes]
+    seen = record["step"] * record["windows_per_step"] * config.max_position_embeddings
+    text = sum(source["train"]["bytes"] for source in record["corpus"]["sources"])
     return CARD.format(
         name=name,
         codes=", ".join(codes),
@@ -128,7 +130,8 @@ def card(name: str, model: Any, record: dict[str, Any], losses: DocumentLosses |
         heads=config.num_attention_heads,
         context=config.max_position_embeddings,
         increments=", ".join(f"{key} {value}" for key, value in (recipe["increments"] or {"none": ""}).items()),
-        seen=record["step"] * record["windows_per_step"] * config.max_position_embeddings / 1e6,
+        seen=seen / 1e6,
+        times=f" ({text / 1e6:.0f} MB, read {seen / text:.1f} times)" if seen > text else "",
         seed=recipe["seed"],
         loss=loss,
         documents=held_out["documents"],
