@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from howfar.charts.spacing.build import content_of
+from howfar.charts.spacing.elements import number
 from howfar.charts.spacing.svg import Drawing, View
 from howfar.charts.spacing.tiles import is_divided
 from howfar.positions import IncrementConfig
@@ -36,7 +37,7 @@ def test_each_byte_is_as_wide_as_its_step():
     assert [shade for _, _, shade in of_character] == ["t8", "t2", "t0"]
     assert first == last == "t2"
     whole = drawing.layout.end[1, 1] - drawing.layout.before[1, 1]
-    assert sum(length for _, length, _ in of_character) == pytest.approx(whole - 0.8, abs=0.2)
+    assert sum(length for _, length, _ in of_character) == pytest.approx(whole - 2.0, abs=0.2)
 
 
 def test_steps_alike_are_one_mark():
@@ -84,3 +85,11 @@ def test_a_gaps_parts_sum_to_it_where_positions_advance_late():
 def test_the_key_says_what_colours_belong_to():
     assert "Its colours are those of its bytes." in drawing_of("a居b", [1, 3, 1, 0.5, 1]).header()
     assert "bytes." not in drawing_of("abc", [1, 3, 1]).header()
+
+
+def test_a_space_has_a_dot_where_there_is_room():
+    drawing = drawing_of("a b c", [1, 4, 1, 0.1, 1])
+    middle = number((drawing.layout.before[1, 1] + drawing.layout.end[1, 1]) / 2)
+    dots = re.findall(r'<path class="spaces" d="([^"]*)"/>', drawing.panel(0).split('<g class="row ')[2])
+    assert dots == [f"M{middle} {number(drawing.middles[1])}h0"]
+    assert 'class="spaces"' not in drawing_of("abc", [1, 1, 1]).panel(0)

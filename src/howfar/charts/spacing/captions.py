@@ -19,7 +19,7 @@ _MOST_FINDINGS = 2
 _CLOSE = 0.5  # of an average step: as far as the default colours go
 _LEAST_SPACES = 2  # inside words that are drawn together
 _SPACE = KINDS.index("space")
-_LETTERS = [KINDS.index(kind) for kind in ("capital letter", "small letter", "digit")]
+_LETTERS = [KINDS.index(kind) for kind in ("capital letter", "lowercase letter", "digit")]
 _IN_WORDS = [*_LETTERS, KINDS.index("punctuation mark")]
 
 
@@ -67,10 +67,7 @@ def _together(content: Content, row: Steps) -> tuple[tuple[int, float], str] | N
         first += int(np.argmax(is_letter[first:]))  # without a bracket or comma at the words' ends
         last -= int(np.argmax(is_letter[last::-1]))
         words = _quoted(text.labels[first : last + 1])
-        sentence = (
-            f"In {row.name}, the spaces inside “{words}” take {short(mean, 2)} average steps, "
-            f"the other spaces {short(float(others.mean()), 2)}."
-        )
+        sentence = f"In {row.name}, the spaces inside “{words}” take {short(mean, 2)} average steps."
         best = ((len(inside), -mean), sentence)
     return best
 

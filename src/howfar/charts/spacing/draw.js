@@ -288,11 +288,18 @@ function piecesOf(drawing, index, slot) {
 function tilesOf(drawing, index, places, middle) {
   const marks = range(0, SHADES).map(() => []);
   for (const [slot, left, length] of places) {
-    const start = left + G.tileGap / 2, room = Math.max(length - G.tileGap, 0.3);
-    for (const [shade, begin, end] of piecesOf(drawing, index, slot)) marks[shade].push([start + begin * room, (end - begin) * room]);
+    const pieces = piecesOf(drawing, index, slot), gap = pieces.length === 1 ? G.tileGap : G.dividedGap;
+    const start = left + gap / 2, room = Math.max(length - gap, 0.3);
+    for (const [shade, begin, end] of pieces) marks[shade].push([start + begin * room, (end - begin) * room]);
   }
   const height = drawing.lines[index].isFolded ? G.thinTileHeight : G.tileHeight;
   return marks.map((of, shade) => stroke(`${drawing.shades.letter}${shade}`, height, of, middle)).join("");
+}
+
+/* A dot in the tile of each space, which would be blank, where letters leave room for it. */
+function spacesOf(labels, places, middle) {
+  const dots = places.filter(([slot, , length]) => labels[slot] === " " && length >= G.roomForDot).map(([, left, length]) => `M${number(left + length / 2)} ${number(middle)}h0`);
+  return dots.length ? `<path class="spaces" d="${dots.join("")}"/>` : "";
 }
 
 const isDivided = ({ content, lines, view }) => view.colour === "gap" && lines.some(line => !line.isFolded && Object.keys(content.rows[line.rows[0]].parts).length > 0);
@@ -334,8 +341,10 @@ function rowOf(drawing, index, { first, stop }) {
     const low = Math.min(layout.before[index][slot], layout.end[index][slot]), high = Math.max(layout.before[index][slot], layout.end[index][slot]);
     return [slot, low, high - low];
   });
-  let body = tilesOf(drawing, index, places.filter(([, , length]) => length > 0), y);
+  const drawn = places.filter(([, , length]) => length > 0);
+  let body = tilesOf(drawing, index, drawn, y);
   if (!line.isFolded) {
+    body += spacesOf(drawing.textOf(line).labels, drawn, y);
     const text = lettersOf(drawing.textOf(line).labels.slice(first, stop), layout.letters[index].slice(first, stop));
     body += `<text class="letters" y="${number(y + G.fontSize * 0.36)}">${text}</text>`;
     for (let slot = first; slot < stop; slot++) if (layout.isBroken[index][slot]) {
@@ -413,7 +422,7 @@ function keyOf(drawing) {
       ? "Rows are stretched to the same spread: × is the factor, ± the standard deviation before it."
       : "Beside each row: its mean step in positions, ± the standard deviation of its steps, and their histogram."];
   const [left, first] = isNarrow ? [G.margin, 70] : [end + 16, 36];
-  return `<g class="key">${tilesOf(drawing, index, places, top)}${bracket}<text class="note" x="${number(G.margin)}" y="14">${quoted(`${line.name}: ${short(line.drawn[slot], 2)} ${unit} to ${what}${many}`)}</text>`
+  return `<g class="key">${tilesOf(drawing, index, places, top)}${spacesOf(labels, places, top)}${bracket}<text class="note" x="${number(G.margin)}" y="14">${quoted(`${line.name}: ${short(line.drawn[slot], 2)} ${unit} to ${what}${many}`)}</text>`
     + `<text class="letters" y="${number(top + G.fontSize * 0.36)}">${lettersOf(shown, middles)}</text>`
     + sentences.map((sentence, place) => `<text class="note" x="${number(left)}" y="${number(first + 15 * place)}">${quoted(sentence)}</text>`).join("")
     + `${legendOf(drawing, isNarrow ? G.margin : drawing.width - G.margin - SHADES * SWATCH, isNarrow ? 114 : 36)}</g>`;

@@ -11,7 +11,7 @@ from howfar.charts.spacing import geometry
 from howfar.charts.spacing.colours import SHADES
 from howfar.charts.spacing.elements import letters, number, stroke
 from howfar.charts.spacing.scales import short
-from howfar.charts.spacing.tiles import Place, is_divided, tiles
+from howfar.charts.spacing.tiles import Place, is_divided, spaces, tiles
 
 if TYPE_CHECKING:
     from howfar.charts.spacing.svg import Drawing
@@ -83,7 +83,7 @@ def _sample(drawing: Drawing, line: int, slot: int) -> tuple[str, float]:
     baseline = number(_TOP + geometry.FONT_SIZE * 0.36)
     explained = f'<text class="note" x="{number(geometry.MARGIN)}" y="14">{said}</text>'
     return (
-        f"{tiles(drawing, line, places, _TOP)}{bracket}{explained}"
+        f"{tiles(drawing, line, places, _TOP)}{spaces(text.labels, places, _TOP)}{bracket}{explained}"
         f'<text class="letters" y="{baseline}">{letters(labels[::towards], middles[::towards])}</text>'
     ), end
 

@@ -10,7 +10,7 @@ KINDS = (
     "punctuation mark",
     "digit",
     "capital letter",
-    "small letter",
+    "lowercase letter",
     "Chinese character",
     "letter without case",
     "symbol",
@@ -37,7 +37,7 @@ def _kind(text: str) -> str:
     if category in ("Lu", "Lt"):
         return "capital letter"
     if category == "Ll":
-        return "small letter"
+        return "lowercase letter"
     if unicodedata.name(first, "").startswith("CJK "):
         return "Chinese character"
     return "letter without case" if category[0] in "LMN" else "symbol"

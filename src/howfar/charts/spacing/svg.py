@@ -22,7 +22,7 @@ from howfar.charts.spacing.key import key, key_height
 from howfar.charts.spacing.layout import Panel, lay_out
 from howfar.charts.spacing.overview import overview, overview_height
 from howfar.charts.spacing.scales import Line, Rows, lines_of, short
-from howfar.charts.spacing.tiles import tiles
+from howfar.charts.spacing.tiles import spaces, tiles
 
 _BINS = 16  # bins of a histogram, from a quarter to four times an average step
 _BIN_WIDTH = 2.5
@@ -163,12 +163,14 @@ def _histogram(drawing: Drawing, line: Line, left: float, base: float) -> str:
 
 
 def _tiles(drawing: Drawing, index: int, panel: Panel) -> str:
-    """A row's tiles."""
+    """A row's tiles, and the dots in those of spaces."""
     here = slice(panel.first, panel.stop)
     ends = drawing.layout.before[index, here], drawing.layout.end[index, here]
     low, high = np.minimum(*ends), np.maximum(*ends)
     places = zip(range(panel.first, panel.stop), low.tolist(), (high - low).tolist(), strict=True)
-    return tiles(drawing, index, (place for place in places if place[2] > 0), drawing.middles[index])
+    drawn, line, middle = [place for place in places if place[2] > 0], drawing.lines[index], drawing.middles[index]
+    dots = "" if line.is_folded else spaces(drawing.text_of(line).labels, drawn, middle)
+    return tiles(drawing, index, drawn, middle) + dots
 
 
 def _broken(drawing: Drawing, index: int, panel: Panel) -> str:

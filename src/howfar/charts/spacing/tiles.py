@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from howfar.charts.spacing import geometry
 from howfar.charts.spacing.colours import SHADES, shades_of_steps
-from howfar.charts.spacing.elements import stroke
+from howfar.charts.spacing.elements import number, stroke
 from howfar.charts.spacing.scales import stretched
 
 if TYPE_CHECKING:
@@ -31,11 +31,23 @@ def tiles(drawing: Drawing, index: int, places: Iterable[Place], middle: float) 
     """Tiles of a row, one path a shade, with the vertical middle of their marks, in pixels."""
     marks: dict[int, list[tuple[float, float]]] = defaultdict(list)
     for slot, left, length in places:
-        start, room = left + geometry.TILE_GAP / 2, max(length - geometry.TILE_GAP, 0.3)
-        for shade, begin, end in _pieces(drawing, index, slot):
+        pieces = _pieces(drawing, index, slot)
+        gap = geometry.TILE_GAP if len(pieces) == 1 else geometry.DIVIDED_GAP
+        start, room = left + gap / 2, max(length - gap, 0.3)
+        for shade, begin, end in pieces:
             marks[shade].append((start + begin * room, (end - begin) * room))
     height = geometry.THIN_TILE_HEIGHT if drawing.lines[index].is_folded else geometry.TILE_HEIGHT
     return "".join(stroke(drawing.shades.name(shade), height, marks[shade], middle) for shade in range(SHADES))
+
+
+def spaces(labels: Sequence[str], places: Iterable[Place], middle: float) -> str:
+    """A dot in the tile of each space, which would be blank, where letters leave room for it."""
+    dots = "".join(
+        f"M{number(left + length / 2)} {number(middle)}h0"
+        for slot, left, length in places
+        if labels[slot] == " " and length >= geometry.ROOM_FOR_DOT
+    )
+    return f'<path class="spaces" d="{dots}"/>' if dots else ""
 
 
 def _pieces(drawing: Drawing, index: int, slot: int) -> list[tuple[int, float, float]]:

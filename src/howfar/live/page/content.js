@@ -2,7 +2,7 @@
 "use strict";
 
 const KINDS = [
-  "space", "line end", "punctuation mark", "digit", "capital letter", "small letter", "Chinese character",
+  "space", "line end", "punctuation mark", "digit", "capital letter", "lowercase letter", "Chinese character",
   "letter without case", "symbol", "token that begins with a space",
 ];
 const WHITESPACE = { " ": " ", "\t": "⇥", "\n": "⏎", "\r": "⏎", "\r\n": "⏎", "\u00a0": "⍽", "\u3000": " " };
@@ -33,7 +33,7 @@ function kindOf(text) {
     : /\p{P}/u.test(first) ? "punctuation mark"
     : /\p{Nd}/u.test(first) ? "digit"
     : /[\p{Lu}\p{Lt}]/u.test(first) ? "capital letter"
-    : /\p{Ll}/u.test(first) ? "small letter"
+    : /\p{Ll}/u.test(first) ? "lowercase letter"
     : /[\u2e80-\u2fdf\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u{20000}-\u{323af}]/u.test(first) ? "Chinese character"
     : /[\p{L}\p{M}\p{N}]/u.test(first) ? "letter without case"
     : "symbol";
@@ -194,7 +194,7 @@ function findings(content) {
 function drawnTogether(content, row) {
   const { ratioOf, short } = howfarSpacing, { kinds, labels, tokens } = content.texts[row.text], ratio = ratioOf(content, row);
   const isA = (slot, ...names) => tokens[slot] > 0 && names.includes(KINDS[kinds[slot]]);
-  const isLetter = (slot) => isA(slot, "capital letter", "small letter", "digit");
+  const isLetter = (slot) => isA(slot, "capital letter", "lowercase letter", "digit");
   const isInWord = (slot) => isLetter(slot) || isA(slot, "punctuation mark");
   const spaces = kinds.flatMap((_, slot) => (isA(slot, "space") ? [slot] : []));
   const mean = (slots) => slots.reduce((total, slot) => total + ratio[slot], 0) / slots.length;
@@ -215,7 +215,7 @@ function drawnTogether(content, row) {
     while (!isLetter(last)) last--;
     const cells = labels.slice(first, last + 1);
     const words = (cells.length > MOST_QUOTED ? [...cells.slice(0, MOST_QUOTED - 1), "…"] : cells).join("");
-    best = { count: inside.length, mean: here, sentence: `In ${row.name}, the spaces inside “${words}” take ${short(here, 2)} average steps, the other spaces ${short(elsewhere, 2)}.` };
+    best = { count: inside.length, mean: here, sentence: `In ${row.name}, the spaces inside “${words}” take ${short(here, 2)} average steps.` };
   }
   return best;
 }
