@@ -140,11 +140,11 @@ def _interleaved(
 
 def _with_one_mean(learned: Sequence[list[Row]], num_tokens: Sequence[int]) -> list[list[Row]]:
     """Give the rows of two texts the mean increment over both, layer by layer."""
-    means = [
-        float(np.average([row.mean_increment for row in pair], weights=num_tokens))
-        for pair in zip(*learned, strict=True)
-    ]
-    return [[replace(row, mean_increment=mean) for row, mean in zip(rows, means, strict=True)] for rows in learned]
+    own = [{row.name: row.mean_increment for row in rows} for rows in learned]
+    shared = {
+        name: float(np.average([means[name] for means in own], weights=num_tokens)) for name in own[0].keys() & own[1]
+    }
+    return [[replace(row, mean_increment=shared.get(row.name, row.mean_increment)) for row in rows] for rows in learned]
 
 
 def _relative(row: Row, cells: Cells, slots: Slots) -> NDArray[np.float64]:
