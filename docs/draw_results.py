@@ -1,4 +1,4 @@
-"""Draw the pictures with which the results begin from the tables of `docs/take_results.sh`: `python docs/draw_results.py OUT`."""
+"""Draw the results' pictures from the tables of `docs/take_results.sh`: `python docs/draw_results.py OUT`."""
 
 from __future__ import annotations
 
