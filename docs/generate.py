@@ -47,7 +47,8 @@ def _members(kind: type) -> list[tuple[str, object]]:
     """Its own public methods and properties, in the order of the source."""
     kinds = (FunctionType, classmethod, property, cached_property)
     members = [(name, value) for name, value in vars(kind).items() if name[0] != "_" and isinstance(value, kinds)]
-    return [(name, value) for name, value in members if getattr(value, "__module__", "howfar").startswith("howfar")]
+    where = [getattr(getattr(value, "func", value), "__module__", "howfar") for _, value in members]
+    return [member for member, module in zip(members, where, strict=True) if module.startswith("howfar")]
 
 
 def _described(thing: object) -> str:
