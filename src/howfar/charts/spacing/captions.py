@@ -52,12 +52,16 @@ def _together(content: Content, row: Steps) -> tuple[tuple[int, float], str] | N
     is_close[[0, -1]] = False
     is_close[1:-1] &= is_letter[:-2] & is_letter[2:]
     best: tuple[tuple[int, float], str] | None = None
-    for close, group in groupby(np.flatnonzero(is_space).tolist(), key=lambda slot: bool(is_close[slot])):
+    spaces = np.flatnonzero(is_space)
+    whole = float(ratio[spaces].sum())
+    for close, group in groupby(spaces.tolist(), key=lambda slot: bool(is_close[slot])):
         inside = list(group)
-        others = ratio[np.setdiff1d(np.flatnonzero(is_space), inside)]
-        if not close or len(inside) < _LEAST_SPACES or len(others) < _LEAST_MEMBERS or others.mean() < 1:
+        num_others = len(spaces) - len(inside)
+        if not close or len(inside) < _LEAST_SPACES or num_others < _LEAST_MEMBERS:
             continue
         mean, first, last = float(ratio[inside].mean()), inside[0] - 1, inside[-1] + 1
+        if whole - mean * len(inside) < num_others:  # the other spaces take less than an average step
+            continue
         if best is not None and (len(inside), -mean) <= best[0]:
             continue
         while first > 0 and in_word[first - 1]:

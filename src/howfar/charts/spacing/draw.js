@@ -393,13 +393,14 @@ function keyOf(drawing) {
   const isWhole = at => tokens[at] > 0 && !layout.isBroken[index][at];
   const lengths = line.drawn.map((drawn, at) => at && isWhole(at) ? drawn / tokens[at] : -Infinity);
   const room = isNarrow ? drawing.width - 2 * G.margin : G.keyShare * drawing.width;
-  const reach = slot => sum(range(Math.max(0, slot - 2), Math.min(labels.length, slot + 3)).map(at => isWhole(at) ? Math.abs(layout.end[index][at] - layout.before[index][at]) : 0));
+  const around = slot => range(Math.max(0, slot - 2), Math.min(labels.length, slot + 3));
+  const reach = slot => sum(around(slot).map(at => isWhole(at) ? Math.abs(layout.end[index][at] - layout.before[index][at]) : 0));
   const fitting = lengths.map((length, at) => reach(at) <= room ? length : -Infinity);
   const chosen = largest(fitting) > -Infinity ? fitting : lengths;
   const slot = labels.length > 1 ? Math.max(1, chosen.indexOf(largest(chosen))) : 0;
   let end = G.margin, bracket = "";
   const places = [], shown = [], middles = [], top = 40;
-  const nearest = range(Math.max(0, slot - 2), Math.min(labels.length, slot + 3));
+  const nearest = around(slot);
   for (const near of content.rightToLeft ? nearest.reverse() : nearest) {
     const length = Math.abs(layout.end[index][near] - layout.before[index][near]);
     if (length === 0 || (layout.isBroken[index][near] && near !== slot)) continue;

@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from howfar.charts.spacing import geometry
 from howfar.charts.spacing.colours import SHADES
@@ -50,7 +51,7 @@ def _explained(drawing: Drawing) -> tuple[int, int]:
     is_whole = (tokens > 0) & ~layout.is_broken[line]
     lengths = np.where(is_whole, drawing.lines[line].drawn / np.maximum(tokens, 1), -np.inf)
     pixels = np.where(is_whole, np.abs(layout.end[line] - layout.before[line]), 0.0)
-    reach = np.array([pixels[max(0, slot - _BESIDE) : slot + _BESIDE + 1].sum() for slot in range(len(pixels))])
+    reach = sliding_window_view(np.pad(pixels, _BESIDE), 2 * _BESIDE + 1).sum(axis=1)  # of a tile and its neighbours
     room = drawing.width - 2 * geometry.MARGIN if drawing.is_narrow else geometry.KEY_SHARE * drawing.width
     fitting = np.where(reach <= room, lengths, -np.inf)
     if len(lengths) > 1 and np.isfinite(fitting[1:]).any():

@@ -197,7 +197,7 @@ function drawnTogether(content, row) {
   const isLetter = (slot) => isA(slot, "capital letter", "lowercase letter", "digit");
   const isInWord = (slot) => isLetter(slot) || isA(slot, "punctuation mark");
   const spaces = kinds.flatMap((_, slot) => (isA(slot, "space") ? [slot] : []));
-  const mean = (slots) => slots.reduce((total, slot) => total + ratio[slot], 0) / slots.length;
+  const total = (slots) => slots.reduce((sum, slot) => sum + ratio[slot], 0), whole = total(spaces);
   const runs = [[]];
   for (const slot of spaces) {
     if (ratio[slot] <= CLOSE && isLetter(slot - 1) && isLetter(slot + 1)) runs.at(-1).push(slot);
@@ -205,8 +205,10 @@ function drawnTogether(content, row) {
   }
   let best = null;
   for (const inside of runs) {
-    const others = spaces.filter((slot) => !inside.includes(slot)), here = mean(inside), elsewhere = mean(others);
-    if (inside.length < LEAST_SPACES || others.length < LEAST_MEMBERS || elsewhere < 1) continue;
+    const numOthers = spaces.length - inside.length;
+    if (inside.length < LEAST_SPACES || numOthers < LEAST_MEMBERS) continue;
+    const here = total(inside) / inside.length;
+    if (whole - total(inside) < numOthers) continue; // the other spaces take less than an average step
     if (best && (inside.length < best.count || (inside.length === best.count && here >= best.mean))) continue;
     let first = inside[0] - 1, last = inside.at(-1) + 1;
     while (isInWord(first - 1)) first--;
