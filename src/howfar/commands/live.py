@@ -46,7 +46,7 @@ def export(
 
     Example: howfar export onnx bilingual-per-layer -o model.onnx
     """
-    from howfar.live.graph import export_onnx
+    from howfar.live.export import export_onnx
     from howfar.models.loading import load
 
     exported = export_onnx(load(model), output)

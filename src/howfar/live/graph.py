@@ -1,221 +1,127 @@
-"""A model as an ONNX graph whose increments can be read, and scaled, from outside PyTorch."""
+"""A model as a function of tensors, which reads a text piece by piece: what an ONNX file holds."""
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from howfar.errors import ConfigError, MissingExtraError, NotMeasurableError
-from howfar.files import check_writable, write_file
-from howfar.foreign import first_line
-from howfar.positions import Increments, movable, override, record
-from howfar.positions.mode import evaluation_mode
+from howfar.errors import ConfigError
+from howfar.positions import Increments, override, record
+from howfar.positions.clock import GrowingClock, clock_of
 from howfar.positions.shapes import Float, Int
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from transformers import PreTrainedModel
-
-INPUTS = ("token_ids", "multipliers")
-OUTPUTS = ("logits", "increments")
-OPSET = 18
-TOLERANCE = 1e-4  # of surprisal (relative above one nat) and of increments (relative)
-CHECKED_LENGTHS = (2, 17, 200)
-HALVED_FROM = 1024  # tensors with at least this many values are stored in half precision if that is exact
+KEPT = (DynamicLayer, DynamicSlidingWindowLayer)  # layers of a cache that hold keys and values
 
 
 @dataclass(frozen=True)
-class Exported:
-    """An exported graph, and its difference from the model in PyTorch.
+class State:
+    """What a model keeps of the tokens that it has read.
 
     Attributes:
-        num_bytes: Size of the file.
-        surprisal_error: Largest difference in surprisal over the compared sequences, in nats, or relative
-            to the surprisal if that is more than one nat.
-        increment_error: Largest relative difference of an increment.
+        positions: Where each layer's positions stand, `[layer, plane, head, past_token]`, in float64; `layer` runs over
+            the layers with rotary positions, and `howfar.positions.clock` says what the planes are.
+        keys_and_values: Of each layer with a cache, `[1, head, past_token, width]`.
     """
 
-    num_bytes: int
-    surprisal_error: float
-    increment_error: float
+    positions: Tensor
+    keys_and_values: tuple[tuple[Tensor, Tensor], ...]
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All of them, in the order of `names`."""
+        return (self.positions, *(tensor for pair in self.keys_and_values for tensor in pair))
+
+    def names(self, past: str) -> tuple[str, ...]:
+        """The tensors' names in a graph, as other exporters of Transformers models name them.
+
+        Args:
+            past: `"past"` for inputs, `"present"` for outputs.
+        """
+        stem = "past_key_values" if past == "past" else past
+        layers = range(len(self.keys_and_values))
+        return (f"{past}_positions", *(f"{stem}.{layer}.{what}" for layer in layers for what in ("key", "value")))
+
+    def like(self, num_tokens: int) -> State:
+        """An arbitrary state of this many tokens; of none, the state before a text."""
+        return State(
+            self.positions.new_zeros((*self.positions.shape[:-1], num_tokens)),
+            tuple(
+                tuple(tensor.new_zeros((*tensor.shape[:2], num_tokens, tensor.shape[-1])) for tensor in pair)  # type: ignore[misc]
+                for pair in self.keys_and_values
+            ),
+        )
 
 
-def export_onnx(model: PreTrainedModel, path: str | Path) -> Exported:
-    """Write a model as an ONNX graph, and compare the graph with PyTorch first.
-
-    Inputs: `token_ids`, int64 `[1, token]`, and `multipliers`, float32 `[layer, token]`, by which the layers'
-    increments are multiplied (ones change nothing). Outputs: `logits`, float32 `[1, token, vocabulary]`, and
-    `increments`, float32 `[layer, head, token]`, in positions, as they were used. `layer` runs over the layers with
-    rotary positions. A model with plain positions takes multipliers too: its increments are 1.
+class Graph(nn.Module):
+    """A model that continues a text, with its increments as an output and their multipliers as an input.
 
     Args:
-        model: A causal language model with rotary positions.
-        path: The file to write.
+        model: The model.
+        increments: Its increments.
 
     Raises:
-        ConfigError: The model cannot be exported.
-        MissingExtraError: A package for the export is not installed.
-        NotMeasurableError: The graph's output differs from the model's.
-        OutputError: The file cannot be written.
+        ConfigError: The model keeps something else of a text than keys and values.
     """
-    if not all(find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime")):
-        raise MissingExtraError(
-            "exporting to ONNX needs more packages; "
-            "in the clone of howfar, run: pip install -c constraints.txt '.[onnx]'"
-        )
-    check_writable(path)
-    _check_place(model)
-    with evaluation_mode(model), movable(model) as increments, torch.no_grad():
-        graph = _Graph(model, increments).eval()
-        try:
-            content = _export(graph)
-        except Exception as error:  # whatever the exporter raises for an unknown operation
-            raise ConfigError(
-                f"{type(model).__name__} cannot be exported to ONNX: {first_line(error)}; export another architecture"
-            ) from error
-        differences = _compare(graph, content)
-    if max(differences) > TOLERANCE:
-        raise NotMeasurableError(
-            f"the exported graph is not the model: surprisal differs by up to {differences[0]:.1e}, increments by "
-            f"{differences[1]:.1e} of their mean size, more than {TOLERANCE:.0e}; nothing was written"
-        )
-    write_file(path, content)
-    return Exported(len(content), *differences)
-
-
-class _Graph(nn.Module):
-    """A model with its increments as an output and their multipliers as an input."""
 
     def __init__(self, model: PreTrainedModel, increments: Increments) -> None:
         super().__init__()
         self.model = model
         self.row_of_layer = {layer: row for row, layer in enumerate(increments.layer_indices)}
-        self.context = int(model.config.get_text_config().max_position_embeddings)
+        self.state = self._state_after_one_token()
 
     def forward(
-        self, token_ids: Int[Tensor, "1 token"], multipliers: Float[Tensor, "layer token"]
+        self,
+        token_ids: Int[Tensor, "1 token"],
+        multipliers: Float[Tensor, "layer token"],
+        past_positions: Float[Tensor, "layer plane head past_token"],
+        past_keys_and_values: tuple[tuple[Tensor, Tensor], ...],
+    ) -> tuple[Tensor, ...]:
+        """Logits, increments, and the state that includes the new tokens."""
+        cache, clock = _empty_cache()
+        for layer, pair in enumerate(past_keys_and_values):
+            cache.update(*pair, layer)
+        # Positions begin at 0, so there is a last one to go on from in any case.
+        begun = torch.cat((past_positions.new_zeros((*past_positions.shape[:-1], 1)), past_positions), dim=-1)
+        for layer, row in self.row_of_layer.items():
+            clock.histories[layer] = begun[row][None]
+        logits, increments = self.read(token_ids, multipliers, cache)
+        positions = torch.stack([clock.histories[layer][0, ..., 1:] for layer in self.row_of_layer])
+        state = State(positions, tuple((layer.keys, layer.values) for layer in cache.layers))
+        return logits, increments, *state.tensors
+
+    def read(
+        self,
+        token_ids: Int[Tensor, "1 token"],
+        multipliers: Float[Tensor, "layer token"],
+        cache: DynamicCache | None = None,
     ) -> tuple[Float[Tensor, "1 token vocabulary"], Float[Tensor, "layer head token"]]:
+        """Logits and increments of tokens; without a cache, of a whole text."""
+
         def scale(layer: int, increments: Tensor) -> Tensor:
             return increments * multipliers[self.row_of_layer[layer]]
 
         with override(self.model, scale), record(self.model) as recording:
-            logits = self.model(input_ids=token_ids, use_cache=False).logits
+            logits = self.model(input_ids=token_ids, past_key_values=cache, use_cache=cache is not None).logits
         return logits, torch.stack([recording.increments[layer][0] for layer in self.row_of_layer])
 
-
-def _export(graph: _Graph) -> bytes:
-    """The graph as an ONNX file's content, for sequences of any length up to the model's context."""
-    from torch.export import Dim
-
-    token = Dim("token", min=2, max=graph.context)
-    example = _arguments(graph, min(64, graph.context))
-    with warnings.catch_warnings(), _quiet("torch.onnx", "onnxscript"):
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            graph,
-            example,
-            dynamo=True,
-            dynamic_shapes=({1: token}, {1: token}),
-            input_names=INPUTS,
-            output_names=OUTPUTS,
-            opset_version=OPSET,
-            verbose=False,
-        )
-    assert program is not None
-    return _with_half_weights(program.model_proto)
+    def _state_after_one_token(self) -> State:
+        if not all(type(layer) in KEPT for layer in DynamicCache(config=self.model.config).layers):
+            raise ConfigError(
+                f"{type(self.model).__name__} keeps more of a text than keys and values, so it cannot be exported to "
+                "ONNX; export a model whose layers all attend"
+            )
+        cache, clock = _empty_cache()
+        self.model(input_ids=torch.zeros((1, 1), dtype=torch.long), past_key_values=cache, use_cache=True)
+        histories = [clock.histories[layer][0] for layer in self.row_of_layer]
+        return State(torch.stack(histories), tuple((layer.keys, layer.values) for layer in cache.layers))
 
 
-def _with_half_weights(proto: Any) -> bytes:
-    """Store weights that float16 holds exactly in float16, and cast them in the graph; a runtime folds the casts."""
-    import onnx
-
-    casts = []
-    for tensor in proto.graph.initializer:
-        values = onnx.numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < HALVED_FROM:
-            continue
-        with np.errstate(over="ignore"):
-            halves = values.astype(np.float16)
-        if not np.array_equal(halves.astype(np.float32), values):
-            continue
-        name = tensor.name
-        tensor.CopyFrom(onnx.numpy_helper.from_array(halves, f"{name}.half"))
-        casts.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *proto.graph.node]
-    del proto.graph.node[:]
-    proto.graph.node.extend(nodes)
-    return bytes(proto.SerializeToString())
-
-
-def _compare(graph: _Graph, content: bytes) -> tuple[float, float]:
-    """Largest differences between a graph and its model: in surprisal, and in increments over a layer's mean size."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    surprisal_error = increment_error = 0.0
-    for length in (min(length, graph.context) for length in CHECKED_LENGTHS):
-        arguments = _arguments(graph, length)
-        logits, increments = graph(*arguments)
-        feed = dict(zip(INPUTS, (argument.numpy() for argument in arguments), strict=True))
-        got_logits, got_increments = session.run(OUTPUTS, feed)
-        wanted = _surprisal(logits.numpy(), feed["token_ids"])
-        difference = np.abs(_surprisal(got_logits, feed["token_ids"]) - wanted) / np.maximum(1, wanted)
-        surprisal_error = max(surprisal_error, difference.max())
-        size = np.abs(increments.numpy()).mean(axis=-1, keepdims=True) + 1e-3  # signed ones come close to 0
-        increment_error = max(increment_error, (np.abs(got_increments - increments.numpy()) / size).max())
-    return float(surprisal_error), float(increment_error)
-
-
-def _surprisal(logits: NDArray[np.float32], token_ids: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Surprisal of every token except the first, in nats."""
-    from scipy.special import log_softmax
-
-    predicted = log_softmax(logits[0, :-1].astype(np.float64), axis=-1)
-    return -np.take_along_axis(predicted, token_ids[0, 1:, None], axis=-1)[:, 0]
-
-
-def _arguments(graph: _Graph, length: int) -> tuple[Tensor, Tensor]:
-    """Arbitrary tokens, and multipliers between a half and one and a half."""
-    generator = torch.Generator().manual_seed(length)
-    vocabulary_size = int(graph.model.get_input_embeddings().weight.shape[0])
-    token_ids = torch.randint(0, vocabulary_size, (1, length), generator=generator)
-    return token_ids, 0.5 + torch.rand(len(graph.row_of_layer), length, generator=generator)
-
-
-def _check_place(model: PreTrainedModel) -> None:
-    """Check that a model is on the CPU in float32, as the graph will be.
-
-    Raises:
-        ConfigError: It is on another device, or of another type.
-    """
-    if model.device.type != "cpu" or model.dtype != torch.float32:
-        raise ConfigError(
-            f"the model is on {model.device} in {str(model.dtype).removeprefix('torch.')}; "
-            "load it on the CPU in float32 to export it"
-        )
-
-
-@contextmanager
-def _quiet(*names: str) -> Iterator[None]:
-    """Silence libraries that print details of the export on standard error."""
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+def _empty_cache() -> tuple[DynamicCache, GrowingClock]:
+    cache = DynamicCache()
+    clock = clock_of(cache)
+    assert isinstance(clock, GrowingClock)
+    return cache, clock

@@ -13,7 +13,7 @@ from howfar.charts.glyphs import JOINING
 from howfar.charts.spacing.page import script, styles
 from howfar.errors import ConfigError
 from howfar.files import check_new_folder, whole_folder, write_file
-from howfar.live.graph import export_onnx
+from howfar.live.export import export_onnx
 from howfar.live.runtime import PACKAGE, VERSION, runtime_files
 from howfar.models.bundled import bundled_models
 from howfar.models.loading import load

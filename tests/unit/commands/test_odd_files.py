@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from howfar.live import graph
+from howfar.live import export
 from howfar.live.runtime import FILES
 
 from .conftest import Run
@@ -62,8 +62,8 @@ def small_files() -> Iterator[None]:
 
 @pytest.fixture
 def quick_export(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph, "_export", lambda _: b"x" * 200_000)
-    monkeypatch.setattr(graph, "_compare", lambda *_: (0.0, 0.0))
+    monkeypatch.setattr(export, "_export", lambda *_: b"x" * 200_000)
+    monkeypatch.setattr(export, "_compare", lambda *_: (0.0, 0.0))
 
 
 @pytest.mark.usefixtures("quick_export", "small_files")

@@ -14,14 +14,19 @@ from onnx import TensorProto
 
 import howfar
 from howfar.errors import ConfigError, NotMeasurableError, OutputError
-from howfar.live import graph
-from howfar.live.graph import HALVED_FROM, export_onnx
+from howfar.live import export
+from howfar.live.export import HALVED_FROM, export_onnx
+from howfar.models.configuration import HowFarConfig
+from howfar.models.modeling import HowFarForCausalLM
 from howfar.positions import IncrementConfig
 from support.models import stir, tiny
 
 
 def model_with(**options: Any) -> Any:
     torch.manual_seed(0)
+    if "encoding" in options:
+        sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+        return HowFarForCausalLM(HowFarConfig(**sizes, initializer_range=0.4, **options)).eval()
     model = tiny()
     if options:
         stir(howfar.attach(model, IncrementConfig(start="random", **options)))
@@ -33,7 +38,9 @@ KINDS: dict[str, dict[str, Any]] = {
     "shared": {"scope": "shared", "bound": "sigmoid"},
     "per-head, after": {"scope": "per_layer", "per_head": True, "advance": "after", "bound": "signed"},
     "plain": {},
+    "forget gate": {"encoding": {"name": "forget_gate", "rotary": True}},
 }
+TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64}
 HALVED = "shared"  # float16 holds its weights
 
 
@@ -53,9 +60,21 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[
     return export
 
 
-def run(path: Path, tokens: torch.Tensor, multipliers: np.ndarray) -> list[np.ndarray]:
+def run(path: Path, tokens: torch.Tensor, multipliers: np.ndarray, *pieces: int) -> list[np.ndarray]:
+    """Logits and increments of a text that is read in pieces; without any, as a whole."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return list(session.run(["logits", "increments"], {"token_ids": tokens.numpy(), "multipliers": multipliers}))
+    state = {
+        given.name: np.zeros([0 if size == "past_token" else size for size in given.shape], TYPES[given.type])
+        for given in session.get_inputs()[2:]
+    }
+    found, begin = [], 0
+    for length in pieces or (tokens.shape[1],):
+        piece = slice(begin, begin := begin + length)
+        new = {"token_ids": tokens[:, piece].numpy(), "multipliers": multipliers[:, piece]}
+        logits, increments, *present = session.run(None, new | state)
+        found.append((logits, increments))
+        state = dict(zip(state, present, strict=True))
+    return [np.concatenate(parts, axis=axis) for parts, axis in zip(zip(*found, strict=True), (1, 2), strict=True)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -69,6 +88,25 @@ def test_a_graph_gives_the_numbers_of_pytorch(exported: Any, kind: str) -> None:
     if kind == "plain":
         np.testing.assert_array_equal(increments, 1.0)
         assert "increments" not in dict(model.named_modules())  # the model is as it was
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("pieces", [(1, 22), (22, 1), (7, 1, 1, 14)])
+def test_a_text_read_in_pieces_gives_the_numbers_of_the_whole(
+    exported: Any, kind: str, pieces: tuple[int, ...]
+) -> None:
+    model, path = exported(kind)
+    tokens = torch.arange(1, 24)[None] % model.config.vocab_size
+    multipliers = np.random.default_rng(0).uniform(0.5, 2, (model.config.num_hidden_layers, 23)).astype(np.float32)
+    whole, in_pieces = run(path, tokens, multipliers), run(path, tokens, multipliers, *pieces)
+    for one, other in zip(whole, in_pieces, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_that_keeps_more_than_keys_and_values_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"Lfm2ForCausalLM keeps more of a text than keys and values, .*; export a"):
+        export_onnx(tiny("lfm2").eval(), tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_multipliers_are_an_override_in_one_layer(exported: Any) -> None:
@@ -100,7 +138,7 @@ def test_a_graph_that_computes_something_else_is_refused(
     exported: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, other = exported("plain")
-    monkeypatch.setattr(graph, "_export", lambda _: other.read_bytes())
+    monkeypatch.setattr(export, "_export", lambda *_: other.read_bytes())
     with pytest.raises(NotMeasurableError, match=r"the exported graph is not the model: surprisal differs by up to"):
         export_onnx(model_with(**KINDS["per-layer"]), tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
