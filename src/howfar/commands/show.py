@@ -159,13 +159,13 @@ def _check_picture(text: str, output: Path) -> None:
 
 def _trace(text: str, model: str | None, mark: str | None) -> Trace:
     with imports_for_good():
-        from howfar.models.bundled import model_for
+        from howfar.models.bundled import DEFAULT_NAME
         from howfar.models.loading import choose_mark, load
         from howfar.reading import trace
         from howfar.text.marks import name_with_mark
 
     if model is None:
-        model = model_for(text)
+        model = DEFAULT_NAME
         typer.echo(f"Read by {model}; --model names another", err=True)
     loaded = load(model)
     if found := choose_mark(loaded, mark):

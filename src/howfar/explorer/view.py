@@ -12,7 +12,6 @@ from howfar.charts.spacing.colours import Colour
 from howfar.errors import ConfigError
 from howfar.explorer.inference import check_text
 from howfar.explorer.what_if import FACTORS
-from howfar.models.bundled import DEFAULT_NAME, model_for
 
 DETAILS = ("What if", "Attention", "Numbers", "Context")
 SCALES: tuple[str, ...] = get_args(Scale)
@@ -67,8 +66,7 @@ def view_from_link(query: Mapping[str, str | Sequence[str]], default: View, mode
 
     Args:
         query: The parameters of the page's address; unknown ones are ignored.
-        default: Values for missing parameters. A text without a model is read by the bundled model for its
-            script, if the default model is the first bundled one.
+        default: Values for missing parameters.
         models: The page's models.
 
     Raises:
@@ -87,9 +85,6 @@ def view_from_link(query: Mapping[str, str | Sequence[str]], default: View, mode
         chosen["models"] = _models([said[name] for name in _MODELS if name in said], models)
     if "text" in chosen:
         check_text(chosen["text"])
-        by_script = (model_for(chosen["text"]),)
-        if "models" not in chosen and default.models == (DEFAULT_NAME,) and set(by_script) <= set(models):
-            chosen["models"] = by_script
     check_text(chosen.get("second_text", ""))
     return replace(default, **chosen)
 

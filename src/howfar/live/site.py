@@ -138,10 +138,8 @@ def _joining_letters() -> str:
 
 
 def _examples(names: Sequence[str]) -> list[dict[str, Any]]:
-    """Example texts, each with a model for its language."""
-    own = [Path(name).name for name in names]
-    chinese = next((name for name in own if "chinese" in name), own[0])
+    """Example texts, read by the first model."""
+    first = Path(names[0]).name
     return [
-        {"name": name, "text": text, "model": chinese if name == "Chinese" else own[0], "slot": selected_in(name)}
-        for name, text in EXAMPLES.items()
+        {"name": name, "text": text, "model": first, "slot": selected_in(name)} for name, text in EXAMPLES.items()
     ]

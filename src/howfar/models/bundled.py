@@ -13,12 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from howfar.text.classes import is_chinese_character
-
 FOLDER = Path(__file__).with_name("bundled")
 DEFAULT_NAME = "bilingual-per-layer"
-CHINESE_NAME = "chinese-per-layer"
-"""The model that reads Chinese text when no model is named."""
+"""The model that reads a text when no model is named."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +47,6 @@ def bundled_models() -> list[BundledModel]:
     """The models that ship with the package, the default one first, then by name."""
     models = [_describe(path.parent) for path in FOLDER.glob("*/config.json")]
     return sorted(models, key=lambda model: (model.name != DEFAULT_NAME, model.name))
-
-
-def model_for(text: str) -> str:
-    """The bundled model for a text when no model is named.
-
-    Returns:
-        `CHINESE_NAME` if more than half of the letters are Chinese characters, else `DEFAULT_NAME`.
-    """
-    num_letters = sum(map(str.isalpha, text))
-    num_chinese = sum(map(is_chinese_character, text))
-    return CHINESE_NAME if 2 * num_chinese > num_letters else DEFAULT_NAME
 
 
 def _describe(folder: Path) -> BundledModel:

@@ -12,7 +12,7 @@ from howfar.charts.spacing.kinds import KINDS
 from howfar.charts.spacing.scales import percent, ratio_of, short, spread_of
 
 _LEAST_MEMBERS = 3  # members of a kind, and characters outside it
-_LEAST_RATIO = 1.1  # between a kind's mean step and that of the rest
+_LEAST_RATIO = 1.25  # between a kind's mean step and that of the rest: more than one shade of the default colours
 _LEAST_ERRORS = 3.0  # standard errors between the two
 _MOST_QUOTED = 60
 _MOST_FINDINGS = 2

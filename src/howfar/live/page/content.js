@@ -175,7 +175,7 @@ function giveOneMean([first, second]) {
 }
 
 // At most two sentences, as Python writes them: words that a row draws together, and at which kind of character a row steps otherwise.
-const LEAST_MEMBERS = 3, LEAST_RATIO = 1.1, LEAST_ERRORS = 3, MOST_FINDINGS = 2, CLOSE = 0.5, LEAST_SPACES = 2, MOST_QUOTED = 60;
+const LEAST_MEMBERS = 3, LEAST_RATIO = 1.25, LEAST_ERRORS = 3, MOST_FINDINGS = 2, CLOSE = 0.5, LEAST_SPACES = 2, MOST_QUOTED = 60;
 function findings(content) {
   const { spreadOf, percent } = howfarSpacing;
   const learned = content.rows.filter((row) => !row.isPlain);

@@ -78,7 +78,7 @@ async function readOn(session, { file, tokens, multipliers, numLayers }, base, n
     session.inputNames.slice(2).map((name) => [name, output[name.replace(/^past(_key_values)?/, "present")]]));
   return {
     file, tokens, multipliers, increments: steps, logits: allLogits, size, state,
-    ...difficulties(allLogits, tokens, size),
+    ...difficulties(allLogits, tokens, size, base, numKept),
   };
 }
 
@@ -118,11 +118,15 @@ function meanOverHeads({ data, dims: [, heads, length] }, layer) {
   return row;
 }
 
-function difficulties(logits, tokens, size) {
-  const length = tokens.length;
-  const surprisal = new Float64Array(length);
-  const entropy = new Float64Array(length);
-  for (let token = 0; token < length; token++) {
+// Surprisal of each token and entropy of what follows it; a reading that the text goes on from knows the first ones.
+function difficulties(logits, tokens, size, base, numKept) {
+  const surprisal = new Float64Array(tokens.length);
+  const entropy = new Float64Array(tokens.length);
+  if (numKept) {
+    surprisal.set(base.surprisal.subarray(0, numKept));
+    entropy.set(base.entropy.subarray(0, numKept));
+  }
+  for (let token = Math.max(0, numKept - 1); token < tokens.length; token++) {
     const row = logits.subarray(token * size, (token + 1) * size);
     let largest = -Infinity;
     for (const value of row) if (value > largest) largest = value;
@@ -135,7 +139,7 @@ function difficulties(logits, tokens, size) {
     }
     const logTotal = Math.log(total);
     entropy[token] = logTotal - weighted / total;
-    if (token + 1 < length) surprisal[token + 1] = logTotal - (row[tokens[token + 1]] - largest);
+    if (token + 1 < tokens.length) surprisal[token + 1] = logTotal - (row[tokens[token + 1]] - largest);
   }
   return { surprisal, entropy };
 }
