@@ -44,7 +44,7 @@ def show(
         typer.Option(
             "--model",
             "-m",
-            help="A bundled model, a folder or a Hub id. [default: a bundled one, by the text's script]",
+            help="A bundled model, a folder or a Hub id. [default: bilingual-per-layer]",
         ),
     ] = None,
     output: Annotated[
