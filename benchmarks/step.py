@@ -59,7 +59,9 @@ NUM_TOKENS = 512
 Step = Callable[[], None]
 
 
-def training_step(name: str, tokens: Tensor, mode: str | None, stack: contextlib.ExitStack) -> Step:
+def training_step(
+    name: str, tokens: Tensor, mode: str | None, stack: contextlib.ExitStack, attention: str = "sdpa"
+) -> Step:
     """One step of a new model, or of a peer.
 
     Args:
@@ -67,6 +69,7 @@ def training_step(name: str, tokens: Tensor, mode: str | None, stack: contextlib
         tokens: `[window, token]`.
         mode: Of `torch.compile`; None to leave the model uncompiled.
         stack: Closed when the steps are done with.
+        attention: Of the variants; a peer has its own.
     """
     torch.manual_seed(0)
     if name == "floor":
@@ -78,7 +81,8 @@ def training_step(name: str, tokens: Tensor, mode: str | None, stack: contextlib
         config = HowFarConfig().to_dict()
         model = LlamaForCausalLM(LlamaConfig.from_dict({**config, "model_type": "llama"})).to(tokens.device)
     else:
-        model = HowFarForCausalLM(HowFarConfig(**{**VARIANTS, **ENCODINGS}[name])).to(tokens.device)
+        model = HowFarForCausalLM(HowFarConfig(**{**VARIANTS, **ENCODINGS}[name], attn_implementation=attention))
+        model.to(tokens.device)
         stack.enter_context(maskless_attention(model))  # as training does
     return optimised(model, lambda run: run(input_ids=tokens, labels=tokens, use_cache=False).loss, mode)
 
@@ -230,6 +234,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="windows in a step; 8 on a CPU, 64 on a GPU")
     parser.add_argument("--compile-mode", default="default", help="of torch.compile")
     parser.add_argument("--modes", nargs="+", default=["eager", "compiled"], choices=["eager", "compiled"])
+    parser.add_argument("--attention", default="sdpa", choices=["sdpa", "eager"], help="of the variants")
     names = [*VARIANTS, *PEERS]
     parser.add_argument("--variants", nargs="+", default=names, choices=[*names, *ENCODINGS])
     options = parser.parse_args()
@@ -248,7 +253,7 @@ def main() -> None:
     for mode in options.modes:
         with contextlib.ExitStack() as stack:
             compiling = options.compile_mode if mode == "compiled" else None
-            steps = {name: training_step(name, tokens, compiling, stack) for name in names}
+            steps = {name: training_step(name, tokens, compiling, stack, options.attention) for name in names}
             result[mode] = measure(steps, options.rounds, options.steps, device)
             if device.type == "cuda":
                 for name, step in steps.items():

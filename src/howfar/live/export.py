@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from howfar.errors import ConfigError, HowFarError, MissingExtraError, NotMeasurableError
+from howfar.errors import ConfigError, MissingExtraError, NotMeasurableError
 from howfar.files import check_writable, write_file
 from howfar.foreign import first_line
 from howfar.live.graph import Graph
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 INPUTS = ("token_ids", "multipliers")
 OUTPUTS = ("logits", "increments")
+PAST = ("past_positions", "past_key_values")
+PRESENT = ("present_positions", "present")
 OPSET = 18
 TOLERANCE = 1e-4  # of surprisal (relative above one nat) and of increments (relative)
 CHECKED_LENGTHS = (2, 17, 200)
@@ -62,7 +64,8 @@ def export_onnx(model: PreTrainedModel, path: str | Path) -> Exported:
     The tokens continue a text, whose state is the other inputs: `past_positions`, float64, and
     `past_key_values.LAYER.key` and `.value`, float32, all with 0 tokens at the start of a text. The other outputs,
     `present_positions`, `present.LAYER.key` and `.value`, are the state that includes the new tokens. A state is cut
-    back to an earlier token by cutting all of them along `past_token`.
+    back to an earlier token by cutting all of them along `past_token`. A model that keeps more of a text than keys and
+    values, or whose frequencies change with its length, has no state: its graph reads whole texts.
 
     Args:
         model: A causal language model with rotary positions.
@@ -86,8 +89,6 @@ def export_onnx(model: PreTrainedModel, path: str | Path) -> Exported:
         try:
             graph = Graph(model, increments).eval()
             content = _export(graph, context)
-        except HowFarError:
-            raise
         except Exception as error:  # whatever the exporter raises for an unknown operation
             cause = first_line(error.__cause__ or error)
             raise ConfigError(
@@ -108,17 +109,20 @@ def _export(graph: Graph, context: int) -> bytes:
     from torch.export import Dim
 
     token, past = Dim("token", min=1, max=context), Dim("past_token", min=0, max=context)
-    state = graph.state.like(EXAMPLE_LENGTHS[0])
-    pairs = tuple(({2: past}, {2: past}) for _ in state.keys_and_values)
+    arguments: tuple[Any, ...] = _arguments(graph, EXAMPLE_LENGTHS[1])
+    shapes: tuple[Any, ...] = ({1: token}, {1: token})
+    if graph.can_continue:
+        arguments = (*arguments, graph.state_like(EXAMPLE_LENGTHS[0]))
+        shapes = (*shapes, tuple({axis: past} for axis in graph.token_axes))
     with warnings.catch_warnings(), _quiet("torch.onnx", "onnxscript"):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             graph,
-            (*_arguments(graph, EXAMPLE_LENGTHS[1]), state.positions, state.keys_and_values),
+            arguments,
             dynamo=True,
-            dynamic_shapes=({1: token}, {1: token}, {3: past}, pairs),
-            input_names=(*INPUTS, *state.names("past")),
-            output_names=(*OUTPUTS, *state.names("present")),
+            dynamic_shapes=shapes,
+            input_names=(*INPUTS, *graph.names(*PAST)),
+            output_names=(*OUTPUTS, *graph.names(*PRESENT)),
             opset_version=OPSET,
             verbose=False,
         )
@@ -165,7 +169,7 @@ def _compare(graph: Graph, content: bytes, context: int) -> tuple[float, float]:
         logits, increments = (tensor.numpy() for tensor in graph.read(token_ids, multipliers))
         size = np.abs(increments).mean(axis=-1, keepdims=True) + 1e-3  # signed ones come close to 0
         wanted = _surprisal(logits, token_ids.numpy())
-        for pieces in {(length,), (1, length - 1), (length // 2, length - length // 2), (length - 1, 1)}:
+        for pieces in _divisions(length) if graph.can_continue else [(length,)]:
             got_logits, got_increments = _run(session, graph, token_ids, multipliers, pieces)
             difference = np.abs(_surprisal(got_logits, token_ids.numpy()) - wanted) / np.maximum(1, wanted)
             surprisal_error = max(surprisal_error, difference.max())
@@ -173,15 +177,20 @@ def _compare(graph: Graph, content: bytes, context: int) -> tuple[float, float]:
     return float(surprisal_error), float(increment_error)
 
 
+def _divisions(length: int) -> set[tuple[int, ...]]:
+    """Lengths of pieces in which a text is read."""
+    return {(length,), (1, length - 1), (length // 2, length - length // 2), (length - 1, 1)}
+
+
 def _run(
     session: Any, graph: Graph, token_ids: Tensor, multipliers: Tensor, pieces: Sequence[int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Logits and increments of a text that a session reads in pieces of these lengths."""
-    state = [tensor.numpy() for tensor in graph.state.like(0).tensors]
+    state = [tensor.numpy() for tensor in graph.state_like(0)]
     found = []
     for new_ids, new_multipliers in zip(token_ids.split(pieces, dim=1), multipliers.split(pieces, dim=1), strict=True):
         feed = dict(zip(INPUTS, (new_ids.numpy(), new_multipliers.numpy()), strict=True))
-        feed |= zip(graph.state.names("past"), state, strict=True)
+        feed |= zip(graph.names(*PAST), state, strict=True)
         logits, increments, *state = session.run(None, feed)
         found.append((logits, increments))
     logits_of_pieces, increments_of_pieces = zip(*found, strict=True)

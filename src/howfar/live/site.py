@@ -140,6 +140,4 @@ def _joining_letters() -> str:
 def _examples(names: Sequence[str]) -> list[dict[str, Any]]:
     """Example texts, read by the first model."""
     first = Path(names[0]).name
-    return [
-        {"name": name, "text": text, "model": first, "slot": selected_in(name)} for name, text in EXAMPLES.items()
-    ]
+    return [{"name": name, "text": text, "model": first, "slot": selected_in(name)} for name, text in EXAMPLES.items()]

@@ -103,10 +103,19 @@ def test_a_text_read_in_pieces_gives_the_numbers_of_the_whole(
         np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-4)
 
 
-def test_a_model_that_keeps_more_than_keys_and_values_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"Lfm2ForCausalLM keeps more of a text than keys and values, .*; export a"):
-        export_onnx(tiny("lfm2").eval(), tmp_path / "model.onnx")
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("name", ["lfm2", "phi3-longrope"])
+def test_a_model_that_cannot_continue_a_text_reads_whole_ones(tmp_path: Path, name: str) -> None:
+    torch.manual_seed(0)
+    model = tiny(name).eval()
+    increments = stir(howfar.attach(model, IncrementConfig(start="random")))
+    path = tmp_path / "model.onnx"
+    export_onnx(model, path)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    assert [given.name for given in session.get_inputs()] == ["token_ids", "multipliers"]
+    tokens = torch.arange(1, 24)[None]
+    logits, _ = run(path, tokens, np.ones((len(increments.layer_indices), 23), dtype=np.float32))
+    with torch.no_grad():
+        np.testing.assert_allclose(logits, model(input_ids=tokens).logits.numpy(), atol=1e-4)
 
 
 def test_multipliers_are_an_override_in_one_layer(exported: Any) -> None:

@@ -130,7 +130,8 @@ def attention(
         if kwargs.get("scaling") is None:
             kwargs["scaling"] = query.shape[-1] ** -0.5
         query, key = before_attention(query, key, kwargs["scaling"])
-        query, key, value = side_by_side(query, key, value)
+        if implementation != "eager":
+            query, key, value = side_by_side(query, key, value)
     attend = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, getattr(source, "eager_attention_forward", None))
     output, weights = attend(module, query, key, value, attention_mask, **kwargs)
     return output[..., :width], weights
