@@ -399,9 +399,8 @@ class TestCrossFitted:
         assert gain.value == pytest.approx(float(models.more.auc(labels, documents)[0].value - useless.value.mean()))
         assert gain.error >= 0.9 * useless.value.std(ddof=1)
 
-    def test_what_repeats_a_group_is_no_gain_within_it(self, monkeypatch):
+    def test_what_repeats_a_group_is_no_gain_within_it(self):
         # The feature says which group an item is of, and nothing else; the base knows nothing.
-        monkeypatch.setattr(fitting, "NUM_PERMUTATIONS", 3)
         rng = RNG(0)
         documents, group = np.arange(900) // 30, rng.integers(12, size=900)
         labels = rng.random(900) < rng.random(12)[group]
