@@ -9,7 +9,6 @@ from howfar.measures.statistics import (
     Gains,
     bootstrap,
     correlation,
-    cross_fitting,
     equivalence_of_estimate,
     equivalence_of_pairs,
     fitting,
@@ -415,47 +414,6 @@ class TestCrossFitted:
         )
         assert anyhow.low > 0
         assert within.value == within.low == within.high == 0
-
-    def test_models_that_chance_makes_disagree_share_less_than_they_disagree(self):
-        # With the same scores plus noise of each model's own, folds disagree, and none depends on another.
-        shares = []
-        for seed in range(40):
-            rng = RNG(seed)
-            documents, labels, common = np.repeat(np.arange(40), 10), rng.random(400) < 0.4, rng.normal(size=400)
-            scores = [
-                cross_fitting.cross_fitted(
-                    labels,
-                    documents,
-                    5,
-                    lambda _, rng=rng, common=common: common + rng.normal(size=400),
-                    is_random=random,
-                )
-                for random in (False, True)
-            ]
-            shares.append([float(found.instability) for found in scores])
-        disagreement, shared = np.mean(shares, axis=0)
-        assert disagreement > 0.9
-        assert shared < 0.5
-
-    def test_what_pairs_of_folds_share_is_what_documents_do_not_show(self):
-        found = []
-        for seed in range(60):
-            rng = RNG(seed)
-            documents, features = np.repeat(np.arange(30), 10), rng.normal(size=(300, 5))
-            labels, models = rng.random(300) < 0.4, []
-
-            def fit(items, features=features, labels=labels, models=models):
-                models.append(fitting.fit_probe(features[items], labels[items], kind="linear")(features))
-                return models[-1]
-
-            scores = cross_fitting.cross_fitted(labels, documents, 5, fit)
-            alone = roc_auc(scores.scores, labels, documents, strata=[scores.folds], num_resamples=1)
-            found.append(
-                (alone.value, alone.error**2, cross_fitting._covariance(np.stack(models), labels, scores.folds))
-            )
-        values, of_documents, shared = np.array(found, dtype=float).T
-        assert shared.mean() > 0.4 * of_documents.mean()
-        assert 0.6 < (of_documents + shared).mean() / values.var(ddof=1) < 1.6
 
     def test_refuses_few_documents(self):
         with pytest.raises(NotMeasurableError, match="too few to hold some out"):

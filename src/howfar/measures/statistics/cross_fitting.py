@@ -6,8 +6,7 @@ So items are compared only within their fold.
 The folds are not independent, because each helped to fit the models of the others, and resampling documents does not
 show this. If there is nothing to learn, the AUCs of the folds are correlated, and the variance of their mean is twice
 what its documents say; if there is much to learn, the models of all folds agree, and it is not. So intervals widen with
-the disagreement of the folds' models. Models that are fitted with chance also disagree by chance, which correlates no
-folds; there, what is shared is seen in pairs of folds: whether each fits the other's documents better than usual.
+the disagreement of the folds' models.
 """
 
 from __future__ import annotations
@@ -36,8 +35,7 @@ class CrossFitted:
         scores: `[..., item]`, higher where a positive label is more likely.
         folds: `[item]`, the fold of each item; only scores of one fold can be compared.
         instability: `[...]`, how far the models of two folds disagree: 0 if their scores are perfectly correlated,
-            about 1 for linear models fitted to noise. Times the variance that documents show, it is what the folds'
-            covariance adds.
+            about 1 for linear models fitted to noise.
     """
 
     scores: Array
@@ -60,12 +58,7 @@ class CrossFitted:
 
 
 def cross_fitted(
-    labels: NDArray[np.bool_],
-    documents: ArrayLike,
-    num_folds: int,
-    fit: Callable[[NDArray[np.int64]], Array],
-    *,
-    is_random: bool = False,
+    labels: NDArray[np.bool_], documents: ArrayLike, num_folds: int, fit: Callable[[NDArray[np.int64]], Array]
 ) -> CrossFitted:
     """Score each fold by models that are fitted to the other folds.
 
@@ -74,14 +67,12 @@ def cross_fitted(
         documents: `[item]`, the document of each item.
         num_folds: Number of folds.
         fit: Fits models to the items with the given indices, and returns their scores of all items, `[..., item]`.
-        is_random: Whether chance has a part in the fit, as in a network's; then there is one model, scores `[item]`.
 
     Raises:
         NotMeasurableError: As `divide`.
     """
     parts, folds = divide(labels, documents, num_folds)
-    num_compared = len(labels) if is_random else min(len(labels), _MOST_COMPARED)
-    compared = np.linspace(0, len(labels) - 1, num_compared).astype(np.int64)
+    compared = np.linspace(0, len(labels) - 1, min(len(labels), _MOST_COMPARED)).astype(np.int64)
     scores = np.empty(0)
     by_fold: list[Array] = []
     for fitted, scored in parts:
@@ -89,12 +80,7 @@ def cross_fitted(
         scores = scores if by_fold else np.empty_like(found)
         scores[..., scored] = found[..., scored]
         by_fold.append(found[..., compared])
-    instability = _instability(np.stack(by_fold))
-    if is_random:
-        of_documents = np.square(roc_auc(scores, labels, documents, strata=(folds,), num_resamples=1).error)
-        shared = _covariance(np.stack(by_fold), labels, folds) / of_documents
-        instability = np.fmin(instability, np.maximum(shared, 0.0))  # a fold of one class has no covariance
-    return CrossFitted(scores, folds, instability)
+    return CrossFitted(scores, folds, _instability(np.stack(by_fold)))
 
 
 def divide(
@@ -137,31 +123,3 @@ def _instability(scores: Array) -> Array:
     pairs = np.square(unit.sum(axis=0)).sum(axis=-1) - num_folds
     correlation = pairs / (num_folds * (num_folds - 1))
     return np.where(varies, np.minimum((num_folds - 1) * (1 - correlation), 1.0), 0.0)
-
-
-def _covariance(scores: Array, labels: NDArray[np.bool_], folds: NDArray[np.int64]) -> float:
-    """What the covariance of the folds' AUCs adds to the variance of their mean, from scores `[fold, item]`.
-
-    Fold j's AUC depends on fold k through its model, and the other way round. If the documents of j and k happen to
-    say the same, both models score the other fold too well: by how much is seen where k's model scores j, though it was
-    fitted to j, compared with the other models that were. The product of both excesses has the covariance as its mean,
-    less what each excess lost to the mean that it is compared with.
-    """
-    num_folds = len(scores)
-    aucs = np.array(
-        [[_auc(model[folds == fold], labels[folds == fold]) for model in scores] for fold in range(num_folds)]
-    )
-    others = ~np.eye(num_folds, dtype=bool)
-    usual = np.where(others, aucs, 0.0).sum(axis=1, keepdims=True) / (num_folds - 1)
-    excess = np.where(others, aucs - usual, 0.0)
-    kept = (1 - 1 / (num_folds - 1)) ** 2
-    return float((excess * excess.T).sum() / kept / num_folds**2)
-
-
-def _auc(scores: Array, labels: NDArray[np.bool_]) -> float:
-    """The AUC without an interval; NaN if there is one class."""
-    from scipy.stats import rankdata
-
-    positive, negative = labels.sum(), (~labels).sum()
-    above = rankdata(scores)[labels].sum() - positive * (positive + 1) / 2
-    return float(above / (positive * negative)) if positive and negative else np.nan

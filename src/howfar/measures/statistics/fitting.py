@@ -53,7 +53,7 @@ def probe_scores(
         probe = fit_probe(features[items], labels[items], kind=kind, num_neurons=num_neurons, seed=seed)
         return probe(features)
 
-    return cross_fitted(labels, documents, num_folds, fit, is_random=kind == "mlp")
+    return cross_fitted(labels, documents, num_folds, fit)
 
 
 def fit_probe(
