@@ -46,7 +46,7 @@ class Gains(Studentised):
     growth: Array
     influences: Array
     num_carriers: NDArray[np.int64]
-    degrees: int
+    degrees: float
     level: float = LEVEL
     seed: int = 0
 
@@ -130,8 +130,9 @@ class Additions:
     ) -> Gains:
         """How much each addition raises the AUC, compared with the same addition permuted; `[addition]`.
 
-        The variance of a useless addition is that of permuted ones, over all additions. What documents show of an
-        addition beyond what they show of permuted ones is due to its gain.
+        The variance of a useless addition is that of permuted ones, over all additions, which may differ in it, with
+        Satterthwaite's degrees of freedom. What documents show of an addition beyond what they show of permuted ones is
+        due to its gain.
 
         Args:
             labels: `[item]`, what was predicted.
@@ -139,6 +140,9 @@ class Additions:
             strata: As in `roc_auc`.
             level: Coverage of the intervals.
             seed: Seed of the draws for the intervals.
+
+        Source:
+            Satterthwaite 1946, "An approximate distribution of estimates of variance components".
 
         Raises:
             NotMeasurableError: As `roc_auc`.
@@ -150,7 +154,8 @@ class Additions:
         value = more.value - permuted.value.mean(axis=0)
         number, num_documents = len(permuted.value), more.num_documents
         share = 1 + 1 / number  # the mean of few permuted additions varies as well
-        spread = permuted.value.var(axis=0, ddof=1).mean()
+        spreads = permuted.value.var(axis=0, ddof=1)
+        spread = spreads.mean()
         useless = np.full_like(value, spread * share)
 
         average = permuted.left_out.mean(axis=0)
@@ -162,7 +167,8 @@ class Additions:
         error = np.sqrt(useless)
         varying = np.maximum(value, 0.0) + error
         growth = np.divide(beyond + near_none * error, varying, out=np.zeros_like(varying), where=error > 0)
-        degrees = min(permuted.value.size - len(value), num_documents - 1)
+        squares = np.square(spreads).mean()
+        degrees = min((number - 1) * len(value) * (spread**2 / squares if squares else 1.0), num_documents - 1)
         return Gains(value, useless, growth, influences, more.num_carriers, degrees, level, seed)
 
 
