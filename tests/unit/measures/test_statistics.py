@@ -6,6 +6,7 @@ from sklearn.metrics import roc_auc_score
 from howfar.errors import NotMeasurableError
 from howfar.measures.statistics import (
     MIN_DOCUMENTS,
+    Gains,
     bootstrap,
     correlation,
     equivalence_of_estimate,
@@ -22,6 +23,7 @@ from howfar.measures.statistics import (
     roc_auc,
     wilcoxon,
 )
+from howfar.measures.statistics.gains import growth_near_none
 
 RNG = np.random.default_rng
 
@@ -399,9 +401,8 @@ class TestCrossFitted:
         assert gain.value == pytest.approx(float(models.more.auc(labels, documents)[0].value - useless.value.mean()))
         assert gain.error >= 0.9 * useless.value.std(ddof=1)
 
-    def test_what_repeats_a_group_is_no_gain_within_it(self, monkeypatch):
+    def test_what_repeats_a_group_is_no_gain_within_it(self):
         # The feature says which group an item is of, and nothing else; the base knows nothing.
-        monkeypatch.setattr(fitting, "NUM_PERMUTATIONS", 3)
         rng = RNG(0)
         documents, group = np.arange(900) // 30, rng.integers(12, size=900)
         labels = rng.random(900) < rng.random(12)[group]
@@ -414,20 +415,72 @@ class TestCrossFitted:
         assert anyhow.low > 0
         assert within.value == within.low == within.high == 0
 
-    def test_a_useless_feature_does_not_lose(self, monkeypatch):
-        monkeypatch.setattr(fitting, "NUM_PERMUTATIONS", 3)
-        lost = 0
-        for seed in range(25):
-            rng = RNG(seed)
-            documents, features = np.repeat(np.arange(40), 25), rng.normal(size=(1000, 2))
-            labels = rng.random(1000) < 1 / (1 + np.exp(-2 * features[:, 0]))
-            _, gains = added(features[:, :1], [features[:, 1:]], labels, documents)
-            lost += bool(gains[0].high < 0)
-        assert lost <= 3
-
     def test_refuses_few_documents(self):
         with pytest.raises(NotMeasurableError, match="too few to hold some out"):
             probe_scores(np.zeros((40, 1)), np.arange(40) % 2, np.arange(40) // 8)
+
+
+class TestGains:
+    NUM_FOLDS, UNIT = 5, 0.001
+
+    def gains(self, rng, effect: float, num: int, num_coefficients: int = 6):
+        """Gains where each fold shows an effect with noise, in units in which the true effect gains half its square."""
+        shape = (num, self.NUM_FOLDS, num_coefficients)
+        shown = rng.normal(0, np.sqrt(self.NUM_FOLDS * self.UNIT), size=shape) + effect * (np.arange(shape[-1]) == 0)
+        fitted = (shown.sum(axis=1, keepdims=True) - shown) / (self.NUM_FOLDS - 1)
+        return (fitted * shown - np.square(fitted) / 2).sum(axis=-1).mean(axis=-1)
+
+    def estimate(self, value, useless=4e-6, growth=0.002, num=1):
+        influences = RNG(0).normal(size=(num, 40))
+        each = (np.full(num, useless), np.full(num, growth), influences, np.full(num, 40))
+        return Gains(np.full(num, value), *each, degrees=19)
+
+    @pytest.mark.parametrize("effect", [0.05, 0.1])
+    def test_the_variance_rises_with_the_gain_as_said(self, effect):
+        none, some = (self.gains(RNG(seed), size, 40_000) for seed, size in enumerate((0.0, effect)))
+        growth = growth_near_none(none.var(), np.array([6]), self.NUM_FOLDS).item()
+        assert growth == pytest.approx(2 * self.UNIT, rel=0.03)
+        gain = some.mean() - none.mean()
+        assert gain == pytest.approx(effect**2 / 2, rel=0.05)
+        assert some.var() == pytest.approx(none.var() + growth * gain, rel=0.05)
+
+    @pytest.mark.parametrize("value", [-0.006, -0.001, 0.0, 0.003, 0.02])
+    def test_an_interval_excludes_what_its_p_value_rejects(self, value):
+        found = self.estimate(value)
+        for null in np.linspace(-0.02, 0.06, 81):
+            assert (found.p_value(null)[0] < 0.05) == (not found.low[0] <= null <= found.high[0])
+
+    def test_no_gain_is_tested_with_the_spread_of_useless_additions(self):
+        found, wide = self.estimate(0.0045), self.estimate(0.0045, growth=1.0)
+        expected = 2 * stats.t.sf(0.0045 / 0.002, 19)
+        assert found.p_value()[0] == pytest.approx(expected, abs=0.006) == wide.p_value()[0]
+        assert 0 < wide.low[0] < found.low[0] < found.high[0] < wide.high[0]
+
+    def test_several_need_more_evidence_unless_they_are_one(self):
+        several, single = self.estimate(0.0045, num=6), self.estimate(0.0045)
+        one = Gains(**vars(several) | {"influences": np.tile(single.influences, (6, 1))})
+        assert several.simultaneous().p_value[0] > 2 * single.p_value()[0]
+        assert one.simultaneous().p_value[0] == pytest.approx(single.p_value()[0], abs=0.01)
+
+    def test_few_documents_and_what_has_no_value_have_no_interval(self):
+        found = self.estimate(0.01, num=3)
+        found.num_carriers[0], found.influences[1, 3], found.growth[1] = 9, np.nan, np.nan
+        assert np.isnan(found.low).tolist() == np.isnan(found.p_value()).tolist() == [True, True, False]
+
+    def test_useless_features_are_rejected_as_rarely_as_they_should_and_weak_ones_found(self, monkeypatch):
+        monkeypatch.setattr(fitting, "NUM_PERMUTATIONS", 10)
+        found = {0.0: [], 0.6: []}
+        for strength, gains in found.items():
+            for seed in range(40):
+                rng = RNG(seed)
+                documents, features = np.repeat(np.arange(20), 15), rng.normal(size=(300, 2))
+                labels = rng.random(300) < 1 / (1 + np.exp(-features @ [1.5, strength]))
+                gains.append(added(features[:, :1], [features[:, 1:]], labels, documents)[1][0])
+        lows, highs = (np.array([getattr(gain, end) for gain in found[0.0]]) for end in ("low", "high"))
+        deviations = np.array([gain.value / np.sqrt(gain.useless) for gain in found[0.0]])
+        assert ((lows > 0) | (highs < 0)).sum() <= 6  # of 40; two are to be expected
+        assert 0.8 < np.sqrt(np.mean(deviations**2)) < 1.5
+        assert sum(gain.low > 0 for gain in found[0.6]) >= 10
 
 
 class TestWilcoxon:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from howfar.errors import NotMeasurableError
 from howfar.measures.boundaries.gaps import Gaps
 from howfar.measures.boundaries.scores import Score
-from howfar.measures.statistics import Additions, Estimate, or_none, roc_auc
+from howfar.measures.statistics import Additions, Studentised, or_none, roc_auc
 
 AUC, WITHIN, GAIN = "auc", "auc within", "auc gain"
 
@@ -47,7 +47,7 @@ def gain_rows(scores: Sequence[Score], additions: Additions, gaps: Gaps, **optio
 def estimate_rows(
     quantity: str,
     scores: Sequence[Score],
-    estimates: Estimate,
+    estimates: Studentised,
     gaps: Gaps,
     compared: NDArray[np.bool_],
     *,

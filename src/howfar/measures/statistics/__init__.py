@@ -12,8 +12,9 @@ from howfar.measures.choices import ProbeKind
 from howfar.measures.statistics.association import rank_correlation
 from howfar.measures.statistics.cross_fitting import CrossFitted, divide
 from howfar.measures.statistics.discrimination import check_labels, roc_auc
-from howfar.measures.statistics.estimate import LEVEL, MIN_DOCUMENTS, Estimate, Simultaneous, columns_of, or_none
-from howfar.measures.statistics.fitting import Additions, fit_probe, nested_scores, probe_scores
+from howfar.measures.statistics.estimate import Estimate
+from howfar.measures.statistics.fitting import fit_probe, nested_scores, probe_scores
+from howfar.measures.statistics.gains import Additions, Gains
 from howfar.measures.statistics.inference import (
     Correlation,
     Equivalence,
@@ -26,6 +27,14 @@ from howfar.measures.statistics.inference import (
 )
 from howfar.measures.statistics.resampling import bootstrap, mean, permutation_within, ratio
 from howfar.measures.statistics.seeds import OverSeeds, over_intervals, over_seeds
+from howfar.measures.statistics.studentised import (
+    LEVEL,
+    MIN_DOCUMENTS,
+    Simultaneous,
+    Studentised,
+    columns_of,
+    or_none,
+)
 
 __all__ = [
     "LEVEL",
@@ -35,10 +44,12 @@ __all__ = [
     "CrossFitted",
     "Equivalence",
     "Estimate",
+    "Gains",
     "OverSeeds",
     "PairedTest",
     "ProbeKind",
     "Simultaneous",
+    "Studentised",
     "bootstrap",
     "check_labels",
     "columns_of",

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from howfar.errors import NotMeasurableError
-from howfar.measures.statistics.estimate import Array, Estimate
+from howfar.measures.statistics.estimate import Estimate
 from howfar.measures.statistics.resampling import bootstrap
+from howfar.measures.statistics.studentised import Array
 
 
 def rank_correlation(x: ArrayLike, y: ArrayLike, documents: ArrayLike, **options: Any) -> Estimate:

@@ -19,8 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from howfar.errors import NotMeasurableError
 from howfar.measures.statistics.discrimination import check_labels, roc_auc
-from howfar.measures.statistics.estimate import MIN_DOCUMENTS, Array, Estimate
+from howfar.measures.statistics.estimate import Estimate
 from howfar.measures.statistics.resampling import numbered
+from howfar.measures.statistics.studentised import MIN_DOCUMENTS, Array
 
 NUM_FOLDS = 5
 _MOST_COMPARED = 2000  # items on which the folds' models are compared

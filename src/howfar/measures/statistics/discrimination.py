@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from howfar.errors import NotMeasurableError
-from howfar.measures.statistics.estimate import Array, Estimate
+from howfar.measures.statistics.estimate import Estimate
 from howfar.measures.statistics.resampling import bootstrap, numbered
+from howfar.measures.statistics.studentised import Array
 
 Integers = NDArray[np.int64]
 _IN_CACHE = 20_000  # items times resamples in a batch, few enough for the processor's cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -10,32 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[np.float64]
+from howfar.measures.statistics.studentised import LEVEL, MIN_DOCUMENTS, Array, Studentised
 
-LEVEL = 0.95
-MIN_DOCUMENTS = 10
-"""With fewer documents, intervals cover the true value too rarely (`benchmarks/coverage.py`)."""
 _ROUNDING = 1e-12  # relative difference of two equal values
 
 
-def columns_of(name: str = "value") -> tuple[str, str, str]:
-    """Names of a table's columns for an estimate and the ends of its interval."""
-    return (name, "low", "high") if name == "value" else (name, f"{name}_low", f"{name}_high")
-
-
-def or_none(value: float | Array) -> float | None:
-    """A single number for a table: None where it is NaN."""
-    return None if math.isnan(value) else float(value)
-
-
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Studentised):
     """A statistic, or an array of them, with symmetric bootstrap-t intervals.
 
     Each resample's deviation is divided by the resample's own standard error, which comes from the documents'
-    influences (jackknife). The interval reaches as far as 95% of these studentised deviations; a p-value is the share
-    of deviations that reach at least as far as the null hypothesis. So an interval excludes a value if and only if the
-    p-value against it is below 1 - level.
+    influences (jackknife).
 
     Attributes:
         value: `[...]`, in the statistic's unit.
@@ -75,26 +59,6 @@ class Estimate:
         of_documents = np.square(self._influence()).mean(axis=-1) / (self.num_documents - 1)
         return np.sqrt(of_documents + self.unseen)
 
-    @property
-    def low(self) -> Array:
-        """Lower end of the interval, `[...]`; NaN where too few documents contribute to the statistic."""
-        return self._bounds(self._critical(self._studentised))[0]
-
-    @property
-    def high(self) -> Array:
-        """Upper end of the interval, `[...]`."""
-        return self._bounds(self._critical(self._studentised))[1]
-
-    def row(self, name: str = "value") -> dict[str, float | None]:
-        """A single statistic and the ends of its interval, by column name; None where there is no number."""
-        return dict(zip(columns_of(name), map(or_none, (self.value, self.low, self.high)), strict=True))
-
-    def p_value(self, null: ArrayLike = 0.0) -> Array:
-        """Two-sided p-value `[...]` of the hypothesis that the statistic is `null`."""
-        deviations = self._studentised
-        reached = (deviations >= self._deviation_from(null)[..., None]).sum(axis=-1)
-        return np.where(self._is_carried, (reached + 1) / (deviations.shape[-1] + 1), np.nan)
-
     def at_level(self, level: float) -> Estimate:
         """The same estimate with another coverage."""
         return replace(self, level=level)
@@ -124,26 +88,6 @@ class Estimate:
         found = self._with(other, np.divide)
         with np.errstate(invalid="ignore", divide="ignore"):
             return found.widened((self.unseen + np.square(found.value) * other.unseen) / np.square(other.value))
-
-    def simultaneous(self, null: ArrayLike = 0.0) -> Simultaneous:
-        """Simultaneous intervals for all the statistics, so that the best one may be picked afterwards.
-
-        The critical value comes from the largest studentised deviation of any statistic in each resample (single-step
-        max-t). Statistics that have no interval by themselves are left out and get none here.
-
-        Args:
-            null: The value that the p-values test against.
-
-        Source:
-            Romano & Wolf 2005, "Exact and approximate stepdown methods for multiple hypothesis testing".
-        """
-        deviations = self._studentised
-        known = np.isfinite(self._critical(deviations)) & self._is_carried
-        largest = np.where(known[..., None], deviations, 0.0).max(axis=tuple(range(self.value.ndim)))
-        critical = np.where(known, self._critical(largest), np.nan)
-        low, high = self._bounds(critical)
-        reached = (largest >= self._deviation_from(null)[..., None]).sum(axis=-1)
-        return Simultaneous(low, high, np.where(known, (reached + 1) / (len(largest) + 1), np.nan))
 
     def _with(self, other: Estimate, operation: np.ufunc) -> Estimate:
         if self.draws.shape != other.draws.shape or not np.array_equal(self.draws, other.draws):
@@ -184,14 +128,6 @@ class Estimate:
         with np.errstate(invalid="ignore", divide="ignore"):
             deviation = np.abs(self._scaled(self.value) - self._scaled(null)) / (self.error * self._slope())
         return np.where(self.value == null, 0.0, deviation)
-
-    def _critical(self, deviations: Array) -> Array:
-        """The deviation above which a p-value is below 1 - level, `[...]` from `[..., resample]`."""
-        num = deviations.shape[-1]
-        most = math.ceil(round((1 - self.level) * (num + 1), 9)) - 2  # the most resamples that may reach as far
-        if most < 0:
-            return np.full(deviations.shape[:-1], np.inf)
-        return np.partition(deviations, num - 1 - most, axis=-1)[..., num - 1 - most]
 
     def _bounds(self, critical: Array) -> tuple[Array, Array]:
         """The interval that reaches `critical` standard errors to either side."""
@@ -235,12 +171,3 @@ class Estimate:
         with np.errstate(divide="ignore"):
             slope = 1 / (half * (1 - np.square((self.value - self.limits[0]) / half - 1)))
         return np.where(self._reaches_limit, 1.0, slope)
-
-
-@dataclass(frozen=True)
-class Simultaneous:
-    """Simultaneous intervals `[...]` of the level asked for, and p-values corrected in the same way."""
-
-    low: Array
-    high: Array
-    p_value: Array

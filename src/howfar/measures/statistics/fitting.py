@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,51 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from howfar.measures.choices import ProbeKind
 from howfar.measures.statistics.cross_fitting import NUM_FOLDS, CrossFitted, cross_fitted
-from howfar.measures.statistics.discrimination import check_labels, roc_auc
-from howfar.measures.statistics.estimate import Array, Estimate
+from howfar.measures.statistics.discrimination import check_labels
+from howfar.measures.statistics.gains import Additions
 from howfar.measures.statistics.resampling import numbered, permutation_within
+from howfar.measures.statistics.studentised import Array
 
 PROBE_NEURONS = 64
 NUM_PERMUTATIONS, MIN_PERMUTATIONS = 20, 3
 """Permuted additions in total, and the fewest of each addition."""
-
-
-@dataclass(frozen=True)
-class Additions:
-    """Cross-fitted scores of a baseline model, and of models that have further features.
-
-    Attributes:
-        base: The baseline; scores `[item]`.
-        more: The baseline with each addition, `[addition, item]`.
-        permuted: The baseline with each addition permuted among items, several times: `[permutation, addition, item]`.
-            A useless feature lowers the score of a fitted model; this shows by how much, and how much that varies.
-    """
-
-    base: CrossFitted
-    more: CrossFitted
-    permuted: CrossFitted
-
-    def gains(
-        self, labels: ArrayLike, documents: ArrayLike, *, strata: Sequence[ArrayLike] = (), **options: Any
-    ) -> Estimate:
-        """How much each addition raises the AUC, compared with the same addition permuted; `[addition]`.
-
-        Resampling documents does not show that fitted models vary. This variance is estimated from the permuted
-        additions, over all additions, and added.
-
-        Raises:
-            NotMeasurableError: As `roc_auc`.
-        """
-        more, permuted = (
-            roc_auc(models.scores, labels, documents, strata=(models.folds, *strata), **options)
-            for models in (self.more, self.permuted)
-        )
-        parts = {name: getattr(permuted, name) for name in ("value", "replicates", "left_out", "num_carriers")}
-        useless = replace(permuted, **{name: part.mean(axis=0) for name, part in parts.items()})
-        num = len(self.permuted.scores)
-        total = permuted.value.var(axis=0, ddof=1)
-        of_documents = np.square((permuted - useless).error).sum(axis=0) / (num - 1)
-        return (more - useless).widened(max(0.0, float((total - of_documents).mean())) * (1 + 1 / num))
+_NUM_SPLINES, _DEGREE = 7, 3  # of each feature
 
 
 def probe_scores(
@@ -173,7 +136,9 @@ def nested_scores(
         )
 
     num = len(further)
-    return Additions(part(slice(0, 1)), part(slice(1, 1 + num), num), part(slice(1 + num, None), num_permutations, num))
+    more, permuted = part(slice(1, 1 + num), num), part(slice(1 + num, None), num_permutations, num)
+    coefficients = np.array([addition.shape[1] * (_NUM_SPLINES - 1) for addition in further], np.int64)  # they add to 1
+    return Additions(part(slice(0, 1)), more, permuted, coefficients)
 
 
 class _Logistic:
@@ -210,9 +175,10 @@ def _splines(columns: Array, fitted: NDArray[np.int64]) -> Array:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import QuantileTransformer, SplineTransformer
 
-    knots = np.tile(np.linspace(0, 1, 5)[:, None], columns.shape[1])
+    knots = np.tile(np.linspace(0, 1, _NUM_SPLINES - _DEGREE + 1)[:, None], columns.shape[1])
     splines = make_pipeline(
-        QuantileTransformer(n_quantiles=min(100, len(fitted) // 2), random_state=0), SplineTransformer(knots=knots)
+        QuantileTransformer(n_quantiles=min(100, len(fitted) // 2), random_state=0),
+        SplineTransformer(knots=knots, degree=_DEGREE),
     )
     return np.asarray(splines.fit(columns[fitted]).transform(columns))
 

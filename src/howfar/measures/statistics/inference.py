@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from howfar.errors import NotMeasurableError
-from howfar.measures.statistics.estimate import LEVEL, MIN_DOCUMENTS, Array, Estimate
+from howfar.measures.statistics.estimate import Estimate
 from howfar.measures.statistics.resampling import ratio
+from howfar.measures.statistics.studentised import LEVEL, MIN_DOCUMENTS, Array
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from howfar.errors import NotMeasurableError
-from howfar.measures.statistics.estimate import LEVEL, MIN_DOCUMENTS, Array, Estimate
+from howfar.measures.statistics.estimate import Estimate
+from howfar.measures.statistics.studentised import LEVEL, MIN_DOCUMENTS, Array
 
 Statistic = Callable[[Array], Array]
 """From weights `[resample, document]` to values `[..., resample]`."""

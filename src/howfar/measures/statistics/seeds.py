@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from howfar.errors import NotMeasurableError
-from howfar.measures.statistics.estimate import LEVEL, Array, Estimate
+from howfar.measures.statistics.estimate import Estimate
 from howfar.measures.statistics.inference import Equivalence
+from howfar.measures.statistics.studentised import LEVEL, Array
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from howfar.measures.statistics.estimate import Array
+from howfar.measures.statistics.studentised import Array
 
 
 class ClassMoments:
