@@ -91,7 +91,8 @@ def indexing(
         about = {"hops": num_hops, "offset": offset, "chance": float(chance[of].mean())}
         about |= {"n": num, "num_questions": int(of.sum())}
         if num < statistics.MIN_DOCUMENTS:
-            return about | {"note": f"not measurable: only {num} documents have such a question"}
+            few = f"fewer than {statistics.MIN_DOCUMENTS} documents have a question of this"
+            return about | {"note": f"not measurable: {few} {'number of hops' if offset is None else 'offset'}"}
         return about | statistics.mean(right[of], documents[of], limits=(0.0, 1.0), seed=seed).row()
 
     rows = [row(hops == number, number, None) for number in np.unique(hops).tolist()]

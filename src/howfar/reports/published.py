@@ -172,7 +172,8 @@ def _increments_in_code(measured: pl.DataFrame) -> Iterator[dict[str, Any]]:
         for (layer,), rows in own.group_by("layer", maintain_order=True):
             if (figure := _at(figures, layer)) is None:
                 continue
-            mean = float((rows["value"] * rows["num_tokens"]).sum() / rows["num_tokens"].sum())
+            num_tokens = pl.col("num_tokens")
+            mean = rows.select((pl.col("value") * num_tokens).sum() / num_tokens.sum()).item()
             interval = rows.row(0, named=True) if len(rows) == 1 else {"low": None, "high": None}
             yield _row(f"mean increment of {name}, in code", layer, {"original": figure}, interval | {"value": mean})
 

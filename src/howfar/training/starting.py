@@ -45,8 +45,8 @@ def tokenizer_of_corpus(corpus: Corpus, vocabulary_size: int) -> PreTrainedToken
     num_tokens = wanted["vocabulary_size"]
     if num_tokens != vocabulary_size:
         raise ConfigError(
-            f"recipe: [model] has a vocab_size of {vocabulary_size}, but the corpus in {corpus.folder} has {num_tokens} "
-            f"tokens; name another corpus, or --set model.vocab_size={num_tokens}"
+            f"recipe: [model] has a vocab_size of {vocabulary_size}, but the corpus in {corpus.folder} has "
+            f"{num_tokens} tokens; name another corpus, or --set model.vocab_size={num_tokens}"
         )
     if corpus.tokenizer_name == "bytes":
         return byte_tokenizer()

@@ -133,7 +133,7 @@ def test_indexing() -> None:
     picture = draw_indexing(table)
     assert sorted({row["offset"] for row in rows_of(picture)}) == [-2, -1, 1, 2]
     value, low, high = table.select("value", "low", "high").row(1)
-    check_drawn(picture, f"2 hops: {value:.1%} right [{low:.1%}, {high:.1%}].", "One hop: ", "share of right answers")
+    check_drawn(picture, f"2 hops: {value:.1%} right [{low:.1%}, {high:.1%}].", "1 hop: ", "share of right answers")
 
 
 def test_increments() -> None:

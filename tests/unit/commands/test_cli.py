@@ -121,7 +121,7 @@ def test_indirect_indexing_is_written_trained_on_and_measured(run, tmp_path: Pat
     assert run("train", "small-rope", "--corpus", "corpora/indexing", "-o", "out", *options)[0] == 0
     code, out, err = run("measure", "indexing", "-m", "out", "--corpus", "corpora/indexing", "-o", "indexing.csv")
     assert (code, err) == (0, "")
-    assert "n = 12 documents" in out
+    assert "Share of right answers; ±: 95% interval" in out
     assert run("report", "out", "--corpus", "corpora/indexing", "--measure", "indexing")[0] == 0
     assert "accuracy of indirect indexing, one hop" in (tmp_path / "report.html").read_text(encoding="utf-8")
     again = (tmp_path / "texts" / "held_out.txt").read_bytes()

@@ -86,7 +86,7 @@ def test_what_cannot_be_is_refused(corpus: Corpus, tmp_path: Path) -> None:
     of_subwords = build_corpus(
         tmp_path / "subwords", [source], tokenizer=AutoTokenizer.from_pretrained(out), progress=False
     )
-    with pytest.raises(CorpusError, match="is tokenized by .*; name one of bytes"):
+    with pytest.raises(CorpusError, match=r"is tokenized by .*; name one of bytes"):
         write_subword_tokenizer(tmp_path / "other", of_subwords)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import starmap
+
 import altair as alt
 import polars as pl
 
@@ -12,7 +14,7 @@ from howfar.charts.picture import Picture
 
 def draw_indexing(table: pl.DataFrame) -> Picture:
     """Draw the share of right answers by offset, for questions of one hop; the shares by number of hops in words."""
-    measured = table.filter(pl.col("value").is_not_null())
+    measured = table.filter(pl.col("low").is_not_null())
     by_offset, by_hops = measured.filter(pl.col("offset").is_not_null()), measured.filter(pl.col("offset").is_null())
     # A line through 0 would join the two sides.
     by_offset = by_offset.with_columns(
@@ -36,15 +38,12 @@ def draw_indexing(table: pl.DataFrame) -> Picture:
         alt.layer(*marks, data=inline(by_offset)).properties(width=520, height=260),
         title="Indirect indexing: which character is so many places from another?",
         subtitle=[
-            *(
-                f"{_hops(row['hops'])}: {row['value']:.1%} right [{row['low']:.1%}, {row['high']:.1%}]."
-                for row in by_hops.iter_rows(named=True)
-            ),
+            " ".join(starmap(_in_words, by_hops.select("hops", "value", "low", "high").rows())),
             "Line: questions of one hop, with 95% intervals. Dashed: any character of the string.",
         ],
         description="Share of right answers by offset, with 95% intervals",
     )
 
 
-def _hops(number: int) -> str:
-    return "One hop" if number == 1 else f"{number} hops"
+def _in_words(hops: int, value: float, low: float, high: float) -> str:
+    return f"{hops} hop{'s' if hops > 1 else ''}: {value:.1%} right [{low:.1%}, {high:.1%}]."
