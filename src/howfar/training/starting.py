@@ -54,7 +54,7 @@ def tokenizer_of_corpus(corpus: Corpus, vocabulary_size: int) -> PreTrainedToken
         tokenizer = load_tokenizer(find_model(corpus.tokenizer_name))
     except (ModelNotFoundError, CheckpointError) as error:
         raise CorpusError(f"the tokenizer of the corpus in {corpus.folder} cannot be read: {error}") from None
-    if DocumentEncoder(tokenizer).end_of_document != corpus.end_of_document:
+    if DocumentEncoder(tokenizer).end_of_document != corpus.end_of_document < len(tokenizer):
         choose_mark(tokenizer, corpus.end_of_document)
     found = DocumentEncoder(tokenizer).provenance()
     if found | {"name": corpus.tokenizer_name} != wanted:

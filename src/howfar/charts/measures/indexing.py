@@ -23,7 +23,7 @@ def draw_indexing(table: pl.DataFrame) -> Picture:
 
     title, share = "places from the source to the answer, negative to the left", "share of right answers"
     base = alt.Chart().encode(
-        x=alt.X("offset:Q", title=title, axis=sparse_axis(format="+d", tickCount=10)),
+        x=alt.X("offset:Q", title=title, axis=sparse_axis(format="d", tickCount=10)),
         detail="side:N",
         tooltip=numbers("offset", "value", "low", "high", "chance", "num_questions", "n"),
     )
