@@ -15,7 +15,7 @@ from howfar.corpus.subwords import write_subword_tokenizer
 from howfar.errors import ConfigError, CorpusError, OutputError
 from howfar.text.marks import document_mark
 from howfar.text.spans import byte_spans_of_tokens
-from howfar.text.tokenizer import END_OF_DOCUMENT_TEXT
+from howfar.text.tokenizer import END_OF_DOCUMENT_TEXT, subword_tokenizer
 
 TEXTS = [f"The keeper of lighthouse {number} counted the ships. 灯塔立在岩石上。" for number in range(60)]
 SIZE = 300
@@ -53,6 +53,8 @@ def test_the_same_text_gives_the_same_tokenizer(corpus: Corpus, tmp_path: Path) 
         write_subword_tokenizer(tmp_path / name, corpus, vocabulary_size=SIZE)
     files = [{file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("one", "two")]
     assert files[0] == files[1]
+    forward, backward = (subword_tokenizer(texts, SIZE) for texts in (TEXTS, TEXTS[::-1]))
+    assert forward.backend_tokenizer.to_str() == backward.backend_tokenizer.to_str()
 
 
 def test_held_out_documents_and_more_than_asked_are_not_read(tmp_path: Path) -> None:

@@ -9,10 +9,13 @@ import torch
 
 from howfar.errors import NotMeasurableError
 from howfar.measures.indexing import indexing
+from howfar.models.configuration import HowFarConfig
+from howfar.models.modeling import HowFarForCausalLM
 from howfar.reading.reader import Reader
 from howfar.reading.readings import Reading
 from howfar.reading.windows import Window
 from howfar.text.indexing import ALPHABET, IndexingTask, questions_of
+from howfar.text.tokenizer import subword_tokenizer
 from support.lookup import NUM_TOKENS, lookup_model
 
 TASK = IndexingTask(length=16, largest_offset=4, questions=4)
@@ -82,6 +85,24 @@ def test_a_model_is_asked_after_the_sign_of_equality() -> None:
     right = sum(row["value"] * row["num_questions"] for row in table.head(2).iter_rows(named=True))
     assert round(right) == answers.count("a") > 0
     assert indexing(lookup_model({}), DOCUMENTS)["value"][0] == 0.0
+
+
+def test_tokens_of_several_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = subword_tokenizer(DOCUMENTS, 600)
+    assert any(len(tokenizer(document)["input_ids"]) < len(document) - 5 for document in DOCUMENTS[:20])
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = HowFarForCausalLM(HowFarConfig(vocab_size=600, **sizes)).eval()
+
+    def read_together(self: Reader, windows: Sequence[Window], *, predict_at: Sequence[int]) -> Reading:
+        predictions = torch.zeros(len(windows), 600)
+        for row, (window, place) in enumerate(zip(windows, predict_at, strict=True)):
+            answer = rightly(tokenizer.decode(window.tokens[1 : place + 1]))
+            predictions[row, tokenizer(answer)["input_ids"][0]] = 1.0
+        return Reading(windows, predictions=predictions)
+
+    monkeypatch.setattr(Reader, "read_together", read_together)
+    table = indexing(model, DOCUMENTS, tokenizer=tokenizer, num_documents=20)
+    assert table["value"][:2].to_list() == [1.0, 1.0]
 
 
 def test_what_is_not_the_task_is_refused() -> None:
