@@ -1,7 +1,8 @@
-"""`howfar corpus build`."""
+"""`howfar corpus build`, `howfar corpus tokenizer` and `howfar corpus indexing`."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -63,6 +64,7 @@ def build(
     """
     import howfar
     from howfar.corpus.build import build_corpus
+    from howfar.corpus.corpus import MANIFEST
     from howfar.corpus.selection import BuildOptions
     from howfar.corpus.sources import WIKIPEDIA, parse_source
     from howfar.errors import ConfigError
@@ -92,6 +94,54 @@ def build(
         typer.echo(
             f"{split.name.replace('_', ' ')}: {split.num_documents:,} documents, {int(split.num_bytes.sum()):,} bytes"
         )
+    if others := [name for source in made.manifest["sources"] for name in source["not_text"]]:
+        say(f"left out: {len(others):,} files that are not UTF-8 text, listed in {made.folder / MANIFEST}")
+
+
+@app.command()
+def tokenizer(
+    output: Annotated[Path, typer.Argument(help="Folder to make.")],
+    corpus: Annotated[Path, typer.Option(help="Folder of a corpus of bytes; its training documents are read.")],
+    vocabulary: Annotated[int, typer.Option(help="Number of tokens, the one between documents included.")] = 4096,
+    max_bytes: Annotated[int, typer.Option(help="About how much text to read.")] = 20_000_000,
+) -> None:
+    """Train a tokenizer of subwords (byte-level BPE) on a corpus.
+
+    Example: howfar corpus tokenizer tokenizers/bpe --corpus corpora/mine
+
+    Then build the corpus again with it: howfar corpus build corpora/mine-bpe --tokenizer tokenizers/bpe --source ...
+    """
+    from howfar.corpus.corpus import Corpus
+    from howfar.corpus.subwords import write_subword_tokenizer
+
+    read = write_subword_tokenizer(output, Corpus.open(corpus), vocabulary_size=vocabulary, max_bytes=max_bytes)
+    say(f"The tokenizer of {vocabulary:,} tokens, from {read:,} bytes of text, is in {output}")
+
+
+@app.command()
+def indexing(
+    output: Annotated[Path, typer.Argument(help="Folder to make.")],
+    documents: Annotated[int, typer.Option(help="Documents to train on.")] = 100_000,
+    held_out_documents: Annotated[int, typer.Option(help="Documents to hold out.")] = 1_000,
+    length: Annotated[int, typer.Option(help="The most characters of a string; the fewest are half as many.")] = 40,
+    largest_offset: Annotated[int, typer.Option(help="The farthest that a hop goes, to the left or right.")] = 9,
+    hops: Annotated[int, typer.Option(help="The most hops of a question.")] = 2,
+    questions: Annotated[int, typer.Option(help="Questions in a document.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Determines all documents.")] = 0,
+) -> None:
+    """Write documents of indirect indexing: which character is so many places from another?
+
+    Example: howfar corpus indexing texts/indexing
+
+    Train on a corpus of them, then: howfar measure indexing
+    """
+    from howfar.corpus.indexing import write_indexing
+    from howfar.text.indexing import IndexingTask
+
+    task = IndexingTask(length=length, largest_offset=largest_offset, hops=hops, questions=questions)
+    train, held_out = write_indexing(output, task, num_documents=documents, num_held_out=held_out_documents, seed=seed)
+    source = shlex.quote(f"indexing={train},held_out={held_out}")
+    say(f"The documents are in {output}; make a corpus: howfar corpus build corpora/indexing --source {source}")
 
 
 def _tokenizer(name: str) -> PreTrainedTokenizerBase:

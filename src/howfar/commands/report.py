@@ -10,6 +10,7 @@ import typer
 from howfar.commands.options import Corpus, Gold, Mark, Seed, Texts, check_given
 from howfar.commands.output import say
 from howfar.errors import ConfigError
+from howfar.measures.choices import Classes
 
 DEFAULT_OUTPUT = Path("report.html")
 
@@ -29,6 +30,7 @@ def report(
         list[str] | None,
         typer.Option(metavar="<name>", help="Take only this measure of `howfar measure`. May be repeated."),
     ] = None,
+    classes: Annotated[Classes | None, typer.Option(help="Classes of tokens. [default: text]")] = None,
     seed: Seed = 0,
     mark: Mark = None,
     tables: Annotated[Path | None, typer.Option(help="Folder for each measure's table, as Parquet.")] = None,
@@ -45,6 +47,8 @@ def report(
     if len(models) == 1 and (Path(models[0]) / "study.json").is_file():
         if mark is not None:
             raise ConfigError("a study's models have their own document mark; leave out --mark")
+        if classes is not None:
+            raise ConfigError("the page of a study compares no classes of tokens; leave out --classes")
         _of_study(models[0], text, gold, output)
         return
     check_given(*models, corpus=None if text else corpus, files=[*(text or ()), *(gold or ())])
@@ -56,7 +60,7 @@ def report(
     check_page(output)
     if tables is not None:
         check_folder_of_tables(tables)
-    inputs = read_inputs(corpus=corpus, texts=text, gold=gold, seed=seed)
+    inputs = read_inputs(corpus=corpus, texts=text, gold=gold, classes=classes, seed=seed)
     with progress_bars() as watch:
         found = report(models, inputs, measures=measure, mark=mark, watch=watch)
     try:

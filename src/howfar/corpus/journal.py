@@ -40,6 +40,8 @@ class Outcome(IntEnum):
     IN_HELD_OUT = 3
     """Dropped from training: the held-out split has the same text."""
     EMPTY = 4
+    NOT_TEXT = 5
+    """A file in another encoding than UTF-8, or a picture, for example, among whole files that a pattern found."""
 
 
 KEPT: dict[Outcome, SplitName] = {Outcome.TRAIN: "train", Outcome.HELD_OUT: "held_out"}

@@ -38,7 +38,14 @@ def finish_corpus(folder: Path, records: NDArray[np.void], description: Mapping[
         for name in split_files(split)
     }
     sources = [
-        {**source, **_counts(records[records["stream"] % num_sources == index])}
+        {
+            **source,
+            **_counts(records[records["stream"] % num_sources == index]),
+            "not_text": [
+                *_not_text(records[records["stream"] == index], source["location"]),
+                *_not_text(records[records["stream"] == num_sources + index], source["held_out_location"]),
+            ],
+        }
         for index, source in enumerate(description["sources"])
     ]
     manifest = {
@@ -80,6 +87,12 @@ def _counts(records: NDArray[np.void]) -> dict[str, Any]:
         outcome.name.lower(): int((records["outcome"] == outcome).sum()) for outcome in Outcome if outcome not in KEPT
     }
     return {**of_split, "dropped": dropped}
+
+
+def _not_text(records: NDArray[np.void], location: Mapping[str, Any] | None) -> list[str]:
+    """The whole files that were left out because they are not text: a stream has one record for each file in turn."""
+    numbers = np.flatnonzero(records["outcome"] == Outcome.NOT_TEXT).tolist()
+    return [location["files"][number]["name"] for number in numbers] if location is not None else []
 
 
 def _package_version() -> str:

@@ -16,6 +16,9 @@ from howfar.foreign import first_line
 from howfar.text.decoding import decode
 from howfar.text.tokenizer import utf8_bytes
 
+NOT_TEXT = b"\xff"
+"""Stands for a file that is not text, in place of its text; UTF-8 has no such byte."""
+
 _WIDE_SPACES = tuple(chr(code).encode() for code in (0x85, 0xA0, 0x1680, *range(0x2000, 0x2030), 0x205F, 0x3000))
 
 
@@ -30,7 +33,7 @@ class Piece(ABC):
     skip: int = field(default=0, kw_only=True)
 
     def documents(self) -> Iterator[bytes]:
-        """Each document's text as valid UTF-8; empty if a table's text is empty or null.
+        """Each document's text as valid UTF-8; empty if a table's text is empty or null, else perhaps `NOT_TEXT`.
 
         Raises:
             CorpusError: A document is not UTF-8, or a row has no text.
@@ -132,10 +135,18 @@ class Rows(Piece):
 
 @dataclass(frozen=True)
 class WholeFile(Piece):
-    """A file that is one document."""
+    """A file that is one document.
+
+    Attributes:
+        path: The file.
+        data: Its bytes.
+        by_name: Whether it must be text, because it was named. If a pattern or a folder found it, other files are
+            `NOT_TEXT`.
+    """
 
     path: Path
     data: bytes
+    by_name: bool = field(default=True, kw_only=True)
 
     @property
     def num_bytes(self) -> int:
@@ -143,7 +154,13 @@ class WholeFile(Piece):
         return len(self.data)
 
     def _documents(self) -> Iterator[bytes]:
-        yield decode(self.data, self.path).encode()
+        try:
+            text = decode(self.data, self.path).encode()
+        except CorpusError:
+            if self.by_name:
+                raise
+            text = NOT_TEXT
+        yield text
 
 
 def is_blank(line: bytes) -> bool:

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from howfar.corpus.encoding import DocumentEncoder
-from howfar.corpus.pieces import Piece
+from howfar.corpus.journal import Outcome
+from howfar.corpus.pieces import NOT_TEXT, Piece
 from howfar.corpus.readers import read_documents, read_pieces
 from howfar.corpus.sources import Location
 from howfar.errors import HowFarError
@@ -35,13 +36,13 @@ class Document(NamedTuple):
         digest: 64 bits of its text and the seed. Among ten million documents, two different ones share a digest with
             probability 3e-6.
         num_bytes: Length of its UTF-8 text.
-        is_blank: Whether it is nothing but whitespace.
-        tokens: Gives its tokens, end of document included; not to be called if it is blank.
+        unfit: Why it can be in no corpus, whichever others are there; None for most.
+        tokens: Gives its tokens, end of document included; not to be called if it is unfit.
     """
 
     digest: int
     num_bytes: int
-    is_blank: bool
+    unfit: Outcome | None
     tokens: Callable[[], Tokens]
 
 
@@ -90,13 +91,13 @@ class Prepared:
     """What a worker made of some pieces.
 
     Attributes:
-        described: Of each document its digest, length in bytes, and whether it is blank.
+        described: Of each document its digest, length in bytes, and why it is unfit.
         ends: Of each document the end of its tokens in `tokens`.
-        tokens: uint16 or uint32 `[token]`: the tokens of all documents that are not blank.
+        tokens: uint16 or uint32 `[token]`: the tokens of all documents that are not unfit.
         error: Why there are no further documents, if they could not be read.
     """
 
-    described: Sequence[tuple[int, int, bool]]
+    described: Sequence[tuple[int, int, Outcome | None]]
     ends: Sequence[int]
     tokens: Tokens
     error: HowFarError | None
@@ -122,13 +123,13 @@ def prepare(pieces: Sequence[Piece], seed: int, tokenizer: bytes | None) -> Prep
     """
     encoder, error = _encoder(tokenizer), None
     nothing = np.empty(0, encoder.dtype)
-    described: list[tuple[int, int, bool]] = []
+    described: list[tuple[int, int, Outcome | None]] = []
     tokens: list[Tokens] = []
     try:
         for text in chain.from_iterable(piece.documents() for piece in pieces):
             described.append(_described(text, seed))
-            is_blank = described[-1][-1]
-            tokens.append(nothing if is_blank else encoder.encode(text))
+            is_unfit = described[-1][-1] is not None
+            tokens.append(nothing if is_unfit else encoder.encode(text))
     except HowFarError as found:  # the documents before it may be all that is needed
         error = found
     ends = np.cumsum([len(part) for part in tokens]).tolist()
@@ -140,9 +141,10 @@ def _encoder(tokenizer: bytes | None) -> DocumentEncoder:
     return DocumentEncoder(None if tokenizer is None else received(tokenizer))
 
 
-def _described(text: bytes, seed: int) -> tuple[int, int, bool]:
+def _described(text: bytes, seed: int) -> tuple[int, int, Outcome | None]:
+    unfit = Outcome.NOT_TEXT if text == NOT_TEXT else None if text.strip() else Outcome.EMPTY
     digest = blake2b(text, digest_size=8, key=seed.to_bytes(8, "big")).digest()
-    return int.from_bytes(digest), len(text), not text.strip()
+    return int.from_bytes(digest), len(text), unfit
 
 
 def _grouped(pieces: Iterable[Piece]) -> Iterator[tuple[tuple[Piece, ...], Exception | None]]:

@@ -27,7 +27,8 @@ def read_documents(location: Location, skip: int = 0) -> Iterator[bytes]:
         skip: Number of documents to skip, when a build is resumed.
 
     Yields:
-        Each document's text as valid UTF-8; empty if a table's text is empty or null.
+        Each document's text as valid UTF-8; empty if a table's text is empty or null; `NOT_TEXT` for a whole file that
+        is something else, unless it was named.
 
     Raises:
         CorpusError: A file is missing, is not UTF-8, or does not match its suffix; or the Hub cannot be read.
@@ -81,7 +82,7 @@ def _file_pieces(location: LocalFiles) -> Iterator[Piece]:
     for path in location.files():
         try:
             if location.whole_files:
-                yield WholeFile(path, read_file(path))
+                yield WholeFile(path, read_file(path), by_name=path == Path(location.path))
             else:
                 yield from _local_pieces(path, location.column)
         except OSError as error:

@@ -134,8 +134,8 @@ class Selection:
         return record
 
     def _outcome(self, document: Document, hold_out: bool) -> Outcome:
-        if document.is_blank:
-            return Outcome.EMPTY
+        if document.unfit is not None:
+            return document.unfit
         if document.digest in self._seen["held_out"]:
             return Outcome.DUPLICATE if hold_out else Outcome.IN_HELD_OUT
         if document.digest in self._seen["train"]:

@@ -3,7 +3,8 @@
 A source is written `[NAME=]LOCATION[,held_out=LOCATION]`. A location is one of
 
 - `path/to/articles.txt`: UTF-8 text, documents separated by blank lines; markup, tables and other kinds are refused
-- `files:src/**/*.py`: one document per file, kept to the last byte, with its markup if it has any
+- `files:src/**/*.py`: one document per file, kept to the last byte, with its markup if it has any; files that are not
+  UTF-8 text are left out and counted, but a single file that is named must be text
 - `path/to/articles.jsonl[:FIELD]`: one JSON object a line (also `.ndjson`); the field is `text` by default
 - `path/to/articles.parquet[:COLUMN]`: the column is `text` by default
 - `hub:OWNER/NAME[:CONFIG[:SPLIT[:COLUMN]]]`: a Hugging Face dataset, streamed (split `train`, column `text`)

@@ -110,7 +110,7 @@ def _describe(name: str, model: PreTrainedModel, index: int) -> dict[str, Any]:
     reader = Reader(model)
     if not is_byte_tokenizer(reader.tokenizer):
         raise ConfigError(
-            f"{name} has its own tokenizer, but the page reads bytes; name a bundled model or one from `howfar train`"
+            f"{name} has its own tokenizer, but the page reads bytes; name a bundled model, or one trained on bytes"
         )
     if reader.config is not None and not reader.config.accumulate:
         raise ConfigError(

@@ -1,19 +1,21 @@
 """The published figures, beside those measured here.
 
 They come from larger models and another extract of Wikipedia, and only proportions of increments are comparable between
-layers. So increments are given as proportions, losses as differences within one set of models, AUCs unchanged.
+layers. So increments are given as proportions, losses as differences within one set of models, AUCs unchanged. In code
+the published table itself has a column for each layer, so its means stand beside the means.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
 import polars as pl
 
 from howfar.charts.assets import asset
+from howfar.positions import IncrementConfig
 
 RUNS = ("original", "replica")
 
@@ -24,13 +26,29 @@ def published() -> dict[str, Any]:
     return dict(json.loads(asset("reports/published.json")))
 
 
-def beside_published(measure: str, table: pl.DataFrame, scope: str) -> pl.DataFrame | None:
+def kind_of(config: IncrementConfig | None, encoding: str | None) -> str | None:
+    """The kind of published model that a model is like; None if none is.
+
+    Args:
+        config: Its increments; None if its positions are plain.
+        encoding: Name of its encoding; None for rotary.
+
+    Returns:
+        `"shared"` or `"per_layer"`, the scope of rotary increments; `"rope"` or `"pope"` if positions are plain.
+    """
+    is_rotary = encoding in (None, "rotary")
+    if config is not None:
+        return config.scope if is_rotary else None
+    return "rope" if is_rotary else "pope" if encoding == "pope" else None
+
+
+def beside_published(measure: str, table: pl.DataFrame, kind: str) -> pl.DataFrame | None:
     """Put the published figures that a measure reproduces beside the measured ones.
 
     Args:
         measure: Its name.
         table: Its table.
-        scope: The scope of the model's increments, `"shared"` or `"per_layer"`.
+        kind: The model's, from `kind_of`.
 
     Returns:
         One row per figure: `figure`, `layer` (null if shared or for all layers), the published `original` and `replica`
@@ -39,28 +57,28 @@ def beside_published(measure: str, table: pl.DataFrame, scope: str) -> pl.DataFr
     """
     if measure not in _BESIDE:
         return None
-    rows = _BESIDE[measure](table, scope)
+    rows = _BESIDE[measure](table, kind)
     schema: dict[str, Any] = {"figure": pl.String, "layer": pl.Int64}
     schema |= dict.fromkeys((*RUNS, "measured", "low", "high"), pl.Float64)
     return pl.DataFrame(rows, schema=schema) if rows else None
 
 
-def _boundaries(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
+def _boundaries(table: pl.DataFrame, kind: str) -> list[dict[str, Any]]:
     of_increments = table.filter(
         target="chinese-words", quantity="auc", score="increment", scored_at="lead byte", head=0
     ).filter(pl.col("value").is_not_null())
     aucs = published()["chinese_word_boundary_auc_vs_jieba_by_layer"]
     rows = []
     for row in of_increments.iter_rows(named=True):
-        runs = {run: aucs["shared"][run] if scope == "shared" else _at(aucs[run], row["layer"]) for run in RUNS}
+        runs = {run: aucs["shared"][run] if kind == "shared" else _at(aucs[run], row["layer"]) for run in RUNS}
         rows.append(_row("AUC of Chinese word boundaries, at the lead byte", row["layer"], runs, row))
     return rows
 
 
-def _pairs(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
+def _pairs(table: pl.DataFrame, kind: str) -> list[dict[str, Any]]:
     """Proportions; the interval is that of the difference, divided by the control's mean."""
     reverse = table.filter(control="reversed", type="all", head=0).filter(pl.col("value").is_not_null())
-    if scope == "shared" or reverse.is_empty():
+    if kind == "shared" or reverse.is_empty():
         return []
     figures = published()["entity_reversed_order"]
     columns = [pl.col(name) / pl.col("control_mean") + 1 for name in ("value", "low", "high")]
@@ -75,7 +93,7 @@ def _pairs(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _attention(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
+def _attention(table: pl.DataFrame, kind: str) -> list[dict[str, Any]]:
     figures = published()["per_head_increment_vs_attention_distance"]
     rows = []
     for quantity, key in (("correlation over heads", "pearson"), ("rank correlation over heads", "spearman")):
@@ -84,14 +102,24 @@ def _attention(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _neutrality(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
+def _neutrality(table: pl.DataFrame, kind: str) -> list[dict[str, Any]]:
     losses = published()["validation_loss_nats_per_byte"]
-    runs = {"original": _difference(losses[scope], losses["rope"])}
+    runs = {"original": _difference(losses[kind], losses["rope"])}
     measured = table.filter(source="all").filter(~table.filter(source="all")["pair"].is_null())
     return [
         _row(f"loss minus that of {row['against']}, nats per byte", None, runs, row)
         for row in measured.iter_rows(named=True)
     ]
+
+
+def _indexing(table: pl.DataFrame, kind: str) -> list[dict[str, Any]]:
+    """Questions of one hop, as in the published task."""
+    accuracy = published()["indirect_indexing_accuracy"].get(kind)
+    measured = table.filter(pl.col("offset").is_null(), pl.col("value").is_not_null(), hops=1)
+    if accuracy is None or measured.is_empty():
+        return []
+    figure = "accuracy of indirect indexing, one hop"
+    return [_row(figure, None, {"original": accuracy}, measured.row(0, named=True))]
 
 
 _CLASSES = {
@@ -105,47 +133,54 @@ _CLASSES = {
     "end_of_document": "end of document",
 }
 _CODE_CLASSES = {
-    "indentation": "newline/indent",
-    "newline": "newline/indent",
-    "bracket": "brackets",
-    "operator": "operators",
-    "punctuation": "punctuation",
-    "space": "space",
-    "identifier": "identifiers",
+    "newline/indent": ("newline", "indentation"),
+    "brackets": ("bracket",),
+    "operators": ("operator",),
+    "punctuation": ("punctuation",),
+    "space": ("space",),
+    "identifiers": ("identifier",),
 }
+"""The published classes of code, and ours that they consist of."""
 
 
-def _increments(table: pl.DataFrame, scope: str) -> list[dict[str, Any]]:
-    """Proportions of each class to the class of most letters, over the same tokens of the same layer."""
+def _increments(table: pl.DataFrame, kind: str) -> list[dict[str, Any]]:
+    """Proportions of each class to lowercase letters, over the same tokens of the same layer; for code, means."""
     measured = table.filter(pl.col("value").is_not_null(), pl.col("head") == 0)
-    of_code = not measured.filter(pl.col("class").is_in(["bracket", "identifier"])).is_empty()
-    names, reference = (_CODE_CLASSES, "identifier") if of_code else (_CLASSES, "lowercase")
+    if not measured.filter(pl.col("class").is_in(["bracket", "identifier"])).is_empty():
+        return list(_increments_in_code(measured.filter(over="text")))
+    reference = "lowercase"
     means = {(row["over"], row["layer"], row["class"]): row["value"] for row in measured.iter_rows(named=True)}
     rows = []
     for (over, layer, of_class), mean in means.items():
-        if of_class not in names or of_class == reference or (over, layer, reference) not in means:
+        if of_class not in _CLASSES or of_class == reference or (over, layer, reference) not in means:
             continue
-        pair = (names[of_class], names[reference])
-        runs = {
-            run: _proportion(*(_in_code(n, run, layer) if of_code else _in_text(n, run, layer, scope) for n in pair))
-            for run in RUNS
-        }
+        pair = (_CLASSES[of_class], _CLASSES[reference])
+        runs = {run: _proportion(*(_in_text(name, run, layer, kind) for name in pair)) for run in RUNS}
         if any(proportion is not None for proportion in runs.values()):
-            where = "in code" if of_code else "in text" if over == "text" else "over the vocabulary"
+            where = "in text" if over == "text" else "over the vocabulary"
             figure = f"increment of {_in_words(of_class)} over that of {_in_words(reference)}, {where}"
             measured_one = {"value": _proportion(mean, means[over, layer, reference]), "low": None, "high": None}
             rows.append(_row(figure, layer, runs, measured_one))
     return rows
 
 
-def _in_code(name: str, run: str, layer: int | None) -> float | None:
-    """A published mean increment of the model of code."""
-    return _at(published()["code_model_layer_specialisation"][name], layer) if run == "original" else None
+def _increments_in_code(measured: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    """Means by class and layer, as in the published table; one of several classes of ours has no interval."""
+    for name, classes in _CODE_CLASSES.items():
+        figures = published()["code_model_layer_specialisation"][name]
+        own = measured.filter(pl.col("class").is_in(classes), pl.col("layer").is_not_null())
+        for (layer,), rows in own.group_by("layer", maintain_order=True):
+            if (figure := _at(figures, layer)) is None:
+                continue
+            num_tokens = pl.col("num_tokens")
+            mean = rows.select((pl.col("value") * num_tokens).sum() / num_tokens.sum()).item()
+            interval = rows.row(0, named=True) if len(rows) == 1 else {"low": None, "high": None}
+            yield _row(f"mean increment of {name}, in code", layer, {"original": figure}, interval | {"value": mean})
 
 
-def _in_text(name: str, run: str, layer: int | None, scope: str) -> float | None:
+def _in_text(name: str, run: str, layer: int | None, kind: str) -> float | None:
     """A published mean increment of the models of text; of those with increments per layer, in the first layer."""
-    figures = published()[f"increments_{'shared_model' if scope == 'shared' else 'per_layer_model_layer_0'}"]
+    figures = published()[f"increments_{'shared_model' if kind == 'shared' else 'per_layer_model_layer_0'}"]
     return None if layer else dict(figures.get(name, {})).get(run)
 
 
@@ -159,6 +194,7 @@ _BESIDE: dict[str, Callable[[pl.DataFrame, str], list[dict[str, Any]]]] = {
     "pairs": _pairs,
     "attention": _attention,
     "neutrality": _neutrality,
+    "indexing": _indexing,
 }
 
 

@@ -16,7 +16,7 @@ from howfar.measures.inputs import Inputs
 from howfar.measures.registry import MEASURES, measure_named
 from howfar.models.increments import increment_config
 from howfar.models.loading import choose_mark, load
-from howfar.reports.published import beside_published
+from howfar.reports.published import beside_published, kind_of
 from howfar.text.marks import name_with_mark
 
 if TYPE_CHECKING:
@@ -159,6 +159,9 @@ def _measured(section: Section, model: PreTrainedModel | None, progress: Progres
         table = section.measure.take(model, section.inputs, progress)
     except (NotMeasurableError, MissingExtraError, ConfigError) as error:
         return replace(section, missing=str(error))
-    config = None if model is None else increment_config(model)
-    beside = None if config is None else beside_published(section.measure.name, table, config.scope)
+    if model is None:
+        return replace(section, table=table)
+    encoding = getattr(model.config, "encoding", None) or {}
+    kind = kind_of(increment_config(model), encoding.get("name"))
+    beside = None if kind is None else beside_published(section.measure.name, table, kind)
     return replace(section, table=table, beside=beside)

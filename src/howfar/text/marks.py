@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from howfar.errors import TextError
-from howfar.text.tokenizer import END_OF_DOCUMENT, is_byte_tokenizer
+from howfar.text.tokenizer import END_OF_DOCUMENT_TEXT
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -43,10 +43,12 @@ def unusual_mark(tokenizer: PreTrainedTokenizerBase) -> str | None:
     """The document mark if it is not the tokenizer's usual one: a chosen token, or an end of sequence.
 
     Returns:
-        The token; None if the tokenizer itself puts it before a text, or if it is the byte tokenizer's.
+        The token; None if the tokenizer itself puts it before a text, or if it is the end of document of our own
+        tokenizers.
     """
     mark = document_mark(tokenizer)
-    usual = [END_OF_DOCUMENT] if is_byte_tokenizer(tokenizer) else tokenizer("a")["input_ids"][:1]
+    is_ours = tokenizer.eos_token == END_OF_DOCUMENT_TEXT
+    usual = [tokenizer.eos_token_id] if is_ours else tokenizer("a")["input_ids"][:1]
     if usual == [mark]:
         return None
     return str(tokenizer.convert_ids_to_tokens(mark))

@@ -17,11 +17,10 @@ from transformers import (
 )
 
 from howfar.corpus.corpus import Corpus
-from howfar.errors import ConfigError, CorpusError, HowFarError, OutputError
+from howfar.errors import ConfigError, HowFarError, OutputError
 from howfar.locks import one_at_a_time
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.text.marks import document_mark
-from howfar.text.tokenizer import byte_tokenizer
 from howfar.training import starting
 from howfar.training.attention import maskless_attention
 from howfar.training.checkpoints import (
@@ -62,18 +61,14 @@ def train(
     Raises:
         CheckpointError: The folder holds another run, or a checkpoint or the model to start from is damaged.
         ConfigError: This machine refuses the trainer's options, or the model to start from has another shape.
-        CorpusError: The corpus is missing, damaged, tokenized otherwise, or shorter than a window.
+        CorpusError: The corpus is missing, damaged, or shorter than a window, or its tokenizer is not there any more.
         InUseError: Another process trains in the folder.
         OutputError: The folder cannot be written.
     """
     corpus = Corpus.open(recipe.corpus)
-    if corpus.tokenizer_name != "bytes":
-        raise CorpusError(
-            f"the corpus in {recipe.corpus} is tokenized by {corpus.tokenizer_name!r}, but a model from scratch reads "
-            "bytes; build the corpus without --tokenizer"
-        )
+    tokenizer = starting.tokenizer_of_corpus(corpus, recipe.model_config().vocab_size)
     set_seed(recipe.seed)
-    model, tokenizer = _make_model(recipe), byte_tokenizer()
+    model = _make_model(recipe, corpus.end_of_document)
     starting.fill_table(model)
     started = None if recipe.start_from is None else starting.start_from(model, recipe.start_from)
     model.config.pad_token_id = tokenizer.pad_token_id  # the Trainer would do this with a warning
@@ -92,9 +87,11 @@ def train(
     return model.eval()
 
 
-def _make_model(recipe: Recipe) -> HowFarForCausalLM:
+def _make_model(recipe: Recipe, end_of_document: int) -> HowFarForCausalLM:
+    config = recipe.model_config()
+    config.bos_token_id = config.eos_token_id = end_of_document
     try:
-        return HowFarForCausalLM(recipe.model_config())
+        return HowFarForCausalLM(config)
     except HowFarError:
         raise
     except Exception as error:  # whatever Transformers and PyTorch raise for a value, or for too little memory

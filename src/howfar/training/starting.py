@@ -1,19 +1,26 @@
-"""What a model takes from another one before training: its weights, or a table of its increments."""
+"""What a model takes before training: its corpus's tokenizer; another's weights, or a table of its increments."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from howfar.errors import ConfigError
+from howfar.corpus.corpus import Corpus
+from howfar.corpus.encoding import DocumentEncoder
+from howfar.errors import CheckpointError, ConfigError, CorpusError, ModelNotFoundError
 from howfar.inputs import sha256
 from howfar.models.configuration import HowFarConfig
-from howfar.models.folders import find_folder, read_config
+from howfar.models.folders import find_folder, find_model, read_config
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.models.pretrained import load_pretrained
+from howfar.models.pretrained import load_pretrained, load_tokenizer
 from howfar.positions.attachment import positions_of
+from howfar.text.marks import choose_mark
+from howfar.text.tokenizer import byte_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 SAME = (
     "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
@@ -21,6 +28,41 @@ SAME = (
     "increments", "encoding",
 )  # fmt: skip
 """Settings that give weights their meaning; the context may differ."""
+
+
+def tokenizer_of_corpus(corpus: Corpus, vocabulary_size: int) -> PreTrainedTokenizerBase:
+    """The tokenizer that a corpus was built with.
+
+    Args:
+        corpus: The corpus.
+        vocabulary_size: Number of tokens of the model to train.
+
+    Raises:
+        ConfigError: The model has another number of tokens.
+        CorpusError: The tokenizer is not there any more, or has changed.
+    """
+    wanted = corpus.manifest["tokenizer"]
+    num_tokens = wanted["vocabulary_size"]
+    if num_tokens != vocabulary_size:
+        raise ConfigError(
+            f"recipe: [model] has a vocab_size of {vocabulary_size}, but the corpus in {corpus.folder} has "
+            f"{num_tokens} tokens; name another corpus, or --set model.vocab_size={num_tokens}"
+        )
+    if corpus.tokenizer_name == "bytes":
+        return byte_tokenizer()
+    try:
+        tokenizer = load_tokenizer(find_model(corpus.tokenizer_name))
+    except (ModelNotFoundError, CheckpointError) as error:
+        raise CorpusError(f"the tokenizer of the corpus in {corpus.folder} cannot be read: {error}") from None
+    if DocumentEncoder(tokenizer).end_of_document != corpus.end_of_document < len(tokenizer):
+        choose_mark(tokenizer, corpus.end_of_document)
+    found = DocumentEncoder(tokenizer).provenance()
+    if found | {"name": corpus.tokenizer_name} != wanted:
+        raise CorpusError(
+            f"the corpus in {corpus.folder} was built with another tokenizer than the one that is now in "
+            f"{corpus.tokenizer_name}; build it again"
+        )
+    return tokenizer
 
 
 def start_from(model: HowFarForCausalLM, name: str) -> dict[str, str]:

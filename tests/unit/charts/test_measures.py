@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import islice
 from typing import Any
 
 import polars as pl
@@ -15,6 +16,7 @@ from howfar.charts.measures.boundaries import draw_boundaries
 from howfar.charts.measures.extrapolation import draw_extrapolation
 from howfar.charts.measures.gap_effects import draw_gap_effects
 from howfar.charts.measures.increments import draw_increments
+from howfar.charts.measures.indexing import draw_indexing
 from howfar.charts.measures.information import draw_information
 from howfar.charts.measures.interventions import draw_interventions
 from howfar.charts.measures.neutrality import draw_neutrality
@@ -29,6 +31,7 @@ from howfar.measures.boundaries import boundaries
 from howfar.measures.extrapolation import extrapolation
 from howfar.measures.gap_effects import gap_effects
 from howfar.measures.increments import increments
+from howfar.measures.indexing import indexing
 from howfar.measures.information import information
 from howfar.measures.interventions import interventions
 from howfar.measures.neutrality import neutrality
@@ -39,6 +42,7 @@ from howfar.measures.segmentation import segmentation
 from howfar.measures.vocabulary import vocabulary
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
+from howfar.text.indexing import IndexingTask
 from howfar.text.segmentation import Segmentation
 from support.copying import copying_model, repeating_texts
 from support.lookup import lookup_model
@@ -121,6 +125,15 @@ def test_gap_effects(text: str) -> None:
     check_drawn(picture, "layer 0", "wider gap before")
     if " " in text:
         check_drawn(picture, "␣", "⏎")
+
+
+def test_indexing() -> None:
+    documents = list(islice(IndexingTask(length=12, largest_offset=2, questions=5).documents(seed=0), 60))
+    table = indexing(lookup_model({}, certainty={ord("="): 5.0}), documents)
+    picture = draw_indexing(table)
+    assert sorted({row["offset"] for row in rows_of(picture)}) == [-2, -1, 1, 2]
+    value, low, high = table.select("value", "low", "high").row(1)
+    check_drawn(picture, f"2 hops: {value:.1%} right [{low:.1%}, {high:.1%}].", "1 hop: ", "share of right answers")
 
 
 def test_increments() -> None:

@@ -1,4 +1,5 @@
 import json
+import shlex
 import subprocess
 import sys
 from importlib.metadata import version
@@ -105,6 +106,75 @@ def test_a_corpus_is_built_and_trained_on(run, tmp_path: Path):
     assert code == 0, err
     assert "howfar show --model out" in out
     assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
+def test_indirect_indexing_is_written_trained_on_and_measured(run, tmp_path: Path):
+    how = ("--documents", "300", "--held-out-documents", "12", "--length", "12", "--questions", "3")
+    code, out, err = run("corpus", "indexing", "texts", *how)
+    assert (code, err) == (0, "")
+    said, _, command = out.strip().partition("; make a corpus: howfar ")
+    assert said == "The documents are in texts"
+    assert run(*shlex.split(command))[0] == 0
+    sizes = ("model.hidden_size=16", "intermediate_size=32", "num_hidden_layers=1", "num_attention_heads=2")
+    steps = ("max_steps=2", "warmup_steps=1", "lr_scheduler_kwargs.num_decay_steps=1", "eval_strategy=no")
+    options = [part for setting in (*sizes, *steps, "max_position_embeddings=64") for part in ("--set", setting)]
+    assert run("train", "small-rope", "--corpus", "corpora/indexing", "-o", "out", *options)[0] == 0
+    code, out, err = run("measure", "indexing", "-m", "out", "--corpus", "corpora/indexing", "-o", "indexing.csv")
+    assert (code, err) == (0, "")
+    assert "Share of right answers; ±: 95% interval" in out
+    assert run("report", "out", "--corpus", "corpora/indexing", "--measure", "indexing")[0] == 0
+    assert "accuracy of indirect indexing, one hop" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    again = (tmp_path / "texts" / "held_out.txt").read_bytes()
+    code, _, err = run("corpus", "indexing", "texts", *how)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "texts" in err
+    assert run("corpus", "indexing", "other", *how[2:], "--documents", "5")[0] == 0
+    assert (tmp_path / "other" / "held_out.txt").read_bytes() == again
+    for option in ("--documents", "--held-out-documents", "--hops", "--length"):
+        code, _, err = run("corpus", "indexing", "none", option, "0")
+        assert (code, err.count("\n")) == (2, 1)
+        assert not (tmp_path / "none").exists()
+
+
+def test_subwords_from_a_text_to_a_model(run, tmp_path: Path):
+    texts = [f"The keeper of lighthouse {number} counted the ships. 灯塔立在岩石上。" for number in range(60)]
+    (tmp_path / "a.txt").write_text("\n\n".join(texts), encoding="utf-8")
+    build = ("corpus", "build", "--source", "a.txt", "--held-out-documents", "12")
+    assert run(*build, "of-bytes")[0] == 0
+    code, out, err = run("corpus", "tokenizer", "bpe", "--corpus", "of-bytes", "--vocabulary", "300")
+    assert (code, err) == (0, "")
+    assert out.startswith("The tokenizer of 300 tokens, from ")
+    code, out, err = run(*build, "made", "--tokenizer", "bpe")
+    assert (code, err) == (0, "")
+    assert out.startswith("Token between documents: <|endofdocument|>")
+    sizes = ("model.hidden_size=16", "intermediate_size=16", "num_hidden_layers=1", "num_attention_heads=2")
+    steps = ("max_steps=2", "warmup_steps=1", "lr_scheduler_kwargs.num_decay_steps=1", "save_steps=1", "eval_steps=1")
+    small = [part for setting in (*sizes, *steps, "max_position_embeddings=16") for part in ("--set", setting)]
+    train = ("train", "small-bpe", "--corpus", "made", *small)
+    code, _, err = run(*train, "-o", "out")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "vocab_size of 4096, but the corpus in made has 300 tokens; name another corpus, or --set" in err
+    train = (*train, "--set", "model.vocab_size=300")
+    assert run(*train, "-o", "out")[0] == 0
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert (config["bos_token_id"], config["eos_token_id"], config["vocab_size"]) == (299, 299, 300)
+    for command in (
+        ("show", "--model", "out", "Two roads. 灯塔"),
+        ("measure", "increments", "-m", "out", "--corpus", "made"),
+        ("measure", "increments", "-m", "out", "--corpus", "of-bytes"),
+        ("measure", "vocabulary", "-m", "out"),
+    ):
+        code, _, err = run(*command)
+        assert (code, err) == (0, "")
+    longer = (*train, "-o", "out", "--set", "max_steps=3")
+    assert run(*longer)[0] == 0
+    (tmp_path / "bpe").rename(tmp_path / "gone")
+    code, _, err = run(*train, "-o", "other")
+    assert (code, err.count("error: the tokenizer of the corpus in made cannot be read: ")) == (2, 1)
+    assert run("corpus", "tokenizer", "bpe", "--corpus", "of-bytes", "--vocabulary", "299")[0] == 0
+    code, _, err = run(*train, "-o", "other")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "the corpus in made was built with another tokenizer than the one that is now in bpe; build it again" in err
 
 
 def test_a_corpus_is_built_by_several_processes(run, tmp_path: Path):

@@ -35,6 +35,18 @@ def test_what_cannot_be_measured_is_in_the_page(run, model_folder: Path, files: 
     assert "Not measured: increments needs text; give --corpus FOLDER or --text FILE." in page
 
 
+def test_the_published_table_of_code_stands_beside_the_measured_one(run, model_folder: Path, files: Path):
+    (files / "code.txt").write_text("\n\n".join(["def f(x):\n    return x + 1"] * 12), encoding="utf-8")
+    arguments = ["--text", "code.txt", "--measure", "increments", "--classes", "code"]
+    code, _, err = run("report", str(model_folder), *arguments)
+    assert (code, err) == (0, "")
+    page = (files / "report.html").read_text(encoding="utf-8")
+    assert "mean increment of brackets, in code" in page
+    (files / "study.json").touch()
+    code, _, err = run("report", ".", "--classes", "code")
+    assert (code, err) == (2, "error: the page of a study compares no classes of tokens; leave out --classes\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -75,7 +75,40 @@ def test_documents_in_both_splits_and_duplicates_are_dropped_and_counted(tmp_pat
     corpus = build(tmp_path / "out", f"a={train},held_out={held_out}")
     assert texts(corpus.train) == ["new", "other"]
     assert texts(corpus.held_out) == ["held", "kept"]
-    assert corpus.manifest["sources"][0]["dropped"] == {"duplicate": 2, "in_held_out": 2, "empty": 2}
+    assert corpus.manifest["sources"][0]["dropped"] == {
+        "duplicate": 2,
+        "in_held_out": 2,
+        "empty": 2,
+        "not_text": 0,
+    }
+
+
+def test_among_whole_files_those_that_are_not_text_are_left_out_and_listed(tmp_path: Path):
+    folder = tmp_path / "code"
+    (folder / "inner" / "deep").mkdir(parents=True)
+    (folder / ".hidden").mkdir()
+    (folder / "a.py").write_text("first = 1\n")
+    (folder / "b.py").write_bytes(b"# -*- coding: latin-1 -*-\nname = '\xe9'\n")
+    (folder / "c.py").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (folder / "empty.py").touch()
+    (folder / "inner" / "deep" / "d.py").write_text("last = 1\n")
+    (folder / "inner" / "gone.py").symlink_to(tmp_path / "nowhere")
+    (folder / "inner" / "folder.py").mkdir()
+    (folder / "inner" / "again").symlink_to(folder)
+    (folder / ".hidden" / "e.py").write_text("hidden = 1\n")
+    corpus = build(tmp_path / "out", f"x=files:{folder}/**/*.py", held_out_fraction=0)
+    assert texts(corpus.train) == ["first = 1\n", "last = 1\n"]
+    source = corpus.manifest["sources"][0]
+    assert source["dropped"] == {"duplicate": 0, "in_held_out": 0, "empty": 1, "not_text": 2}
+    assert source["not_text"] == [str(folder / "b.py"), str(folder / "c.py")]
+    held_out = build(tmp_path / "dev", f"x=files:{folder}/inner/**/*.py,held_out=files:{folder}/*.py")
+    assert held_out.manifest["sources"][0]["not_text"] == source["not_text"]
+    for name in ("b", "c"):
+        with pytest.raises(CorpusError, match=f"{name}.py is "):
+            build(tmp_path / "none", f"files:{folder}/{name}.py")
+    (folder / "a.py").unlink()
+    with pytest.raises(CorpusError, match="there is no document with text in x"):
+        build(tmp_path / "none", f"x=files:{folder}/*.py")
 
 
 def test_a_document_held_out_of_one_source_is_dropped_from_the_others(tmp_path: Path):

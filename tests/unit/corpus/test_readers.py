@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from howfar.corpus import readers
+from howfar.corpus.pieces import NOT_TEXT
 from howfar.corpus.readers import read_documents
 from howfar.corpus.sources import HubDataset, LocalFiles, parse_source
 from howfar.errors import CorpusError, MissingExtraError, SourceInterruptedError
@@ -123,8 +124,9 @@ def test_markup_may_be_read_as_whole_files(tmp_path: Path):
     (tmp_path / "a.html").write_bytes(b"<html>\n\n</html>")
     assert read(tmp_path, whole_files=True) == [b"<html>\n\n</html>"]
     (tmp_path / "b.html").write_bytes(bytes(100))
+    assert read(tmp_path, whole_files=True) == [b"<html>\n\n</html>", NOT_TEXT]
     with pytest.raises(CorpusError, match=r"b\.html holds binary data"):
-        read(tmp_path, whole_files=True)
+        read(tmp_path / "b.html", whole_files=True)
 
 
 def test_odd_text_is_kept_as_it_is(tmp_path: Path):

@@ -15,9 +15,10 @@ from howfar.measures.calibration.measure import Setup, calibration
 from howfar.measures.inputs import Inputs
 from howfar.measures.registry import MEASURES
 from howfar.models.loading import save
+from howfar.positions import IncrementConfig
 from howfar.progress import Progress
 from howfar.reports.page import html
-from howfar.reports.published import beside_published, published
+from howfar.reports.published import beside_published, kind_of, published
 from howfar.reports.report import Report, report
 from howfar.text.segmentation import Segmentation
 from support.copying import copying_model
@@ -187,15 +188,22 @@ class TestPublishedFigures:
         assert later is None  # nothing was published of layer 3's
 
     def test_increments_in_code(self) -> None:
-        row = {"over": "text", "head": 0, "layer": 2}
+        classes = {"all": (2.5, 900), "indentation": (1.0, 30), "bracket": (3.0, 50), "newline": (5.0, 10)}
+        row = {"over": "text", "head": 0, "low": 0.5, "high": 6.0}
         table = pl.DataFrame(
-            [row | {"class": name, "value": value} for name, value in (("bracket", 3.0), ("identifier", 2.0))]
+            [
+                row | {"layer": layer, "class": name, "value": value, "num_tokens": num_tokens}
+                for layer in (2, 6)
+                for name, (value, num_tokens) in classes.items()
+            ]
         )
         beside = beside_published("increments", table, "per_layer")
         assert beside is not None
-        assert beside.select("figure", "layer", "original", "replica", "measured").rows() == [
-            ("increment of bracket over that of identifier, in code", 2, pytest.approx(8.39 / 0.88), None, 1.5)
+        assert beside.drop("replica").rows() == [  # nothing was published of layer 6
+            ("mean increment of newline/indent, in code", 2, 8.35, 2.0, None, None),
+            ("mean increment of brackets, in code", 2, 8.39, 3.0, 0.5, 6.0),
         ]
+        assert beside_published("increments", table.with_columns(layer=pl.lit(None, pl.Int64)), "shared") is None
 
     def test_entities_against_their_reverse(self) -> None:
         row = {"control": "reversed", "type": "all", "head": 0, "site": "space", "value": -0.1}
@@ -218,6 +226,29 @@ class TestPublishedFigures:
         beside = beside_published("attention", pl.DataFrame([row]), "per_layer")
         assert beside is not None
         assert (beside["original"].item(), beside["measured"].item()) == (-0.349, 0.1)
+
+    @pytest.mark.parametrize(("kind", "accuracy"), [("rope", 0.903), ("pope", 0.854), ("shared", 0.926)])
+    def test_indirect_indexing(self, kind: str, accuracy: float) -> None:
+        row = {"hops": 1, "offset": None, "value": 0.9, "low": 0.8, "high": 0.95}
+        schema = {"offset": pl.Int64}
+        table = pl.DataFrame([row, row | {"hops": 2}, row | {"offset": 3}], schema_overrides=schema)
+        beside = beside_published("indexing", table, kind)
+        assert beside is not None
+        assert beside.drop("replica").rows() == [
+            ("accuracy of indirect indexing, one hop", None, accuracy, 0.9, 0.8, 0.95)
+        ]
+        assert beside_published("indexing", table, "per_layer") is None
+        assert beside_published("indexing", table.tail(2), kind) is None
+
+    def test_only_models_of_a_published_kind_are_compared(self) -> None:
+        learned = IncrementConfig(scope="shared")
+        assert [kind_of(learned, name) for name in (None, "rotary", "pope", "alibi")] == [
+            "shared",
+            "shared",
+            None,
+            None,
+        ]
+        assert [kind_of(None, name) for name in (None, "rotary", "pope", "nope")] == ["rope", "rope", "pope", None]
 
     def test_of_other_measures_nothing_was_published(self) -> None:
         assert beside_published("interventions", pl.DataFrame({"change": [0.1]}), "shared") is None
