@@ -18,7 +18,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from howfar.measures.statistics import Estimate, nested_scores, probe_scores
+from howfar.measures.statistics import nested_scores, probe_scores
+from howfar.measures.statistics.studentised import Studentised
 
 Generator = np.random.Generator
 Labelled = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -39,10 +40,10 @@ def drawn(generator: Generator, log_odds: np.ndarray) -> np.ndarray:
     return np.asarray(generator.random(len(log_odds)) < 1 / (1 + np.exp(0.4 - log_odds - own)))
 
 
-def probe(num: int, strength: float = 0.0, kind: str = "linear") -> Callable[[Generator], Estimate]:
+def probe(num: int, strength: float = 0.0, kind: str = "linear") -> Callable[[Generator], Studentised]:
     """A probe of some features, which all say a little."""
 
-    def estimate(generator: Generator) -> Estimate:
+    def estimate(generator: Generator) -> Studentised:
         documents, columns = features(generator, num)
         labels = drawn(generator, strength * columns.sum(axis=1) / np.sqrt(num))
         return probe_scores(columns, labels, documents, kind=kind).auc(labels, documents)  # type: ignore[arg-type]
@@ -50,17 +51,17 @@ def probe(num: int, strength: float = 0.0, kind: str = "linear") -> Callable[[Ge
     return estimate
 
 
-def base(generator: Generator) -> Estimate:
+def base(generator: Generator) -> Studentised:
     """A spline of one feature that says nothing."""
     documents, columns = features(generator, 1)
     labels = drawn(generator, 0 * columns[:, 0])
     return nested_scores(columns, [], labels, documents).base.auc(labels, documents)
 
 
-def gain(num: int = 1, strength: float = 0.0) -> Callable[[Generator], Estimate]:
+def gain(num: int = 1, strength: float = 0.0) -> Callable[[Generator], Studentised]:
     """What some features add to a good one; those after the first are useless."""
 
-    def estimate(generator: Generator) -> Estimate:
+    def estimate(generator: Generator) -> Studentised:
         documents, columns = features(generator, 1 + num)
         labels = drawn(generator, 1.5 * columns[:, 0] + strength * columns[:, 1])
         models = nested_scores(columns[:, :1], list(columns.T[1:, :, None]), labels, documents)
@@ -69,7 +70,7 @@ def gain(num: int = 1, strength: float = 0.0) -> Callable[[Generator], Estimate]
     return estimate
 
 
-KINDS: dict[str, tuple[Callable[[Generator], Estimate], float | None]] = {
+KINDS: dict[str, tuple[Callable[[Generator], Studentised], float | None]] = {
     "AUC of a linear probe of 1 feature, useless": (probe(1), 0.5),
     "of 10 features, useless": (probe(10), 0.5),
     "of 50 features, useless": (probe(50), 0.5),
@@ -85,7 +86,7 @@ KINDS: dict[str, tuple[Callable[[Generator], Estimate], float | None]] = {
 """Estimates and their truth; None where that is their mean."""
 
 
-def ends(estimate: Estimate) -> tuple[float, float, float]:
+def ends(estimate: Studentised) -> tuple[float, float, float]:
     """The value and the ends of its interval; of several, those of the one that lies farthest from 0."""
     if not estimate.value.size > 1:
         return tuple(np.asarray(side).item() for side in (estimate.value, estimate.low, estimate.high))  # type: ignore[return-value]
