@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -20,6 +20,7 @@ from howfar.measures.boundaries import boundaries
 from howfar.measures.boundaries.by_rule import segmented
 from howfar.measures.boundaries.targets import TARGETS
 from howfar.measures.neutrality import MEASURE, neutrality
+from howfar.positions.encodings import PLAIN
 from howfar.reports.layers import SHOWN, said, strongest
 from howfar.reports.page import Page
 from howfar.reports.verdicts import verdicts
@@ -109,20 +110,21 @@ def variant_table(study: Study, finished: Sequence[RunState]) -> pl.DataFrame:
 def over_pairs(
     study: Study, finished: Sequence[RunState], watch: Callable[[str], Progress] | None = None
 ) -> dict[str, pl.DataFrame | str]:
-    """Each variant with learned positions against each with plain ones, over all pairs with the same data order.
+    """Each variant against those without increments, over all pairs with the same data order.
 
     Intervals are over seeds and documents; only pairs show whether a difference is due to the positions or the seed.
 
     Returns:
-        By the variant with learned positions, the table of `neutrality`, or why it is missing.
+        By variant, the table of `neutrality`, or why it is missing. Every variant but plain RoPE is compared with plain
+        RoPE; one with increments and another encoding also with this encoding alone.
     """
     by_variant: dict[str, dict[str, RunState]] = {}
     for state in finished:
         by_variant.setdefault(variant_of(state), {})[state.run.data_order] = state
-    is_plain = {name: next(iter(own.values())).run.recipe["increments"] is None for name, own in by_variant.items()}
+    recipes = {name: next(iter(own.values())).run.recipe for name, own in by_variant.items()}
     found: dict[str, pl.DataFrame | str] = {}
-    for name, own in by_variant.items():
-        others = {other: by_variant[other] for other in by_variant if is_plain[other] and not is_plain[name]}
+    for name, controls in controls_of(recipes).items():
+        own, others = by_variant[name], {other: by_variant[other] for other in controls}
         shared = [order for order in own if others and all(order in of for of in others.values())]
         if not shared:
             continue
@@ -137,6 +139,30 @@ def over_pairs(
         except NotMeasurableError as error:
             found[name] = str(error)
     return found
+
+
+def controls_of(recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """What each variant is compared with.
+
+    Args:
+        recipes: A recipe of each variant.
+
+    Returns:
+        By variant, except plain RoPE: those of plain RoPE and, if it has increments, those of its encoding alone.
+    """
+    kinds = {name: (_encoding_of(recipe), recipe["increments"] is not None) for name, recipe in recipes.items()}
+    plain = (PLAIN["name"], False)
+    controls: dict[str, list[str]] = {}
+    for name, (encoding, has_increments) in kinds.items():
+        wanted = {plain, (encoding, False)} if has_increments else {plain}
+        others = [other for other, kind in kinds.items() if kind in wanted]
+        if others and name not in others:
+            controls[name] = others
+    return controls
+
+
+def _encoding_of(recipe: Mapping[str, Any]) -> str:
+    return str((recipe.get("encoding") or PLAIN)["name"])
 
 
 def _load(study: Study, state: RunState) -> Any:

@@ -13,7 +13,7 @@ from howfar import HowFarConfig, HowFarForCausalLM
 from howfar.cli import app
 from howfar.errors import NotMeasurableError
 from howfar.reports.layers import said, strongest
-from howfar.reports.study import study_html, variant_table
+from howfar.reports.study import controls_of, study_html, variant_table
 from howfar.reports.verdicts import verdicts
 from howfar.studies.place import Place
 from howfar.studies.runs import PlannedRun
@@ -85,6 +85,25 @@ def test_the_strongest_layer_of_each_seed_may_be_another_one() -> None:
     assert said(found).startswith("In 2 of 3 seeds some layer marks where Chinese words begin")
     assert "In 1 of them it is the first layer or a shared step" in said(found)
     assert "is 0.103 from 0.5 on average, 0.010 to 0.200;" in said(found)
+
+
+def test_a_variant_is_compared_with_plain_positions_and_with_its_encoding_alone() -> None:
+    increments = {"scope": "shared"}
+    recipes = {
+        "plain": {"increments": None, "encoding": None},
+        "wider": {"increments": None},
+        "shared": {"increments": increments, "encoding": {"name": "rotary"}},
+        "alibi": {"increments": None, "encoding": {"name": "alibi"}},
+        "pope": {"increments": None, "encoding": {"name": "pope"}},
+        "selective pope": {"increments": increments, "encoding": {"name": "pope"}},
+    }
+    assert controls_of(recipes) == {
+        "shared": ["plain", "wider"],
+        "alibi": ["plain", "wider"],
+        "pope": ["plain", "wider"],
+        "selective pope": ["plain", "wider", "pope"],
+    }
+    assert controls_of({name: recipes[name] for name in ("alibi", "pope")}) == {}
 
 
 def test_single_pairs_are_counted_beside_what_all_of_them_say() -> None:
