@@ -111,6 +111,48 @@ def test_numbers_are_pytorchs(live, model):
         assert_pytorchs(live.evaluate(CONTENT, text), model, text)
 
 
+# Texts that each change the one before, read on from it, and read by a worker that knows none of them.
+EDITED = """async ([texts, edits]) => {
+    const differences = [];
+    for (const [index, text] of texts.entries()) {
+        Object.assign(state, { text, compare: "", edits: edits[index] });
+        const model = modelNamed(state.model), got = await readingOf("edited", state.model, text, true);
+        const worker = new Worker("worker.js", { type: "module" });
+        const fresh = await new Promise((resolve) => {
+            worker.onmessage = ({ data }) => resolve(data);
+            worker.postMessage({
+                id: 1, file: model.file, tokens: got.tokens, numLayers: model.layers.length,
+                multipliers: multipliersOf(model, text, got.tokens.length),
+            });
+        });
+        worker.terminate();
+        const apart = (one, other) => Math.max(...Array.from(one, (value, place) => Math.abs(value - other[place])));
+        differences.push(Math.max(
+            apart(got.surprisal, fresh.surprisal), apart(got.entropy, fresh.entropy),
+            ...got.increments.map((row, layer) => apart(row, fresh.increments[layer])),
+        ));
+    }
+    return differences;
+}"""
+
+
+def test_what_is_read_on_from_a_text_before_is_what_is_read_anew(live):
+    texts = [
+        "The keeper",
+        "The keeper 居",
+        "The kee居",
+        "The kee居",
+        "The old kee居里",
+        "The old kee",
+        "x",
+        "The keeper",
+    ]
+    edits = [{}, {}, {}, {"1:4": 2.5}, {"1:4": 2.5}, {"all:9": 0.5}, {}, {}]
+    differences = live.evaluate(EDITED, [texts, edits])
+    assert len(differences) == len(texts)
+    assert max(differences) < 1e-4
+
+
 def test_typing_works_without_the_network(live):
     page = live
     page.context.set_offline(True)

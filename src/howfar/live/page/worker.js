@@ -29,10 +29,11 @@ async function read({ file, tokens, multipliers, numLayers }) {
   const session = await open(file);
   multipliers ??= new Float32Array(numLayers * tokens.length).fill(1);
   const question = { file, tokens, multipliers, numLayers };
-  const [base, numKept] = longestStart(question);
-  const isRead = base && numKept === tokens.length && numKept === base.tokens.length;
-  const reading = isRead ? base : await readOn(session, question, base, numKept);
-  readings = [reading, ...readings.filter((one) => one !== reading)].slice(0, MOST_READINGS);
+  const [base, numShared] = longestStart(question);
+  const isKnown = numShared === tokens.length;
+  const reading = isKnown ? startOf(session, question, base) : await readOn(session, question, base, numShared);
+  const isSame = (one) => one === base && base.tokens.length === tokens.length && isKnown;
+  readings = [reading, ...readings.filter((one) => !isSame(one))].slice(0, MOST_READINGS);
   const { increments, surprisal, entropy, logits, size } = reading;
   return { increments, surprisal, entropy, logits: logits.slice(), size };
 }
@@ -57,8 +58,17 @@ function longestStart({ file, tokens, multipliers, numLayers }) {
   return found;
 }
 
-async function readOn(session, { file, tokens, multipliers, numLayers }, base, numShared) {
-  const numKept = Math.min(numShared, tokens.length - 1); // at least one token is read
+// The reading of a text with which a longer one begins.
+function startOf(session, question, base) {
+  const length = question.tokens.length;
+  return {
+    ...question, size: base.size, state: stateAfter(session, base, length),
+    increments: base.increments.map((row) => row.slice(0, length)), logits: base.logits.slice(0, length * base.size),
+    surprisal: base.surprisal.slice(0, length), entropy: base.entropy.slice(0, length),
+  };
+}
+
+async function readOn(session, { file, tokens, multipliers, numLayers }, base, numKept) {
   const numNew = tokens.length - numKept;
   const newMultipliers = new Float32Array(numLayers * numNew);
   for (let layer = 0; layer < numLayers; layer++)
