@@ -53,7 +53,10 @@ def tokenizer_of_corpus(corpus: Corpus, vocabulary_size: int) -> PreTrainedToken
     try:
         tokenizer = load_tokenizer(find_model(corpus.tokenizer_name))
     except (ModelNotFoundError, CheckpointError) as error:
-        raise CorpusError(f"the tokenizer of the corpus in {corpus.folder} cannot be read: {error}") from None
+        raise CorpusError(
+            f"the tokenizer of the corpus in {corpus.folder} cannot be read: {error}; "
+            "put it there, or build the corpus again"
+        ) from None
     if DocumentEncoder(tokenizer).end_of_document != corpus.end_of_document < len(tokenizer):
         choose_mark(tokenizer, corpus.end_of_document)
     found = DocumentEncoder(tokenizer).provenance()
