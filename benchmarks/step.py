@@ -264,7 +264,7 @@ def main() -> None:
             peak = f"  {figures['peak_megabytes']:8.0f} MB at most" if "peak_megabytes" in figures else ""
             print(f"{mode:9s} {name:19s} {figures['milliseconds']:8.1f} ms  x {ratio}{peak}")
     result["faster"] = min(options.modes, key=lambda mode: result[mode][names[0]]["milliseconds"])
-    known = {**VARIANTS, **ENCODINGS}
+    known = {name: {**of, "attn_implementation": options.attention} for name, of in {**VARIANTS, **ENCODINGS}.items()}
     own = [name for name in names if name in known]
     result["kept_megabytes"] = {name: kept_megabytes(known[name], tokens) for name in own}
     for name, size in result["kept_megabytes"].items():
