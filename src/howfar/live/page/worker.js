@@ -32,8 +32,8 @@ async function read({ file, tokens, multipliers, numLayers }) {
   const [base, numShared] = longestStart(question);
   const isKnown = numShared === tokens.length;
   const reading = isKnown ? startOf(session, question, base) : await readOn(session, question, base, numShared);
-  const isSame = (one) => one === base && base.tokens.length === tokens.length && isKnown;
-  readings = [reading, ...readings.filter((one) => !isSame(one))].slice(0, MOST_READINGS);
+  const isRepeated = isKnown && base.tokens.length === tokens.length;
+  readings = [reading, ...readings.filter((one) => !isRepeated || one !== base)].slice(0, MOST_READINGS);
   const { increments, surprisal, entropy, logits, size } = reading;
   return { increments, surprisal, entropy, logits: logits.slice(), size };
 }
