@@ -1,5 +1,6 @@
 /* Connects a picture of spacing with the server: it receives numbers and sends the reader's choices. */
 const LONGEST_WAIT = 60_000, MOST_WRITTEN = 80; // milliseconds until an answer counts as lost; characters
+const PAUSE = 150; // milliseconds without a key before anything but the picture is asked for
 let latest = 0;
 const now = () => latest = Math.max(Date.now(), latest + 1); // two keys may come within a millisecond
 const asIs = layer => layer === null ? "all" : String(layer);
@@ -12,6 +13,7 @@ export default {
     el.append(root);
     let picture = null, sent = null, told = {}, edit = { factor: 1, layer: null, plain: false };
     let asked = null, wanted = null, giveUp = null, writing = null, isDrawnEdited = false;
+    let typed = null, isTypedSent = false, lastKey = -PAUSE, pausing = null;
 
     /* Follow the system's theme, and tell the server, so that the other views follow too. */
     function followTheme() {
@@ -35,8 +37,27 @@ export default {
       else move(asIs(edit.layer), slot, 1, true); // the earlier change is undone
     }
 
-    /* Ask one question at a time; of those that wait, only the latest is asked. */
+    /* Draw what is typed before the page's cells run, which follow when the typing pauses. One text at a time is sent; of those
+       that wait, only the latest. A message runs no cell, a changed trait would. */
+    function follow(event) {
+      const box = event.composedPath()[0];
+      if (!sent || writing || box.labels?.[0]?.textContent !== model.get("box")) return;
+      typed = box.value;
+      lastKey = performance.now();
+      if (!isTypedSent) sendTyped();
+    }
+    function sendTyped() {
+      isTypedSent = typed !== null;
+      if (isTypedSent) model.send({ typed });
+      typed = null;
+    }
+
+    /* Ask one question at a time; of those that wait, only the latest is asked. Nothing is asked between two quick keys. */
     function ask() {
+      clearTimeout(pausing);
+      const left = lastKey + PAUSE - performance.now();
+      if (left > 0) return void (pausing = setTimeout(ask, left));
+      if (!sent) return;
       wanted = { cell: model.get("chosen"), ...edit, ...(writing && { text: writing.text }), revision: sent?.revision };
       if (asked === null) askNext();
     }
@@ -138,7 +159,7 @@ export default {
     }
     function clear() {
       picture?.destroy();
-      picture = null;
+      picture = sent = null;
       root.replaceChildren();
     }
     function followEdit() {
@@ -150,6 +171,8 @@ export default {
       ask();
     }
 
+    document.addEventListener("input", follow, true);
+    model.on("msg:custom", ({ isDrawn }) => { if (isDrawn) sendTyped(); });
     model.on("change:picture", update);
     model.on("change:told", answered);
     model.on("change:edit", followEdit);
@@ -158,8 +181,10 @@ export default {
     followTheme();
     update();
     return () => {
+      document.removeEventListener("input", follow, true);
       themeChanged.disconnect();
       clearTimeout(giveUp);
+      clearTimeout(pausing);
       clear();
     };
   },

@@ -3,6 +3,9 @@
 One gap can be moved. The page asks through the trait `asked` and gets the answer in the trait `told`: the new gaps,
 the model's prediction after the moved one, and the changed losses. So a drag runs no cell of the notebook
 except the one that sees the widget change; its end is sent as `moved`, which the rest of the page follows.
+
+A text is drawn while it is typed: the page sends it as a message, which runs no cell, and gets the picture. The cells follow
+when the typing pauses, and find the picture already there.
 """
 
 from __future__ import annotations
@@ -31,6 +34,11 @@ from howfar.explorer.parts import token_label
 from howfar.explorer.what_if import FACTORS, Edit, WhatIf
 from howfar.reading import Trace
 
+BOXES = ("Text", "Second text")
+"""Labels of the page's text boxes."""
+PAUSE_MILLISECONDS = 200
+"""How long after the last key the page's cells run; the picture does not wait."""
+
 
 @dataclass(frozen=True, eq=False)
 class _Shown:
@@ -52,6 +60,7 @@ class LiveSpacing(anywidget.AnyWidget):
         chosen: The selected cell.
     """
 
+    box = traitlets.Unicode(BOXES[0]).tag(sync=True)  # label of the text box that the picture follows
     picture = traitlets.Unicode("").tag(sync=True)  # JSON as text, which nothing on the way parses
     told = traitlets.Unicode("").tag(sync=True)
     asked = traitlets.Unicode("").tag(sync=True)
@@ -71,6 +80,7 @@ class LiveSpacing(anywidget.AnyWidget):
         self._shown: _Shown | None = None
         self._random = np.random.default_rng()
         super().__init__(theme=theme, chosen=chosen)
+        self.on_msg(self._type)
 
     def show(self, model: str, trace: Trace, scale: Scale, colour: Colour) -> None:
         """Show a text.
@@ -92,6 +102,17 @@ class LiveSpacing(anywidget.AnyWidget):
         """Show nothing."""
         self._shown = None
         self.picture = ""
+
+    def _type(self, _: Any, content: Any, __: Any) -> None:
+        """Draw a text that is being typed; one that cannot be read is left to the page, which says why."""
+        shown, text = self._shown, content.get("typed") if isinstance(content, dict) else None
+        try:
+            if shown is not None and isinstance(text, str):
+                self.show(shown.model, self._inference.trace(shown.model, text), shown.view.scale, shown.view.colour)
+        except HowFarError:
+            pass
+        finally:
+            self.send({"isDrawn": True})
 
     @traitlets.observe("asked")
     def _answer(self, change: Any) -> None:

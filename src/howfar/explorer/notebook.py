@@ -22,7 +22,7 @@ with app.setup:
     from howfar.errors import HowFarError
     from howfar.explorer import panels, parts
     from howfar.explorer.inference import shared_inference
-    from howfar.explorer.live import LiveSpacing
+    from howfar.explorer.live import BOXES, PAUSE_MILLISECONDS, LiveSpacing
     from howfar.explorer.server import models_from_environment
     from howfar.explorer.tour import TOUR
     from howfar.explorer.view import COLOURS, DETAILS, SCALES, View, view_from_link
@@ -67,7 +67,8 @@ def _(refused):
     return
 
 
-# A cell that displays a control does not run again when the control's value changes, so typing is never blocked.
+# A cell that displays a control does not run again when the control's value changes, so typing is never blocked. While keys
+# come quickly, no cell runs: the pictures follow by themselves, everything else when the typing pauses.
 @app.cell
 def _(choose, use_example, use_second):
     def _start_from(name):
@@ -86,7 +87,12 @@ def _(choose, use_example, use_second):
 @app.cell
 def _(example):
     text = mo.ui.text_area(
-        value=example(), label="Text", placeholder="Type or paste a text", rows=3, debounce=False, full_width=True
+        value=example(),
+        label=BOXES[0],
+        placeholder="Type or paste a text",
+        rows=3,
+        debounce=PAUSE_MILLISECONDS,
+        full_width=True,
     )
     text  # noqa: B018 -- what the cell shows
     return (text,)
@@ -96,10 +102,10 @@ def _(example):
 def _(second):
     second_text = mo.ui.text_area(
         value=second(),
-        label="Second text",
+        label=BOXES[1],
         placeholder="Optional: a text to compare with",
         rows=1,
-        debounce=False,
+        debounce=PAUSE_MILLISECONDS,
         full_width=True,
     )
     second_text  # noqa: B018 -- what the cell shows
@@ -133,6 +139,7 @@ def _(left, models, right, second_text):
 def _(colour, inference, models, pictures, scale, second_text, text):
     try:
         documents = panels.read(inference, models.value, text.value, second_text.value)
+        pictures[1].box = BOXES[bool(second_text.value)]
         for _picture, _document in zip(pictures, documents, strict=False):
             _picture.show(_document.model, _document.trace, scale.value, colour.value)
     except HowFarError as error:
