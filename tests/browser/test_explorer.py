@@ -38,6 +38,31 @@ def test_typing_changes_the_picture(explorer):
     page.until(lambda: page.pixels() != before)
 
 
+def test_of_several_quick_keys_the_last_one_is_drawn(explorer):
+    page = explorer
+    page.type_text("Quick")
+    page.text.press("End")
+    page.page.keyboard.type(" keys, typed at once 图", delay=15)
+    page.until(lambda: "'Quick keys, typed at once 图'" in page.description)
+    page.until(lambda: "of 27" in page.selection)
+    assert "'Quick keys, typed at once 图'" in page.description
+
+
+def test_a_typed_text_is_drawn_before_the_cells_have_run(visit):
+    page = visit("&text=before the cells")
+    held = []
+    page.page.route("**/set_ui_element_value", held.append)
+    page.text.press("End")
+    page.page.keyboard.type("!")
+    page.until(lambda: "'before the cells!'" in page.description)
+    page.until(lambda: held, "the cells are not told")
+    assert "of 16" in page.selection
+    page.page.unroute("**/set_ui_element_value")
+    for route in held:
+        route.continue_()
+    page.until(lambda: "of 17" in page.selection)
+
+
 def test_examples_replace_the_text(explorer):
     page = explorer
     page.page.get_by_role("button", name="Chinese").click()

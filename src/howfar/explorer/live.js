@@ -154,7 +154,7 @@ export default {
         root.querySelector(".picture").classList.add("howfar-live");
       }
       draw();
-      picture.select(model.get("chosen"));
+      if (picture.selected !== model.get("chosen")) picture.select(model.get("chosen"));
       ask();
     }
     function clear() {

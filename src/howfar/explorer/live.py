@@ -4,8 +4,8 @@ One gap can be moved. The page asks through the trait `asked` and gets the answe
 the model's prediction after the moved one, and the changed losses. So a drag runs no cell of the notebook
 except the one that sees the widget change; its end is sent as `moved`, which the rest of the page follows.
 
-A text is drawn while it is typed: the page sends it as a message, which runs no cell, and gets the picture. The cells follow
-when the typing pauses, and find the picture already there.
+A text is drawn while it is typed: the page sends it as a message, which runs no cell, and gets the picture. The cells
+follow when the typing pauses, and find the picture already there.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class LiveSpacing(anywidget.AnyWidget):
         view, last = View(scale, colour, "all"), self._shown
         if last is not None and last.trace is trace and (last.model, last.view) == (model, view):
             return
-        content, cells = content_of(trace, scale), Cells.of(trace)
+        content, cells = content_of(trace, scale, has_captions=False), Cells.of(trace)
         self._shown = _Shown(model, trace, cells, content, view)
         self._revision += 1
         sent = {"content": content.json(), "view": view.json(), "revision": self._revision}
@@ -137,7 +137,8 @@ class LiveSpacing(anywidget.AnyWidget):
         data = self._inference.write_on(shown.model, text, edit, self._random)
         longer = text + data.decode(errors="replace")
         trace = self._inference.trace(shown.model, longer)
-        return {"text": longer, "isEnd": not data, "content": content_of(trace, shown.view.scale).json()}
+        content = content_of(trace, shown.view.scale, has_captions=False)
+        return {"text": longer, "isEnd": not data, "content": content.json()}
 
 
 def tell(result: WhatIf, content: Content, cells: Cells) -> dict[str, Any]:

@@ -67,8 +67,8 @@ def _(refused):
     return
 
 
-# A cell that displays a control does not run again when the control's value changes, so typing is never blocked. While keys
-# come quickly, no cell runs: the pictures follow by themselves, everything else when the typing pauses.
+# A cell that displays a control does not run again when the control's value changes, so typing is never blocked. While
+# keys come quickly, no cell runs: the pictures follow by themselves, everything else when the typing pauses.
 @app.cell
 def _(choose, use_example, use_second):
     def _start_from(name):

@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 
+import howfar
 from howfar.charts.rows import Cells
+from howfar.charts.spacing.build import content_of
 from howfar.explorer.live import LiveSpacing
 from howfar.explorer.what_if import Edit
 
@@ -68,3 +70,33 @@ def test_a_character_is_written_behind_the_text(live):
     told = ask(live, text="Ada wrote", factor=1.0)
     assert told["text"].startswith("Ada wrote")
     assert "".join(told["content"]["texts"][0]["labels"]).startswith("Ada wrote")
+
+
+def type_text(widget, text, monkeypatch):
+    """What the page is told after it has sent a text that is being typed."""
+    sent = []
+    monkeypatch.setattr(widget, "send", sent.append)
+    widget._handle_custom_msg({"typed": text}, [])
+    assert sent == [{"isDrawn": True}]
+    return json.loads(widget.picture)
+
+
+def test_a_typed_text_is_drawn_with_the_numbers_of_a_trace(live, model_folder, monkeypatch):
+    sent = type_text(live, "Ada wrote 图书馆. And", monkeypatch)
+    wanted = content_of(howfar.trace(howfar.load(model_folder), "Ada wrote 图书馆. And"), "layer-mean")
+    assert sent["text"] == "Ada wrote 图书馆. And"
+    assert sent["content"]["rows"] == json.loads(json.dumps(wanted.json()["rows"]))
+    assert sent["content"]["texts"] == json.loads(json.dumps(wanted.json()["texts"]))
+
+
+def test_the_page_finds_a_typed_text_already_drawn(live, inference, monkeypatch):
+    revision = type_text(live, "Ada", monkeypatch)["revision"]
+    live.show("tiny", inference.trace("tiny", "Ada"), "layer-mean", "gap")
+    assert json.loads(live.picture)["revision"] == revision
+
+
+@pytest.mark.parametrize("text", ["", "x" * 60_000, "\ud800", 7, None])
+def test_a_typed_text_that_cannot_be_read_is_left_to_the_page(live, text, monkeypatch):
+    before = live.picture
+    type_text(live, text, monkeypatch)
+    assert live.picture == before

@@ -36,6 +36,7 @@ def content_of(
     beside: Trace | None = None,
     layer: int | None = None,
     head: int | None = None,
+    has_captions: bool = True,
 ) -> Content:
     """Collect the contents of a picture.
 
@@ -46,6 +47,7 @@ def content_of(
             model share the average over both texts, so that an equal step looks equal.
         layer: Show this layer alone; for a model with increments per head, one row per head.
         head: The head whose increments to show; None for the mean over heads.
+        has_captions: Whether to look for sentences to say about the text, which takes half of the time.
 
     Raises:
         ConfigError: A scale, layer or head does not exist.
@@ -75,7 +77,7 @@ def content_of(
         texts=texts,
         rows=rows,
     )
-    return replace(content, captions=findings(content), description=describe(content))
+    return replace(content, captions=findings(content) if has_captions else [], description=describe(content))
 
 
 def _num_drawn(cells: Cells) -> int:

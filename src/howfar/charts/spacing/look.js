@@ -35,9 +35,9 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
     for (const { isIntersecting, target } of entries) if (isIntersecting) fill(target);
   }, { rootMargin: AHEAD });
 
+  let width = picture.clientWidth; // kept, because reading it after a change makes the browser lay out the page at once
   function redraw() {
-    const width = Math.max(320, Math.floor(picture.clientWidth) || 1100);
-    drawing = draw(content, view, width, scale ?? undefined);
+    drawing = draw(content, view, Math.max(320, Math.floor(width) || 1100), scale ?? undefined);
     const { layout, headerHeight, panelHeight } = drawing;
     seen.disconnect();
     picture.replaceChildren(sheet("header", headerHeight, drawing.header()), ...layout.panels.map((_, index) => {
@@ -48,7 +48,6 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
     picture.setAttribute("aria-label", `${content.description} Scale ${view.scale}: ${SCALES[view.scale]}.`);
     for (const panel of panels()) seen.observe(panel);
     panels().slice(0, 2).forEach(fill);
-    mark();
     picture.dataset.revision = ++revision;
   }
 
@@ -64,14 +63,15 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
   }
   function fill(panel) {
     seen.unobserve(panel);
-    if (!panel.childNodes.length) panel.innerHTML = `${drawing.panel(+panel.dataset.index)}${extra(drawing, +panel.dataset.index)}<g class="marks"></g>`;
-    mark();
+    if (panel.childNodes.length) return;
+    panel.innerHTML = `${drawing.panel(+panel.dataset.index)}${extra(drawing, +panel.dataset.index)}<g class="marks"></g>`;
+    mark([panel]);
   }
 
   /* A band from row to row through one character, and a frame around each of its tiles. */
-  function mark() {
+  function mark(some = panels()) {
     const slots = [...new Set([selected, pointed])].filter(slot => slot !== null);
-    for (const panel of panels()) {
+    for (const panel of some) {
       const marks = panel.querySelector(".marks"), { first, stop } = drawing.layout.panels[panel.dataset.index];
       if (marks) marks.innerHTML = slots.filter(slot => slot >= first && slot < stop).map(markOf).join("");
     }
@@ -101,8 +101,9 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
     return slot === undefined ? { line, slot: null } : { line, slot, before: before[line][slot], end: end[line][slot] };
   }
 
+  const within = slot => slot !== null && slot >= 0 && slot < content.texts[0].labels.length ? slot : null;
   function select(slot, isReaders = false) {
-    selected = slot !== null && slot >= 0 && slot < content.texts[0].labels.length ? slot : null;
+    selected = within(slot);
     mark();
     say();
     if (isReaders) onSelect(selected);
@@ -186,7 +187,6 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
   const drawAll = () => panels().forEach(fill);
   addEventListener("beforeprint", drawAll);
   table?.addEventListener("toggle", () => fillTable(table), { once: true });
-  let width = picture.clientWidth;
   const resized = new ResizeObserver(() => {
     if (Math.abs(picture.clientWidth - width) < 2) return;
     width = picture.clientWidth;
@@ -198,12 +198,12 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
   say();
   return {
     get drawing() { return drawing; },
-    select, slotAt, mark,
+    select, slotAt, mark: () => mark(),
     get selected() { return selected; },
     get view() { return view; },
     update(newContent, newView = view, newScale = null) {
       [content, view, scale] = [newContent, newView, newScale];
-      select(selected);
+      selected = within(selected);
       redraw();
       say();
     },
