@@ -1,4 +1,5 @@
-"""How long the explorer takes from a key to the new picture, in the browser, and what many visitors cost.
+"""How long the explorer takes from a key to the new picture, and from a click to what the model expects there, in the
+browser, and what many visitors cost.
 
     python benchmarks/explorer.py [--model MODEL] [--keys 30] [--visitors 20]
 
@@ -19,8 +20,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from typing_keys import FLAGS, TEXT, key_to_picture, summary, watch
+from typing_keys import FLAGS, TEXT, click_to_change, key_to_picture, summary, watch
 
+CLICKED = {"marks": ".howfar-live .marks", "prediction": ".beside .expected tbody"}
 LONG = "Many words make a long text, and a long text makes a long picture. " * 300
 
 
@@ -108,6 +110,7 @@ def main() -> None:
             watch(page, ".howfar-live", "aria-label")
             taken = key_to_picture(page, "textarea", arguments.keys, pause=1.5, place="Control+End")
             at_start = key_to_picture(page, "textarea", arguments.keys, pause=1.5, place="Control+Home")
+            clicked = click_to_change(page, ".howfar-live", arguments.keys, pause=2, changes=CLICKED)
             long_text = put(page, LONG[:20_000])
             page.context.close()
             before = resident_megabytes(process)
@@ -122,6 +125,7 @@ def main() -> None:
         "trace_ms": statistics.median(forward),
         "beyond_trace_ms": statistics.median(taken) - statistics.median(forward),
         "beyond_trace_ms_typing_at_the_start": statistics.median(at_start) - statistics.median(forward),
+        **{f"click_to_{name}_ms": milliseconds for name, milliseconds in clicked.items()},
         "keys": len(taken),
         "text_characters": len(TEXT),
         "text_of_20000_characters_s": long_text,

@@ -7,6 +7,17 @@ from typing import Any
 
 TEXT = ("The old lighthouse keeper, Anna Berg, had not spoken to anyone since Tuesday. 清晨的北京下着小雨。 " * 4)[:199]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+_WATCH_CLICKS = """
+(selectors) => {
+  window.clicked = []; window.changed = {};
+  document.addEventListener("click", () => { window.clicked.push(performance.now()); window.changed = {}; }, true);
+  for (const [name, selector] of Object.entries(selectors)) {
+    const seen = { childList: true, subtree: true, attributes: true, characterData: true };
+    const note = () => requestAnimationFrame(() => window.changed[name] ??= performance.now());
+    new MutationObserver(note).observe(document.querySelector(selector), seen);
+  }
+}
+"""
 _WATCH = """
 (element, attribute) => {
   window.keys = []; window.drawn = [];
@@ -34,6 +45,29 @@ def key_to_picture(page: Any, box: str, keys: int, pause: float, place: str) -> 
         page.keyboard.press("Backspace")
         page.wait_for_timeout(pause * 1000)
     return taken
+
+
+def click_to_change(page: Any, picture: str, clicks: int, pause: float, changes: dict[str, str]) -> dict[str, float]:
+    """Median milliseconds from a click on a character to the frame after each change that it leads to.
+
+    Args:
+        page: Playwright's page.
+        picture: Selector of the picture.
+        clicks: Number of clicks, each on another character.
+        pause: Seconds between them.
+        changes: Selectors of what is watched, by a name.
+    """
+    page.evaluate(_WATCH_CLICKS, changes)
+    taken: dict[str, list[float]] = {name: [] for name in changes}
+    row = page.locator(f"{picture} .panel").first.bounding_box()
+    for number in range(clicks):
+        page.evaluate("() => { window.clicked.length = 0; window.changed = {} }")
+        page.mouse.click(row["x"] + 150 + 31 * (number % 20), row["y"] + 55)
+        page.wait_for_timeout(pause * 1000)
+        times = page.evaluate("() => [window.clicked[0], window.changed]")
+        for name, when in times[1].items():
+            taken[name].append(when - times[0])
+    return {name: statistics.median(times) for name, times in taken.items() if times}
 
 
 def summary(taken: list[float]) -> dict[str, float]:

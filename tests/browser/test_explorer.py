@@ -51,7 +51,7 @@ def test_of_several_quick_keys_the_last_one_is_drawn(explorer):
 def test_a_typed_text_is_drawn_before_the_cells_have_run(visit):
     page = visit("&text=before the cells")
     held = []
-    page.page.route("**/set_ui_element_value", held.append)
+    page.page.route("**/set_ui_element_value", lambda route: held.append(route))
     page.text.press("End")
     page.page.keyboard.type("!")
     page.until(lambda: "'before the cells!'" in page.description)

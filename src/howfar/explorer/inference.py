@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from howfar.errors import BusyError, ModelNotFoundError, TextError
 from howfar.explorer.alternatives import Alternatives, read_alternatives
 from howfar.explorer.characters import likeliest_characters, probabilities_of, sample_character, spelled
-from howfar.explorer.passages import Attention, Reading, attend, edited, passage_around, place_in, read
+from howfar.explorer.passages import Attention, Reading, attend, edited, is_kept_whole, passage_around, place_in, read
 from howfar.explorer.what_if import Edit, WhatIf
 from howfar.models.loading import choose_mark, load
 from howfar.reading import Trace, trace
@@ -38,6 +38,7 @@ MAX_WAITING = 64  # requests in the queue
 MAX_CHARACTERS = 50_000  # characters in a text
 MAX_REMEMBERED = 1_000_000  # characters of the texts in the cache
 COST_OF_AN_ANSWER = 2_000  # least cost of a cached answer, in the same unit
+NUMBERS_PER_CHARACTER = 16  # kept numbers that cost as much memory as the trace of a character
 NUM_CHARACTERS = 8  # likeliest next characters shown
 TEMPERATURE = 0.8  # of text that a model writes
 
@@ -102,7 +103,7 @@ class Inference:
             BusyError: Too many requests are waiting.
         """
         unedited = Edit(edit.tokens)
-        before = self._reading(name, text, unedited)
+        before = self._whole_reading(name, text) or self._reading(name, text, unedited)
         after = before if edit.is_none else self._reading(name, text, edit)
         return WhatIf(before, after, edit, self._characters(name, text, before, after, edit))
 
@@ -110,17 +111,18 @@ class Inference:
         self, name: str, text: str, before: Reading, after: Reading, edit: Edit
     ) -> tuple[tuple[bytes, float, float], ...]:
         """The likeliest next characters before or after an edit."""
-        last = place_in(before.passage, edit.tokens[1] - 1)
+        token = edit.tokens[1] - 1
+        last, first, first_after = place_in(before.passage, token), before.predictions[token], after.predictions[token]
         prefix = Window(0, before.passage.tokens[: last + 1], before.passage.start)
 
         def ask(reader: Reader) -> tuple[tuple[bytes, float, float], ...]:
-            found = likeliest_characters(reader, prefix, before.next_probability, NUM_CHARACTERS)
+            found = likeliest_characters(reader, prefix, first, NUM_CHARACTERS)
             changed, change = found, edit.function(before.passage)
             if change is not None:
                 with edited(reader, change):
-                    changed = likeliest_characters(reader, prefix, after.next_probability, NUM_CHARACTERS)
-                    changed |= probabilities_of(reader, prefix, after.next_probability, found.keys() - changed.keys())
-                found |= probabilities_of(reader, prefix, before.next_probability, changed.keys() - found.keys())
+                    changed = likeliest_characters(reader, prefix, first_after, NUM_CHARACTERS)
+                    changed |= probabilities_of(reader, prefix, first_after, found.keys() - changed.keys())
+                found |= probabilities_of(reader, prefix, first, changed.keys() - found.keys())
             ordered = sorted(found, key=lambda written: -max(found[written], changed[written]))
             return tuple((spelled(reader.tokenizer, one), found[one], changed[one]) for one in ordered[:NUM_CHARACTERS])
 
@@ -181,9 +183,19 @@ class Inference:
 
     def _reading(self, name: str, text: str, edit: Edit) -> Reading:
         def ask(reader: Reader, passage: Window, token: int) -> Reading:
-            return read(reader, passage, token, edit.function(passage))
+            return read(reader, passage, [token], edit.function(passage))
 
         return self._of_token(("reading", edit), ask, name, text, edit.tokens[1] - 1)
+
+    def _whole_reading(self, name: str, text: str) -> Reading | None:
+        """A short text with the predictions after all tokens, so that a click needs no pass; None for others."""
+        document, reader = self.trace(name, text), self._ready(name)
+        if not is_kept_whole(reader, document):
+            return None
+        tokens = range(len(document))
+        key, cost = ("whole reading", name, text), len(tokens) * reader.vocabulary_size // NUMBERS_PER_CHARACTER
+        found: Reading = self._answer(key, cost, lambda own: read(own, passage_around(own, document, 0), tokens))
+        return found
 
     def _answer(self, key: Hashable, size: int, ask: Callable[[Reader], Any]) -> Any:
         """Answer a request, or wait for the answer to an equal one."""

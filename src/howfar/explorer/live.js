@@ -66,11 +66,10 @@ export default {
       asked = wanted && { ...wanted, when: performance.now() };
       wanted = null;
       if (!asked) return;
-      tell({ asked: JSON.stringify(asked) });
+      model.send({ asked });
       giveUp = setTimeout(() => { if (writing) finish(); askNext(); }, LONGEST_WAIT);
     }
-    function answered() {
-      const answer = valueOf("told");
+    function answered(answer) {
       if (answer.when === undefined || answer.when !== asked?.when) return;
       const question = asked;
       asked = null;
@@ -172,9 +171,8 @@ export default {
     }
 
     document.addEventListener("input", follow, true);
-    model.on("msg:custom", ({ isDrawn }) => { if (isDrawn) sendTyped(); });
+    model.on("msg:custom", ({ isDrawn, told }) => { if (isDrawn) sendTyped(); else if (told) answered(JSON.parse(told)); });
     model.on("change:picture", update);
-    model.on("change:told", answered);
     model.on("change:edit", followEdit);
     model.on("change:chosen", () => { picture?.select(model.get("chosen")); if (picture) ask(); });
     edit = { ...edit, ...valueOf("edit") };

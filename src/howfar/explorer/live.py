@@ -1,16 +1,15 @@
 """The live picture of spacing: the page draws it, and only its numbers are exchanged.
 
-One gap can be moved. The page asks through the trait `asked` and gets the answer in the trait `told`: the new gaps,
-the model's prediction after the moved one, and the changed losses. So a drag runs no cell of the notebook
-except the one that sees the widget change; its end is sent as `moved`, which the rest of the page follows.
-
-A text is drawn while it is typed: the page sends it as a message, which runs no cell, and gets the picture. The cells
-follow when the typing pauses, and find the picture already there.
+The page asks by messages, which run no cell of the notebook as a changed trait would. A message `typed` is a text that
+is being typed: it is drawn, and the cells follow when the typing pauses and find the picture already there. A message
+`asked` is about one gap, which may be moved; the answer `told` has the new gaps, the model's prediction after it and
+the changed losses. The end of a drag is sent as the trait `moved`, which the rest of the page follows.
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -62,8 +61,6 @@ class LiveSpacing(anywidget.AnyWidget):
 
     box = traitlets.Unicode(BOXES[0]).tag(sync=True)  # label of the text box that the picture follows
     picture = traitlets.Unicode("").tag(sync=True)  # JSON as text, which nothing on the way parses
-    told = traitlets.Unicode("").tag(sync=True)
-    asked = traitlets.Unicode("").tag(sync=True)
     edit = traitlets.Unicode("{}").tag(sync=True)  # values of the page's other controls
     theme = traitlets.Unicode().tag(sync=True)
     chosen = traitlets.Int().tag(sync=True)
@@ -80,7 +77,7 @@ class LiveSpacing(anywidget.AnyWidget):
         self._shown: _Shown | None = None
         self._random = np.random.default_rng()
         super().__init__(theme=theme, chosen=chosen)
-        self.on_msg(self._type)
+        self.on_msg(self._hear)
 
     def show(self, model: str, trace: Trace, scale: Scale, colour: Colour) -> None:
         """Show a text.
@@ -103,22 +100,26 @@ class LiveSpacing(anywidget.AnyWidget):
         self._shown = None
         self.picture = ""
 
-    def _type(self, _: Any, content: Any, __: Any) -> None:
-        """Draw a text that is being typed; one that cannot be read is left to the page, which says why."""
-        shown, text = self._shown, content.get("typed") if isinstance(content, dict) else None
-        try:
-            if shown is not None and isinstance(text, str):
-                self.show(shown.model, self._inference.trace(shown.model, text), shown.view.scale, shown.view.colour)
-        except HowFarError:
-            pass
-        finally:
+    def _hear(self, _: Any, message: Any, __: Any) -> None:
+        """Answer a message; one that no page sends is passed over."""
+        if not isinstance(message, dict):
+            return
+        if isinstance(message.get("typed"), str):
+            self._type(message["typed"])
             self.send({"isDrawn": True})
+        elif isinstance(message.get("asked"), dict):
+            with suppress(ValueError, TypeError, KeyError):
+                self.send({"told": _json(self._answer(message["asked"]))})
 
-    @traitlets.observe("asked")
-    def _answer(self, change: Any) -> None:
+    def _type(self, text: str) -> None:
+        """Draw a text that is being typed; one that cannot be read is left to the page, which says why."""
+        if (shown := self._shown) is not None:
+            with suppress(HowFarError):
+                self.show(shown.model, self._inference.trace(shown.model, text), shown.view.scale, shown.view.colour)
+
+    def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
         shown = self._shown
         try:
-            asked = dict(json.loads(change["new"]))
             edit = _edit(asked, shown.cells) if shown is not None else None
             if shown is None or edit is None or asked.get("revision") != self._revision:
                 answer: dict[str, Any] = {}
@@ -128,9 +129,7 @@ class LiveSpacing(anywidget.AnyWidget):
                 answer = tell(self._inference.what_if(shown.model, shown.trace.text, edit), shown.content, shown.cells)
         except HowFarError as error:
             answer = {"error": f"{error}."}
-        except (ValueError, TypeError, KeyError):  # the page sends nothing like this
-            return
-        self.told = _json({**answer, "when": asked.get("when"), "revision": asked.get("revision")})
+        return {**answer, "when": asked.get("when"), "revision": asked.get("revision")}
 
     def _write(self, shown: _Shown, text: str, edit: Edit) -> dict[str, Any]:
         """Write one character after a text, and draw both."""

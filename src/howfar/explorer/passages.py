@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from howfar.reading import Trace
 
 LONGEST_PASSAGE = 512  # tokens: attention weights grow with its square
+MAX_PREDICTIONS = 2**18  # probabilities of a text that are kept: those of a byte model
 
 
 def passage_around(reader: Reader, trace: Trace, token: int) -> Window:
@@ -35,6 +36,12 @@ def passage_around(reader: Reader, trace: Trace, token: int) -> Window:
     return Window(0, tokens[start : start + length], start)
 
 
+def is_kept_whole(reader: Reader, trace: Trace) -> bool:
+    """Whether a text is one passage, and the predictions after all of its tokens are few enough to keep."""
+    is_one = len(trace) < min(LONGEST_PASSAGE, trace.context)
+    return is_one and len(trace) * reader.vocabulary_size <= MAX_PREDICTIONS
+
+
 def place_in(passage: Window, token: int) -> int:
     """The index of a text's token in a passage."""
     return token + 1 - passage.start  # a passage from the start of the text has the document mark as token 0
@@ -49,14 +56,14 @@ class Reading:
         layers: The layers that have positions.
         surprisal_nats: float32 `[token]`; 0 for the passage's first, which nothing precedes.
         increments: float32 `[layer, head, token]`.
-        next_probability: float32 `[vocabulary]`: the prediction after the requested token.
+        predictions: float32 `[vocabulary]` by token of the text: the probabilities of what follows it.
     """
 
     passage: Window
     layers: tuple[int, ...]
     surprisal_nats: NDArray[np.float32]
     increments: NDArray[np.float32]
-    next_probability: NDArray[np.float32]
+    predictions: dict[int, NDArray[np.float32]]
 
 
 @contextmanager
@@ -69,23 +76,24 @@ def edited(reader: Reader, edit: IncrementFunction | None) -> Iterator[None]:
         yield
 
 
-def read(reader: Reader, passage: Window, token: int, edit: IncrementFunction | None = None) -> Reading:
+def read(reader: Reader, passage: Window, tokens: Sequence[int], edit: IncrementFunction | None = None) -> Reading:
     """Read a passage, with a model's own increments or edited ones.
 
     Args:
         reader: Reads with a model that has rotary positions; in a plain one each increment is 1.
         passage: The passage.
-        token: The token of the text after which to predict.
+        tokens: The tokens of the text after which to predict.
         edit: As for `howfar.override`; positions in it are those of the passage.
     """
+    places = [place_in(passage, token) for token in tokens]
     with edited(reader, edit):
-        found = reader.read_together([passage], "losses", "increments", predict_at=[place_in(passage, token)])
+        found = reader.read_together([passage], "losses", "increments", predict_at=[places])
     return Reading(
         passage,
         reader.layers,
         found.surprisal_nats[0].cpu().numpy(),
         stacked(found.increments)[:, 0],
-        found.predictions[0].exp().cpu().numpy(),
+        dict(zip(tokens, found.predictions[0].exp().cpu().numpy(), strict=True)),
     )
 
 

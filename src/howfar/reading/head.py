@@ -20,6 +20,8 @@ from howfar.positions.shapes import Float, Int
 
 Part = Callable[[Tensor], Tensor]
 """Selects some tokens of a tensor `[window, token, ...]`."""
+Places = Sequence[int] | Sequence[Sequence[int]]
+"""Indices of tokens: one in each window, or several."""
 
 
 def logits_of_parts(model: nn.Module, tokens: Int[Tensor, "window token"], parts: Sequence[Part]) -> Iterator[Tensor]:
@@ -138,7 +140,7 @@ def slices(num_tokens: int, length: int) -> list[Part]:
     return [from_(start) for start in range(0, num_tokens, length)]
 
 
-def after(places: Sequence[int]) -> Part:
-    """Selects one token of each window, by its index in the window."""
-    index = torch.tensor(list(places))
-    return lambda tensor: tensor[torch.arange(len(index)), index][:, None]
+def after(places: Places) -> Part:
+    """Selects one token of each window, or several, by their indices in the window."""
+    index = torch.tensor(list(places)).reshape(len(places), -1)
+    return lambda tensor: tensor[torch.arange(len(index))[:, None], index]

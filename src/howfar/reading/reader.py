@@ -33,7 +33,7 @@ from howfar.positions import IncrementConfig, Increments, increments_of, record
 from howfar.positions.attachment import positions_of
 from howfar.positions.decoder import find_decoder, probe
 from howfar.positions.mode import evaluation_mode
-from howfar.reading.head import after, inner_model, logits_of_parts, slices, surprisal_and_entropy
+from howfar.reading.head import Places, after, inner_model, logits_of_parts, slices, surprisal_and_entropy
 from howfar.reading.readings import Kept, Reading, TokenizedText
 from howfar.reading.watch import ends_at, watch
 from howfar.reading.windows import Window, batches, check_windows, cover, pools, real_tokens, side_by_side
@@ -202,7 +202,7 @@ class Reader:
         self,
         windows: Sequence[Window],
         *keep: Kept,
-        predict_at: Sequence[int] | None = None,
+        predict_at: Places | None = None,
         until: int | None = None,
         gradients: bool = False,
     ) -> Reading:
@@ -211,7 +211,7 @@ class Reader:
         Args:
             windows: Any windows.
             *keep: Names of what to keep.
-            predict_at: One token index per window; the prediction after it is kept as `predictions`.
+            predict_at: One token index per window, or several; the predictions after them are kept as `predictions`.
             until: The last layer whose increments are needed; the pass ends there.
             gradients: Whether increments, positions and predictions stay part of the autograd graph.
 
@@ -273,7 +273,7 @@ class Reader:
         return {kind: dict.fromkeys(self.layers, plain[kind]) for kind in wanted}
 
     def _run(
-        self, tokens: Tensor, windows: Sequence[Window], with_losses: bool, predict_at: Sequence[int] | None
+        self, tokens: Tensor, windows: Sequence[Window], with_losses: bool, predict_at: Places | None
     ) -> dict[str, Tensor]:
         """Run the model, with its output layer only where it is needed; the fields for losses and predictions."""
         length = max(1, MAX_SLICE // (self.vocabulary_size * len(tokens)))
@@ -290,11 +290,11 @@ class Reader:
             if number < len(scored):
                 columns.append(surprisal_and_entropy(logits, scored[number](following)))
             else:
-                found["predictions"] = logits[:, 0].float().log_softmax(dim=-1)
+                chosen = logits if predict_at and isinstance(predict_at[0], Sequence) else logits[:, 0]
+                found["predictions"] = chosen.float().log_softmax(dim=-1)
         if columns:
             of_following, entropy = (torch.cat(column, dim=1) for column in zip(*columns, strict=True))
-            real = real_tokens(windows).to(of_following.device)
             surprisal = torch.zeros_like(of_following)
             surprisal[:, 1:] = of_following[:, :-1]
-            found |= {"surprisal_nats": surprisal * real, "entropy_nats": entropy}
+            found |= {"surprisal_nats": surprisal * real_tokens(windows).to(surprisal.device), "entropy_nats": entropy}
         return found

@@ -47,7 +47,8 @@ class Reading:
         visible: By layer, which keys a query may attend to: bool, broadcasts to `attention`. A sliding window has fewer
             keys than all earlier tokens.
         residuals: By layer, the residual stream that enters it, `[window, token, width]`.
-        predictions: float32 `[window, vocabulary]`: log-probabilities of the next token after each `predict_at`.
+        predictions: float32 `[window, vocabulary]`: log-probabilities of the next token after each `predict_at`;
+            `[window, index, vocabulary]` if there are several in each window.
     """
 
     windows: Sequence[Window]
@@ -58,7 +59,7 @@ class Reading:
     attention: dict[int, Tensor] = field(default_factory=dict)
     visible: dict[int, Tensor] = field(default_factory=dict)
     residuals: dict[int, Tensor] = field(default_factory=dict)
-    predictions: Float[Tensor, "window vocabulary"] = field(default_factory=lambda: torch.empty(0))
+    predictions: Float[Tensor, "window *index vocabulary"] = field(default_factory=lambda: torch.empty(0))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle a reading for another process: as arrays, and without its windows, which the receiver has."""

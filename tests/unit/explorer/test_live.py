@@ -21,11 +21,19 @@ def live(inference):
     return widget
 
 
+def said_to(widget, message):
+    """What the page is told after it has sent a message."""
+    sent = []
+    widget.send = sent.append
+    widget._handle_custom_msg(message, [])
+    return sent
+
+
 def ask(widget, **question):
     revision = json.loads(widget.picture)["revision"]
     asked = {"cell": 10, "factor": 3.0, "layer": 1, "plain": False, "revision": revision, "when": 5.5, **question}
-    widget.asked = json.dumps(asked)
-    return json.loads(widget.told)
+    (answer,) = said_to(widget, {"asked": asked})
+    return json.loads(answer["told"])
 
 
 def test_a_gap_grows_in_its_layer_and_those_downstream_answer(live, inference):
@@ -59,11 +67,13 @@ def test_what_no_page_asks_is_not_answered(live, question):
     assert set(ask(live, **question)) == {"when", "revision"}
 
 
-def test_damaged_questions_are_passed_over(live):
-    before = live.told
-    for asked in ("{", "[]", "{}", "null"):
-        live.asked = asked
-    assert live.told == before
+@pytest.mark.parametrize(
+    "message", ["{", [], {}, None, {"asked": "null"}, {"asked": {}}, {"typed": 7}, {"typed": None}]
+)
+def test_damaged_messages_are_passed_over(live, message):
+    before = live.picture
+    assert said_to(live, message) == []
+    assert live.picture == before
 
 
 def test_a_character_is_written_behind_the_text(live):
@@ -72,31 +82,28 @@ def test_a_character_is_written_behind_the_text(live):
     assert "".join(told["content"]["texts"][0]["labels"]).startswith("Ada wrote")
 
 
-def type_text(widget, text, monkeypatch):
-    """What the page is told after it has sent a text that is being typed."""
-    sent = []
-    monkeypatch.setattr(widget, "send", sent.append)
-    widget._handle_custom_msg({"typed": text}, [])
-    assert sent == [{"isDrawn": True}]
+def type_text(widget, text):
+    """The picture after a text was sent that is being typed."""
+    assert said_to(widget, {"typed": text}) == [{"isDrawn": True}]
     return json.loads(widget.picture)
 
 
-def test_a_typed_text_is_drawn_with_the_numbers_of_a_trace(live, model_folder, monkeypatch):
-    sent = type_text(live, "Ada wrote 图书馆. And", monkeypatch)
+def test_a_typed_text_is_drawn_with_the_numbers_of_a_trace(live, model_folder):
+    sent = type_text(live, "Ada wrote 图书馆. And")
     wanted = content_of(howfar.trace(howfar.load(model_folder), "Ada wrote 图书馆. And"), "layer-mean")
     assert sent["text"] == "Ada wrote 图书馆. And"
     assert sent["content"]["rows"] == json.loads(json.dumps(wanted.json()["rows"]))
     assert sent["content"]["texts"] == json.loads(json.dumps(wanted.json()["texts"]))
 
 
-def test_the_page_finds_a_typed_text_already_drawn(live, inference, monkeypatch):
-    revision = type_text(live, "Ada", monkeypatch)["revision"]
+def test_the_page_finds_a_typed_text_already_drawn(live, inference):
+    revision = type_text(live, "Ada")["revision"]
     live.show("tiny", inference.trace("tiny", "Ada"), "layer-mean", "gap")
     assert json.loads(live.picture)["revision"] == revision
 
 
-@pytest.mark.parametrize("text", ["", "x" * 60_000, "\ud800", 7, None])
-def test_a_typed_text_that_cannot_be_read_is_left_to_the_page(live, text, monkeypatch):
+@pytest.mark.parametrize("text", ["", "x" * 60_000, "\ud800"])
+def test_a_typed_text_that_cannot_be_read_is_left_to_the_page(live, text):
     before = live.picture
-    type_text(live, text, monkeypatch)
+    type_text(live, text)
     assert live.picture == before

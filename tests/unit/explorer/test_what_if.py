@@ -24,8 +24,8 @@ def test_an_edit_is_undone_exactly(inference):
     before = inference.what_if("tiny", TEXT, Edit((4, 5)))
     edited = inference.what_if("tiny", TEXT, Edit((4, 5), 3.0))
     again = inference.what_if("tiny", TEXT, Edit((4, 5)))
-    assert not np.array_equal(edited.after.next_probability, before.after.next_probability)
-    np.testing.assert_array_equal(again.after.next_probability, before.after.next_probability)
+    assert not np.array_equal(edited.after.predictions[4], before.after.predictions[4])
+    np.testing.assert_array_equal(again.after.predictions[4], before.after.predictions[4])
 
 
 def test_multiplying_by_one_in_the_model_changes_no_bit(inference, model_folder):
@@ -59,8 +59,18 @@ def test_tables_name_the_tokens_that_follow_and_what_comes_next(inference, cells
     assert b"".join(losses["bytes"]) == "书馆 in 1843.".encode()
     assert cells.texts[losses["cell"][0]] == "书"
     np.testing.assert_allclose(losses["change"], losses["after"] - losses["before"], atol=1e-6)
-    np.testing.assert_allclose(result.before.next_probability.sum(), 1, rtol=1e-5)
-    assert len(result.before.next_probability) == 257
+    np.testing.assert_allclose(result.before.predictions[span[1] - 1].sum(), 1, rtol=1e-5)
+    assert len(result.before.predictions[span[1] - 1]) == 257
+
+
+def test_predictions_are_the_same_whether_all_are_kept_or_one(inference, cells, monkeypatch):
+    span = cells.token_spans[6]
+    kept = inference.what_if("tiny", TEXT, Edit(span))
+    monkeypatch.setattr("howfar.explorer.passages.MAX_PREDICTIONS", 0)
+    one = inference.what_if("tiny", TEXT, Edit(span)).before.predictions
+    assert len(kept.before.predictions) == len(cells.trace)
+    assert list(one) == [span[1] - 1]
+    np.testing.assert_allclose(kept.before.predictions[span[1] - 1], one[span[1] - 1], rtol=1e-5)
 
 
 @pytest.mark.parametrize("at", [0, 200, 499])
