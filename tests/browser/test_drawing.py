@@ -42,10 +42,12 @@ SCALES = ("layer-mean", "raw", "shared", "contrast")
 COLOURS = ("gap", "rank", "surprisal", "entropy", "kind", "difference")
 FAKE_MODEL = """async ([source, picture]) => {
     const listeners = {};
-    window.values = { picture, theme: "light", chosen: 2 };
+    window.values = { picture, theme: "light", chosen: 2, box: "Text" };
+    window.sent = [];
+    window.hear = message => listeners["msg:custom"](message);
     window.set = (name, value) => { values[name] = value; listeners[`change:${name}`]?.(); };
     const on = (name, listener) => { listeners[name] = listener; };
-    const model = { get: name => values[name], set, save_changes() {}, on };
+    const model = { get: name => values[name], set, save_changes() {}, send: message => sent.push(message), on };
     const module = await import(`data:text/javascript;charset=utf-8,${encodeURIComponent(source)}`);
     module.default.render({ model, el: document.body });
 }"""
@@ -128,3 +130,21 @@ def test_the_explorers_module_follows_numbers_and_gives_the_selection_back(chrom
         assert page.inner_text(".readout b") == "r"  # the selection stays
         page.evaluate("set('picture', '')")
         assert page.locator(".howfar-live").count() == 0
+
+
+def test_one_typed_text_is_sent_at_a_time_and_then_the_latest(chromium):
+    live = pytest.importorskip("howfar.explorer.live")
+    picture = json.dumps({"content": content_of(make_trace("a", [1.0])).json(), "view": View().json()})
+    with chromium.new_context(offline=True) as context:
+        page = context.new_page()
+        page.set_content("<label>Text<textarea></textarea></label><label>Other<textarea></textarea></label>")
+        page.evaluate(FAKE_MODEL, [live.module(), picture])
+        typed = "sent.map(({ typed }) => typed).filter(text => text !== undefined)"
+        page.locator("textarea").first.press_sequentially("abcd")
+        page.locator("textarea").last.press_sequentially("x")  # another picture's box
+        assert page.evaluate(typed) == ["a"]
+        page.evaluate("hear({ isDrawn: true })")
+        assert page.evaluate(typed) == ["a", "abcd"]
+        page.evaluate("hear({ isDrawn: true })")
+        page.locator("textarea").first.press_sequentially("e")
+        assert page.evaluate(typed) == ["a", "abcd", "abcde"]
