@@ -22,7 +22,7 @@ from typing import Any
 
 from typing_keys import FLAGS, TEXT, click_to_change, key_to_picture, summary, watch
 
-CLICKED = {"marks": ".howfar-live .marks", "prediction": ".beside .expected tbody"}
+CLICKED = {"marks": ".howfar-live", "prediction": ".beside .expected tbody"}
 LONG = "Many words make a long text, and a long text makes a long picture. " * 300
 
 

@@ -7,17 +7,14 @@ from typing import Any
 
 TEXT = ("The old lighthouse keeper, Anna Berg, had not spoken to anyone since Tuesday. 清晨的北京下着小雨。 " * 4)[:199]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-_WATCH_CLICKS = """
-(selectors) => {
+_WATCH_CLICKS = """() => {
   window.clicked = []; window.changed = {};
   document.addEventListener("click", () => { window.clicked.push(performance.now()); window.changed = {}; }, true);
-  for (const [name, selector] of Object.entries(selectors)) {
-    const seen = { childList: true, subtree: true, attributes: true, characterData: true };
-    const note = () => requestAnimationFrame(() => window.changed[name] ??= performance.now());
-    new MutationObserver(note).observe(document.querySelector(selector), seen);
-  }
-}
-"""
+}"""
+_WATCH_CHANGE = """(element, name) => {
+  const note = () => requestAnimationFrame(() => window.changed[name] ??= performance.now());
+  new MutationObserver(note).observe(element, { childList: true, subtree: true, characterData: true });
+}"""
 _WATCH = """
 (element, attribute) => {
   window.keys = []; window.drawn = [];
@@ -57,7 +54,9 @@ def click_to_change(page: Any, picture: str, clicks: int, pause: float, changes:
         pause: Seconds between them.
         changes: Selectors of what is watched, by a name.
     """
-    page.evaluate(_WATCH_CLICKS, changes)
+    page.evaluate(_WATCH_CLICKS)
+    for name, selector in changes.items():
+        page.locator(selector).first.evaluate(_WATCH_CHANGE, name)
     taken: dict[str, list[float]] = {name: [] for name in changes}
     row = page.locator(f"{picture} .panel").first.bounding_box()
     for number in range(clicks):
