@@ -108,6 +108,7 @@ def test_a_page_whose_first_connection_breaks_begins_anew(visit):
 def test_twenty_visitors_come_and_type_at_once(visit, server):
     pages = [visit() for _ in range(NUM_PAGES)]
     pages[0].type_text("Twenty come: ")
+    pages[0].until(lambda: pages[0].typed, "the cells are not told")  # after the picture
     opened = pages[0].socket, pages[0].typed, pages[0].text.input_value()
     with ThreadPoolExecutor(NUM_VISITORS) as threads:
         sessions = list(threads.map(lambda _: Session(*opened), range(NUM_VISITORS - NUM_PAGES)))
