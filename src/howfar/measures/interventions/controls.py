@@ -1,12 +1,14 @@
-"""A control for interventions: it displaces tokens by as much as the intervention does, but at random places.
+"""Controls for interventions: they displace tokens by as much, but at random places or the opposite way.
 
 The cost of changed increments depends on how far they displace tokens from each other. Changes of one sign over a
-hundred tokens add up to a larger displacement than changes that alternate. So the control's change has the spectrum of
-the intervention's change and random phases: steps of the same size, and the same displacement at every lag. Increments
-stay within their bound.
+hundred tokens add up to a larger displacement than changes that alternate. So a control's change has the spectrum of
+the intervention's change: steps of the same size, and the same displacement at every lag. Its phases are random, or
+those of the opposite change. Increments stay within their bound.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -23,6 +25,8 @@ LAGS = (1, 4, 16, 64)
 """Distances in tokens at which displacements are compared."""
 MAX_MISMATCH = 0.1
 """The largest relative difference between a matched control's displacements and the replacement's."""
+MIN_SHARE = 0.9
+"""The least share of the exact opposite change that an opposite control must have."""
 _NUM_ROUNDS = 100
 
 
@@ -52,16 +56,24 @@ def phase_randomised(
         Theiler et al. 1992, "Testing for nonlinearity in time series: the method of surrogate data"; Schreiber &
         Schmitz 1996, "Improved surrogate data for nonlinearity tests" (alternating projections).
     """
-    controls = {}
-    for layer, new in replaced.items():
-        own = untouched.increments[layer]
-        before, after = (side.detach().double().cpu().numpy() for side in (own, new))
-        moved = before.copy()
-        for row, size in enumerate(untouched.real.sum(dim=1).tolist()):
-            inner = before[row, :, 1:size]
-            moved[row, :, 1:size] += _surrogate(inner, after[row, :, 1:size] - inner, within, generator)
-        controls[layer] = torch.from_numpy(moved).to(own)
-    return controls
+    return _controls(untouched, replaced, within, lambda move: _with_random_phases(move, generator))
+
+
+def opposite(untouched: Untouched, replaced: ByLayer, within: tuple[float, float]) -> ByLayer:
+    """The layers' own increments minus the replacement's change: what grew shrinks by as much.
+
+    Where the opposite change would leave the bound, it is the change that alternating projections onto bound and
+    spectrum lead to from there.
+
+    Args:
+        untouched: The windows.
+        replaced: The increments of the replacement.
+        within: The smallest and the largest allowed increment.
+
+    Returns:
+        The control's increments of each replaced layer, `[window, head, token]`.
+    """
+    return _controls(untouched, replaced, within, np.negative)
 
 
 def squared_displacements(untouched: Untouched, layer: int, new: Tensor) -> Array:
@@ -80,6 +92,19 @@ def squared_displacements(untouched: Untouched, layer: int, new: Tensor) -> Arra
     return sums
 
 
+def products(untouched: Untouched, layer: int, one: Tensor, other: Tensor) -> Array:
+    """Products of two changes of a layer's increments, averaged over heads and summed over the tokens of each window.
+
+    The first token's increment, which only shifts the origin, is left out.
+
+    Returns:
+        `[window]`, in squared positions.
+    """
+    own = untouched.increments[layer]
+    both = ((one - own).double() * (other - own).double()).mean(dim=1).cpu()
+    return np.asarray((both * untouched.real)[:, 1:].sum(dim=1))
+
+
 def mismatch(replacement: Array, control: Array) -> float:
     """The largest relative difference over lags between two root mean square displacements.
 
@@ -91,14 +116,47 @@ def mismatch(replacement: Array, control: Array) -> float:
     return float(np.abs(np.sqrt(control[moving] / replacement[moving]) - 1).max(initial=0.0))
 
 
-def _surrogate(own: Array, move: Array, within: tuple[float, float], generator: np.random.Generator) -> Array:
-    """A random change `[head, token]` with the spectrum of `move` that keeps increments within their bound."""
-    size = move.shape[-1]
+def _controls(
+    untouched: Untouched, replaced: ByLayer, within: tuple[float, float], start: Callable[[Array], Array]
+) -> ByLayer:
+    """Own increments plus changes with the spectrum of the replacement's.
+
+    Args:
+        untouched: The windows.
+        replaced: The increments of the replacement.
+        within: The smallest and the largest allowed increment.
+        start: From the replacement's change `[head, token]` to a change with its spectrum.
+    """
+    controls = {}
+    for layer, new in replaced.items():
+        own = untouched.increments[layer]
+        before, after = (side.detach().double().cpu().numpy() for side in (own, new))
+        moved = before.copy()
+        for row, size in enumerate(untouched.real.sum(dim=1).tolist()):
+            inner = before[row, :, 1:size]
+            move = after[row, :, 1:size] - inner
+            moved[row, :, 1:size] += _fitted(inner, start(move), np.abs(np.fft.rfft(move)), within)
+        controls[layer] = torch.from_numpy(moved).to(own)
+    return controls
+
+
+def _with_random_phases(move: Array, generator: np.random.Generator) -> Array:
+    """A change `[head, token]` with the spectrum of `move`."""
     spectrum = np.abs(np.fft.rfft(move))
     phases = np.exp(2j * np.pi * generator.random(spectrum.shape))
     phases[..., 0] = generator.choice([-1, 1], size=spectrum.shape[:-1])
-    change = np.fft.irfft(spectrum * phases, size)
+    if move.shape[-1] % 2 == 0:  # the highest frequency of an even number of tokens is real
+        phases[..., -1] = np.sign(phases[..., -1].real)
+    return np.fft.irfft(spectrum * phases, move.shape[-1])
+
+
+def _fitted(own: Array, change: Array, spectrum: Array, within: tuple[float, float]) -> Array:
+    """The change `[head, token]`, altered to keep increments within their bound, and its spectrum nearly as it is."""
     for _ in range(_NUM_ROUNDS):
-        found = np.fft.rfft(np.clip(own + change, *within) - own)
-        change = np.fft.irfft(spectrum * found / np.maximum(np.abs(found), 1e-12), size)
+        moved = own + change
+        kept = np.clip(moved, *within)
+        if np.array_equal(kept, moved):
+            break
+        found = np.fft.rfft(kept - own)
+        change = np.fft.irfft(spectrum * found / np.maximum(np.abs(found), 1e-12), change.shape[-1])
     return np.asarray(np.clip(own + change, *within) - own)

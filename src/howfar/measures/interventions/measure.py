@@ -4,8 +4,9 @@ Each intervention replaces a layer's increments on held-out text; the rest of th
 increments of later layers. Any change of positions may raise the loss, so there are two comparisons. A shuffle within
 classes removes only what increments tell beyond a token's class; the cost of an intervention beyond it, the primary
 outcome, is due to the classes. A control displaces tokens by as much at every lag, but at random places; the cost
-beyond it is due to *what* the intervention removed, not to *how far* it moved the tokens. A dose between 0 and 1 moves
-increments only a part of the way to their replacement.
+beyond it is due to *what* the intervention removed, not to *how far* it moved the tokens. A second control moves them
+by as much the opposite way, as far as the bound allows; the cost beyond it is due to the direction. A dose between 0
+and 1 moves increments only a part of the way to their replacement.
 """
 
 from __future__ import annotations
@@ -74,11 +75,14 @@ def interventions(
         One row per kind, layer (null: all layers at once) and `dose`; each number has a 95% interval over `n`
         documents. `value` is the change of the loss in nats per byte (if one gap is moved, over the bytes after it).
         `beyond_shuffle` is its difference from the change by a shuffle within classes of the same dose. `control` is
-        the change by the control, `beyond_control` the difference from it. `attention_change` and `attention_control`
-        are the total variation distances (0 to 1) between a head's attention before and after, averaged over the
-        replaced layers. `moved` is the root mean square change of an increment, in positions. `control_mismatch` is
-        the largest relative difference between the displacements of the control and of the replacement at lags of 1,
-        4, 16 and 64 tokens. `note` says why numbers are missing, or that the control does not match.
+        the change by the control, `beyond_control` the difference from it. `opposite` is the change where increments
+        move by as much the opposite way, `beyond_opposite` the difference from it; null where the bound allows no
+        such move: `opposite_share` says how much of the opposite move it allows, and below 0.9 there is no number.
+        `attention_change` and `attention_control` are the total variation distances (0 to 1) between a
+        head's attention before and after, averaged over the replaced layers. `moved` is the root mean square change of
+        an increment, in positions. `control_mismatch` is the largest relative difference between the displacements of
+        the control and of the replacement at lags of 1, 4, 16 and 64 tokens. `note` says why numbers are missing, or
+        that the control does not match.
 
     Raises:
         UnsupportedModelError: The model has no rotary positions.
@@ -107,7 +111,7 @@ def interventions(
                 row |= estimates(sums[cell], sums[cell.shuffle] if cell.shuffle else None, seed)
             rows.append(row)
     schema: dict[str, Any] = {"kind": pl.String, "layer": pl.Int64, "dose": pl.Float64}
-    schema |= dict.fromkeys([*NUMBERS, "moved", "control_mismatch"], pl.Float64)
+    schema |= dict.fromkeys([*NUMBERS, "moved", "control_mismatch", "opposite_share"], pl.Float64)
     schema |= {"n": pl.Int64, "num_bytes": pl.Int64, "note": pl.String}
     return pl.DataFrame(rows, schema=schema)
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from howfar.measures.interventions.controls import LAGS, phase_randomised, squared_displacements
+from howfar.measures.interventions.controls import LAGS, opposite, phase_randomised, products, squared_displacements
 from howfar.measures.interventions.estimates import Sums, num_bytes, squared_moves, total_variation
 from howfar.measures.interventions.replacements import AT_ONE_GAP, REPLACEMENTS, SHUFFLED_IN_CLASS, ByLayer, Untouched
 from howfar.positions import movable, override
@@ -116,10 +116,13 @@ def _intervene(
     within: tuple[float, float],
     generator: np.random.Generator,
 ) -> Sums:
-    """Changes by a replacement and by its control, summed over each window."""
+    """Changes by a replacement and by its controls, summed over each window."""
     replaced = REPLACEMENTS[cell.kind](untouched, cell.layers, generator)
     replaced = {layer: torch.lerp(untouched.increments[layer], new, cell.dose) for layer, new in replaced.items()}
-    control = phase_randomised(untouched, replaced, within, generator)
+    controls = {
+        "control": phase_randomised(untouched, replaced, within, generator),
+        "opposite": opposite(untouched, replaced, within),
+    }
     affected = untouched.real.clone()
     if cell.kind in AT_ONE_GAP:
         # Attention changes from the gap's own token on, and so do the predictions of the tokens after it.
@@ -130,17 +133,25 @@ def _intervene(
         "bytes": num_bytes(untouched.windows, scored, lengths),
         "queries": affected.sum(dim=1).numpy() * with_attention,
         "squares": np.sum([squared_moves(untouched, layer, new) for layer, new in replaced.items()], axis=0),
+        "change x change": _product(untouched, replaced, replaced),
+        "change x opposite": _product(untouched, replaced, controls["opposite"]),
         "increments": len(replaced) * untouched.real.sum(dim=1).numpy(),
     }
-    for name, increments in (("change", replaced), ("control", control)):
+    for name, increments in {"change": replaced, **controls}.items():
         displaced = np.sum([squared_displacements(untouched, *of_layer) for of_layer in increments.items()], axis=0)
         sums |= {f"{name} at lag {lag}": at_lag for lag, at_lag in zip(LAGS, displaced, strict=True)}
+        watched = with_attention and name != "opposite"
         with override(reader.model, increments.get):
-            reading = _read(reader, untouched.windows, with_attention=with_attention)
+            reading = _read(reader, untouched.windows, with_attention=watched)
         losses = _losses(reading)
         sums[name] = ((losses - untouched.losses).double() * scored).sum(dim=1).numpy()
         sums[f"attention_{name}"] = np.zeros(len(losses))
-        if with_attention:
+        if watched:
             distances = [total_variation(reading.attention[layer], untouched.attention[layer]) for layer in replaced]
             sums[f"attention_{name}"] = (torch.stack(distances).mean(dim=0).cpu() * affected).sum(dim=1).numpy()
     return sums
+
+
+def _product(untouched: Untouched, one: ByLayer, other: ByLayer) -> NDArray[np.float64]:
+    """Products of two changes of the same layers' increments, summed over layers and over each window; `[window]`."""
+    return np.sum([products(untouched, layer, one[layer], other[layer]) for layer in one], axis=0)

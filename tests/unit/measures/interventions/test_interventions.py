@@ -6,7 +6,7 @@ import torch
 from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures.interventions import interventions
 from howfar.measures.interventions.replacements import REPLACEMENTS
-from howfar.positions import override
+from howfar.positions import increments_of, override
 from support.copying import INCREMENT, copying_model, repeating_texts
 from support.losses import token_losses
 
@@ -54,11 +54,37 @@ def test_set_to_one_costs_what_the_losses_say(table: pl.DataFrame) -> None:
     assert row["moved"].item() == pytest.approx(INCREMENT - 1)
 
 
+def test_the_opposite_goes_the_other_way(table: pl.DataFrame) -> None:
+    model, windows = copying_model(), [np.array([256, *text.encode()]) for text in TEXTS]
+    plain = token_losses(model, windows)
+
+    def wider(layer: int, own: torch.Tensor) -> torch.Tensor:
+        return torch.cat([own[..., :1], 2 * own[..., 1:] - 1], dim=-1)  # the mark in front stays
+
+    with override(model, wider):
+        changed = token_losses(model, windows)
+    row = rows(table, 0, "set to one").row(0, named=True)
+    assert row["opposite"] == pytest.approx(float((changed - plain).mean()), rel=1e-4)
+    assert row["beyond_opposite"] == pytest.approx(row["value"] - row["opposite"], abs=1e-9)
+    assert row["opposite_share"] == pytest.approx(1)
+
+
+def test_no_number_where_the_bound_allows_no_opposite() -> None:
+    model = copying_model()
+    for network in increments_of(model).networks:
+        network.output.bias.data.fill_(-1.28)  # steps of 0.3 can grow to 1, and not shrink by as much
+    row = interventions(model, TEXTS, kinds=["set to one"], doses=[1.0], num_attention_documents=10).row(0, named=True)
+    assert row["value"] is not None
+    assert row["opposite_share"] == pytest.approx(0.3 / 0.7, abs=0.01)
+    for column in ("opposite", "opposite_low", "opposite_high", "beyond_opposite", "beyond_opposite_high"):
+        assert row[column] is None
+
+
 def test_finds_nothing_where_attention_is_blind_to_positions(table: pl.DataFrame) -> None:
     found = rows(table, 1, *MOVING)
     assert found.height == 3
     assert (found["moved"] > 0).all()
-    for column in ("value", "control", "beyond_control", "attention_change", "attention_control"):
+    for column in ("value", "control", "beyond_control", "opposite", "attention_change", "attention_control"):
         assert (found[column].abs() < 1e-6).all()
 
 

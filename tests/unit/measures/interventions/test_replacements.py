@@ -5,7 +5,9 @@ import torch
 from howfar.measures.interventions.controls import (
     LAGS,
     mismatch,
+    opposite,
     phase_randomised,
+    products,
     range_of,
     squared_displacements,
 )
@@ -119,8 +121,28 @@ def test_control_displaces_as_far_at_every_lag_within_the_bound(kind: str, steps
     for lag, expected in zip(LAGS, by_control, strict=True):  # by another way
         path = (control - own).double().cumsum(dim=-1)
         assert expected == pytest.approx(float((path[..., lag:] - path[..., :-lag]).square().mean(dim=1).sum()))
+    other_way = opposite(many, {0: new}, range_of(IncrementConfig(max_increment=10.0)))[0]
+    assert other_way.min() >= 0
+    assert other_way.max() <= 10
+    if steps is not two_sizes:  # where exchanged, these cannot move the other way at all
+        assert (other_way - own).flatten() @ (new - own).flatten() < 0
     agreement = torch.corrcoef(torch.stack([(new - own).flatten(), (control - own).flatten()]))[0, 1]
     assert abs(agreement) < (0.75 if steps is two_sizes else 0.6)  # it goes elsewhere, as far as the bound allows
+
+
+@pytest.mark.parametrize("kind", list(REPLACEMENTS))
+def test_the_opposite_moves_as_far_the_other_way(untouched: Untouched, kind: str) -> None:
+    replaced = replace(untouched, kind)
+    control = opposite(untouched, replaced, (-np.inf, np.inf))
+    for layer, new in replaced.items():
+        own = untouched.increments[layer]
+        for row, size in enumerate(NUM_TOKENS):
+            expected = 2 * own[row, :, 1:size] - new[row, :, 1:size]
+            assert torch.allclose(control[layer][row, :, 1:size], expected, atol=1e-5)
+            assert torch.equal(control[layer][row, :, size:], own[row, :, size:])
+        assert torch.equal(control[layer][..., 0], own[..., 0])
+        product, square = products(untouched, layer, new, control[layer]), products(untouched, layer, new, new)
+        assert np.allclose(product, -square, atol=1e-4)
 
 
 def test_a_mismatch_is_the_worst_lag() -> None:
