@@ -20,7 +20,14 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 GOOD = frozenset(
-    {"done", "refused by name", "resumed to the same bytes", "one done, one refused by name", "both the same"}
+    {
+        "done",
+        "refused by name",
+        "resumed to the same bytes",
+        "one done, one refused by name",
+        "both the same",
+        "the same model",
+    }
 )
 SOURCE = ["--source", "a.txt", "--held-out-documents", "10"]
 _count = itertools.count()

@@ -1,6 +1,4 @@
-"""Damage saved models at random, load them, and count what comes of it.
-
-    python tools/campaigns/damage.py [--count 2000] [--seed 0]
+"""Damage saved models at random, and load them: `python tools/campaigns/damage.py` (2,000 cases).
 
 Every damaged folder must be refused by name, in one line, or load as the very same model (the damage then lay where
 nothing is read). A model from elsewhere, which has no list of its files, is damaged only in ways that its tensors and
@@ -11,22 +9,19 @@ longer than 60 seconds. The same seed damages the same folders.
 # ruff: noqa: D103  (a damage's name says what it does)
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
 import shutil
 import signal
-import sys
-import tempfile
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
+from campaign import campaign
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
@@ -41,37 +36,20 @@ TIME_LIMIT_SECONDS = 60
 Damage = Callable[[Path, random.Random], None]
 
 
-def main() -> int:
-    """Run the campaign and print its counts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+def run(number: int, seed: int, place: Path) -> Iterator[tuple[str, str]]:
+    """Damage a copy of a saved model, and load it."""
     signal.signal(signal.SIGALRM, _out_of_time)
-    counts: Counter[tuple[str, str]] = Counter()
-    with tempfile.TemporaryDirectory() as place:
-        models = make_models(Path(place))
-        expected = {name: logits(folder) for name, folder in models.items()}
-        for index in range(arguments.count):
-            chance = random.Random(arguments.seed * 1_000_003 + index)
-            name = chance.choice(sorted(models))
-            folder = Path(shutil.copytree(models[name], Path(place, "damaged")))
-            damage = chance.choice(OF_ANY if name == "from elsewhere" else OF_ANY + OF_LISTED)
-            damage(folder, chance)
-            outcome, said = what_comes_of_it(folder, expected[name])
-            counts[damage.__name__, outcome] += 1
-            if outcome in BAD:
-                print(f"{index}: {name}, {damage.__name__}: {outcome}: {said}", flush=True)
-            shutil.rmtree(folder)
-    for kind in sorted({kind for kind, _ in counts}):
-        print(kind.replace("_", " "), {outcome: counts[kind, outcome] for outcome in OUTCOMES})
-    totals = {outcome: sum(n for (_, o), n in counts.items() if o == outcome) for outcome in OUTCOMES}
-    print(f"{arguments.count} damaged folders:", totals)
-    return 1 if any(totals[outcome] for outcome in BAD) else 0
-
-
-OUTCOMES = ("refused by name", "the same model", "another model", "an error that nobody named", "out of time")
-BAD = OUTCOMES[2:]
+    models = make_models(place)
+    expected = {name: logits(folder) for name, folder in models.items()}
+    for index in range(number):
+        chance = random.Random(seed * 1_000_003 + index)
+        name = chance.choice(sorted(models))
+        folder = Path(shutil.copytree(models[name], place / "damaged"))
+        damage = chance.choice(OF_ANY if name == "from elsewhere" else OF_ANY + OF_LISTED)
+        damage(folder, chance)
+        outcome, said = what_comes_of_it(folder, expected[name])
+        yield outcome, f"{index}: {name}, {damage.__name__}: {said}"
+        shutil.rmtree(folder)
 
 
 def what_comes_of_it(folder: Path, expected: Tensor) -> tuple[str, str]:
@@ -268,4 +246,4 @@ def _out_of_time(number: int, frame: object) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    campaign("Damage saved models at random, and load them.", 2000, run)
