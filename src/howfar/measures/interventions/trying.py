@@ -136,6 +136,7 @@ def _intervene(
         "change x change": _product(untouched, replaced, replaced),
         "change x opposite": _product(untouched, replaced, controls["opposite"]),
         "increments": len(replaced) * untouched.real.sum(dim=1).numpy(),
+        **{f"attention_{name}": np.zeros(len(untouched.windows)) for name in ("change", "control")},
     }
     for name, increments in {"change": replaced, **controls}.items():
         displaced = np.sum([squared_displacements(untouched, *of_layer) for of_layer in increments.items()], axis=0)
@@ -145,7 +146,6 @@ def _intervene(
             reading = _read(reader, untouched.windows, with_attention=watched)
         losses = _losses(reading)
         sums[name] = ((losses - untouched.losses).double() * scored).sum(dim=1).numpy()
-        sums[f"attention_{name}"] = np.zeros(len(losses))
         if watched:
             distances = [total_variation(reading.attention[layer], untouched.attention[layer]) for layer in replaced]
             sums[f"attention_{name}"] = (torch.stack(distances).mean(dim=0).cpu() * affected).sum(dim=1).numpy()
