@@ -1,6 +1,7 @@
 """The page on which a model runs in the browser: PyTorch's numbers, no other host, and what a visitor does."""
 
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -82,6 +83,14 @@ def change(page, action):
     before = page.get_attribute("html", "data-revision")
     action()
     page.wait_for_function("before => document.documentElement.dataset.revision !== before", arg=before)
+
+
+@contextmanager
+def writing(page, token):
+    """The model writes one token again and again: a random model would soon end the document by chance."""
+    page.evaluate("() => { globalThis.byChance = sampled; sampled = () => " + token + "; }")
+    yield
+    page.evaluate("() => { sampled = byChance; }")
 
 
 def random_texts():
@@ -212,13 +221,36 @@ def test_the_model_writes_on_and_its_words_are_taken_back(live):
     change(page, lambda: page.fill("#text", "Two roads"))
     page.focus(".look > .picture")
     page.keyboard.press("End")
-    page.click(".write")
-    page.wait_for_function("() => state.text.length > 12")
-    page.click(".write")
-    page.wait_for_function("() => !written.isGoing")
-    assert page.input_value("#text").startswith("Two roads")
+    with writing(page, "0x61"):
+        page.click(".write")
+        page.wait_for_function("() => state.text.length > 12")
+        page.click(".write")
+        page.wait_for_function("() => !written.isGoing")
+    assert page.input_value("#text").startswith("Two roadsaaaa")
     change(page, lambda: page.click(".take-back"))
     assert page.input_value("#text") == "Two roads"
+
+
+def test_the_model_stops_writing_where_a_document_ends(live):
+    page = live
+    change(page, lambda: page.fill("#text", "Two roads"))
+    page.focus(".look > .picture")
+    page.keyboard.press("End")
+    with writing(page, "state.text.length < 12 ? 0x61 : modelNamed(state.model).mark"):
+        page.click(".write")
+        page.wait_for_function("() => written && !written.isGoing")
+    assert page.input_value("#text") == "Two roadsaaa"
+    assert page.is_enabled(".take-back")
+
+
+def test_every_random_number_chooses_a_token_that_can_come(live):
+    tokens = live.evaluate("""() => {
+        const random = Math.random, chances = [0, 0.1, 0, 0.9, 0];
+        const chosen = [0, 0.01, 0.5, 1 - 2 ** -53, 1].map(value => { Math.random = () => value; return sampled(chances); });
+        Math.random = random;
+        return chosen;
+    }""")
+    assert tokens == [1, 1, 3, 3, 3]
 
 
 def test_a_link_brings_everything_back(live, opened):

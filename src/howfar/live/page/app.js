@@ -288,7 +288,8 @@ async function nextCharacter(text) {
 function sampled(chances) {
   const weights = chances.map((chance) => chance ** (1 / TEMPERATURE));
   let left = Math.random() * weights.reduce((total, weight) => total + weight, 0);
-  return weights.findIndex((weight) => (left -= weight) <= 0);
+  const found = weights.findIndex((weight) => (left -= weight) < 0);
+  return found >= 0 ? found : weights.indexOf(Math.max(...weights)); // the sum is rounded, so a little can be left
 }
 
 const numBytesFrom = (first) => (first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 1);
