@@ -42,11 +42,12 @@ def imports_for_good() -> Iterator[None]:
     Importing PyTorch and Transformers makes half a million objects, none of which is garbage. Without this, Python
     would scan them repeatedly during the import and once more at exit.
     """
-    was_enabled = gc.isenabled()
+    was_enabled, num_modules = gc.isenabled(), len(sys.modules)
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
+        if len(sys.modules) > num_modules:  # else what would never be collected is a caller's garbage
+            gc.freeze()
         if was_enabled:
             gc.enable()

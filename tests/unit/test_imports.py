@@ -33,13 +33,22 @@ def test_an_unknown_name_is_answered_with_those_there_are():
         fetch("lod")
 
 
-def test_what_is_imported_for_good_is_never_looked_through():
+def test_what_is_imported_for_good_is_never_looked_through(monkeypatch):
     before = gc.get_freeze_count()
     try:
         with imports_for_good():
             assert not gc.isenabled()
             kept = [[] for _ in range(1000)]
+            monkeypatch.setitem(sys.modules, "imported_for_good", ModuleType("imported_for_good"))
         assert gc.isenabled()
         assert gc.get_freeze_count() >= before + len(kept)
     finally:
         gc.unfreeze()
+
+
+def test_where_nothing_is_imported_any_more_garbage_is_still_collected():
+    before = gc.get_freeze_count()
+    with imports_for_good():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() <= before
