@@ -2,13 +2,16 @@
 
 `contexts` looks through documents by this process and by workers, in turns, after both have read a little; the ratio
 is of bytes a second. On a busy machine that says little, so processor time is compared too: `of_processor_time` is what
-the ratio would be on as many free cores as there are workers, if none of them ever waited. Then a tiny model reads as
+the ratio would be on as many free cores as there are workers, if none of them ever waited. Cores that share a cache or
+a clock are slower together, so `of_apart` compares workers with as many processes that know nothing of each other and
+read a share each. Then a tiny model reads as
 much of the text as a time limit allows, and the resident memory of this process is noted at every 2 MB.
 
 A corpus of the beginning of the text is built by workers and by this process, in turns, of bytes and of the tokens of a
 fast tokenizer that is trained on that text; both must be the same.
 
     OMP_NUM_THREADS=1 python benchmarks/workers.py TEXT --bytes 1_000_000 --workers 2 --seconds 120
+    OMP_NUM_THREADS=1 python benchmarks/workers.py TEXT --parts reading --small --bytes 500_000 --rounds 9
     OMP_NUM_THREADS=1 python benchmarks/workers.py TEXT --parts build --bytes 20_000_000
 
 The last line of output is JSON.
@@ -22,6 +25,9 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 
 import psutil
@@ -40,6 +46,7 @@ from howfar.models.modeling import HowFarForCausalLM
 PARTS = ("reading", "memory", "build")
 NOTED_EVERY = 2_000_000  # bytes
 TINY = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1, "head_dim": 16}
+SMALL = {"hidden_size": 64, "intermediate_size": 176, "num_hidden_layers": 4, "num_attention_heads": 4, "head_dim": 16}
 
 
 def documents(path: Path) -> Iterator[str]:
@@ -88,26 +95,51 @@ def compared(
     of_processor_time = workers * (sizes[0] / by_workers[1]) / (sizes[1] / by_one[1])
     found = {**rates, "ratio": round(rates["workers"] / rates["one"], 3)}
     found["of_processor_time"] = round(of_processor_time, 3)
-    print(found, flush=True)
     return found
 
 
-def ratios(path: Path, num_bytes: int, workers: int, rounds: int) -> list[dict[str, float]]:
-    """Bytes a second by one process and by workers, in turns, each on text of its own."""
-    model, texts = howfar.load(), first(path, 2 * num_bytes * rounds)
+def untrained(size: dict[str, int], folder: Path) -> str:
+    """A folder of a model of random weights."""
+    torch.manual_seed(0)
+    config = HowFarConfig(**size, max_position_embeddings=256, increments={"start": "random"})
+    howfar.save(HowFarForCausalLM(config).eval(), folder)
+    return str(folder)
+
+
+def ratios(model_name: str | None, path: Path, num_bytes: int, workers: int, rounds: int) -> list[dict[str, float]]:
+    """Bytes a second by one process, by workers and by processes apart, in turns, each on text of its own."""
+    model, texts = howfar.load(model_name), first(path, 3 * num_bytes * rounds)
     size = len(texts) // rounds
     found = []
-    with howfar.workers(workers):
+    with howfar.workers(workers), ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as apart:
         contexts(model, texts[:4])  # workers load the model
+        list(apart.map(read_apart, [model_name] * workers, [texts[:4]] * workers))
         for number in range(rounds):
             own = texts[number * size : (number + 1) * size]
-            halves = own[::2], own[1::2]
-            by_workers = timed(contexts, model, halves[0])
+            of_workers, of_one, of_apart = own[::3], own[1::3], own[2::3]
+            by_workers = timed(contexts, model, of_workers)
             with howfar.workers(1):
-                by_one = timed(contexts, model, halves[1])
-            of_each = num_bytes_of(halves[0]), num_bytes_of(halves[1])
-            found.append(compared(of_each, by_workers, by_one, workers))
+                by_one = timed(contexts, model, of_one)
+            shares = [of_apart[first::workers] for first in range(workers)]
+            by_apart = timed(lambda: list(apart.map(read_apart, [model_name] * workers, shares)))  # noqa: B023
+            rates = {"apart": round(num_bytes_of(of_apart) / by_apart[0])}
+            found.append(
+                rates | compared((num_bytes_of(of_workers), num_bytes_of(of_one)), by_workers, by_one, workers)
+            )
+            found[-1]["of_apart"] = round(found[-1]["workers"] / rates["apart"], 3)
+            print(found[-1], flush=True)
     return found
+
+
+@cache
+def loaded(model_name: str | None) -> HowFarForCausalLM:
+    """A model, once in each process."""
+    return howfar.load(model_name)
+
+
+def read_apart(model_name: str | None, texts: list[str]) -> None:
+    """Read in a process that nobody distributes to."""
+    contexts(loaded(model_name), texts)
 
 
 def num_bytes_of(texts: list[str]) -> int:
@@ -140,6 +172,7 @@ def builds(path: Path, num_bytes: int, workers: int, rounds: int) -> dict[str, l
                     by_one = timed(build, whole, made[1], tokenizer)
                 assert Corpus.open(made[0]).hash == Corpus.open(made[1]).hash
                 found[kind].append(compared((size, size), by_workers, by_one, workers))
+                print(found[kind][-1], flush=True)
     return found
 
 
@@ -166,10 +199,7 @@ def memory(path: Path, workers: int, seconds: float) -> dict[str, float]:
         noted[f"{size / 1e6:.1f} (end)"] = round(process.memory_info().rss / 1e6, 1)
 
     with tempfile.TemporaryDirectory() as folder, howfar.workers(workers):
-        torch.manual_seed(0)
-        config = HowFarConfig(**TINY, max_position_embeddings=256, increments={"start": "random"})
-        howfar.save(HowFarForCausalLM(config).eval(), Path(folder, "tiny"))
-        contexts(howfar.load(Path(folder, "tiny")), noting())
+        contexts(howfar.load(untrained(TINY, Path(folder, "tiny"))), noting())
     return noted
 
 
@@ -180,13 +210,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=120, help="for the memory's part")
+    parser.add_argument("--small", action="store_true", help="read by 0.2 M parameters instead of the bundled model")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     arguments = parser.parse_args()
     result: dict[str, object] = {"benchmark": "workers", "workers": arguments.workers}
     how = arguments.text, arguments.bytes, arguments.workers, arguments.rounds
     if "reading" in arguments.parts:
-        found = ratios(*how)
-        result |= {"rounds": found, **medians(found)}
+        with tempfile.TemporaryDirectory() as folder:
+            found = ratios(untrained(SMALL, Path(folder, "small")) if arguments.small else None, *how)
+        result |= {"rounds": found, **medians(found), "median_of_apart": median(found, "of_apart")}
     if "memory" in arguments.parts:
         result["resident_megabytes"] = memory(arguments.text, arguments.workers, arguments.seconds)
     if "build" in arguments.parts:
@@ -195,7 +227,11 @@ def main() -> None:
 
 
 def medians(found: list[dict[str, float]]) -> dict[str, float]:
-    return {f"median_{name}": statistics.median(one[name] for one in found) for name in ("ratio", "of_processor_time")}
+    return {f"median_{name}": median(found, name) for name in ("ratio", "of_processor_time")}
+
+
+def median(found: list[dict[str, float]], name: str) -> float:
+    return statistics.median(one[name] for one in found)
 
 
 if __name__ == "__main__":
