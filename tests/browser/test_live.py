@@ -246,7 +246,8 @@ def test_the_model_stops_writing_where_a_document_ends(live):
 def test_every_random_number_chooses_a_token_that_can_come(live):
     tokens = live.evaluate("""() => {
         const random = Math.random, chances = [0, 0.1, 0, 0.9, 0];
-        const chosen = [0, 0.01, 0.5, 1 - 2 ** -53, 1].map(value => { Math.random = () => value; return sampled(chances); });
+        const chosenAt = value => { Math.random = () => value; return sampled(chances); };
+        const chosen = [0, 0.01, 0.5, 1 - 2 ** -53, 1].map(chosenAt);
         Math.random = random;
         return chosen;
     }""")

@@ -10,6 +10,7 @@ import polars as pl
 from howfar.charts.assets import asset, render
 from howfar.charts.glyphs import in_line, visible
 from howfar.charts.page import web_page
+from howfar.text.classes import class_in_words
 
 TITLE = "Where are increments largest, smallest, and unlike their class?"
 HEADINGS = {
@@ -57,7 +58,7 @@ def _passage(row: dict[str, Any]) -> dict[str, Any]:
 
 def _facts(row: dict[str, Any]) -> Iterator[str]:
     num_bytes = len(row["scored"].encode())
-    yield row["class"].replace("_", " ").replace("cjk", "Chinese")
+    yield class_in_words(row["class"])
     if row["deviation"] is not None:
         yield f"{abs(row['deviation']):.1f} sd {'above' if row['deviation'] > 0 else 'below'} its mean"
     if len(row["token_hex"].split()) < num_bytes:

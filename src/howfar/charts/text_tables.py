@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from howfar.charts.glyphs import in_line
+from howfar.text.classes import class_in_words
 
 FEWEST_DECIMALS, MOST_DECIMALS = 0, 6
 
@@ -38,7 +39,8 @@ class Column:
             kept = slice(self.num_characters, None) if self.num_characters < 0 else slice(self.num_characters)
             return in_words(row[self.value][kept])
         if self.low is None or self.high is None:
-            return in_words(row[self.value])
+            said = in_words(row[self.value])
+            return class_in_words(said) if self.value == "class" else said
         return estimate(row[self.value], row[self.low], row[self.high])
 
 

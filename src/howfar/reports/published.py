@@ -16,6 +16,7 @@ import polars as pl
 
 from howfar.charts.assets import asset
 from howfar.positions import IncrementConfig
+from howfar.text.classes import class_in_words
 
 RUNS = ("original", "replica")
 
@@ -158,7 +159,7 @@ def _increments(table: pl.DataFrame, kind: str) -> list[dict[str, Any]]:
         runs = {run: _proportion(*(_in_text(name, run, layer, kind) for name in pair)) for run in RUNS}
         if any(proportion is not None for proportion in runs.values()):
             where = "in text" if over == "text" else "over the vocabulary"
-            figure = f"increment of {_in_words(of_class)} over that of {_in_words(reference)}, {where}"
+            figure = f"increment of {class_in_words(of_class)} over that of {class_in_words(reference)}, {where}"
             measured_one = {"value": _proportion(mean, means[over, layer, reference]), "low": None, "high": None}
             rows.append(_row(figure, layer, runs, measured_one))
     return rows
@@ -182,10 +183,6 @@ def _in_text(name: str, run: str, layer: int | None, kind: str) -> float | None:
     """A published mean increment of the models of text; of those with increments per layer, in the first layer."""
     figures = published()[f"increments_{'shared_model' if kind == 'shared' else 'per_layer_model_layer_0'}"]
     return None if layer else dict(figures.get(name, {})).get(run)
-
-
-def _in_words(name: str) -> str:
-    return name.replace("_", " ").replace("cjk", "Chinese")
 
 
 _BESIDE: dict[str, Callable[[pl.DataFrame, str], list[dict[str, Any]]]] = {

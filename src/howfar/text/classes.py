@@ -56,6 +56,11 @@ class CodeClass(IntEnum):
     END_OF_DOCUMENT = 9
 
 
+def class_in_words(name: str) -> str:
+    """The name of a class as it is shown: `cjk_lead` is "Chinese lead"."""
+    return name.replace("_", " ").replace("cjk", "Chinese")
+
+
 def classes_of_bytes(token_ids: ArrayLike) -> NDArray[np.uint8]:
     """Classify byte tokens in a text.
 

@@ -7,6 +7,7 @@ import polars as pl
 
 from howfar.charts.intervals import dashed_line, layer_names, legend_above, names, numbers, panels, sparse_axis
 from howfar.charts.picture import Picture
+from howfar.text.classes import class_in_words
 
 TITLE = "increment over the layer's mean"
 AT_BOUND, FREE = "half or more at the bound", "within the bounds"
@@ -19,12 +20,12 @@ def draw_increments(table: pl.DataFrame) -> Picture:
     classes = classes.filter(pl.col("class").is_in(order))
     scale = pl.col("relative") / pl.col("value")
     classes = layer_names(classes, "all layers").with_columns(
-        class_name=pl.col("class").str.replace_all("_", " ").str.replace("cjk", "Chinese"),
+        class_name=pl.col("class").replace({name: class_in_words(name) for name in order}),
         at=pl.when("saturated").then(pl.lit(AT_BOUND)).otherwise(pl.lit(FREE)),
         spread_low=pl.max_horizontal(pl.col("value") - pl.col("sd"), "lowest") * scale,
         spread_high=pl.min_horizontal(pl.col("value") + pl.col("sd"), "highest") * scale,
     )
-    sort = [name.replace("_", " ").replace("cjk", "Chinese") for name in order]
+    sort = [class_in_words(name) for name in order]
     in_text, by_itself = classes.filter(over="text"), classes.filter(over="vocabulary")
     num_layers = in_text["layer_name"].n_unique()
 

@@ -31,6 +31,7 @@ from howfar.progress import Progress
 from howfar.reading.reader import Reader
 from howfar.reading.readings import stacked
 from howfar.reading.windows import Window
+from howfar.text.classes import class_in_words
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -163,11 +164,12 @@ def _rows_over_text(
     for of_class in np.flatnonzero(~measurable).tolist():
         num_documents = int((sums.counts[of_class] > 0).sum())
         counts = {"num_tokens": int(sums.counts[of_class].sum()), "n": num_documents}
-        few = f"in {num_documents} documents, too few for an interval" if num_documents else "in none of the texts"
+        documents = "1 document" if num_documents == 1 else f"{num_documents} documents"
+        few = f"in {documents}, too few for an interval" if num_documents else "in none of the texts"
         yield {
             "over": "text",
             "class": names[of_class],
-            "note": f"not measurable: {names[of_class]} occurs {few}",
+            "note": f"not measurable: {class_in_words(names[of_class])} occurs {few}",
         } | counts
 
 

@@ -121,7 +121,7 @@ def test_rare_classes_have_no_number() -> None:
     table = increments(lookup_model(TABLE), ["ab"] * 9 + ["a1"])
     row = table.filter(pl.col("class") == "digit", pl.col("over") == "text").row(0, named=True)
     assert row["value"] is None
-    assert row["note"] == "not measurable: digit occurs in 1 documents, too few for an interval"
+    assert row["note"] == "not measurable: digit occurs in 1 document, too few for an interval"
     notes = dict(zip(table["class"], table["note"], strict=True))
     assert table.filter(pl.col("class") == "space", over="text")["note"].item().endswith("occurs in none of the texts")
     assert notes["lowercase"] is None
