@@ -108,6 +108,20 @@ class Equivalence:
         return f"{verdict}: excludes differences below {self.low:+.4g} and above {self.high:+.4g}"
 
 
+def check_pairs(differences: Array) -> None:
+    """Refuse differences of pairs of models that tell nothing about further pairs.
+
+    Raises:
+        NotMeasurableError: There are fewer than two, or they are equal.
+    """
+    if len(differences) < 2:
+        raise NotMeasurableError("fewer than two pairs of models tell nothing about others; give at least 2")
+    if not np.ptp(differences) > 0:
+        raise NotMeasurableError(
+            f"{len(differences)} differences that do not vary show no equivalence; give at least 2 pairs that differ"
+        )
+
+
 def equivalence_of_pairs(differences: ArrayLike, margin: float, *, alpha: float = 0.05) -> Equivalence:
     """Test equivalence across pairs, for example models that share a seed, by two one-sided paired t-tests.
 
@@ -125,10 +139,7 @@ def equivalence_of_pairs(differences: ArrayLike, margin: float, *, alpha: float 
     from statsmodels.stats.weightstats import DescrStatsW
 
     differences = np.asarray(differences, np.float64)
-    if len(differences) < 2 or not np.ptp(differences) > 0:
-        raise NotMeasurableError(
-            f"{len(differences)} differences that do not vary show no equivalence; give at least 2 pairs that differ"
-        )
+    check_pairs(differences)
     described = DescrStatsW(differences)
     p_value = float(described.ttost_mean(-margin, margin)[0])
     low, high = (float(end) for end in described.tconfint_mean(alpha=2 * alpha))
