@@ -65,11 +65,11 @@ def with_numbers(table: pl.DataFrame, estimates: Sequence[str]) -> pl.DataFrame:
 
 
 def notes(table: pl.DataFrame) -> list[str]:
-    """A table's notes, each once, with its number of rows."""
+    """A table's notes, each once, with its number of rows if there are several."""
     if "note" not in table.columns:
         return []
     counted = table.filter(pl.col("note").is_not_null()).group_by("note", maintain_order=True).len()
-    return [f"{note} ({'1 row' if count == 1 else f'{count:,} rows'})" for note, count in counted.iter_rows()]
+    return [note if count == 1 else f"{note} ({count:,} rows)" for note, count in counted.iter_rows()]
 
 
 def in_words(value: Any) -> str:

@@ -14,6 +14,8 @@ from howfar.charts.picture import Picture
 ROW = 17
 NUMBERS = ("token_id", "count", "increment", "drift")
 
+SIGNED_PERCENT = "datum.value === 0 ? '0%' : format(datum.value, '+.0%')"
+
 
 def draw_vocabulary(table: pl.DataFrame, *, num: int = 20, head: int = 0) -> Picture:
     """Draw the tokens that are farthest from the mean increment, up and down.
@@ -35,7 +37,7 @@ def draw_vocabulary(table: pl.DataFrame, *, num: int = 20, head: int = 0) -> Pic
         y=alt.Y("rank:O", title=None, axis=axis), tooltip=[*names("token", "class"), *numbers(*NUMBERS)]
     )
     bars = base.mark_bar(height=ROW - 6).encode(
-        x=alt.X("drift:Q", title="difference from the mean increment", axis=sparse_axis(format="+.0%"))
+        x=alt.X("drift:Q", title="difference from the mean increment", axis=sparse_axis(labelExpr=SIGNED_PERCENT))
     )
     # Tokens and class names are separate marks: a rare character must not change the font of a word.
     right, left = alt.Align("right"), alt.Align("left")
