@@ -3,7 +3,9 @@
 Each run is named TRAIN-SCOPE: what is trained (increments only, with LoRA, or fully) and which layers share increments.
 LoRA and full training have a baseline with plain positions; that of increments alone is the base. Every run sees the
 same windows in the same order; every model is scored on the same windows of the same held-out documents, in float32.
-Intervals resample documents; differences are paired. Run it again with the same arguments to carry on where it stopped.
+Each graft is scored again with every increment set to the mean of its layer: what then is lost is due to differences
+between tokens. Intervals resample documents; differences are paired. Run it again with the same arguments to carry on
+where it stopped.
 
     howfar corpus build corpus --source en=train.txt,held_out=dev.txt --tokenizer model.gguf
     OMP_NUM_THREADS=1 python benchmarks/graft_study.py model.gguf corpus runs/grafts --steps 100
@@ -16,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,7 @@ from howfar.corpus.windows import Windows
 from howfar.measures import statistics
 from howfar.measures.vocabulary import agreement, movers, vocabulary
 from howfar.models.loading import load
+from howfar.positions.observe import override
 from howfar.training.checkpoints import RECORD, read_record
 from howfar.training.evaluation import DocumentLosses, document_losses
 from howfar.training.graft import graft
@@ -34,6 +38,7 @@ from howfar.training.graft_recipe import GraftRecipe
 from howfar.training.trainer import increment_statistics
 
 RATES = {"shared": 1e-2, "per_layer": 3e-3}  # a network of layer inputs reads far larger numbers than one of embeddings
+MEANS = ", layer means"
 RUNS = ["lora-shared", "increments-shared", "increments-per_layer", "lora-per_layer"]
 
 
@@ -93,8 +98,16 @@ def losses_table(losses: dict[str, DocumentLosses]) -> list[dict[str, Any]]:
         row["minus_base"] = _with_interval(estimate - estimates["base"])
         if (baseline := f"{name.partition('-')[0]}-baseline") in estimates:
             row["minus_baseline"] = _with_interval(estimate - estimates[baseline])
+        if name.endswith(MEANS):
+            row["minus_graft"] = _with_interval(estimate - estimates[name.removesuffix(MEANS)])
         rows.append(row)
     return rows
+
+
+def mean_of_layer(spread: dict[str, float]) -> Callable[[int, torch.Tensor], torch.Tensor]:
+    """Replaces each increment by the mean of its layer: what is left is a scale for each layer."""
+    means = [mean for name, mean in spread.items() if name.startswith("increment_mean/")]
+    return lambda layer, increments: torch.full_like(increments, means[min(layer, len(means) - 1)])
 
 
 def _with_interval(estimate: statistics.Estimate) -> list[float]:
@@ -157,6 +170,8 @@ def main() -> None:
         losses[name] = score(model, corpus, arguments)
         spread[name] = increment_statistics(model, probe)
         if not name.endswith("baseline"):
+            with override(model, mean_of_layer(spread[name])):
+                losses[name + MEANS] = score(model, corpus, arguments)
             tables[name] = vocabulary(model)
             tables[name].write_parquet(folder / "vocabulary.parquet")
         print(f"{name}: scored after {time.time() - begun:.0f} s", flush=True)
