@@ -63,7 +63,7 @@ def indexing(
         texts: Documents of `howfar corpus indexing`, or a corpus of them, whose held-out documents are read.
         tokenizer: The model's; found by `howfar.tokenizer_of` where None.
         num_documents: The most documents; they are spread evenly over the texts.
-        seed: Seed of the intervals.
+        seed: As other measures take it; nothing here is random.
         progress: Called with how many questions are answered and how many there are.
 
     Returns:
@@ -93,7 +93,7 @@ def indexing(
         if num < statistics.MIN_DOCUMENTS:
             few = f"fewer than {statistics.MIN_DOCUMENTS} documents have a question of this"
             return about | {"note": f"not measurable: {few} {'number of hops' if offset is None else 'offset'}"}
-        return about | statistics.mean(right[of], documents[of], limits=(0.0, 1.0), seed=seed).row()
+        return about | statistics.proportion(right[of], documents[of])
 
     rows = [row(hops == number, number, None) for number in np.unique(hops).tolist()]
     alone = hops == 1  # with more, offsets of opposite sides add up

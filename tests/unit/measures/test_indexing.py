@@ -48,7 +48,8 @@ def test_one_that_answers_rightly_has_one(monkeypatch: pytest.MonkeyPatch) -> No
     table = indexing(lookup_model({}), DOCUMENTS, num_documents=40)
     assert table["hops"].to_list()[:2] == [1, 2]
     measured = table.filter(table["value"].is_not_null())
-    assert set(measured["value"]) == set(measured["low"]) == set(measured["high"]) == {1.0}
+    assert set(measured["value"]) == set(measured["high"]) == {1.0}
+    assert measured["low"].max() < 1  # right answers in some documents do not promise them in all
     assert table["num_questions"][:2].sum() == 160
     assert table["num_questions"][0] == table["num_questions"][2:].sum()
 

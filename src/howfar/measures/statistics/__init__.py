@@ -25,6 +25,7 @@ from howfar.measures.statistics.inference import (
     holm,
     wilcoxon,
 )
+from howfar.measures.statistics.proportions import proportion
 from howfar.measures.statistics.resampling import bootstrap, mean, permutation_within, ratio
 from howfar.measures.statistics.seeds import OverSeeds, over_intervals, over_seeds
 from howfar.measures.statistics.studentised import (
@@ -66,6 +67,7 @@ __all__ = [
     "over_seeds",
     "permutation_within",
     "probe_scores",
+    "proportion",
     "rank_correlation",
     "ratio",
     "roc_auc",
