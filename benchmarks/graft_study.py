@@ -106,8 +106,8 @@ def losses_table(losses: dict[str, DocumentLosses]) -> list[dict[str, Any]]:
 
 def mean_of_layer(spread: dict[str, float]) -> Callable[[int, torch.Tensor], torch.Tensor]:
     """Replaces each increment by the mean of its layer: what is left is a scale for each layer."""
-    means = [mean for name, mean in spread.items() if name.startswith("increment_mean/")]
-    return lambda layer, increments: torch.full_like(increments, means[min(layer, len(means) - 1)])
+    shared = spread["increment_mean/layer_0"]  # the only one where layers share increments
+    return lambda layer, increments: torch.full_like(increments, spread.get(f"increment_mean/layer_{layer}", shared))
 
 
 def _with_interval(estimate: statistics.Estimate) -> list[float]:

@@ -4,8 +4,8 @@
 is of bytes a second. On a busy machine that says little, so processor time is compared too: `of_processor_time` is what
 the ratio would be on as many free cores as there are workers, if none of them ever waited. Cores that share a cache or
 a clock are slower together, so `of_apart` compares workers with as many processes that know nothing of each other and
-read a share each. Then a tiny model reads as
-much of the text as a time limit allows, and the resident memory of this process is noted at every 2 MB.
+read a share each. Then a tiny model reads as much of the text as a time limit allows, and the resident memory of this
+process is noted at every 2 MB.
 
 A corpus of the beginning of the text is built by workers and by this process, in turns, of bytes and of the tokens of a
 fast tokenizer that is trained on that text; both must be the same.
@@ -113,15 +113,15 @@ def ratios(model_name: str | None, path: Path, num_bytes: int, workers: int, rou
     found = []
     with howfar.workers(workers), ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as apart:
         contexts(model, texts[:4])  # workers load the model
-        list(apart.map(read_apart, [model_name] * workers, [texts[:4]] * workers))
+        read_apart(apart, model_name, [texts[:4]] * workers)
         for number in range(rounds):
             own = texts[number * size : (number + 1) * size]
             of_workers, of_one, of_apart = own[::3], own[1::3], own[2::3]
             by_workers = timed(contexts, model, of_workers)
             with howfar.workers(1):
                 by_one = timed(contexts, model, of_one)
-            shares = [of_apart[first::workers] for first in range(workers)]
-            by_apart = timed(lambda: list(apart.map(read_apart, [model_name] * workers, shares)))  # noqa: B023
+            shares = [of_apart[share::workers] for share in range(workers)]
+            by_apart = timed(read_apart, apart, model_name, shares)
             rates = {"apart": round(num_bytes_of(of_apart) / by_apart[0])}
             found.append(
                 rates | compared((num_bytes_of(of_workers), num_bytes_of(of_one)), by_workers, by_one, workers)
@@ -137,9 +137,14 @@ def loaded(model_name: str | None) -> HowFarForCausalLM:
     return howfar.load(model_name)
 
 
-def read_apart(model_name: str | None, texts: list[str]) -> None:
+def read_share(model_name: str | None, texts: list[str]) -> None:
     """Read in a process that nobody distributes to."""
     contexts(loaded(model_name), texts)
+
+
+def read_apart(processes: ProcessPoolExecutor, model_name: str | None, shares: list[list[str]]) -> None:
+    """Each process reads its share; none knows of the others."""
+    list(processes.map(read_share, [model_name] * len(shares), shares))
 
 
 def num_bytes_of(texts: list[str]) -> int:

@@ -89,8 +89,17 @@ def change(page, action):
 def writing(page, token):
     """The model writes one token again and again: a random model would soon end the document by chance."""
     page.evaluate("() => { globalThis.byChance = sampled; sampled = () => " + token + "; }")
-    yield
-    page.evaluate("() => { sampled = byChance; }")
+    try:
+        yield
+    finally:
+        page.evaluate("() => { sampled = byChance; }")
+
+
+def begin(page, text):
+    """Type a text and select its last character."""
+    change(page, lambda: page.fill("#text", text))
+    page.focus(".look > .picture")
+    page.keyboard.press("End")
 
 
 def random_texts():
@@ -218,9 +227,7 @@ def test_keys_choose_a_row_and_move_the_gap(live):
 
 def test_the_model_writes_on_and_its_words_are_taken_back(live):
     page = live
-    change(page, lambda: page.fill("#text", "Two roads"))
-    page.focus(".look > .picture")
-    page.keyboard.press("End")
+    begin(page, "Two roads")
     with writing(page, "0x61"):
         page.click(".write")
         page.wait_for_function("() => state.text.length > 12")
@@ -233,9 +240,7 @@ def test_the_model_writes_on_and_its_words_are_taken_back(live):
 
 def test_the_model_stops_writing_where_a_document_ends(live):
     page = live
-    change(page, lambda: page.fill("#text", "Two roads"))
-    page.focus(".look > .picture")
-    page.keyboard.press("End")
+    begin(page, "Two roads")
     with writing(page, "state.text.length < 12 ? 0x61 : modelNamed(state.model).mark"):
         page.click(".write")
         page.wait_for_function("() => written && !written.isGoing")

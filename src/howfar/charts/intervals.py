@@ -9,6 +9,7 @@ import altair as alt
 import polars as pl
 
 from howfar.charts.inline import inline
+from howfar.text.classes import class_in_words
 
 ROW_HEIGHT = 22
 PANEL_SPACING = 36
@@ -119,6 +120,11 @@ def names(*columns: str) -> list[Any]:
 def layers_in_order(table: Any) -> list[str]:
     """The names that `layer_names` gives, by layer number; rows of no layer come first."""
     return list(table.sort("layer", nulls_last=False)["layer_name"].unique(maintain_order=True))
+
+
+def class_words(table: pl.DataFrame) -> pl.Expr:
+    """The classes of a table's rows, by their names in words."""
+    return pl.col("class").replace({name: class_in_words(name) for name in table["class"].drop_nulls().unique()})
 
 
 def layer_names(table: Any, when_null: str) -> Any:

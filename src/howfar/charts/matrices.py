@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from howfar.charts.text_tables import estimate, in_words, with_numbers
-from howfar.text.classes import class_in_words
+from howfar.charts.text_tables import cell_in_words, estimate, in_words, with_numbers
 
 if TYPE_CHECKING:
     from howfar.measures.declaration import Matrix
@@ -86,7 +85,7 @@ def _half() -> pl.Expr:
 
 def _name(row: dict[str, Any], keys: Sequence[str]) -> str:
     """The name of a row or a column; a number, or yes and no, are preceded by the name of their column."""
-    words = {key: class_in_words(in_words(row[key])) for key in keys if row[key] is not None}
+    words = {key: cell_in_words(row, key).replace("_", " ") for key in keys if row[key] is not None}
     said = (word if isinstance(row[key], str) else f"{_heading(key)} {word}" for key, word in words.items())
     return ", ".join(said) or EVERYTHING
 

@@ -39,8 +39,7 @@ class Column:
             kept = slice(self.num_characters, None) if self.num_characters < 0 else slice(self.num_characters)
             return in_words(row[self.value][kept])
         if self.low is None or self.high is None:
-            said = in_words(row[self.value])
-            return class_in_words(said) if self.value == "class" else said
+            return cell_in_words(row, self.value)
         return estimate(row[self.value], row[self.low], row[self.high])
 
 
@@ -79,6 +78,12 @@ def in_words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.3g}" if isinstance(value, float) else in_line(str(value))
+
+
+def cell_in_words(row: dict[str, Any], column: str) -> str:
+    """A cell for a reader; a class by its name in words."""
+    said = in_words(row[column])
+    return class_in_words(said) if column == "class" else said
 
 
 def estimate(value: float | None, low: float | None, high: float | None) -> str:

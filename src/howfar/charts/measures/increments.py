@@ -5,7 +5,16 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from howfar.charts.intervals import dashed_line, layer_names, legend_above, names, numbers, panels, sparse_axis
+from howfar.charts.intervals import (
+    class_words,
+    dashed_line,
+    layer_names,
+    legend_above,
+    names,
+    numbers,
+    panels,
+    sparse_axis,
+)
 from howfar.charts.picture import Picture
 from howfar.text.classes import class_in_words
 
@@ -20,7 +29,7 @@ def draw_increments(table: pl.DataFrame) -> Picture:
     classes = classes.filter(pl.col("class").is_in(order))
     scale = pl.col("relative") / pl.col("value")
     classes = layer_names(classes, "all layers").with_columns(
-        class_name=pl.col("class").replace({name: class_in_words(name) for name in order}),
+        class_name=class_words(classes),
         at=pl.when("saturated").then(pl.lit(AT_BOUND)).otherwise(pl.lit(FREE)),
         spread_low=pl.max_horizontal(pl.col("value") - pl.col("sd"), "lowest") * scale,
         spread_high=pl.min_horizontal(pl.col("value") + pl.col("sd"), "highest") * scale,

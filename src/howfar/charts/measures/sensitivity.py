@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import polars as pl
 
-from howfar.charts.intervals import beside_controls, layer_names
+from howfar.charts.intervals import beside_controls, class_words, layer_names
 from howfar.charts.picture import Picture
-from howfar.text.classes import class_in_words
 
 
 def draw_sensitivity(table: pl.DataFrame) -> Picture:
     """Draw the change of loss when a gap of each class is closed or widened, beside the model's own samples."""
     cells = layer_names(table.filter(quantity="change of the loss"), "all layers")
-    in_words = {name: class_in_words(name) for name in cells["class"].drop_nulls().unique()}
     sides = {"the text": ("value", "low", "high"), "the model's own samples": ("null", "null_low", "null_high")}
     chart = beside_controls(
-        cells.with_columns(gap=pl.format("{} before {}", "change", pl.col("class").replace(in_words))),
+        cells.with_columns(gap=pl.format("{} before {}", "change", class_words(cells))),
         sides,
         panel="gap",
         estimate="cost",

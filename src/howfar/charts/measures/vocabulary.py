@@ -8,7 +8,7 @@ import polars as pl
 from howfar.charts.axes import labelled
 from howfar.charts.glyphs import visible
 from howfar.charts.inline import inline
-from howfar.charts.intervals import dashed_line, names, numbers, sparse_axis
+from howfar.charts.intervals import class_words, dashed_line, names, numbers, sparse_axis
 from howfar.charts.picture import Picture
 
 ROW = 17
@@ -30,7 +30,7 @@ def draw_vocabulary(table: pl.DataFrame, *, num: int = 20, head: int = 0) -> Pic
     up, down = ranked.filter(pl.col("drift") > 0).head(num), ranked.filter(pl.col("drift") < 0).tail(num)
     drawn = pl.concat([up, down]).with_row_index("rank")
     shown = [visible(token) for token in drawn["token"].to_list()]
-    drawn = drawn.with_columns(pl.col("class").str.replace_all("_", " "), token=pl.Series(shown, dtype=pl.String))
+    drawn = drawn.with_columns(class_words(drawn), token=pl.Series(shown, dtype=pl.String))
     names_of_rows = dict(drawn.select("rank", "class").rows())
     axis = alt.Axis(labelExpr=labelled(names_of_rows), labelLimit=300, ticks=False, domain=False, labelOverlap=False)
     base = alt.Chart().encode(
