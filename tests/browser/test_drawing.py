@@ -132,6 +132,39 @@ def test_the_explorers_module_follows_numbers_and_gives_the_selection_back(chrom
         assert page.locator(".howfar-live").count() == 0
 
 
+def test_an_older_selection_does_not_undo_the_readers_choice(chromium):
+    live = pytest.importorskip("howfar.explorer.live")
+    picture = json.dumps({"content": content_of(make_trace("abcdef", [1.0] * 6)).json(), "view": View().json()})
+    with chromium.new_context(offline=True) as context:
+        page = context.new_page()
+        page.evaluate(FAKE_MODEL, [live.module(), picture])
+        page.focus(".howfar-live")
+        page.keyboard.press("ArrowRight")
+        cell, when = page.evaluate("values.clicked")
+        assert cell == 3
+        for other, at, shown in ((1, when - 1, "d"), (3, when, "d"), (4, when, "e"), (0, when + 1, "a")):
+            page.evaluate("value => set('selected', JSON.stringify(value))", {"cell": other, "when": at})
+            assert page.inner_text(".readout b") == shown
+
+
+def test_a_shorter_text_is_drawn_under_a_pointer_that_rests(page):
+    contents = [content_of(make_trace(text, [1.0] * len(text))).json() for text in ("abcdefgh", "ab")]
+    left, top = page.evaluate(
+        """([content, view]) => {
+            document.body.innerHTML = "<div id=resting></div>";
+            window.handle = howfarSpacing.mount(document.getElementById("resting"), content, view);
+            const { x, y } = document.querySelector(".panel").getBoundingClientRect();
+            return [x, y];
+        }""",
+        [contents[0], asdict(View())],
+    )
+    middle = page.evaluate("handle.drawing.middles[1]")
+    page.mouse.move(left + page.evaluate("handle.drawing.layout.end[1][7]") - 2, top + middle)
+    assert page.inner_text("#resting .readout b") == "h"
+    page.evaluate("content => handle.update(content)", contents[1])
+    assert page.locator("#resting .readout b").count() == 0
+
+
 def test_one_typed_text_is_sent_at_a_time_and_then_the_latest(chromium):
     live = pytest.importorskip("howfar.explorer.live")
     picture = json.dumps({"content": content_of(make_trace("a", [1.0])).json(), "view": View().json()})

@@ -13,7 +13,7 @@ export default {
     el.append(root);
     let picture = null, sent = null, told = {}, edit = { factor: 1, layer: null, plain: false };
     let asked = null, wanted = null, giveUp = null, writing = null, isDrawnEdited = false;
-    let typed = null, isTypedSent = false, lastKey = -PAUSE, pausing = null;
+    let chosenAt = 0, typed = null, isTypedSent = false, lastKey = -PAUSE, pausing = null;
 
     /* Follow the system's theme, and tell the server, so that the other views follow too. */
     function followTheme() {
@@ -33,7 +33,7 @@ export default {
     function choose(slot) {
       if (slot === null || slot === model.get("chosen")) return;
       model.set("chosen", slot);
-      if (!isEdited()) tell({ clicked: [slot, now()] });
+      if (!isEdited()) tell({ clicked: [slot, chosenAt = now()] });
       else move(asIs(edit.layer), slot, 1, true); // the earlier change is undone
     }
 
@@ -106,7 +106,10 @@ export default {
       edit = { factor, layer: asAsked(layer), plain: false, when: now() };
       if (slot !== model.get("chosen")) model.set("chosen", slot);
       ask();
-      if (isDone) tell({ moved: JSON.stringify({ cell: slot, ...edit }) });
+      if (isDone) {
+        chosenAt = edit.when;
+        tell({ moved: JSON.stringify({ cell: slot, ...edit }) });
+      }
     }
 
     /* Let the model write: the picture grows with each character; the page's text is updated at the end. */
@@ -170,10 +173,17 @@ export default {
       ask();
     }
 
+    function followSelection() {
+      const { cell, when } = valueOf("selected");
+      if (cell === undefined || when < chosenAt) return; // an echo of an older choice
+      model.set("chosen", cell);
+    }
+
     document.addEventListener("input", follow, true);
     model.on("msg:custom", ({ isDrawn, told }) => { if (isDrawn) sendTyped(); else if (told) answered(JSON.parse(told)); });
     model.on("change:picture", update);
     model.on("change:edit", followEdit);
+    model.on("change:selected", followSelection);
     model.on("change:chosen", () => { picture?.select(model.get("chosen")); if (picture) ask(); });
     edit = { ...edit, ...valueOf("edit") };
     followTheme();

@@ -63,7 +63,8 @@ class LiveSpacing(anywidget.AnyWidget):
     picture = traitlets.Unicode("").tag(sync=True)  # JSON as text, which nothing on the way parses
     edit = traitlets.Unicode("{}").tag(sync=True)  # values of the page's other controls
     theme = traitlets.Unicode().tag(sync=True)
-    chosen = traitlets.Int().tag(sync=True)
+    chosen = traitlets.Int().tag(sync=True)  # the selected cell, which the page's script keeps
+    selected = traitlets.Unicode("{}").tag(sync=True)  # what the rest of the page shows, and the latest choice it knows
     clicked = traitlets.List(traitlets.Int(), [0, 0]).tag(sync=True)  # a cell and a time, so that no two are equal
     moved = traitlets.Unicode("{}").tag(sync=True)
     written = traitlets.Unicode("{}").tag(sync=True)

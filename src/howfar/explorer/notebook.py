@@ -170,10 +170,10 @@ def _(choose, edit_from, follow, left, right, second_text, seen, theme, use_exam
 
 
 @app.cell
-def _(choose, chosen, colour, documents, pictures, scale, theme):
+def _(choose, chosen, colour, documents, pictures, scale, seen, theme):
     at = max(document.selected(chosen()) for document in documents)
     for _picture, _document in zip(pictures, documents, strict=False):
-        _picture.chosen = _document.selected(at)
+        _picture.selected = json.dumps({"cell": _document.selected(at), "when": seen["when"]})
 
     def _step(by):
         return lambda _: choose(max(0, at + by))

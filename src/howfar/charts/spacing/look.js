@@ -203,7 +203,7 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
     get view() { return view; },
     update(newContent, newView = view, newScale = null) {
       [content, view, scale] = [newContent, newView, newScale];
-      selected = within(selected);
+      [selected, pointed] = [within(selected), within(pointed)]; // the pointer may rest where a longer text was
       redraw();
       say();
     },
