@@ -13,7 +13,7 @@ export default {
     el.append(root);
     let picture = null, sent = null, told = {}, edit = { factor: 1, layer: null, plain: false };
     let asked = null, wanted = null, giveUp = null, writing = null, isDrawnEdited = false;
-    let chosenAt = 0, typed = null, isTypedSent = false, lastKey = -PAUSE, pausing = null;
+    let selected = 0, chosenAt = 0, typed = null, isTypedSent = false, lastKey = -PAUSE, pausing = null;
 
     /* Follow the system's theme, and tell the server, so that the other views follow too. */
     function followTheme() {
@@ -30,9 +30,17 @@ export default {
       for (const [name, value] of Object.entries(values)) model.set(name, value);
       model.save_changes();
     }
+    const chosen = () => Math.min(selected, sent.content.texts[0].labels.length - 1); // the text may have become shorter
+    function select(slot) {
+      if (slot !== selected) {
+        selected = slot;
+        picture?.select(slot);
+      }
+      ask();
+    }
     function choose(slot) {
-      if (slot === null || slot === model.get("chosen")) return;
-      model.set("chosen", slot);
+      if (slot === null || slot === chosen()) return;
+      select(slot);
       if (!isEdited()) tell({ clicked: [slot, chosenAt = now()] });
       else move(asIs(edit.layer), slot, 1, true); // the earlier change is undone
     }
@@ -58,7 +66,7 @@ export default {
       const left = lastKey + PAUSE - performance.now();
       if (left > 0) return void (pausing = setTimeout(ask, left));
       if (!sent) return;
-      wanted = { cell: model.get("chosen"), ...edit, ...(writing && { text: writing.text }), revision: sent?.revision };
+      wanted = { cell: chosen(), ...edit, ...(writing && { text: writing.text }), revision: sent?.revision };
       if (asked === null) askNext();
     }
     function askNext() {
@@ -99,13 +107,12 @@ export default {
       picture.show({
         isMoved: isEdited(), expected: told.expected ?? [], losses,
         effect: told.error ?? (isEdited() && told.losses ? window.howfarSpacing.effectInWords(losses.reduce((total, { change }) => total + change, 0), losses.length) : ""),
-        isWriting: writing !== null, canTakeBack: writing === null && valueOf("written").before !== undefined,
+        isWriting: writing !== null, canTakeBack: writing === null && model.get("before") !== null,
       });
     }
     function move(layer, slot, factor, isDone) {
       edit = { factor, layer: asAsked(layer), plain: false, when: now() };
-      if (slot !== model.get("chosen")) model.set("chosen", slot);
-      ask();
+      select(slot);
       if (isDone) {
         chosenAt = edit.when;
         tell({ moved: JSON.stringify({ cell: slot, ...edit }) });
@@ -115,7 +122,7 @@ export default {
     /* Let the model write: the picture grows with each character; the page's text is updated at the end. */
     function write() {
       if (writing) return finish();
-      const text = Array.from(sent.text).slice(0, sent.ends[model.get("chosen")]).join("");
+      const text = Array.from(sent.text).slice(0, sent.ends[chosen()]).join("");
       writing = { text, count: 0 };
       ask();
       showPanel();
@@ -129,13 +136,25 @@ export default {
       ask();
     }
     function finish() {
+      model.set("before", sent.text);
       const { text } = writing;
       writing = wanted = null;
-      tell({ written: JSON.stringify({ text, before: sent.text, when: now() }) });
+      fill(model.get("box"), text);
       showPanel();
     }
     function takeBack() {
-      tell({ written: JSON.stringify({ text: valueOf("written").before, when: now() }) });
+      fill(model.get("box"), model.get("before"));
+      model.set("before", null);
+      showPanel();
+    }
+
+    /* Fill a text box as typing does. If the server set its value, what the box sends at the end of a pause could undo that. */
+    function fill(label, text) {
+      const boxes = Array.from(document.querySelectorAll("marimo-text-area"), area => area.shadowRoot?.querySelector("textarea"));
+      const box = boxes.find(box => box?.labels[0]?.textContent === label);
+      if (!box || box.value === text) return;
+      Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, "value").set.call(box, text); // React replaces the box's own
+      box.dispatchEvent(new Event("input", { bubbles: true, composed: true }));
     }
 
     function update() {
@@ -148,15 +167,15 @@ export default {
         root.replaceChildren(name, stage);
         picture = window.howfarSpacing.mountMoving(stage, content, view, {
           layer: edit.layer !== null || isEdited() ? asIs(edit.layer) : undefined, hasControls: false, onSelect: choose, onMove: move,
-          factorAt: (layer, slot) => slot === model.get("chosen") && asIs(edit.layer) === layer && !edit.plain ? edit.factor : 1,
-          onLayer: layer => move(layer, model.get("chosen"), edit.factor, true),
-          onReset: () => move(picture.layer, model.get("chosen"), 1, true),
+          factorAt: (layer, slot) => slot === chosen() && asIs(edit.layer) === layer && !edit.plain ? edit.factor : 1,
+          onLayer: layer => move(layer, chosen(), edit.factor, true),
+          onReset: () => move(picture.layer, chosen(), 1, true),
           onWrite: write, onTakeBack: takeBack,
         });
         root.querySelector(".picture").classList.add("howfar-live");
       }
       draw();
-      if (picture.selected !== model.get("chosen")) picture.select(model.get("chosen"));
+      if (picture.selected !== chosen()) picture.select(chosen());
       ask();
     }
     function clear() {
@@ -176,7 +195,7 @@ export default {
     function followSelection() {
       const { cell, when } = valueOf("selected");
       if (cell === undefined || when < chosenAt) return; // an echo of an older choice
-      model.set("chosen", cell);
+      select(cell);
     }
 
     document.addEventListener("input", follow, true);
@@ -184,9 +203,10 @@ export default {
     model.on("change:picture", update);
     model.on("change:edit", followEdit);
     model.on("change:selected", followSelection);
-    model.on("change:chosen", () => { picture?.select(model.get("chosen")); if (picture) ask(); });
+    model.on("change:filled", () => Object.entries(valueOf("filled").texts).forEach(([label, text]) => fill(label, text)));
     edit = { ...edit, ...valueOf("edit") };
     followTheme();
+    followSelection();
     update();
     return () => {
       document.removeEventListener("input", follow, true);

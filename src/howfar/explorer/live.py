@@ -56,28 +56,31 @@ class LiveSpacing(anywidget.AnyWidget):
     Args:
         inference: The models.
         theme: `"light"` or `"dark"`; the page then sets its own.
-        chosen: The selected cell.
+        cell: The selected one.
     """
 
     box = traitlets.Unicode(BOXES[0]).tag(sync=True)  # label of the text box that the picture follows
     picture = traitlets.Unicode("").tag(sync=True)  # JSON as text, which nothing on the way parses
     edit = traitlets.Unicode("{}").tag(sync=True)  # values of the page's other controls
     theme = traitlets.Unicode().tag(sync=True)
-    chosen = traitlets.Int().tag(sync=True)  # the selected cell, which the page's script keeps
-    selected = traitlets.Unicode("{}").tag(sync=True)  # what the rest of the page shows, and the latest choice it knows
+    selected = traitlets.Unicode().tag(sync=True)  # the cell that the rest of the page shows, and when it was chosen
     clicked = traitlets.List(traitlets.Int(), [0, 0]).tag(sync=True)  # a cell and a time, so that no two are equal
     moved = traitlets.Unicode("{}").tag(sync=True)
-    written = traitlets.Unicode("{}").tag(sync=True)
+    filled = traitlets.Unicode("{}").tag(
+        sync=True
+    )  # texts for the page's boxes, by label, and a number that differs each time
+    before = traitlets.Unicode(None, allow_none=True).tag(sync=True)  # the text as it was before the model wrote on
 
     _esm = ""  # set below, once
     _css = styles(moving=True) + ".howfar-live { max-height: 72vh; overflow: auto !important; contain: inline-size; }"
 
-    def __init__(self, inference: Inference, theme: Theme, chosen: int) -> None:
+    def __init__(self, inference: Inference, theme: Theme, cell: int) -> None:
         type(self)._esm = module()
         self._inference, self._revision = inference, 0
         self._shown: _Shown | None = None
         self._random = np.random.default_rng()
-        super().__init__(theme=theme, chosen=chosen)
+        super().__init__(theme=theme)
+        self.select(cell, when=0)
         self.on_msg(self._hear)
 
     def show(self, model: str, trace: Trace, scale: Scale, colour: Colour) -> None:
@@ -95,6 +98,15 @@ class LiveSpacing(anywidget.AnyWidget):
         sent = {"content": content.json(), "view": view.json(), "revision": self._revision}
         sent |= {"text": trace.text, "ends": cells.end_characters.tolist()}
         self.picture = _json(sent)
+
+    def select(self, cell: int, when: int) -> None:
+        """Select the cell chosen at that time (the browser's, in ms), unless the reader has chosen a later one."""
+        self.selected = _json({"cell": cell, "when": when})
+
+    def fill(self, *texts: str) -> None:
+        """Put texts into the page's boxes as if they were typed."""
+        self._revision += 1
+        self.filled = _json({"texts": dict(zip(BOXES, texts, strict=True)), "number": self._revision})
 
     def clear(self) -> None:
         """Show nothing."""

@@ -46,12 +46,10 @@ def _():
 @app.cell
 def _(start):
     chosen, choose = mo.state(start.at, allow_self_loops=True)  # a cell that reads it also has buttons that set it
-    example, use_example = mo.state(start.text)
-    second, use_second = mo.state(start.second_text)
     edited, edit_from = mo.state((start.factor, start.layer, start.plain, 0))  # initial values of what-if controls
     theme, follow = mo.state(mo.app_meta().theme)
     seen = {"when": 0}  # time of the latest click or drag in a picture that was handled
-    return choose, chosen, edit_from, edited, example, follow, second, seen, theme, use_example, use_second
+    return choose, chosen, edit_from, edited, follow, seen, theme
 
 
 @app.cell
@@ -70,10 +68,9 @@ def _(refused):
 # A cell that displays a control does not run again when the control's value changes, so typing is never blocked. While
 # keys come quickly, no cell runs: the pictures follow by themselves, everything else when the typing pauses.
 @app.cell
-def _(choose, use_example, use_second):
+def _(choose, pictures):
     def _start_from(name):
-        use_example(EXAMPLES[name])
-        use_second("")
+        pictures[0].fill(EXAMPLES[name], "")
         choose(selected_in(name))
 
     def example_button(name):
@@ -85,9 +82,9 @@ def _(choose, use_example, use_second):
 
 
 @app.cell
-def _(example):
+def _(start):
     text = mo.ui.text_area(
-        value=example(),
+        value=start.text,
         label=BOXES[0],
         placeholder="Type or paste a text",
         rows=3,
@@ -99,9 +96,9 @@ def _(example):
 
 
 @app.cell
-def _(second):
+def _(start):
     second_text = mo.ui.text_area(
-        value=second(),
+        value=start.second_text,
         label=BOXES[1],
         placeholder="Optional: a text to compare with",
         rows=1,
@@ -150,20 +147,17 @@ def _(colour, inference, models, pictures, scale, second_text, text):
 
 
 @app.cell
-def _(choose, edit_from, follow, left, right, second_text, seen, theme, use_example, use_second):
-    for _picture, _write in ((left, use_example), (right, use_second if second_text.value else use_example)):
+def _(choose, edit_from, follow, left, right, seen, theme):
+    for _picture in (left, right):
         _cell, _when = _picture.value["clicked"]
         if _when > seen["when"]:
             seen["when"] = _when
             choose(_cell)
-        _moved, _written = (json.loads(_picture.value[_name]) for _name in ("moved", "written"))
+        _moved = json.loads(_picture.value["moved"])
         if _moved.get("when", 0) > seen["when"]:
             seen["when"] = _moved["when"]
             choose(_moved["cell"])
             edit_from((_moved["factor"], _moved["layer"], _moved["plain"], _moved["when"]))
-        if _written.get("when", 0) > seen["when"]:
-            seen["when"] = _written["when"]
-            _write(_written["text"])
     if left.value["theme"] != theme():
         follow(left.value["theme"])
     return
@@ -173,7 +167,7 @@ def _(choose, edit_from, follow, left, right, second_text, seen, theme, use_exam
 def _(choose, chosen, colour, documents, pictures, scale, seen, theme):
     at = max(document.selected(chosen()) for document in documents)
     for _picture, _document in zip(pictures, documents, strict=False):
-        _picture.selected = json.dumps({"cell": _document.selected(at), "when": seen["when"]})
+        _picture.select(_document.selected(at), seen["when"])
 
     def _step(by):
         return lambda _: choose(max(0, at + by))
