@@ -134,7 +134,9 @@ def _rows(items: Items, layers: Sequence[int | None], num_permutations: int, see
         common = {"label": label, "num_tokens": int(mask.sum()), "known_bits": float(baseline.bits.mean())}
         for number, (place, _) in enumerate(cells):
             if number not in measurable:
-                yield common | place | {"note": "not measurable: the increment is a function of the tokens"}
+                of_layer = "" if place["layer"] is None else f" of layer {place['layer']}"
+                note = f"not measurable: the increment{of_layer} is a function of the tokens"
+                yield common | place | {"note": note}
                 continue
             saved = gains(baseline, measurable[number][mask], seed)
             estimate = statistics.mean(saved, items.documents[mask], seed=seed)

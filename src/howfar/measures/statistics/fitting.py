@@ -18,6 +18,8 @@ from howfar.measures.statistics.resampling import numbered, permutation_within
 from howfar.measures.statistics.studentised import Array
 
 PROBE_NEURONS = 64
+PROBE_EPOCHS = 20
+"""Epochs of a hidden layer. Were it stopped early, `CrossFitted` would overstate how much its folds vary together."""
 NUM_PERMUTATIONS, MIN_PERMUTATIONS = 20, 3
 """Permuted additions in total, and the fewest of each addition."""
 _NUM_SPLINES, _DEGREE = 7, 3  # of each feature
@@ -39,7 +41,7 @@ def probe_scores(
         features: `[item, feature]`.
         labels: `[item]`, what to predict.
         documents: `[item]`; no document is both fitted to and scored.
-        kind: `"linear"` (ridge regression), or `"mlp"` (one hidden layer, stopped early).
+        kind: `"linear"` (ridge regression), or `"mlp"` (one hidden layer, `PROBE_EPOCHS` epochs).
         num_neurons: Width of the hidden layer.
         num_folds: Number of folds of documents.
         seed: Seed of the hidden layer's initialisation.
@@ -69,7 +71,7 @@ def fit_probe(
 
     probe = _linear() if kind == "linear" else _mlp(num_neurons, seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is the point
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is fixed
         probe.fit(features, labels)
     return lambda others: _log_odds(probe, others)
 
@@ -218,7 +220,7 @@ def _mlp(num_neurons: int, seed: int) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    layer = MLPClassifier((num_neurons,), early_stopping=True, n_iter_no_change=3, max_iter=60, random_state=seed)
+    layer = MLPClassifier((num_neurons,), max_iter=PROBE_EPOCHS, n_iter_no_change=PROBE_EPOCHS, random_state=seed)
     return make_pipeline(StandardScaler(), layer)
 
 
