@@ -164,6 +164,34 @@ def test_a_shorter_text_is_drawn_under_a_pointer_that_rests(page):
     assert page.locator("#resting .readout b").count() == 0
 
 
+def test_a_box_is_filled_as_by_typing(chromium):
+    live = pytest.importorskip("howfar.explorer.live")
+    picture = json.dumps({"content": content_of(make_trace("a", [1.0])).json(), "view": View().json()})
+    with chromium.new_context(offline=True) as context:
+        page = context.new_page()
+        page.evaluate(FAKE_MODEL, [live.module(), picture])
+        page.evaluate(
+            """() => {
+                window.heard = [];
+                for (const name of ["Text", "Second text"]) {
+                    const area = document.createElement("marimo-text-area");
+                    const shadow = area.attachShadow({ mode: "open" });
+                    shadow.innerHTML = `<label for=box>${name}</label><textarea id=box>old</textarea>`;
+                    document.body.append(area);
+                }
+                document.addEventListener("input", event => heard.push(event.composedPath()[0].value), true);
+            }"""
+        )
+        page.evaluate(
+            "value => set('filled', JSON.stringify(value))", {"texts": {"Second text": "", "Text": "new\n图"}}
+        )
+        assert [box.input_value() for box in page.locator("textarea").all()] == ["new\n图", ""]
+        assert page.evaluate("heard") == ["", "new\n图"]
+        assert [message["typed"] for message in page.evaluate("sent") if "typed" in message] == ["new\n图"]
+        page.evaluate("value => set('filled', JSON.stringify(value))", {"texts": {"Text": "new\n图", "None": "x"}})
+        assert page.evaluate("heard.length") == 2
+
+
 def test_one_typed_text_is_sent_at_a_time_and_then_the_latest(chromium):
     live = pytest.importorskip("howfar.explorer.live")
     picture = json.dumps({"content": content_of(make_trace("a", [1.0])).json(), "view": View().json()})

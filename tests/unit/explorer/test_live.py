@@ -107,3 +107,11 @@ def test_a_typed_text_that_cannot_be_read_is_left_to_the_page(live, text):
     before = live.picture
     type_text(live, text)
     assert live.picture == before
+
+
+def test_filling_the_boxes_twice_with_one_text_tells_the_page_twice(live):
+    told = []
+    live.observe(lambda change: told.append(json.loads(change.new)), "filled")
+    for _ in range(2):
+        live.fill("a text", "")
+    assert [one["texts"] for one in told] == [{"Text": "a text", "Second text": ""}] * 2
