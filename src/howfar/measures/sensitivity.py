@@ -160,7 +160,11 @@ def _places(
     if not kept:
         raise NotMeasurableError(
             f"no class of tokens has {size} tokens before it and {horizon} after it in {MIN_DOCUMENTS} documents; "
-            "give longer documents, or more"
+            + (
+                "give longer documents, or more"
+                if size + horizon < reader.context
+                else "use a model with longer windows"
+            )
         )
     return kept
 

@@ -6,11 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
+import polars.selectors as cs
 import pytest
 
 from howfar.measures.registry import MEASURES
 from howfar.models.loading import save
+from howfar.text.tokenizer import byte_tokenizer
 from support.copying import copying_model
+from support.models import tiny
 
 GOLD = [["一唐", "七唑"], ["丁", "一唯", "七"], ["一唐", "丁"]] * 4
 
@@ -198,14 +201,41 @@ def test_a_model_without_increments_is_refused_where_they_are_asked_about(run, p
         assert "increments" in err
 
 
+@pytest.fixture
+def long_texts(files: Path) -> list[str]:
+    (files / "long.txt").write_text("\n\n".join(f"{'abc de ' * 60}{n}" for n in range(12)), encoding="utf-8")
+    return ["--text", "long.txt", "--model", "model", "--sample", "12"]
+
+
 @pytest.mark.parametrize("name", ["attention", "interventions", "gap_effects", "sensitivity"])
-def test_a_plain_model_is_measured_and_drawn_where_no_increments_are_needed(run, files: Path, name: str):
+def test_a_plain_model_is_measured_and_drawn_where_no_increments_are_needed(
+    run, files: Path, long_texts: list[str], name: str
+):
     save(copying_model(increments=None), files / "model")
-    (files / "long.txt").write_text("\n\n".join(f"{'abc de ' * 12}{n}" for n in range(12)), encoding="utf-8")
     for output in ("x.csv", "x.svg"):
-        code, _, err = run("measure", name, "--text", "long.txt", "--model", "model", "--sample", "12", "-o", output)
+        code, _, err = run("measure", name, *long_texts, "-o", output)
         assert (code, err) == (0, "")
         assert (files / output).stat().st_size
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen3", "gemma3_text", "gpt_neox"])
+def test_plain_models_of_any_architecture_are_measured_as_they_are(
+    run, files: Path, long_texts: list[str], architecture: str
+):
+    tiny(architecture, vocab_size=257, max_position_embeddings=48).save_pretrained(files / "model")
+    byte_tokenizer().save_pretrained(files / "model")
+    for name in ("attention", "interventions", "gap_effects", "sensitivity", "extrapolation"):
+        code, _, err = run("measure", name, *long_texts, "-o", "x.parquet")
+        assert (code, err) == (0, "")
+        table = pl.read_parquet(files / "x.parquet")
+        assert len(table)
+        assert table.select((cs.float().is_null() | cs.float().is_finite()).all()).row(0).count(False) == 0
+        if MEASURES[name].value:
+            assert table["value"].null_count() < len(table)
+            assert table.filter(pl.col("value").is_null())["note"].null_count() == 0
+    code, out, err = run("show", "--model", "model", "abc de")
+    assert (code, err) == (0, "")
+    assert "plain positions: every token +1" in out
 
 
 def test_what_has_no_number_is_not_drawn_but_may_be_written(run, model_folder: Path, files: Path):
