@@ -1,0 +1,71 @@
+"""The documentation site: each page on a phone and on a desk, in the light and in the dark."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from browser.visiting import Visit, served
+
+CHECKOUT = Path(__file__).parents[2]
+SIZES = ({"width": 1440, "height": 900}, {"width": 390, "height": 844})
+FOLDERS = ("how-to", "reference", "contributing")
+
+
+@pytest.fixture(scope="session")
+def documentation(tmp_path_factory, worker_id):
+    """The site's folder, built once for all test processes in a copy of the checkout."""
+    pytest.importorskip("zensical")
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "documentation"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "site").exists():
+            for name in ("docs", "src", "tools"):
+                shutil.copytree(CHECKOUT / name, folder / name, dirs_exist_ok=True)
+            shutil.copy(CHECKOUT / "zensical.toml", folder)
+            built = subprocess.run(["bash", folder / "tools" / "build_site.sh"], capture_output=True, text=True)
+            assert built.returncode == 0, built.stdout + built.stderr
+    return folder / "site"
+
+
+@pytest.fixture(scope="session")
+def pages(documentation):
+    """The site's address, and the paths of its pages below it."""
+    found = sorted(str(page.parent.relative_to(documentation)) for page in documentation.rglob("index.html"))
+    with served(documentation) as address:
+        yield address, [f"{page}/" if page != "." else "" for page in found]
+
+
+@pytest.mark.parametrize("folder", ["", *FOLDERS])
+def test_pages_open_in_both_themes_and_sizes(chromium, pages, folder):
+    address, paths = pages
+    mine = [path for path in paths if path.startswith(FOLDERS) == bool(folder) and path.startswith(folder)]
+    assert len(mine) >= 3
+    with chromium.new_context() as context:
+        visit = Visit(context, address, wait=False)
+        for path in mine:
+            visit.page.goto(address + path, wait_until="load")
+            backgrounds = set()
+            for scheme in ("light", "dark"):
+                visit.page.emulate_media(color_scheme=scheme)
+                for size in SIZES:
+                    visit.page.set_viewport_size(size)
+                    assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (path, size)
+                backgrounds.add(visit.page.evaluate("getComputedStyle(document.body).backgroundColor"))
+            assert len(backgrounds) == 2, path
+            assert visit.page.locator("h1").count() == 1, path
+            for image in visit.page.locator("article img").all():
+                image.scroll_into_view_if_needed()
+                visit.until(lambda shown=image: shown.evaluate("image => image.naturalWidth") > 0, path)
+            assert (visit.errors, visit.foreign) == ([], []), path
+
+
+def test_a_picture_of_the_home_page_answers_the_pointer(chromium, pages):
+    with chromium.new_context(viewport=SIZES[0]) as context:
+        visit = Visit(context, pages[0], wait=False)
+        picture = visit.page.frame_locator("iframe").first
+        picture.locator(".panel").first.hover()
+        assert picture.locator(".readout b").count() == 1
+        assert (visit.errors, visit.foreign) == ([], [])
