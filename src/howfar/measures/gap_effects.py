@@ -91,8 +91,9 @@ def gap_effects(
     reader = Reader(model, tokenizer, context=window_length(model))
     spans = byte_spans_of_tokens(reader.tokenizer, text)
     num_tokens, longest = len(spans.token_ids), reader.context - 1
-    if not 1 <= num_tokens <= longest:
-        raise NotMeasurableError(f"the text has {num_tokens} tokens; give 1 to {longest}")
+    if not 2 <= num_tokens <= longest:
+        had = "1 token, which no gap precedes" if num_tokens == 1 else f"{num_tokens} tokens"
+        raise NotMeasurableError(f"the text has {had}; give 2 to {longest}")
     window = Window(0, np.append(reader.mark, spans.token_ids))
     effects = np.zeros((len(reader.layers), reader.num_heads, num_tokens, num_tokens), dtype=np.float32)
     with movable(model):

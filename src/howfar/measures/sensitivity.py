@@ -157,14 +157,15 @@ def _places(
     for one in found:
         carriers.setdefault(one.kind, set()).add(one.document)
     kept = [one for one in found if len(carriers[one.kind]) >= MIN_DOCUMENTS]
+    if not kept and size + horizon >= reader.context:
+        raise NotMeasurableError(
+            f"windows of {reader.context} tokens have little room for {size} tokens before a gap and {horizon} after it; "
+            "use a model with longer windows"
+        )
     if not kept:
         raise NotMeasurableError(
             f"no class of tokens has {size} tokens before it and {horizon} after it in {MIN_DOCUMENTS} documents; "
-            + (
-                "give longer documents, or more"
-                if size + horizon < reader.context
-                else "use a model with longer windows"
-            )
+            "give longer documents, or more"
         )
     return kept
 

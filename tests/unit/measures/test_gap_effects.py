@@ -80,8 +80,10 @@ def test_table_says_which_piece_is_which(small_model: HowFarForCausalLM) -> None
 
 
 def test_refusals(small_model: HowFarForCausalLM) -> None:
-    with pytest.raises(NotMeasurableError, match="the text has 64 tokens; give 1 to 63"):
+    with pytest.raises(NotMeasurableError, match="the text has 64 tokens; give 2 to 63"):
         gap_effects(small_model, "a" * 64)
+    with pytest.raises(NotMeasurableError, match="the text has 1 token, which no gap precedes; give 2 to 63"):
+        gap_effects(small_model, "a")
     with pytest.raises(NotMeasurableError, match="the text has 0 tokens"):
         gap_effects(small_model, "")
 

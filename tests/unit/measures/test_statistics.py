@@ -657,3 +657,13 @@ class TestOverIntervals:
         assert alike.interval() == pytest.approx((0.4, 0.6))
         assert over_intervals([0.2, 0.8], [0.2, 0.8], [0.2, 0.8], 30).seed_share == 1
         assert over_intervals([0.5, 0.5], [0.5, 0.5], [0.5, 0.5], 30).interval() == (0.5, 0.5)
+
+
+def test_a_single_different_document_has_no_interval_instead_of_an_endless_one() -> None:
+    """A third of the resamples lack it; their error is 0, and rounding must not make it a tiny number."""
+    for equal, different in ((125.5, 117.3), (0.1, 0.3), (-1e6, -1e6 + 1)):
+        found = mean([equal] * 11 + [different], np.arange(12))
+        assert np.isnan(found.low)
+        assert np.isnan(found.high)
+    same = mean([0.1] * 12, np.arange(12))
+    assert (same.low, same.high) == (same.value, same.value)

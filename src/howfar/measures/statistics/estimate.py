@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from howfar.measures.statistics.studentised import LEVEL, MIN_DOCUMENTS, Array, Studentised
 
-_ROUNDING = 1e-12  # relative difference of two equal values
+_ROUNDING = 1e-12  # relative difference of two equal values, and relative variance of equal ones
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,9 @@ class Estimate(Studentised):
     def _studentised(self) -> Array:
         """Each resample's absolute deviation in standard errors, `[..., resample]`; infinite if it has no value."""
         influence, num = self._influence(), self.num_documents
-        mean = influence @ self.draws.T / num
-        error = np.sqrt(np.maximum(np.square(influence) @ self.draws.T / num - np.square(mean), 0.0) / (num - 1))
+        square = np.square(influence) @ self.draws.T / num
+        variance = square - np.square(influence @ self.draws.T / num)
+        error = np.sqrt(np.where(variance > _ROUNDING * square, variance, 0.0) / (num - 1))
         size = np.abs(self.value)[..., None] + 1.0
         equal = np.abs(self.replicates - self.value[..., None]) <= _ROUNDING * size
         with np.errstate(invalid="ignore", divide="ignore"):
