@@ -159,7 +159,7 @@ def _places(
     kept = [one for one in found if len(carriers[one.kind]) >= MIN_DOCUMENTS]
     if not kept and size + horizon >= reader.context:
         raise NotMeasurableError(
-            f"windows of {reader.context} tokens have little room for {size} tokens before a gap and {horizon} after it; "
+            f"windows of {reader.context} tokens have little room for {size} tokens before a gap and {horizon} after; "
             "use a model with longer windows"
         )
     if not kept:
