@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -80,7 +81,7 @@ def cross_fitted(
         scores = scores if by_fold else np.empty_like(found)
         scores[..., scored] = found[..., scored]
         by_fold.append(found[..., compared])
-    return CrossFitted(scores, folds, _instability(np.stack(by_fold)))
+    return CrossFitted(scores, folds, _instability(np.stack(by_fold), folds[compared]))
 
 
 def divide(
@@ -109,17 +110,27 @@ def divide(
     return parts, folds
 
 
-def _instability(scores: Array) -> Array:
+def _instability(scores: Array, folds: NDArray[np.int64]) -> Array:
     """Disagreement `[...]` of the folds' models, from their scores of the same items, `[fold, ..., item]`.
 
     Two models share all but `1 / (num_folds - 1)` of the documents that they were fitted to. So the scores of two
     linear models of noise correlate by `1 - 1 / (num_folds - 1)`; their disagreement is the unit.
+
+    They are compared on the items of the other folds, to which both were fitted: a model with many weights scores items
+    that it was fitted to in another way, which says nothing about the folds' dependence.
     """
     num_folds = len(scores)
-    centred = scores - scores.mean(axis=-1, keepdims=True)
-    length = np.sqrt(np.square(centred).sum(axis=-1, keepdims=True))
-    unit = np.divide(centred, length, out=np.zeros_like(centred), where=length > 0)
-    varies = (length[..., 0] > 0).all(axis=0)  # a constant score has no correlation
-    pairs = np.square(unit.sum(axis=0)).sum(axis=-1) - num_folds
-    correlation = pairs / (num_folds * (num_folds - 1))
-    return np.where(varies, np.minimum((num_folds - 1) * (1 - correlation), 1.0), 0.0)
+    correlations = []
+    for one, other in combinations(range(num_folds), 2):
+        shared = (folds != one) & (folds != other) | (num_folds == 2)
+        correlations.append(_correlation(scores[one][..., shared], scores[other][..., shared]))
+    disagreement = (num_folds - 1) * (1 - np.mean(correlations, axis=0))
+    return np.where(np.isnan(disagreement), 0.0, np.minimum(disagreement, 1.0))
+
+
+def _correlation(one: Array, other: Array) -> Array:
+    """Pearson correlation over the last axis; NaN if one of them is constant."""
+    one, other = (scores - scores.mean(axis=-1, keepdims=True) for scores in (one, other))
+    sizes = np.square(one).sum(axis=-1) * np.square(other).sum(axis=-1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray((one * other).sum(axis=-1) / np.sqrt(sizes))
