@@ -220,8 +220,8 @@ def _mlp(num_neurons: int, seed: int) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    layer = MLPClassifier((num_neurons,), max_iter=PROBE_EPOCHS, n_iter_no_change=PROBE_EPOCHS, random_state=seed)
-    return make_pipeline(StandardScaler(), layer)
+    epochs = {"max_iter": PROBE_EPOCHS, "n_iter_no_change": PROBE_EPOCHS}
+    return make_pipeline(StandardScaler(), MLPClassifier((num_neurons,), alpha=1.0, random_state=seed, **epochs))
 
 
 def _log_odds(probe: Any, features: Any) -> Array:
