@@ -180,7 +180,7 @@ export default {
     }
     function clear() {
       picture?.destroy();
-      picture = sent = null;
+      picture = sent = writing = null;
       root.replaceChildren();
     }
     function followEdit() {

@@ -56,7 +56,7 @@ class LiveSpacing(anywidget.AnyWidget):
     Args:
         inference: The models.
         theme: `"light"` or `"dark"`; the page then sets its own.
-        cell: The selected one.
+        cell: Number of the selected character.
     """
 
     box = traitlets.Unicode(BOXES[0]).tag(sync=True)  # label of the text box that the picture follows
@@ -66,9 +66,7 @@ class LiveSpacing(anywidget.AnyWidget):
     selected = traitlets.Unicode().tag(sync=True)  # the cell that the rest of the page shows, and when it was chosen
     clicked = traitlets.List(traitlets.Int(), [0, 0]).tag(sync=True)  # a cell and a time, so that no two are equal
     moved = traitlets.Unicode("{}").tag(sync=True)
-    filled = traitlets.Unicode("{}").tag(
-        sync=True
-    )  # texts for the page's boxes, by label, and a number that differs each time
+    filled = traitlets.Unicode("{}").tag(sync=True)  # texts for the page's boxes, numbered
     before = traitlets.Unicode(None, allow_none=True).tag(sync=True)  # the text as it was before the model wrote on
 
     _esm = ""  # set below, once
