@@ -1,6 +1,7 @@
 """What the README and the documentation say is so: links lead somewhere, code runs, generated pages are up to date."""
 
 import contextlib
+import json
 import re
 import runpy
 import shlex
@@ -99,6 +100,15 @@ def test_generated_pages_are_up_to_date(page: str) -> None:
     pages = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
     wanted = pages[page]().rstrip() + "\n"
     assert (ROOT / "docs" / page).read_text(encoding="utf-8") == wanted, "run python docs/generate.py"
+
+
+@pytest.mark.parametrize("notebook", sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_saved_notebooks_show_a_picture_without_a_network(notebook: Path) -> None:
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    shown = [output["data"] for cell in cells for output in cell.get("outputs", []) if "data" in output]
+    assert any("image/svg+xml" in data for data in shown)
+    pages = ["".join(data.get("text/html", "")) for data in shown]
+    assert not any(re.search(r"""(src|href)=["']https?:""", page) for page in pages)
 
 
 def test_the_readme_starts_with_the_two_commands() -> None:

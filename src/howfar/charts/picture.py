@@ -15,8 +15,8 @@ SPACE_ABOVE_SOURCE, SOURCE_LINE = 18, 15
 class Picture(SavedPicture):
     """A chart that displays itself in notebooks and saves itself as a file.
 
-    In a notebook it displays as Altair displays charts there (`altair.renderers` sets how). `chart` is the Altair
-    chart, to change or to combine with others.
+    In a notebook it displays as SVG, which needs no network. `chart` is the Altair chart, to change or to combine with
+    others; Altair displays it by a script from the network.
 
     Args:
         chart: The chart, without configuration.
@@ -82,5 +82,5 @@ class Picture(SavedPicture):
 
         return bytes(vl_convert.vegalite_to_pdf(self.chart.to_dict()))
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        return self.chart._repr_mimebundle_(include, exclude)
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return {"text/plain": self.description, "image/svg+xml": self._svg()}

@@ -148,6 +148,15 @@ def test_increments() -> None:
     check_drawn(picture, "layer 1", "end of document", "half or more at the bound", "over the tokens of the vocabulary")
 
 
+def test_a_notebook_shows_a_chart_as_svg() -> None:
+    drawn = draw_increments(increments(copying_model(), TEXTS))
+    bundle = drawn._repr_mimebundle_()
+    assert set(bundle) == {"text/plain", "image/svg+xml"}
+    assert bundle["text/plain"] == drawn.description
+    assert bundle["image/svg+xml"].startswith("<svg")
+    assert "lowercase" in bundle["image/svg+xml"]
+
+
 def test_increments_of_heads_and_of_no_layer() -> None:
     heads = draw_increments(increments(lookup_model([{ord("a"): 2.0}, {}]), ["ab"] * 10))
     assert "yOffset" in json.dumps(heads.chart.to_dict())
