@@ -1,5 +1,7 @@
 """The Reader against plain forward passes, on every architecture: losses, increments, attention, residuals."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -163,6 +165,27 @@ def test_threads_read_one_model_bit_for_bit(name: str, num_threads: int) -> None
         for found, wanted in zip(results, expected, strict=True):
             assert all(map(np.array_equal, found, wanted))
     assert [module.training for module in model.modules()] == training
+
+
+def test_a_hook_that_another_thread_meets_half_registered_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch notes that a hook takes keyword arguments after it has registered it; here it never does."""
+    model, register = tiny("smollm3"), torch.nn.Module.register_forward_pre_hook
+    passed = []
+
+    def half(layer: torch.nn.Module, hook: Callable[..., Any], **options: Any) -> Any:
+        handle = register(layer, hook, **options)
+        noted = layer._forward_pre_hooks_with_kwargs
+        noted.pop(handle.id, None)
+        with ThreadPoolExecutor(1) as other:
+            passed.append(other.submit(lambda: model(input_ids=tokens()).logits).result())
+        noted[handle.id] = True
+        return handle
+
+    expected = model(input_ids=tokens()).logits
+    monkeypatch.setattr(torch.nn.Module, "register_forward_pre_hook", half)
+    assert Reader(model, context=16).layers == (0,)
+    assert passed
+    assert all(torch.equal(logits, expected) for logits in passed)
 
 
 def test_threads_find_the_layers_of_a_plain_model() -> None:

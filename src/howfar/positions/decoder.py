@@ -118,10 +118,11 @@ class _Watch(TorchFunctionMode):
         self.devices: dict[int, torch.device] = {}
         self.used: set[int] = set()
 
-    def hand_over(self, index: int, layer: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
+    def hand_over(self, index: int, layer: nn.Module, args: Any, kwargs: dict[str, Any] | None = None) -> Any:
         """Forward pre-hook of decoder layer `index`."""
-        if threading.get_ident() != self.thread:
-            return args, kwargs
+        # Another thread may run before PyTorch has noted that the hook takes keyword arguments.
+        if threading.get_ident() != self.thread or kwargs is None:
+            return None
         call = LayerCall(parameter_names(layer), args, kwargs)
         self.devices[index] = call.hidden_states().device
         if isinstance(embeddings := call.get("position_embeddings"), tuple):
