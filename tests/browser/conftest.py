@@ -99,16 +99,26 @@ def _address(process: subprocess.Popen, log: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def site_folder(model_folders, tmp_path_factory, worker_id):
-    """A live page with two models, written once for all test processes: the export takes a while."""
+def built_once(tmp_path_factory, worker_id):
+    """Gives a folder that a function makes, once for all test processes: what takes a while."""
+
+    def built(name, build):
+        own = tmp_path_factory.getbasetemp()
+        folder = (own if worker_id == "master" else own.parent) / name
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                build(folder)
+        return folder
+
+    return built
+
+
+@pytest.fixture(scope="session")
+def site_folder(model_folders, built_once):
+    """A live page with two models."""
     from howfar.live.site import write_site
 
-    own = tmp_path_factory.getbasetemp()
-    folder = (own if worker_id == "master" else own.parent) / "site"
-    with FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            write_site(folder, model_folders)
-    return folder
+    return built_once("site", lambda folder: write_site(folder, model_folders))
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from browser.visiting import Visit, served
 
@@ -14,20 +13,21 @@ SIZES = ({"width": 1440, "height": 900}, {"width": 390, "height": 844})
 FOLDERS = ("how-to", "reference", "contributing")
 
 
+def build(folder):
+    """Build the site in a copy of the checkout, and move it to a folder."""
+    copy = folder.with_name("checkout")
+    for name in ("docs", "src", "tools"):
+        shutil.copytree(CHECKOUT / name, copy / name, dirs_exist_ok=True)
+    shutil.copy(CHECKOUT / "zensical.toml", copy)
+    built = subprocess.run(["bash", copy / "tools" / "build_site.sh"], capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
+    (copy / "site").rename(folder)
+
+
 @pytest.fixture(scope="session")
-def documentation(tmp_path_factory, worker_id):
-    """The site's folder, built once for all test processes in a copy of the checkout."""
+def documentation(built_once):
     pytest.importorskip("zensical")
-    own = tmp_path_factory.getbasetemp()
-    folder = (own if worker_id == "master" else own.parent) / "documentation"
-    with FileLock(f"{folder}.lock"):
-        if not (folder / "site").exists():
-            for name in ("docs", "src", "tools"):
-                shutil.copytree(CHECKOUT / name, folder / name, dirs_exist_ok=True)
-            shutil.copy(CHECKOUT / "zensical.toml", folder)
-            built = subprocess.run(["bash", folder / "tools" / "build_site.sh"], capture_output=True, text=True)
-            assert built.returncode == 0, built.stdout + built.stderr
-    return folder / "site"
+    return built_once("documentation", build)
 
 
 @pytest.fixture(scope="session")

@@ -194,8 +194,7 @@ export default {
 
     function followSelection() {
       const { cell, when } = valueOf("selected");
-      if (cell === undefined || when < chosenAt) return; // an echo of an older choice
-      select(cell);
+      if (when >= chosenAt) select(cell); // else it is an echo of an older choice
     }
 
     document.addEventListener("input", follow, true);

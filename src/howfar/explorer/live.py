@@ -74,7 +74,7 @@ class LiveSpacing(anywidget.AnyWidget):
 
     def __init__(self, inference: Inference, theme: Theme, cell: int) -> None:
         type(self)._esm = module()
-        self._inference, self._revision = inference, 0
+        self._inference, self._revision, self._num_filled = inference, 0, 0
         self._shown: _Shown | None = None
         self._random = np.random.default_rng()
         super().__init__(theme=theme)
@@ -103,8 +103,8 @@ class LiveSpacing(anywidget.AnyWidget):
 
     def fill(self, *texts: str) -> None:
         """Put texts into the page's boxes as if they were typed."""
-        self._revision += 1
-        self.filled = _json({"texts": dict(zip(BOXES, texts, strict=True)), "number": self._revision})
+        self._num_filled += 1
+        self.filled = _json({"texts": dict(zip(BOXES, texts, strict=True)), "number": self._num_filled})
 
     def clear(self) -> None:
         """Show nothing."""

@@ -115,3 +115,4 @@ def test_filling_the_boxes_twice_with_one_text_tells_the_page_twice(live):
     for _ in range(2):
         live.fill("a text", "")
     assert [one["texts"] for one in told] == [{"Text": "a text", "Second text": ""}] * 2
+    assert "gaps" in ask(live)  # the picture is the same until the page has typed the text
