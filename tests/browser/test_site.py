@@ -48,8 +48,9 @@ def test_pages_open_in_both_themes_and_sizes(chromium, pages, folder):
         for path in mine:
             visit.page.goto(address + path, wait_until="load")
             backgrounds = set()
-            for scheme in ("light", "dark"):
+            for scheme, palette in (("light", "default"), ("dark", "slate")):
                 visit.page.emulate_media(color_scheme=scheme)
+                visit.page.wait_for_selector(f"body[data-md-color-scheme={palette}]")  # a script follows the system
                 for size in SIZES:
                     visit.page.set_viewport_size(size)
                     assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (path, size)
