@@ -21,6 +21,7 @@ from howfar.commands.options import with_address
 from howfar.commands.output import accept_all_characters, drop_output, finish_printing, printing, say
 from howfar.errors import HowFarError
 from howfar.files import ADVICE
+from howfar.foreign import first_line
 
 _OPTION = re.compile(r"--?[A-Za-z][\w-]*(=.*)?")
 
@@ -123,6 +124,12 @@ def main() -> None:
         if isinstance(error, OSError) and error.errno and error.filename:  # not yet turned into one of ours
             advice = ADVICE.get(error.errno, "choose another place, or make it readable and writable")
             _fail(error, f"{error.filename} cannot be used ({error.strerror}); {advice}")
+        if type(error).__name__ == "OutOfMemoryError":  # PyTorch's, which may not be imported
+            _fail(
+                error,
+                f"the device has too little memory ({first_line(error)}); give a shorter text or smaller sample, "
+                "--dtype bfloat16, or --device cpu",
+            )
         if hasattr(error, "format_message"):  # Typer's: an option or argument is wrong
             _fail(error, _usage(error))
         _fail(error, f"{type(error).__name__}: {error} (run `howfar --debug …` for the traceback)")

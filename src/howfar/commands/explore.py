@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -13,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from howfar.commands.options import Mark
+from howfar.commands.options import Device, DType, Mark, placed
 from howfar.commands.output import say
 from howfar.errors import ConfigError
 from howfar.files import write_file
@@ -39,6 +40,8 @@ def explore(
         typer.Option(help="Table of `howfar measure contexts`, to rank increments in a corpus too."),
     ] = None,
     mark: Mark = None,
+    device: Device = None,
+    dtype: DType = None,
     edit: Annotated[bool, typer.Option("--edit", help=f"Copy the page to {EDITED} and open it to change.")] = False,
 ) -> None:
     """Open a page where you type a text and watch its spacing."""
@@ -47,10 +50,10 @@ def explore(
     import_marimo()
     if contexts is not None:
         _rank_by(contexts)
-    if mark is not None:
-        from howfar.explorer.inference import MARK_VARIABLE
+    if options := {name: value for name, value in {"mark": mark, **placed(device, dtype)}.items() if value}:
+        from howfar.explorer.inference import OPTIONS_VARIABLE
 
-        os.environ[MARK_VARIABLE] = mark
+        os.environ[OPTIONS_VARIABLE] = json.dumps(options, default=str)
     if edit:
         _edit(models or [], host, port, browser)
     else:

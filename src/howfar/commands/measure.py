@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from howfar.commands.options import Corpus, Gold, Mark, NumWorkers, Ray, Seed, Texts, check_given
+from howfar.commands.options import (
+    Corpus,
+    Device,
+    DType,
+    Gold,
+    Mark,
+    NumWorkers,
+    Ray,
+    Seed,
+    Texts,
+    check_given,
+    placed,
+)
 from howfar.commands.output import console, printing, say, say_json
+from howfar.commands.tables import print_table
 from howfar.foreign import harmless_lines
 from howfar.measures.choices import Classes, Language, ProbeKind, Target
 
@@ -21,8 +34,6 @@ if TYPE_CHECKING:
     from howfar.measures.inputs import Inputs
     from howfar.measures.register import Claim
 
-MOST_ROWS = 20  # in the terminal
-LONG_CELL = 24  # a cell with more characters may be wrapped
 SAMPLES = (
     "documents; gaps in boundaries, gaps in segmentation, windows in extrapolation, tokens in gap_effects, "
     "tokens in information, seeds in calibration"
@@ -53,6 +64,10 @@ def measure(
         ProbeKind | None,
         typer.Option(help="Probe of the residual stream; mlp runs both kinds and takes minutes."),
     ] = None,
+    layer: Annotated[
+        list[int] | None,
+        typer.Option(help="Layer to change, in interventions and sensitivity. May be repeated. [default: all]"),
+    ] = None,
     against: Annotated[
         list[str] | None,
         typer.Option(metavar="<model>", help="Model with plain positions to compare with. May be repeated."),
@@ -60,6 +75,8 @@ def measure(
     sample: Annotated[int | None, typer.Option(help=f"Sample size: {SAMPLES}.")] = None,
     seed: Seed = 0,
     mark: Mark = None,
+    device: Device = None,
+    dtype: DType = None,
     workers: NumWorkers = 1,
     ray: Ray = None,
     register: Annotated[
@@ -104,18 +121,32 @@ def measure(
     if output is not None:
         check_output(output, chosen.partitions)
     probes = None if probe is None else tuple(dict.fromkeys(("linear", probe)))
-    options = {"target": target, "language": language, "classes": classes, "against": against, "sample": sample}
-    inputs = read_inputs(corpus=corpus, texts=text, gold=gold, pairs=pairs, probes=probes, seed=seed, **options)
+    inputs = read_inputs(
+        corpus=corpus,
+        texts=text,
+        gold=gold,
+        pairs=pairs,
+        target=target,
+        language=language,
+        classes=classes,
+        probes=probes,
+        layers=layer,
+        against=against,
+        sample=sample,
+        seed=seed,
+    )
     chosen.check(inputs)
-    if not chosen.of_model and (model or mark is not None):
-        raise ConfigError(f"{chosen.name} trains its own models; leave out {'--model' if model else '--mark'}")
+    for option, value in {"--model": model, "--mark": mark, "--device": device, "--dtype": dtype}.items():
+        if value and not chosen.of_model:
+            raise ConfigError(f"{chosen.name} trains its own models; leave out {option}")
+    where = placed(device, dtype)
     verdict, reading = None, howfar.workers(workers, ray=ray)
     if model is not None and len(model) > 1:
         with reading:
-            table, source = _measure_all(chosen, model, inputs, mark, register, output)
+            table, source = _measure_all(chosen, model, inputs, mark, where, register, output)
         chosen = declared(chosen)
     else:
-        loaded, named = _load(chosen, model[0] if model else None, None, mark)
+        loaded, named = _load(chosen, model[0] if model else None, None, mark, where)
         registered = _claim(chosen, loaded, inputs, register, claim)
         if registered is None and register is not None:
             say(f"The claim is in {register}; the same command without --claim checks it")
@@ -129,7 +160,7 @@ def measure(
         elif as_json:
             say_json(json.loads(table.write_json()))
         else:
-            _print(table, chosen, source)
+            print_table(table, chosen, source)
         if verdict is not None:
             say(verdict, err=as_json or as_csv)
     if output is not None:
@@ -150,7 +181,7 @@ def _list() -> None:
 
 
 def _load(
-    chosen: Measure, model: str | None, label: str | None, mark: str | None
+    chosen: Measure, model: str | None, label: str | None, mark: str | None, where: dict[str, Any]
 ) -> tuple[PreTrainedModel | None, str]:
     """The model, if the measure needs one, and the name that others will see, with its mark."""
     from howfar.inputs import public_name
@@ -159,7 +190,7 @@ def _load(
 
     if not chosen.of_model:
         return None, "models trained for this"
-    loaded = load(model)
+    loaded = load(model, **where)
     found = choose_mark(loaded, mark) if chosen.uses & {"texts", "gold"} else None
     return loaded, name_with_mark(label or public_name(model or Path(loaded.name_or_path).name), found)
 
@@ -176,7 +207,13 @@ def _measure_one(
 
 
 def _measure_all(
-    chosen: Measure, models: list[str], inputs: Inputs, mark: str | None, register: Path | None, output: Path | None
+    chosen: Measure,
+    models: list[str],
+    inputs: Inputs,
+    mark: str | None,
+    where: dict[str, Any],
+    register: Path | None,
+    output: Path | None,
 ) -> tuple[pl.DataFrame, str]:
     """The table of several models, and a line that names its sources."""
     from howfar.charts.outputs import is_table
@@ -192,7 +229,7 @@ def _measure_all(
         raise ConfigError("several models give a table but no picture; give -o a name in .csv, .parquet or .json")
     tables, names = {}, []
     for model, label in zip(models, public_names(models), strict=True):
-        loaded, named = _load(chosen, model, label, mark)
+        loaded, named = _load(chosen, model, label, mark, where)
         tables[label], source = _measure_one(chosen, loaded, named, inputs)
         names.append(named)
     return over_models(tables, chosen), source.replace(named, ", ".join(names), 1)
@@ -213,50 +250,6 @@ def _claim(
         register(path, Claim.parse(parts, chosen), chosen, loaded, inputs)
         return None
     return registered(path, chosen, loaded, inputs)
-
-
-def _print(table: pl.DataFrame, chosen: Measure, source: str) -> None:
-    """Print a table with its notes, as a matrix if the measure has one."""
-    from howfar.charts.matrices import grid
-    from howfar.charts.text_tables import notes, readable
-
-    if chosen.value:
-        typer.echo(f"{chosen.value[0].upper()}{chosen.value[1:]}; ±: 95% interval")
-    if chosen.matrix is not None:
-        laid_out = grid(table, chosen.matrix, most_rows=MOST_ROWS, width=console().width)
-        for headings, rows in laid_out.blocks:
-            _print_rows(headings, rows, matrix=True)
-        remarks = laid_out.remarks
-    else:
-        _print_rows(*readable(table, chosen.columns, MOST_ROWS))
-        more = f"These are {MOST_ROWS} of {len(table):,} rows; --csv prints all of them."
-        remarks = [more] if len(table) > MOST_ROWS else []
-    for line in (*remarks, *notes(table), source):
-        say(line)
-
-
-def _print_rows(headings: list[str], rows: list[list[str]], *, matrix: bool = False) -> None:
-    """Print rows; if they are a list, a value that all rows share is printed once, above them."""
-    from rich.measure import Measurement
-    from rich.table import Table
-    from rich.text import Text
-
-    columns = list(zip(headings, zip(*rows, strict=True), strict=True)) if rows else []
-    same = [(heading, cells[0]) for heading, cells in columns if len(rows) > 1 and len(set(cells)) == 1 and not matrix]
-    varying = [(heading, cells) for heading, cells in columns if (heading, cells[0]) not in same]
-    if same:
-        typer.echo(", ".join(f"{heading} {cell}".strip() for heading, cell in same))
-    drawn = Table(box=None, padding=(0, 2, 0, 0))
-    for heading, cells in varying:
-        # In a narrow terminal, only sentences and long names are wrapped.
-        drawn.add_column(heading, no_wrap=not any(len(cell) > LONG_CELL for cell in cells))
-    for row in zip(*(cells for _, cells in varying), strict=True):
-        drawn.add_row(*map(Text, row))  # Text, so that brackets are not read as markup
-    screen = console()
-    if not screen.is_terminal and not matrix:
-        natural = Measurement.get(screen, screen.options.update(width=10_000), drawn).maximum
-        screen.width = max(screen.width, natural)
-    screen.print(drawn)
 
 
 def _write(table: pl.DataFrame, chosen: Measure, output: Path, source: str, *, to_stderr: bool) -> None:

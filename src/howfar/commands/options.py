@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -29,6 +29,19 @@ Mark = Annotated[
     typer.Option(help="Token before each text. [default: the tokenizer's own, else its end of sequence]"),
 ]
 
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Device that runs the model: cuda, cuda:1, mps, or auto, which divides it over all. [default: cpu]"
+    ),
+]
+DType = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16"] | None,
+    typer.Option(
+        "--dtype", help="Type of the model's weights; auto is the file's. [default: float32, or as a graft was saved]"
+    ),
+]
+
 NumWorkers = Annotated[int, typer.Option(min=1, help="Processes that read; they share the machine's threads.")]
 Ray = Annotated[
     str | None,
@@ -36,6 +49,19 @@ Ray = Annotated[
         metavar="[<address>]", help="Read on a Ray cluster: HOST:PORT or ray://HOST:PORT; default: a running one."
     ),
 ]
+
+
+def placed(device: str | None, dtype: str | None) -> dict[str, Any]:
+    """The arguments of `howfar.load` that these options give.
+
+    Raises:
+        ConfigError: PyTorch cannot use the device.
+    """
+    if device is None or device == "auto":
+        return {"device_map": device, "dtype": dtype}
+    from howfar.models.devices import find_device
+
+    return {"device": find_device(device), "dtype": dtype}
 
 
 def with_address(words: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from howfar.commands.options import Corpus, Gold, Mark, Seed, Texts, check_given
+from howfar.commands.options import Corpus, Device, DType, Gold, Mark, Seed, Texts, check_given, placed
 from howfar.commands.output import say
 from howfar.errors import ConfigError
 from howfar.measures.choices import Classes
@@ -33,6 +33,8 @@ def report(
     classes: Annotated[Classes | None, typer.Option(help="Classes of tokens. [default: text]")] = None,
     seed: Seed = 0,
     mark: Mark = None,
+    device: Device = None,
+    dtype: DType = None,
     tables: Annotated[Path | None, typer.Option(help="Folder for each measure's table, as Parquet.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Web page to write.")] = DEFAULT_OUTPUT,
 ) -> None:
@@ -49,6 +51,8 @@ def report(
             raise ConfigError("a study's models have their own document mark; leave out --mark")
         if classes is not None:
             raise ConfigError("the page of a study compares no classes of tokens; leave out --classes")
+        if device or dtype:
+            raise ConfigError("the page of a study reads its models on the CPU; leave out --device and --dtype")
         _of_study(models[0], text, gold, output)
         return
     check_given(*models, corpus=None if text else corpus, files=[*(text or ()), *(gold or ())])
@@ -60,9 +64,10 @@ def report(
     check_page(output)
     if tables is not None:
         check_folder_of_tables(tables)
+    where = placed(device, dtype)
     inputs = read_inputs(corpus=corpus, texts=text, gold=gold, classes=classes, seed=seed)
     with progress_bars() as watch:
-        found = report(models, inputs, measures=measure, mark=mark, watch=watch)
+        found = report(models, inputs, measures=measure, mark=mark, watch=watch, **where)
     try:
         found.save(output)
         say(f"The report is in {output}")

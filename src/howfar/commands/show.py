@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from howfar.commands.options import Mark
+from howfar.commands.options import Device, DType, Mark, placed
 from howfar.commands.output import console, printing, say, say_json
 from howfar.errors import OutputError, TextError
 from howfar.files import check_writable, write_file
@@ -68,6 +68,8 @@ def show(
     layer: Annotated[int | None, typer.Option(help="Show one layer.")] = None,
     head: Annotated[int | None, typer.Option(help="Show one head, for a model with positions per head.")] = None,
     mark: Mark = None,
+    device: Device = None,
+    dtype: DType = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the numbers as JSON, and draw nothing unless -o is given.")
     ] = False,
@@ -89,9 +91,11 @@ def show(
     drawn = None if as_json and output is None else output or DEFAULT_OUTPUT
     if drawn is not None:
         _check_picture(passage + (beside_text or ""), drawn)
-    traced = _trace(passage, model, mark)
+    where = placed(device, dtype)
+    traced = _trace(passage, model, mark, where)
     compared = beside_model is not None or beside_text is not None
-    beside = _trace(passage if beside_text is None else beside_text, beside_model or model, mark) if compared else None
+    other = passage if beside_text is None else beside_text
+    beside = _trace(other, beside_model or model, mark, where) if compared else None
     picture = None
     is_plain = traced.config is None and beside is None
     if is_plain and colour is None:
@@ -157,7 +161,7 @@ def _check_picture(text: str, output: Path) -> None:
         )
 
 
-def _trace(text: str, model: str | None, mark: str | None) -> Trace:
+def _trace(text: str, model: str | None, mark: str | None, where: dict[str, Any]) -> Trace:
     with imports_for_good():
         from howfar.models.bundled import DEFAULT_NAME
         from howfar.models.loading import choose_mark, load
@@ -167,7 +171,7 @@ def _trace(text: str, model: str | None, mark: str | None) -> Trace:
     if model is None:
         model = DEFAULT_NAME
         typer.echo(f"Read by {model}; --model names another", err=True)
-    loaded = load(model)
+    loaded = load(model, **where)
     if found := choose_mark(loaded, mark):
         say(f"Read by {name_with_mark(model, found)}" + ("" if mark else "; --mark names another"), err=True)
     if len(text) < LONG:

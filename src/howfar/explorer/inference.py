@@ -10,6 +10,7 @@ than one request in the queue; above `MAX_WAITING`, visitors are asked to try ag
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections import OrderedDict
@@ -33,7 +34,7 @@ from howfar.reading.windows import Window
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-MARK_VARIABLE = "HOWFAR_EXPLORER_MARK"  # tells the document mark to a page that marimo runs
+OPTIONS_VARIABLE = "HOWFAR_EXPLORER_OPTIONS"  # tells a page that marimo runs how to load its models, as JSON
 MAX_WAITING = 64  # requests in the queue
 MAX_CHARACTERS = 50_000  # characters in a text
 MAX_REMEMBERED = 1_000_000  # characters of the texts in the cache
@@ -50,12 +51,18 @@ class Inference:
         models: Arguments of `howfar.load`, by the name that visitors see. Nothing else can be loaded.
         mark: The document mark, as for `howfar.models.loading.choose_mark`.
         max_waiting: Requests that may wait.
+        **options: Passed to `howfar.load`: `device`, `dtype`, `device_map`, `attn_implementation`.
     """
 
     def __init__(
-        self, models: dict[str, str | None], *, mark: str | None = None, max_waiting: int = MAX_WAITING
+        self,
+        models: dict[str, str | None],
+        *,
+        mark: str | None = None,
+        max_waiting: int = MAX_WAITING,
+        **options: Any,
     ) -> None:
-        self._sources, self._mark = dict(models), mark
+        self._sources, self._mark, self._options = dict(models), mark, options
         self._readers: dict[str, Reader] = {}
         self._answers: OrderedDict[Hashable, tuple[Future[Any], int]] = OrderedDict()
         self._lock = threading.Lock()
@@ -234,7 +241,7 @@ class Inference:
         if name not in self._sources:
             raise ModelNotFoundError(f"this page has no model {name!r}; it has {', '.join(self.names)}")
         if name not in self._readers:
-            reader = Reader(load(self._sources[name]))
+            reader = Reader(load(self._sources[name], **self._options))
             choose_mark(reader.model, self._mark)
             _ = reader.tokenizer, reader.mark, reader.layers  # looked up now, so that errors come now
             self._readers[name] = reader
@@ -262,12 +269,13 @@ def shared_inference(models: Sequence[str] = ()) -> Inference:
     """The process's `Inference`: made by the first call, shared by all visitors.
 
     Args:
-        models: Arguments of `howfar.load`; by default all bundled models. Only the first call's are used.
+        models: Arguments of `howfar.load`; by default all bundled models. Only the first call's are used, and the
+            options in `OPTIONS_VARIABLE` at that time.
     """
     global _shared
     with _shared_lock:
         if _shared is None:
-            _shared = Inference(named_models(models), mark=os.environ.get(MARK_VARIABLE))
+            _shared = Inference(named_models(models), **json.loads(os.environ.get(OPTIONS_VARIABLE, "{}")))
         return _shared
 
 

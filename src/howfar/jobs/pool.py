@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from howfar.errors import WorkersError
+from howfar.jobs.starting import worker_context
 from howfar.jobs.workers import packed
 
 MAX_RETRIES = 3
@@ -38,7 +39,6 @@ class Pool:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self._context: Any = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
         self._executor: ProcessPoolExecutor | None = None
         self._shared: list[bytes] = []
         self._modules: set[str] = set()
@@ -80,14 +80,12 @@ class Pool:
             return self._begin(call[0]).submit(*call)
 
     def _begin(self, function: Callable[..., Any]) -> ProcessPoolExecutor:
-        if sys.platform != "win32":
-            # Processes are forked from a server that has imported the modules and has not touched a GPU.
-            needed = {function.__module__, *self._modules, *({_READING} & sys.modules.keys())}
-            self._context.set_forkserver_preload(sorted(needed - {"__main__"}))
+        needed = {function.__module__, *self._modules, *({_READING} & sys.modules.keys())}
+        context = worker_context(*sorted(needed - {"__main__"}))
         self._has_torch = "torch" in sys.modules
         sharers = self.number if self._has_torch and "OMP_NUM_THREADS" not in os.environ else 0
         self._executor = ProcessPoolExecutor(
-            self.number, mp_context=self._context, initializer=_prepare, initargs=(sharers, self._shared)
+            self.number, mp_context=context, initializer=_prepare, initargs=(sharers, self._shared)
         )
         return self._executor
 

@@ -30,7 +30,7 @@ Variants = Callable[[Inputs], Iterable[tuple[str, Inputs]]]
 
 
 def of_texts(measure: Callable[..., pl.DataFrame], sample: str, **options: Any) -> Run:
-    """Make the `run` of a measure whose function takes a model and texts.
+    """Make the `run` of a measure whose function takes a model and texts, and `layers` if the measure takes them.
 
     Args:
         measure: The function.
@@ -39,8 +39,8 @@ def of_texts(measure: Callable[..., pl.DataFrame], sample: str, **options: Any) 
     """
 
     def run(model: Any, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
-        sized = inputs.sized(sample)
-        return measure(model, inputs.some_texts, seed=inputs.seed, progress=progress, **sized, **options)
+        given = inputs.sized(sample) | ({} if inputs.layers is None else {"layers": inputs.layers})
+        return measure(model, inputs.some_texts, seed=inputs.seed, progress=progress, **given, **options)
 
     return run
 
@@ -167,6 +167,7 @@ _INPUTS = {
     "language": ("a language", "--language CODE"),
     "classes": ("classes of tokens", "--classes NAME"),
     "probes": ("probes", "--probe NAME"),
+    "layers": ("layers", "--layer NUMBER"),
     "against": ("models to compare with", "--against MODEL"),
     "sample": ("a sample size", "--sample NUMBER"),
 }

@@ -26,6 +26,7 @@ class Inputs:
         language: Language of that list.
         classes: Classes of tokens.
         probes: Kinds of probes of the residual stream.
+        layers: Decoder layers whose increments are changed, one layer at a time; None for all.
         against: Names of models to compare the loss with.
         sample: Sample size, in the measure's own unit; None for its default.
         seed: Random seed for sampling and bootstrap intervals.
@@ -39,6 +40,7 @@ class Inputs:
     language: Language | None = None
     classes: Classes | None = None
     probes: Sequence[ProbeKind] | None = None
+    layers: Sequence[int] | None = None
     against: Sequence[str] | None = None
     sample: int | None = None
     seed: int = 0

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from howfar.errors import NotMeasurableError
+from howfar.errors import ConfigError, NotMeasurableError
 from howfar.positions import Increments
 
 
 def layer_names(increments: Increments) -> Sequence[int | None]:
     """The layers that have learned positions, by index; a single None if all layers share their increments."""
     return (None,) if increments.config.scope == "shared" else increments.layer_indices
+
+
+def chosen_layers(increments: Increments, layers: Sequence[int] | None) -> tuple[int, ...]:
+    """The layers to change one at a time, each once: those that are named, or all that have rotary positions.
+
+    Raises:
+        ConfigError: One of them has no rotary positions, or none is named.
+    """
+    if layers is None:
+        return increments.layer_indices
+    known = ", ".join(map(str, increments.layer_indices))
+    if not layers:
+        raise ConfigError(f"no layer is named; choose from {known}")
+    if unknown := set(layers) - set(increments.layer_indices):
+        raise ConfigError(f"layer {min(unknown)} has no rotary positions to change; choose from {known}")
+    return tuple(dict.fromkeys(layers))
 
 
 def check_accumulates(increments: Increments) -> None:

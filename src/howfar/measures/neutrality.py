@@ -239,9 +239,9 @@ def _verdict(tested: statistics.Equivalence, low: float, high: float, unit: str)
 
 
 def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
-    """One pair for each model to compare with."""
-    names = inputs.against or ()
-    against = {label: [load(name)] for label, name in zip(public_names(names), names, strict=True)}
+    """One pair for each model to compare with, which is on the same device and of the same type."""
+    names, where = inputs.against or (), {"device": Reader(model).device, "dtype": model.dtype}
+    against = {label: [load(name, **where)] for label, name in zip(public_names(names), names, strict=True)}
     mark = chosen_mark(tokenizer_of(model))
     for (other,) in against.values():
         choose_mark(other, mark)

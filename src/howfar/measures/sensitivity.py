@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from howfar.corpus.corpus import Corpus
-from howfar.errors import ConfigError, NotMeasurableError
+from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.declaration import Matrix, Measure, of_texts
-from howfar.measures.layers import check_accumulates
+from howfar.measures.layers import check_accumulates, chosen_layers
 from howfar.measures.passes import classes_of_tokens, in_batches, sample_windows, window_length
 from howfar.measures.statistics import MIN_DOCUMENTS
 from howfar.measures.token_classes import class_names
@@ -99,7 +99,7 @@ def sensitivity(
 
     Raises:
         NotMeasurableError: There are too few documents, they are too short, or increments are not accumulated.
-        ConfigError: A layer has no rotary positions.
+        ConfigError: A layer has no rotary positions, or none is named.
         UnsupportedModelError: The model has no rotary positions.
     """
     with movable(model) as increments, torch.random.fork_rng(devices=[]):
@@ -109,10 +109,7 @@ def sensitivity(
         windows = sample_windows(reader, texts, num_documents=num_documents, seed=seed)
         size = min(context, reader.context // 2)
         places = _places(reader, windows, size, horizon, num_gaps, np.random.default_rng(seed))
-        chosen = increments.layer_indices if layers is None else tuple(layers)
-        if unknown := set(chosen) - set(increments.layer_indices):
-            known = ", ".join(map(str, increments.layer_indices))
-            raise ConfigError(f"layer {min(unknown)} has no rotary positions to change; choose from {known}")
+        chosen = chosen_layers(increments, layers)
         each = [*((layer,) for layer in chosen), increments.layer_indices]
         changes = _read(reader, each, places, batch_size, progress)
     documents, kinds = (np.array([getattr(place, name) for place in places]) for name in ("document", "kind"))
@@ -257,6 +254,7 @@ MEASURE = Measure(
     run=of_texts(sensitivity, "num_documents"),
     value="change of the loss, nats per token; or the reliability named in its row",
     counts="documents",
+    takes=("layers",),
     sample="documents",
     columns=(
         *("quantity", "change", "layer", "class", "value [low, high]", "null [null_low, null_high]"),

@@ -10,11 +10,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from howfar.errors import CheckpointError, HowFarError, ModelNotFoundError, OutputError, UnsupportedModelError
+from howfar.errors import (
+    CheckpointError,
+    ConfigError,
+    HowFarError,
+    ModelNotFoundError,
+    OutputError,
+    UnsupportedModelError,
+)
 from howfar.files import refused_by_name, whole_folder
 from howfar.foreign import first_line
 from howfar.models.bundled import DEFAULT_NAME
 from howfar.models.configuration import HowFarConfig
+from howfar.models.devices import find_device
 from howfar.models.folders import find_model
 from howfar.models.grafts import GRAFT_FILE, INCREMENTS_FILE, attach_saved, is_graft, load_graft, save_graft, save_whole
 from howfar.models.lora import adapter_of, base_of_adapter, is_adapter, load_lora
@@ -38,6 +46,7 @@ def load(
     *,
     device: str | torch.device | None = None,
     dtype: torch.dtype | str | None = None,
+    device_map: str | Mapping[str, Any] | None = None,
     attn_implementation: str | None = None,
 ) -> PreTrainedModel:
     """Load a model, ready for analysis: in eval mode, and by default in float32 or, for a graft, its saved type.
@@ -49,6 +58,7 @@ def load(
             graft, or any Transformers causal language model), a GGUF file, or a Hub id.
         device: Device to load it to; if None, the CPU.
         dtype: Type of its weights; `"auto"` for the file's. Increments are always float32.
+        device_map: Transformers' map of the model's parts to devices, or `"auto"`, which fills them one after another.
         attn_implementation: Transformers' name of an attention function, for example `"eager"`.
 
     Returns:
@@ -57,12 +67,15 @@ def load(
     Raises:
         ModelNotFoundError: The model does not exist, or the Hub cannot be reached.
         CheckpointError: Its files are damaged, pickled, or do not fit together.
+        ConfigError: PyTorch cannot use the device, or both a device and a map are given.
     """
-    options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
-    if attn_implementation is not None:
-        options["attn_implementation"] = attn_implementation
+    if device is not None and device_map is not None:
+        raise ConfigError("device and device_map are both given; give one of them")
+    where = None if device is None else find_device(device)
+    given = {"dtype": dtype, "device_map": device_map, "attn_implementation": attn_implementation}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     model = load_at(name_or_path, **options)
-    return model.eval() if device is None else model.to(device).eval()
+    return model.eval() if where is None else model.to(where).eval()
 
 
 def load_at(

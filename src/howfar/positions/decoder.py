@@ -74,7 +74,7 @@ def probe(decoder: Decoder) -> Probe:
     reads numbers cannot run there: then all its layers count as rotating.
     """
     module: Any = decoder.module
-    device = _input_device(module)
+    device = input_device(module)
     no_numbers = device.type == "meta"
     arguments: dict[str, Any] = {"use_cache": False, "return_dict": True}
     arguments["input_ids"] = (torch.arange(NUM_PROBE_TOKENS, device=device) % module.config.vocab_size)[None]
@@ -99,8 +99,8 @@ def probe(decoder: Decoder) -> Probe:
     return Probe(None if no_numbers else output, sorted(watch.used), devices)
 
 
-def _input_device(module: nn.Module) -> torch.device:
-    """The device of a decoder's tokens; if Accelerate has moved its weights elsewhere, where it computes."""
+def input_device(module: nn.Module) -> torch.device:
+    """The device of a model's tokens; if Accelerate has moved its weights elsewhere, where it computes."""
     for part in module.modules():
         device = getattr(getattr(part, "_hf_hook", None), "execution_device", None)
         if device is not None:

@@ -31,7 +31,7 @@ from howfar.errors import NoIncrementsError, TextError
 from howfar.models.loading import tokenizer_of
 from howfar.positions import IncrementConfig, Increments, increments_of, record
 from howfar.positions.attachment import positions_of
-from howfar.positions.decoder import find_decoder, probe
+from howfar.positions.decoder import find_decoder, input_device, probe
 from howfar.positions.mode import evaluation_mode
 from howfar.reading.head import Places, after, inner_model, logits_of_parts, slices, surprisal_and_entropy
 from howfar.reading.readings import Kept, Reading, TokenizedText
@@ -142,7 +142,7 @@ class Reader:
     @property
     def device(self) -> torch.device:
         """The device of the model's input."""
-        return next(self.model.parameters()).device
+        return input_device(self.model)
 
     @property
     def max_tokens(self) -> int:

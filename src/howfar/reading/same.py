@@ -47,9 +47,14 @@ class SameModel:
         """Describe a model of this process, which may be wrapped or compiled.
 
         Raises:
-            WorkersError: It was not loaded from a folder or the Hub.
+            WorkersError: It was not loaded from a folder or the Hub, or is divided over devices.
         """
         inner = unwrap(model)
+        if len({parameter.device for parameter in inner.parameters()}) > 1 or inner.device.type == "meta":
+            raise WorkersError(
+                f"this {type(inner).__name__} is divided over devices or offloaded, so workers cannot load it; read "
+                "without workers, or load it to one device"
+            )
         name = inner.name_or_path
         if not name:
             raise WorkersError(

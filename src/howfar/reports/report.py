@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from howfar.charts.outputs import write_table
 from howfar.errors import ConfigError, MissingExtraError, NotMeasurableError, OutputError
@@ -117,6 +117,7 @@ def report(
     measures: Sequence[str] | None = None,
     mark: int | str | None = None,
     watch: Watch | None = None,
+    **options: Any,
 ) -> Report:
     """Take all measures of some models.
 
@@ -128,6 +129,7 @@ def report(
         measures: Names of measures; None for all.
         mark: The document mark of the models, as for `howfar.models.loading.choose_mark`.
         watch: Called before each measure with its name and the model's.
+        **options: Passed to `howfar.load`: `device`, `dtype`, `device_map`, `attn_implementation`.
 
     Raises:
         ConfigError: There is no model, or a measure does not exist.
@@ -137,7 +139,7 @@ def report(
     chosen = [*MEASURES.values()] if measures is None else [measure_named(name) for name in measures]
     if not models:
         raise ConfigError("a report needs a model; name a bundled one, a folder or a Hub id")
-    loaded = {name: load(name) for name in models}
+    loaded = {name: load(name, **options) for name in models}
     labels = dict(zip(models, public_names(models), strict=True))
     marks = {name: choose_mark(model, mark) for name, model in loaded.items()}
     plain = [name for name, model in loaded.items() if increment_config(model) is None]

@@ -19,6 +19,7 @@ from typing import Any, Self
 from howfar.errors import HowFarError
 from howfar.files import FULL, refused_by_name
 from howfar.foreign import first_line
+from howfar.jobs.starting import worker_context
 from howfar.training.termination import EXIT_CODE
 
 SECONDS_TO_SAVE = 30
@@ -47,10 +48,7 @@ class Processes:
         self.capacity: float = at_once
         self._function = function
         self._running: dict[str, tuple[BaseProcess, Connection]] = {}
-        # Processes fork from one that has imported the modules and has not used a GPU.
-        self._context: Any = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
-        if preload and sys.platform != "win32":
-            self._context.set_forkserver_preload([*preload])
+        self._context = worker_context(*preload)
 
     def __enter__(self) -> Self:
         return self

@@ -12,6 +12,7 @@ from transformers import TrainingArguments
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError
+from howfar.jobs.starting import worker_context
 from howfar.models.publishing import without_places
 from howfar.training.recipe import BaseRecipe
 
@@ -78,6 +79,9 @@ def training_arguments(recipe: BaseRecipe, output: Path) -> TrainingArguments:
     options: dict[str, Any] = {"logging_nan_inf_filter": False, "ddp_find_unused_parameters": False, **recipe.trainer}
     if recipe.resident:
         options["dataloader_pin_memory"] = False  # windows are on the device already
+    if recipe.trainer.get("dataloader_num_workers"):
+        context = worker_context("howfar.training.data")
+        options.setdefault("dataloader_multiprocessing_context", context.get_start_method())
     try:
         return TrainingArguments(
             **options,

@@ -120,6 +120,18 @@ def test_other_measures_of_texts(run, files: Path, name: str):
     assert len(pl.read_parquet(files / "x.parquet"))
 
 
+@pytest.mark.parametrize("name", ["interventions", "sensitivity"])
+def test_changes_of_some_layers(run, files: Path, name: str):
+    save(copying_model(blind_second_layer=True, max_position_embeddings=256), files / "model")
+    (files / "long.txt").write_text("\n\n".join(f"{n} " + "abcdefgh" * 40 for n in range(12)), encoding="utf-8")
+    arguments = ["measure", name, "--text", "long.txt", "--sample", "12", "--model", "model", "-o", "x.parquet"]
+    code, _, err = run(*arguments, "--layer", "1")
+    assert (code, err) == (0, "")
+    assert pl.read_parquet(files / "x.parquet")["layer"].drop_nulls().unique().to_list() == [1]
+    code, _, err = run(*arguments, "--layer", "2")
+    assert (code, err) == (2, "error: layer 2 has no rotary positions to change; choose from 0, 1\n")
+
+
 def test_neutrality(run, model_folder: Path, plain_folder: Path, files: Path):
     arguments = ["neutrality", "--text", "text.txt", "--model", str(model_folder), "--against", str(plain_folder)]
     code, _, err = run("measure", *arguments, "-o", "x.parquet")
@@ -148,6 +160,7 @@ def test_pairs_of_ones_own(run, model_folder: Path, files: Path):
         ("increments --text bad.txt", "bad.txt is not UTF-8"),
         ("increments --text text.txt --target words", "increments does not use a target; leave out --target NAME"),
         ("pairs --text text.txt", "pairs does not use text; leave out --text FILE"),
+        ("attention --text text.txt --layer 0", "attention does not use layers; leave out --layer NUMBER"),
         ("vocabulary --text text.txt", "vocabulary does not use text; leave out --text FILE"),
         ("increments --text text.txt --classes words", "'words' is not one of 'text', 'code'"),
         ("increments --text text.txt --sample 0", "increments cannot sample 0 documents; give 1 or more"),

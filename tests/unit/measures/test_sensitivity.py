@@ -89,6 +89,8 @@ def test_some_layers_alone_may_be_asked_about(planted: pl.DataFrame) -> None:
     assert cells(table, None, "closed").equals(cells(planted, None, "closed"))
     with pytest.raises(ConfigError, match="layer 2 has no rotary positions to change; choose from 0, 1"):
         sensitivity(model, texts(), layers=[0, 2], **SMALL)
+    with pytest.raises(ConfigError, match="no layer is named; choose from 0, 1"):
+        sensitivity(model, texts(), layers=[], **SMALL)
 
 
 def test_the_same_seed_gives_the_same_table(planted: pl.DataFrame) -> None:

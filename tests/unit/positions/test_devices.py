@@ -4,27 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import cpu_offload, disk_offload, dispatch_model
-from torch import nn
-from transformers import PreTrainedModel
 
 from howfar.positions import IncrementConfig, attach
+from support.elsewhere import divided
 from support.models import stir, tiny, tokens
 
 CONFIGS = [IncrementConfig(scope="shared"), IncrementConfig(), IncrementConfig(per_head=True)]
-REST = dict.fromkeys(["model.embed_tokens", "model.layers.0", "model.rotary_emb", "model.norm", "lm_head"], "cpu")
-
-
-def divided(model: PreTrainedModel, folder: Path, how: str) -> nn.Module:
-    """A model whose second layer, or all of which, waits on disk or in memory until it is called."""
-    if how == "second layer on disk":
-        places = {**REST, "model.layers.1": "disk"}
-        if hasattr(model.model, "increments"):
-            places["model.increments"] = "disk"
-        return dispatch_model(model, places, main_device="cpu", offload_dir=str(folder), force_hooks=True)
-    if how == "all on disk":
-        return disk_offload(model, str(folder), execution_device=torch.device("cpu"))
-    return cpu_offload(model, execution_device=torch.device("cpu"))
 
 
 @pytest.mark.parametrize("how", ["second layer on disk", "all on disk", "all in memory"])

@@ -43,6 +43,14 @@ def test_bundled_recipes_have_options_that_the_trainer_takes(name: str, tmp_path
 
 
 @pytest.mark.parametrize(
+    ("chosen", "method"), [({}, "forkserver"), ({"dataloader_multiprocessing_context": "spawn"}, "spawn")]
+)
+def test_workers_are_not_forked_from_the_trainer(chosen: dict[str, str], method: str, tmp_path: Path) -> None:
+    recipe = Recipe.load("small-rope", overrides={"trainer": {"dataloader_num_workers": 2, **chosen}})
+    assert training_arguments(recipe, tmp_path).dataloader_multiprocessing_context == method
+
+
+@pytest.mark.parametrize(
     ("variant", "increments"),
     [
         ("rope", None),

@@ -27,7 +27,7 @@ from howfar.measures.interventions.controls import range_of
 from howfar.measures.interventions.estimates import NUMBERS, Sums, estimates
 from howfar.measures.interventions.replacements import AT_ONE_GAP, REPLACEMENTS
 from howfar.measures.interventions.trying import Cell, try_cells
-from howfar.measures.layers import check_accumulates
+from howfar.measures.layers import check_accumulates, chosen_layers
 from howfar.measures.passes import byte_lengths, classes_of_tokens, in_batches, sample_windows, window_length
 from howfar.positions import Increments, movable
 from howfar.progress import Progress
@@ -49,6 +49,7 @@ def interventions(
     tokenizer: PreTrainedTokenizerBase | None = None,
     kinds: Sequence[str] = tuple(REPLACEMENTS),
     doses: Sequence[float] = DOSES,
+    layers: Sequence[int] | None = None,
     num_documents: int = 48,
     num_attention_documents: int = 16,
     batch_size: int = 8,
@@ -64,6 +65,8 @@ def interventions(
         tokenizer: The model's; found by `howfar.tokenizer_of` where None.
         kinds: Names from `REPLACEMENTS`.
         doses: Shares of the way from a layer's own increments to their replacement, above 0 and at most 1.
+        layers: Decoder layers that are changed one at a time, besides all layers at once; None for all. Time grows
+            with their number.
         num_documents: Number of documents; one window is read from each, at a random place.
         num_attention_documents: How many of them have their attention compared too, which doubles the time; at least
             10.
@@ -87,16 +90,16 @@ def interventions(
     Raises:
         UnsupportedModelError: The model has no rotary positions.
         NotMeasurableError: There are too few documents, or the model's increments are not summed.
-        ConfigError: A kind or a dose is unknown or out of range.
+        ConfigError: A kind or a dose is unknown or out of range, or a layer has no rotary positions.
     """
     with movable(model) as increments:
         _check(increments, kinds, doses)
         reader = Reader(model, tokenizer, context=window_length(model), batch_size=batch_size)
         windows = sample_windows(reader, texts, num_documents=num_documents, seed=seed)
         watched = windows[: max(num_attention_documents, statistics.MIN_DOCUMENTS)]
-        layers = increments.layer_indices
-        places: list[tuple[str, tuple[int, ...]]] = [(kind, (layer,)) for kind in kinds for layer in layers]
-        places += [(kind, layers) for kind in kinds if len(layers) > 1 and kind != SWAPPED]
+        chosen, every = chosen_layers(increments, layers), increments.layer_indices
+        places: list[tuple[str, tuple[int, ...]]] = [(kind, (layer,)) for kind in kinds for layer in chosen]
+        places += [(kind, every) for kind in kinds if len(every) > 1 and kind != SWAPPED]
         cells = [Cell(*place, dose) for place in places for dose in doses]
         measurable = [cell for cell in cells if not _why_not(increments, cell)]
         needed = dict.fromkeys([*measurable, *(cell.shuffle for cell in measurable if cell.shuffle is not None)])
@@ -186,6 +189,7 @@ MEASURE = Measure(
     run=of_texts(interventions, "num_documents"),
     value="change of the loss, nats per byte",
     counts="documents",
+    takes=("layers",),
     sample="documents",
     columns=(
         *("kind", "layer", "dose", "value [low, high]", "beyond_shuffle [beyond_shuffle_low, beyond_shuffle_high]"),

@@ -118,6 +118,13 @@ def test_the_shuffle_is_compared_with_even_where_it_is_not_asked_for(table: pl.D
     assert alone["beyond_shuffle"].item() == pytest.approx(alone["value"].item(), abs=1e-6)
 
 
+def test_some_layers_alone_may_be_asked_about(table: pl.DataFrame) -> None:
+    one = interventions(copying_model(blind_second_layer=True), TEXTS, layers=[1, 1])
+    assert one.equals(table.filter(pl.col("layer").is_null() | pl.col("layer").eq(1)))
+    with pytest.raises(ConfigError, match="layer -1 has no rotary positions to change; choose from 0, 1"):
+        interventions(copying_model(blind_second_layer=True), TEXTS, layers=[-1])
+
+
 def test_only_bytes_behind_the_gap_count(table: pl.DataFrame) -> None:
     assert rows(table, 0, "one gap closed")["num_bytes"].item() < sum(map(len, TEXTS))
 
