@@ -68,6 +68,12 @@ def measure(
         list[int] | None,
         typer.Option(help="Layer to change, in interventions and sensitivity. May be repeated. [default: all]"),
     ] = None,
+    training_length: Annotated[
+        int | None,
+        typer.Option(
+            min=2, metavar="<tokens>", help="Shortest context, in extrapolation. [default: the model's longest]"
+        ),
+    ] = None,
     against: Annotated[
         list[str] | None,
         typer.Option(metavar="<model>", help="Model with plain positions to compare with. May be repeated."),
@@ -131,6 +137,7 @@ def measure(
         classes=classes,
         probes=probes,
         layers=layer,
+        training_length=training_length,
         against=against,
         sample=sample,
         seed=seed,

@@ -30,7 +30,7 @@ Variants = Callable[[Inputs], Iterable[tuple[str, Inputs]]]
 
 
 def of_texts(measure: Callable[..., pl.DataFrame], sample: str, **options: Any) -> Run:
-    """Make the `run` of a measure whose function takes a model and texts, and `layers` if the measure takes them.
+    """Make the `run` of a measure whose function takes a model and texts, and what the measure takes by its own name.
 
     Args:
         measure: The function.
@@ -39,7 +39,8 @@ def of_texts(measure: Callable[..., pl.DataFrame], sample: str, **options: Any) 
     """
 
     def run(model: Any, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
-        given = inputs.sized(sample) | ({} if inputs.layers is None else {"layers": inputs.layers})
+        chosen = {"layers": inputs.layers, "training_length": inputs.training_length}
+        given = inputs.sized(sample) | {name: value for name, value in chosen.items() if value is not None}
         return measure(model, inputs.some_texts, seed=inputs.seed, progress=progress, **given, **options)
 
     return run
@@ -168,6 +169,7 @@ _INPUTS = {
     "classes": ("classes of tokens", "--classes NAME"),
     "probes": ("probes", "--probe NAME"),
     "layers": ("layers", "--layer NUMBER"),
+    "training_length": ("a training length", "--training-length TOKENS"),
     "against": ("models to compare with", "--against MODEL"),
     "sample": ("a sample size", "--sample NUMBER"),
 }

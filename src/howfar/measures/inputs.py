@@ -27,6 +27,7 @@ class Inputs:
         classes: Classes of tokens.
         probes: Kinds of probes of the residual stream.
         layers: Decoder layers whose increments are changed, one layer at a time; None for all.
+        training_length: Tokens in the windows that the model was trained on; None for what its configuration says.
         against: Names of models to compare the loss with.
         sample: Sample size, in the measure's own unit; None for its default.
         seed: Random seed for sampling and bootstrap intervals.
@@ -41,6 +42,7 @@ class Inputs:
     classes: Classes | None = None
     probes: Sequence[ProbeKind] | None = None
     layers: Sequence[int] | None = None
+    training_length: int | None = None
     against: Sequence[str] | None = None
     sample: int | None = None
     seed: int = 0

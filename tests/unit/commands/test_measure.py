@@ -160,6 +160,7 @@ def test_pairs_of_ones_own(run, model_folder: Path, files: Path):
         ("increments --text bad.txt", "bad.txt is not UTF-8"),
         ("increments --text text.txt --target words", "increments does not use a target; leave out --target NAME"),
         ("pairs --text text.txt", "pairs does not use text; leave out --text FILE"),
+        ("attention --text text.txt --training-length 8", "does not use a training length; leave out --training-l"),
         ("attention --text text.txt --layer 0", "attention does not use layers; leave out --layer NUMBER"),
         ("vocabulary --text text.txt", "vocabulary does not use text; leave out --text FILE"),
         ("increments --text text.txt --classes words", "'words' is not one of 'text', 'code'"),

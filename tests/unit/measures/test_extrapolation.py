@@ -100,6 +100,14 @@ def steps_of(model: nn.Module, windows: list[Window]) -> dict[int, torch.Tensor]
     return Reader(model).read_together(windows, "increments").increments
 
 
+def test_the_training_length_may_be_given() -> None:
+    model, texts = copying_model(), repeating_texts(12, length=100)
+    table = extrapolation(model, texts, training_length=16, factors=(1, 2))
+    assert table["context"].unique().sort().to_list() == [16, 32]
+    with pytest.raises(ConfigError, match="the training length is 1; give at least 2 tokens"):
+        extrapolation(model, texts, training_length=1)
+
+
 def test_contexts_are_matched_in_positions_across_sources(make_corpus: Callable[..., Corpus]) -> None:
     # Steps are 2 positions at "a" and 1 at "b"; beyond 31 the model predicts nothing, else the same letter.
     model = lookup_model({ord("a"): 2.0}, certainty={ord("a"): 9.0})

@@ -81,12 +81,14 @@ def extrapolation(
         match if increments are not summed (`accumulate=False`).
 
     Raises:
-        ConfigError: The factors are not ascending positive whole numbers.
+        ConfigError: The factors are not ascending positive whole numbers, or the training length is less than 2.
         NotMeasurableError: There are no documents, or their tokens are not the model's.
     """
     if not factors or min(factors) < 1 or list(factors) != sorted(set(factors)):
         raise ConfigError(f"factors are {list(factors)}; give ascending whole numbers, for example {list(FACTORS)}")
-    length = training_length or int(model.config.max_position_embeddings)
+    length = int(model.config.get_text_config().max_position_embeddings) if training_length is None else training_length
+    if length < 2:
+        raise ConfigError(f"the training length is {length}; give at least 2 tokens")
     reader = Reader(model, tokenizer, context=max(factors) * length)
     windows = _pack(reader, texts, num_windows)
     sources = np.array([source for source, own in windows.items() for _ in own])
@@ -265,6 +267,7 @@ MEASURE = Measure(
     run=of_texts(extrapolation, "num_windows"),
     value="loss, nats per byte",
     counts="windows",
+    takes=("training_length",),
     sample="windows",
     columns=(
         *("source", "times", "start", "stop", "value [low, high]", "change [change_low, change_high]", "positions"),
