@@ -190,9 +190,11 @@ def _over_heads(
     model: PreTrainedModel, increments: Array, distances: Array, unit: str, seed: int
 ) -> list[dict[str, Any]]:
     """Correlate mean increments with mean distances, `[layer, head]`, over all independent increments."""
-    config = increments_of(model).config
-    if not config.per_head:  # heads of a layer share its increments, so they are not independent cases
-        increments, distances = increments.mean(axis=1), distances.mean(axis=1)
+    config, sets = increments_of(model).config, 1
+    if config.per_head:
+        sets = increments_of(model).num_heads
+    # Heads that share increments are not independent cases: those of a layer, or of a key-value head.
+    increments, distances = (of.reshape(len(of), sets, -1).mean(axis=2) for of in (increments, distances))
     if config.scope == "shared":
         increments, distances = increments[:1], distances.mean(axis=0, keepdims=True)
     rows = []

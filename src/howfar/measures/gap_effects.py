@@ -16,6 +16,7 @@ from howfar.errors import NotMeasurableError
 from howfar.measures.declaration import Measure
 from howfar.measures.documents import documents_of
 from howfar.measures.inputs import Inputs
+from howfar.measures.layers import check_accumulates
 from howfar.measures.passes import MOST_CHARACTERS, window_length
 from howfar.models.loading import tokenizer_of
 from howfar.positions import movable, override
@@ -86,7 +87,7 @@ def gap_effects(
 
     Raises:
         UnsupportedModelError: The model has no rotary positions.
-        NotMeasurableError: The text is empty or longer than a window.
+        NotMeasurableError: The text is empty or longer than a window, or increments are not summed.
     """
     reader = Reader(model, tokenizer, context=window_length(model))
     spans = byte_spans_of_tokens(reader.tokenizer, text)
@@ -96,7 +97,8 @@ def gap_effects(
         raise NotMeasurableError(f"the text has {had}; give 2 to {longest}")
     window = Window(0, np.append(reader.mark, spans.token_ids))
     effects = np.zeros((len(reader.layers), reader.num_heads, num_tokens, num_tokens), dtype=np.float32)
-    with movable(model):
+    with movable(model) as increments:
+        check_accumulates(increments)
         for start in range(0, num_tokens, batch_size):
             predicted = np.arange(start, min(start + batch_size, num_tokens))
             effects[:, :, predicted] = _differentiate(reader, window, predicted)[..., 1:].cpu().numpy()

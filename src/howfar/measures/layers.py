@@ -30,13 +30,13 @@ def chosen_layers(increments: Increments, layers: Sequence[int] | None) -> tuple
 
 
 def check_accumulates(increments: Increments) -> None:
-    """Check that increments are summed to positions, so that one gap can be moved.
+    """Check that increments are steps, which are summed to positions.
 
     Raises:
         NotMeasurableError: The increments are positions themselves.
     """
     if not increments.config.accumulate:
         raise NotMeasurableError(
-            "this model's increments are positions themselves (accumulate=False), so no gap can be moved; "
-            "use a model that sums its increments"
+            "this model's increments are positions themselves (accumulate=False), and no steps; use a model that sums "
+            "its increments"
         )

@@ -28,6 +28,7 @@ from howfar.measures.passes import classes_of_tokens, in_batches, sample_windows
 from howfar.measures.statistics import MIN_DOCUMENTS
 from howfar.measures.token_classes import class_names
 from howfar.positions import movable, override
+from howfar.positions.mode import evaluation_mode
 from howfar.progress import Progress
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
@@ -102,16 +103,15 @@ def sensitivity(
         ConfigError: A layer has no rotary positions, or none is named.
         UnsupportedModelError: The model has no rotary positions.
     """
-    with movable(model) as increments, torch.random.fork_rng(devices=[]):
+    with movable(model) as increments:
         check_accumulates(increments)
-        torch.manual_seed(seed)
         reader = Reader(model, tokenizer, context=window_length(model))
         windows = sample_windows(reader, texts, num_documents=num_documents, seed=seed)
         size = min(context, reader.context // 2)
         places = _places(reader, windows, size, horizon, num_gaps, np.random.default_rng(seed))
         chosen = chosen_layers(increments, layers)
         each = [*((layer,) for layer in chosen), increments.layer_indices]
-        changes = _read(reader, each, places, batch_size, progress)
+        changes = _read(reader, each, places, batch_size, seed, progress)
     documents, kinds = (np.array([getattr(place, name) for place in places]) for name in ("document", "kind"))
     names = class_names(reader.tokenizer, "text")
     rows = [_reliability(change, changes[0, index], documents, kinds, seed) for index, change in enumerate(CHANGES)]
@@ -173,29 +173,34 @@ def _read(
     layers: Sequence[tuple[int, ...]],
     places: Sequence[Place],
     batch_size: int,
+    seed: int,
     progress: Progress | None,
 ) -> Array:
     """Changes of the loss `[text or samples, change, which layers, place]`, in nats per token."""
-    parts = []
+    parts, random = [], torch.Generator().manual_seed(seed)
     for group in in_batches(places, batch_size):
         context = np.stack([place.context for place in group])
         text = np.stack([place.following for place in group])
-        both = [_changes(reader, context, following, layers) for following in (text, _sample(reader, context, text))]
-        parts.append(np.stack(both))
+        samples = _sample(reader, context, text.shape[1], random)
+        parts.append(np.stack([_changes(reader, context, following, layers) for following in (text, samples)]))
         if progress is not None:
             progress(sum(part.shape[-1] for part in parts), len(places))
     return np.concatenate(parts, axis=-1)
 
 
-def _sample(reader: Reader, context: NDArray[np.int64], text: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Continuations sampled from the model, `[place, horizon]`."""
-    from transformers import GenerationConfig
+def _sample(reader: Reader, context: NDArray[np.int64], num_tokens: int, random: torch.Generator) -> NDArray[np.int64]:
+    """Continuations sampled from the model's whole distribution, the end of a document included; `[place, token]`.
 
-    # Tokens are drawn from the model's whole distribution, which includes the end of a document.
-    how = GenerationConfig(do_sample=True, top_k=0, max_new_tokens=text.shape[1], eos_token_id=None, pad_token_id=0)
-    tokens = torch.from_numpy(context).to(reader.device)
-    found = reader.model.generate(tokens, attention_mask=torch.ones_like(tokens), generation_config=how)
-    return found[:, context.shape[1] :].cpu().numpy()
+    Not by `generate`, which follows the temperature and the other habits in a model's `generation_config`.
+    """
+    step, cache, sampled = torch.from_numpy(context), None, []
+    with evaluation_mode(reader.model):
+        for _ in range(num_tokens):
+            output = reader.model(input_ids=step.to(reader.device), past_key_values=cache, use_cache=True)
+            cache = output.past_key_values
+            step = torch.multinomial(output.logits[:, -1].float().softmax(dim=-1).cpu(), 1, generator=random)
+            sampled.append(step)
+    return torch.cat(sampled, dim=1).numpy()
 
 
 def _changes(

@@ -106,6 +106,21 @@ def test_correlates_heads_that_have_increments_of_their_own() -> None:
     assert model.config._attn_implementation == before
 
 
+def test_heads_that_share_a_key_head_are_one_case() -> None:
+    options = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 32}
+    config = HowFarConfig(
+        hidden_size=32,
+        intermediate_size=16,
+        num_hidden_layers=4,
+        initializer_range=0.5,
+        increments={"per_head": True, "start": "random"},
+        **options,
+    )
+    row = attention(HowFarForCausalLM(config).eval(), TEXTS).filter(quantity="correlation over heads", unit="tokens")
+    assert row["value"].item() is None
+    assert "8 pairs cannot be correlated; give at least 10" in row["note"].item()
+
+
 def test_too_few_layers_to_correlate() -> None:
     row = attention(copying_model(), TEXTS).filter(quantity="correlation over layers", unit="tokens")
     assert row["value"].item() is None

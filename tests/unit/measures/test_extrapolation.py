@@ -108,6 +108,14 @@ def test_the_training_length_may_be_given() -> None:
         extrapolation(model, texts, training_length=1)
 
 
+def test_blocks_of_an_odd_length_end_where_all_contexts_end() -> None:
+    table = extrapolation(copying_model(), repeating_texts(12, length=100), training_length=15, factors=(1, 2))
+    last = last_blocks(table)
+    assert last["start"].to_list() == [8, 23]
+    assert last["num_bytes"].unique().len() == 1  # the same bytes in both contexts
+    assert table.filter(source="all", start=0)["stop"].to_list() == [8, 9]
+
+
 def test_contexts_are_matched_in_positions_across_sources(make_corpus: Callable[..., Corpus]) -> None:
     # Steps are 2 positions at "a" and 1 at "b"; beyond 31 the model predicts nothing, else the same letter.
     model = lookup_model({ord("a"): 2.0}, certainty={ord("a"): 9.0})
@@ -160,6 +168,7 @@ def test_random_order_keeps_the_steps_and_their_size() -> None:
         for own in found.values():
             assert not torch.equal(own, untouched)
             assert torch.equal(own.sort().values, untouched.sort().values)
+            assert torch.equal(own[..., 0], untouched[..., 0]), "elsewhere, the mark's step would be a gap in the text"
         assert torch.equal(found[0], found[1]) == alike
 
 

@@ -31,6 +31,11 @@ def small_model() -> HowFarForCausalLM:
     return HowFarForCausalLM(config).eval()
 
 
+def test_positions_that_are_no_sums_have_no_gaps() -> None:
+    with pytest.raises(NotMeasurableError, match=r"accumulate=False.*; use a model that sums its increments"):
+        gap_effects(copying_model(increments={"accumulate": False}), TEXT)
+
+
 def add(chosen: int, move: torch.Tensor, layer: int, own: torch.Tensor) -> torch.Tensor:
     return own + move if layer == chosen else own
 

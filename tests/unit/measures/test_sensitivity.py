@@ -65,6 +65,16 @@ def test_its_own_samples_cost_a_model_something_on_average() -> None:
     assert cells(table, 0, "closed")["null"].min() > 0
 
 
+@pytest.mark.parametrize("habit", [{"temperature": 0.01}, {"top_k": 1}, {"eos_token_id": ord(" ")}])
+def test_samples_are_of_the_model_and_not_of_its_habits(planted: pl.DataFrame, habit: dict[str, object]) -> None:
+    """Settings for chatting come with many models, and `generate` follows them."""
+    model = copying_model(increments=None, blind_second_layer=True)
+    model.generation_config.update(do_sample=True, **habit)
+    before = model.generation_config.to_dict()
+    assert sensitivity(model, texts(), **SMALL).equals(planted)
+    assert model.generation_config.to_dict() == before
+
+
 @pytest.mark.parametrize("name", ["llama", "qwen3", "gemma3_text", "gpt_neox"])
 def test_plain_models_of_other_architectures_stay_plain(name: str) -> None:
     model, tokenizer = tiny(name, vocab_size=257), byte_tokenizer()

@@ -204,6 +204,13 @@ def _pack(reader: Reader, texts: Corpus | Iterable[str], num_windows: int) -> di
     return windows
 
 
+def _starts(num_tokens: int, block: int) -> NDArray[np.int64]:
+    """The first tokens of a context's blocks, counted from its end; what is left over belongs to the first block."""
+    starts = np.arange(num_tokens % block, num_tokens, block)
+    starts[0] = 0
+    return starts
+
+
 def _by_block(reader: Reader, windows: Sequence[Window], lengths: NDArray[np.int64], block: int) -> NDArray[np.float64]:
     """Nats and bytes of each window's blocks of tokens; `[2, block, window]`."""
     sums = []
@@ -214,7 +221,7 @@ def _by_block(reader: Reader, windows: Sequence[Window], lengths: NDArray[np.int
         num_bytes[:, 0] = 0
         losses = reading.surprisal_nats.double().cpu().numpy()
         both = np.stack([np.where(num_bytes > 0, losses, 0.0), num_bytes])
-        sums.append(np.add.reduceat(both, np.arange(0, tokens.shape[1], block), axis=-1))
+        sums.append(np.add.reduceat(both, _starts(tokens.shape[1], block), axis=-1))
     return np.moveaxis(np.concatenate(sums, axis=1), 1, 2)
 
 
@@ -229,9 +236,10 @@ def _rows(
     for factor, context in contexts.items():
         nats, num_bytes = context.blocks[..., chosen]
         estimate = statistics.ratio(nats, num_bytes, seed=seed)
+        edges = [*_starts(factor * length, length // 2).tolist(), factor * length]
         for index in range(len(nats)):
             row: dict[str, Any] = {"source": source, "times": factor, "context": factor * length}
-            row |= {"start": index * (length // 2), "stop": (index + 1) * (length // 2)}
+            row |= {"start": edges[index], "stop": edges[index + 1]}
             row |= estimate[index].row()
             if index == len(nats) - 1:
                 row |= _changes(first, context, chosen, seed)

@@ -61,8 +61,9 @@ def matched(windows: Sequence[Window], known: Sequence[Array], positions: float,
 def in_random_order(reader: Reader, seed: int) -> AbstractContextManager[None]:
     """Permute every layer's increments among the tokens of a window, in the same way in all windows of a batch.
 
-    Positions still accumulate, by the same steps, which no longer tell anything about the text. Layers that share
-    increments get the same permutation.
+    Positions still accumulate, by the same steps, which no longer tell anything about the text. The first token's step
+    stays: it moves all tokens alike, and elsewhere it would be a gap. Layers that share increments get the same
+    permutation.
     """
     if reader.config is None:
         return nullcontext()
@@ -70,7 +71,7 @@ def in_random_order(reader: Reader, seed: int) -> AbstractContextManager[None]:
 
     def permuted(layer: int, increments: Tensor) -> Tensor:
         generator = np.random.default_rng([seed, 0 if is_shared else layer, increments.shape[-1]])
-        order = torch.from_numpy(generator.permutation(increments.shape[-1])).to(increments.device)
-        return increments[..., order]
+        order = np.append(0, 1 + generator.permutation(increments.shape[-1] - 1))
+        return increments[..., torch.from_numpy(order).to(increments.device)]
 
     return override(reader.model, permuted)

@@ -21,7 +21,7 @@ from howfar.measures.declaration import Matrix, Measure
 from howfar.measures.documents import documents_of
 from howfar.measures.increments.class_sums import ClassSums, Spread
 from howfar.measures.inputs import Inputs
-from howfar.measures.layers import layer_names
+from howfar.measures.layers import check_accumulates, layer_names
 from howfar.measures.passes import check_vocabulary, window_length
 from howfar.measures.token_classes import class_names, classes_of_vocabulary, classified
 from howfar.measures.vocabulary import vocabulary_increments
@@ -77,10 +77,12 @@ def increments(
 
     Raises:
         NoIncrementsError: The model has no increments.
-        NotMeasurableError: There are fewer than 10 documents, or their tokens are not the model's.
+        NotMeasurableError: There are fewer than 10 documents, their tokens are not the model's, or increments are not
+            summed.
         ConfigError: The classes are unknown, or are those of code but the model does not read bytes.
     """
     config = increments_of(model).config
+    check_accumulates(increments_of(model))
     reader = Reader(model, tokenizer, context=window_length(model))
     names = class_names(reader.tokenizer, classes)
     windows = _windows(reader, texts, classes, num_documents)

@@ -36,9 +36,12 @@ def num_bytes(windows: Sequence[Window], scored: Tensor, lengths: NDArray[np.int
 
 
 def squared_moves(untouched: Untouched, layer: int, new: Tensor) -> NDArray[np.float64]:
-    """Squared change of a layer's increments, averaged over heads and summed over each window; `[window]`."""
+    """Squared change of a layer's increments, averaged over heads and summed over each window's tokens; `[window]`.
+
+    The document mark does not count: its increment moves all tokens of a window alike.
+    """
     squares = (new - untouched.increments[layer]).double().square().mean(dim=1).cpu()
-    return np.asarray((squares * untouched.real).sum(dim=1))
+    return np.asarray((squares * untouched.real)[:, 1:].sum(dim=1))
 
 
 def total_variation(one: Tensor, other: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from howfar.measures import statistics
 from howfar.measures.declaration import Matrix, Measure, of_texts
 from howfar.measures.interventions.controls import range_of
 from howfar.measures.interventions.estimates import NUMBERS, Sums, estimates
-from howfar.measures.interventions.replacements import AT_ONE_GAP, REPLACEMENTS
+from howfar.measures.interventions.replacements import AT_ONE_GAP, REPLACEMENTS, SWAPPED, changed_layers
 from howfar.measures.interventions.trying import Cell, try_cells
 from howfar.measures.layers import check_accumulates, chosen_layers
 from howfar.measures.passes import byte_lengths, classes_of_tokens, in_batches, sample_windows, window_length
@@ -38,7 +38,6 @@ from howfar.reading.workers import in_order
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-SWAPPED = "swapped with next layer"
 DOSES = (0.5, 1.0)
 
 
@@ -98,7 +97,7 @@ def interventions(
         windows = sample_windows(reader, texts, num_documents=num_documents, seed=seed)
         watched = windows[: max(num_attention_documents, statistics.MIN_DOCUMENTS)]
         chosen, every = chosen_layers(increments, layers), increments.layer_indices
-        places: list[tuple[str, tuple[int, ...]]] = [(kind, (layer,)) for kind in kinds for layer in chosen]
+        places = [(kind, changed_layers(kind, layer, every)) for kind in kinds for layer in chosen]
         places += [(kind, every) for kind in kinds if len(every) > 1 and kind != SWAPPED]
         cells = [Cell(*place, dose) for place in places for dose in doses]
         measurable = [cell for cell in cells if not _why_not(increments, cell)]
@@ -108,7 +107,8 @@ def interventions(
         sums = _run(reader, groups, list(needed), range_of(increments.config), seed, progress)
         rows = []
         for cell in cells:
-            row: dict[str, Any] = {"kind": cell.kind, "layer": cell.layers[0] if len(cell.layers) == 1 else None}
+            in_all = len(cell.layers) > 1 and cell.kind != SWAPPED
+            row: dict[str, Any] = {"kind": cell.kind, "layer": None if in_all else cell.layers[0]}
             row |= {"dose": cell.dose, "n": len(windows), "note": _why_not(increments, cell)}
             if cell in sums:
                 row |= estimates(sums[cell], sums[cell.shuffle] if cell.shuffle else None, seed)

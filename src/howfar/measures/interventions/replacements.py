@@ -77,10 +77,8 @@ def shuffle(untouched: Untouched, layers: tuple[int, ...], generator: np.random.
 
 
 def swap_layers(untouched: Untouched, layers: tuple[int, ...], generator: np.random.Generator) -> ByLayer:
-    """A layer swaps increments, with their scale, with the next layer; the last layer swaps with the first."""
-    all_layers = list(untouched.increments)
-    (layer,) = layers
-    other = all_layers[(all_layers.index(layer) + 1) % len(all_layers)]
+    """Two layers swap their increments, with their scale."""
+    layer, other = layers
     return {layer: untouched.increments[other], other: untouched.increments[layer]}
 
 
@@ -108,7 +106,15 @@ REPLACEMENTS: dict[str, Replacement] = {
 """Kinds of intervention, by name."""
 
 SHUFFLED_IN_CLASS = "shuffled in class"
+SWAPPED = "swapped with next layer"
 AT_ONE_GAP = frozenset({"one gap widened", "one gap closed"})
+
+
+def changed_layers(kind: str, layer: int, every: tuple[int, ...]) -> tuple[int, ...]:
+    """The layers that an intervention in a layer changes; a swap changes the next one too, after the last the first."""
+    if kind != SWAPPED or len(every) == 1:
+        return (layer,)
+    return layer, every[(every.index(layer) + 1) % len(every)]
 
 
 def _shuffled(

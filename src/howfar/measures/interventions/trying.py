@@ -135,7 +135,7 @@ def _intervene(
         "squares": np.sum([squared_moves(untouched, layer, new) for layer, new in replaced.items()], axis=0),
         "change x change": _product(untouched, replaced, replaced),
         "change x opposite": _product(untouched, replaced, controls["opposite"]),
-        "increments": len(replaced) * untouched.real.sum(dim=1).numpy(),
+        "increments": len(replaced) * (untouched.real.sum(dim=1).numpy() - 1),
         **{f"attention_{name}": np.zeros(len(untouched.windows)) for name in ("change", "control")},
     }
     for name, increments in {"change": replaced, **controls}.items():

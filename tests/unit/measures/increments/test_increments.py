@@ -27,6 +27,11 @@ def in_class(table: pl.DataFrame, name: str, layer: int | None = 0, over: str = 
     return chosen.row(0, named=True)
 
 
+def test_positions_that_are_no_sums_are_no_steps() -> None:
+    with pytest.raises(NotMeasurableError, match=r"accumulate=False.*; use a model that sums its increments"):
+        increments(copying_model(increments={"accumulate": False}), ["ab ba"] * 12)
+
+
 def test_means_spread_and_range_of_each_class() -> None:
     texts = ["ab ba"] * 6 + ["bbb"] * 6
     table = increments(lookup_model(TABLE, {}), texts)

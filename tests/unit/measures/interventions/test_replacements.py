@@ -11,7 +11,9 @@ from howfar.measures.interventions.controls import (
     range_of,
     squared_displacements,
 )
-from howfar.measures.interventions.replacements import REPLACEMENTS, Untouched
+from howfar.measures.interventions.estimates import squared_moves
+from howfar.measures.interventions.replacements import REPLACEMENTS, Untouched, changed_layers
+from howfar.measures.interventions.trying import Cell
 from howfar.positions import IncrementConfig
 from howfar.reading.windows import Window
 
@@ -31,6 +33,8 @@ def untouched() -> Untouched:
 
 
 def replace(untouched: Untouched, kind: str, layers: tuple[int, ...] = (0,)) -> dict[int, torch.Tensor]:
+    if len(layers) == 1:
+        layers = changed_layers(kind, layers[0], (0, 3))
     return REPLACEMENTS[kind](untouched, layers, np.random.default_rng(0))
 
 
@@ -63,6 +67,20 @@ def test_swapping_goes_round(untouched: Untouched) -> None:
     swapped = replace(untouched, "swapped with next layer", (3,))
     assert torch.equal(swapped[3], untouched.increments[0])
     assert torch.equal(swapped[0], untouched.increments[3])
+
+
+def test_a_swap_is_compared_with_a_shuffle_of_the_same_two_layers() -> None:
+    swap = Cell("swapped with next layer", changed_layers("swapped with next layer", 3, (0, 3)))
+    assert swap.shuffle == Cell("shuffled in class", (3, 0))
+
+
+def test_the_mark_counts_in_no_move(untouched: Untouched) -> None:
+    """It moves all tokens of a window alike."""
+    new = untouched.increments[0].clone()
+    new[..., 0] += 100
+    assert squared_moves(untouched, 0, new).tolist() == [0, 0]
+    new[..., 1] += 2
+    assert squared_moves(untouched, 0, new) == pytest.approx([4, 4], rel=1e-5)
 
 
 def test_one_gap_is_moved(untouched: Untouched) -> None:
