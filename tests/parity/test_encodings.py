@@ -31,6 +31,19 @@ def test_all_encodings_are_tested() -> None:
 
 
 @pytest.mark.parametrize("kind", ENCODED)
+@torch.no_grad()
+def test_what_an_encoding_learns_or_looks_up_is_not_rounded_with_the_model(kind: str) -> None:
+    model = encoded(kind)
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    model.to(torch.bfloat16)
+    for name, value in model.state_dict().items():
+        if {"encoding", "increments"} & {*name.split(".")}:
+            assert value.dtype == torch.float32, name
+            assert torch.equal(value, state[name]), name
+    assert model(tokens()).logits.isfinite().all()
+
+
+@pytest.mark.parametrize("kind", ENCODED)
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 def test_outputs_and_gradients_equal_naive_loops(kind: str, attention: str) -> None:
     sizes = {"hidden_size": 16, "intermediate_size": 12, "vocab_size": 11, "attn_implementation": attention}

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from howfar.positions.encodings.attending import config_of
 from howfar.positions.encodings.biased import Biased, BiasOptions
 from howfar.positions.places import Places
+from howfar.positions.precision import KeepsFloat32
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Alibi(Biased):
         return torch.tensor(slopes(num_heads), device=places.all_positions.device), places.all_positions
 
 
-class Slopes(nn.Module):
+class Slopes(KeepsFloat32):
     """A slope for each head."""
 
     def __init__(self, num_heads: int) -> None:

@@ -24,6 +24,7 @@ from howfar.positions.arguments import LayerCall
 from howfar.positions.encodings.attending import Attending, Step, config_of, of_keys
 from howfar.positions.encodings.encoding import led
 from howfar.positions.places import Places
+from howfar.positions.precision import KeepsFloat32
 from howfar.positions.shapes import Float, Length
 
 
@@ -47,7 +48,7 @@ class Polar(Attending):
         return partial(_to_polar, of_queries, of_keys, places.num_tokens)
 
 
-class Phases(nn.Module):
+class Phases(KeepsFloat32):
     """A bias of the phase for each key-value head and frequency, in radians."""
 
     def __init__(self, num_heads: int, head_dim: int) -> None:

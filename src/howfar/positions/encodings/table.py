@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from howfar.errors import ConfigError
 from howfar.positions.config import IncrementConfig
 from howfar.positions.encodings.sets import Sets
+from howfar.positions.precision import KeepsFloat32
 from howfar.positions.shapes import Float, Int
 
 
-class Table(nn.Module):
+class Table(KeepsFloat32):
     """An increment for each token and set, in positions; never trained.
 
     Args:
