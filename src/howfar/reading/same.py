@@ -48,8 +48,8 @@ class SameModel:
         """Describe a model of this process, which may be wrapped or compiled.
 
         Raises:
-            WorkersError: It was not loaded from a folder or the Hub, is divided over devices, or has hooks or a replaced
-                `forward`, which no file holds.
+            WorkersError: It was not loaded from a folder or the Hub, is divided over devices, or has hooks or
+                another `forward`, which no file holds.
         """
         inner = unwrap(model)
         if len({parameter.device for parameter in inner.parameters()}) > 1 or inner.device.type == "meta":
