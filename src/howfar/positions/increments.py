@@ -197,7 +197,7 @@ class Increments:
             return first
         increments = self._increments(index, call.hidden_states(), current)
         placement = current.placement_of(increments, past)
-        sums = None if sums_of is None else sums_of(call.hidden_states())
+        sums = None if sums_of is None else sums_of(call.hidden_states()).to(increments.device)
         if placement.real is not None:
             increments = increments.masked_fill(~placement.real[:, None], 0)
         places = self._summed(index, increments, sums, placement, past, clock, current.frequencies)

@@ -42,7 +42,7 @@ class Polar(Attending):
         if self.name not in places.rotated:
             places.rotated[self.name] = (_phases(places.all_positions, config_of(layer)),)
         (angle,) = places.rotated[self.name]
-        bias = layer.get_parameter("encoding.phase_bias").clamp(-2 * math.pi, 0)
+        bias = layer.get_submodule("encoding")().to(angle.device)
         of_queries = angle.narrow(2, angle.shape[2] - places.positions.shape[2], places.positions.shape[2])
         of_queries, of_keys = led(layer, call, of_queries, angle + bias[:, None])
         return partial(_to_polar, of_queries, of_keys, places.num_tokens)
@@ -54,6 +54,10 @@ class Phases(KeepsFloat32):
     def __init__(self, num_heads: int, head_dim: int) -> None:
         super().__init__()
         self.phase_bias = nn.Parameter(torch.zeros(num_heads, head_dim))
+
+    def forward(self) -> Float[Tensor, "head frequency"]:
+        """The biases, clamped; a call, so that Accelerate's hooks bring them if they are elsewhere."""
+        return self.phase_bias.clamp(-2 * math.pi, 0)
 
 
 def _phases(positions: Float[Tensor, "batch head token"], config: Any) -> Float[Tensor, "batch head token frequency"]:
