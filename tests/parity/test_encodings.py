@@ -1,5 +1,6 @@
 """Every encoding of models from scratch: the laws of increments hold, and each equals its definition in plain loops."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,7 @@ def test_without_frequencies_phases_say_nothing(monkeypatch: pytest.MonkeyPatch)
     def softplus(query: Tensor, key: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
         return torch.nn.functional.softplus(query), torch.nn.functional.softplus(key)
 
-    monkeypatch.setattr(pope.Polar, "before_attention", lambda *arguments: softplus)
+    monkeypatch.setattr(pope.Polar, "before_attention", lambda *arguments: partial(softplus))
     close(found, model(token_ids).logits)
 
 

@@ -91,7 +91,7 @@ class Calls(threading.local):
         recordings: The recorders that are told what each layer uses.
     """
 
-    # One list per thread, changed in place: the compiler tracks that, but not objects that are assigned.
+    # `passes` is changed in place, within a forward pass: the compiler tracks that, but not an assignment.
     passes: list[ForwardPass]
     overrides: list[IncrementFunction]
     recordings: list[Recording]

@@ -39,6 +39,10 @@ class Increments:
         decoder: The module that runs the decoder layers.
         layers: The decoder layers.
         rotations: How each layer rotates, by its index; layers without rotary positions are absent.
+        num_key_value_heads: Heads of a layer that have increments of their own with `per_head`.
+
+    Attributes:
+        num_heads: Increments of a token in a layer.
     """
 
     def __init__(
@@ -48,11 +52,13 @@ class Increments:
         decoder: PreTrainedModel,
         layers: nn.ModuleList,
         rotations: dict[int, Rotation],
+        num_key_value_heads: int,
     ) -> None:
         self.encoding: Encoding = encoding_of(encoding, config, rotations)
         self.table = self.encoding.token_increments(decoder)
         self.is_plain = config is None and self.table is None
         self.config = config or IncrementConfig(scope="shared", bound="softplus")
+        self.num_heads = num_key_value_heads if self.config.per_head else self.encoding.num_sets
         self.decoder = decoder
         self.layers = layers
         self.rotations = rotations
@@ -96,11 +102,6 @@ class Increments:
     def networks(self) -> tuple[IncrementNetwork, ...]:
         """The networks, in the order of `owners`; none where increments are looked up."""
         return tuple(owner.increments for owner in self.owners if isinstance(owner.increments, IncrementNetwork))
-
-    @property
-    def num_heads(self) -> int:
-        """Increments of a token in a layer."""
-        return self.networks[0].output.out_features if self.networks else self.encoding.num_sets
 
     def parameters(self) -> list[nn.Parameter]:
         """All parameters of the networks."""

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from howfar.errors import CheckpointError, MissingExtraError, ModelNotFoundError, OutputError
 from howfar.models.disguise import OWN_FILES, PEFT_FILES
 from howfar.models.fingerprint import fingerprint
+from howfar.models.folders import revision_of
 from howfar.models.grafts import (
     COUNTS_FILE,
     GRAFT_FILE,
@@ -363,3 +364,20 @@ def test_an_upload_that_fails_is_one_line(base: Path, tmp_path: Path, monkeypatc
     save(stir(grafted(base)), tmp_path / "whole")
     with pytest.raises(OutputError, match=r"could not be uploaded to 'me/graft' \(no route\); check the name"):
         push_to_hub(tmp_path / "whole", "me/graft")
+
+
+def test_a_folder_of_snapshots_is_no_download(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(base, tmp_path / "snapshots" / "step100")
+    monkeypatch.chdir(tmp_path)
+    model = load("snapshots/step100")
+    attach(model, IncrementConfig())
+    save(model, tmp_path / "graft")
+    assert read_description(tmp_path / "graft").base.revision is None
+    monkeypatch.chdir("/")
+    load(tmp_path / "graft")
+
+
+def test_a_download_is_known_by_its_commit(tmp_path: Path) -> None:
+    commit = 40 * "a"
+    assert revision_of(tmp_path / "models--owner--model" / "snapshots" / commit) == commit
+    assert revision_of(tmp_path / "snapshots" / commit) is None

@@ -195,6 +195,20 @@ def test_gradient_checkpointing_changes_no_gradient(config: IncrementConfig, ree
         torch.testing.assert_close(gradient, expected[name], rtol=0, atol=tolerance, msg=name)
 
 
+@pytest.mark.parametrize("config", [SHARED, PER_LAYER, PER_HEAD])
+def test_a_second_backward_pass_gives_the_same_gradients(config: IncrementConfig) -> None:
+    model = tiny()
+    stir(attach(model, config))
+    model.gradient_checkpointing_enable({"use_reentrant": True})
+    model.enable_input_require_grads()
+    model.train()
+    loss = model(tokens(), labels=tokens()).loss
+    loss.backward(retain_graph=True)
+    expected = gradients(model)
+    loss.backward()
+    assert largest_difference(gradients(model), expected) < 1e-5
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("config", [SHARED, PER_LAYER, PER_HEAD])
 def test_half_precision_models_keep_float32_increments(dtype: torch.dtype, config: IncrementConfig) -> None:
