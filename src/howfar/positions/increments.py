@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from howfar.errors import OverrideError, UnsupportedModelError
 from howfar.positions.arguments import LayerCall, parameter_names
-from howfar.positions.calls import Calls, ForwardPass, IncrementFunction, Recording
+from howfar.positions.calls import Calls, ForwardPass, IncrementFunction, Recording, num_running
 from howfar.positions.clock import Clock, check_frequencies, check_length, clock_of
 from howfar.positions.config import IncrementConfig
 from howfar.positions.encodings import encoding_of
@@ -139,22 +139,22 @@ class Increments:
         num_past_tokens = 0 if cache is None else cache.get_seq_length()
         if isinstance(num_past_tokens, Tensor):
             num_past_tokens = num_past_tokens.clone()  # the first layer advances the cache's own
-        clock = None if cache is None else clock_of(cache)
+        if self._calls.passes and not torch.compiler.is_compiling():
+            del self._calls.passes[num_running(decoder) - 1 :]  # PyTorch runs no hook after Ctrl-C, which left them
         self._calls.passes.append(
             ForwardPass(
                 call.get("attention_mask"),
                 position_ids_of(call, self.rotations),
                 num_past_tokens,
                 cache,
-                clock,
+                None if cache is None else clock_of(cache),
                 call.get("input_ids") if self.table is not None else None,
             )
         )
 
     def _end_pass(self, decoder: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """Forward hook of the decoder: release the pass's tensors, also when it failed."""
-        if self._calls.passes:  # a hook before `_begin_pass` may have failed
-            self._calls.passes.pop()
+        del self._calls.passes[-1:]  # none if a hook before `_begin_pass` failed
 
     def _note_frequencies(self, rotary: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """Forward hook of the rotary module: keep its frequencies for this pass, since other passes change them."""
