@@ -12,7 +12,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from types import FrameType
+from typing import Any, Literal, cast
 
 from torch import Tensor, nn
 
@@ -85,7 +86,7 @@ class ForwardPass:
 
 def num_running(module: nn.Module) -> int:
     """How many calls of a module this thread is in, at least the one whose hook asks: found on the thread's stack."""
-    number, frame = 0, sys._getframe()
+    number, frame = 0, cast(FrameType | None, sys._getframe())
     while frame is not None:
         number += frame.f_code is nn.Module._call_impl.__code__ and frame.f_locals["self"] is module
         frame = frame.f_back
