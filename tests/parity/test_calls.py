@@ -75,6 +75,11 @@ CALLS: dict[str, dict[str, Any]] = {
     "skips": {"position_ids": 3 * FROM_ZERO, "use_cache": False},
     "backwards": {"position_ids": FROM_ZERO.flip(-1), "use_cache": False},
     "tree": {"position_ids": tree()[1], "attention_mask": tree()[0]},
+    "tree, ids by row": {"position_ids": torch.cat((tree()[1], tree()[1] + 7)), "attention_mask": tree()[0]},
+    "an offset for each row, 4-D mask": {
+        "position_ids": torch.cat((FROM_ZERO + 3, FROM_ZERO + 50)),
+        "attention_mask": torch.ones(NUM_TOKENS, NUM_TOKENS).tril().bool()[None, None],
+    },
     "cache_position": {"cache_position": torch.arange(NUM_TOKENS)},
 }
 
@@ -389,6 +394,24 @@ def test_position_ids_and_masks_of_other_shapes_are_refused_or_exact(kind: str) 
     for mask in MASKS_OF_OTHER_SHAPES.values():
         with pytest.raises(UnsupportedModelError, match=r"mask of shape .* does not fit 2 by 8 tokens; give one of"):
             model(token_ids, attention_mask=mask)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+@torch.no_grad()
+def test_a_longer_mask_is_read_from_its_start_as_transformers_reads_it(kind: str) -> None:
+    model, token_ids = model_of(kind), tokens(NUM_TOKENS)
+    mask = torch.cat((torch.ones(2, NUM_TOKENS), torch.zeros(2, 4)), dim=-1).long()
+    mask[0, :3] = 0
+    with record(model) as recording:
+        expected = model(token_ids, attention_mask=mask[:, :NUM_TOKENS]).logits
+        increments = dict(recording.increments)
+        found = model(token_ids, attention_mask=mask).logits
+    assert all(torch.equal(recording.increments[layer], increments[layer]) for layer in increments)
+    assert torch.equal(found, expected)
+    cache = DynamicCache()
+    for begin, end in ((0, 5), (5, NUM_TOKENS)):
+        piece = model(token_ids[:, begin:end], attention_mask=mask, past_key_values=cache).logits
+        close(piece[1], expected[1, begin:end])
 
 
 def test_one_position_for_all_tokens_is_that_of_each() -> None:

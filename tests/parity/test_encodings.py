@@ -1,5 +1,6 @@
 """Every encoding of models from scratch: the laws of increments hold, and each equals its definition in plain loops."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,19 @@ def close(found: Tensor, expected: Tensor) -> None:
 def test_all_encodings_are_tested() -> None:
     own = {name for name, kind in encodings().items() if kind.__module__.startswith("howfar.")}
     assert {encoding["name"] for encoding, _ in ENCODED.values()} | {"rotary"} == own
+
+
+@pytest.mark.parametrize("kind", ENCODED)
+@torch.no_grad()
+def test_what_an_encoding_learns_or_looks_up_is_not_rounded_with_the_model(kind: str) -> None:
+    model = encoded(kind)
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    model.to(torch.bfloat16)
+    for name, value in model.state_dict().items():
+        if {"encoding", "increments"} & {*name.split(".")}:
+            assert value.dtype == torch.float32, name
+            assert torch.equal(value, state[name]), name
+    assert model(tokens()).logits.isfinite().all()
 
 
 @pytest.mark.parametrize("kind", ENCODED)
@@ -183,7 +197,7 @@ def test_without_frequencies_phases_say_nothing(monkeypatch: pytest.MonkeyPatch)
     def softplus(query: Tensor, key: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
         return torch.nn.functional.softplus(query), torch.nn.functional.softplus(key)
 
-    monkeypatch.setattr(pope.Polar, "before_attention", lambda *arguments: softplus)
+    monkeypatch.setattr(pope.Polar, "before_attention", lambda *arguments: partial(softplus))
     close(found, model(token_ids).logits)
 
 

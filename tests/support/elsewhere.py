@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
-from accelerate import cpu_offload, disk_offload, dispatch_model
+from accelerate import cpu_offload, disk_offload, dispatch_model, hooks
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_iter, tree_map_only
@@ -115,6 +116,25 @@ def move_model(model: nn.Module) -> None:
 
 
 REST = dict.fromkeys(["model.embed_tokens", "model.layers.0", "model.rotary_emb", "model.norm", "lm_head"], "cpu")
+
+
+def divide_in_two(model: PreTrainedModel) -> None:
+    """Put the second layer on the simulated device, with the hooks that Accelerate gives a model on two devices.
+
+    Call it within `elsewhere`.
+    """
+    places = {**dict.fromkeys(REST, HERE), "model.layers.1": DEVICE}
+    if hasattr(model.model, "increments"):
+        places["model.increments"] = HERE
+    move_model(model.model.layers[1])
+    # The tensors are in their places; to the simulated device, only `move_model` can move them.
+    with (
+        patch.object(nn.Module, "to", lambda module, *args, **kwargs: module),
+        patch.object(hooks, "set_module_tensor_to_device", lambda *args, **kwargs: None),
+    ):
+        hooks.attach_align_device_hook_on_blocks(
+            model, execution_device={"": HERE, **places}, offload=dict.fromkeys(places, False)
+        )
 
 
 def divided(model: PreTrainedModel, folder: Path, how: str) -> nn.Module:

@@ -20,7 +20,7 @@ GRAFT_CLASS = "HowFarGraftForCausalLM"
 VARIANT = "howfar"
 """Transformers' word for a part of the weights' file names: `model.howfar.safetensors`."""
 _BASE_CONFIG = "base_config"
-_WEIGHTS = "transformers_weights"  # names a file; a class that reads any `config.json` prints a name that is impossible
+_WEIGHTS = "transformers_weights"  # Transformers takes this entry for a file name, so its error quotes the note
 _NOTE = "this is a graft of howfar: import howfar, then load it with AutoModelForCausalLM or howfar.load"
 
 

@@ -28,12 +28,6 @@ def base_parameters(model: nn.Module) -> dict[str, Tensor]:
     return dict(sorted(own_tensors(model, dict(model.named_parameters())).items()))
 
 
-def digest_of_settings(config: PretrainedConfig) -> hashlib._Hash:
-    """A SHA-256 that has taken in a configuration's `SETTINGS`, and to which weights can be added."""
-    settings = {name: getattr(config, name, None) for name in SETTINGS}
-    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
-
-
 def fingerprint(model: PreTrainedModel, config: PretrainedConfig | None = None) -> str:
     """A SHA-256 of a base model's weights and settings, without increments and adapters.
 
@@ -44,7 +38,8 @@ def fingerprint(model: PreTrainedModel, config: PretrainedConfig | None = None) 
         model: The base model, or a model made from it.
         config: The base's configuration, if the model has another.
     """
-    digest = digest_of_settings(config or model.config)
+    settings = {name: getattr(config or model.config, name, None) for name in SETTINGS}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     for name, parameter in base_parameters(model).items():
         digest.update(f"\n{name} {tuple(parameter.shape)}\n".encode())
         values = parameter.detach().reshape(-1)

@@ -14,6 +14,7 @@ from howfar.models.disguise import inside, is_disguised
 from howfar.models.plausibility import TensorHeader, check_config
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+_HUB_FOLDER = re.compile("models--[^/]+/snapshots/[0-9a-f]{40}")  # in the Hub's cache
 _HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]  # no pickles, no code
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
@@ -52,7 +53,7 @@ def find_model(
 def revision_of(path: Path) -> str | None:
     """The commit of a model that was downloaded from the Hub; None for a local model."""
     folder = path.parent if path.is_file() else path
-    return folder.name if folder.parent.name == "snapshots" else None
+    return folder.name if _HUB_FOLDER.fullmatch("/".join(folder.parts[-3:])) else None
 
 
 def find_folder(
@@ -136,7 +137,7 @@ def _download(name: str, revision: str | None, files: list[str], download: Mappi
 
 def _what_there_is() -> str:
     names = ", ".join(model.name for model in bundled_models()) or "none"
-    return f"give a bundled model ({names}), the path of a model's folder, or a Hub id such as owner/model"
+    return f"give a bundled model ({names}), the path of a model's folder, or a Hub id, owner/model"
 
 
 def read_config(folder: Path) -> tuple[dict[str, Any], bool]:
@@ -151,7 +152,7 @@ def read_config(folder: Path) -> tuple[dict[str, Any], bool]:
     path = folder / "config.json"
     if not path.is_file():
         newest = max(folder.glob("*/config.json"), key=lambda inside: inside.stat().st_mtime, default=None)
-        hint = f"name a model in it, such as {newest.parent}" if newest else "name a folder that a model is in"
+        hint = f"name a model in it, for example {newest.parent}" if newest else "name a folder that a model is in"
         raise CheckpointError(f"{folder} has no config.json; {hint}")
     try:
         config = read_json(path)

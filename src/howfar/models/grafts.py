@@ -46,7 +46,7 @@ from howfar.positions import IncrementConfig, attach
 from howfar.positions.attachment import positions_of
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 COUNTS_FILE = "training_counts.safetensors"
 
@@ -249,20 +249,30 @@ def _load_base(
     config = read_pretrained_config(path)
     if description.settings:
         options = {**options, "config": with_settings(config, description.settings)}
-    # Rounding float32 to float16 would hide whether this is the right base, so the cast comes afterwards.
-    model = load_pretrained(path, dtype=torch.float32 if dtype == torch.float16 else dtype, **options)
-    if (found := fingerprint(model, config)) != base.fingerprint:
+    model = load_pretrained(path, dtype=dtype, **options)
+    if not _is_base(model, path, base, config):
         raise CheckpointError(
-            f"{path} is not the model that was grafted in {folder}: its fingerprint is {found[:12]}, not the needed "
-            f"{base.fingerprint[:12]}; name the right one as base.name in {folder / GRAFT_FILE}"
+            f"{path} is not the model that was grafted in {folder}: its fingerprint is "
+            f"{fingerprint(model, config)[:12]}, not the needed {base.fingerprint[:12]}; name the right one as "
+            f"base.name in {folder / GRAFT_FILE}"
         )
-    for parameter in model.parameters():
-        parameter.data = parameter.data.to(dtype)
     origin = origin_of(model)
     origin.base, origin.config, origin.generation = base, config, copy.deepcopy(model.generation_config)
     if description.generation_settings:
         model.generation_config.update(**description.generation_settings)
     return model
+
+
+def _is_base(model: PreTrainedModel, path: Path, base: Base, config: PretrainedConfig | None = None) -> bool:
+    """Whether a model that was just loaded is a graft's base.
+
+    Float32 weights that are loaded as float16 have another fingerprint, so the files are also read in the type that the
+    graft may have been made in.
+    """
+    if fingerprint(model, config) == base.fingerprint:
+        return True
+    other = torch.float32 if model.dtype == torch.float16 else torch.float16
+    return fingerprint(load_pretrained(path, dtype=other), config) == base.fingerprint
 
 
 def _is_changed(model: PreTrainedModel, base: Base) -> bool:
@@ -272,7 +282,7 @@ def _is_changed(model: PreTrainedModel, base: Base) -> bool:
     except ModelNotFoundError:
         return True
     original = load_pretrained(path, dtype=model.dtype)
-    if fingerprint(original) != base.fingerprint:  # another model is stored there now
+    if not _is_base(original, path, base):  # another model is stored there now
         return True
     own, theirs = base_parameters(model), base_parameters(original)
     return own.keys() != theirs.keys() or any(

@@ -58,7 +58,8 @@ def load(
             graft, or any Transformers causal language model), a GGUF file, or a Hub id.
         device: Device to load it to; if None, the CPU.
         dtype: Type of its weights; `"auto"` for the file's. Increments are always float32.
-        device_map: Transformers' map of the model's parts to devices, or `"auto"`, which fills them one after another.
+        device_map: Transformers' map of the model's parts to devices, or `"auto"`, which fills them one after another;
+            a map that offloads parts is refused.
         attn_implementation: Transformers' name of an attention function, for example `"eager"`.
 
     Returns:
@@ -66,7 +67,7 @@ def load(
 
     Raises:
         ModelNotFoundError: The model does not exist, or the Hub cannot be reached.
-        CheckpointError: Its files are damaged, pickled, or do not fit together.
+        CheckpointError: Its files are damaged, pickled, or do not fit together; or `device_map` offloads a part.
         ConfigError: PyTorch cannot use the device, or both a device and a map are given.
     """
     if device is not None and device_map is not None:

@@ -34,14 +34,14 @@ def load_pretrained(path: Path, *, is_listed: bool = False, **options: Any) -> P
 
     Raises:
         CheckpointError: The files are damaged or pickled, need code of their own, have tensors missing or left over, or
-            hold NaN or infinite values.
+            hold NaN or infinite values; or a `device_map` leaves a part out of memory.
         MissingExtraError: The package that reads GGUF files is not installed.
     """
     if is_gguf(path):
         return _load_gguf(path, **options)
     with nullcontext() if is_listed else verified(path):
         model = _load_folder(path, **options)
-    check_finite(learned_tensors(model), path)
+    _check_values(path, model)
     return model
 
 
@@ -158,8 +158,19 @@ def _load_gguf(path: Path, **options: Any) -> PreTrainedModel:
                 "safetensors"
             ) from error
     _check_complete(path, model, report)
-    check_finite(learned_tensors(model), path)
+    _check_values(path, model)
     return model
+
+
+def _check_values(path: Path, model: PreTrainedModel) -> None:
+    """Refuse weights that are not finite, or that cannot be read because they are offloaded."""
+    for name, tensor in learned_tensors(model):
+        if tensor.is_meta:
+            raise CheckpointError(
+                f"device_map offloads {name} of {path}, whose values then cannot be checked; give a map that places "
+                "all parts on devices"
+            )
+    check_finite(learned_tensors(model), path)
 
 
 def _check_complete(path: Path, model: PreTrainedModel, report: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from howfar.errors import CheckpointError
 from howfar.models.settings import changed_settings
+from howfar.positions.encodings.attending import PREFIX
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -29,7 +30,7 @@ def check_saved(model: PreTrainedModel, folder: Path, load: Callable[..., PreTra
     Raises:
         CheckpointError: They differ; the message names the difference.
     """
-    attention = str(model.config._attn_implementation).removeprefix("howfar_")
+    attention = str(model.config._attn_implementation).removeprefix(PREFIX)
     try:
         again = load(folder, dtype=model.dtype, attn_implementation=attention)
     except CheckpointError as error:

@@ -77,7 +77,7 @@ def attach_encoding(
     if config is not None and config.scope == "per_layer":
         check_own_keys(model, decoder)
     rotations = decoder.rotations(before.rotating_layers, "float32" if config is None else config.angles)
-    increments = Increments(config, encoding, decoder.module, decoder.layers, rotations)
+    increments = Increments(config, encoding, decoder.module, decoder.layers, rotations, decoder.num_key_value_heads)
     _add_modules(increments, decoder, before.devices)
     increments.add_hooks()
     setattr(decoder.module, HANDLE, increments)
@@ -103,6 +103,10 @@ def attach_encoding(
 def _check_free(model: nn.Module) -> None:
     """Refuse a model whose positions are replaced already."""
     found = positions_of(model)
+    if found is not None and found.is_plain and found.encoding.name == "rotary":
+        raise AlreadyAttachedError(
+            f"this {type(model).__name__} is held by a howfar.movable block; call howfar.attach after it"
+        )
     if found is not None and found.encoding.name == "rotary":
         raise AlreadyAttachedError(
             f"this {type(model).__name__} has increments already; call howfar.detach(model) first to replace them"
@@ -185,7 +189,7 @@ def _add_modules(increments: Increments, decoder: Decoder, devices: list[torch.d
     for owner, index in zip(increments.owners, increments.layer_indices, strict=False):
         owner.increments = IncrementNetwork(
             decoder.hidden_size,
-            decoder.num_key_value_heads if config.per_head else encoding.num_sets,
+            increments.num_heads,
             config,
             normalise=config.scope == "per_layer",
             device=devices[index],

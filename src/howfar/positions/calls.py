@@ -7,13 +7,15 @@ a graph break and checks it again, in the calling thread, before it reuses a gra
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from types import FrameType
+from typing import Any, Literal, cast
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from howfar.positions.clock import Clock, StaticClock, clock_of
 from howfar.positions.padding import check_mask
@@ -82,6 +84,15 @@ class ForwardPass:
         return self.placement.on(increments.device)
 
 
+def num_running(module: nn.Module) -> int:
+    """How many calls of a module this thread is in, at least the one whose hook asks: found on the thread's stack."""
+    number, frame = 0, cast(FrameType | None, sys._getframe())
+    while frame is not None:
+        number += frame.f_code is nn.Module._call_impl.__code__ and frame.f_locals["self"] is module
+        frame = frame.f_back
+    return max(1, number)
+
+
 class Calls(threading.local):
     """The current thread's calls of a model.
 
@@ -91,7 +102,7 @@ class Calls(threading.local):
         recordings: The recorders that are told what each layer uses.
     """
 
-    # One list per thread, changed in place: the compiler tracks that, but not objects that are assigned.
+    # `passes` is changed in place, within a forward pass: the compiler tracks that, but not an assignment.
     passes: list[ForwardPass]
     overrides: list[IncrementFunction]
     recordings: list[Recording]

@@ -43,4 +43,7 @@ class _Return(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        return gradient, None, *(copy.grad for copy in ctx.copies)
+        gradients = [copy.grad for copy in ctx.copies]
+        for copy in ctx.copies:
+            copy.grad = None  # a second backward pass collects them anew
+        return gradient, None, *gradients

@@ -204,7 +204,7 @@ def clock_of(cache: Any, *, is_new: bool = False) -> Clock | None:
     if not isinstance(cache, Cache) or isinstance(cache, EncoderDecoderCache):
         raise UnsupportedModelError(
             f"{type(cache).__name__} is not a list of cache layers, so positions cannot follow it; "
-            "use a Transformers cache such as DynamicCache or StaticCache"
+            "use a Transformers cache, for example DynamicCache"
         )
     if is_new and torch.compiler.is_compiling():
         return None

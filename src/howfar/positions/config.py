@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -54,17 +53,17 @@ class IncrementConfig:
     hidden_size: int | None = None
 
     def __post_init__(self) -> None:
+        check_options("increments", self)
         if self.bound not in Bound.known:
             needed = " or ".join(map(repr, Bound.known))
             raise ConfigError(f"increments: bound is {self.bound!r}; it must be {needed}")
-        if not (isinstance(self.max_increment, int | float) and 1 < self.max_increment < math.inf):
+        if self.max_increment <= 1:
             raise ConfigError(
                 f"increments: max_increment is {self.max_increment!r}; "
                 "it must be a number greater than 1, the value at the start"
             )
-        if not (self.hidden_size is None or (isinstance(self.hidden_size, int) and self.hidden_size >= 1)):
+        if not (self.hidden_size is None or (type(self.hidden_size) is int and self.hidden_size >= 1)):
             raise ConfigError(f"increments: hidden_size is {self.hidden_size!r}; it must be a whole number, at least 1")
-        check_options("increments", self)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

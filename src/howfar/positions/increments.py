@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from howfar.errors import OverrideError, UnsupportedModelError
 from howfar.positions.arguments import LayerCall, parameter_names
-from howfar.positions.calls import Calls, ForwardPass, IncrementFunction, Recording
+from howfar.positions.calls import Calls, ForwardPass, IncrementFunction, Recording, num_running
 from howfar.positions.clock import Clock, check_frequencies, check_length, clock_of
 from howfar.positions.config import IncrementConfig
 from howfar.positions.encodings import encoding_of
@@ -39,6 +39,10 @@ class Increments:
         decoder: The module that runs the decoder layers.
         layers: The decoder layers.
         rotations: How each layer rotates, by its index; layers without rotary positions are absent.
+        num_key_value_heads: Heads of a layer that have increments of their own with `per_head`.
+
+    Attributes:
+        num_heads: Increments of a token in a layer.
     """
 
     def __init__(
@@ -48,11 +52,13 @@ class Increments:
         decoder: PreTrainedModel,
         layers: nn.ModuleList,
         rotations: dict[int, Rotation],
+        num_key_value_heads: int,
     ) -> None:
         self.encoding: Encoding = encoding_of(encoding, config, rotations)
         self.table = self.encoding.token_increments(decoder)
         self.is_plain = config is None and self.table is None
         self.config = config or IncrementConfig(scope="shared", bound="softplus")
+        self.num_heads = num_key_value_heads if self.config.per_head else self.encoding.num_sets
         self.decoder = decoder
         self.layers = layers
         self.rotations = rotations
@@ -97,11 +103,6 @@ class Increments:
         """The networks, in the order of `owners`; none where increments are looked up."""
         return tuple(owner.increments for owner in self.owners if isinstance(owner.increments, IncrementNetwork))
 
-    @property
-    def num_heads(self) -> int:
-        """Increments of a token in a layer."""
-        return self.networks[0].output.out_features if self.networks else self.encoding.num_sets
-
     def parameters(self) -> list[nn.Parameter]:
         """All parameters of the networks."""
         return [parameter for network in self.networks for parameter in network.parameters()]
@@ -138,22 +139,22 @@ class Increments:
         num_past_tokens = 0 if cache is None else cache.get_seq_length()
         if isinstance(num_past_tokens, Tensor):
             num_past_tokens = num_past_tokens.clone()  # the first layer advances the cache's own
-        clock = None if cache is None else clock_of(cache)
+        if self._calls.passes and not torch.compiler.is_compiling():
+            del self._calls.passes[num_running(decoder) - 1 :]  # PyTorch runs no hook after Ctrl-C, which left them
         self._calls.passes.append(
             ForwardPass(
                 call.get("attention_mask"),
                 position_ids_of(call, self.rotations),
                 num_past_tokens,
                 cache,
-                clock,
+                None if cache is None else clock_of(cache),
                 call.get("input_ids") if self.table is not None else None,
             )
         )
 
     def _end_pass(self, decoder: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """Forward hook of the decoder: release the pass's tensors, also when it failed."""
-        if self._calls.passes:  # a hook before `_begin_pass` may have failed
-            self._calls.passes.pop()
+        del self._calls.passes[-1:]  # none if a hook before `_begin_pass` failed
 
     def _note_frequencies(self, rotary: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """Forward hook of the rotary module: keep its frequencies for this pass, since other passes change them."""
@@ -197,7 +198,7 @@ class Increments:
             return first
         increments = self._increments(index, call.hidden_states(), current)
         placement = current.placement_of(increments, past)
-        sums = None if sums_of is None else sums_of(call.hidden_states())
+        sums = None if sums_of is None else sums_of(call.hidden_states()).to(increments.device)
         if placement.real is not None:
             increments = increments.masked_fill(~placement.real[:, None], 0)
         places = self._summed(index, increments, sums, placement, past, clock, current.frequencies)

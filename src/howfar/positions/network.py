@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,10 +10,11 @@ from torch.nn import functional as F
 
 from howfar.positions.bounds import bound_of
 from howfar.positions.config import IncrementConfig
+from howfar.positions.precision import KeepsFloat32
 from howfar.positions.shapes import Float
 
 
-class IncrementNetwork(nn.Module):
+class IncrementNetwork(KeepsFloat32):
     """[RMSNorm] -> Linear -> GELU -> Linear -> bound, one increment per token and head.
 
     Zero weights in the last layer mean increments of exactly 1, on any device. All parameters and arithmetic are
@@ -67,11 +67,3 @@ class IncrementNetwork(nn.Module):
             logits = self.output(F.gelu(self.hidden(self.norm(hidden_states.float()))))
             # Stacked, not transposed: a bound's gradient arrives in the layout that compilers expect.
             return torch.stack(self.bound(logits).unbind(-1), dim=1)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> IncrementNetwork:
-        # `model.half()` or `.to(torch.bfloat16)` moves the network but keeps its precision.
-        def move_only(tensor: Tensor) -> Tensor:
-            moved = fn(tensor)
-            return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
-
-        return super()._apply(move_only, recurse)

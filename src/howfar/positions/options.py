@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -35,7 +35,7 @@ def check_options(what: str, options: Any) -> None:
         if hint is int and (not isinstance(value, int) or isinstance(value, bool)):
             raise ConfigError(f"{what}: {name} is {value!r}; it must be a whole number")
         if hint is float and (
-            not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value)
+            not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= sys.float_info.max
         ):
             raise ConfigError(f"{what}: {name} is {value!r}; it must be a number")
 

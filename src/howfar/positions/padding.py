@@ -44,7 +44,7 @@ def real_tokens(
     Args:
         attention_mask: None (no padding), a `[batch, all_tokens]` mask, or one that Transformers prepared for static
             caches: `[batch, 1, token, key]` (boolean or additive), or a dict of these by layer type.
-        num_tokens: New tokens, the last ones of the mask.
+        num_tokens: New tokens; the mask's entries for them follow those for the cache.
         num_past_tokens: Tokens in the cache before this pass.
 
     Raises:
@@ -59,7 +59,8 @@ def real_tokens(
             "pass a [batch, token] mask"
         )
     if attention_mask.ndim == 2:
-        return attention_mask[:, -num_tokens:].bool()
+        index = own_keys(attention_mask, num_tokens, num_past_tokens)[0, 0]  # a longer mask is read from its start
+        return attention_mask.index_select(-1, index).bool()
     # A token that may not attend to itself is padding.
     index = own_keys(attention_mask, num_tokens, num_past_tokens).mT.expand(attention_mask.shape[0], -1, -1)
     own = attention_mask[:, 0].gather(-1, index)[..., 0]
@@ -67,7 +68,7 @@ def real_tokens(
 
 
 def own_keys(mask: Tensor, num_tokens: Length, num_past_tokens: int | Tensor) -> Int[Tensor, "one one token"]:
-    """The keys of a `[batch, 1, token, key]` mask that are the new tokens."""
+    """The keys of a mask (its last dimension) that are the new tokens."""
     order = torch.arange(num_tokens, device=mask.device)
     own = num_past_tokens + order
     # Sliding windows have dropped the oldest keys: the new tokens then stand at the end.

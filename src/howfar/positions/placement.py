@@ -107,7 +107,7 @@ def place(
     if real is None:
         last, after = order[None], ids + 1
     else:
-        ids = ids.expand_as(real)
+        ids, real = torch.broadcast_tensors(ids, real)  # either may have one row for all
         last = torch.where(real, order, -1).cummax(dim=-1).values
         after = torch.where(last < 0, next_id, ids.gather(-1, last.clamp(min=0)) + 1)
     placement = Placement(ids, real, after)
@@ -186,7 +186,7 @@ def _tree(placement: Placement, mask: Tensor, num_past_tokens: int | Tensor, lea
     Compiled code cannot branch on tensors, so it sums over what a token may attend to unless ids only rise by 1.
     """
     num_tokens = placement.ids.shape[-1]
-    may = (mask if mask.dtype == torch.bool else mask == 0)[:, 0]
+    may = (mask if mask.dtype == torch.bool else mask == 0)[:, 0].expand(len(leaps), -1, -1)
     own = own_keys(mask, num_tokens, num_past_tokens)
     follows = may.gather(-1, own.expand(len(may), num_tokens, -1))
     order = torch.arange(num_tokens, device=mask.device)

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from howfar.errors import UnsupportedModelError
+from howfar.models.unwrapping import unwrap
 from howfar.positions.shapes import Float, Int
 
 Part = Callable[[Tensor], Tensor]
 """Selects some tokens of a tensor `[window, token, ...]`."""
-Places = Sequence[int] | Sequence[Sequence[int]]
+TokenIndices = Sequence[int] | Sequence[Sequence[int]]
 """Indices of tokens: one in each window, or several."""
 
 
@@ -61,15 +62,19 @@ def logits_of_parts(model: nn.Module, tokens: Int[Tensor, "window token"], parts
         yield _checked(base, call(with_stand_in, input_ids=tokens, use_cache=False), tokens)
 
 
+def innermost(model: nn.Module) -> PreTrainedModel:
+    """The Transformers model inside compiled, parallel and adapter wrappers; the model itself if there is none."""
+    try:
+        return unwrap(model)
+    except UnsupportedModelError:  # running it will show whether it can be read
+        return cast(PreTrainedModel, model)
+
+
 def inner_model(model: nn.Module) -> PreTrainedModel | None:
-    """The Transformers model inside compiled, parallel and adapter wrappers; None if it has no decoder."""
-    while not isinstance(model, PreTrainedModel):
-        inner = getattr(model, "_orig_mod", None) or getattr(model, "module", None)
-        if inner is None and not getattr(model, "is_prompt_learning", True):
-            inner = cast(Any, model).get_base_model()
-        if not isinstance(inner, nn.Module):
-            return None
-        model = inner
+    """As `innermost`, if its decoder can be run apart from its output layer; else None."""
+    model = innermost(model)
+    if not isinstance(model, PreTrainedModel):
+        return None
     # Hooks on the whole model must see all of its logits at once. Accelerate's hooks are on its parts too.
     replaced = "forward" in vars(model) and not hasattr(model, "_hf_hook")
     hooked = model._forward_pre_hooks or model._forward_hooks
@@ -128,6 +133,7 @@ def surprisal_and_entropy(
     weights = logits.exp()
     total = weights.sum(dim=-1)
     log_total = total.log()
+    logits.clamp_(min=torch.finfo(torch.float32).min)  # minus infinity times a weight of 0 is NaN
     return log_total - of_following, log_total - weights.mul_(logits).sum(dim=-1) / total
 
 
@@ -140,7 +146,7 @@ def slices(num_tokens: int, length: int) -> list[Part]:
     return [from_(start) for start in range(0, num_tokens, length)]
 
 
-def after(places: Places) -> Part:
+def after(places: TokenIndices) -> Part:
     """Selects one token of each window, or several, by their indices in the window."""
     index = torch.tensor(list(places)).reshape(len(places), -1)
     return lambda tensor: tensor[torch.arange(len(index))[:, None], index]

@@ -33,7 +33,8 @@ from howfar.positions import IncrementConfig, Increments, increments_of, record
 from howfar.positions.attachment import positions_of
 from howfar.positions.decoder import find_decoder, input_device, probe
 from howfar.positions.mode import evaluation_mode
-from howfar.reading.head import Places, after, inner_model, logits_of_parts, slices, surprisal_and_entropy
+from howfar.reading import head
+from howfar.reading.head import TokenIndices, inner_model, innermost, logits_of_parts, surprisal_and_entropy
 from howfar.reading.readings import Kept, Reading, TokenizedText
 from howfar.reading.watch import ends_at, watch
 from howfar.reading.windows import Window, batches, check_windows, cover, pools, real_tokens, side_by_side
@@ -56,11 +57,11 @@ class Reader:
     """A model that reads texts.
 
     Args:
-        model: A causal language model; it may be wrapped or compiled.
+        model: A causal language model; it may be compiled, or wrapped by PEFT or for several devices.
         tokenizer: The model's tokenizer; if None, `howfar.tokenizer_of` finds it at first use.
         context: Tokens in a window, including the document mark; if None, the model's maximum (at most 4096).
         overlap: The least left context of a token in a later window; if None, a sixth of the context.
-        batch_size: Windows in a batch; if None, as many as fit in bounded memory.
+        batch_size: The most windows in a batch; if None, as many as fit in bounded memory.
         mark: The token before a document, as for `document_mark`.
 
     Raises:
@@ -77,7 +78,7 @@ class Reader:
         batch_size: int | None = None,
         mark: int | str | None = None,
     ) -> None:
-        self.model = cast("PreTrainedModel", model)
+        self.model, self.inner = cast("PreTrainedModel", model), innermost(model)
         self._tokenizer, self._mark = tokenizer, mark
         self.context = self.longest if context is None else context
         self.overlap = max(1, self.context // 6) if overlap is None else overlap
@@ -87,7 +88,7 @@ class Reader:
     @property
     def longest(self) -> int:
         """The number of tokens that the model was made to read at once, at most 4096."""
-        config = self.model.config.get_text_config()
+        config = self.inner.config.get_text_config()
         return min(int(getattr(config, "max_position_embeddings", None) or MAX_CONTEXT), MAX_CONTEXT)
 
     @property
@@ -137,7 +138,7 @@ class Reader:
     @property
     def vocabulary_size(self) -> int:
         """Number of token ids that the model knows."""
-        return int(self.model.get_input_embeddings().weight.shape[0])
+        return int(self.inner.get_input_embeddings().weight.shape[0])
 
     @property
     def device(self) -> torch.device:
@@ -147,8 +148,7 @@ class Reader:
     @property
     def max_tokens(self) -> int:
         """The most tokens in a batch; a longer window is a batch of its own."""
-        chosen = (self.batch_size or 0) * self.context
-        return chosen or min(MAX_TOKENS, MAX_LOGITS // self.vocabulary_size)
+        return (self.batch_size or 0) * self.context or min(MAX_TOKENS, MAX_LOGITS // self.vocabulary_size)
 
     def tokenize(self, text: str) -> TokenizedText:
         """Tokenize a text and prepend the document mark, unless the text begins with it.
@@ -192,17 +192,17 @@ class Reader:
     def batches(self, windows: Iterable[Window], with_attention: bool = False) -> Iterator[list[Window]]:
         """Group windows of similar length into batches, the longest first."""
         for batch in batches(windows, self.max_tokens):
-            size = len(batch)
+            size = self.batch_size or len(batch)
             if with_attention:
-                heads = len(self.layers) * self.model.config.get_text_config().num_attention_heads
-                size = max(1, MAX_WEIGHTS // (heads * len(batch[0]) ** 2))
+                heads = len(self.layers) * self.inner.config.get_text_config().num_attention_heads
+                size = min(size, max(1, MAX_WEIGHTS // (heads * len(batch[0]) ** 2)))
             yield from (batch[begin : begin + size] for begin in range(0, len(batch), size))
 
     def read_together(
         self,
         windows: Sequence[Window],
         *keep: Kept,
-        predict_at: Places | None = None,
+        predict_at: TokenIndices | None = None,
         until: int | None = None,
         gradients: bool = False,
     ) -> Reading:
@@ -273,12 +273,12 @@ class Reader:
         return {kind: dict.fromkeys(self.layers, plain[kind]) for kind in wanted}
 
     def _run(
-        self, tokens: Tensor, windows: Sequence[Window], with_losses: bool, predict_at: Places | None
+        self, tokens: Tensor, windows: Sequence[Window], with_losses: bool, predict_at: TokenIndices | None
     ) -> dict[str, Tensor]:
         """Run the model, with its output layer only where it is needed; the fields for losses and predictions."""
         length = max(1, MAX_SLICE // (self.vocabulary_size * len(tokens)))
-        scored = slices(tokens.shape[1], length) if with_losses else []
-        parts = scored if predict_at is None else [*scored, after(predict_at)]
+        scored = head.slices(tokens.shape[1], length) if with_losses else []
+        parts = scored if predict_at is None else [*scored, head.after(predict_at)]
         if not parts:
             inner = inner_model(self.model)
             run: Any = self.model if inner is None else inner.base_model

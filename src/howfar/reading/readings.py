@@ -74,9 +74,9 @@ def stacked(by_layer: dict[int, Tensor]) -> NDArray[Any]:
 
 
 def _to_array(tensor: Tensor) -> NDArray[Any]:
-    """A tensor as an array; NumPy has no bfloat16, which becomes float32."""
+    """A tensor as an array; floating-point numbers of 16 bits become float32."""
     tensor = tensor.cpu()
-    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
 
 
 def _to_arrays(value: Tensor | dict[int, Tensor]) -> Any:

@@ -47,7 +47,7 @@ def trace(
         context: Tokens in a window, including the document mark; if None, the model's maximum (at most 4096).
         overlap: The least left context of a token in a later window; if None, a sixth of the context. Every token is
             read `context / (context - overlap)` times on average.
-        batch_size: Windows in a batch; if None, as many as fit in bounded memory.
+        batch_size: The most windows in a batch; if None, as many as fit in bounded memory.
         mark: The document mark: a token's id, or the token as the vocabulary spells it. If None, the token that the
             tokenizer puts before a text, else its end of sequence. A text that begins with the mark gets no second one.
         attention: Whether to keep attention weights too; only for texts that fit into one window.
@@ -163,7 +163,7 @@ def _keep(reading: Reading, documents: list[_Document]) -> int:
 
 
 def _finished(reader: Reader, document: _Document, attention: NDArray[np.float32] | None = None) -> Trace:
-    model, tokenized = reader.model, document.tokenized
+    model, tokenized = reader.inner, document.tokenized
     _check_numbers(document, model.dtype)
     return Trace(
         text=tokenized.text,
@@ -189,7 +189,12 @@ def _check_numbers(document: _Document, dtype: torch.dtype) -> None:
     Raises:
         NotMeasurableError: Some values are infinite or NaN.
     """
-    for name, values in (("increments", document.increments), ("surprisal", document.surprisal_nats)):
+    checked = {
+        "increments": document.increments,
+        "surprisal": document.surprisal_nats,
+        "entropy": document.entropy_nats,
+    }
+    for name, values in checked.items():
         num_wrong = int(np.count_nonzero(~np.isfinite(values)))
         if num_wrong:
             raise NotMeasurableError(

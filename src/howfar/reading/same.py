@@ -1,7 +1,8 @@
-"""The same model in another process: loaded by name there, and verified by a digest of its weights."""
+"""The same model in another process: loaded by name there, and verified by a digest of its weights and settings."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,9 +13,9 @@ import torch
 from torch import nn
 
 from howfar.errors import WorkersError
-from howfar.models.fingerprint import digest_of_settings
 from howfar.models.loading import load
-from howfar.models.unwrapping import unwrap
+from howfar.models.settings import plain_settings
+from howfar.models.unwrapping import tuners, unwrap
 from howfar.positions.attachment import positions_of
 from howfar.positions.encodings.attending import PREFIX
 
@@ -47,7 +48,8 @@ class SameModel:
         """Describe a model of this process, which may be wrapped or compiled.
 
         Raises:
-            WorkersError: It was not loaded from a folder or the Hub, or is divided over devices.
+            WorkersError: It was not loaded from a folder or the Hub, is divided over devices, or has hooks or
+                another `forward`, which no file holds.
         """
         inner = unwrap(model)
         if len({parameter.device for parameter in inner.parameters()}) > 1 or inner.device.type == "meta":
@@ -61,6 +63,7 @@ class SameModel:
                 f"this {type(inner).__name__} was not loaded from a folder or the Hub, so workers cannot load it; "
                 "save it and load it with howfar.load, or read without workers"
             )
+        _check_code(inner)
         name = str(Path(name).resolve()) if Path(name).exists() else name
         device, attention = str(next(inner.parameters()).device), inner.config._attn_implementation
         dtype = str(inner.dtype).removeprefix("torch.")
@@ -86,12 +89,34 @@ def _loaded(same: SameModel) -> PreTrainedModel:
     return model
 
 
+def _check_code(model: PreTrainedModel) -> None:
+    """Refuse code that was put into a model, which a worker's model would lack.
+
+    Raises:
+        WorkersError: A module has a hook that is neither ours nor Transformers', or a `forward` of its own.
+    """
+    for name, module in model.named_modules():
+        hooks = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
+        ours = [str(getattr(hook, "func", hook).__module__).startswith(("howfar.", "transformers.")) for hook in hooks]
+        # Accelerate replaces `forward` to move inputs, which changes no number.
+        if not all(ours) or ("forward" in vars(module) and not hasattr(module, "_hf_hook")):
+            raise WorkersError(
+                f"{name or 'the model'} ({type(module).__name__}) has a hook or another forward, which workers do not "
+                "get with the model's files; read without workers, or take it out"
+            )
+
+
 def digest_of(model: PreTrainedModel) -> str:
-    """A SHA-256 of a model's state and of the settings that change its function."""
+    """A SHA-256 of a model's state, of its settings and of what its modules compute with besides."""
     positions = positions_of(model)
     increments = None if positions is None or positions.is_plain else positions.config.to_dict()
-    digest = digest_of_settings(model.config)
-    digest.update(json.dumps(increments, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([plain_settings(model.config), increments], sort_keys=True).encode())
+    for name, module in model.named_modules():
+        numbers = {key: value for key, value in sorted(vars(module).items()) if isinstance(value, float)}
+        digest.update(f"\n{name} {type(module).__name__} {numbers}".encode())
+    for name, tuner in tuners(model).items():
+        adapters = [getattr(tuner, key, None) for key in ("active_adapters", "disable_adapters", "scaling")]
+        digest.update(f"\n{name} {adapters}".encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"\n{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
         digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())

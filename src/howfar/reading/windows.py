@@ -56,11 +56,11 @@ def check_windows(context: int, overlap: int, batch_size: int | None = None) -> 
     """
     if context < 2 or not 1 <= overlap < context:
         raise ConfigError(
-            f"tracing with a context of {context} tokens and an overlap of {overlap}; "
+            f"reading with a context of {context} tokens and an overlap of {overlap}; "
             "it needs a context of at least 2 and an overlap of 1 to context - 1"
         )
     if batch_size is not None and batch_size < 1:
-        raise ConfigError(f"tracing with a batch size of {batch_size}; it needs at least 1 window at a time")
+        raise ConfigError(f"reading with a batch size of {batch_size}; it needs at least 1 window at a time")
 
 
 def cover(tokens: NDArray[np.int64], context: int, overlap: int, document: int = 0) -> list[Window]:

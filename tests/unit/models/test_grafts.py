@@ -15,11 +15,13 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from howfar.errors import CheckpointError, MissingExtraError, ModelNotFoundError, OutputError
 from howfar.models.disguise import OWN_FILES, PEFT_FILES
 from howfar.models.fingerprint import fingerprint
+from howfar.models.folders import revision_of
 from howfar.models.grafts import (
     COUNTS_FILE,
     GRAFT_FILE,
     INCREMENTS_FILE,
     load_graft,
+    read_description,
     remember_training_counts,
     training_counts,
 )
@@ -29,6 +31,7 @@ from howfar.models.manifest import MANIFEST_FILE
 from howfar.models.publishing import push_to_hub
 from howfar.positions import IncrementConfig, attach, increments_of, override
 from support.grafts import logits, make_base, stir
+from support.models import tiny
 
 Stir = Callable[[PreTrainedModel], PreTrainedModel]
 
@@ -100,6 +103,36 @@ def test_a_graft_of_a_half_precision_model_is_rebuilt_in_its_own_type(base: Path
     again = load(tmp_path / "graft")
     assert again.dtype == torch.bfloat16
     assert torch.equal(logits(again), logits(model))
+
+
+@pytest.mark.parametrize("made", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("read", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_graft_is_read_and_saved_again_in_any_type_without_its_bases_weights(
+    base: Path, tmp_path: Path, made: torch.dtype, read: torch.dtype
+) -> None:
+    model = load(base, dtype=made)
+    attach(model, IncrementConfig())
+    save(model, tmp_path / "graft")
+    save(load(tmp_path / "graft", dtype=read), tmp_path / "again")
+    again = load(tmp_path / "again")
+    assert not read_description(tmp_path / "again").whole
+    assert again.dtype == read
+    assert torch.equal(again.lm_head.weight, load(base, dtype=read).lm_head.weight)
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("gpt_oss", torch.float16), ("ernie4_5_moe", torch.bfloat16)])
+def test_what_transformers_keeps_in_float32_stays_so_in_a_graft(name: str, dtype: torch.dtype, tmp_path: Path) -> None:
+    experts = {"moe_num_experts": 4, "moe_k": 2, "moe_intermediate_size": 16, "moe_layer_start_index": 0}
+    options = {"model_type": name, **experts} if name == "ernie4_5_moe" else {}
+    tiny("llama" if options else name, **options).save_pretrained(tmp_path / "base")
+    model = load(tmp_path / "base", dtype=dtype)
+    types = {key: value.dtype for key, value in model.named_parameters()}
+    assert torch.float32 in types.values()
+    for of in (load(tmp_path / "base"), model):  # a graft in float32 as well, read as the other type
+        attach(of, IncrementConfig())
+        save(of, tmp_path / "graft")
+        again = load(tmp_path / "graft", dtype=dtype)
+        assert {key: value.dtype for key, value in again.named_parameters() if key in types} == types
 
 
 def test_merging_lora_keeps_the_increments(base: Path, tmp_path: Path) -> None:
@@ -331,3 +364,20 @@ def test_an_upload_that_fails_is_one_line(base: Path, tmp_path: Path, monkeypatc
     save(stir(grafted(base)), tmp_path / "whole")
     with pytest.raises(OutputError, match=r"could not be uploaded to 'me/graft' \(no route\); check the name"):
         push_to_hub(tmp_path / "whole", "me/graft")
+
+
+def test_a_folder_of_snapshots_is_no_download(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(base, tmp_path / "snapshots" / "step100")
+    monkeypatch.chdir(tmp_path)
+    model = load("snapshots/step100")
+    attach(model, IncrementConfig())
+    save(model, tmp_path / "graft")
+    assert read_description(tmp_path / "graft").base.revision is None
+    monkeypatch.chdir("/")
+    load(tmp_path / "graft")
+
+
+def test_a_download_is_known_by_its_commit(tmp_path: Path) -> None:
+    commit = 40 * "a"
+    assert revision_of(tmp_path / "models--owner--model" / "snapshots" / commit) == commit
+    assert revision_of(tmp_path / "snapshots" / commit) is None

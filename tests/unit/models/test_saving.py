@@ -539,3 +539,9 @@ def test_a_full_disk_leaves_what_was_there(base: Path, tmp_path: Path, monkeypat
         save(stir(model, "increments."), tmp_path / "graft")
     assert {path.name: path.read_bytes() for path in (tmp_path / "graft").iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["graft"]
+
+
+def test_a_map_that_offloads_a_part_is_refused_by_name(base: Path) -> None:
+    places = {"model.embed_tokens": "cpu", "model.layers": "cpu", "model.norm": "disk", "model.rotary_emb": "cpu"}
+    with pytest.raises(CheckpointError, match=r"device_map offloads model.norm.weight of .*; give a map that places"):
+        load(base, device_map={**places, "lm_head": "cpu"})

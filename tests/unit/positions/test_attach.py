@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from howfar.errors import AlreadyAttachedError, NoIncrementsError, UnsupportedModelError
 from howfar.positions import IncrementConfig, attach, detach, increments_of, override, record
 from howfar.positions.decoder import find_decoder, probe
-from support.models import gradients, stir, tiny, tokens
+from support.models import gradients, largest_difference, stir, tiny, tokens
 
 SHARED, PER_LAYER = IncrementConfig(scope="shared"), IncrementConfig()
 PER_HEAD = IncrementConfig(per_head=True)
@@ -195,6 +195,20 @@ def test_gradient_checkpointing_changes_no_gradient(config: IncrementConfig, ree
         torch.testing.assert_close(gradient, expected[name], rtol=0, atol=tolerance, msg=name)
 
 
+@pytest.mark.parametrize("config", [SHARED, PER_LAYER, PER_HEAD])
+def test_a_second_backward_pass_gives_the_same_gradients(config: IncrementConfig) -> None:
+    model = tiny()
+    stir(attach(model, config))
+    model.activation_checkpointing_enable({"use_reentrant": True})
+    model.enable_input_require_grads()
+    model.train()
+    loss = model(tokens(), labels=tokens()).loss
+    loss.backward(retain_graph=True)
+    expected = gradients(model)
+    loss.backward()
+    assert largest_difference(gradients(model), expected) < 1e-5
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("config", [SHARED, PER_LAYER, PER_HEAD])
 def test_half_precision_models_keep_float32_increments(dtype: torch.dtype, config: IncrementConfig) -> None:
@@ -238,6 +252,30 @@ def test_nothing_of_a_pass_is_kept_even_if_it_fails() -> None:
     gc.collect()
     assert seen[0]() is None
     torch.testing.assert_close(model(token_ids).logits, tiny()(token_ids).logits)
+
+
+def test_nothing_of_an_interrupted_pass_outlives_the_next_one() -> None:
+    model = tiny()
+    increments = attach(model, SHARED)
+    expected = model(tokens()).logits
+    handle = model.model.layers[1].register_forward_hook(lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            model(tokens(), use_cache=True)
+    handle.remove()
+    assert len(increments._calls.passes) == 1  # PyTorch calls no hook then
+    inner: list[Tensor] = []
+
+    def nested(module: nn.Module, args: Any, output: Any) -> None:
+        if not inner:
+            inner.append(torch.empty(0))
+            inner.append(model(tokens()).logits)
+
+    handle = model.model.layers[0].register_forward_hook(nested)  # before the second layer needs the outer pass
+    assert torch.equal(model(tokens()).logits, expected)
+    assert torch.equal(inner[1], expected)
+    assert not increments._calls.passes
+    handle.remove()
 
 
 def test_packed_sequences_keep_their_distances() -> None:

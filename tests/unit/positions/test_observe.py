@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from howfar.errors import NoIncrementsError, OverrideError
+from howfar.errors import AlreadyAttachedError, NoIncrementsError, OverrideError
 from howfar.positions import IncrementConfig, attach, override, record
+from howfar.positions.observe import movable
 from support.models import stir, tiny, tokens
 
 SHARED, PER_LAYER = IncrementConfig(scope="shared"), IncrementConfig()
@@ -170,3 +171,10 @@ def test_a_model_without_increments_cannot_be_watched() -> None:
     for context in (record(tiny()), override(tiny(), lambda layer, increments: increments)):
         with pytest.raises(NoIncrementsError, match="has no increments"), context:
             pass
+
+
+def test_increments_are_attached_after_a_block_that_holds_the_model() -> None:
+    model = tiny()
+    with movable(model), pytest.raises(AlreadyAttachedError, match=r"held by a howfar.movable block; call .* after it"):
+        attach(model)
+    attach(model)

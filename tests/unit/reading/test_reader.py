@@ -23,10 +23,12 @@ from howfar.errors import CheckpointError, TextError, UnsupportedModelError
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.reading import reader as reading_module
 from howfar.reading import trace
+from howfar.reading.head import surprisal_and_entropy
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
 from howfar.text.marks import document_mark
 from howfar.text.tokenizer import END_OF_DOCUMENT, byte_tokenizer
+from support.models import tiny
 
 TinyModel = Callable[..., HowFarForCausalLM]
 SIZE: dict[str, Any] = {
@@ -156,3 +158,34 @@ def test_a_text_that_begins_with_the_mark_is_given_no_other(subword_tokenizer: P
     assert later.token_ids[-1] == subword_tokenizer.eos_token_id
     with pytest.raises(TextError, match="at least one character besides the document mark"):
         trace(model, end, subword_tokenizer)
+
+
+def test_a_batch_has_no_more_windows_than_were_asked_for(tiny_model: TinyModel) -> None:
+    reader = Reader(tiny_model(), context=64, batch_size=2)
+    windows = [window for number in range(7) for window in reader.cover(np.arange(5), number)]
+    assert [len(batch) for batch in reader.batches(windows)] == [2, 2, 2, 1]
+    assert max(len(batch) for batch in reader.batches(windows, with_attention=True)) <= 2
+
+
+def test_a_model_wrapped_for_several_devices_reads_as_it_does_alone(tiny_model: TinyModel) -> None:
+    model = tiny_model()
+    expected, found = howfar.trace(model, "two words"), howfar.trace(torch.nn.DataParallel(model), "two words")
+    np.testing.assert_array_equal(found.surprisal_nats, expected.surprisal_nats)
+    np.testing.assert_array_equal(found.increments, expected.increments)
+    assert found.model_name == expected.model_name
+
+
+def test_a_banned_token_has_no_part_in_the_entropy() -> None:
+    logits = torch.randn(1, 3, 8)
+    kept = surprisal_and_entropy(logits[..., 1:].clone(), torch.zeros(1, 3, dtype=torch.long))
+    logits[..., 0] = -torch.inf
+    found = surprisal_and_entropy(logits, torch.ones(1, 3, dtype=torch.long))
+    torch.testing.assert_close(found, kept)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+def test_increments_that_peft_trains_as_a_whole_are_read() -> None:
+    model = tiny()
+    howfar.attach(model, howfar.IncrementConfig(per_head=True))
+    wrapped = get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj"], modules_to_save=["increments"]))
+    assert Reader(wrapped).num_heads == 2

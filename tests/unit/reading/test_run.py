@@ -151,6 +151,10 @@ def test_attention_says_what_each_token_reads(tiny_model: TinyModel, increments:
     assert trace(model, "attention").attention is None
 
 
+def test_attention_of_a_half_precision_model_is_float32(tiny_model: TinyModel) -> None:
+    assert trace(tiny_model().half(), "ab", attention=True).attention.dtype == np.float32
+
+
 def test_attention_is_for_one_window(tiny_model: TinyModel) -> None:
     model = tiny_model()
     assert trace(model, "x" * (CONTEXT - 1), attention=True).attention is not None

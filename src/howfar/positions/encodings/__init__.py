@@ -47,7 +47,7 @@ def read_encoding(values: Mapping[str, Any], increments: IncrementConfig | None)
     """
     known, options = encodings(), dict(values)
     name = options.pop("name", None)
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         near = difflib.get_close_matches(str(name), known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
         raise ConfigError(f"encoding: name is {name!r}, and there is no such encoding; {hint}")

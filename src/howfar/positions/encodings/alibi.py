@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from howfar.positions.encodings.attending import config_of
 from howfar.positions.encodings.biased import Biased, BiasOptions
 from howfar.positions.places import Places
+from howfar.positions.precision import KeepsFloat32
+from howfar.positions.shapes import Float
 
 
 @dataclass(frozen=True)
@@ -43,17 +45,21 @@ class Alibi(Biased):
     def coefficients_and_values(self, layer: nn.Module, places: Places) -> tuple[Tensor, Tensor]:
         """Slopes, and positions."""
         if self.options.learned:
-            return layer.get_parameter("encoding.slope_bias"), places.all_positions
+            return layer.get_submodule("encoding")(), places.all_positions
         num_heads = config_of(layer).num_attention_heads
         return torch.tensor(slopes(num_heads), device=places.all_positions.device), places.all_positions
 
 
-class Slopes(nn.Module):
+class Slopes(KeepsFloat32):
     """A slope for each head."""
 
     def __init__(self, num_heads: int) -> None:
         super().__init__()
         self.slope_bias = nn.Parameter(torch.tensor(slopes(num_heads)))  # a bias by name: no weight decay
+
+    def forward(self) -> Float[Tensor, " head"]:
+        """The slopes; a call, so that Accelerate's hooks bring them if they are elsewhere."""
+        return self.slope_bias
 
 
 def slopes(num_heads: int) -> list[float]:

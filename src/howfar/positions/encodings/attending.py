@@ -7,7 +7,6 @@ supplies: it gets queries, keys (cached ones included) and values head by head, 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -27,10 +26,11 @@ from howfar.positions.shapes import Length
 PREFIX = "howfar_"
 MULTIPLE = 8  # a head's width must be a multiple of it for the fused kernels
 
-Step = Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]
+Step = partial[tuple[Tensor, Tensor]]
 """`step(query, key, scaling)`: new `[batch, head, token, width]` and `[batch, key_value_head, all_tokens, width]`.
 
-The width may change. Scores are their product times the same `scaling`."""
+A step holds what it needs of positions as its first arguments. The width may change. Scores are their product times the
+same `scaling`."""
 
 
 class Attending(Encoding):
@@ -129,12 +129,21 @@ def attention(
     if before_attention is not None:
         if kwargs.get("scaling") is None:
             kwargs["scaling"] = query.shape[-1] ** -0.5
-        query, key = before_attention(query, key, kwargs["scaling"])
+        # Accelerate moves a layer's arguments to its device, but not what a partial holds.
+        held = _moved(before_attention.args, query.device)
+        query, key = before_attention.func(*held, query, key, kwargs["scaling"])
         if implementation != "eager":
             query, key, value = side_by_side(query, key, value)
     attend = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, getattr(source, "eager_attention_forward", None))
     output, weights = attend(module, query, key, value, attention_mask, **kwargs)
     return output[..., :width], weights
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    """A value with its tensors on a device."""
+    if isinstance(value, tuple):
+        return tuple(_moved(part, device) for part in value)
+    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def side_by_side(*parts: Tensor) -> tuple[Tensor, ...]:

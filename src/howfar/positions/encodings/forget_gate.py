@@ -20,6 +20,7 @@ from howfar.positions.config import IncrementConfig
 from howfar.positions.encodings.attending import config_of
 from howfar.positions.encodings.biased import Biased, BiasOptions
 from howfar.positions.places import Places
+from howfar.positions.precision import KeepsFloat32
 from howfar.positions.shapes import Float
 
 
@@ -58,7 +59,7 @@ class ForgetGate(Biased):
         return places.sums.new_full((num_heads,), -1.0), places.sums
 
 
-class Gates(nn.Module):
+class Gates(KeepsFloat32):
     """RMSNorm -> Linear -> log sigmoid: one gate per key-value head, shared by its query heads.
 
     The norm has no weights of its own: the linear layer has them.

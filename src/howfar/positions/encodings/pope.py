@@ -24,6 +24,7 @@ from howfar.positions.arguments import LayerCall
 from howfar.positions.encodings.attending import Attending, Step, config_of, of_keys
 from howfar.positions.encodings.encoding import led
 from howfar.positions.places import Places
+from howfar.positions.precision import KeepsFloat32
 from howfar.positions.shapes import Float, Length
 
 
@@ -41,18 +42,22 @@ class Polar(Attending):
         if self.name not in places.rotated:
             places.rotated[self.name] = (_phases(places.all_positions, config_of(layer)),)
         (angle,) = places.rotated[self.name]
-        bias = layer.get_parameter("encoding.phase_bias").clamp(-2 * math.pi, 0)
+        bias = layer.get_submodule("encoding")().to(angle.device)
         of_queries = angle.narrow(2, angle.shape[2] - places.positions.shape[2], places.positions.shape[2])
         of_queries, of_keys = led(layer, call, of_queries, angle + bias[:, None])
         return partial(_to_polar, of_queries, of_keys, places.num_tokens)
 
 
-class Phases(nn.Module):
+class Phases(KeepsFloat32):
     """A bias of the phase for each key-value head and frequency, in radians."""
 
     def __init__(self, num_heads: int, head_dim: int) -> None:
         super().__init__()
         self.phase_bias = nn.Parameter(torch.zeros(num_heads, head_dim))
+
+    def forward(self) -> Float[Tensor, "head frequency"]:
+        """The biases, clamped; a call, so that Accelerate's hooks bring them if they are elsewhere."""
+        return self.phase_bias.clamp(-2 * math.pi, 0)
 
 
 def _phases(positions: Float[Tensor, "batch head token"], config: Any) -> Float[Tensor, "batch head token frequency"]:

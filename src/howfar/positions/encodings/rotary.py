@@ -42,5 +42,5 @@ class Rotary(Encoding):
     def rotate(
         self, positions: Float[Tensor, "batch head token"], dtype: torch.dtype, rotation: Rotation, places: Places
     ) -> tuple[Tensor, Tensor]:
-        """Cosines and sines of positions; `places` has the frequencies of this passif they vary."""
+        """Cosines and sines of positions; `places` has the frequencies of this pass if they vary."""
         return rotation(positions, dtype, places.frequencies.get(rotation.prefix))

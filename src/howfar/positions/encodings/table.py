@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from howfar.errors import ConfigError
 from howfar.positions.config import IncrementConfig
 from howfar.positions.encodings.sets import Sets
+from howfar.positions.precision import KeepsFloat32
 from howfar.positions.shapes import Float, Int
 
 
-class Table(nn.Module):
+class Table(KeepsFloat32):
     """An increment for each token and set, in positions; never trained.
 
     Args:
