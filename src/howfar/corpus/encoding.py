@@ -71,7 +71,7 @@ class DocumentEncoder:
 
 
 def is_tokenized_by(corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the ids of a corpus are those of a tokenizer: both have the same vocabulary, not only one of equal size."""
+    """Whether the ids of a corpus are those of a tokenizer: the same vocabulary, not only one of equal size."""
     if is_byte_tokenizer(tokenizer):
         return corpus.tokenizer_name == "bytes"
     return bool(corpus.manifest["tokenizer"].get("vocabulary_sha256") == _vocabulary_hash(tokenizer))

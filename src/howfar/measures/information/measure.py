@@ -100,8 +100,8 @@ def _with_labels(sentences: Iterable[Segmentation]) -> Iterable[Segmentation]:
 def _rows(items: Items, layers: Sequence[int | None], num_permutations: int, seed: int) -> Iterable[dict[str, Any]]:
     if not len(items) and items.num_left_out:
         raise NotMeasurableError(
-            f"each of {items.num_left_out} words after the first is a multiword token or shares a token of the model with "
-            "another word; give other text, or a model with shorter tokens"
+            f"each of {items.num_left_out} words after the first is a multiword token or shares a token of the model "
+            "with another word; give other text, or a model with shorter tokens"
         )
     refused = {label: reason for label in items.labels if (reason := _why_not(items, label))}
     usable = [label for label in items.labels if label not in refused]

@@ -85,7 +85,9 @@ def same_first(
     texts = (f"{passage.before}{passage.pair.text} " for passage in passages)
     for passage, trace in zip(passages, trace_many(model, texts, tokenizer), strict=True):
         scores.append(scores_of(trace, passage.before, passage.pair))
-        entropies.append(trace.entropy_nats[_token_at(trace.token_bytes, _space_of(passage))])
+        # Of the prediction of the second word, whose token may begin with the space.
+        second = _token_at(trace.token_bytes, _space_of(passage) + 1)
+        entropies.append(trace.entropy_nats[max(0, second - 1)])
     shape = (len(entities), *(scores[0].shape if scores else (len(SITES), 1, 1)))
     ours, theirs = np.full(shape, np.nan), np.full(shape, np.nan)
     differences: list[float] = []

@@ -225,7 +225,7 @@ def test_words_that_share_a_token_with_others_are_left_out(
     items = items_of_words(subwords, [sentence], tokenizer, max_items=100)
     assert items.num_left_out == 2
     np.testing.assert_allclose(items.increments[1, 0, 0], cut.increments[0, 0, [1, 3, 4]], rtol=1e-6)
-    with pytest.raises(NotMeasurableError, match="each of 2 words after the first .* shares a token of the model"):
+    with pytest.raises(NotMeasurableError, match=r"each of 2 words after the first .* shares a token of the model"):
         information(subwords, [of_forms("a_", "._", '"')], num_permutations=9)
     # Blanks may as well stand at the end of a token.
     cuts = np.array([0, 2, 3, 5, 7, 8])  # "a ", b, '."', "c ", "d"

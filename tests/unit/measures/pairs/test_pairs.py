@@ -1,5 +1,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -10,11 +11,14 @@ from howfar.corpus.corpus import Corpus
 from howfar.errors import NoIncrementsError, NotMeasurableError
 from howfar.measures.pairs.lists import Pair
 from howfar.measures.pairs.measure import match_pairs, pairs
-from howfar.measures.pairs.same_first import find_same_first, match_passages
+from howfar.measures.pairs.same_first import find_same_first, match_passages, same_first
 from howfar.measures.pairs.scores import find_passages
+from howfar.models.loading import load, tokenizer_of
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.positions import override
+from howfar.positions import IncrementConfig, attach, override
+from howfar.reading import trace_many
 from support.copying import copying_model
+from support.grafts import make_base
 
 PLACES = """
     Amber Alley, Birch Brook, Cedar Creek, Delta Downs, Ember Edges, Flint Falls, Grove Gates, Haven Hills,
@@ -198,6 +202,25 @@ def test_passages_behind_the_same_first_word_stand_at_the_same_place(make_corpus
     ]
     matched = match_passages(found, np.array([1.0, 1.1, 2.0, 2.5]), 0)
     assert matched == [(0, 1)]  # the other two are too different
+
+
+def test_passages_of_subwords_are_matched_on_the_prediction_of_the_second_word(
+    make_corpus: Callable[..., Corpus], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(make_base(tmp_path / "base"))
+    attach(model, IncrementConfig(scope="shared"))
+    tokenizer = tokenizer_of(model)
+    corpus = make_corpus(en=(["the cat sat", "on the cat sat", "the mat sat", "on the mat sat"], ["nothing"]))
+    seen: list[float] = []
+    monkeypatch.setattr(
+        "howfar.measures.pairs.same_first.match_passages", lambda _, entropies, __: seen.extend(entropies)
+    )
+    entities = [Pair("the", "cat", "x")]
+    same_first(model, tokenizer, entities, corpus)
+    befores = [passage.before + "the" for passage in find_same_first(entities, corpus, None)]
+    traces = trace_many(model, befores, tokenizer)  # a token begins with the space, so there is none after "the"
+    assert seen == pytest.approx([trace.entropy_nats[-1] for trace in traces], rel=1e-4)
+    assert len(set(seen)) == 2
 
 
 def test_progress_goes_steadily_to_its_end(corpus: Corpus) -> None:

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,10 @@ from howfar.measures.segmentation.choosing import Folds, decide, fixed, several
 from howfar.measures.segmentation.contestants import entropy_rises, matched_rate
 from howfar.measures.segmentation.states import read_states
 from howfar.measures.segmentation.words import Words, best_threshold
-from howfar.models.loading import tokenizer_of
+from howfar.models.loading import load, tokenizer_of
 from howfar.text.segmentation import Segmentation, word_segmentation
 from support.copying import copying_model
+from support.grafts import make_base
 from support.lookup import lookup_model
 
 FIRST, INNER = "一丁七", "唐唑唯"  # E4 …, and E5 …
@@ -53,6 +55,17 @@ def gaps_and_words(documents: list[Segmentation]) -> tuple[Gaps, Words]:
 
 def cut(documents: list[Segmentation], words: Words, chances: NDArray[np.float64]) -> dict[str, float]:
     return {name: counts.sum() for name, counts in words.counts(chances).items()}
+
+
+def test_words_that_begin_with_a_space_in_a_subword_model_are_segmented(tmp_path: Path) -> None:
+    model = load(make_base(tmp_path / "base"))
+    generator = random.Random(0)
+    lines = ["the " + " ".join(generator.choices(["cat", "mat", "trees", "looked"], k=12)) for _ in range(12)]
+    documents = [word_segmentation(line) for line in lines]
+    table = segmentation(model, documents, target="words", probed=False)
+    assert table["num_boundaries"].unique().to_list() == [12 * 12]
+    every = f1_of(table, "boundary recall", "every gap")
+    assert (every["value"], every["n"]) == (1.0, 12)
 
 
 def f1_of(table: pl.DataFrame, quantity: str, score: str, scored_at: str | None = None) -> dict[str, Any]:
