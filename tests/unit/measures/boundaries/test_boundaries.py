@@ -211,6 +211,35 @@ def test_a_probe_finds_what_increments_do_not_show() -> None:
     assert nothing["low"].item() < 0.5 < nothing["high"].item()
 
 
+def test_probes_of_few_gaps_are_of_all_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, documents = lookup_model({}, {}), segmented(num=14)
+    for num_gaps, num_documents in ((14 * 8, 14), (4, None)):
+        monkeypatch.setattr("howfar.measures.boundaries.probes.MAX_VALUES", num_gaps * 2 * model.config.hidden_size)
+        table = boundaries(model, documents)
+        assert increment_rows(table)["num_gaps"].to_list() == [14 * 29] * 2
+        probed = table.filter(score="linear probe of the residual stream", quantity="auc")
+        if num_documents:
+            assert probed.select("num_gaps", "n").rows() == [(num_gaps, num_documents)] * 2
+        else:  # too few, but what else was measured is kept
+            assert probed["value"].to_list() == [None]
+            assert probed["note"].item().startswith("not measurable: 4 documents are too few to hold some out")
+
+
+def test_where_models_cannot_be_fitted_other_rows_are_kept(make_corpus: Callable[..., Corpus]) -> None:
+    # All boundaries are in one document, so the models that score it have seen none.
+    documents = [Segmentation(one.text, one.boundaries if not at else ()) for at, one in enumerate(segmented())]
+    table = boundaries(lookup_model(LEADS), documents, corpus=make_corpus(zh=([], ["一唐"])))
+    assert increment_rows(table)["value"].item() > 0.5
+    for quantity, score, reason in (
+        ("auc", "lookup", "labels are False"),
+        ("auc gain", "lookup + entropy + surprisal + increment", "labels are False"),
+        ("auc", "linear probe of the residual stream", "labels are False"),
+        ("auc", "-PMI", "has no training documents to count in"),
+    ):
+        row = table.filter(quantity=quantity, score=score).row(0, named=True)
+        assert (row["value"], row["note"][:16], reason in row["note"]) == (None, "not measurable: ", True)
+
+
 def test_counts_come_from_the_training_corpus(make_corpus: Callable[..., Corpus]) -> None:
     # 一唐 is a word of the corpus, 唐一 stands there where one word follows another.
     corpus = make_corpus(zh=(["一唐一唐一唐"] * 30 + ["一丁七"], ["一唐"]))
