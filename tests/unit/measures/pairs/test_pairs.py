@@ -12,13 +12,14 @@ from howfar.errors import NoIncrementsError, NotMeasurableError
 from howfar.measures.pairs.lists import Pair
 from howfar.measures.pairs.measure import match_pairs, pairs
 from howfar.measures.pairs.same_first import find_same_first, match_passages, same_first
-from howfar.measures.pairs.scores import find_passages
+from howfar.measures.pairs.scores import find_passages, scores_in_passages
 from howfar.models.loading import load, tokenizer_of
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.positions import IncrementConfig, attach, override
 from howfar.reading import trace_many
 from support.copying import copying_model
 from support.grafts import make_base
+from support.lookup import lookup_model
 
 PLACES = """
     Amber Alley, Birch Brook, Cedar Creek, Delta Downs, Ember Edges, Flint Falls, Grove Gates, Haven Hills,
@@ -269,5 +270,27 @@ def test_refusals() -> None:
         pairs(copying_model(increments=None), ENTITIES)
     with pytest.raises(NotMeasurableError, match="some of the pairs are Chinese and some are not"):
         pairs(copying_model(), [*ENTITIES, *CHINESE])
-    with pytest.raises(NotMeasurableError, match="'Big Tree' cannot be recombined"):
-        pairs(copying_model(), [Pair("Big", "Tree", "x"), Pair("Big", "House", "x")])
+
+
+def test_a_control_that_cannot_be_measured_takes_no_other_away(make_corpus: Callable[..., Corpus]) -> None:
+    model = lookup_model({}, {})
+    without = pairs(model, ENTITIES)
+    # Nothing matches, and no first word occurs.
+    given = pairs(model, ENTITIES, corpus=make_corpus(en=(["of this and of that"] * 12, ["nothing"])))
+    carried = pl.col("control").is_in(["reversed", "recombined"])
+    assert given.filter(carried).equals(without.filter(carried))
+    notes = dict(given.filter(~carried, pl.col("value").is_null()).select("control", "note").rows())
+    assert "occur 10 times in the training corpus" in notes["matched"]
+    assert "contains one of 16 first words, as 'Amber'" in notes["same first"]
+    # One first part only.
+    alike = [Pair("Big", word.strip(","), "x") for word in PLACES.split()[:12]]
+    table = pairs(copying_model(), alike)
+    assert row(table, "reversed", "space")["n"] == 12
+    note = table.filter(control="recombined")["note"].item()
+    assert note.startswith("not measurable: 'Big Amber' cannot be recombined")
+
+
+def test_pairs_that_no_document_contains_are_refused(make_corpus: Callable[..., Corpus]) -> None:
+    corpus = make_corpus(en=(["nothing"], ["nothing"]))
+    with pytest.raises(NotMeasurableError, match="contains one of 16 pairs, as 'Amber Alley'"):
+        scores_in_passages(copying_model(), None, ENTITIES, corpus)

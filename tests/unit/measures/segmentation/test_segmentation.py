@@ -258,6 +258,14 @@ def test_english_words_sentences_and_models_without_increments() -> None:
     assert f1_of(table, "sentence F1", "the last mark is a full stop or line end")["value"] == 1.0
 
 
+def test_counts_of_a_corpus_without_training_text_are_left_out(make_corpus: Callable[..., Corpus]) -> None:
+    table = measured(lookup_model(LEADS), texts(), corpus=make_corpus(zh=([], ["一唐"])))
+    assert f1_of(table, "boundary F1", "increment", "lead byte")["value"] == 1.0
+    note = table.filter(score="-PMI")["note"].item()
+    assert note.startswith("-PMI left out: ")
+    assert "has no training documents to count in" in note
+
+
 def test_jieba_that_is_not_installed_is_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "jieba", None)
     row = measured(lookup_model(LEADS), texts()).filter(score="jieba").row(0, named=True)
