@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from howfar.progress import Progress
 
-NEVER_SEEN = 0
 TOKENS_AT_ONCE = 2**22  # of the corpus, while counting
 
 
@@ -217,7 +216,7 @@ def _seen(table: pl.DataFrame, min_count: int) -> pl.DataFrame:
             "it is not known which tokens the model was trained on, and those that it never saw cannot be left out; "
             "name its training corpus"
         )
-    seen = table.filter(pl.col("count") >= max(min_count, NEVER_SEEN + 1))
+    seen = table.filter(pl.col("count") >= max(min_count, 1))
     if seen.is_empty():
         raise NotMeasurableError(
             f"no token occurred {min_count} times in training; lower min_count or train for longer"

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from howfar.measures.boundaries.targets import TARGETS
 from howfar.measures.segmentation import segmentation
 from howfar.measures.segmentation.choosing import Folds, decide, fixed, several
 from howfar.measures.segmentation.contestants import entropy_rises, matched_rate
+from howfar.measures.segmentation.rows import ENRICHMENT, Entry, rows_of
 from howfar.measures.segmentation.states import read_states
 from howfar.measures.segmentation.words import Words, best_threshold
 from howfar.models.loading import load, tokenizer_of
@@ -256,6 +258,19 @@ def test_english_words_sentences_and_models_without_increments() -> None:
     sentences = [Segmentation("Ab cd. (Ef.) Gh, ij\nKl mn", (7, 13, 20))] * 12
     table = measured(lookup_model({}), sentences, target="sentences")
     assert f1_of(table, "sentence F1", "the last mark is a full stop or line end")["value"] == 1.0
+
+
+def test_enrichment_is_of_the_boundaries_that_were_chosen_for_boundaries() -> None:
+    documents = texts(num=20)
+    gaps = gaps_of(lookup_model(LEADS), documents)
+    gaps = replace(gaps, surprisal=gaps.is_boundary.astype(np.float64))
+    right, every = gaps.is_boundary.astype(np.float64), np.ones(len(gaps))
+    entries = [Entry.same("every gap", every), Entry("both", None, (right, every), ("right", "every"))]
+    rows = {
+        row["score"]: row for row in rows_of(entries, gaps, Words.of(gaps), seed=0) if row["quantity"] == ENRICHMENT
+    }
+    assert (rows["both"]["chosen"], rows["both"]["rate"]) == ("right", right.mean())
+    assert rows["both"]["value"] == rows["gold"]["value"] > 1.5
 
 
 def test_counts_of_a_corpus_without_training_text_are_left_out(make_corpus: Callable[..., Corpus]) -> None:
