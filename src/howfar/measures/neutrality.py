@@ -208,7 +208,7 @@ def _within_pair(estimate: statistics.Estimate, margin: float, num_bytes: int) -
     low, high = float(estimate.low), float(estimate.high)
     if not np.isfinite([low, high]).all():  # without an interval there is no verdict
         few = {"num_bytes": num_bytes, "n": estimate.num_documents, "unit": "documents"}
-        return few | {"note": "no interval: too few documents tell the losses apart"}
+        return few | {"note": "no interval: too few documents contribute to the difference"}
     tested = statistics.equivalence_of_estimate(estimate, margin)
     return {"low": low, "high": high, "num_bytes": num_bytes} | _verdict(tested, low, high, "documents")
 
