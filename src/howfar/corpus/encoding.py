@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from howfar.corpus.corpus import token_dtype
+from howfar.corpus.corpus import Corpus, token_dtype
 from howfar.errors import ConfigError
 from howfar.text.marks import chosen_mark
 from howfar.text.tokenizer import END_OF_DOCUMENT, VOCABULARY_SIZE, is_byte_tokenizer
@@ -62,10 +62,21 @@ class DocumentEncoder:
         """Describe the tokenizer for a corpus's manifest."""
         if self.tokenizer is None:
             return {"name": "bytes", "vocabulary_size": VOCABULARY_SIZE, "end_of_document": END_OF_DOCUMENT}
-        vocabulary = "".join(f"{token}\t{number}\n" for token, number in sorted(self.tokenizer.get_vocab().items()))
         return {
             "name": self.tokenizer.name_or_path or type(self.tokenizer).__name__,
             "vocabulary_size": len(self.tokenizer),
             "end_of_document": self.end_of_document,
-            "vocabulary_sha256": hashlib.sha256(vocabulary.encode(errors="surrogatepass")).hexdigest(),
+            "vocabulary_sha256": _vocabulary_hash(self.tokenizer),
         }
+
+
+def is_tokenized_by(corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the ids of a corpus are those of a tokenizer: the same vocabulary, not only one of equal size."""
+    if is_byte_tokenizer(tokenizer):
+        return corpus.tokenizer_name == "bytes"
+    return bool(corpus.manifest["tokenizer"].get("vocabulary_sha256") == _vocabulary_hash(tokenizer))
+
+
+def _vocabulary_hash(tokenizer: PreTrainedTokenizerBase) -> str:
+    vocabulary = "".join(f"{token}\t{number}\n" for token, number in sorted(tokenizer.get_vocab().items()))
+    return hashlib.sha256(vocabulary.encode(errors="surrogatepass")).hexdigest()

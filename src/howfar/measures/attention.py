@@ -221,5 +221,6 @@ MEASURE = Measure(
     sample="documents",
     columns=("quantity", "unit", "layer", "head", "value [low, high]", "n"),
     matrix=Matrix(rows=("layer", "head"), columns=("quantity", "unit")),
+    not_over_cases=tuple(f"{kind}correlation over {cases}" for kind in ("", "rank ") for cases in ("heads", "layers")),
     of_plain=True,
 )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ESTIMATE = ("value", "low", "high", "n", "note")
 """Columns of every table of estimates: the value, its 95% interval, its number of cases, and why it is missing.
 
-If the value is exact, `low` and `high` are null; if there is no value, `note` says why. Further columns identify
+If the value is exact, `low`, `high` and `n` are null; if there is no value, `note` says why. Further columns identify
 the row or add to it.
 """
 
@@ -77,6 +77,10 @@ class Measure:
         columns: What readers see: columns, `"value [low, high]"` for three in one, `"text:-20"` for a text's last
             twenty characters.
         matrix: How to show the values in a terminal if a list of rows would be long.
+        identity: Columns that identify a row, so that the same row of other models can be found; if empty, those that
+            `matrix` names.
+        not_over_cases: Values of the column `quantity` in whose rows the interval is not over the cases that `n`
+            counts, so that it says nothing about other documents.
         needs: Names of `Inputs` that it requires; alternatives are separated by `|`. `texts` includes a corpus;
             `corpus` means that other texts do not help.
         takes: Names of `Inputs` that it accepts besides.
@@ -95,6 +99,8 @@ class Measure:
     rows: str = ""
     columns: tuple[str, ...]
     matrix: Matrix | None = None
+    identity: tuple[str, ...] = ()
+    not_over_cases: tuple[str, ...] = ()
     needs: tuple[str, ...] = ("texts",)
     takes: tuple[str, ...] = ()
     variants: Variants = _one
@@ -106,6 +112,11 @@ class Measure:
     def __post_init__(self) -> None:
         if bool(self.rows) == bool(self.value and self.counts):
             raise TypeError(f"measure {self.name!r} says neither or both of: `value` and `counts`; `rows`. Give one")
+
+    @property
+    def identifies(self) -> tuple[str, ...]:
+        """Columns that identify a row; empty if that is not declared."""
+        return self.identity or (() if self.matrix is None else (*self.matrix.rows, *self.matrix.columns))
 
     @property
     def uses(self) -> set[str]:

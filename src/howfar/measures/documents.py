@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus, SplitName
+from howfar.corpus.encoding import is_tokenized_by
 from howfar.errors import NotMeasurableError
 from howfar.text.spans import token_bytes
 
@@ -130,7 +131,7 @@ def decoder_of(corpus: Corpus, tokenizer: PreTrainedTokenizerBase | None = None)
     if corpus.tokenizer_name == "bytes":
         # An end of document, 256, becomes a zero byte when truncated to eight bits.
         return lambda tokens: np.asarray(tokens).astype(np.uint8).tobytes().decode("utf-8", errors="replace")
-    if tokenizer is None or len(tokenizer) != corpus.manifest["tokenizer"]["vocabulary_size"]:
+    if tokenizer is None or not is_tokenized_by(corpus, tokenizer):
         raise NotMeasurableError(
             f"the corpus in {corpus.folder} is tokenized by {corpus.tokenizer_name!r}, not by this model's tokenizer; "
             "name a corpus of bytes, which every model can read"

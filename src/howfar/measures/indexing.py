@@ -154,5 +154,6 @@ MEASURE = Measure(
     counts="documents",
     sample="documents",
     columns=("hops", "offset", "value [low, high]", "chance", "num_questions", "n"),
+    identity=("hops", "offset"),
     of_plain=True,
 )

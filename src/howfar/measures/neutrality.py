@@ -205,9 +205,12 @@ def _compare(
 
 
 def _within_pair(estimate: statistics.Estimate, margin: float, num_bytes: int) -> dict[str, Any]:
+    low, high = float(estimate.low), float(estimate.high)
+    if not np.isfinite([low, high]).all():  # without an interval there is no verdict
+        few = {"num_bytes": num_bytes, "n": estimate.num_documents, "unit": "documents"}
+        return few | {"note": "no interval: too few documents contribute to the difference"}
     tested = statistics.equivalence_of_estimate(estimate, margin)
-    interval = {"low": float(estimate.low), "high": float(estimate.high), "num_bytes": num_bytes}
-    return interval | _verdict(tested, interval["low"], interval["high"], "documents")
+    return {"low": low, "high": high, "num_bytes": num_bytes} | _verdict(tested, low, high, "documents")
 
 
 def _over_pairs(estimates: Sequence[statistics.Estimate], margin: float) -> dict[str, Any]:
@@ -256,6 +259,7 @@ MEASURE = Measure(
     value="difference of the loss, nats per byte",
     counts="documents, or pairs of models",
     columns=("against", "source", "value [low, high]", "equivalent", "n", "unit", "statement"),
+    identity=("against", "pair", "source"),
     needs=("texts", "against"),
     sample="documents",
 )

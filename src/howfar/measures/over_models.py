@@ -6,7 +6,7 @@ documents.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -28,23 +28,31 @@ def over_models(tables: Mapping[str, pl.DataFrame], measure: Measure) -> pl.Data
         measure: The measure.
 
     Returns:
-        The rows of all tables with the model's name as `model`, preceded by one row `all models` for each row that
-        all tables have: the mean as `value`, with an interval over seeds and documents for `n` models, and
-        `seed_share`, an upper bound of the share of a single model's variance due to its seed. Documents are taken
-        to affect all models alike; if they do not, the interval is too wide. A layer of one model need not do what
-        the same layer of another does.
+        The rows of all tables with the model's name as `model` (a column of that name is renamed `of_model`), preceded
+        by one row `all models` for each row that all tables have: the mean as `value`, with an interval over seeds and
+        documents for `n` models, and `seed_share`, an upper bound of the share of a single model's variance due to its
+        seed. Documents are taken to affect all models alike; if they do not, the interval is too wide. The interval of
+        exact values is over seeds alone. Where the models' intervals are not over documents there is no number, and
+        `note` says so. A layer of one model need not do what the same layer of another does.
 
     Raises:
-        NotMeasurableError: The measure's rows are not estimates.
+        NotMeasurableError: The measure's rows are not estimates, or it does not say what identifies them.
     """
     if measure.rows:
         raise NotMeasurableError(f"rows of {measure.name} are not estimates, so models have no mean; give one model")
-    single = pl.concat([table.with_columns(model=pl.lit(name)) for name, table in tables.items()])
-    names = _identity(measure, single)
+    if not measure.identifies:
+        raise NotMeasurableError(
+            f"{measure.name} does not say what identifies a row, so the rows of several models cannot be matched; "
+            "give one model, or declare the measure's `identity`"
+        )
+    own = {name: table.rename({"model": "of_model"}, strict=False) for name, table in tables.items()}
+    single = pl.concat([table.with_columns(model=pl.lit(name)) for name, table in own.items()])
+    names = [name for name in measure.identifies if name in single.columns]
     rows = []
     for key, group in single.group_by(names, maintain_order=True):
-        if len(group) == len(tables):
-            rows.append(dict(zip(names, key, strict=True)) | {"model": ALL, **_together(group)})
+        if len(group) >= len(tables):
+            identity = dict(zip(names, key, strict=True))
+            rows.append(identity | {"model": ALL, "n": len(tables), **_together(group, tables, identity, measure)})
     together = pl.DataFrame(rows, schema=single.select(names).schema | _SCHEMA)
     found = pl.concat([together, single], how="diagonal_relaxed")
     return found.select("model", pl.exclude("model"))
@@ -60,16 +68,18 @@ _SCHEMA: dict[str, Any] = {"model": str, "value": float, "low": float, "high": f
 _SCHEMA |= {"n": int, "note": str}
 
 
-def _identity(measure: Measure, table: pl.DataFrame) -> list[str]:
-    """Columns that identify a row."""
-    said: Sequence[str] = measure.columns if measure.matrix is None else (*measure.matrix.rows, *measure.matrix.columns)
-    return [name for name in said if name in table.columns and name not in ("value", "n", "note")]
-
-
-def _together(group: pl.DataFrame) -> dict[str, Any]:
-    numbers = {name: group[name].cast(float).to_numpy() for name in ("value", "low", "high", "n")}
-    if any(np.isnan(column).any() for column in numbers.values()):
-        return {"n": len(group), "note": "not measurable: a model has no interval"}
-    found = over_intervals(numbers["value"], numbers["low"], numbers["high"], int(numbers["n"].min()))
-    low, high = found.interval()
-    return {"value": found.value, "low": low, "high": high, "seed_share": found.seed_share, "n": len(group)}
+def _together(
+    group: pl.DataFrame, models: Collection[str], identity: Mapping[str, Any], measure: Measure
+) -> dict[str, Any]:
+    if len(group) > len(models):
+        return {"note": "not measurable: a model has several such rows"}
+    if identity.get("quantity") in measure.not_over_cases:
+        return {"note": f"not measurable: a model's interval is not over {measure.counts}"}
+    value, low, high, num = (group[name].cast(float).to_numpy() for name in ("value", "low", "high", "n"))
+    if np.isnan([low, high, num]).all():  # exact values, which differ only between seeds
+        low, high, num = value, value, np.ones(len(value))
+    if np.isnan([value, low, high, num]).any():
+        return {"note": "not measurable: a model has no interval"}
+    found = over_intervals(value, low, high, int(num.min()))
+    ends = found.interval()
+    return {"value": found.value, "low": ends[0], "high": ends[1], "seed_share": found.seed_share}

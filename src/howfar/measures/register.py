@@ -24,7 +24,7 @@ from howfar.inputs import read_json
 from howfar.measures.declaration import Measure
 from howfar.measures.inputs import Inputs
 from howfar.models.increments import increment_config
-from howfar.models.loading import tokenizer_of
+from howfar.models.loading import load, tokenizer_of
 from howfar.text.marks import unusual_mark
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def register(path: Path, claim: Claim, measure: Measure, model: PreTrainedModel 
 
 
 def registered(path: Path, measure: Measure, model: PreTrainedModel | None, inputs: Inputs) -> Claim:
-    """Read a register's claim, and check that it has the same measure, model, texts and seed.
+    """Read a register's claim, and check that it has the same measure, models, texts and seed.
 
     Raises:
         ConfigError: It does not, or the file is not a register.
@@ -147,6 +147,8 @@ def _subject(measure: Measure, model: PreTrainedModel | None, inputs: Inputs) ->
     """The inputs of a measurement, by name, each as a short string."""
     names = [field.name for field in fields(Inputs) if field.name not in ("seed", "origin")]
     given = {name: _content(getattr(inputs, name)) for name in names}
+    if inputs.against is not None:  # a model that was trained again has the same name
+        given["against"] = " ".join(_weights(load(name)) for name in inputs.against)
     mark = str(None if model is None else unusual_mark(tokenizer_of(model)))
     return {"measure": measure.name, "model": _weights(model), "mark": mark, **given, "seed": str(inputs.seed)}
 

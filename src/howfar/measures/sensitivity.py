@@ -266,5 +266,6 @@ MEASURE = Measure(
         *("beyond_null [beyond_null_low, beyond_null_high]", "n"),
     ),
     matrix=Matrix(rows=("quantity", "change", "class"), columns=("layer",)),
+    not_over_cases=("split-half reliability",),
     of_plain=True,
 )

@@ -17,6 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus
+from howfar.corpus.encoding import is_tokenized_by
 from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.declaration import Measure
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
     from howfar.progress import Progress
 
-NEVER_SEEN = 0
 TOKENS_AT_ONCE = 2**22  # of the corpus, while counting
 
 
@@ -51,7 +51,7 @@ def vocabulary(
 
     Args:
         model: A model with shared increments, or with increments per layer, of which the first layer's are used.
-        corpus: Its training corpus, to count tokens in; a graft made by this package knows its counts.
+        corpus: Its training corpus, of its own tokens, to count them in; a graft made by this package knows its counts.
         tokenizer: The model's tokenizer; if None, `howfar.tokenizer_of` finds it.
         batch_size: Tokens at a time.
 
@@ -67,7 +67,7 @@ def vocabulary(
     tokenizer = tokenizer or tokenizer_of(model)
     size = min(len(tokenizer), model.get_input_embeddings().num_embeddings)
     increments = vocabulary_increments(model, size, batch_size=batch_size)
-    counts = _counts(model, corpus, size)
+    counts = _counts(model, corpus, tokenizer, size)
     weights = np.ones(size) if counts is None or not counts.any() else counts
     means = (increments @ weights / weights.sum())[:, None]
     pieces = token_bytes(tokenizer, range(size))
@@ -192,20 +192,21 @@ def vocabulary_increments(model: PreTrainedModel, num_tokens: int, *, batch_size
     return np.concatenate(parts, axis=1)
 
 
-def _counts(model: PreTrainedModel, corpus: Corpus | None, size: int) -> NDArray[np.int64] | None:
+def _counts(
+    model: PreTrainedModel, corpus: Corpus | None, tokenizer: PreTrainedTokenizerBase, size: int
+) -> NDArray[np.int64] | None:
     if corpus is None:
         known = training_counts(model)
         return None if known is None else known.numpy()[:size]
-    tokens = corpus.train.tokens
-    counts = np.zeros(size, dtype=np.int64)
+    # Ids are counted, not text, so a corpus of bytes will not do for a model of other tokens.
+    if not is_tokenized_by(corpus, tokenizer):
+        raise NotMeasurableError(
+            f"the corpus in {corpus.folder} is tokenized by {corpus.tokenizer_name!r}, not by this model's "
+            "tokenizer; name the one that it was trained on"
+        )
+    tokens, counts = corpus.train.tokens, np.zeros(size, dtype=np.int64)
     for start in range(0, len(tokens), TOKENS_AT_ONCE):
-        counted = np.bincount(tokens[start : start + TOKENS_AT_ONCE], minlength=size)
-        if len(counted) > size:
-            raise NotMeasurableError(
-                f"the corpus in {corpus.folder} is tokenized by {corpus.tokenizer_name!r}, not by this model's "
-                "tokenizer; name the one that it was trained on"
-            )
-        counts += counted
+        counts += np.bincount(tokens[start : start + TOKENS_AT_ONCE], minlength=size)[:size]
     return counts
 
 
@@ -215,7 +216,7 @@ def _seen(table: pl.DataFrame, min_count: int) -> pl.DataFrame:
             "it is not known which tokens the model was trained on, and those that it never saw cannot be left out; "
             "name its training corpus"
         )
-    seen = table.filter(pl.col("count") >= max(min_count, NEVER_SEEN + 1))
+    seen = table.filter(pl.col("count") >= max(min_count, 1))
     if seen.is_empty():
         raise NotMeasurableError(
             f"no token occurred {min_count} times in training; lower min_count or train for longer"

@@ -17,7 +17,7 @@ from transformers import TrainerCallback, set_seed
 
 from howfar.corpus.build import build_corpus
 from howfar.corpus.corpus import MANIFEST, Corpus
-from howfar.corpus.encoding import DocumentEncoder
+from howfar.corpus.encoding import DocumentEncoder, is_tokenized_by
 from howfar.corpus.selection import BuildOptions
 from howfar.corpus.sources import parse_source
 from howfar.corpus.windows import Windows
@@ -233,17 +233,16 @@ def _run(
 
 def _load_base(recipe: GraftRecipe, given: _Given) -> PreTrainedModel:
     corpus = given.corpus
-    wanted, found = DocumentEncoder(given.tokenizer).provenance(), corpus.manifest["tokenizer"]
-    if found.get("vocabulary_sha256") != wanted.get("vocabulary_sha256"):
+    if not is_tokenized_by(corpus, given.tokenizer):
         raise CorpusError(
             f"the corpus in {recipe.corpus} is tokenized by {corpus.tokenizer_name!r}, but the model has other tokens; "
             f"build it with --tokenizer {recipe.base}, or give the text itself"
         )
     model = load_pretrained(given.path, dtype=recipe.torch_dtype)
     remember_base(model, recipe.base, given.path)
-    if found["vocabulary_size"] > model.config.vocab_size:
+    if (num_tokens := corpus.manifest["tokenizer"]["vocabulary_size"]) > model.config.vocab_size:
         raise CorpusError(
-            f"the tokenizer of {recipe.base} has {found['vocabulary_size']:,} ids, but its model only "
+            f"the tokenizer of {recipe.base} has {num_tokens:,} ids, but its model only "
             f"{model.config.vocab_size:,}; use a tokenizer that fits the model"
         )
     return model

@@ -16,6 +16,7 @@ from howfar.models.modeling import HowFarForCausalLM
 from howfar.reading import trace
 from howfar.training.evaluation import document_losses
 from support.copying import copying_model, repeating_texts
+from support.lookup import lookup_model
 
 TEXTS = repeating_texts(12, length=40)
 
@@ -60,6 +61,15 @@ def test_known_equivalence_is_shown_and_its_bounds_said() -> None:
     assert row["p_equivalence"] < 0.05
     assert -0.005 < row["excluded_below"] < 0 < row["excluded_above"] < 0.005
     assert row["statement"].startswith("no difference shown; equivalent within ±0.005: excludes differences below -0.0")
+
+
+def test_without_an_interval_there_is_no_verdict() -> None:
+    texts = [f"text {number} of the few texts" for number in range(12)]  # two lengths, so two different losses
+    models = [lookup_model({}, certainty={ord("e"): weight}) for weight in (1.0, 0.0)]
+    row = neutrality(models[:1], {"plain": models[1:]}, texts).row(0, named=True)
+    assert row["value"] > 1
+    assert [row[name] for name in ("low", "high", "equivalent", "beyond_margin", "statement")] == [None] * 5
+    assert row["note"] == "no interval: too few documents contribute to the difference"
 
 
 def test_the_margin_is_at_most_half_of_the_published_effect() -> None:

@@ -11,6 +11,7 @@ from howfar.measures.inputs import Inputs
 from howfar.measures.register import Claim, register, registered
 from howfar.measures.registry import measure_named
 from howfar.text.segmentation import Segmentation
+from support.grafts import make_base
 from support.lookup import lookup_model
 
 MEASURE = measure_named("boundaries")
@@ -102,6 +103,18 @@ def test_another_model_or_measure_is_refused(tmp_path: Path) -> None:
         registered(path, MEASURE, lookup_model({0xE4: 2.5}), inputs)
     with pytest.raises(ConfigError, match="for another measure"):
         registered(path, measure_named("increments"), model, inputs)
+
+
+def test_a_model_to_compare_with_that_was_trained_again_is_refused(tmp_path: Path) -> None:
+    path, other, model = tmp_path / "claim.json", str(tmp_path / "other"), lookup_model({})
+    inputs = Inputs(texts=["a text"], against=[other])
+    for seed in (0, 1):
+        make_base(tmp_path / "other", seed=seed)
+        if not seed:
+            register(path, Claim({}, below=0.1), measure_named("neutrality"), model, inputs)
+            registered(path, measure_named("neutrality"), model, inputs)
+    with pytest.raises(ConfigError, match="was registered for another against"):
+        registered(path, measure_named("neutrality"), model, inputs)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", json.dumps({"claim": {"layers": 1}})])

@@ -10,7 +10,6 @@ from howfar.measures.statistics import (
     bootstrap,
     correlation,
     equivalence_of_estimate,
-    equivalence_of_pairs,
     fitting,
     holm,
     mean,
@@ -524,42 +523,13 @@ def test_holm_passes_over_what_was_not_tested():
 
 
 class TestEquivalence:
-    def test_pairs_that_hardly_differ_are_equivalent(self):
-        result = equivalence_of_pairs([0.001, -0.001, 0.0005, -0.0002], margin=0.005)
-        assert result.equivalent
-        assert result.p_value < 0.05
-        assert max(-result.low, result.high) < 0.005
-
-    def test_a_real_difference_is_not(self):
-        result = equivalence_of_pairs([0.010, 0.011, 0.0105, 0.0095], margin=0.005)
-        assert not result.equivalent
-        assert result.low > 0.005
-
-    def test_too_few_to_tell_is_not_equivalent_either(self):
-        result = equivalence_of_pairs([0.004, -0.004], margin=0.005)
-        assert not result.equivalent
-        assert result.low < -0.005 < 0.005 < result.high
-        assert "not shown equivalent" in str(result)
-
-    @pytest.mark.parametrize(
-        ("differences", "reason"),
-        [([0.1], "fewer than two pairs"), ([0.1, 0.1, 0.1], "3 differences that do not vary")],
-    )
-    def test_refuses_what_has_no_spread(self, differences, reason):
-        with pytest.raises(NotMeasurableError, match=reason):
-            equivalence_of_pairs(differences, margin=1)
-
-    def test_agrees_with_the_interval(self):
-        differences = RNG(0).normal(0.002, 0.003, size=8)
-        result = equivalence_of_pairs(differences, margin=0.005)
-        assert result.equivalent == (max(-result.low, result.high) < 0.005)
-
     @pytest.mark.parametrize(("shift", "equivalent"), [(0.0, True), (0.5, False), (2.0, False)])
     def test_over_documents(self, shift, equivalent):
         differences = RNG(0).normal(shift, 1, size=400)
         result = equivalence_of_estimate(ratio(differences, np.ones(400)), margin=0.2)
         assert result.equivalent is equivalent
         assert (result.p_value < 0.05) is equivalent
+        assert str(result).startswith("equivalent within" if equivalent else "not shown equivalent within")
 
 
 class TestOverSeeds:
@@ -590,19 +560,19 @@ class TestOverSeeds:
         shares = [np.mean([over_seeds(self.models(s, seed_sd=sd)).seed_share for s in range(20)]) for sd in (0, 0.3, 3)]
         assert shares[0] < 0.15 < shares[1] < 0.85 < shares[2]
 
-    def test_interval_p_value_and_equivalence_follow_one_rule(self):
+    def test_interval_and_equivalence_follow_one_rule(self):
         found = over_seeds(self.models(0))
-        for level in (0.5, 0.9, 0.99):
-            low, _ = found.interval(level)
-            assert found.p_value(low) == pytest.approx(1 - level)
         low, high = found.interval(0.9)
         reach = max(abs(low), abs(high))
         assert found.equivalence(reach * 1.01).equivalent
         assert not found.equivalence(reach * 0.99).equivalent
 
-    def test_refuses_one_model(self):
+    def test_refuses_one_model_and_equal_ones(self):
+        models = self.models(0)
         with pytest.raises(NotMeasurableError, match="give at least 2"):
-            over_seeds(self.models(0)[:1])
+            over_seeds(models[:1])
+        with pytest.raises(NotMeasurableError, match="3 differences that do not vary"):
+            over_seeds([models[0]] * 3)
 
 
 class TestOneRule:

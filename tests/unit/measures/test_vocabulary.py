@@ -1,5 +1,8 @@
 """Increments over a vocabulary, against forward passes and against runs that agree or differ by construction."""
 
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +11,12 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
+from howfar.corpus.corpus import Corpus
 from howfar.errors import NoIncrementsError, NotMeasurableError
+from howfar.measures.documents import documents_of
 from howfar.measures.vocabulary import agreement, movers, vocabulary, vocabulary_increments
 from howfar.models.configuration import HowFarConfig
-from howfar.models.loading import load
+from howfar.models.loading import load, tokenizer_of
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.models.origin import remember_training_counts
 from howfar.positions import IncrementConfig, attach, record
@@ -113,6 +118,24 @@ def test_counts_come_from_a_corpus_where_the_model_knows_none(
     counted = vocabulary(model, corpus)
     assert counted["count"].sum() == len(corpus.train.tokens)
     assert counted.filter(token_id=EOS)["count"].item() == corpus.train.num_documents + 1
+
+
+def test_a_corpus_of_other_tokens_is_not_counted(
+    base: Path, model: PreTrainedModel, tmp_path: Path, make_corpus: Callable[..., Corpus]
+) -> None:
+    with pytest.raises(NotMeasurableError, match="tokenized by 'bytes', not by this model's tokenizer"):
+        vocabulary(model, make_corpus(en=(["the cat sat on a mat"], [])))
+    # As many tokens, but others.
+    other = json.loads((base / "tokenizer.json").read_text(encoding="utf-8"))
+    ids = other["model"]["vocab"]
+    ids["a"], ids["b"] = ids["b"], ids["a"]
+    shutil.copytree(base, tmp_path / "other")
+    (tmp_path / "other" / "tokenizer.json").write_text(json.dumps(other), encoding="utf-8")
+    corpus = corpus_from_text([str(make_text(tmp_path))], str(tmp_path / "other"), tmp_path / "subwords")
+    with pytest.raises(NotMeasurableError, match="name the one that it was trained on"):
+        vocabulary(model, corpus)
+    with pytest.raises(NotMeasurableError, match="name a corpus of bytes"):
+        list(documents_of(corpus, tokenizer_of(model), split="train"))
 
 
 def test_bytes_have_classes_of_their_own() -> None:

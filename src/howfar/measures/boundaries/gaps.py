@@ -28,11 +28,12 @@ class Gaps:
     Attributes:
         is_boundary: bool `[gap]`.
         documents: int64 `[gap]`: index into `traces` of the gap's document.
-        tokens: int64 `[gap]`: the first token after each gap.
+        tokens: int64 `[gap]`: the first token after each gap. If the gap is before a word, the token may begin with the
+            blanks before it.
         characters: int64 `[gap]`: the character after each gap, in its document.
         previous: int64 `[gap]`: the code point of the character before the gap if tokens are bytes, else the token
             before it.
-        next_byte: int64 `[gap]`: the first byte after the gap.
+        next_byte: int64 `[gap]`: the first byte of the first token after the gap.
         first_token: float64 `[layer, head, gap]`: the increment of the first token after the gap.
         whole_unit: float64 `[layer, head, gap]`: the sum of the increments of the character (or token) after the gap.
         token_before: float64 `[layer, head, gap]`: the increment of the token before the gap.
@@ -139,7 +140,11 @@ def _gaps_of(
             "give the segmentation of this text"
         )
     is_boundary[list(segmentation.boundaries)] = True
-    characters = np.array([unit.start_char for unit in trace.units], dtype=np.int64)
+    starts, visible = np.array(
+        [(unit.start_char, unit.end_char - len(unit.text.lstrip() or unit.text)) for unit in trace.units]
+    ).T
+    # Most subword tokens begin with the space before a word. Where none is looked for at the space, the word counts.
+    characters = np.where(candidates[starts], starts, visible)
     first_tokens = np.array([unit.start_token for unit in trace.units], dtype=np.int64)
     units = 1 + np.flatnonzero(candidates[characters[1:]])
     tokens, before = first_tokens[units], characters[units]

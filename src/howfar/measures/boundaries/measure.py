@@ -10,16 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from howfar.corpus.corpus import Corpus
-from howfar.errors import ConfigError
+from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures.boundaries.by_rule import segmented
 from howfar.measures.boundaries.gaps import find_gaps
-from howfar.measures.boundaries.probes import probe_rows
-from howfar.measures.boundaries.rows import AUC, auc_rows, gain_rows, table_of
+from howfar.measures.boundaries.probes import PROBES, probe_rows
+from howfar.measures.boundaries.rows import AUC, GAIN, auc_rows, gain_rows, rows_or_notes, table_of
 from howfar.measures.boundaries.scores import (
+    BASE,
     CORPUS_SCORES,
+    LOOKUP,
     SCORED_AT,
     SCORED_AT_BYTES,
     baseline_scores,
@@ -68,7 +71,8 @@ def boundaries(
         corpus: The model's training corpus, for PMI and branching entropy; without it they are not measured.
         tokenizer: The model's; found by `howfar.tokenizer_of` where None.
         fitted: Whether to fit models of the gaps too: the gain from increments over a baseline, and probes of the
-            residual stream, for which the text is read a second time.
+            residual stream, for which the text is read a second time. If memory does not suffice for all gaps, a part
+            of them is probed (`num_gaps`), spread evenly over the documents.
         probes: Kinds of probe: `"linear"`, and `"mlp"`, which has one hidden layer as wide as that of the increments'
             networks and takes minutes.
         max_gaps: Documents are read until there are this many gaps.
@@ -98,17 +102,26 @@ def boundaries(
     gaps = find_gaps(model, segmentations, sought, tokenizer=tokenizer, max_gaps=max_gaps, progress=progress)
     names = SCORED_AT_BYTES if is_byte_tokenizer(tokenizer) else SCORED_AT
     scores = [*increment_scores(gaps, names, layers), *prediction_scores(gaps), *baseline_scores(gaps, sought)]
+    uncounted = "no training corpus" if corpus is None else ""
     if corpus is not None:
-        scores += corpus_scores(corpus, gaps, model, tokenizer)
+        try:
+            scores += corpus_scores(corpus, gaps, model, tokenizer)
+        except NotMeasurableError as error:
+            uncounted = str(error)
     rows = auc_rows(scores, gaps, seed=seed)
     if fitted:
-        baselines, with_increments, additions = nested(gaps, names, layers, seed)
-        rows += auc_rows([*baselines, *with_increments], gaps, seed=seed)
-        rows += gain_rows(with_increments, additions, gaps, seed=seed)
+
+        def nested_rows() -> list[dict[str, Any]]:
+            baselines, with_increments, additions = nested(gaps, names, layers, seed)
+            found = auc_rows([*baselines, *with_increments], gaps, seed=seed)
+            return found + gain_rows(with_increments, additions, gaps, seed=seed)
+
+        rows += rows_or_notes(nested_rows, (AUC, LOOKUP), (AUC, BASE), (GAIN, f"{BASE} + increment"))
         for kind in probes:
-            rows += probe_rows(model, gaps, tokenizer, kind, seed=seed)
-    if corpus is None:
-        note = "not measurable: no training corpus"
+            probed = partial(probe_rows, model, gaps, tokenizer, kind, seed=seed)
+            rows += rows_or_notes(probed, (AUC, PROBES[kind]))
+    if uncounted:
+        note = f"not measurable: {uncounted}"
         rows += [{"quantity": AUC, "score": name, "note": note} for name in CORPUS_SCORES]
     return table_of(rows, target, gaps)
 

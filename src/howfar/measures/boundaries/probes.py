@@ -17,6 +17,7 @@ from torch import Tensor
 from howfar.measures.boundaries.gaps import Gaps
 from howfar.measures.boundaries.rows import auc_rows
 from howfar.measures.boundaries.scores import Score
+from howfar.measures.documents import spread_evenly
 from howfar.measures.statistics import ProbeKind, probe_scores
 from howfar.positions import increments_of
 from howfar.reading import Trace
@@ -30,7 +31,7 @@ PROBES: dict[ProbeKind, str] = {
     "mlp": "MLP probe of the residual stream",
 }
 MAX_VALUES = 250_000_000
-"""The most numbers of hidden states that are kept: 500 MB in half precision. Further documents are not probed."""
+"""The most numbers of hidden states that are kept: 500 MB in half precision. Further gaps are not probed."""
 
 
 def probe_rows(
@@ -46,12 +47,17 @@ def probe_rows(
         seed: Seed of the probe and of the intervals.
 
     Returns:
-        Rows of the table of `boundaries`.
+        Rows of the table of `boundaries`. If there is memory for a part of the gaps only, these are spread evenly over
+        all documents.
+
+    Raises:
+        NotMeasurableError: The documents are too few, or the gaps of some folds are of one class.
     """
     width = model.get_input_embeddings().weight.shape[1]
     max_gaps = MAX_VALUES // (len(gaps.traces[0].layers) * width)
-    last = gaps.documents[min(max_gaps, len(gaps) - 1)]
-    probed = gaps.among(gaps.documents < last) if max_gaps < len(gaps) else gaps
+    chosen = np.zeros(len(gaps), dtype=bool)
+    chosen[spread_evenly(len(gaps), max_gaps)] = True
+    probed = gaps.among(chosen)
     documents, first = np.unique(probed.documents, return_index=True)
     tokens = np.split(probed.tokens, first[1:])
     states = hidden_states(model, [gaps.traces[number] for number in documents], tokens, tokenizer)

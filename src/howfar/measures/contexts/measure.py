@@ -51,9 +51,9 @@ def contexts(
 ) -> pl.DataFrame:
     """Find the passages with extreme increments, and the distribution of increments.
 
-    Of passages with the same four characters up to the scored one (ignoring case and digits), only the most extreme is
-    kept. If an increment depends on the token alone, this applies to passages with the same token. The mark between
-    documents is not scored.
+    Of passages with the same four characters up to the scored one, and the same token if it is longer (ignoring case
+    and digits), only the most extreme is kept. If an increment depends on the token alone, this applies to passages
+    with the same token. The mark between documents is not scored.
 
     Args:
         model: A model with increments.

@@ -118,16 +118,19 @@ class Traced:
         return (self.places >= self.section.lead) & (ends > starts)
 
     def key(self, token: int) -> Hashable:
-        """Equal for near-duplicates: the last characters, ignoring case and digits, the byte's place and the token."""
-        place = int(self.places[token])
-        nearby = self.trace.text[max(0, place + 1 - NEARBY) : place + 1]
-        return re.sub(r"\d", "0", nearby.casefold()), self._byte_place(token), int(self.trace.token_ids[token])
+        """Equal for near-duplicates: the last characters and the token's, ignoring case and digits; the byte's place.
+
+        The token's id is no part of it, because a digit or capital has another.
+        """
+        first, past = self._span(token)
+        text = self.trace.text
+        nearby, own = _alike(text[max(0, first + 1 - NEARBY) : first + 1]), _alike(text[first:past])
+        return nearby, own, self._byte_place(token)
 
     def passage(self, token: int) -> Passage:
         """The token with the text around it."""
-        text, first = self.trace.text, int(self.places[token])
+        text, (first, past) = self.trace.text, self._span(token)
         start, end = self.trace.token_bytes[token].tolist()
-        past = int(self._characters[end - 1]) + 1
         return Passage(
             class_number=int(self.classes[token]),
             token_id=int(self.trace.token_ids[token]),
@@ -142,9 +145,18 @@ class Traced:
             character=self.section.start + first,
         )
 
+    def _span(self, token: int) -> tuple[int, int]:
+        """The first of the characters that contain the token, and the one after the last."""
+        return int(self.places[token]), int(self._characters[self.trace.token_bytes[token, 1] - 1]) + 1
+
     def _byte_place(self, token: int) -> int:
         start = int(self.trace.token_bytes[token, 0])
         return 1 + start - int(np.searchsorted(self._characters, self._characters[start]))
+
+
+def _alike(text: str) -> str:
+    """The text without its case and with all digits 0."""
+    return re.sub(r"\d", "0", text.casefold())
 
 
 class Ends:

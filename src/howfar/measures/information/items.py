@@ -40,7 +40,7 @@ class Items:
         documents: int64 `[item]`.
         labels: By label name, the number of the class, int64 `[item]`; -1 for an item without the label.
         classes: By label name, the names of the classes.
-        num_left_out: Multiword tokens, and words whose edges are inside tokens of the model.
+        num_left_out: Multiword tokens, and words that share a token of the model with other words.
     """
 
     identity: NDArray[np.int64]
@@ -136,15 +136,24 @@ def items_of_code(
 
 
 def _words_of(trace: Trace, sentence: Segmentation) -> _Part:
-    """The words of a sentence, without the first, whose edges are edges of the model's tokens."""
+    """The words of a sentence, without the first, that the model's tokens do not mix with others.
+
+    A token may begin with the blanks before a word, as most subword tokens do, or end with those after it.
+    """
     characters = character_of_byte(sentence.text)
     byte_of = np.append(np.searchsorted(characters, np.arange(len(sentence.text))), len(characters))
     begins = np.array([0, *sentence.boundaries], dtype=np.int64)
     ends = begins + [len(token.form) for token in sentence.tokens]
-    first = np.searchsorted(trace.token_bytes[:, 0], byte_of[begins])
-    stop = np.searchsorted(trace.token_bytes[:, 1], byte_of[np.minimum(ends, len(sentence.text))]) + 1
-    starts = trace.token_bytes[np.minimum(first, len(trace) - 1), 0]
-    kept = (starts == byte_of[begins]) & (first > 0) & (stop > first) & (stop <= len(trace))
+    from_byte, to_byte = byte_of[begins], byte_of[np.minimum(ends, len(sentence.text))]
+    token_starts, token_ends = trace.token_bytes.T
+    first = np.searchsorted(token_ends, from_byte, "right")
+    stop = np.searchsorted(token_ends, to_byte) + 1
+    is_visible = ~np.fromiter(map(str.isspace, sentence.text), dtype=bool, count=len(sentence.text))
+    num_visible = np.append(0, np.cumsum(is_visible[characters]))  # bytes before each byte, without blanks
+    last = len(trace) - 1
+    kept = num_visible[token_starts[np.minimum(first, last)]] == num_visible[from_byte]
+    kept &= num_visible[token_ends[np.minimum(stop - 1, last)]] == num_visible[to_byte]
+    kept &= (first > 0) & (stop > first) & (stop <= len(trace))
     kept &= np.array([len(token.words) == 1 for token in sentence.tokens])
     words = np.flatnonzero(kept)
     words = words[words > 0]

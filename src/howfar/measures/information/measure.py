@@ -98,6 +98,11 @@ def _with_labels(sentences: Iterable[Segmentation]) -> Iterable[Segmentation]:
 
 
 def _rows(items: Items, layers: Sequence[int | None], num_permutations: int, seed: int) -> Iterable[dict[str, Any]]:
+    if not len(items) and items.num_left_out:
+        raise NotMeasurableError(
+            f"each of {items.num_left_out} words after the first is a multiword token or shares a token of the model "
+            "with another word; give other text, or a model with shorter tokens"
+        )
     refused = {label: reason for label in items.labels if (reason := _why_not(items, label))}
     usable = [label for label in items.labels if label not in refused]
     if not usable:
@@ -176,7 +181,7 @@ def _table(rows: Sequence[dict[str, Any]], items: Items) -> pl.DataFrame:
     schema |= dict.fromkeys(("layer", "head"), pl.Int64)
     schema |= dict.fromkeys(("value", "low", "high", "p_together", "known_bits"), pl.Float64)
     schema |= dict.fromkeys(("num_tokens", "n"), pl.Int64) | {"note": pl.String}
-    left_out = f"{items.num_left_out} multiword tokens, or words with edges inside tokens of the model, are left out"
+    left_out = f"{items.num_left_out} multiword tokens, or words that share a token with others, are left out"
     common = {"note": left_out} if items.num_left_out else {}
     return pl.DataFrame([common | row for row in rows], schema=schema)
 

@@ -19,7 +19,7 @@ scored, which alone makes a difference: trust the recombined and the matched con
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, get_args
@@ -98,8 +98,8 @@ def pairs(
         if entities are closer together). `p_value` is of the two-sided Wilcoxon test; `p_holm` is corrected over all
         sites, layers and heads of the same control and type. `largest_imbalance` of the matched control is the largest
         standardised mean difference. For `same first`, `num_passages` is the number of matched passages, and
-        `entropy_difference` their mean difference of entropy at the space, in nats. `note` says why numbers are
-        missing.
+        `entropy_difference` their mean difference of the entropy of the second word's prediction, in nats. `note` says
+        why numbers, or all of a control's, are missing.
 
     Raises:
         NoIncrementsError: The model has no increments.
@@ -120,23 +120,32 @@ def pairs(
     reverse = [Pair(pair.second, pair.first, pair.type) for pair in entities]
     rows = _compare(model, "reversed", entities, real, scores_in_carriers(model, tokenizer, reverse), seed)
     done(2)
-    mixed = scores_in_carriers(model, tokenizer, _recombined(entities))
-    rows += _compare(model, "recombined", entities, real, mixed, seed)
+
+    def recombined() -> list[dict[str, Any]]:
+        mixed = scores_in_carriers(model, tokenizer, _recombined(entities))
+        return _compare(model, "recombined", entities, real, mixed, seed)
+
+    rows += _or_note("recombined", recombined)
     done(CARRIER_PARTS)
     if corpus is None:
         note = "not measurable: no training corpus was given to find passages in"
         rows += [{"control": control, "note": note} for control in (SAME_FIRST, "matched")]
     else:
-        matching = match_pairs(
-            entities, corpus, tokenizer, lambda read, blocks: done(CARRIER_PARTS + MATCHING_PARTS * read // blocks)
-        )
-        ours = scores_in_passages(model, tokenizer, matching.entities.pairs, corpus)
-        done(total - SAME_FIRST_PARTS - PASSAGE_PARTS)
-        theirs = scores_in_passages(model, tokenizer, matching.controls.pairs, corpus)
+
+        def matched() -> list[dict[str, Any]]:
+            matching = match_pairs(
+                entities, corpus, tokenizer, lambda read, blocks: done(CARRIER_PARTS + MATCHING_PARTS * read // blocks)
+            )
+            ours = scores_in_passages(model, tokenizer, matching.entities.pairs, corpus)
+            done(total - SAME_FIRST_PARTS - PASSAGE_PARTS)
+            theirs = scores_in_passages(model, tokenizer, matching.controls.pairs, corpus)
+            imbalance = {"largest_imbalance": matching.largest_imbalance}
+            found = _compare(model, "matched", matching.entities.pairs, ours, theirs, seed)
+            return [row | imbalance for row in found]
+
+        rows += _or_note("matched", matched)
         done(total - SAME_FIRST_PARTS)
-        imbalance = {"largest_imbalance": matching.largest_imbalance}
-        rows += [row | imbalance for row in _compare(model, "matched", matching.entities.pairs, ours, theirs, seed)]
-        rows += _same_first(model, tokenizer, entities, corpus, seed)
+        rows += _or_note(SAME_FIRST, lambda: _same_first(model, tokenizer, entities, corpus, seed))
         done(total)
     schema: dict[str, Any] = dict.fromkeys(("control", "site", "type"), pl.String)
     schema |= dict.fromkeys(("layer", "head", "n", "num_passages"), pl.Int64)
@@ -171,6 +180,14 @@ def match_pairs(
                 progress(next(number), times * NUM_BLOCKS)
 
     return matched(entities, blocks)
+
+
+def _or_note(control: str, make: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """A control's rows; if it cannot be measured, a row that says why, so that the others are kept."""
+    try:
+        return make()
+    except NotMeasurableError as error:
+        return [{"control": control, "note": f"not measurable: {error}"}]
 
 
 def _recombined(entities: Sequence[Pair]) -> list[Pair]:

@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus
+from howfar.errors import NotMeasurableError
 from howfar.measures.documents import documents_of
 from howfar.measures.pairs.lists import Pair
-from howfar.measures.pairs.scores import PASSAGE_CHARACTERS, SITES, Scores, scores_of
+from howfar.measures.pairs.scores import PASSAGE_CHARACTERS, Scores, scores_of
 from howfar.reading import trace_many
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class SameFirst:
         entities: `[pair, site, layer, head]`, means over passages with the entity; NaN if nothing matches.
         others: The same over the matched passages with another second word.
         num_passages: Number of matched passages of both kinds.
-        entropy_difference: Mean difference of entropy at the space, entities minus others, in nats.
+        entropy_difference: Mean difference of the entropy of the second word's prediction, entities minus others, in
+            nats.
     """
 
     entities: Scores
@@ -79,14 +81,24 @@ def same_first(
         tokenizer: Its tokenizer, or None.
         entities: Pairs of words with a space between them.
         corpus: The held-out documents are searched first.
+
+    Raises:
+        NotMeasurableError: No document contains the first word of an entity, followed by another.
     """
     passages = list(find_same_first(entities, corpus, tokenizer))
+    if not passages:
+        raise NotMeasurableError(
+            f"no document of {corpus.folder} contains one of {len(entities)} first words, as {entities[0].first!r}; "
+            "give a larger corpus or other pairs"
+        )
     scores, entropies = [], []
     texts = (f"{passage.before}{passage.pair.text} " for passage in passages)
     for passage, trace in zip(passages, trace_many(model, texts, tokenizer), strict=True):
         scores.append(scores_of(trace, passage.before, passage.pair))
-        entropies.append(trace.entropy_nats[_token_at(trace.token_bytes, _space_of(passage))])
-    shape = (len(entities), *(scores[0].shape if scores else (len(SITES), 1, 1)))
+        # Of the prediction of the second word, whose token may begin with the space.
+        second = _token_at(trace.token_bytes, _space_of(passage) + 1)
+        entropies.append(trace.entropy_nats[max(0, second - 1)])
+    shape = (len(entities), *scores[0].shape)
     ours, theirs = np.full(shape, np.nan), np.full(shape, np.nan)
     differences: list[float] = []
     for entity in range(len(entities)):

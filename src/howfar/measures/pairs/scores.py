@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus
+from howfar.errors import NotMeasurableError
 from howfar.measures.documents import documents_of
 from howfar.measures.pairs.lists import Pair
 from howfar.reading import Trace, trace_many
@@ -66,8 +67,16 @@ def scores_in_passages(
         tokenizer: Its tokenizer, or None.
         pairs: Any pairs.
         corpus: The held-out documents are searched first; each document gives at most one passage of a pair.
+
+    Raises:
+        NotMeasurableError: No pair is found.
     """
     passages = list(find_passages(pairs, corpus, tokenizer))
+    if not passages:
+        raise NotMeasurableError(
+            f"no document of {corpus.folder} contains one of {len(pairs)} pairs, as {pairs[0].text!r}; "
+            "give the corpus that they were counted in"
+        )
     found = sorted({index for index, _, _ in passages})
     of_found = _mean_scores(model, tokenizer, passages)
     scores = np.full((len(pairs), *of_found.shape[1:]), np.nan)

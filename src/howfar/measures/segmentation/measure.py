@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from howfar.corpus.corpus import Corpus
+from howfar.errors import NotMeasurableError
 from howfar.measures.boundaries.gaps import find_gaps
 from howfar.measures.boundaries.scores import SCORED_AT, SCORED_AT_BYTES
 from howfar.measures.boundaries.targets import target_named
@@ -95,17 +96,21 @@ def segmentation(
         compared += dissimilarities(dissimilarity, gaps, folds, names)
         num_neurons = (config and config.hidden_size) or states.shape[-1] // 4
         compared += probes(states, gaps, words, folds, num_neurons=num_neurons, seed=seed)
+    left_out = {} if config is not None else {contestants.INCREMENT: "the model has no increments"}
+    uncounted = "no corpus was given" if corpus is None else ""
     if corpus is not None:
-        compared += contestants.counted(corpus, gaps, model, tokenizer, folds)
+        try:
+            compared += contestants.counted(corpus, gaps, model, tokenizer, folds)
+        except NotMeasurableError as error:
+            uncounted = str(error)
+    if uncounted:
+        left_out |= dict.fromkeys(contestants.COUNTED, uncounted)
     entries = [Entry.same(contestants.EVERY, np.ones(len(gaps)))]
     entries.append(Entry.same(contestants.RANDOM, contestants.matched_rate(gaps, folds)))
     for contestant in compared:
         cuts, chosen = zip(*(decide(contestant, words, folds, kind) for kind in ("boundary", "word")), strict=True)
         chosen_by_kind = [chosen_names(contestant, picked) for picked in chosen]
         entries.append(Entry(contestant.score, contestant.scored_at, cuts, chosen_by_kind))
-    left_out = {} if config is not None else {contestants.INCREMENT: "the model has no increments"}
-    if corpus is None:
-        left_out |= dict.fromkeys(contestants.COUNTED, "no corpus was given")
     if target == "chinese-words":
         if reason := contestants.why_no_jieba():
             left_out[contestants.JIEBA] = reason

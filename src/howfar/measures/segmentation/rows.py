@@ -16,6 +16,8 @@ from howfar.measures.statistics import Estimate, or_none, ratio
 SURPRISING = 0.9
 """Tokens at or above this quantile of surprisal count as surprising."""
 ENRICHMENT = "boundary enrichment"
+BOUNDARIES = 0
+"""Index of what was chosen for the F1 of boundaries, not of words."""
 UNITS = {"sentences": "sentence"}
 """By target, the name of a unit that is not a word."""
 
@@ -56,7 +58,7 @@ def rows_of(entries: Sequence[Entry], gaps: Gaps, words: Words, *, seed: int) ->
         others += _rows(f"{kind} precision", which, entries, ratio(right, found, seed=seed))
         others += _rows(f"{kind} recall", which, entries, ratio(right, true, seed=seed))
     gold = [*entries, Entry.same("gold", gaps.is_boundary.astype(np.float64))]
-    enriched = _rows(ENRICHMENT, 1, gold, _enrichment(gold, gaps, words, seed))
+    enriched = _rows(ENRICHMENT, BOUNDARIES, gold, _enrichment(gold, gaps, words, seed))
     return [*compared, *enriched, *others]
 
 
@@ -110,7 +112,7 @@ def _enrichment(entries: Sequence[Entry], gaps: Gaps, words: Words, seed: int) -
     num = len(words.num_given)
 
     def share_cut(mask: Array) -> Estimate:
-        cut = np.stack([np.bincount(gaps.documents, entry.probabilities[1] * mask, num) for entry in entries])
+        cut = np.stack([np.bincount(gaps.documents, entry.probabilities[BOUNDARIES] * mask, num) for entry in entries])
         return ratio(cut, np.broadcast_to(np.bincount(gaps.documents, mask, num), cut.shape), seed=seed)
 
     return share_cut(is_surprising.astype(np.float64)) / share_cut(np.ones(len(gaps)))

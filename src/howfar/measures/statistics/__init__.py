@@ -21,7 +21,6 @@ from howfar.measures.statistics.inference import (
     PairedTest,
     correlation,
     equivalence_of_estimate,
-    equivalence_of_pairs,
     holm,
     wilcoxon,
 )
@@ -57,7 +56,6 @@ __all__ = [
     "correlation",
     "divide",
     "equivalence_of_estimate",
-    "equivalence_of_pairs",
     "fit_probe",
     "holm",
     "mean",

@@ -122,34 +122,13 @@ def check_pairs(differences: Array) -> None:
         )
 
 
-def equivalence_of_pairs(differences: ArrayLike, margin: float, *, alpha: float = 0.05) -> Equivalence:
-    """Test equivalence across pairs, for example models that share a seed, by two one-sided paired t-tests.
-
-    Args:
-        differences: `[pair]`.
-        margin: Smaller differences are considered negligible.
-        alpha: Level of each test.
-
-    Raises:
-        NotMeasurableError: There are fewer than two pairs, or the differences do not vary.
-
-    Source:
-        Schuirmann 1987, "A comparison of the two one-sided tests procedure and the power approach".
-    """
-    from statsmodels.stats.weightstats import DescrStatsW
-
-    differences = np.asarray(differences, np.float64)
-    check_pairs(differences)
-    described = DescrStatsW(differences)
-    p_value = float(described.ttost_mean(-margin, margin)[0])
-    low, high = (float(end) for end in described.tconfint_mean(alpha=2 * alpha))
-    return Equivalence(float(described.mean), margin, low, high, p_value, p_value < alpha, len(differences))
-
-
 def equivalence_of_estimate(difference: Estimate, margin: float, *, alpha: float = 0.05) -> Equivalence:
     """Test equivalence of a single bootstrapped difference, for example of the loss over documents.
 
     Two one-sided tests at level alpha: the interval of level 1 - 2 alpha must lie within the margin.
+
+    Source:
+        Schuirmann 1987, "A comparison of the two one-sided tests procedure and the power approach".
     """
     interval = difference.at_level(1 - 2 * alpha)
     nearer = margin if difference.value >= 0 else -margin

@@ -48,12 +48,6 @@ class OverSeeds:
         reach = float(stats.t.ppf((1 + level) / 2, self.degrees)) * self.error
         return self.value - reach, self.value + reach
 
-    def p_value(self, null: float = 0.0) -> float:
-        """Two-sided p-value of the hypothesis that the mean is `null`."""
-        from scipy import stats
-
-        return float(2 * stats.t.sf(abs(self.value - null) / self.error, self.degrees))
-
     def equivalence(self, margin: float, *, alpha: float = 0.05) -> Equivalence:
         """Two one-sided tests of whether the mean lies within a margin of 0."""
         from scipy import stats

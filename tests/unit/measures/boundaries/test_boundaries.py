@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from transformers import PreTrainedModel
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, CorpusError, NoIncrementsError, NotMeasurableError
 from howfar.measures.boundaries import boundaries
-from howfar.models.loading import load
+from howfar.measures.boundaries.gaps import Gaps, find_gaps
+from howfar.measures.boundaries.targets import TARGETS
+from howfar.models.loading import load, tokenizer_of
 from howfar.positions import IncrementConfig, attach
 from howfar.text.segmentation import Segmentation, read_spaced, word_segmentation
 from support.copying import copying_model
@@ -208,6 +211,35 @@ def test_a_probe_finds_what_increments_do_not_show() -> None:
     assert nothing["low"].item() < 0.5 < nothing["high"].item()
 
 
+def test_probes_of_few_gaps_are_of_all_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, documents = lookup_model({}, {}), segmented(num=14)
+    for num_gaps, num_documents in ((14 * 8, 14), (4, None)):
+        monkeypatch.setattr("howfar.measures.boundaries.probes.MAX_VALUES", num_gaps * 2 * model.config.hidden_size)
+        table = boundaries(model, documents)
+        assert increment_rows(table)["num_gaps"].to_list() == [14 * 29] * 2
+        probed = table.filter(score="linear probe of the residual stream", quantity="auc")
+        if num_documents:
+            assert probed.select("num_gaps", "n").rows() == [(num_gaps, num_documents)] * 2
+        else:  # too few, but what else was measured is kept
+            assert probed["value"].to_list() == [None]
+            assert probed["note"].item().startswith("not measurable: 4 documents are too few to hold some out")
+
+
+def test_where_models_cannot_be_fitted_other_rows_are_kept(make_corpus: Callable[..., Corpus]) -> None:
+    # All boundaries are in one document, so the models that score it have seen none.
+    documents = [Segmentation(one.text, one.boundaries if not at else ()) for at, one in enumerate(segmented())]
+    table = boundaries(lookup_model(LEADS), documents, corpus=make_corpus(zh=([], ["一唐"])))
+    assert increment_rows(table)["value"].item() > 0.5
+    for quantity, score, reason in (
+        ("auc", "lookup", "labels are False"),
+        ("auc gain", "lookup + entropy + surprisal + increment", "labels are False"),
+        ("auc", "linear probe of the residual stream", "labels are False"),
+        ("auc", "-PMI", "has no training documents to count in"),
+    ):
+        row = table.filter(quantity=quantity, score=score).row(0, named=True)
+        assert (row["value"], row["note"][:16], reason in row["note"]) == (None, "not measurable: ", True)
+
+
 def test_counts_come_from_the_training_corpus(make_corpus: Callable[..., Corpus]) -> None:
     # 一唐 is a word of the corpus, 唐一 stands there where one word follows another.
     corpus = make_corpus(zh=(["一唐一唐一唐"] * 30 + ["一丁七"], ["一唐"]))
@@ -253,6 +285,44 @@ def test_gaps_inside_tokens_are_counted_and_left_out(tmp_path) -> None:
     assert notes[0] == f"{left_out} gaps inside tokens are left out"
     candidates = 12 * sum(c != " " for c in text[1:])
     assert table.filter(score="increment", quantity="auc")["num_gaps"].unique().to_list() == [candidates - left_out]
+
+
+def test_a_word_whose_token_begins_with_a_space_has_a_gap(tmp_path: Path) -> None:
+    model = load(make_base(tmp_path / "base"))
+    tokenizer = tokenizer_of(model)
+    text = "the cat, the mat. On a mat\nand trees"
+
+    def found(target: str) -> tuple[set[int], set[int], Gaps]:
+        sought = TARGETS[target]
+        gaps = find_gaps(model, [sought.segment(text)], sought, tokenizer=tokenizer, max_gaps=99)
+        return set(gaps.characters.tolist()), set(gaps.characters[gaps.is_boundary].tolist()), gaps
+
+    starts = set(word_segmentation(text).boundaries)
+    characters, boundaries_seen, gaps = found("words")
+    assert {4, 9, 13} <= boundaries_seen == starts  # cat, the, mat
+    # The gaps of units whose tokens begin with a space, at their letter; the rest begin there.
+    units = [unit for unit in gaps.traces[0].units[1:] if not unit.text.isspace()]
+    assert characters == {unit.end_char - len(unit.text.lstrip()) for unit in units}
+    assert any(unit.text.startswith(" ") for unit in units)
+    assert gaps.num_unseen == sum(not c.isspace() for c in text[1:]) - len(units)
+    assert found("sentences")[:2] == (starts, {text.index("On"), text.index("and")})
+    # Delimiters are looked for at the space itself.
+    _, delimiters, _ = found("delimiters")
+    assert {3, 8} <= delimiters
+    assert 4 not in delimiters
+
+
+def test_a_subword_s_gap_is_scored_by_its_own_token(tmp_path: Path) -> None:
+    model = load(make_base(tmp_path / "base"))
+    stir(attach(model, IncrementConfig(scope="shared")))
+    target = TARGETS["words"]
+    gaps = find_gaps(model, [word_segmentation("the cat, the")], target, tokenizer=tokenizer_of(model), max_gaps=99)
+    trace, cat = gaps.traces[0], gaps.characters.tolist().index(4)
+    token = next(number for number, (start, end) in enumerate(trace.token_bytes.tolist()) if start <= 4 < end)
+    assert gaps.tokens[cat] == token
+    assert gaps.first_token[:, 0, cat] == pytest.approx(trace.increments[:, 0, token])
+    assert [chr(point) for point in gaps.neighbours[cat]] == ["e", " ", "c", "a"]
+    assert (chr(gaps.next_byte[cat]), gaps.previous[cat]) == (" ", trace.token_ids[token - 1])
 
 
 def test_documents_are_taken_until_there_are_enough_gaps() -> None:

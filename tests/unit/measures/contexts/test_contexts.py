@@ -1,6 +1,7 @@
 """Passages with extreme increments, of models whose increments are known, and against sorting all tokens."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -107,11 +108,12 @@ def naive_largest(model: HowFarForCausalLM, texts: list[str], sign: int, num: in
             character = len(data[: token + 1].decode(errors="ignore").encode()) <= token
             index = len(data[: token + 1].decode(errors="ignore")) - (0 if character else 1)
             nearby = "".join("0" if c.isdigit() else c.lower() for c in text[max(0, index - 3) : index + 1])
-            found.append((sign * increment, document, index, (nearby, token - len(text[:index].encode()), data[token])))
+            key = (nearby, token - len(text[:index].encode()))
+            found.append((sign * increment, document, index, data[token], key))
     chosen, seen = [], set()
-    for _, document, index, key in sorted(found, key=lambda entry: -entry[0]):
+    for _, document, index, byte, key in sorted(found, key=lambda entry: -entry[0]):
         if not seen & {key, (document, index)}:
-            chosen.append((document, index, key[2]))
+            chosen.append((document, index, byte))
             seen |= {key, (document, index)}
     return chosen[:num]
 
@@ -157,6 +159,31 @@ def test_near_duplicates_are_found_once() -> None:
     texts = [f"In 19{number} the Queue was long" for number in range(10, 40)]
     table = contexts(lookup_model({}, {ord("Q"): 5.0, ord("9"): 4.0}), texts)
     assert [row["scored"] for row in passages_of(table, "largest") if row["increment"] > 1] == ["Q", "9"]
+
+
+def test_near_duplicates_may_differ_in_the_case_or_digit_that_is_scored() -> None:
+    digits = {ord(str(digit)): 4.0 + digit / 10 for digit in range(10)}
+    texts = [f"It was in 199{number}" for number in range(10)] + ["a queer queue", "A QUEER QUEUE"]
+    table = contexts(lookup_model({}, {**digits, ord("q"): 5.0, ord("Q"): 6.0}), texts)
+    found = [(row["left"] + row["scored"], row["increment"]) for row in passages_of(table, "largest")]
+    # Before the digits of one number are other characters.
+    assert [text for text, increment in found if increment > 5] == ["A Q"]
+    nines = [text for text, increment in found if 4 < increment < 5]
+    assert sorted(nines) == ["It was in 19", "It was in 199", "It was in 1999"]
+
+
+def test_subwords_that_differ_in_case_or_digits_are_near_duplicates() -> None:
+    texts = ["seen in 12", "seen IN 34", "seen is 12"]
+    cut = np.array([[0, 5], [5, 8], [8, 10]])
+    keys = []
+    for text in texts:
+        read = replace(trace(lookup_model({}), "abc"), text=text, token_bytes=cut, token_ids=np.arange(3) + len(keys))
+        section = passages.Section(text, 0, 0, Document(text, "text", 0))
+        traced = passages.Traced(section, read, np.zeros(3, dtype=np.uint8), 60)
+        keys.append([traced.key(token) for token in range(3)])
+    assert keys[0] == keys[1]
+    assert keys[0][0] == keys[2][0]
+    assert keys[0][1] != keys[2][1]
 
 
 def test_where_the_token_decides_each_token_is_found_once() -> None:

@@ -1,11 +1,14 @@
 """Information, of increments that are known to tell a label, to repeat the word, or to tell nothing."""
 
+from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from transformers import PreTrainedModel
 
 from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures.information import information
@@ -14,9 +17,12 @@ from howfar.measures.information.items import items_of_words
 from howfar.measures.information.labels import labels_of
 from howfar.models.loading import load, tokenizer_of
 from howfar.positions import IncrementConfig, attach
+from howfar.reading import trace_many
+from howfar.text.conllu import Token, Word
 from howfar.text.segmentation import Segmentation, read_conllu
 from support.grafts import make_base
 from support.lookup import lookup_model
+from support.models import stir
 
 Array = NDArray[Any]
 
@@ -173,6 +179,58 @@ def test_words_of_a_model_have_their_increments_and_labels(tmp_path: Path) -> No
     assert names["entity"] == ["begins" if tag == "NOUN" else "outside" for tag in tags]
     assert names["feature Number"] == ["Sing" if tag == "NOUN" else "none" for tag in tags]
     assert set(names["dependency distance"]) == {"1 before"}
+
+
+def of_forms(*forms: str) -> Segmentation:
+    """The words with a space after each, except those that end with `_`."""
+    spelled = [form.removesuffix("_") for form in forms]
+    words = [Word(number, "X", {}, None, {}) for number in range(1, len(forms) + 1)]
+    tokens = tuple(
+        Token(form, (word,), is_spaced=form == given) for form, given, word in zip(spelled, forms, words, strict=True)
+    )
+    pieces = [token.form + " " * token.is_spaced for token in tokens]
+    return Segmentation("".join(pieces).rstrip(), tuple(accumulate(map(len, pieces[:-1]))), tokens)
+
+
+@pytest.fixture(scope="module")
+def subwords(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedModel:
+    model = load(make_base(tmp_path_factory.mktemp("subwords") / "base"))
+    stir(attach(model, IncrementConfig(scope="shared")))
+    return model
+
+
+def test_subwords_may_begin_with_the_space_before_a_word(subwords: PreTrainedModel) -> None:
+    sentence = of_forms("the", "cat", "cat", "on", "a", "mat_", ".")
+    items = items_of_words(subwords, [sentence], tokenizer_of(subwords), max_items=100)
+    trace = next(iter(trace_many(subwords, [sentence.text], tokenizer_of(subwords))))
+    steps = trace.increments[0, 0, -7:]
+    assert trace.token_bytes[-6:, 0].tolist() == [3, 7, 11, 14, 16, 20]  # a token for each word, from the space on
+    assert items.num_left_out == 0
+    np.testing.assert_allclose(items.increments[:, 0, 0], [steps[1:], steps[1:], steps[:-1]], rtol=1e-6)
+
+
+def test_words_that_share_a_token_with_others_are_left_out(
+    subwords: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("howfar.measures.information.items.trace_many", lambda _, texts, __: (cut for _ in texts))
+    sentence = of_forms("a", "b_", "._", '"_', "c", "d")
+    cuts = np.array([0, 1, 3, 5, 6, 8])  # a, " b", '."', "c", " d"
+    tokenizer = tokenizer_of(subwords)
+    cut = replace(
+        next(iter(trace_many(subwords, ["abcde"], tokenizer))),
+        text=sentence.text,
+        token_bytes=np.stack([cuts[:-1], cuts[1:]], axis=1),
+    )
+    assert len(cut) == 5
+    items = items_of_words(subwords, [sentence], tokenizer, max_items=100)
+    assert items.num_left_out == 2
+    np.testing.assert_allclose(items.increments[1, 0, 0], cut.increments[0, 0, [1, 3, 4]], rtol=1e-6)
+    with pytest.raises(NotMeasurableError, match=r"each of 2 words after the first .* shares a token of the model"):
+        information(subwords, [of_forms("a_", "._", '"')], num_permutations=9)
+    # Blanks may as well stand at the end of a token.
+    cuts = np.array([0, 2, 3, 5, 7, 8])  # "a ", b, '."', "c ", "d"
+    cut = replace(cut, token_bytes=np.stack([cuts[:-1], cuts[1:]], axis=1))
+    assert items_of_words(subwords, [sentence], tokenizer, max_items=100).num_left_out == 2
 
 
 def test_increments_that_repeat_the_word_are_said_to(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -10,11 +11,15 @@ from howfar.corpus.corpus import Corpus
 from howfar.errors import NoIncrementsError, NotMeasurableError
 from howfar.measures.pairs.lists import Pair
 from howfar.measures.pairs.measure import match_pairs, pairs
-from howfar.measures.pairs.same_first import find_same_first, match_passages
-from howfar.measures.pairs.scores import find_passages
+from howfar.measures.pairs.same_first import find_same_first, match_passages, same_first
+from howfar.measures.pairs.scores import find_passages, scores_in_passages
+from howfar.models.loading import load, tokenizer_of
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.positions import override
+from howfar.positions import IncrementConfig, attach, override
+from howfar.reading import trace_many
 from support.copying import copying_model
+from support.grafts import make_base
+from support.lookup import lookup_model
 
 PLACES = """
     Amber Alley, Birch Brook, Cedar Creek, Delta Downs, Ember Edges, Flint Falls, Grove Gates, Haven Hills,
@@ -200,6 +205,25 @@ def test_passages_behind_the_same_first_word_stand_at_the_same_place(make_corpus
     assert matched == [(0, 1)]  # the other two are too different
 
 
+def test_passages_of_subwords_are_matched_on_the_prediction_of_the_second_word(
+    make_corpus: Callable[..., Corpus], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(make_base(tmp_path / "base"))
+    attach(model, IncrementConfig(scope="shared"))
+    tokenizer = tokenizer_of(model)
+    corpus = make_corpus(en=(["the cat sat", "on the cat sat", "the mat sat", "on the mat sat"], ["nothing"]))
+    seen: list[float] = []
+    monkeypatch.setattr(
+        "howfar.measures.pairs.same_first.match_passages", lambda _, entropies, __: seen.extend(entropies)
+    )
+    entities = [Pair("the", "cat", "x")]
+    same_first(model, tokenizer, entities, corpus)
+    befores = [passage.before + "the" for passage in find_same_first(entities, corpus, None)]
+    traces = trace_many(model, befores, tokenizer)  # a token begins with the space, so there is none after "the"
+    assert seen == pytest.approx([trace.entropy_nats[-1] for trace in traces], rel=1e-4)
+    assert len(set(seen)) == 2
+
+
 def test_progress_goes_steadily_to_its_end(corpus: Corpus) -> None:
     for given, in_all in ((None, 3), (corpus, 45)):
         told: list[tuple[int, int]] = []
@@ -246,5 +270,27 @@ def test_refusals() -> None:
         pairs(copying_model(increments=None), ENTITIES)
     with pytest.raises(NotMeasurableError, match="some of the pairs are Chinese and some are not"):
         pairs(copying_model(), [*ENTITIES, *CHINESE])
-    with pytest.raises(NotMeasurableError, match="'Big Tree' cannot be recombined"):
-        pairs(copying_model(), [Pair("Big", "Tree", "x"), Pair("Big", "House", "x")])
+
+
+def test_a_control_that_cannot_be_measured_takes_no_other_away(make_corpus: Callable[..., Corpus]) -> None:
+    model = lookup_model({}, {})
+    without = pairs(model, ENTITIES)
+    # Nothing matches, and no first word occurs.
+    given = pairs(model, ENTITIES, corpus=make_corpus(en=(["of this and of that"] * 12, ["nothing"])))
+    carried = pl.col("control").is_in(["reversed", "recombined"])
+    assert given.filter(carried).equals(without.filter(carried))
+    notes = dict(given.filter(~carried, pl.col("value").is_null()).select("control", "note").rows())
+    assert "occur 10 times in the training corpus" in notes["matched"]
+    assert "contains one of 16 first words, as 'Amber'" in notes["same first"]
+    # One first part only.
+    alike = [Pair("Big", word.strip(","), "x") for word in PLACES.split()[:12]]
+    table = pairs(copying_model(), alike)
+    assert row(table, "reversed", "space")["n"] == 12
+    note = table.filter(control="recombined")["note"].item()
+    assert note.startswith("not measurable: 'Big Amber' cannot be recombined")
+
+
+def test_pairs_that_no_document_contains_are_refused(make_corpus: Callable[..., Corpus]) -> None:
+    corpus = make_corpus(en=(["nothing"], ["nothing"]))
+    with pytest.raises(NotMeasurableError, match="contains one of 16 pairs, as 'Amber Alley'"):
+        scores_in_passages(copying_model(), None, ENTITIES, corpus)

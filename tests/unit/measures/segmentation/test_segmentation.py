@@ -2,7 +2,9 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +20,13 @@ from howfar.measures.boundaries.targets import TARGETS
 from howfar.measures.segmentation import segmentation
 from howfar.measures.segmentation.choosing import Folds, decide, fixed, several
 from howfar.measures.segmentation.contestants import entropy_rises, matched_rate
+from howfar.measures.segmentation.rows import ENRICHMENT, Entry, rows_of
 from howfar.measures.segmentation.states import read_states
 from howfar.measures.segmentation.words import Words, best_threshold
-from howfar.models.loading import tokenizer_of
+from howfar.models.loading import load, tokenizer_of
 from howfar.text.segmentation import Segmentation, word_segmentation
 from support.copying import copying_model
+from support.grafts import make_base
 from support.lookup import lookup_model
 
 FIRST, INNER = "一丁七", "唐唑唯"  # E4 …, and E5 …
@@ -53,6 +57,17 @@ def gaps_and_words(documents: list[Segmentation]) -> tuple[Gaps, Words]:
 
 def cut(documents: list[Segmentation], words: Words, chances: NDArray[np.float64]) -> dict[str, float]:
     return {name: counts.sum() for name, counts in words.counts(chances).items()}
+
+
+def test_words_that_begin_with_a_space_in_a_subword_model_are_segmented(tmp_path: Path) -> None:
+    model = load(make_base(tmp_path / "base"))
+    generator = random.Random(0)
+    lines = ["the " + " ".join(generator.choices(["cat", "mat", "trees", "looked"], k=12)) for _ in range(12)]
+    documents = [word_segmentation(line) for line in lines]
+    table = segmentation(model, documents, target="words", probed=False)
+    assert table["num_boundaries"].unique().to_list() == [12 * 12]
+    every = f1_of(table, "boundary recall", "every gap")
+    assert (every["value"], every["n"]) == (1.0, 12)
 
 
 def f1_of(table: pl.DataFrame, quantity: str, score: str, scored_at: str | None = None) -> dict[str, Any]:
@@ -243,6 +258,27 @@ def test_english_words_sentences_and_models_without_increments() -> None:
     sentences = [Segmentation("Ab cd. (Ef.) Gh, ij\nKl mn", (7, 13, 20))] * 12
     table = measured(lookup_model({}), sentences, target="sentences")
     assert f1_of(table, "sentence F1", "the last mark is a full stop or line end")["value"] == 1.0
+
+
+def test_enrichment_is_of_the_boundaries_that_were_chosen_for_boundaries() -> None:
+    documents = texts(num=20)
+    gaps = gaps_of(lookup_model(LEADS), documents)
+    gaps = replace(gaps, surprisal=gaps.is_boundary.astype(np.float64))
+    right, every = gaps.is_boundary.astype(np.float64), np.ones(len(gaps))
+    entries = [Entry.same("every gap", every), Entry("both", None, (right, every), ("right", "every"))]
+    rows = {
+        row["score"]: row for row in rows_of(entries, gaps, Words.of(gaps), seed=0) if row["quantity"] == ENRICHMENT
+    }
+    assert (rows["both"]["chosen"], rows["both"]["rate"]) == ("right", right.mean())
+    assert rows["both"]["value"] == rows["gold"]["value"] > 1.5
+
+
+def test_counts_of_a_corpus_without_training_text_are_left_out(make_corpus: Callable[..., Corpus]) -> None:
+    table = measured(lookup_model(LEADS), texts(), corpus=make_corpus(zh=([], ["一唐"])))
+    assert f1_of(table, "boundary F1", "increment", "lead byte")["value"] == 1.0
+    note = table.filter(score="-PMI")["note"].item()
+    assert note.startswith("-PMI left out: ")
+    assert "has no training documents to count in" in note
 
 
 def test_jieba_that_is_not_installed_is_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
