@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,12 +112,21 @@ def check_files(folder: Path, listed: Mapping[str, Mapping[str, Any]], *, advice
 
 def last_complete_checkpoint(folder: Path) -> Path | None:
     """The newest complete checkpoint of a run."""
-    numbered = []
+    return max(((step, path) for step, path in _checkpoints(folder) if (path / RECORD).is_file()), default=(0, None))[1]
+
+
+def remove_incomplete(folder: Path) -> None:
+    """Remove the checkpoints that a killed run left half written; the process must hold the run's lock."""
+    for _, path in _checkpoints(folder):
+        if not (path / RECORD).is_file():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _checkpoints(folder: Path) -> Iterator[tuple[int, Path]]:
+    """Each checkpoint's step and folder, complete or not."""
     for path in folder.glob("checkpoint-*"):
-        match = re.fullmatch(r"checkpoint-(\d+)", path.name)
-        if match and (path / RECORD).is_file():
-            numbered.append((int(match[1]), path))
-    return max(numbered)[1] if numbered else None
+        if match := re.fullmatch(r"checkpoint-(\d+)", path.name):
+            yield int(match[1]), path
 
 
 def check_folder(folder: Path) -> None:

@@ -19,7 +19,7 @@ from howfar.positions import increments_of
 from howfar.positions.bounds import bound_of
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
-from howfar.training.checkpoints import mark_as_whole
+from howfar.training.checkpoints import mark_as_whole, remove_incomplete
 from howfar.training.evaluation import document_losses
 from howfar.training.optimizer import give_increments_their_rate, with_muon
 from howfar.training.recipe import BaseRecipe
@@ -171,6 +171,8 @@ class IncrementTrainer(Trainer):
             ) from error
         finally:
             self.args.save_total_limit = limit
+        if self.is_world_process_zero():
+            remove_incomplete(folder.parent)  # rotation would keep the highest step, and delete complete checkpoints
         if self.args.should_save:
             rotate_checkpoints(self.args.output_dir, limit, best_model_checkpoint=self.state.best_model_checkpoint)
         self.restart_clock()

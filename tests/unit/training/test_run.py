@@ -251,6 +251,17 @@ def test_older_checkpoints_are_let_go(recipe: MakeRecipe, tmp_path: Path) -> Non
     assert json.loads((tmp_path / "checkpoint-6" / "trainer_state.json").read_text())["global_step"] == 6
 
 
+def test_a_checkpoint_that_a_killed_run_left_half_written_is_not_kept_for_a_complete_one(
+    recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    for name in ("checkpoint-9", "checkpoint-mine"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").touch()
+    train(recipe(trainer={"save_total_limit": 1}), tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-6", "checkpoint-mine"]
+    assert last_complete_checkpoint(tmp_path) == tmp_path / "checkpoint-6"
+
+
 # Bad input
 
 
