@@ -25,6 +25,8 @@ NOT_THE_TRAINERS = (
     "seed", "data_seed", "train_sampling_strategy", "output_dir", "auto_find_batch_size",
     # ... and a run that was killed must be able to continue exactly where it stopped.
     "ignore_data_skip", "save_only_model", "enable_jit_checkpoint",
+    # The result is the model of the last step, as its record says.
+    "load_best_model_at_end",
 )  # fmt: skip
 """Options of `TrainingArguments` that a recipe cannot set."""
 
@@ -93,7 +95,8 @@ class BaseRecipe:
             if name in NOT_THE_TRAINERS:
                 raise ConfigError(
                     f"recipe: [trainer] sets {name}, which a recipe cannot choose: data order follows from the "
-                    "recipe's `seed` and the step, runs resume exactly, and the command names the folder; remove it"
+                    "recipe's `seed` and the step, runs resume exactly and end with the model of their last step, and "
+                    "the command names the folder; remove it"
                 )
             if needed := _needed_instead(value, hints[name]):
                 raise ConfigError(f"recipe: [trainer] {name} is {value!r}; it must be {needed}")
@@ -200,7 +203,9 @@ class Recipe(BaseRecipe):
         ConfigError: A key is unknown or a value invalid.
     """
 
-    LASTING: ClassVar[tuple[str, ...]] = ("seed", "model", "increments", "encoding", "muon_learning_rate")
+    LASTING: ClassVar[tuple[str, ...]] = (
+        "seed", "model", "increments", "encoding", "increment_learning_rate", "muon_learning_rate",
+    )  # fmt: skip
 
     model: dict[str, Any] = field(default_factory=dict)
     increments: dict[str, Any] | None = None
