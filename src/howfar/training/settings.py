@@ -115,6 +115,7 @@ def check_keys(where: str, got: Iterable[str], known: Sequence[str], *, file: st
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known)[:12])} and others"
             raise ConfigError(f"{file}: {where} has no option {key!r}; {hint}")
 
+
 def needed_instead(value: Any, hint: Any) -> str:
     """What a value must be, in words, if it is not; empty if it is, or if the type hint is more complex."""
     allowed = [kind for kind in (get_args(hint) or (hint,)) if kind is not type(None)]
