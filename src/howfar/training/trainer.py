@@ -19,6 +19,7 @@ from howfar.positions import increments_of
 from howfar.positions.bounds import bound_of
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
+from howfar.text.marks import document_mark
 from howfar.training.checkpoints import mark_as_whole, remove_incomplete
 from howfar.training.evaluation import document_losses
 from howfar.training.optimizer import give_increments_their_rate, with_muon
@@ -140,6 +141,7 @@ class IncrementTrainer(Trainer):
             self.model,
             self.run.corpus.held_out,
             length=self.run.length,
+            mark=document_mark(self.processing_class),  # as for the finished model's loss
             batch_size=self.args.per_device_eval_batch_size,
             max_windows=GLANCE_WINDOWS,
         )
