@@ -151,7 +151,7 @@ class Reader:
         return (self.batch_size or 0) * self.context or min(MAX_TOKENS, MAX_LOGITS // self.vocabulary_size)
 
     def tokenize(self, text: str) -> TokenizedText:
-        """Tokenize a text and prepend the document mark, unless the text begins with it.
+        """Tokenize a text and prepend the document mark.
 
         Raises:
             TextError: The text is empty or contains a lone surrogate, or a token is not in the model's vocabulary.
@@ -159,16 +159,15 @@ class Reader:
         if not text:
             raise TextError("the text is empty; give at least one character")
         spans = byte_spans_of_tokens(self.tokenizer, text)
-        num_marks = int(len(spans.token_ids) > 0 and spans.token_ids[0] == self.mark)
-        tokens = np.append(self.mark, spans.token_ids[num_marks:])
-        if len(tokens) == 1:
-            raise TextError("the text is empty; give at least one character besides the document mark")
+        if not len(spans.token_ids):
+            raise TextError("the model's tokenizer gives no tokens for the text; give at least one other character")
+        tokens = np.append(self.mark, spans.token_ids)
         if tokens.max() >= self.vocabulary_size:
             raise TextError(
                 f"the tokenizer gives token id {tokens.max()}, but the model knows ids up to "
                 f"{self.vocabulary_size - 1}; pass the model's own tokenizer"
             )
-        return TokenizedText(text, tokens, spans.byte_spans[num_marks:])
+        return TokenizedText(text, tokens, spans.byte_spans)
 
     def cover(self, tokens: NDArray[np.int64], document: int = 0) -> list[Window]:
         """Cover a document's tokens with overlapping windows; each token is kept once."""

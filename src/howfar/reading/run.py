@@ -42,14 +42,14 @@ def trace(
 
     Args:
         model: A causal language model with rotary positions. Without learned increments, all increments are 1.
-        text: The text.
+        text: The text. Characters that spell a special token are plain text, as in a corpus.
         tokenizer: The model's tokenizer; if None, `howfar.tokenizer_of` finds it.
         context: Tokens in a window, including the document mark; if None, the model's maximum (at most 4096).
         overlap: The least left context of a token in a later window; if None, a sixth of the context. Every token is
             read `context / (context - overlap)` times on average.
         batch_size: The most windows in a batch; if None, as many as fit in bounded memory.
         mark: The document mark: a token's id, or the token as the vocabulary spells it. If None, the token that the
-            tokenizer puts before a text, else its end of sequence. A text that begins with the mark gets no second one.
+            tokenizer puts before a text, else its end of sequence.
         attention: Whether to keep attention weights too; only for texts that fit into one window.
         progress: Called after each batch with how many tokens are done and how many there are.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -49,6 +50,10 @@ class Place:
         """The path of something in the folder."""
         return "/".join((self.root.rstrip("/"), *parts))
 
+    def glob(self, *parts: str) -> list[str]:
+        """The paths in the folder that match a pattern; the folder's own name is no pattern."""
+        return [str(path) for path in self.files.glob("/".join((glob.escape(self.root.rstrip("/")), *parts)))]
+
     def read(self, pattern: str) -> dict[str, dict[str, Any]]:
         """The contents of all readable JSON files whose paths match a pattern, by what its last star matches.
 
@@ -57,13 +62,14 @@ class Place:
         """
         before, _, after = self.path(pattern).rpartition("*")
         with refused_by_name(self.location):
-            paths = self.files.glob(self.path(pattern))
-            contents = self.files.cat(paths, on_error="omit") if paths else {}
+            paths = self.glob(pattern)
+            # All at once, if the place can; `cat` would take a path as a pattern.
+            contents = self.files.cat_ranges(paths, None, None, on_error="return")
         found = {}
-        for path, content in contents.items():
+        for path, content in zip(paths, contents, strict=True):
             try:
                 found[path[len(before) : len(path) - len(after)]] = json.loads(content)
-            except ValueError:
+            except (ValueError, TypeError):  # an error instead of the content
                 continue
         return found
 
@@ -116,7 +122,7 @@ class Place:
         with tempfile.TemporaryDirectory(prefix="howfar-") as folder:
             work = Path(folder, run)
             if self.files.exists(self.path(RUNS, run)):
-                self.files.get(self.path(RUNS, run), str(work), recursive=True)
+                self.files.get(glob.escape(self.path(RUNS, run)), str(work), recursive=True)
             yield work
 
     def keep(self, folder: Path, part: Path = Path()) -> None:
@@ -140,10 +146,9 @@ class Place:
                 self.files.makedirs(whole.rpartition("/")[0], exist_ok=True)
                 self.files.put_file(str(source / path), whole)
             self._write(f"{target}/{RECORD}", (source / RECORD).read_bytes())
-            above = target.rpartition("/")[0]
-            for old in self.files.glob(f"{above}/checkpoint-*") if part.parts else ():
+            for old in self.glob(RUNS, folder.name, "checkpoint-*") if part.parts else ():
                 if not (source.parent / old.rpartition("/")[2]).exists():
-                    self.files.rm(old, recursive=True)
+                    self.files.rm(glob.escape(old), recursive=True)
 
 
 def is_checkpoint(name: str) -> bool:

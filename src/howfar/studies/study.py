@@ -93,8 +93,8 @@ class Study:
         results = self.place.read(f"{RUNS}/*/{RESULT}")
         failures = self.place.read(f"{FAILURES}/*.json")
         steps: dict[str, int] = {}
-        for path in self.place.files.glob(self.place.path(RUNS, "*", "checkpoint-*", RECORD)):
-            found = re.search(rf"/([^/]+)/checkpoint-(\d+)/{re.escape(RECORD)}$", str(path))
+        for path in self.place.glob(RUNS, "*", "checkpoint-*", RECORD):
+            found = re.search(rf"/([^/]+)/checkpoint-(\d+)/{re.escape(RECORD)}$", path)
             if found:
                 steps[found[1]] = max(steps.get(found[1], 0), int(found[2]))
         return [

@@ -48,8 +48,7 @@ def unusual_mark(tokenizer: PreTrainedTokenizerBase) -> str | None:
     """
     mark = document_mark(tokenizer)
     is_ours = tokenizer.eos_token == END_OF_DOCUMENT_TEXT
-    usual = [tokenizer.eos_token_id] if is_ours else tokenizer("a")["input_ids"][:1]
-    if usual == [mark]:
+    if (tokenizer.eos_token_id if is_ours else _first_token(tokenizer)) == mark:
         return None
     return str(tokenizer.convert_ids_to_tokens(mark))
 
@@ -77,12 +76,18 @@ def document_mark(tokenizer: PreTrainedTokenizerBase, mark: int | str | None = N
     if (chosen := chosen_mark(tokenizer)) is not None:
         return chosen
     begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
-    if begin is not None and tokenizer("a")["input_ids"][:1] == [begin]:
+    if begin is not None and _first_token(tokenizer) == begin:
         return int(begin)
     found = begin if end is None else end
     if found is None:
         raise TextError("the tokenizer has no token to begin a document with; set its eos_token, or choose a mark")
     return int(found)
+
+
+def _first_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """The first token of a text with the special tokens that the tokenizer adds."""
+    # As texts are tokenized: the option is kept in the tokenizer, where another value would reach other threads.
+    return next(iter(tokenizer("a", split_special_tokens=True)["input_ids"]), None)
 
 
 def _checked(tokenizer: PreTrainedTokenizerBase, mark: int | str) -> int:

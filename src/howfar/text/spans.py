@@ -52,7 +52,7 @@ def character_of_byte(text: str) -> NDArray[np.int64]:
 def byte_spans_of_tokens(
     tokenizer: PreTrainedTokenizerBase, text: str, *, add_special_tokens: bool = False
 ) -> TokenSpans:
-    """Tokenize a text and find the bytes that each token stands for.
+    """Tokenize a text and find the bytes that each token stands for; text like a special token is plain text.
 
     If the tokens' own bytes spell the text (byte-level and byte-fallback vocabularies, SentencePiece), the spans are
     exact to the byte. Otherwise (a tokenizer that folds case or normalises) they come from the tokenizer's character
@@ -71,7 +71,9 @@ def byte_spans_of_tokens(
         starts = np.arange(len(data))
         return TokenSpans(np.frombuffer(data, np.uint8).astype(np.int64), np.stack([starts, starts + 1], axis=1))
     with_offsets = bool(getattr(tokenizer, "is_fast", False))
-    encoding = tokenizer(text, add_special_tokens=add_special_tokens, return_offsets_mapping=with_offsets)
+    encoding = tokenizer(
+        text, add_special_tokens=add_special_tokens, split_special_tokens=True, return_offsets_mapping=with_offsets
+    )
     token_ids = list(encoding["input_ids"])
     spans = _spans_from_spelling(token_bytes(tokenizer, token_ids), data)
     if spans is None and with_offsets:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,11 @@ LOCK = ".lock"
 
 NEEDED = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
 """What every checkpoint must contain besides weights."""
+
+KEPT_BY_OPTIMIZER = (
+    "learning_rate", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "optim", "optim_args",
+)  # fmt: skip
+"""Options of `TrainingArguments` that come back with the optimiser's state: another value would have no effect."""
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
@@ -111,12 +118,21 @@ def check_files(folder: Path, listed: Mapping[str, Mapping[str, Any]], *, advice
 
 def last_complete_checkpoint(folder: Path) -> Path | None:
     """The newest complete checkpoint of a run."""
-    numbered = []
+    return max(((step, path) for step, path in _checkpoints(folder) if (path / RECORD).is_file()), default=(0, None))[1]
+
+
+def remove_incomplete(folder: Path) -> None:
+    """Remove the checkpoints that a killed run left half written; the process must hold the run's lock."""
+    for _, path in _checkpoints(folder):
+        if not (path / RECORD).is_file():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _checkpoints(folder: Path) -> Iterator[tuple[int, Path]]:
+    """Each checkpoint's step and folder, complete or not."""
     for path in folder.glob("checkpoint-*"):
-        match = re.fullmatch(r"checkpoint-(\d+)", path.name)
-        if match and (path / RECORD).is_file():
-            numbered.append((int(match[1]), path))
-    return max(numbered)[1] if numbered else None
+        if match := re.fullmatch(r"checkpoint-(\d+)", path.name):
+            yield int(match[1]), path
 
 
 def check_folder(folder: Path) -> None:
@@ -148,11 +164,16 @@ def check_same_run(folder: Path, recipe: BaseRecipe, now: Mapping[str, Any]) -> 
         now: The present record.
 
     Raises:
-        CheckpointError: The folder belongs to a different run.
+        CheckpointError: The folder belongs to a different run, or to one that is longer already.
     """
+    from transformers import TrainingArguments  # slow to import
+
     before = without_places(read_record(folder))  # earlier versions wrote paths too
     run = folder.parent if folder.name.startswith("checkpoint-") else folder
     changed = [name for name in recipe.LASTING if before["recipe"].get(name) != now["recipe"][name]]
+    defaults = {option.name: option.default for option in fields(TrainingArguments)}
+    options = [{**defaults, **record["recipe"].get("trainer", {})} for record in (before, now)]
+    changed += [name for name in KEPT_BY_OPTIMIZER if options[0][name] != options[1][name]]
     if before["corpus"].get("hash") != now["corpus"]["hash"]:
         changed.append("corpus")
     if (before.get("start_from") or {}).get("sha256") != (now.get("start_from") or {}).get("sha256"):
@@ -161,6 +182,12 @@ def check_same_run(folder: Path, recipe: BaseRecipe, now: Mapping[str, Any]) -> 
         raise CheckpointError(
             f"{run} holds a run with another {' and '.join(changed)}; choose another output folder, or the recipe and "
             "corpus that it started with"
+        )
+    reached, max_steps = before.get("step", 0), options[1]["max_steps"]
+    if reached > max_steps:
+        raise CheckpointError(
+            f"{run} holds a run at step {reached:,}, but max_steps is {max_steps:,}; choose at least as many steps, or "
+            "another output folder"
         )
     windows = before.get("windows_per_step", now["windows_per_step"])
     if windows != now["windows_per_step"]:

@@ -8,14 +8,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self, get_args, get_type_hints
+from typing import Any, ClassVar, Self, get_type_hints
 
 from howfar.errors import ConfigError
 from howfar.positions import IncrementConfig
 from howfar.positions.encodings import encoding_options, read_encoding
 from howfar.text.tokenizer import VOCABULARY_SIZE
 from howfar.training.recipe_files import GRAFT, SCRATCH, read_values
-from howfar.training.settings import apply_settings, check_keys
+from howfar.training.settings import apply_settings, check_keys, needed_instead
 
 KINDS = {SCRATCH: "train", GRAFT: "graft"}
 """The kinds of recipe, and their commands."""
@@ -25,6 +25,8 @@ NOT_THE_TRAINERS = (
     "seed", "data_seed", "train_sampling_strategy", "output_dir", "auto_find_batch_size",
     # ... and a run that was killed must be able to continue exactly where it stopped.
     "ignore_data_skip", "save_only_model", "enable_jit_checkpoint",
+    # The result is the model of the last step, as its record says.
+    "load_best_model_at_end",
 )  # fmt: skip
 """Options of `TrainingArguments` that a recipe cannot set."""
 
@@ -80,7 +82,7 @@ class BaseRecipe:
             raise ConfigError(f"recipe: seed is {self.seed}; it must be 0 or more, and less than 2**32")
         for name in ("increment_learning_rate", "muon_learning_rate"):
             rate = getattr(self, name)
-            if rate is not None and (_needed_instead(rate, float) or not rate >= 0):
+            if rate is not None and (needed_instead(rate, float) or not rate >= 0):
                 raise ConfigError(f"recipe: {name} is {rate!r}; it must be a number, 0 or more")
         self._check_trainer()
 
@@ -93,9 +95,10 @@ class BaseRecipe:
             if name in NOT_THE_TRAINERS:
                 raise ConfigError(
                     f"recipe: [trainer] sets {name}, which a recipe cannot choose: data order follows from the "
-                    "recipe's `seed` and the step, runs resume exactly, and the command names the folder; remove it"
+                    "recipe's `seed` and the step, runs resume exactly and end with the model of their last step, and "
+                    "the command names the folder; remove it"
                 )
-            if needed := _needed_instead(value, hints[name]):
+            if needed := needed_instead(value, hints[name]):
                 raise ConfigError(f"recipe: [trainer] {name} is {value!r}; it must be {needed}")
             if name in LEAST and not value >= LEAST[name]:
                 raise ConfigError(f"recipe: [trainer] {name} is {value!r}; it must be at least {LEAST[name]}")
@@ -117,7 +120,7 @@ class BaseRecipe:
             ConfigError: The value has the wrong type.
         """
         value = getattr(self, name)
-        if needed := _needed_instead(value, kind):
+        if needed := needed_instead(value, kind):
             raise ConfigError(f"recipe: {name} is {value!r}; it must be {needed}")
 
     @classmethod
@@ -200,7 +203,9 @@ class Recipe(BaseRecipe):
         ConfigError: A key is unknown or a value invalid.
     """
 
-    LASTING: ClassVar[tuple[str, ...]] = ("seed", "model", "increments", "encoding", "muon_learning_rate")
+    LASTING: ClassVar[tuple[str, ...]] = (
+        "seed", "model", "increments", "encoding", "increment_learning_rate", "muon_learning_rate",
+    )  # fmt: skip
 
     model: dict[str, Any] = field(default_factory=dict)
     increments: dict[str, Any] | None = None
@@ -289,11 +294,3 @@ class Recipe(BaseRecipe):
 _hints = functools.cache(get_type_hints)
 _SOUND: set[str] = set()
 """Models already found possible, as JSON."""
-
-
-def _needed_instead(value: Any, hint: Any) -> str:
-    """What a value must be, in words, if it is not; empty if it is, or if the type hint is more complex."""
-    allowed = [kind for kind in (get_args(hint) or (hint,)) if kind is not type(None)]
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a string", dict: "a table"}
-    fits = any(type(value) is kind or (kind is float and type(value) is int) or kind not in words for kind in allowed)
-    return "" if fits else " or ".join(words[kind] for kind in allowed)

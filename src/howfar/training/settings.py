@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from howfar.errors import ConfigError
 
@@ -114,3 +114,11 @@ def check_keys(where: str, got: Iterable[str], known: Sequence[str], *, file: st
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known)[:12])} and others"
             raise ConfigError(f"{file}: {where} has no option {key!r}; {hint}")
+
+
+def needed_instead(value: Any, hint: Any) -> str:
+    """What a value must be, in words, if it is not; empty if it is, or if the type hint is more complex."""
+    allowed = [kind for kind in (get_args(hint) or (hint,)) if kind is not type(None)]
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a string", dict: "a table"}
+    fits = any(type(value) is kind or (kind is float and type(value) is int) or kind not in words for kind in allowed)
+    return "" if fits else " or ".join(words[kind] for kind in allowed)

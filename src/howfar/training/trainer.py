@@ -19,7 +19,8 @@ from howfar.positions import increments_of
 from howfar.positions.bounds import bound_of
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
-from howfar.training.checkpoints import mark_as_whole
+from howfar.text.marks import document_mark
+from howfar.training.checkpoints import mark_as_whole, remove_incomplete
 from howfar.training.evaluation import document_losses
 from howfar.training.optimizer import give_increments_their_rate, with_muon
 from howfar.training.recipe import BaseRecipe
@@ -140,6 +141,7 @@ class IncrementTrainer(Trainer):
             self.model,
             self.run.corpus.held_out,
             length=self.run.length,
+            mark=document_mark(self.processing_class),  # as for the finished model's loss
             batch_size=self.args.per_device_eval_batch_size,
             max_windows=GLANCE_WINDOWS,
         )
@@ -171,6 +173,8 @@ class IncrementTrainer(Trainer):
             ) from error
         finally:
             self.args.save_total_limit = limit
+        if self.is_world_process_zero():
+            remove_incomplete(folder.parent)  # rotation would keep the highest step, and delete complete checkpoints
         if self.args.should_save:
             rotate_checkpoints(self.args.output_dir, limit, best_model_checkpoint=self.state.best_model_checkpoint)
         self.restart_clock()

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 import howfar
+from howfar.corpus.encoding import DocumentEncoder
 from howfar.errors import CheckpointError, TextError, UnsupportedModelError
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.reading import reader as reading_module
@@ -148,16 +149,15 @@ def test_a_mark_that_a_tokenizer_lacks_is_refused(subword_tokenizer: PreTrainedT
             document_mark(subword_tokenizer, mark)
 
 
-def test_a_text_that_begins_with_the_mark_is_given_no_other(subword_tokenizer: PreTrainedTokenizerFast) -> None:
+def test_a_special_token_in_a_text_is_plain_text_so_a_trace_has_the_loss_of_a_corpus(
+    subword_tokenizer: PreTrainedTokenizerFast,
+) -> None:
     model = LlamaForCausalLM(LlamaConfig(**{**SIZE, "vocab_size": len(subword_tokenizer)})).eval()
     end = subword_tokenizer.eos_token
-    bare, marked, later = (trace(model, text, subword_tokenizer) for text in ("the cat", f"{end}the cat", f"the{end}"))
-    assert bare.token_ids.tolist() == marked.token_ids.tolist()
-    assert np.array_equal(bare.surprisal_nats, marked.surprisal_nats)
-    assert marked.text == "".join(unit.text for unit in marked.units) == f"{end}the cat"
-    assert later.token_ids[-1] == subword_tokenizer.eos_token_id
-    with pytest.raises(TextError, match="at least one character besides the document mark"):
-        trace(model, end, subword_tokenizer)
+    for text in (f"{end}the cat", f"the{end}cat", end):
+        traced = trace(model, text, subword_tokenizer)
+        assert traced.token_ids.tolist() == DocumentEncoder(subword_tokenizer).encode(text.encode())[:-1].tolist()
+        assert traced.text == "".join(unit.text for unit in traced.units) == text
 
 
 def test_a_batch_has_no_more_windows_than_were_asked_for(tiny_model: TinyModel) -> None:

@@ -147,6 +147,21 @@ def test_a_killed_copy_of_a_checkpoint_has_no_record(tmp_path: Path, monkeypatch
     assert sorted(path.name for path in target.iterdir()) == ["model.safetensors", RECORD]
 
 
+@pytest.mark.parametrize("address", ["{}", "memory://{}"])
+def test_a_folder_whose_name_looks_like_a_pattern_is_only_a_name(tmp_path: Path, address: str) -> None:
+    place = Place(address.format(tmp_path / "rates[1]*?"))
+    place.write("runs/abc/training.json", {"step": 3})
+    place.write("runs/abc/checkpoint-3/training.json", {})
+    assert place.read("runs/*/training.json") == {"abc": {"step": 3}}
+    assert [path.rpartition("/runs/")[2] for path in place.glob("runs", "*", "checkpoint-*")] == ["abc/checkpoint-3"]
+    with place.folder_of("abc") as folder:
+        assert json.loads((folder / "training.json").read_text()) == {"step": 3}
+        if not place.is_local:
+            (folder / "checkpoint-3").rename(folder / "checkpoint-4")
+            place.keep(folder, Path("checkpoint-4"))
+            assert len(place.glob("runs", "*", "checkpoint-4")) == len(place.glob("runs", "*", "checkpoint-*")) == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_driver_loses_nothing(asked: Any, recipe: Path, tmp_path: Path, number: int) -> None:
     seeds = [0, 1] if number == signal.SIGKILL else [0]

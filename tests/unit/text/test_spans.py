@@ -1,10 +1,14 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
+from howfar.corpus.encoding import DocumentEncoder
 from howfar.errors import TextError
+from howfar.text.marks import document_mark
 from howfar.text.spans import (
     byte_spans_of_tokens,
     character_of_byte,
@@ -96,8 +100,24 @@ def test_special_tokens_have_empty_spans():
     assert pieces_of(tokenizer, "and") == [b"and"]
 
 
-def test_a_special_token_written_in_the_text_is_still_found():
-    assert pieces_of(sentencepiece_like(), "and<s>an")[1] == b"<s>"
+@pytest.mark.parametrize("make", [sentencepiece_like, ByT5Tokenizer])
+def test_text_that_looks_like_a_special_token_is_plain_text_as_in_a_corpus(make):
+    tokenizer = make()
+    tokenizer.add_special_tokens({"eos_token": "<s>"})
+    token_ids = byte_spans_of_tokens(tokenizer, "and<s>an").token_ids
+    assert token_ids.tolist() == DocumentEncoder(tokenizer).encode(b"and<s>an")[:-1].tolist()
+    assert not set(token_ids) & set(tokenizer.all_special_ids)
+    assert pieces_of(tokenizer, "and<s>an")[-5:-2] == [b"<", b"s", b">"] or make is sentencepiece_like
+
+
+def test_threads_that_look_for_the_mark_do_not_change_how_others_tokenize():
+    tokenizer = sentencepiece_like()
+    text = "and<s>an " * 300
+    with ThreadPoolExecutor(2) as pool:
+        marks = [pool.submit(document_mark, tokenizer) for _ in range(300)]
+        read = {tuple(byte_spans_of_tokens(tokenizer, text).token_ids.tolist()) for _ in range(100)}
+    assert {mark.result() for mark in marks} == {tokenizer.bos_token_id}
+    assert len(read) == 1
 
 
 def test_a_tokenizer_that_does_not_spell_the_text_is_read_by_its_offsets():

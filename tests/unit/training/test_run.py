@@ -229,6 +229,38 @@ def test_another_run_in_the_folder_is_refused(
     assert_same(before, weights(HowFarForCausalLM.from_pretrained(tmp_path)))
 
 
+def test_what_the_optimisers_state_keeps_cannot_be_changed_by_continuing(recipe: MakeRecipe, tmp_path: Path) -> None:
+    train(recipe(trainer={"weight_decay": 0, "max_steps": 3}), tmp_path, progress=False)
+    record = read_record(tmp_path)
+    changes: list[tuple[str, dict[str, Any]]] = [
+        ("learning_rate", {"trainer": {"learning_rate": 0.5, "max_steps": 4}}),
+        ("weight_decay and adam_beta2", {"trainer": {"weight_decay": 0.7, "adam_beta2": 0.9}}),
+        ("increment_learning_rate", {"increment_learning_rate": 0.3}),
+    ]
+    for changed, values in changes:
+        with pytest.raises(CheckpointError, match=f"holds a run with another {changed}; choose"):
+            train(recipe(**values), tmp_path, progress=False)
+    with pytest.raises(CheckpointError, match="holds a run at step 3, but max_steps is 2; choose at least as many"):
+        train(recipe(trainer={"max_steps": 2}), tmp_path, progress=False)
+    assert read_record(tmp_path) == record
+
+
+def test_a_continued_run_may_take_another_schedule(recipe: MakeRecipe, tmp_path: Path) -> None:
+    def plan(steps: int) -> Recipe:
+        decay = {"lr_scheduler_type": "warmup_stable_decay", "lr_scheduler_kwargs": {"num_decay_steps": steps - 1}}
+        return recipe(trainer={**decay, "logging_steps": 1, "max_steps": steps})
+
+    for run, ends in (("whole", [6]), ("parts", [3, 6])):
+        for steps in ends:
+            train(plan(steps), tmp_path / run, progress=False)
+    whole, parts = (
+        {entry["step"]: entry["learning_rate"] for entry in curve(tmp_path / run) if "loss" in entry}
+        for run in ("whole", "parts")
+    )
+    assert parts[3] != whole[3]
+    assert [parts[step] for step in (5, 6)] == [whole[step] for step in (5, 6)] != [0, 0]
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
 def test_an_unreadable_record_is_refused(recipe: MakeRecipe, tmp_path: Path, content: str) -> None:
     (tmp_path / RECORD).write_text(content)
@@ -249,6 +281,17 @@ def test_older_checkpoints_are_let_go(recipe: MakeRecipe, tmp_path: Path) -> Non
     train(recipe(trainer={"save_steps": 1, "save_total_limit": 2}), tmp_path)
     assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-5", "checkpoint-6"]
     assert json.loads((tmp_path / "checkpoint-6" / "trainer_state.json").read_text())["global_step"] == 6
+
+
+def test_a_checkpoint_that_a_killed_run_left_half_written_is_not_kept_for_a_complete_one(
+    recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    for name in ("checkpoint-9", "checkpoint-mine"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").touch()
+    train(recipe(trainer={"save_total_limit": 1}), tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-6", "checkpoint-mine"]
+    assert last_complete_checkpoint(tmp_path) == tmp_path / "checkpoint-6"
 
 
 # Bad input

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,12 @@ from torch import Tensor
 from howfar.corpus.corpus import Corpus
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.positions import override
+from howfar.text.marks import choose_mark
+from howfar.text.tokenizer import byte_tokenizer
 from howfar.training.console import log_line
 from howfar.training.data import TrainingWindows
 from howfar.training.recipe import Recipe
+from howfar.training.run import fit
 from howfar.training.runs import Run, training_arguments
 from howfar.training.trainer import IncrementTrainer, increment_statistics
 
@@ -39,6 +43,7 @@ def trainer(recipe: Callable[..., Recipe], corpus: Corpus, tmp_path: Path) -> In
             arguments=training_arguments(plan, tmp_path),
         ),
         train_dataset=TrainingWindows(corpus.train, 32, 0, 24),
+        processing_class=byte_tokenizer(),
     )
 
 
@@ -68,6 +73,17 @@ def test_evaluation_scores_the_held_out_documents(trainer: IncrementTrainer) -> 
     assert metrics["eval_nats_per_byte"] == pytest.approx(math.log(257), rel=0.02)  # an untrained model
     assert metrics["eval_bits_per_byte"] == pytest.approx(metrics["eval_nats_per_byte"] / math.log(2))
     assert metrics.items() <= trainer.state.log_history[-1].items()
+
+
+def test_evaluation_has_the_loss_of_the_finished_model(
+    recipe: Callable[..., Recipe], corpus: Corpus, tmp_path: Path
+) -> None:
+    tokenizer = byte_tokenizer()
+    choose_mark(tokenizer, "a")  # as another tokenizer's beginning of sequence, not what is between documents
+    plan = recipe(trainer={"eval_strategy": "steps", "eval_steps": 6, "save_strategy": "no"})
+    record = fit(model_of(plan), tokenizer, corpus, plan, tmp_path, length=32, progress=False)
+    (glance,) = [entry for entry in json.loads((tmp_path / "log.json").read_text()) if "eval_loss" in entry]
+    assert glance["eval_nats_per_byte"] == pytest.approx(record["held_out"]["nats_per_byte"], rel=1e-6)
 
 
 def test_statistics_are_those_of_the_increments_in_use(recipe: Callable[..., Recipe]) -> None:
