@@ -215,7 +215,7 @@ def _boundaries(
         found = strongest(tables)
     except (MissingExtraError, NotMeasurableError) as error:
         return {"missing": str(error)}
-    return {"said": said(found), "strongest": _rows(found, SHOWN)}
+    return {"said": said(found, tables), "strongest": _rows(found, SHOWN)}
 
 
 def _by_rule(corpus: Corpus, model: Any) -> Iterable[Segmentation]:
