@@ -56,7 +56,8 @@ def said(found: pl.DataFrame, tables: Mapping[int, pl.DataFrame]) -> str:
         f"same character (p < {LEVEL} for all layers, heads and places at once). "
         f"In {of_bytes} of them it is only the first layer or a shared step, which sees single bytes and no context: "
         f"it marks characters that often begin words. The AUC of the strongest is {apart.mean():.3f} from 0.5 on "
-        f"average, {apart.min():.3f} to {apart.max():.3f}; the strongest of several is some way from 0.5 by chance, too."
+        f"average, {apart.min():.3f} to {apart.max():.3f}; the strongest of several is some way from 0.5 by chance, "
+        "too."
         f"{f' In {untested} of the seeds there are too few documents for a p-value.' if untested else ''}"
     )
 
