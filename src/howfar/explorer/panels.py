@@ -100,12 +100,12 @@ def _selected_in(document: Document, at: int, name: str) -> str:
     cell = document.selected(at)
     cells = document.cells
     character = cells.texts[cell]
-    points = " ".join(f"U+{ord(one):04X}" for one in character[:4])
-    data = character.encode().hex(" ").upper()
+    points = _beginning([f"U+{ord(one):04X}" for one in character], 4)
+    data = _beginning([f"{byte:02X}" for byte in character.encode()], 16)
     said = [
         *([name] if name else []),
         f"{cells.noun} {cell + 1:,} of {len(cells):,}",
-        f"{points} · bytes {data[:48]}",
+        f"{points} · bytes {data}",
         f"surprisal {cells.surprisal_nats[cell]:.3f} nats",
         f"entropy after {cells.entropy_nats[cell]:.3f} nats",
     ]
@@ -113,6 +113,10 @@ def _selected_in(document: Document, at: int, name: str) -> str:
         f"<p class='selection' role='status' data-cell='{cell}'><bdi>{html.escape(cells.labels[cell])}</bdi>"
         f"{' · '.join(map(html.escape, said))}</p>"
     )
+
+
+def _beginning(parts: Sequence[str], most: int) -> str:
+    return " ".join([*parts[:most], *["…"] * (len(parts) > most)])
 
 
 def for_each(documents: Sequence[Document], view: Callable[[Document], mo.Html]) -> mo.Html:

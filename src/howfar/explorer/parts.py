@@ -31,8 +31,8 @@ def heading() -> mo.Html:
         "<h1 class='howfar'>How far apart does a model think its tokens are?</h1>"
         "<p class='lead'>Each row shows the text as one layer spaces it. The first row is an ordinary model: each step "
         "has the same length. The rows below are layers of a model that has <em>learned</em> how far to step: "
-        "<span class='closer'>blue gaps are closer</span>, <span class='farther'>orange ones farther</span> than an "
-        "ordinary step. Type a text; click a character to see what its position does.</p>"
+        "<span class='closer'>blue gaps are closer</span>, <span class='farther'>orange ones farther</span> than the "
+        "row's average step. Type a text; click a character to see what its position does.</p>"
     )
 
 

@@ -188,7 +188,8 @@ def _title(traces: Sequence[Trace], layer: int | None, head: int | None) -> str:
         models = [f"{model} ({letter})" for model, letter in zip(models, _LETTERS, strict=True)]
     verb = "space" if len(models) > 1 else "spaces"
     what = "this text" if len(texts) == 1 else "two texts" if len(models) > 1 else "two texts, A and B"
-    return f"How {' and '.join(models)} {verb} {what}{of_layer}{'' if rows_are_heads else of_head}"
+    means = " (means over both)" if len(models) < len(texts) else ""
+    return f"How {' and '.join(models)} {verb} {what}{of_layer}{'' if rows_are_heads else of_head}{means}"
 
 
 def model_label(name: str) -> str:
