@@ -77,7 +77,7 @@ def attention_arcs(
     """
     every = attention_by_cell(cells, rows, token, first_key)
     table = every.filter(pl.col("cell") > pl.col("cell").max() - MOST_CELLS)
-    farther = (every["weight"].sum() - table["weight"].sum()) / len(rows)
+    farther = (float(every["weight"].sum()) - float(table["weight"].sum())) / len(rows)
     rest = f"; {farther:.0%} of the attention goes farther back" if len(table) < len(every) else ""
     of = f"of the last {MOST_CELLS} {cells.noun}s" if rest else f"earlier {cells.noun}"
     alike = all(np.array_equal(row.positions, rows[0].positions) for row in rows)
