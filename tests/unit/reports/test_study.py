@@ -53,6 +53,9 @@ def test_a_study_is_reported_seed_by_seed(study: Study, tmp_path: Path) -> None:
     assert "6 runs: 4 finished, 2 waiting." in html
     pictures = re.findall(r"<figcaption>seed (\d)</figcaption><svg", html)
     assert pictures == ["0", "1"]  # plain positions have nothing to show
+    drawn = html.partition('<div class="multiples">')[2].partition("</main>")[0]
+    assert not re.search("<style|<rect", drawn)  # they have the page's colours, light or dark
+    assert ".howfar .t0 { stroke: var(--t0); }" in html.partition("</head>")[0]
     assert "<h3>recipe learned</h3>" in html
     assert "Does some layer mark where Chinese words begin" in html
     assert "documents" in html.partition("over pairs")[2]  # four held-out documents are too few, and it says so
