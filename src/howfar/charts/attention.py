@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from howfar.reading import Trace
 
 LEAST_WEIGHT = 0.01  # weaker arcs are not drawn
-MOST_CELLS = 80  # cells of text drawn after the token
+MOST_CELLS = 80  # cells drawn, up to the selected one; of more the text would be illegible
 ARC_POINTS = 25
 ROW_HEIGHT = 64
 TEXT_BELOW = 0.3  # a row's baseline, in rows
@@ -66,6 +66,8 @@ def attention_arcs(
 ) -> Picture:
     """Draw the attention of one token as arcs over the text, at learned positions.
 
+    Only the last 80 cells are drawn; the title of the axis says what share of the attention goes farther back.
+
     Args:
         cells: The text.
         rows: The rows, from top to bottom.
@@ -73,7 +75,11 @@ def attention_arcs(
         first_key: The text's token of the rows' first key; -1 for the document mark.
         theme: `"light"` or `"dark"`.
     """
-    table = attention_by_cell(cells, rows, token, first_key)
+    every = attention_by_cell(cells, rows, token, first_key)
+    table = every.filter(pl.col("cell") > pl.col("cell").max() - MOST_CELLS)
+    farther = (float(every["weight"].sum()) - float(table["weight"].sum())) / len(rows)
+    rest = f"; {farther:.0%} of the attention goes farther back" if len(table) < len(every) else ""
+    of = f"of the last {MOST_CELLS} {cells.noun}s" if rest else f"earlier {cells.noun}"
     alike = all(np.array_equal(row.positions, rows[0].positions) for row in rows)
     baselines = {len(rows) - 1 - number: row.name for number, row in enumerate(rows)}
     y = alt.Y(
@@ -85,7 +91,9 @@ def attention_arcs(
         ),
     )
     x = alt.X(
-        "x:Q", title="learned distance from the selected token", scale=alt.Scale(nice=False, zero=False, padding=14)
+        "x:Q",
+        title=f"learned distance from the selected {cells.noun}{rest}",
+        scale=alt.Scale(nice=False, zero=False, padding=14),
     )
     lines = (
         alt.Chart(inline(_arcs(table, len(rows), highest=0.85 if alike else 0.6)))
@@ -121,7 +129,7 @@ def attention_arcs(
     return Picture(
         chart,
         theme=theme,
-        description=f"{_strongest(table)} An arc for each earlier character that gets {LEAST_WEIGHT:.0%} or more.",
+        description=f"{_strongest(every)} An arc for each {of} that gets {LEAST_WEIGHT:.0%} or more{rest}.",
         drawn_text="".join(cells.labels),
     )
 
@@ -228,13 +236,9 @@ def _strongest(table: pl.DataFrame) -> str:
     )
 
 
-def _drawn(table: pl.DataFrame) -> pl.DataFrame:
-    return table.filter(pl.col("cell") > pl.col("cell").max() - MOST_CELLS)
-
-
 def _arcs(table: pl.DataFrame, num_rows: int, highest: float) -> pl.DataFrame:
     """Half ellipses from the selected token back to each cell, as points."""
-    drawn = _drawn(table).filter((pl.col("weight") >= LEAST_WEIGHT) & (pl.col("tokens") > 0))
+    drawn = table.filter((pl.col("weight") >= LEAST_WEIGHT) & (pl.col("tokens") > 0))
     angles = np.linspace(0, np.pi, ARC_POINTS)
     steps = pl.DataFrame({"step": np.arange(ARC_POINTS), "along": (1 - np.cos(angles)) / 2, "up": np.sin(angles)})
     widest = pl.col("distance").abs().max()
@@ -252,7 +256,7 @@ def _arcs(table: pl.DataFrame, num_rows: int, highest: float) -> pl.DataFrame:
 
 def _text_rows(table: pl.DataFrame, num_rows: int, *, only_last: bool) -> pl.DataFrame:
     """The text below the arcs: below each row's, or once at the bottom if all rows place it the same."""
-    drawn = _drawn(table).filter(pl.col("cell") >= 0)
+    drawn = table.filter(pl.col("cell") >= 0)
     if only_last:
         drawn = drawn.filter(pl.col("row") == num_rows - 1)
     return drawn.select("label", "distance", x="distance", y=num_rows - 1 - pl.col("row") - TEXT_BELOW)

@@ -57,14 +57,15 @@ def draw(measure: Measure, table: pl.DataFrame, *, source: str = "", theme: Them
     """
     chart = chart_of(measure)
     if chart is None:
-        raise NotMeasurableError(f"{measure.name} has no chart; write its table, for example to {measure.name}.csv")
-    reasons = "; ".join(notes(table)) or "no row of the table has what the chart shows; write the table instead"
+        raise NotMeasurableError(f"{measure.name} has no chart; use its table")
+    reasons = "; ".join(notes(table)) or "no row of the table has what the chart shows"
+    nothing = NotMeasurableError(f"there is nothing to draw: {reasons}; give more text")
     if table.is_empty() or (not measure.rows and table["value"].null_count() == len(table)):
-        raise NotMeasurableError(f"there is nothing to draw: {reasons}; give more text, or end the name in .csv")
+        raise nothing
     picture = chart(table)
     picture.use(theme)
     if not any(_tables(picture.chart.to_dict())):
-        raise NotMeasurableError(f"there is nothing to draw: {reasons}; give more text, or end the name in .csv")
+        raise nothing
     if source:
         missing = [line for note in notes(table) for line in textwrap.wrap(note, LINE)]
         picture.sign(*missing, source)

@@ -37,17 +37,14 @@ class Row:
 
     Attributes:
         name: For example `layer 3`.
-        note: Other text beside the row.
         mean_increment: Over the text, in positions.
-        positions: float64 `[cell]`, in the picture's scale.
-        gaps: float64 `[cell]`: distance of each cell from the one before it, the first from the document's start.
-        advances: float64 `[token]`: distance of each token from the one before it, in positions, without scaling.
+        gaps: float64 `[cell]`: distance of each cell from the one before it, the first from the document's start, in
+            positions.
+        advances: float64 `[token]`: distance of each token from the one before it, in positions.
     """
 
     name: str
-    note: str
     mean_increment: float
-    positions: NDArray[np.float64]
     gaps: NDArray[np.float64]
     advances: NDArray[np.float64]
 
@@ -125,47 +122,56 @@ def _spans(ends: NDArray[np.int64]) -> list[tuple[int, int]]:
     return list(zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True))
 
 
-def plain_row(cells: Cells) -> Row:
-    """The row of plain rotary positions: every token advances by 1."""
-    steps = cells.num_tokens.astype(np.float64)
-    ones = np.ones(len(cells.trace))
-    return Row("plain", f"every {cells.token_noun} +1", 1.0, steps.cumsum(), steps, ones)
-
-
-def rows_of(cells: Cells, scale: Scale, *, layer: int | None = None, head: int | None = None) -> list[Row]:
+def rows_of(cells: Cells, *, layer: int | None = None, head: int | None = None) -> list[Row]:
     """The rows of a trace: one per layer.
 
     Args:
         cells: The trace's text.
-        scale: The unit of positions.
         layer: Show this layer alone. If increments are per head and `head` is None, one row per head.
         head: The head whose increments to show; None for the mean over heads.
 
     Raises:
-        ConfigError: The scale, layer or head does not exist.
-        NotMeasurableError: Positions do not accumulate, or a row's mean increment is not positive.
+        ConfigError: The layer or head does not exist.
+        NotMeasurableError: Positions do not accumulate.
     """
     trace = cells.trace
-    if scale not in get_args(Scale):
-        raise ConfigError(f"scale is {scale!r}; it must be one of {', '.join(get_args(Scale))}")
     if trace.config is not None and not trace.config.accumulate:
         raise NotMeasurableError(
             "this model gives each token a position without regard to order (accumulate=False), so the text has no "
             "gaps to draw; show a model whose increments accumulate"
         )
-    rows = []
-    for name, increments, positions in _select(trace, layer, head):
-        mean = float(increments.mean(dtype=np.float64))
-        divisor = {"raw": 1.0, "shared": float(trace.increments.mean(dtype=np.float64))}.get(scale, mean)
-        if divisor <= 0:
+    return [
+        Row(
+            name,
+            float(increments.mean(dtype=np.float64)),
+            np.diff(positions[cells.end_tokens - 1], prepend=0.0),
+            np.diff(positions, prepend=0.0),
+        )
+        for name, increments, positions in _select(trace, layer, head)
+    ]
+
+
+def check_scale(rows: Sequence[Row], scale: Scale) -> None:
+    """Refuse a scale that does not exist or that would divide by 0 or less.
+
+    Args:
+        rows: All rows of a picture.
+        scale: Its scale.
+
+    Raises:
+        ConfigError: The scale does not exist.
+        NotMeasurableError: A mean increment that would be a unit is not positive.
+    """
+    if scale not in get_args(Scale):
+        raise ConfigError(f"scale is {scale!r}; it must be one of {', '.join(get_args(Scale))}")
+    units = [] if scale == "raw" else [(row.name, row.mean_increment) for row in rows]
+    if scale == "shared":
+        units = [("all rows", sum(unit for _, unit in units) / len(units))]
+    for name, unit in units:
+        if unit <= 0:
             raise NotMeasurableError(
-                f"the mean increment of {name} over this text is {divisor:.3g}, which cannot be a unit; "
-                "show the scale raw"
+                f"the mean increment of {name} over this text is {unit:.3g}, which cannot be a unit; show the scale raw"
             )
-        at_cells = positions[cells.end_tokens - 1] / divisor
-        gaps, advances = np.diff(at_cells, prepend=0.0), np.diff(positions, prepend=0.0)
-        rows.append(Row(name, f"mean {mean:.2f}", mean, at_cells, gaps, advances))
-    return rows
 
 
 def _select(

@@ -85,8 +85,9 @@ def loss_changes(losses: pl.DataFrame, *, theme: Theme = "light") -> Picture:
     return Picture(
         chart,
         theme=theme,
-        description=f"Change of loss on each of the {len(drawn)} tokens after the edited gap; in total "
-        f"{drawn['change'].sum():+.4f} nats.",
+        description=f"Change of loss on each of the {len(losses)} tokens after the edited gap"
+        f"{f' (the first {MOST_TOKENS} are drawn)' if len(drawn) < len(losses) else ''}; in total "
+        f"{losses['change'].sum():+.4f} nats.",
         drawn_text="".join(ticks.values()),
     )
 
@@ -102,14 +103,12 @@ def gap_changes(gaps: pl.DataFrame, edited: int, *, theme: Theme = "light") -> P
         theme: `"light"` or `"dark"`.
     """
     first = max(int(gaps["cell"].min() or 0), edited - MOST_TOKENS // 4)  # type: ignore[arg-type]
-    drawn = (
-        gaps.filter(pl.col("cell").is_between(first, first + MOST_TOKENS - 1))
-        .group_by("layer", "cell", "label")
-        .agg(pl.col("before", "after", "change").mean())
-        .sort("layer", "cell")
+    over_heads = (
+        gaps.group_by("layer", "cell", "label").agg(pl.col("before", "after", "change").mean()).sort("layer", "cell")
     )
-    answers = drawn.filter(pl.col("cell") != edited)["change"].abs()
-    largest = max(float(answers.max() or 0.0), 1e-9)  # type: ignore[arg-type]
+    drawn = over_heads.filter(pl.col("cell").is_between(first, first + MOST_TOKENS - 1))
+    most = float(over_heads.filter(pl.col("cell") != edited)["change"].abs().max() or 0.0)  # type: ignore[arg-type]
+    largest = max(most, 1e-9)
     labels = dict(drawn.select("cell", "label").unique().rows())
     far, _, middle, _, near = COLOURS[theme]["diverging"]
     field = (
@@ -146,8 +145,9 @@ def gap_changes(gaps: pl.DataFrame, edited: int, *, theme: Theme = "light") -> P
     return Picture(
         chart,
         theme=theme,
-        description=f"Change of every gap in every layer after the edit; outside the edited gap at most "
-        f"{largest if largest > 1e-9 else 0:.4g} positions.",
+        description="Change of every gap in every layer after the edit"
+        f"{f' ({MOST_TOKENS} around it are drawn)' if len(drawn) < len(over_heads) else ''}; outside the edited gap at "
+        f"most {most:.4g} positions.",
         drawn_text="".join(labels.values()),
     )
 

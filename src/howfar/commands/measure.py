@@ -262,6 +262,7 @@ def _claim(
 def _write(table: pl.DataFrame, chosen: Measure, output: Path, source: str, *, to_stderr: bool) -> None:
     from howfar.charts.measured import draw
     from howfar.charts.outputs import is_table, write_dataset, write_table
+    from howfar.errors import NotMeasurableError
 
     if not output.suffix:
         write_dataset(table, output, chosen.partitions)
@@ -270,6 +271,10 @@ def _write(table: pl.DataFrame, chosen: Measure, output: Path, source: str, *, t
         write_table(table, output)
         written = f"The table is in {output}"
     else:
-        draw(chosen, table, source=source).save(output)
+        try:
+            picture = draw(chosen, table, source=source)
+        except NotMeasurableError as error:
+            raise NotMeasurableError(f"{error}, or end the name in .csv") from None
+        picture.save(output)
         written = f"The picture is in {output}"
     say(written, err=to_stderr)

@@ -103,10 +103,10 @@ export default {
     }
     function showPanel() {
       if (!picture) return; // the text was removed or refused before the answer came
-      const losses = told.losses ?? [];
+      const losses = told.losses ?? [], nats = losses.reduce((total, { change }) => total + change, 0);
       picture.show({
         isMoved: isEdited(), expected: told.expected ?? [], losses,
-        effect: told.error ?? (isEdited() && told.losses ? window.howfarSpacing.effectInWords(losses.reduce((total, { change }) => total + change, 0), losses.length) : ""),
+        effect: told.error ?? (isEdited() && told.losses ? window.howfarSpacing.effectInWords(nats, losses.length, sent.content.noun, told.hasMore) : ""),
         isWriting: writing !== null, canTakeBack: writing === null && model.get("before") !== null,
       });
     }

@@ -152,7 +152,11 @@ class LiveSpacing(anywidget.AnyWidget):
 
 
 def tell(result: WhatIf, content: Content, cells: Cells) -> dict[str, Any]:
-    """The effect of an edit as plain values: changed `gaps` by row, `expected` and `losses` by cell."""
+    """The effect of an edit as plain values.
+
+    Returns:
+        Changed `gaps` by row, `expected` and `losses` by cell, and `hasMore`: whether the passage ends before the text.
+    """
     answer: dict[str, Any] = {
         "expected": [
             {"label": token_label(data), "before": before, "after": after} for data, before, after in result.characters
@@ -177,6 +181,7 @@ def tell(result: WhatIf, content: Content, cells: Cells) -> dict[str, Any]:
     return {
         **answer,
         "gaps": by_row,
+        "hasMore": result.has_more(cells),
         "losses": [
             {"label": labels[cell] if cell < len(labels) else "⏎", "change": change} for cell, change in by_cell.rows()
         ],

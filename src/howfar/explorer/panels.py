@@ -17,12 +17,13 @@ from howfar.charts.rows import Cells, Scale
 from howfar.charts.spacing import SpacingPicture, spacing
 from howfar.charts.spacing.colours import Colour
 from howfar.charts.theme import Theme
-from howfar.charts.what_if import gap_changes, loss_changes, prediction_changes
+from howfar.charts.what_if import MOST_TOKENS, gap_changes, loss_changes, prediction_changes
 from howfar.errors import HowFarError, TextError
 from howfar.explorer.inference import Inference
 from howfar.explorer.parts import (
     Shown,
     download_buttons,
+    effect_in_words,
     html_table,
     is_part,
     parquet,
@@ -37,8 +38,6 @@ from howfar.explorer.what_if import Edit
 from howfar.measures.contexts.ranks import corpus_ranks
 from howfar.reading import Trace
 from howfar.text.spans import token_bytes
-
-LEAST_NATS = 0.001  # smaller changes are ignored
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,12 +100,12 @@ def _selected_in(document: Document, at: int, name: str) -> str:
     cell = document.selected(at)
     cells = document.cells
     character = cells.texts[cell]
-    points = " ".join(f"U+{ord(one):04X}" for one in character[:4])
-    data = character.encode().hex(" ").upper()
+    points = _beginning([f"U+{ord(one):04X}" for one in character], 4)
+    data = _beginning([f"{byte:02X}" for byte in character.encode()], 16)
     said = [
         *([name] if name else []),
         f"{cells.noun} {cell + 1:,} of {len(cells):,}",
-        f"{points} · bytes {data[:48]}",
+        f"{points} · bytes {data}",
         f"surprisal {cells.surprisal_nats[cell]:.3f} nats",
         f"entropy after {cells.entropy_nats[cell]:.3f} nats",
     ]
@@ -114,6 +113,10 @@ def _selected_in(document: Document, at: int, name: str) -> str:
         f"<p class='selection' role='status' data-cell='{cell}'><bdi>{html.escape(cells.labels[cell])}</bdi>"
         f"{' · '.join(map(html.escape, said))}</p>"
     )
+
+
+def _beginning(parts: Sequence[str], most: int) -> str:
+    return " ".join([*parts[:most], *["…"] * (len(parts) > most)])
 
 
 def for_each(documents: Sequence[Document], view: Callable[[Document], mo.Html]) -> mo.Html:
@@ -148,28 +151,18 @@ def what_if_view(inference: Inference, document: Document, edit: Edit, theme: Th
     before, after = (predictions.sort(side, descending=True)["label"][0] for side in ("before", "after"))
     gaps = result.gaps(cells)
     gaps = gaps.with_columns(label=pl.Series(cells.labels).gather(gaps["cell"]))
-    said = f"{_change(losses, cells)} Likeliest next: {quoted(before)} before, {quoted(after)} after."
+    effect = effect_in_words(losses, cells.noun, has_more=result.has_more(cells))
+    said = f"{effect} Likeliest next: {quoted(before)} before, {quoted(after)} after."
     shown = [next_ones]
     if len(losses):
-        shown.append(
-            Shown(f"losses-{name}", loss_changes(losses, theme=theme), "Which become harder (up) or easier (down)")
-        )
+        which = f"Which of the first {MOST_TOKENS} {cells.token_noun}s" if len(losses) > MOST_TOKENS else "Which"
+        heading = f"{which} become harder (up) or easier (down)"
+        shown.append(Shown(f"losses-{name}", loss_changes(losses, theme=theme), heading))
     if gaps.filter((pl.col("cell") != edited) & (pl.col("change") != 0)).is_empty():
         said += " No other gap changed."
     else:
         shown.append(Shown(f"gaps-{name}", gap_changes(gaps, edited, theme=theme), "Other gaps that changed"))
     return _view(document, said, shown)
-
-
-def _change(losses: pl.DataFrame, cells: Cells) -> str:
-    """The effect of an edit on everything that follows, in words."""
-    nats, what = float(losses["change"].sum()), f"{len(losses):,} {cells.token_noun}s that follow"
-    if not len(losses):
-        return "Nothing follows."
-    if abs(nats) < LEAST_NATS:
-        return f"The {what} are as easy to predict as before (the total changes by less than 0.001 nats)."
-    harder = "harder" if nats > 0 else "easier"
-    return f"The {what} become {harder} to predict, by <b id='loss-change'>{abs(nats):.2g}</b> nats in total."
 
 
 def attention_view(inference: Inference, document: Document, at: int, layer: int | None, theme: Theme) -> mo.Html:

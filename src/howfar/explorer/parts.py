@@ -20,6 +20,7 @@ from howfar.explorer.view import View
 
 SAVED_AS = ("html", "svg", "png")
 STYLE = asset("explorer/page.css")
+LEAST_NATS = 0.005  # smaller changes are ignored, here and beside the picture (charts/spacing/move.js)
 CONTINUES = 0b1000_0000  # the first two bits of a byte that continues a character, in UTF-8
 
 
@@ -30,8 +31,8 @@ def heading() -> mo.Html:
         "<h1 class='howfar'>How far apart does a model think its tokens are?</h1>"
         "<p class='lead'>Each row shows the text as one layer spaces it. The first row is an ordinary model: each step "
         "has the same length. The rows below are layers of a model that has <em>learned</em> how far to step: "
-        "<span class='closer'>blue gaps are closer</span>, <span class='farther'>orange ones farther</span> than an "
-        "ordinary step. Type a text; click a character to see what its position does.</p>"
+        "<span class='closer'>blue gaps are closer</span>, <span class='farther'>orange ones farther</span> than the "
+        "row's average step. Type a text; click a character to see what its position does.</p>"
     )
 
 
@@ -64,6 +65,26 @@ def is_part(data: bytes) -> bool:
 def quoted(label: str) -> str:
     """A piece of the text within the page's words."""
     return f"<bdi class='token'>{html.escape(label)}</bdi>"
+
+
+def effect_in_words(losses: pl.DataFrame, noun: str, *, has_more: bool) -> str:
+    """The effect of an edit on the text that follows, in the words of the panel beside the picture, as HTML.
+
+    Args:
+        losses: From `WhatIf.losses`.
+        noun: The word for a cell of the text.
+        has_more: Whether the passage that was read ends before the text.
+    """
+    nats, num_following = float(losses["change"].sum()), losses["cell"].n_unique()
+    if not num_following:
+        return "No text follows, so only the next prediction can change."
+    becomes = f"{noun} becomes" if num_following == 1 else f"{num_following} {noun}s become"
+    if abs(nats) < LEAST_NATS:
+        change = f"neither harder nor easier to predict, within {LEAST_NATS} nats in total"
+    else:
+        size = f"<b id='loss-change'>{float(f'{abs(nats):.2g}'):g}</b>"
+        change = f"{'easier' if nats < 0 else 'harder'} to predict, by {size} nats in total"
+    return f"The next {becomes} {change}{'; the passage that was read ends there' if has_more else ''}."
 
 
 def shortest(number: float) -> str:

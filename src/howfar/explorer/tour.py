@@ -6,8 +6,9 @@ TOUR = """
 **Two minutes.**
 
 1. **Look.** Each row shows the text as one layer spaces it. The first row is an ordinary model: each byte
-   is one step from the last. The rows below are the layers of this model, which has *learned* how far to step. Threads
-   join a character through the layers. Blue gaps are closer than an ordinary step, orange ones farther.
+   is one step from the last. The rows below are the layers of this model, which has *learned* how far to step. A
+   band joins the selected character through the rows. Blue gaps are closer than their row's average step, orange ones
+   farther.
 2. **Type.** Change the text and watch. Insert a space into a word; finish a sentence; write a name twice.
 3. **Click a character.** Everything below the picture is then about that character. The arrow buttons step through
    the text.

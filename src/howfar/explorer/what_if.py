@@ -92,6 +92,10 @@ class WhatIf:
             schema_overrides={"bytes": pl.Binary},
         )
 
+    def has_more(self, cells: Cells) -> bool:
+        """Whether the passage ends before the text, so that later losses are unknown."""
+        return self.before.passage.stop <= len(cells.trace)
+
     def gaps(self, cells: Cells) -> pl.DataFrame:
         """Gap of each cell, summed over its tokens: `layer`, `head`, `cell`, `before`, `after`, `change`."""
         passage, ends = self.before.passage, cells.end_tokens

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
+from howfar.errors import NotMeasurableError
 from howfar.measures.boundaries.rows import WITHIN
 
 LEVEL = 0.05
@@ -23,25 +24,43 @@ def strongest(tables: Mapping[int, pl.DataFrame]) -> pl.DataFrame:
         tables: From `boundaries`, by seed.
 
     Returns:
-        One row per seed, with intervals and p-value over all layers, heads and places at once.
+        One row per seed that has p-values, with intervals and p-value over all layers, heads and places at once.
+
+    Raises:
+        NotMeasurableError: No seed has p-values.
     """
     rows = []
     for seed, table in tables.items():
-        own = table.filter(pl.col("p_together").is_not_null(), quantity=WITHIN, score="increment")
-        best = own.sort((pl.col("value") - 0.5).abs(), descending=True).head(1)
+        best = _tested(table).sort((pl.col("value") - 0.5).abs(), descending=True).head(1)
         rows.append(best.with_columns(seed=pl.lit(seed, pl.Int64)))
-    return pl.concat(rows)
+    found = pl.concat(rows)
+    if found.is_empty():
+        raise NotMeasurableError("no seed has enough documents for a p-value; give more texts")
+    return found
 
 
-def said(found: pl.DataFrame) -> str:
-    """In how many seeds some layer marks boundaries, in words."""
-    shown = found.filter(found["p_together"] < LEVEL)
-    of_bytes = int((shown["layer"].fill_null(0) == 0).sum())
+def said(found: pl.DataFrame, tables: Mapping[int, pl.DataFrame]) -> str:
+    """In how many seeds some layer marks boundaries, in words.
+
+    Args:
+        found: From `strongest`.
+        tables: As for `strongest`. The strongest layer of a seed need not be the one with the lowest p-value.
+    """
+    marking = [_tested(table).filter(pl.col("p_together") < LEVEL)["layer"].fill_null(0) for table in tables.values()]
+    marking = [layers for layers in marking if len(layers)]
+    of_bytes = sum(bool((layers == 0).all()) for layers in marking)
+    untested = len(tables) - len(found)
     apart = np.abs(found["value"].to_numpy() - 0.5)
     return (
-        f"In {len(shown)} of {len(found)} seeds some layer marks where Chinese words begin among gaps after the same "
-        f"character (p < {LEVEL} for all layers, heads and places at once). In {of_bytes} of them it is the first "
-        "layer or a shared step, which sees single bytes and no context: it marks characters that often begin words. "
-        f"The AUC of the strongest is {apart.mean():.3f} from 0.5 on average, {apart.min():.3f} to {apart.max():.3f}; "
-        "the strongest of several is some way from 0.5 by chance, too."
+        f"In {len(marking)} of {len(tables)} seeds some layer marks where Chinese words begin among gaps after the "
+        f"same character (p < {LEVEL} for all layers, heads and places at once). "
+        f"In {of_bytes} of them it is only the first layer or a shared step, which sees single bytes and no context: "
+        f"it marks characters that often begin words. The AUC of the strongest is {apart.mean():.3f} from 0.5 on "
+        f"average, {apart.min():.3f} to {apart.max():.3f}; the strongest of several is some way from 0.5 by chance, "
+        "too."
+        f"{f' In {untested} of the seeds there are too few documents for a p-value.' if untested else ''}"
     )
+
+
+def _tested(table: pl.DataFrame) -> pl.DataFrame:
+    return table.filter(pl.col("p_together").is_not_null(), quantity=WITHIN, score="increment")

@@ -13,6 +13,7 @@ import howfar
 from howfar.charts.losses import draw_losses
 from howfar.charts.measures.neutrality import draw_neutrality
 from howfar.charts.spacing import spacing
+from howfar.charts.spacing.palette import stylesheet
 from howfar.charts.text_tables import notes, readable
 from howfar.corpus.corpus import Corpus
 from howfar.errors import MissingExtraError, NotMeasurableError
@@ -69,6 +70,7 @@ def study_html(
     return page.html(
         study.name,
         "study.html",
+        style=stylesheet(),
         name=study.name,
         counts=f"{len(states)} runs: {counts}.",
         losses=_losses(study, finished, page),
@@ -215,7 +217,7 @@ def _boundaries(
         found = strongest(tables)
     except (MissingExtraError, NotMeasurableError) as error:
         return {"missing": str(error)}
-    return {"said": said(found), "strongest": _rows(found, SHOWN)}
+    return {"said": said(found, tables), "strongest": _rows(found, SHOWN)}
 
 
 def _by_rule(corpus: Corpus, model: Any) -> Iterable[Segmentation]:
@@ -223,11 +225,11 @@ def _by_rule(corpus: Corpus, model: Any) -> Iterable[Segmentation]:
 
 
 def _pictures(study: Study, learned: Sequence[RunState], text: str) -> Iterator[tuple[str, str]]:
-    """Small multiples: each seed's spacing of the same text, as SVG."""
+    """Small multiples: each seed's spacing of the same text, as SVG elements."""
     for state in learned:
         seed = f"seed {state.run.recipe[SEED]}"  # a model's own name is that of its folder
         trace = dataclasses.replace(howfar.trace(_load(study, state), text), model_name=seed)
-        yield seed, spacing(trace, width=PICTURE_WIDTH).svg
+        yield seed, spacing(trace, width=PICTURE_WIDTH).element
 
 
 def _rows(table: pl.DataFrame, columns: Sequence[str] | None = None) -> tuple[list[str], list[list[str]]]:

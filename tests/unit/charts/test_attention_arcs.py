@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 import howfar
-from howfar.charts.attention import attention_arcs, attention_by_cell, attention_by_distance, gazes
+from howfar.charts.attention import Gaze, attention_arcs, attention_by_cell, attention_by_distance, gazes
 from howfar.charts.rows import Cells
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
+from support.traces import make_trace
 
 TEXT = "ab 图 cd"
 
@@ -60,3 +61,13 @@ def test_it_is_drawn(trace, weights, draw, theme):
     rows = gazes(trace, trace.layers, weights, None)
     drawn = draw(Cells.of(trace), rows, 7, -1, theme=theme).render("svg").decode()
     assert "layer 1" in drawn
+
+
+def test_what_goes_farther_back_than_the_drawn_text_is_said():
+    trace = make_trace("x" * 101, np.ones(101))
+    weights = np.full(102, 0.001, dtype=np.float32)
+    weights[[0, 7]] = 0.5, 0.4
+    picture = attention_arcs(Cells.of(trace), [Gaze("head 0", weights, trace.positions[0, 0])], 100, -1)
+    told = "; 92% of the attention goes farther back"
+    assert f"An arc for each of the last 80 characters that gets 1% or more{told}." in picture.description
+    assert f"learned distance from the selected character{told}" in str(picture.chart.to_dict())

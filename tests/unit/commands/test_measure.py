@@ -257,6 +257,7 @@ def test_what_has_no_number_is_not_drawn_but_may_be_written(run, model_folder: P
     code, _, err = run(*arguments, "-o", "x.svg")
     assert code == 2
     assert "there is nothing to draw: not measurable:" in err
+    assert err.rstrip().endswith("; give more text, or end the name in .csv")
     assert not (files / "x.svg").exists()
     assert run(*arguments, "-o", "x.csv")[0] == 0
     assert "not measurable" in (files / "x.csv").read_text(encoding="utf-8")

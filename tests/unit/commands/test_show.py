@@ -338,7 +338,7 @@ def test_both_spellings_of_colour_are_known(run, model_folder: Path, tmp_path: P
 
 def test_two_models_and_two_texts_are_compared(run, model_folder: Path, tmp_path: Path):
     assert run("show", TEXT, "--model", str(model_folder), "--beside-text", "Two dogs.", "-o", "x.svg")[0] == 0
-    assert "two texts, A and B" in (tmp_path / "x.svg").read_text(encoding="utf-8")
+    assert "two texts, A and B (means over both)" in (tmp_path / "x.svg").read_text(encoding="utf-8")
     shutil.copytree(model_folder, "other")
     assert run("show", TEXT, "--model", str(model_folder), "--beside-model", "other", "-o", "y.svg")[0] == 0
     assert "How tiny (A) and other (B) space this text" in (tmp_path / "y.svg").read_text(encoding="utf-8")

@@ -54,6 +54,7 @@ def test_a_gap_grows_in_its_layer_and_those_downstream_answer(live, inference):
     wanted = inference.what_if("tiny", TEXT, Edit(cells.token_spans[10], 3.0, 1)).losses(cells)
     assert sum(one["change"] for one in told["losses"]) == pytest.approx(wanted["change"].sum())
     assert [one["label"] for one in told["losses"]] == list("书馆.")
+    assert told["hasMore"] is False
 
 
 def test_unchanged_nothing_is_told_but_what_is_expected(live):

@@ -74,6 +74,7 @@ def test_the_page_holds_all_of_it_and_needs_no_network(found: Report, tmp_path: 
     content = json.loads(re.search(r'id="content">(.*?)</script>', page, re.DOTALL)[1])  # type: ignore[index]
     assert len(content["charts"]) == page.count('<div class="chart"') == 4
     assert page.count("No chart: there is nothing to draw") == 1  # all tokens of the vocabulary have the same increment
+    assert ".csv" not in page.partition("<main>")[2].partition("<script")[0]  # no advice for the command line
     assert all("config" not in chart for chart in content["charts"])  # the page's own theme decides
     assert published()["source"].split(",")[0] in page
     assert page.count("<h4>Beside the published figures</h4>") >= 3

@@ -53,6 +53,9 @@ def test_a_study_is_reported_seed_by_seed(study: Study, tmp_path: Path) -> None:
     assert "6 runs: 4 finished, 2 waiting." in html
     pictures = re.findall(r"<figcaption>seed (\d)</figcaption><svg", html)
     assert pictures == ["0", "1"]  # plain positions have nothing to show
+    drawn = html.partition('<div class="multiples">')[2].partition("</main>")[0]
+    assert not re.search("<style|<rect", drawn)  # they have the page's colours, light or dark
+    assert ".howfar .t0 { stroke: var(--t0); }" in html.partition("</head>")[0]
     assert "<h3>recipe learned</h3>" in html
     assert "Does some layer mark where Chinese words begin" in html
     assert "documents" in html.partition("over pairs")[2]  # four held-out documents are too few, and it says so
@@ -66,7 +69,7 @@ def test_a_study_without_finished_runs_has_no_report(study: Study) -> None:
         study_html(study, "A text.")
 
 
-def of_layers(*values: tuple[float, float]) -> pl.DataFrame:
+def of_layers(*values: tuple[float, float | None]) -> pl.DataFrame:
     """What `boundaries` says of the increments of some layers: their AUC behind the same character, and its p-value."""
     rows = [
         {"quantity": quantity, "score": "increment", "layer": layer, "value": value + more, "p_together": p_value}
@@ -78,13 +81,27 @@ def of_layers(*values: tuple[float, float]) -> pl.DataFrame:
 
 
 def test_the_strongest_layer_of_each_seed_may_be_another_one() -> None:
-    found = strongest(
-        {0: of_layers((0.51, 0.9), (0.3, 0.001)), 1: of_layers((0.6, 0.04), (0.5, 1.0)), 2: of_layers((0.49, 0.8))}
-    )
+    tables = {0: of_layers((0.51, 0.9), (0.3, 0.001)), 1: of_layers((0.6, 0.04), (0.5, 1.0)), 2: of_layers((0.49, 0.8))}
+    found = strongest(tables)
     assert found.select("seed", "layer", "value").rows() == [(0, 1, 0.3), (1, 0, 0.6), (2, 0, 0.49)]
-    assert said(found).startswith("In 2 of 3 seeds some layer marks where Chinese words begin")
-    assert "In 1 of them it is the first layer or a shared step" in said(found)
-    assert "is 0.103 from 0.5 on average, 0.010 to 0.200;" in said(found)
+    assert said(found, tables).startswith("In 2 of 3 seeds some layer marks where Chinese words begin")
+    assert "In 1 of them it is only the first layer or a shared step" in said(found, tables)
+    assert "is 0.103 from 0.5 on average, 0.010 to 0.200;" in said(found, tables)
+
+
+def test_a_seed_counts_whichever_layer_marks_boundaries_and_whether_or_not_it_could_be_tested() -> None:
+    tables = {0: of_layers((0.6, 0.2), (0.58, 0.01)), 1: of_layers((0.7, 0.01), (0.6, 0.01)), 2: of_layers((0.7, None))}
+    found = strongest(tables)
+    words = said(found, tables)
+    assert words.startswith("In 2 of 3 seeds some layer marks")
+    assert words.endswith("In 1 of the seeds there are too few documents for a p-value.")
+    assert "In 0 of them it is only the first layer" in words
+    assert "is 0.150 from 0.5 on average" in words
+
+
+def test_without_any_p_value_nothing_is_said_of_layers() -> None:
+    with pytest.raises(NotMeasurableError, match="no seed has enough documents for a p-value; give more texts"):
+        strongest({0: of_layers((0.6, None))})
 
 
 def test_a_variant_is_compared_with_plain_positions_and_with_its_encoding_alone() -> None:

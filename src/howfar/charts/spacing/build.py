@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from howfar.charts.glyphs import joined, visible
-from howfar.charts.rows import Cells, Row, Scale, plain_row, rows_of
+from howfar.charts.rows import Cells, Row, Scale, check_scale, rows_of
 from howfar.charts.spacing.captions import describe, findings
 from howfar.charts.spacing.content import Content, Steps, Text, rounded
 from howfar.charts.spacing.kinds import kind_of
@@ -55,15 +55,13 @@ def content_of(
     """
     traces = [trace] if beside is None else [trace, beside]
     cells = [Cells.of(one) for one in traces]
-    for one in cells:
-        rows_of(one, scale, layer=layer, head=head)  # raises if the scale is impossible
-    slots = _aligned([one.texts[: _num_drawn(one)] for one in cells])
-    texts = [_text(one, places) for one, places in zip(cells, slots, strict=True)]
-    learned = [rows_of(one, "raw", layer=layer, head=head) for one in cells]
+    learned = [rows_of(one, layer=layer, head=head) for one in cells]
     if beside is not None and beside.model_name == trace.model_name:
         learned = _with_one_mean(learned, [len(trace), len(beside)])
-    plain = plain_row(cells[0])
-    rows = [Steps("plain", 0, 1.0, rounded(_at(plain.gaps, slots[0])), is_plain=True)]
+    check_scale([row for rows in learned for row in rows], scale)
+    slots = _aligned([one.texts[: _num_drawn(one)] for one in cells])
+    texts = [_text(one, places) for one, places in zip(cells, slots, strict=True)]
+    rows = [Steps("plain", 0, 1.0, rounded(_at(cells[0].num_tokens, slots[0])), is_plain=True)]
     rows += _interleaved(traces, cells, slots, learned)
     shared = float(np.mean([row.mean for row in rows if not row.is_plain]))
     content = Content(
@@ -98,7 +96,7 @@ def _aligned(texts: Sequence[list[str]]) -> list[Slots]:
     return [first, second]
 
 
-def _at(values: NDArray[np.float64], slots: Slots, empty: float = 0.0) -> NDArray[np.float64]:
+def _at(values: NDArray[Any], slots: Slots, empty: float = 0.0) -> NDArray[np.float64]:
     return np.array([empty if cell is None else values[cell] for cell in slots], dtype=np.float64)
 
 
@@ -188,7 +186,8 @@ def _title(traces: Sequence[Trace], layer: int | None, head: int | None) -> str:
         models = [f"{model} ({letter})" for model, letter in zip(models, _LETTERS, strict=True)]
     verb = "space" if len(models) > 1 else "spaces"
     what = "this text" if len(texts) == 1 else "two texts" if len(models) > 1 else "two texts, A and B"
-    return f"How {' and '.join(models)} {verb} {what}{of_layer}{'' if rows_are_heads else of_head}"
+    means = " (means over both)" if len(models) < len(texts) else ""
+    return f"How {' and '.join(models)} {verb} {what}{of_layer}{'' if rows_are_heads else of_head}{means}"
 
 
 def model_label(name: str) -> str:

@@ -220,10 +220,12 @@ function lossesOf(losses) {
     + `<path class="axis" d="M${left} ${middle}H${total}"/>${axis}${bars}</svg>`;
 }
 
-/* The effect of a moved gap on the rest of the text, in words. */
-function effectInWords(nats, numFollowing) {
+/* The effect of a moved gap on the text that follows, in words; `hasMore` if the passage that was read ends before the text. */
+const LEAST_NATS = 0.005;
+function effectInWords(nats, numFollowing, noun = "character", hasMore = false) {
   if (!numFollowing) return "No text follows, so only the next prediction can change.";
-  if (Math.abs(nats) < 0.005) return "The rest of the text is as easy to predict as before, within 0.01 nats in total.";
-  const [what, size] = [nats < 0 ? "easier" : "harder", Math.abs(nats).toPrecision(2)];
-  return `The rest of the text becomes ${what} to predict, by ${Number(size)} nats in total.`;
+  const next = numFollowing === 1 ? `next ${noun} becomes` : `next ${numFollowing} ${noun}s become`, size = Math.abs(nats);
+  const change = size < LEAST_NATS ? `neither harder nor easier to predict, within ${LEAST_NATS} nats in total`
+    : `${nats < 0 ? "easier" : "harder"} to predict, by ${Number(size.toPrecision(2))} nats in total`;
+  return `The ${next} ${change}${hasMore ? "; the passage that was read ends there" : ""}.`;
 }

@@ -57,6 +57,14 @@ class SpacingPicture(SavedPicture):
     @cached_property
     def svg(self) -> str:
         """The whole picture as an SVG file's content."""
+        return self._drawn(self.theme)
+
+    @property
+    def element(self) -> str:
+        """The whole picture as an SVG element without colours, for pages with the style sheet of `spacing.palette`."""
+        return self._drawn(None)
+
+    def _drawn(self, theme: Theme | None) -> str:
         drawing = self.drawing
         head, top = self._head()
         parts = [head, f'<g transform="translate(0 {top:g})">{drawing.header()}</g>']
@@ -64,15 +72,13 @@ class SpacingPicture(SavedPicture):
         for index in range(len(drawing.layout.panels)):
             parts.append(f'<g transform="translate(0 {top:g})">{drawing.panel(index)}</g>')
             top += drawing.panel_height
-        return self._file(parts, top)
-
-    def _file(self, parts: list[str], height: float) -> str:
-        size = f'width="{self.width:g}" height="{height:g}"'
+        size = f'width="{self.width:g}" height="{top:g}"'
+        if theme is not None:
+            parts.insert(0, f'<style>{stylesheet(theme)}</style><rect {size} fill="{variables(theme)["background"]}"/>')
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="howfar" {size} viewBox="0 0 {self.width:g} {height:g}" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="howfar" {size} viewBox="0 0 {self.width:g} {top:g}" '
             f'xml:space="preserve" role="img" aria-label="{escape(self.description)}">'
-            f"<style>{stylesheet(self.theme)}</style>"
-            f'<rect {size} fill="{variables(self.theme)["background"]}"/>{"".join(parts)}</svg>'
+            f"{''.join(parts)}</svg>"
         )
 
     def _head(self) -> tuple[str, float]:
