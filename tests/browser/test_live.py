@@ -259,6 +259,38 @@ def test_every_random_number_chooses_a_token_that_can_come(live):
     assert tokens == [1, 1, 3, 3, 3]
 
 
+# A model that expects 士 with 0.4 · 0.5 · 0.8, and with changed steps with 0.2 · 0.5 · 0.5, and else "a" with 0.3.
+EXPECTS_A_CHINESE_CHARACTER = """() => {
+    globalThis.askedReally = reader.ask.bind(reader);
+    globalThis.chancesReally = chancesAfter;
+    const isMoved = ({ multipliers }) => multipliers?.some(factor => factor !== 1);
+    reader.ask = async (kind, question) => ({ ...await askedReally(kind, question), isMoved: isMoved(question) });
+    chancesAfter = ({ isMoved, size }, token) => {
+        const chances = new Float64Array(size), step = token - 2; // of the text "ab"
+        chances[[0xe5, 0xa3, 0xab][step]] = (isMoved ? [0.2, 0.5, 0.5] : [0.4, 0.5, 0.8])[step];
+        if (step === 0) chances[0x61] = 0.3;
+        return chances;
+    };
+}"""
+AS_IT_WAS = "() => { reader.ask = askedReally; chancesAfter = chancesReally; }"
+
+
+def test_a_character_of_several_bytes_has_the_probability_of_all_of_them(live):
+    page = live
+    page.evaluate(EXPECTS_A_CHINESE_CHARACTER)
+    try:
+        begin(page, "ab")
+        rows = page.locator(".expected tbody tr")
+        assert rows.first.inner_text().split() == ["…"]
+        page.wait_for_function("() => document.querySelector('.expected').innerText.includes('士')")
+        assert [row.split() for row in rows.all_inner_texts()[:2]] == [["a", "30%"], ["士", "16%"]]
+        change(page, lambda: page.keyboard.press("Shift+ArrowRight"))
+        page.wait_for_function("() => document.querySelector('.expected').innerText.includes('士')")
+        assert [row.split() for row in rows.all_inner_texts()[:2]] == [["a", "30%", "30%"], ["士", "16%", "5%"]]
+    finally:
+        page.evaluate(AS_IT_WAS)
+
+
 def test_a_link_brings_everything_back(live, opened):
     page = live
     change(page, lambda: page.fill("#text", "Two roads."))

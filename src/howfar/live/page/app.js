@@ -200,10 +200,10 @@ function showPanel() {
     isMoved: isEdited, losses, isWriting: written?.isGoing, canTakeBack: written && !written.isGoing,
     effect: !isEdited ? "" : state.compare ? "Set “Compare with” to “nothing” to see the effect."
       : howfarSpacing.effectInWords(losses.reduce((total, { change }) => total + change, 0), losses.length),
-    expected: rows.map((row) => ({ ...row, label: row.label ?? "…" })),
+    expected: rows.map((row) => (row.label === null ? { label: "…" } : row)),
   });
   show();
-  completeLabels(rows, plain, after, show);
+  completeRows(rows, plain, after, show);
 }
 
 // What the model expects after a token, by byte.
@@ -225,16 +225,18 @@ function lossesAfterEdits(before, content) {
   return labels.map((label, slot) => ({ label, change: surprisal[slot] - before.texts[0].surprisal[slot] })).slice(first + 1);
 }
 
-// A character of several bytes: ask the model for its likeliest rest, once nobody types.
-async function completeLabels(rows, reading, after, show) {
+// Characters of several bytes: ask the model for their likeliest rest, once nobody types.
+async function completeRows(rows, reading, after, show) {
   const own = ++completing;
   if (rows.every(({ label }) => label !== null)) return;
   await new Promise((resolve) => setTimeout(resolve, PAUSE));
   for (const row of rows.filter((one) => one.label === null)) {
     if (own !== completing) return;
-    row.label = await completed(reading, after, row.id, () => own === completing);
+    Object.assign(row, await completed(reading, after, row, () => own === completing));
   }
-  if (own === completing) show();
+  if (own !== completing) return;
+  rows.sort((one, other) => other.before - one.before);
+  show();
 }
 
 // Let the model write after the selected character, with the moved steps; the picture grows with each character.
@@ -301,37 +303,30 @@ function labelOf(id, model) {
   return visible(String.fromCharCode(id));
 }
 
-// The character that begins with a given byte, completed by the model's likeliest bytes.
-async function completed({ model, tokens }, after, id, isWanted) {
-  const prefix = tokens.slice(0, after + 1);
-  const pending = pendingBytes(prefix);
-  const bytes = [...pending, id];
-  const needed = numBytesFrom(bytes[0]);
-  const sequence = [...prefix, id];
-  while (bytes.length < needed && sequence.length < model.context && isWanted()) {
-    const answer = await reader.ask("complete", {
-      file: model.file, tokens: sequence, numLayers: model.layers.length,
-    });
-    if (!answer) return "…";
-    const [next] = likeliest(chancesAfter(answer, sequence.length - 1), 1);
-    bytes.push(next);
+// The character that begins with a given byte, completed by the model's likeliest bytes, and its probability with the model's
+// own steps and with the changed ones; where they make no character, the byte and its probability.
+async function completed({ model, text, tokens }, after, { id, ...first }, isWanted) {
+  const length = after + 1, sequence = [...tokens.slice(0, length), id], chances = { ...first };
+  const read = text.slice(0, cellsOf(text).slice(0, state.slot + 1).reduce((total, cell) => total + cell.text.length, 0));
+  for (const needed = numBytesFrom(id); sequence.length < length + needed && sequence.length < model.context && isWanted();) {
+    let next;
+    for (const when of ["before", "after"]) {
+      const answer = await reader.ask("complete", {
+        file: model.file, tokens: sequence, numLayers: model.layers.length,
+        multipliers: when === "after" ? multipliersOf(model, read, sequence.length) : undefined,
+      });
+      if (!answer) return {};
+      const following = chancesAfter(answer, sequence.length - 1);
+      next ??= likeliest(following, 1)[0];
+      chances[when] *= following[next];
+    }
     sequence.push(next);
   }
   try {
-    return visible(new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(bytes)));
+    return { ...chances, label: visible(new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(sequence.slice(length)))) };
   } catch {
-    return `byte ${id.toString(16).toUpperCase()}`;
+    return { ...first, label: `byte ${id.toString(16).toUpperCase()}` };
   }
-}
-
-// Bytes at the end of a sequence that begin a character and do not end it.
-function pendingBytes(tokens) {
-  for (let back = 1; back <= 3 && back < tokens.length; back++) {
-    const byte = tokens[tokens.length - back];
-    if (byte >= 0xc0) return numBytesFrom(byte) > back ? tokens.slice(-back) : [];
-    if (byte < 0x80) return [];
-  }
-  return [];
 }
 
 function setFactor(layer, slot, factor) {
