@@ -208,3 +208,27 @@ def test_one_typed_text_is_sent_at_a_time_and_then_the_latest(chromium):
         page.evaluate("hear({ isDrawn: true })")
         page.locator("textarea").first.press_sequentially("e")
         assert page.evaluate(typed) == ["a", "abcd", "abcde"]
+
+
+def test_what_is_typed_while_the_explorers_model_writes_stays(chromium):
+    live = pytest.importorskip("howfar.explorer.live")
+    content = content_of(make_trace("ab", [1.0, 1.0])).json()
+    picture = json.dumps({"content": content, "view": View().json(), "text": "ab", "ends": [1, 2], "revision": 0})
+    answer = json.dumps({"text": "abx", "content": content, "revision": 0})
+    tell = "([answer]) => hear({ told: JSON.stringify({ ...JSON.parse(answer), when: sent.at(-1).asked.when }) })"
+    with chromium.new_context(offline=True) as context:
+        page = context.new_page()
+        page.set_content("<label>Text<textarea></textarea></label>")
+        page.evaluate(FAKE_MODEL, [live.module(), picture])
+        page.wait_for_function("() => sent.at(-1)?.asked")
+        page.evaluate(tell, [json.dumps({"expected": [], "revision": 0})])
+        page.click(".write")
+        page.wait_for_function("() => sent.at(-1).asked.text === 'ab'")
+        page.evaluate(tell, [answer])
+        assert page.evaluate("sent.at(-1).asked.text") == "abx"
+        page.fill("textarea", "mine")
+        page.evaluate("sent.sort((one, other) => Boolean(one.asked) - Boolean(other.asked))")  # the question comes last
+        assert page.evaluate("sent.some(({ typed }) => typed === 'mine')")
+        page.evaluate(tell, [answer])
+        assert page.inner_text(".write") == "Continue writing from here"
+        assert page.input_value("textarea") == "mine"

@@ -238,6 +238,29 @@ def test_the_model_writes_on_and_its_words_are_taken_back(live):
     assert page.input_value("#text") == "Two roads"
 
 
+TYPED_AT_ONCE = """() => {
+    byId("text").value = "Typed";
+    byId("text").dispatchEvent(new Event("input"));
+}"""
+
+
+def test_what_a_visitor_types_or_chooses_ends_the_writing_and_stays(live):
+    page = live
+    chosen = page.evaluate("folder.examples.findIndex(({ name }) => name.includes('Chinese'))")
+    for action, kept in (
+        (lambda: page.evaluate(TYPED_AT_ONCE), "Typed"),
+        (lambda: page.select_option("#example", str(chosen)), page.evaluate(f"folder.examples[{chosen}].text")),
+    ):
+        begin(page, "Two roads")
+        with writing(page, "0x61"):
+            page.click(".write")
+            page.wait_for_function("() => state.text.endsWith('aa')")
+            change(page, action)
+            page.wait_for_timeout(300)
+            assert page.evaluate("written") is None
+        assert page.input_value("#text") == page.evaluate("state.text") == kept
+
+
 def test_the_model_stops_writing_where_a_document_ends(live):
     page = live
     begin(page, "Two roads")

@@ -260,6 +260,12 @@ async function writeOn() {
   }
 }
 
+// Another text or model ends the writing: what the visitor does must not be overwritten.
+function stopWriting() {
+  if (written) written.isGoing = false;
+  written = null;
+}
+
 function putText(text) {
   byId("text").value = text;
   keepEdits(state.text, text);
@@ -361,17 +367,20 @@ function keepEdits(before, after) {
 
 function listen() {
   byId("text").addEventListener("input", ({ target }) => {
+    stopWriting();
     keepEdits(state.text, target.value);
     state.text = target.value;
     refresh();
   });
   byId("other").addEventListener("input", ({ target }) => { state.other = target.value; refresh(); });
   byId("model").addEventListener("change", ({ target }) => {
+    stopWriting();
     Object.assign(state, { model: target.value, edits: {}, layer: null, compare: state.compare === target.value ? "" : state.compare });
     fillForm();
     refresh();
   });
   byId("compare").addEventListener("change", ({ target }) => {
+    stopWriting();
     state.compare = target.value;
     if (target.value === "text" && !state.other) state.other = state.text;
     fillForm();
@@ -380,6 +389,7 @@ function listen() {
   byId("example").addEventListener("change", ({ target }) => {
     const example = folder.examples[Number(target.value)];
     if (!example) return;
+    stopWriting();
     Object.assign(state, { text: example.text, model: example.model, slot: example.slot ?? null, edits: {}, compare: "", other: "" });
     fillForm();
     refresh();
@@ -394,7 +404,12 @@ function listen() {
     }
   });
   byId("inputs").addEventListener("submit", (event) => event.preventDefault());
-  addEventListener("hashchange", () => { state = stateFromLink(); fillForm(); refresh(); });
+  addEventListener("hashchange", () => {
+    stopWriting();
+    state = stateFromLink();
+    fillForm();
+    refresh();
+  });
 }
 
 async function begin() {
