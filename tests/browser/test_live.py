@@ -104,7 +104,7 @@ def begin(page, text):
 
 def random_texts():
     random = np.random.default_rng(0)
-    return ["".join(random.choice(PIECES, random.integers(1, 24))) for _ in range(NUM_TEXTS)]
+    return [" ", *("".join(random.choice(PIECES, random.integers(1, 24))) for _ in range(NUM_TEXTS))]
 
 
 def assert_pytorchs(content, model, text):
@@ -340,12 +340,19 @@ def test_two_models_stand_beside_each_other(live):
 
 
 @pytest.mark.parametrize(
-    "link", ["#%", "#" + json.dumps({"text": 3, "edits": {"x": 1, "0:1": "a"}, "view": {"scale": "</script>"}})]
+    "link",
+    [
+        "#%",
+        "#null",
+        "#" + json.dumps({"layer": "x"}),
+        "#" + json.dumps({"text": 3, "edits": {"x": 1, "0:1": "a"}, "view": {"scale": "</script>"}}),
+    ],
 )
 def test_a_damaged_link_opens_the_page(opened, link):
     page = opened(link)
     assert page.evaluate("state.view.scale") == "layer-mean"
     assert page.evaluate("state.edits") == {}
+    assert page.evaluate("handle.layer") == "0"
 
 
 def test_hostile_text_is_text(live):

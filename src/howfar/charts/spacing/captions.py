@@ -32,8 +32,10 @@ def findings(content: Content) -> list[str]:
     sentences = [max(together, key=lambda phrase: phrase[0])[1]] if together else []
     sentences += [sentence for _, sentence in found[: _MOST_FINDINGS - len(sentences)]]
     spreads = [spread_of(content, row) for row in learned]
-    if not any(spreads):
+    if all(np.array_equal(row.gaps, content.texts[row.text].tokens) for row in learned):
         return ["Every step is 1: these are plain positions."]
+    if not any(spreads):
+        return ["Every row's steps are equal." if len(learned) > 1 else "All steps are equal."]
     if not sentences:
         widest = learned[int(np.argmax(spreads))]
         which = f"Steps of {widest.name} vary most" if len(learned) > 1 else "Steps vary"

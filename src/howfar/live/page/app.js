@@ -65,21 +65,21 @@ function stateFromLink() {
   if (location.hash.length < 2) return fresh;
   let given;
   try {
-    given = JSON.parse(decodeURIComponent(location.hash.slice(1)));
+    given = JSON.parse(decodeURIComponent(location.hash.slice(1))) ?? {};
   } catch {
     return fresh;
   }
   const string = (value, fallback) => (typeof value === "string" ? value.slice(0, 4000) : fallback);
   const oneOf = (value, values, fallback) => (values.includes(value) ? value : fallback);
   const names = folder.models.map((model) => model.name);
-  const view = given.view ?? {};
+  const view = given.view ?? {}, model = oneOf(given.model, names, fresh.model);
   return {
     text: string(given.text, fresh.text),
     other: string(given.other, ""),
-    model: oneOf(given.model, names, fresh.model),
+    model,
     compare: oneOf(given.compare, ["", "text", ...names], ""),
     slot: Number.isInteger(given.slot) && given.slot >= 0 ? given.slot : null,
-    layer: string(given.layer, null),
+    layer: oneOf(given.layer, ["all", ...modelNamed(model).layers.map(String)], null),
     edits: Object.fromEntries(Object.entries(given.edits ?? {}).filter(
       ([key, factor]) => /^(all|\d+):\d+$/.test(key) && Number.isFinite(factor) && factor >= 0 && factor <= 16)),
     view: {

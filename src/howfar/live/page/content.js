@@ -184,7 +184,9 @@ function findings(content) {
   const kinds = learned.map((row) => finding(content, row)).filter(Boolean).sort((one, other) => other.size - one.size);
   const found = [...together, ...kinds];
   const spreads = learned.map((row) => spreadOf(content, row)), most = Math.max(...spreads);
-  if (!(most > 0)) return ["Every step is 1: these are plain positions."];
+  const isPlain = (row) => row.gaps.every((gap, slot) => gap === content.texts[row.text].tokens[slot]);
+  if (learned.every(isPlain)) return ["Every step is 1: these are plain positions."];
+  if (!(most > 0)) return [learned.length > 1 ? "Every row's steps are equal." : "All steps are equal."];
   if (found.length) return found.slice(0, MOST_FINDINGS).map(({ sentence }) => sentence);
   const widest = learned[spreads.indexOf(most)], which = learned.length > 1 ? `Steps of ${widest.name} vary most` : "Steps vary";
   return [`${which}, by ±${percent(most)}; the longest is to ${aKind(longestKind(content, widest))}.`];
