@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from howfar.charts.spacing.build import content_of
+from howfar.charts.spacing.elements import number
 from howfar.charts.spacing.page import script
+from howfar.charts.spacing.scales import short
 from howfar.charts.spacing.svg import Drawing, View
 from howfar.positions import IncrementConfig
 from support.traces import make_trace
@@ -92,6 +94,19 @@ def drawn_in_the_page(page, content, view, width):
         }""",
         [content.json(), asdict(view), width],
     )
+
+
+def test_both_round_numbers_alike(chromium):
+    random = np.random.default_rng(0)
+    halves = random.integers(-4000, 4000, 500) / 8
+    values = [*halves.tolist(), *(10.0 ** random.uniform(-9, 9, 500)).tolist(), 0.0, -0.0, 1.2e-5, 999_999.5]
+    with chromium.new_context(offline=True) as context:
+        page = context.new_page()
+        page.evaluate(script(moving=True))
+        written = page.evaluate(
+            "values => values.map(value => [howfarSpacing.number(value), howfarSpacing.short(value, 2)])", values
+        )
+    assert written == [[number(value), short(value, 2)] for value in values]
 
 
 def test_both_drawings_are_the_same_to_a_tenth_of_a_pixel(page):
