@@ -8,7 +8,7 @@ import pytest
 
 import howfar
 from browser.visiting import PATIENCE
-from howfar.charts.spacing.build import content_of
+from howfar.charts.spacing.build import _aligned, content_of
 
 HOSTILE = "</script><img src=x onerror=alert(1)> \u202e&amp;"
 NUM_TEXTS = 50
@@ -127,6 +127,15 @@ def assert_pytorchs(content, model, text):
 def test_numbers_are_pytorchs(live, model):
     for text in random_texts():
         assert_pytorchs(live.evaluate(CONTENT, text), model, text)
+
+
+def test_two_texts_are_aligned_as_in_python(live):
+    random = np.random.default_rng(1)
+    pairs = [["Anna went to the old town", "Berta went into town"], ["The cat sat", "The big cat sat"], ["a", ""]]
+    pairs += [["".join(random.choice(list("ab c"), random.integers(1, 30))) for _ in range(2)] for _ in range(200)]
+    found = live.evaluate("pairs => pairs.map(pair => aligned(pair.map(text => Array.from(text))))", pairs)
+    for pair, slots in zip(pairs, found, strict=True):
+        assert slots == _aligned([list(text) for text in pair]), pair
 
 
 # Texts that each change the one before, read on from it, and read by a worker that knows none of them.
