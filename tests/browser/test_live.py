@@ -348,6 +348,33 @@ def test_two_models_stand_beside_each_other(live):
     assert {"tiny layer 0", "other layer 0"} <= set(names)
 
 
+MENUS = """() => Array.from(document.querySelectorAll(".controls select"), select =>
+    [select.value, Array.from(select.options, option => option.value)])"""
+
+
+def test_menus_follow_the_picture(live):
+    page = live
+    (scale, scales), (colour, colours) = page.evaluate(MENUS)
+    assert (scale, colour) == ("layer-mean", "gap")
+    assert "difference" not in colours
+    change(page, lambda: page.select_option("#compare", "text"))
+    assert "difference" in page.evaluate(MENUS)[1][1]
+    change(page, lambda: page.evaluate("state.view = { scale: 'contrast', colour: 'difference', rows: 'all' }; refresh()"))
+    assert [chosen for chosen, _ in page.evaluate(MENUS)] == ["contrast", "difference"]
+    change(page, lambda: page.select_option("#compare", ""))
+    assert [chosen for chosen, _ in page.evaluate(MENUS)] == ["contrast", "gap"]
+
+
+def test_no_row_is_divided_by_a_mean_step_of_zero_or_less(live):
+    page = live
+    page.evaluate("""() => {
+        const { content } = shown;
+        draw({ ...content, sharedMean: -0.5, rows: content.rows.map(row => row.isPlain ? row : { ...row, mean: -0.5 }) }, null);
+    }""")
+    assert page.evaluate("handle.drawing.view.scale") == "raw"
+    assert page.evaluate(MENUS)[0] == ["raw", ["raw"]]
+
+
 @pytest.mark.parametrize(
     "link",
     [

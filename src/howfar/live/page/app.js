@@ -158,20 +158,31 @@ async function refresh() {
   }
 }
 
+// The chosen view, or the nearest that can be drawn.
+function viewOf(content) {
+  const { scale, colour } = state.view, { scalesOf, hasDifference } = howfarSpacing;
+  return {
+    ...state.view,
+    scale: scalesOf(content).includes(scale) ? scale : "raw",
+    colour: colour === "difference" && !hasDifference(content) ? "gap" : colour,
+  };
+}
+
 function draw(content, before) {
+  const view = viewOf(content);
   if (!handle)
-    handle = howfarSpacing.mountMoving(byId("picture"), content, state.view, {
+    handle = howfarSpacing.mountMoving(byId("picture"), content, view, {
       layer: state.layer ?? undefined,
       factorAt: (layer, slot) => state.edits[`${layer}:${slot}`] ?? 1,
       onSelect: (slot) => { state.slot = slot; showPanel(); },
-      onView: (view) => { state.view = view; },
+      onView: (chosen) => { state.view = chosen; },
       onLayer: (layer) => { state.layer = layer; },
       onMove: setFactor,
       onReset: () => { state.edits = {}; refresh(); },
       onWrite: writeOn,
       onTakeBack: () => { putText(written.before); written = null; },
     });
-  handle.update(content, state.view, before);
+  handle.update(content, view, before);
   if (handle.layer !== state.layer) handle.layer = state.layer; // null: the first
   if (handle.selected !== state.slot) handle.select(state.slot);
   byId("captions").replaceChildren(...content.captions.map((textContent) => Object.assign(document.createElement("p"), { textContent })));
