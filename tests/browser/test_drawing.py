@@ -9,7 +9,9 @@ import polars as pl
 import pytest
 
 from howfar.charts.spacing.build import content_of
+from howfar.charts.spacing.elements import number
 from howfar.charts.spacing.page import script
+from howfar.charts.spacing.scales import short
 from howfar.charts.spacing.svg import Drawing, View
 from howfar.explorer.parts import effect_in_words
 from howfar.positions import IncrementConfig
@@ -94,6 +96,19 @@ def drawn_in_the_page(page, content, view, width):
         }""",
         [content.json(), asdict(view), width],
     )
+
+
+def test_both_round_numbers_alike(chromium):
+    random = np.random.default_rng(0)
+    halves = random.integers(-4000, 4000, 500) / 8
+    values = [*halves.tolist(), *(10.0 ** random.uniform(-9, 9, 500)).tolist(), 0.0, -0.0, 1.2e-5, 999_999.5]
+    with chromium.new_context(offline=True) as context:
+        page = context.new_page()
+        page.evaluate(script(moving=True))
+        written = page.evaluate(
+            "values => values.map(value => [howfarSpacing.number(value), howfarSpacing.short(value, 2)])", values
+        )
+    assert written == [[number(value), short(value, 2)] for value in values]
 
 
 def test_both_drawings_are_the_same_to_a_tenth_of_a_pixel(page):
@@ -222,3 +237,27 @@ def test_one_typed_text_is_sent_at_a_time_and_then_the_latest(chromium):
         page.evaluate("hear({ isDrawn: true })")
         page.locator("textarea").first.press_sequentially("e")
         assert page.evaluate(typed) == ["a", "abcd", "abcde"]
+
+
+def test_what_is_typed_while_the_explorers_model_writes_stays(chromium):
+    live = pytest.importorskip("howfar.explorer.live")
+    content = content_of(make_trace("ab", [1.0, 1.0])).json()
+    picture = json.dumps({"content": content, "view": View().json(), "text": "ab", "ends": [1, 2], "revision": 0})
+    answer = json.dumps({"text": "abx", "content": content, "revision": 0})
+    tell = "([answer]) => hear({ told: JSON.stringify({ ...JSON.parse(answer), when: sent.at(-1).asked.when }) })"
+    with chromium.new_context(offline=True) as context:
+        page = context.new_page()
+        page.set_content("<label>Text<textarea></textarea></label>")
+        page.evaluate(FAKE_MODEL, [live.module(), picture])
+        page.wait_for_function("() => sent.at(-1)?.asked")
+        page.evaluate(tell, [json.dumps({"expected": [], "revision": 0})])
+        page.click(".write")
+        page.wait_for_function("() => sent.at(-1).asked.text === 'ab'")
+        page.evaluate(tell, [answer])
+        assert page.evaluate("sent.at(-1).asked.text") == "abx"
+        page.fill("textarea", "mine")
+        page.evaluate("sent.sort((one, other) => Boolean(one.asked) - Boolean(other.asked))")  # the question comes last
+        assert page.evaluate("sent.some(({ typed }) => typed === 'mine')")
+        page.evaluate(tell, [answer])
+        assert page.inner_text(".write") == "Continue writing from here"
+        assert page.input_value("textarea") == "mine"

@@ -8,7 +8,7 @@ import pytest
 
 import howfar
 from browser.visiting import PATIENCE
-from howfar.charts.spacing.build import content_of
+from howfar.charts.spacing.build import _aligned, content_of
 
 HOSTILE = "</script><img src=x onerror=alert(1)> \u202e&amp;"
 NUM_TEXTS = 50
@@ -104,7 +104,7 @@ def begin(page, text):
 
 def random_texts():
     random = np.random.default_rng(0)
-    return ["".join(random.choice(PIECES, random.integers(1, 24))) for _ in range(NUM_TEXTS)]
+    return [" ", *("".join(random.choice(PIECES, random.integers(1, 24))) for _ in range(NUM_TEXTS))]
 
 
 def assert_pytorchs(content, model, text):
@@ -127,6 +127,15 @@ def assert_pytorchs(content, model, text):
 def test_numbers_are_pytorchs(live, model):
     for text in random_texts():
         assert_pytorchs(live.evaluate(CONTENT, text), model, text)
+
+
+def test_two_texts_are_aligned_as_in_python(live):
+    random = np.random.default_rng(1)
+    pairs = [["Anna went to the old town", "Berta went into town"], ["The cat sat", "The big cat sat"], ["a", ""]]
+    pairs += [["".join(random.choice(list("ab c"), random.integers(1, 30))) for _ in range(2)] for _ in range(200)]
+    found = live.evaluate("pairs => pairs.map(pair => aligned(pair.map(text => Array.from(text))))", pairs)
+    for pair, slots in zip(pairs, found, strict=True):
+        assert slots == _aligned([list(text) for text in pair]), pair
 
 
 # Texts that each change the one before, read on from it, and read by a worker that knows none of them.
@@ -238,6 +247,29 @@ def test_the_model_writes_on_and_its_words_are_taken_back(live):
     assert page.input_value("#text") == "Two roads"
 
 
+TYPED_AT_ONCE = """() => {
+    byId("text").value = "Typed";
+    byId("text").dispatchEvent(new Event("input"));
+}"""
+
+
+def test_what_a_visitor_types_or_chooses_ends_the_writing_and_stays(live):
+    page = live
+    chosen = page.evaluate("folder.examples.findIndex(({ name }) => name.includes('Chinese'))")
+    for action, kept in (
+        (lambda: page.evaluate(TYPED_AT_ONCE), "Typed"),
+        (lambda: page.select_option("#example", str(chosen)), page.evaluate(f"folder.examples[{chosen}].text")),
+    ):
+        begin(page, "Two roads")
+        with writing(page, "0x61"):
+            page.click(".write")
+            page.wait_for_function("() => state.text.endsWith('aa')")
+            change(page, action)
+            page.wait_for_timeout(300)
+            assert page.evaluate("written") is None
+        assert page.input_value("#text") == page.evaluate("state.text") == kept
+
+
 def test_the_model_stops_writing_where_a_document_ends(live):
     page = live
     begin(page, "Two roads")
@@ -257,6 +289,38 @@ def test_every_random_number_chooses_a_token_that_can_come(live):
         return chosen;
     }""")
     assert tokens == [1, 1, 3, 3, 3]
+
+
+# A model that expects 士 with 0.4 · 0.5 · 0.8, and with changed steps with 0.2 · 0.5 · 0.5, and else "a" with 0.3.
+EXPECTS_A_CHINESE_CHARACTER = """() => {
+    globalThis.askedReally = reader.ask.bind(reader);
+    globalThis.chancesReally = chancesAfter;
+    const isMoved = ({ multipliers }) => multipliers?.some(factor => factor !== 1);
+    reader.ask = async (kind, question) => ({ ...await askedReally(kind, question), isMoved: isMoved(question) });
+    chancesAfter = ({ isMoved, size }, token) => {
+        const chances = new Float64Array(size), step = token - 2; // of the text "ab"
+        chances[[0xe5, 0xa3, 0xab][step]] = (isMoved ? [0.2, 0.5, 0.5] : [0.4, 0.5, 0.8])[step];
+        if (step === 0) chances[0x61] = 0.3;
+        return chances;
+    };
+}"""
+AS_IT_WAS = "() => { reader.ask = askedReally; chancesAfter = chancesReally; }"
+
+
+def test_a_character_of_several_bytes_has_the_probability_of_all_of_them(live):
+    page = live
+    page.evaluate(EXPECTS_A_CHINESE_CHARACTER)
+    try:
+        begin(page, "ab")
+        rows = page.locator(".expected tbody tr")
+        assert rows.first.inner_text().split() == ["…"]
+        page.wait_for_function("() => document.querySelector('.expected').innerText.includes('士')")
+        assert [row.split() for row in rows.all_inner_texts()[:2]] == [["a", "30%"], ["士", "16%"]]
+        change(page, lambda: page.keyboard.press("Shift+ArrowRight"))
+        page.wait_for_function("() => document.querySelector('.expected').innerText.includes('士')")
+        assert [row.split() for row in rows.all_inner_texts()[:2]] == [["a", "30%", "30%"], ["士", "16%", "5%"]]
+    finally:
+        page.evaluate(AS_IT_WAS)
 
 
 def test_a_link_brings_everything_back(live, opened):
@@ -284,13 +348,47 @@ def test_two_models_stand_beside_each_other(live):
     assert {"tiny layer 0", "other layer 0"} <= set(names)
 
 
+MENUS = """() => Array.from(document.querySelectorAll(".controls select"), select =>
+    [select.value, Array.from(select.options, option => option.value)])"""
+
+
+def test_menus_follow_the_picture(live):
+    page = live
+    (scale, scales), (colour, colours) = page.evaluate(MENUS)
+    assert (scale, colour) == ("layer-mean", "gap")
+    assert "difference" not in colours
+    change(page, lambda: page.select_option("#compare", "text"))
+    assert "difference" in page.evaluate(MENUS)[1][1]
+    change(page, lambda: page.evaluate("state.view = { scale: 'contrast', colour: 'difference', rows: 'all' }; refresh()"))
+    assert [chosen for chosen, _ in page.evaluate(MENUS)] == ["contrast", "difference"]
+    change(page, lambda: page.select_option("#compare", ""))
+    assert [chosen for chosen, _ in page.evaluate(MENUS)] == ["contrast", "gap"]
+
+
+def test_no_row_is_divided_by_a_mean_step_of_zero_or_less(live):
+    page = live
+    page.evaluate("""() => {
+        const { content } = shown;
+        draw({ ...content, sharedMean: -0.5, rows: content.rows.map(row => row.isPlain ? row : { ...row, mean: -0.5 }) }, null);
+    }""")
+    assert page.evaluate("handle.drawing.view.scale") == "raw"
+    assert page.evaluate(MENUS)[0] == ["raw", ["raw"]]
+
+
 @pytest.mark.parametrize(
-    "link", ["#%", "#" + json.dumps({"text": 3, "edits": {"x": 1, "0:1": "a"}, "view": {"scale": "</script>"}})]
+    "link",
+    [
+        "#%",
+        "#null",
+        "#" + json.dumps({"layer": "x"}),
+        "#" + json.dumps({"text": 3, "edits": {"x": 1, "0:1": "a"}, "view": {"scale": "</script>"}}),
+    ],
 )
 def test_a_damaged_link_opens_the_page(opened, link):
     page = opened(link)
     assert page.evaluate("state.view.scale") == "layer-mean"
     assert page.evaluate("state.edits") == {}
+    assert page.evaluate("handle.layer") == "0"
 
 
 def test_hostile_text_is_text(live):

@@ -49,7 +49,8 @@ export default {
        that wait, only the latest. A message runs no cell, a changed trait would. */
     function follow(event) {
       const box = event.composedPath()[0];
-      if (!sent || writing || box.labels?.[0]?.textContent !== model.get("box")) return;
+      if (!sent || box.labels?.[0]?.textContent !== model.get("box")) return;
+      if (writing) writing = wanted = null; // what is typed must not be overwritten
       typed = box.value;
       lastKey = performance.now();
       if (!isTypedSent) sendTyped();

@@ -125,6 +125,8 @@ def test_captions_say_what_the_numbers_say_and_no_more():
     found = spacing(make_trace("a b c d e f", [1, 3] * 5 + [1])).content.captions
     assert found == ["In this text, layer 0 takes 1.6 average steps at a space (5 of them) and 0.52 elsewhere."]
     assert spacing(make_trace("abc", [1, 1, 1])).content.captions == ["Every step is 1: these are plain positions."]
+    assert spacing(make_trace("a", [[1.08], [1.99]])).content.captions == ["Every row's steps are equal."]
+    assert spacing(make_trace("aa", [1.5, 1.5])).content.captions == ["All steps are equal."]
     noise = RANDOM.uniform(0.9, 1.1, (1, 40))
     (said,) = spacing(make_trace("ab c" * 10, noise)).content.captions
     assert re.fullmatch(r"Steps vary, by ±\d(\.\d)?%; the longest is to a (space|lowercase letter)\.", said)

@@ -8,6 +8,7 @@ from itertools import groupby
 import numpy as np
 
 from howfar.charts.spacing.content import Content, Steps
+from howfar.charts.spacing.elements import fixed
 from howfar.charts.spacing.kinds import KINDS
 from howfar.charts.spacing.scales import percent, ratio_of, short, spread_of
 
@@ -32,8 +33,10 @@ def findings(content: Content) -> list[str]:
     sentences = [max(together, key=lambda phrase: phrase[0])[1]] if together else []
     sentences += [sentence for _, sentence in found[: _MOST_FINDINGS - len(sentences)]]
     spreads = [spread_of(content, row) for row in learned]
-    if not any(spreads):
+    if all(np.array_equal(row.gaps, content.texts[row.text].tokens) for row in learned):
         return ["Every step is 1: these are plain positions."]
+    if not any(spreads):
+        return ["Every row's steps are equal." if len(learned) > 1 else "All steps are equal."]
     if not sentences:
         widest = learned[int(np.argmax(spreads))]
         which = f"Steps of {widest.name} vary most" if len(learned) > 1 else "Steps vary"
@@ -120,8 +123,9 @@ def describe(content: Content) -> str:
         ordered = [slot for slot in np.argsort(ratio, kind="stable").tolist() if text.tokens[slot]]
         low, high = ordered[0], ordered[-1]
         said.append(
-            f"{row.name}, mean {row.mean:.2f} ±{percent(spread_of(content, row))}: steps from {ratio[low]:.2f} of the "
-            f"average (to {_named(text.labels[low])}) to {ratio[high]:.2f} (to {_named(text.labels[high])})."
+            f"{row.name}, mean {fixed(row.mean, 2)} ±{percent(spread_of(content, row))}: steps from "
+            f"{fixed(ratio[low], 2)} of the average (to {_named(text.labels[low])}) to {fixed(ratio[high], 2)} "
+            f"(to {_named(text.labels[high])})."
         )
     return " ".join(said)
 

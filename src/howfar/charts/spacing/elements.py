@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from decimal import ROUND_HALF_UP, Context, Decimal
 from html import escape
 
 from howfar.charts.glyphs import is_wide
 
 
+_ROUNDING = Context(prec=400, rounding=ROUND_HALF_UP)  # Python's own rounding takes halves to the even digit
+
+
+def fixed(value: float, digits: int) -> str:
+    """A number with so many digits after the point, rounded as in JavaScript."""
+    return f"{Decimal(float(value)).quantize(Decimal(1).scaleb(-digits), context=_ROUNDING):f}"
+
+
+def significant(value: float, digits: int) -> Decimal:
+    """A number rounded to so many significant digits, as in JavaScript."""
+    exact = Decimal(float(value))
+    return exact.quantize(Decimal(1).scaleb(exact.adjusted() - digits + 1), context=_ROUNDING)
+
+
 def number(value: float) -> str:
     """A number, to a tenth of a pixel."""
-    return f"{round(float(value), 1):g}" if abs(value) < 99_999 else f"{float(value):.1f}"
+    rounded = fixed(value, 1).removesuffix(".0")
+    return "0" if rounded == "-0" else rounded
 
 
 def stroke(shade: str, height: float, marks: Iterable[tuple[float, float]], middle: float) -> str:

@@ -12,6 +12,10 @@ const CHOICES = {
   scale: [["layer-mean", "each row's average step"], ["raw", "positions"], ["shared", "average of all rows"], ["contrast", "contrast: same spread in all rows"]],
   colour: [["gap", "step"], ["rank", "rank in the row"], ["surprisal", "surprisal"], ["entropy", "entropy after it"], ["kind", "step, within its kind"], ["difference", "difference"]],
 };
+/* A row whose mean step is not positive has no average step to be divided by. */
+const scalesOf = content => CHOICES.scale.map(([scale]) => scale).filter(scale => scale === "raw"
+  || (scale === "shared" ? content.sharedMean > 0 : content.rows.every(row => row.isPlain || row.mean > 0)));
+const hasDifference = content => content.rows.some(row => row.difference);
 const SVG = "http://www.w3.org/2000/svg", AHEAD = "600px";
 const element = (tag, properties = {}, ...children) => {
   const made = Object.assign(document.createElement(tag), properties);
@@ -140,18 +144,20 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
   }
 
   function fillControls() {
+    if (!hasControls || controls.contains(document.activeElement)) return; // the reader has just set them
     const select = (name, choices) => {
       const list = element("select", { onchange: () => set({ [name]: list.value }) }, ...choices.map(([value, text]) => element("option", { value, textContent: text, selected: view[name] === value })));
       return element("label", {}, name === "scale" ? "1 is " : "Colour by ", list);
     };
     const all = element("input", { type: "checkbox", checked: view.rows === "all", onchange: () => set({ rows: all.checked ? "all" : "auto" }) });
-    const hasDifference = content.rows.some(row => row.difference);
-    controls.replaceChildren(select("scale", CHOICES.scale), select("colour", CHOICES.colour.filter(([name]) => name !== "difference" || hasDifference)), element("label", {}, all, " all rows"));
+    controls.replaceChildren(
+      select("scale", CHOICES.scale.filter(([name]) => scalesOf(content).includes(name))),
+      select("colour", CHOICES.colour.filter(([name]) => name !== "difference" || hasDifference(content))), element("label", {}, all, " all rows"));
   }
   function set(changes) {
     view = { ...view, ...changes };
     onView(view);
-    if (hasControls) fillControls();
+    fillControls();
     redraw();
   }
 
@@ -193,7 +199,7 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
     redraw();
   });
   resized.observe(picture);
-  if (hasControls) fillControls();
+  fillControls();
   redraw();
   say();
   return {
@@ -204,6 +210,7 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
     update(newContent, newView = view, newScale = null) {
       [content, view, scale] = [newContent, newView, newScale];
       [selected, pointed] = [within(selected), within(pointed)]; // the pointer may rest where a longer text was
+      fillControls();
       redraw();
       say();
     },

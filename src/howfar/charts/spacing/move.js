@@ -4,7 +4,8 @@
    `mountMoving(root, content, view, options)` returns the handle of `mount`, and:
      handle.update(content, view, before)   draws other numbers; `before` are those without the change, if there is one
      handle.show(panel)                     fills the panel: { isMoved, effect, expected: [{ label, before, after }],
-                                            losses: [{ label, change }], isWriting, canTakeBack }; tiny probabilities are null
+                                            losses: [{ label, change }], isWriting, canTakeBack }; tiny probabilities are null,
+                                            those that are not known yet are undefined
      handle.layer                           the layer that is moved, as text, or "all"
    Options: `factorAt(layer, slot)` returns the factor of a step; `onMove(layer, slot, factor, isDone)` is called when the reader
    moves a gap; `onReset()`, `onLayer(layer)`, `onWrite()` and `onTakeBack()` are called by the buttons. */
@@ -12,7 +13,7 @@ const LONGEST_FACTOR = 8, FACTOR_STEP = 0.05, KEY_STEP = 0.25, GHOST_HEIGHT = 4,
 const layerOf = row => / ?layer (\d+)$/.exec(row.name)?.[1] ?? "all";
 const layersIn = content => [...new Set(["all", ...content.rows.filter(row => !row.isPlain).map(layerOf)])];
 const snapped = factor => Number(clip(Math.round(factor / FACTOR_STEP) * FACTOR_STEP, 0, LONGEST_FACTOR).toFixed(2));
-const chance = share => share === null || share < 0.0005 ? "< 0.1%" : `${Number((100 * share).toPrecision(share < 0.0995 ? 1 : 2))}%`;
+const chance = share => share === undefined ? "" : share === null || share < 0.0005 ? "< 0.1%" : `${Number((100 * share).toPrecision(share < 0.0995 ? 1 : 2))}%`;
 const signed = nats => `${nats < 0 ? "−" : "+"}${Math.abs(nats).toPrecision(2)}`;
 const nameOfSlot = label => !label.trim() ? "the space" : `“${label}”`;
 

@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from howfar.charts.rows import Scale
 from howfar.charts.spacing.content import Content, Steps
+from howfar.charts.spacing.elements import fixed, significant
 from howfar.charts.spacing.geometry import CONTRAST_LEAST, CONTRAST_SPREAD, EVEN
 
 Rows = Literal["auto", "all"]
+
+_LEAST_WRITTEN_OUT = 1e-6  # smaller numbers have an exponent, as in JavaScript
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +87,7 @@ def _line(content: Content, number: int, scale: Scale) -> Line:
     row = content.rows[number]
     tokens = content.texts[row.text].tokens
     ratio, spread = ratio_of(content, row), spread_of(content, row)
-    note = "every step 1" if row.is_plain else f"mean {row.mean:.2f} ±{percent(spread)}"
+    note = "every step 1" if row.is_plain else f"mean {fixed(row.mean, 2)} ±{percent(spread)}"
     stretch = 1.0
     if row.is_plain:
         drawn = tokens.astype(np.float64)
@@ -126,5 +129,9 @@ def percent(share: float) -> str:
 
 def short(value: float, digits: int) -> str:
     """The shortest form of a number with this many significant digits."""
-    rounded = float(f"{value:.{digits}g}")
-    return f"{rounded:g}" if abs(rounded) < 1e6 else f"{rounded:.0f}"
+    if not value:
+        return "0"
+    rounded = significant(value, digits)
+    if abs(rounded) < _LEAST_WRITTEN_OUT:
+        return f"{float(rounded):g}".replace("e-0", "e-")
+    return f"{rounded.normalize():f}"

@@ -65,21 +65,21 @@ function stateFromLink() {
   if (location.hash.length < 2) return fresh;
   let given;
   try {
-    given = JSON.parse(decodeURIComponent(location.hash.slice(1)));
+    given = JSON.parse(decodeURIComponent(location.hash.slice(1))) ?? {};
   } catch {
     return fresh;
   }
   const string = (value, fallback) => (typeof value === "string" ? value.slice(0, 4000) : fallback);
   const oneOf = (value, values, fallback) => (values.includes(value) ? value : fallback);
   const names = folder.models.map((model) => model.name);
-  const view = given.view ?? {};
+  const view = given.view ?? {}, model = oneOf(given.model, names, fresh.model);
   return {
     text: string(given.text, fresh.text),
     other: string(given.other, ""),
-    model: oneOf(given.model, names, fresh.model),
+    model,
     compare: oneOf(given.compare, ["", "text", ...names], ""),
     slot: Number.isInteger(given.slot) && given.slot >= 0 ? given.slot : null,
-    layer: string(given.layer, null),
+    layer: oneOf(given.layer, ["all", ...modelNamed(model).layers.map(String)], null),
     edits: Object.fromEntries(Object.entries(given.edits ?? {}).filter(
       ([key, factor]) => /^(all|\d+):\d+$/.test(key) && Number.isFinite(factor) && factor >= 0 && factor <= 16)),
     view: {
@@ -158,20 +158,31 @@ async function refresh() {
   }
 }
 
+// The chosen view, or the nearest that can be drawn.
+function viewOf(content) {
+  const { scale, colour } = state.view, { scalesOf, hasDifference } = howfarSpacing;
+  return {
+    ...state.view,
+    scale: scalesOf(content).includes(scale) ? scale : "raw",
+    colour: colour === "difference" && !hasDifference(content) ? "gap" : colour,
+  };
+}
+
 function draw(content, before) {
+  const view = viewOf(content);
   if (!handle)
-    handle = howfarSpacing.mountMoving(byId("picture"), content, state.view, {
+    handle = howfarSpacing.mountMoving(byId("picture"), content, view, {
       layer: state.layer ?? undefined,
       factorAt: (layer, slot) => state.edits[`${layer}:${slot}`] ?? 1,
       onSelect: (slot) => { state.slot = slot; showPanel(); },
-      onView: (view) => { state.view = view; },
+      onView: (chosen) => { state.view = chosen; },
       onLayer: (layer) => { state.layer = layer; },
       onMove: setFactor,
       onReset: () => { state.edits = {}; refresh(); },
       onWrite: writeOn,
       onTakeBack: () => { putText(written.before); written = null; },
     });
-  handle.update(content, state.view, before);
+  handle.update(content, view, before);
   if (handle.layer !== state.layer) handle.layer = state.layer; // null: the first
   if (handle.selected !== state.slot) handle.select(state.slot);
   byId("captions").replaceChildren(...content.captions.map((textContent) => Object.assign(document.createElement("p"), { textContent })));
@@ -200,10 +211,10 @@ function showPanel() {
     isMoved: isEdited, losses, isWriting: written?.isGoing, canTakeBack: written && !written.isGoing,
     effect: !isEdited ? "" : state.compare ? "Set “Compare with” to “nothing” to see the effect."
       : howfarSpacing.effectInWords(losses.reduce((total, { change }) => total + change, 0), losses.length),
-    expected: rows.map((row) => ({ ...row, label: row.label ?? "…" })),
+    expected: rows.map((row) => (row.label === null ? { label: "…" } : row)),
   });
   show();
-  completeLabels(rows, plain, after, show);
+  completeRows(rows, plain, after, show);
 }
 
 // What the model expects after a token, by byte.
@@ -225,16 +236,18 @@ function lossesAfterEdits(before, content) {
   return labels.map((label, slot) => ({ label, change: surprisal[slot] - before.texts[0].surprisal[slot] })).slice(first + 1);
 }
 
-// A character of several bytes: ask the model for its likeliest rest, once nobody types.
-async function completeLabels(rows, reading, after, show) {
+// Characters of several bytes: ask the model for their likeliest rest, once nobody types.
+async function completeRows(rows, reading, after, show) {
   const own = ++completing;
   if (rows.every(({ label }) => label !== null)) return;
   await new Promise((resolve) => setTimeout(resolve, PAUSE));
   for (const row of rows.filter((one) => one.label === null)) {
     if (own !== completing) return;
-    row.label = await completed(reading, after, row.id, () => own === completing);
+    Object.assign(row, await completed(reading, after, row, () => own === completing));
   }
-  if (own === completing) show();
+  if (own !== completing) return;
+  rows.sort((one, other) => other.before - one.before);
+  show();
 }
 
 // Let the model write after the selected character, with the moved steps; the picture grows with each character.
@@ -256,6 +269,12 @@ async function writeOn() {
     own.isGoing = false;
     showPanel();
   }
+}
+
+// Another text or model ends the writing: what the visitor does must not be overwritten.
+function stopWriting() {
+  if (written) written.isGoing = false;
+  written = null;
 }
 
 function putText(text) {
@@ -301,37 +320,30 @@ function labelOf(id, model) {
   return visible(String.fromCharCode(id));
 }
 
-// The character that begins with a given byte, completed by the model's likeliest bytes.
-async function completed({ model, tokens }, after, id, isWanted) {
-  const prefix = tokens.slice(0, after + 1);
-  const pending = pendingBytes(prefix);
-  const bytes = [...pending, id];
-  const needed = numBytesFrom(bytes[0]);
-  const sequence = [...prefix, id];
-  while (bytes.length < needed && sequence.length < model.context && isWanted()) {
-    const answer = await reader.ask("complete", {
-      file: model.file, tokens: sequence, numLayers: model.layers.length,
-    });
-    if (!answer) return "…";
-    const [next] = likeliest(chancesAfter(answer, sequence.length - 1), 1);
-    bytes.push(next);
+// The character that begins with a given byte, completed by the model's likeliest bytes, and its probability with the model's
+// own steps and with the changed ones; where they make no character, the byte and its probability.
+async function completed({ model, text, tokens }, after, { id, ...first }, isWanted) {
+  const length = after + 1, sequence = [...tokens.slice(0, length), id], chances = { ...first };
+  const read = text.slice(0, cellsOf(text).slice(0, state.slot + 1).reduce((total, cell) => total + cell.text.length, 0));
+  for (const needed = numBytesFrom(id); sequence.length < length + needed && sequence.length < model.context && isWanted();) {
+    let next;
+    for (const when of ["before", "after"]) {
+      const answer = await reader.ask("complete", {
+        file: model.file, tokens: sequence, numLayers: model.layers.length,
+        multipliers: when === "after" ? multipliersOf(model, read, sequence.length) : undefined,
+      });
+      if (!answer) return {};
+      const following = chancesAfter(answer, sequence.length - 1);
+      next ??= likeliest(following, 1)[0];
+      chances[when] *= following[next];
+    }
     sequence.push(next);
   }
   try {
-    return visible(new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(bytes)));
+    return { ...chances, label: visible(new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(sequence.slice(length)))) };
   } catch {
-    return `byte ${id.toString(16).toUpperCase()}`;
+    return { ...first, label: `byte ${id.toString(16).toUpperCase()}` };
   }
-}
-
-// Bytes at the end of a sequence that begin a character and do not end it.
-function pendingBytes(tokens) {
-  for (let back = 1; back <= 3 && back < tokens.length; back++) {
-    const byte = tokens[tokens.length - back];
-    if (byte >= 0xc0) return numBytesFrom(byte) > back ? tokens.slice(-back) : [];
-    if (byte < 0x80) return [];
-  }
-  return [];
 }
 
 function setFactor(layer, slot, factor) {
@@ -366,17 +378,20 @@ function keepEdits(before, after) {
 
 function listen() {
   byId("text").addEventListener("input", ({ target }) => {
+    stopWriting();
     keepEdits(state.text, target.value);
     state.text = target.value;
     refresh();
   });
   byId("other").addEventListener("input", ({ target }) => { state.other = target.value; refresh(); });
   byId("model").addEventListener("change", ({ target }) => {
+    stopWriting();
     Object.assign(state, { model: target.value, edits: {}, layer: null, compare: state.compare === target.value ? "" : state.compare });
     fillForm();
     refresh();
   });
   byId("compare").addEventListener("change", ({ target }) => {
+    stopWriting();
     state.compare = target.value;
     if (target.value === "text" && !state.other) state.other = state.text;
     fillForm();
@@ -385,6 +400,7 @@ function listen() {
   byId("example").addEventListener("change", ({ target }) => {
     const example = folder.examples[Number(target.value)];
     if (!example) return;
+    stopWriting();
     Object.assign(state, { text: example.text, model: example.model, slot: example.slot ?? null, edits: {}, compare: "", other: "" });
     fillForm();
     refresh();
@@ -399,7 +415,12 @@ function listen() {
     }
   });
   byId("inputs").addEventListener("submit", (event) => event.preventDefault());
-  addEventListener("hashchange", () => { state = stateFromLink(); fillForm(); refresh(); });
+  addEventListener("hashchange", () => {
+    stopWriting();
+    state = stateFromLink();
+    fillForm();
+    refresh();
+  });
 }
 
 async function begin() {

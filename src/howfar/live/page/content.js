@@ -66,37 +66,50 @@ function joined(labels) {
 
 const hex = (code) => code.toString(16).toUpperCase().padStart(4, "0");
 
-// Align two texts: shared characters share slots; between them, differing characters face each other one by one.
+// Align two texts: stretches that both share have the same slots; between them, differing characters face each other one by one.
 function aligned(texts) {
   if (texts.length === 1) return [texts[0].map((_, index) => index)];
-  const [a, b] = texts;
-  const width = b.length + 1;
-  const longest = new Uint16Array((a.length + 1) * width); // of the common subsequence that is left
-  for (let i = a.length - 1; i >= 0; i--)
-    for (let j = b.length - 1; j >= 0; j--)
-      longest[i * width + j] = a[i] === b[j]
-        ? longest[(i + 1) * width + j + 1] + 1
-        : Math.max(longest[(i + 1) * width + j], longest[i * width + j + 1]);
-  const first = [], second = [];
+  const [a, b] = texts, first = [], second = [];
   let i = 0, j = 0;
-  while (i < a.length || j < b.length) {
-    const onlyA = [], onlyB = [];
-    while (i < a.length || j < b.length) {
-      if (i < a.length && j < b.length && a[i] === b[j]) break;
-      const dropsA = j === b.length || (i < a.length && longest[(i + 1) * width + j] >= longest[i * width + j + 1]);
-      if (dropsA) onlyA.push(i++);
-      else onlyB.push(j++);
+  for (const [nextI, nextJ, size] of [...sharedStretches(a, b), [a.length, b.length, 0]]) {
+    const stop = Math.max(nextI - i, nextJ - j);
+    for (let place = 0; place < stop; place++) {
+      first.push(i + place < nextI ? i + place : null);
+      second.push(j + place < nextJ ? j + place : null);
     }
-    for (let k = 0; k < Math.max(onlyA.length, onlyB.length); k++) {
-      first.push(onlyA[k] ?? null);
-      second.push(onlyB[k] ?? null);
+    for (let place = 0; place < size; place++) {
+      first.push(nextI + place);
+      second.push(nextJ + place);
     }
-    if (i < a.length && j < b.length) {
-      first.push(i++);
-      second.push(j++);
-    }
+    [i, j] = [nextI + size, nextJ + size];
   }
   return [first, second];
+}
+
+// The longest stretch that two texts share, and in the same way those before it and after it, as Python's difflib finds them.
+function sharedStretches(a, b) {
+  const places = new Map(), found = [];
+  b.forEach((one, j) => places.has(one) ? places.get(one).push(j) : places.set(one, [j]));
+  const search = (firstI, stopI, firstJ, stopJ) => {
+    let best = [firstI, firstJ, 0], lengths = new Map(); // of the stretches that end at each place of b
+    for (let i = firstI; i < stopI; i++) {
+      const longer = new Map();
+      for (const j of places.get(a[i]) ?? []) {
+        if (j < firstJ || j >= stopJ) continue;
+        const length = (lengths.get(j - 1) ?? 0) + 1;
+        longer.set(j, length);
+        if (length > best[2]) best = [i + 1 - length, j + 1 - length, length];
+      }
+      lengths = longer;
+    }
+    const [i, j, size] = best;
+    if (!size) return;
+    search(firstI, i, firstJ, j);
+    found.push(best);
+    search(i + size, stopI, j + size, stopJ);
+  };
+  search(0, a.length, 0, b.length);
+  return found;
 }
 
 // `readings`: one, or two to compare; each { model, text, increments [layer][token], surprisal, entropy } where tokens are
@@ -184,7 +197,9 @@ function findings(content) {
   const kinds = learned.map((row) => finding(content, row)).filter(Boolean).sort((one, other) => other.size - one.size);
   const found = [...together, ...kinds];
   const spreads = learned.map((row) => spreadOf(content, row)), most = Math.max(...spreads);
-  if (!(most > 0)) return ["Every step is 1: these are plain positions."];
+  const isPlain = (row) => row.gaps.every((gap, slot) => gap === content.texts[row.text].tokens[slot]);
+  if (learned.every(isPlain)) return ["Every step is 1: these are plain positions."];
+  if (!(most > 0)) return [learned.length > 1 ? "Every row's steps are equal." : "All steps are equal."];
   if (found.length) return found.slice(0, MOST_FINDINGS).map(({ sentence }) => sentence);
   const widest = learned[spreads.indexOf(most)], which = learned.length > 1 ? `Steps of ${widest.name} vary most` : "Steps vary";
   return [`${which}, by ±${percent(most)}; the longest is to ${aKind(longestKind(content, widest))}.`];
