@@ -14,43 +14,15 @@ from importlib.metadata import version
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 from howfar.commands import corpus, explore, graft, live, measure, models, report, show, study, train
-from howfar.commands.options import with_address
+from howfar.commands.groups import Command, Group
 from howfar.commands.output import accept_all_characters, drop_output, finish_printing, printing, say
 from howfar.errors import HowFarError
 from howfar.files import ADVICE
 from howfar.foreign import first_line
 
 _OPTION = re.compile(r"--?[A-Za-z][\w-]*(=.*)?")
-
-
-class _Flags:
-    """Shows no type for a flag in its help: a flag takes no value."""
-
-    def get_params(self, context: Any) -> list[Any]:
-        params: list[Any] = super().get_params(context)  # type: ignore[misc]
-        for param in params:
-            if getattr(param, "is_flag", False):
-                param.metavar = ""
-        return params
-
-
-class Command(_Flags, TyperCommand):
-    """A command; the address after its `--ray` is optional."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words after the command's name."""
-        return super().parse_args(ctx, with_address(args))
-
-
-class Group(_Flags, TyperGroup):
-    """A group of commands; the address after a command's `--ray` is optional."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words after the group's name."""
-        return super().parse_args(ctx, with_address(args))
 
 
 app = typer.Typer(

@@ -45,6 +45,8 @@ def explore(
     edit: Annotated[bool, typer.Option("--edit", help=f"Copy the page to {EDITED} and open it to change.")] = False,
 ) -> None:
     """Open a page where you type a text and watch its spacing."""
+    if edit and (known_as or not token):
+        raise ConfigError("--edit opens the page for you alone; leave out --known-as and --no-token")
     from howfar.explorer.server import import_marimo
 
     import_marimo()

@@ -150,7 +150,7 @@ def measure(
     verdict, reading = None, howfar.workers(workers, ray=ray)
     if model is not None and len(model) > 1:
         with reading:
-            table, source = _measure_all(chosen, model, inputs, mark, where, register, output)
+            table, source = _measure_all(chosen, model, inputs, mark, where, register or claim, output)
         chosen = declared(chosen)
     else:
         loaded, named = _load(chosen, model[0] if model else None, None, mark, where)
@@ -219,7 +219,7 @@ def _measure_all(
     inputs: Inputs,
     mark: str | None,
     where: dict[str, Any],
-    register: Path | None,
+    claimed: Path | list[str] | None,
     output: Path | None,
 ) -> tuple[pl.DataFrame, str]:
     """The table of several models, and a line that names its sources."""
@@ -230,7 +230,7 @@ def _measure_all(
 
     if len(set(models)) < len(models):
         raise ConfigError("a model is given more than once; give each once")
-    if register is not None:
+    if claimed:
         raise ConfigError("a claim is about one model; give one --model")
     if output is not None and not is_table(output):
         raise ConfigError("several models give a table but no picture; give -o a name in .csv, .parquet or .json")

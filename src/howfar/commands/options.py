@@ -66,8 +66,9 @@ def placed(device: str | None, dtype: str | None) -> dict[str, Any]:
 
 def with_address(words: list[str]) -> list[str]:
     """The words of a command, with an empty address after a `--ray` that has none."""
-    pairs = zip(words, [*words[1:], "-"], strict=False)
-    return ["--ray=" if word == "--ray" and after.startswith("-") else word for word, after in pairs]
+    end = words.index("--") if "--" in words else len(words)  # what follows is no option
+    pairs = zip(words[:end], [*words[1:end], "-"], strict=False)
+    return ["--ray=" if word == "--ray" and after.startswith("-") else word for word, after in pairs] + words[end:]
 
 
 def check_given(*models: str | None, corpus: Path | None = None, files: Sequence[Path] = ()) -> None:

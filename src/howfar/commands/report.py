@@ -53,6 +53,12 @@ def report(
             raise ConfigError("the page of a study compares no classes of tokens; leave out --classes")
         if device or dtype:
             raise ConfigError("the page of a study reads its models on the CPU; leave out --device and --dtype")
+        if corpus is not None:
+            raise ConfigError("the page of a study measures its models on their own corpus; leave out --corpus")
+        if measure or tables is not None:
+            raise ConfigError("the page of a study has its own measures, no tables; leave out --measure and --tables")
+        if seed:
+            raise ConfigError("the page of a study is always the same; leave out --seed")
         _of_study(models[0], text, gold, output)
         return
     check_given(*models, corpus=None if text else corpus, files=[*(text or ()), *(gold or ())])

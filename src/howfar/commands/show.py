@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -90,7 +91,7 @@ def show(
     passage = _read(text, file)
     drawn = None if as_json and output is None else output or DEFAULT_OUTPUT
     if drawn is not None:
-        _check_picture(passage + (beside_text or ""), drawn)
+        _check_picture([passage, beside_text or ""], drawn)
     where = placed(device, dtype)
     traced = _trace(passage, model, mark, where)
     compared = beside_model is not None or beside_text is not None
@@ -106,7 +107,8 @@ def show(
         write_file(drawn, picture.render(file_format(drawn)))
     with printing() as check_printed:
         if as_json:
-            say_json(_numbers(traced, layer, head))
+            numbers = _numbers(traced, layer, head)
+            say_json(numbers if beside is None else {**numbers, "beside": _numbers(beside, layer, head)})
         elif picture is not None:
             console().print(TerminalView(picture.content, picture.view))
     if is_plain:
@@ -144,19 +146,19 @@ def _as_typed(text: str) -> str:
         return text
 
 
-def _check_picture(text: str, output: Path) -> None:
+def _check_picture(texts: Sequence[str], output: Path) -> None:
     """Check that the picture is possible before any work.
 
     Raises:
-        OutputError: It cannot be written there, or the text is too long for one.
+        OutputError: It cannot be written there, or a text is too long for one.
     """
     from howfar.charts.saving import file_format
 
     file_format(output)
     check_writable(output)
-    if len(text) > MOST_CHARACTERS:
+    if (longest := max(map(len, texts))) > MOST_CHARACTERS:
         raise OutputError(
-            f"the text has {len(text):,} characters, but a picture holds {MOST_CHARACTERS:,}; "
+            f"the text has {longest:,} characters, but a picture holds {MOST_CHARACTERS:,}; "
             "give a part of it, or --json for the numbers of all of it"
         )
 

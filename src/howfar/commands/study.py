@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from howfar.commands.options import with_address
+from howfar.commands.groups import Group
 from howfar.commands.output import console, say, say_json
 from howfar.foreign import harmless
 
@@ -19,14 +18,14 @@ RUN = "run"
 WIDE = 1000  # columns of output that is not a terminal: nothing is cut off
 
 
-class StudyGroup(TyperGroup):
+class StudyGroup(Group):
     """A group whose first command may be omitted: `howfar study STUDY.toml` is `howfar study run STUDY.toml`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Add the command's name, and accept `--ray` without an address."""
+        """Add the command's name."""
         if args and args[0] not in (*self.commands, "--help"):
             args = [RUN, *args]
-        return super().parse_args(ctx, with_address(args))
+        return super().parse_args(ctx, args)
 
 
 app = typer.Typer(cls=StudyGroup, no_args_is_help=True)

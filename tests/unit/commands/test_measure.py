@@ -328,6 +328,14 @@ def test_models_of_one_name_are_told_apart_without_their_local_folder(
     assert "two/mine" in table
 
 
+def test_a_claim_about_several_models_is_refused(run, model_folder: Path, plain_folder: Path, files: Path):
+    models = [word for folder in (model_folder, plain_folder) for word in ("-m", str(folder))]
+    for option in (["--claim", "mean>1"], ["--register", "claim.json"]):
+        code, _, err = run("measure", "attention", "--text", "text.txt", *models, *option)
+        assert code == 2
+        assert "a claim is about one model; give one --model" in err
+
+
 def test_several_models_stand_by_themselves_and_together(run, model_folder: Path, plain_folder: Path, files: Path):
     asked = ("measure", "extrapolation", "--text", "text.txt", "-m", str(model_folder), "-m", str(plain_folder))
     code, out, err = run(*asked, "--json")

@@ -1,5 +1,6 @@
 """`howfar report`, from arguments to a page."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,10 @@ def test_the_published_table_of_code_stands_beside_the_measured_one(run, model_f
     (files / "study.json").touch()
     code, _, err = run("report", ".", "--classes", "code")
     assert (code, err) == (2, "error: the page of a study compares no classes of tokens; leave out --classes\n")
+    for option, value in {"corpus": "c", "measure": "attention", "tables": "tables", "seed": "1"}.items():
+        code, _, err = run("report", str(files), f"--{option}", value)
+        assert code == 2
+        assert re.match(f"error: the page of a study .*; leave out .*--{option}", err)
 
 
 @pytest.mark.parametrize(

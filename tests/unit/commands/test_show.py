@@ -206,6 +206,21 @@ def test_a_long_text_is_refused_before_it_is_read(run, monkeypatch: pytest.Monke
     assert "a picture holds 50,000" in run("show", "--file", *write_long_text()[1:])[2]
 
 
+def test_of_two_long_texts_each_must_fit_its_own_half_of_the_picture(run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("howfar.commands.show._trace", None)  # called: neither text is too long
+    code, _, err = run("show", "a" * 30_000, "--beside-text", "b" * 30_000)
+    assert (code, "a picture holds" in err) == (2, False)
+    assert "the text has 50,001 characters" in run("show", "a", "--beside-text", "b" * 50_001)[2]
+
+
+def test_json_of_two_texts_holds_both(run, model_folder: Path):
+    code, out, _ = run("show", "ab", "--model", str(model_folder), "--json", "--beside-text", "cdef", "--layer", "1")
+    numbers = json.loads(out)
+    assert code == 0
+    assert (numbers["text"], numbers["beside"]["text"]) == ("ab", "cdef")
+    assert numbers["beside"]["layers"] == [1]
+
+
 def test_an_unknown_model_is_named(run):
     code, _, err = run("show", TEXT, "--model", "no-such-model")
     assert code == 2
@@ -268,7 +283,7 @@ def test_arguments_that_are_likely_to_be_mistaken_are_explained(run, arguments: 
     assert said in err
 
 
-@pytest.mark.parametrize("text", ["-5 degrees", "--debug", "--json"])
+@pytest.mark.parametrize("text", ["-5 degrees", "--debug", "--json", "--ray"])
 def test_a_text_behind_two_dashes_is_a_text(run, model_folder: Path, text: str):
     code, out, err = run("show", "--json", "--model", str(model_folder), "--", text)
     assert (code, err) == (0, "")
