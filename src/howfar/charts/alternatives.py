@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from howfar.charts.inline import inline
+from howfar.charts.intervals import inline
 from howfar.charts.picture import Picture
 from howfar.charts.theme import COLOURS, PAGE_WIDTH, Theme
 

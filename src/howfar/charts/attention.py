@@ -11,8 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from howfar.charts.axes import labelled
-from howfar.charts.inline import inline
+from howfar.charts.intervals import inline, labelled
 from howfar.charts.picture import Picture
 from howfar.charts.rows import Cells
 from howfar.charts.theme import COLOURS, PAGE_WIDTH, Theme

@@ -1,19 +1,32 @@
-"""Estimates with their intervals: the parts of most measures' charts."""
+"""Parts of charts: tables, axes, and estimates with their intervals."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
 import polars as pl
 
-from howfar.charts.inline import inline
 from howfar.text.classes import class_in_words
 
 ROW_HEIGHT = 22
 PANEL_SPACING = 36
 """Space between panels whose axis ends are labelled."""
+
+
+def inline(table: pl.DataFrame) -> alt.InlineData:
+    """A table as a chart's own data: one string, which Altair does not inspect value by value.
+
+    It also keeps notebooks from moving the data to a file that a chart may no longer find when it is replaced.
+    """
+    return alt.InlineData(values=table.write_json(), format=alt.DataFormat(type="json"))
+
+
+def labelled(labels: Mapping[int, str]) -> str:
+    """A Vega expression from an axis value, a whole number, to its label, for example a character of a text."""
+    return f"{json.dumps({str(key): label for key, label in labels.items()})}[datum.value]"
 
 
 def intervals(x: str, low: str, high: str, *, title: str, tooltip: Sequence[Any], **encodings: Any) -> Any:
@@ -119,7 +132,7 @@ def names(*columns: str) -> list[Any]:
 
 def layers_in_order(table: Any) -> list[str]:
     """The names that `layer_names` gives, by layer number; rows of no layer come first."""
-    return list(table.sort("layer", nulls_last=False)["layer_name"].unique(maintain_order=True))
+    return list(table.sort("layer", nulls_last=False, maintain_order=True)["layer_name"].unique(maintain_order=True))
 
 
 def class_words(table: pl.DataFrame) -> pl.Expr:
@@ -127,8 +140,9 @@ def class_words(table: pl.DataFrame) -> pl.Expr:
     return pl.col("class").replace({name: class_in_words(name) for name in table["class"].drop_nulls().unique()})
 
 
-def layer_names(table: Any, when_null: str) -> Any:
-    """A column `layer_name`: "layer 0" and so on, or another name for a row of no layer."""
-    return table.with_columns(
-        layer_name=pl.when(pl.col("layer").is_null()).then(pl.lit(when_null)).otherwise(pl.format("layer {}", "layer"))
-    )
+def layer_names(table: Any, when_null: str, *, with_heads: bool = False) -> Any:
+    """A column `layer_name`: "layer 0" and so on, or another name for a row of no layer; if asked, also the head."""
+    name = pl.when(pl.col("layer").is_null()).then(pl.lit(when_null)).otherwise(pl.format("layer {}", "layer"))
+    if with_heads and table["head"].max():
+        name += pl.format(", head {}", "head").fill_null("")
+    return table.with_columns(layer_name=name)

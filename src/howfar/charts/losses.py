@@ -5,8 +5,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from howfar.charts.inline import inline
-from howfar.charts.intervals import names, numbers, sparse_axis
+from howfar.charts.intervals import inline, names, numbers, sparse_axis
 from howfar.charts.picture import Picture
 
 NUM_COLOURS = 6  # of the theme, which would serve for several seeds each

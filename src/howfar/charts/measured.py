@@ -43,7 +43,9 @@ def chart_of(measure: Measure) -> Draw | None:
     return own
 
 
-def draw(measure: Measure, table: pl.DataFrame, *, source: str = "", theme: Theme = "light") -> Picture:
+def draw(
+    measure: Measure, table: pl.DataFrame, *, source: str = "", theme: Theme = "light", otherwise: str = ""
+) -> Picture:
     """Draw a measure's table.
 
     Args:
@@ -51,21 +53,21 @@ def draw(measure: Measure, table: pl.DataFrame, *, source: str = "", theme: Them
         table: Its table.
         source: From `Measure.source`, for the footer of the chart, below the missing numbers and their reasons.
         theme: `"light"` or `"dark"`.
+        otherwise: What else the caller advises if there is no chart, after "give more text".
 
     Raises:
         NotMeasurableError: The measure has no chart, or there is nothing to draw.
     """
     chart = chart_of(measure)
     if chart is None:
-        raise NotMeasurableError(f"{measure.name} has no chart; use its table")
+        raise NotMeasurableError(f"{measure.name} has no chart; use its table{otherwise}")
     reasons = "; ".join(notes(table)) or "no row of the table has what the chart shows"
-    nothing = NotMeasurableError(f"there is nothing to draw: {reasons}; give more text")
     if table.is_empty() or (not measure.rows and table["value"].null_count() == len(table)):
-        raise nothing
+        raise NotMeasurableError(f"there is nothing to draw: {reasons}; give more text{otherwise}")
     picture = chart(table)
     picture.use(theme)
     if not any(_tables(picture.chart.to_dict())):
-        raise nothing
+        raise NotMeasurableError(f"there is nothing to draw: {reasons}; give more text{otherwise}")
     if source:
         missing = [line for note in notes(table) for line in textwrap.wrap(note, LINE)]
         picture.sign(*missing, source)

@@ -13,7 +13,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from howfar.charts.assets import asset
-from howfar.charts.theme import COLOURS, config
+from howfar.charts.theme import COLOURS, config, declared, page_colours
 
 if TYPE_CHECKING:
     from howfar.charts.picture import Picture
@@ -34,8 +34,7 @@ def html(picture: Picture) -> str:
     spec = picture.chart.to_dict()
     del spec["config"]
     scripts = page_scripts({"description": picture.description, "spec": spec}, asset("charts/page.js"))
-    styles = asset("charts/embed.css"), asset("charts/page.css")
-    return web_page("howfar", styles, asset("charts/page.html"), scripts)
+    return web_page("howfar", [asset("charts/page.css")], asset("charts/page.html"), scripts)
 
 
 def web_page(title: str, styles: Sequence[str], body: str, scripts: str = "") -> str:
@@ -71,12 +70,8 @@ def page_scripts(content: dict[str, Any], script: str) -> str:
 
 def _colours() -> str:
     """The colours of the reader's preferred theme, as CSS variables."""
-
-    def variables(theme: Any) -> str:
-        names = ("background", "ink", "muted", "thread")
-        return ":root { " + " ".join(f"--{name}: {COLOURS[theme][name]};" for name in names) + " }"
-
-    return f"{variables('light')}\n@media (prefers-color-scheme: dark) {{ {variables('dark')} }}\n"
+    light, dark = (f":root {{ {declared(page_colours(theme))} }}" for theme in ("light", "dark"))
+    return f"{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}\n"
 
 
 @cache

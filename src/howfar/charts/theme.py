@@ -7,6 +7,7 @@ colour blindness.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 Theme = Literal["light", "dark"]
@@ -40,6 +41,16 @@ COLOURS: dict[Theme, dict[str, Any]] = {
     },
 }
 """Colours by theme and purpose; also those of the web page around a chart."""
+
+
+def page_colours(theme: Theme) -> dict[str, str]:
+    """The colours of pages by their names in style sheets."""
+    return {name: str(COLOURS[theme][name]) for name in ("background", "ink", "muted", "thread")}
+
+
+def declared(colours: Mapping[str, str]) -> str:
+    """Colours as declarations of CSS variables."""
+    return " ".join(f"--{name}: {colour};" for name, colour in colours.items())
 
 
 def config(theme: Theme) -> dict[str, Any]:

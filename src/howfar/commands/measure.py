@@ -262,7 +262,6 @@ def _claim(
 def _write(table: pl.DataFrame, chosen: Measure, output: Path, source: str, *, to_stderr: bool) -> None:
     from howfar.charts.measured import draw
     from howfar.charts.outputs import is_table, write_dataset, write_table
-    from howfar.errors import NotMeasurableError
 
     if not output.suffix:
         write_dataset(table, output, chosen.partitions)
@@ -271,10 +270,6 @@ def _write(table: pl.DataFrame, chosen: Measure, output: Path, source: str, *, t
         write_table(table, output)
         written = f"The table is in {output}"
     else:
-        try:
-            picture = draw(chosen, table, source=source)
-        except NotMeasurableError as error:
-            raise NotMeasurableError(f"{error}, or end the name in .csv") from None
-        picture.save(output)
+        draw(chosen, table, source=source, otherwise=", or end the name in .csv").save(output)
         written = f"The picture is in {output}"
     say(written, err=to_stderr)

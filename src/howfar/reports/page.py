@@ -38,7 +38,7 @@ class Page:
     def html(self, subject: str, template: str, *, style: str = "", **values: Any) -> str:
         """The whole page, with this package's version besides the template's values, and with one more style sheet."""
         body = render(f"reports/{template}", version=version("howfar"), **values)
-        styles = [asset(path) for path in ("charts/embed.css", "charts/document.css", "reports/report.css")]
+        styles = [asset(path) for path in ("charts/document.css", "reports/report.css")]
         styles.append(style)
         scripts = page_scripts({"charts": self._charts}, asset("reports/report.js"))
         return web_page(f"How far apart: {subject}", styles, body, scripts)

@@ -22,9 +22,8 @@ from howfar.measures.boundaries.by_rule import segmented
 from howfar.measures.boundaries.targets import TARGETS
 from howfar.measures.neutrality import MEASURE, neutrality
 from howfar.positions.encodings import PLAIN
-from howfar.reports.layers import SHOWN, said, strongest
 from howfar.reports.page import Page
-from howfar.reports.verdicts import verdicts
+from howfar.reports.sentences import SHOWN, said, strongest, verdicts
 from howfar.studies.runs import RunState
 from howfar.studies.study import Study
 from howfar.text.segmentation import Segmentation

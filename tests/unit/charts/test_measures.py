@@ -250,6 +250,16 @@ def test_a_chart_without_anything_in_it_is_refused_with_the_reason() -> None:
         draw(MEASURES["vocabulary"], vocabulary(lookup_model({})))
 
 
+def test_several_heads_are_named_beside_their_layer_in_their_order() -> None:
+    heads = pl.DataFrame({"layer": [1, 1, None, 0, 0], "head": [0, 1, None, 1, 0]})
+    table = layer_names(heads, "all layers", with_heads=True)
+    expected = ["layer 1, head 0", "layer 1, head 1", "all layers", "layer 0, head 1", "layer 0, head 0"]
+    assert table["layer_name"].to_list() == expected
+    assert layers_in_order(table) == [expected[place] for place in (2, 3, 4, 0, 1)]
+    one = layer_names(heads.filter(pl.col("head") == 0), "all layers", with_heads=True)
+    assert one["layer_name"].to_list() == ["layer 1", "layer 0"]
+
+
 def test_charts_of_measures_leave_the_colours_of_closer_and_farther_alone() -> None:
     for colours in COLOURS.values():
         closer, _, _, _, farther = colours["diverging"]

@@ -12,9 +12,8 @@ import howfar
 from howfar import HowFarConfig, HowFarForCausalLM
 from howfar.cli import app
 from howfar.errors import NotMeasurableError
-from howfar.reports.layers import said, strongest
+from howfar.reports.sentences import said, strongest, verdicts
 from howfar.reports.study import controls_of, study_html, variant_table
-from howfar.reports.verdicts import verdicts
 from howfar.studies.place import Place
 from howfar.studies.runs import PlannedRun
 from howfar.studies.study import Study

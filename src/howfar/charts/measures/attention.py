@@ -5,8 +5,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from howfar.charts.inline import inline
-from howfar.charts.intervals import dashed_line, names, numbers, sparse_axis
+from howfar.charts.intervals import dashed_line, inline, names, numbers, sparse_axis
 from howfar.charts.picture import Picture
 
 MOST_COLOURS = 6

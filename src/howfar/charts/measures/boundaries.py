@@ -7,8 +7,16 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from howfar.charts.inline import inline
-from howfar.charts.intervals import ROW_HEIGHT, layer_names, legend_above, names, numbers, sparse_axis
+from howfar.charts.intervals import (
+    ROW_HEIGHT,
+    dashed_line,
+    inline,
+    layer_names,
+    legend_above,
+    names,
+    numbers,
+    sparse_axis,
+)
 from howfar.charts.picture import Picture
 from howfar.measures.boundaries.targets import TARGETS
 
@@ -19,12 +27,9 @@ SMALL_ROW = 13
 
 def draw_boundaries(table: pl.DataFrame) -> Picture:
     """Draw how well each layer's increments mark boundaries, how well other scores do, and what increments add."""
-    measured = layer_names(table.filter(pl.col("value").is_not_null()), "all layers").with_columns(
+    measured = layer_names(table.filter(pl.col("value").is_not_null()), "all layers", with_heads=True).with_columns(
         what=pl.coalesce(pl.format("increment of the {}", "scored_at"), "score")
     )
-    if measured["head"].max():
-        head = pl.format(", head {}", "head").fill_null("")
-        measured = measured.with_columns(layer_name=pl.col("layer_name") + head)
     of_layers = pl.col("score").is_in([INCREMENT, *PROBES])
     aucs, within = measured.filter(quantity="auc"), measured.filter(of_layers, quantity="auc within")
     layered, alone = aucs.filter(of_layers), aucs.filter(~of_layers, pl.col("scored_at").is_null())
@@ -79,8 +84,7 @@ def _panel(
         base.mark_rule(strokeWidth=3, opacity=0.6).encode(x=alt.X("low:Q", **x), x2="high:Q"),
         base.mark_point(filled=True, size=55, opacity=1).encode(x=alt.X("value:Q", **x)),
     ]
-    chance = alt.Chart(alt.InlineData(values=[{}])).mark_rule(strokeDash=[3, 3]).encode(x=alt.datum(null))
-    return alt.layer(chance, *marks, data=inline(rows)).properties(
+    return alt.layer(dashed_line(x=null), *marks, data=inline(rows)).properties(
         width=520, height=step, title=alt.Title(name, fontSize=13, offset=6)
     )
 

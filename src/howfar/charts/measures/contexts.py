@@ -8,8 +8,7 @@ import altair as alt
 import polars as pl
 
 from howfar.charts.glyphs import in_line, visible
-from howfar.charts.inline import inline
-from howfar.charts.intervals import ROW_HEIGHT, layer_names, names, numbers
+from howfar.charts.intervals import ROW_HEIGHT, inline, layer_names, names, numbers
 from howfar.charts.passages import page_of_passages
 from howfar.charts.picture import Picture
 
@@ -35,9 +34,7 @@ class PassagesPicture(Picture):
 
 def draw_contexts(table: pl.DataFrame) -> PassagesPicture:
     """Draw the distribution of each layer's increments, and its extreme passages."""
-    table = layer_names(table, "all layers")
-    if table["head"].n_unique() > 1:
-        table = table.with_columns(layer_name=pl.format("{}, head {}", "layer_name", "head"))
+    table = layer_names(table, "all layers", with_heads=True)
     order = table["layer_name"].unique(maintain_order=True).to_list()
     passages = table.filter(pl.col("rank").is_not_null()).with_columns(
         passage=pl.struct("left", "scored", "right").map_elements(_passage, pl.String)

@@ -8,10 +8,8 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from howfar.charts.axes import labelled
 from howfar.charts.glyphs import visible
-from howfar.charts.inline import inline
-from howfar.charts.intervals import legend_above, names, numbers
+from howfar.charts.intervals import inline, labelled, legend_above, names, numbers
 from howfar.charts.picture import Picture
 
 CELL = 14  # pixels,

@@ -7,8 +7,7 @@ from itertools import starmap
 import altair as alt
 import polars as pl
 
-from howfar.charts.inline import inline
-from howfar.charts.intervals import dashed_line, numbers, sparse_axis
+from howfar.charts.intervals import dashed_line, inline, numbers, sparse_axis
 from howfar.charts.picture import Picture
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from howfar.charts.inline import inline
 from howfar.charts.intervals import (
     PANEL_SPACING,
     dashed_line,
+    inline,
     intervals,
     layer_names,
     layers_in_order,
@@ -21,10 +21,7 @@ from howfar.charts.picture import Picture
 
 def draw_information(table: pl.DataFrame) -> Picture:
     """Draw how much information each layer's increments carry about each label, a panel for each label."""
-    measured = layer_names(table.filter(pl.col("value").is_not_null()), "all layers").with_columns(
-        name=pl.col("layer_name")
-        + pl.when(pl.col("head").max() > 0).then(pl.format(", head {}", "head")).otherwise(pl.lit(""))
-    )
+    measured = layer_names(table.filter(pl.col("value").is_not_null()), "all layers", with_heads=True)
     places = measured["scored_at"].unique(maintain_order=True).to_list()
     panels = [
         alt.layer(
@@ -33,10 +30,10 @@ def draw_information(table: pl.DataFrame) -> Picture:
                 *("value", "low", "high"),
                 title="bits per token",
                 tooltip=[
-                    *names("label", "scored_at", "name"),
+                    *names("label", "scored_at", "layer_name"),
                     *numbers("value", "low", "high", "p_together", "known_bits", "num_tokens", "n"),
                 ],
-                y=alt.Y("name:N", title=None, sort=[*layers_in_order(rows), *rows["name"].to_list()]),
+                y=alt.Y("layer_name:N", title=None, sort=layers_in_order(rows)),
                 yOffset=alt.YOffset("scored_at:N", scale=alt.Scale(domain=places)),
                 color=alt.Color("scored_at:N", title=None, scale=alt.Scale(domain=places), legend=legend_above()),
             ),

@@ -7,8 +7,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from howfar.charts.inline import inline
-from howfar.charts.intervals import PANEL_SPACING, dashed_line, intervals, names, numbers
+from howfar.charts.intervals import PANEL_SPACING, dashed_line, inline, intervals, names, numbers
 from howfar.charts.picture import Picture
 
 INCREMENTS, OTHERS = "increments", "anything else"

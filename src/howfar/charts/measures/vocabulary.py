@@ -5,10 +5,8 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from howfar.charts.axes import labelled
 from howfar.charts.glyphs import visible
-from howfar.charts.inline import inline
-from howfar.charts.intervals import class_words, dashed_line, names, numbers, sparse_axis
+from howfar.charts.intervals import class_words, dashed_line, inline, labelled, names, numbers, sparse_axis
 from howfar.charts.picture import Picture
 
 ROW = 17

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from howfar.charts.assets import asset
-from howfar.charts.theme import COLOURS, Theme
+from howfar.charts.theme import Theme, declared, page_colours
 
 _TILES: dict[Theme, str] = {
     "light": "#79aef8 #9ac1f9 #bad4fa #d6e5fa #eceff3 #f9e2cf #f8cba6 #f6b078 #f0934a",
@@ -19,12 +19,11 @@ _RAMP: dict[Theme, str] = {
     "light": "#eef0f4 #e7e6f4 #dfdbf4 #d7d0f3 #cfc5f2 #c7baf0 #bfaeee #b7a3eb #af97e8",
     "dark": "#22272e #292a3a #312d47 #393154 #413661 #493a6f #513f7d #59448b #614999",
 }
-_COLOURS_OF_PAGES = ("background", "ink", "muted", "thread")
 
 
 def variables(theme: Theme) -> dict[str, str]:
     """A theme's colours by their names in the style sheet."""
-    named = {name: str(COLOURS[theme][name]) for name in _COLOURS_OF_PAGES}
+    named = page_colours(theme)
     for letter, shades in (("t", _TILES), ("s", _RAMP)):
         named |= {f"{letter}{shade}": colour for shade, colour in enumerate(shades[theme].split())}
     return named
@@ -36,14 +35,10 @@ def stylesheet(theme: Theme | None = None) -> str:
     if theme is not None:
         colours = variables(theme)
         return re.sub(r"var\(--(\w+)\)", lambda match: colours[match[1]], css)
-    light, dark = (_declarations(one) for one in ("light", "dark"))
+    light, dark = (declared(variables(one)) for one in ("light", "dark"))
     always = "[data-jp-theme-light='{}'] .howfar, .{} .howfar, .howfar.{}"
     return (
         f".howfar {{ {light} }}\n@media (prefers-color-scheme: dark) {{ .howfar {{ {dark} }} }}\n"
         f"{always.format('true', 'light', 'light')} {{ {light} }}\n"
         f"{always.format('false', 'dark', 'dark')} {{ {dark} }}\n{css}"
     )
-
-
-def _declarations(theme: Theme) -> str:
-    return " ".join(f"--{name}: {colour};" for name, colour in variables(theme).items())

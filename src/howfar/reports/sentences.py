@@ -1,7 +1,4 @@
-"""The strongest layer of each model, so that seeds can be compared although their layers do not correspond.
-
-Layer 1 of one seed need not do what layer 1 of another does. But one can ask of each whether some layer does it.
-"""
+"""What many seeds or pairs of models say, one by one and together, in sentences."""
 
 from __future__ import annotations
 
@@ -19,6 +16,8 @@ SHOWN = ("seed", "layer", "head", "scored_at", "value [low_together, high_togeth
 
 def strongest(tables: Mapping[int, pl.DataFrame]) -> pl.DataFrame:
     """For each seed, the increment that best marks boundaries among gaps after the same character.
+
+    Layer 1 of one seed need not do what layer 1 of another does. But one can ask of each whether some layer does it.
 
     Args:
         tables: From `boundaries`, by seed.
@@ -60,6 +59,30 @@ def said(found: pl.DataFrame, tables: Mapping[int, pl.DataFrame]) -> str:
         "too."
         f"{f' In {untested} of the seeds there are too few documents for a p-value.' if untested else ''}"
     )
+
+
+def verdicts(table: pl.DataFrame) -> list[str]:
+    """One sentence for each kind of model that was compared with.
+
+    Args:
+        table: From `neutrality`, of at least two pairs.
+    """
+    said = []
+    for (name,), rows in table.filter(pl.col("low").is_not_null(), source="all").group_by(
+        "against", maintain_order=True
+    ):
+        alone, together = rows.filter(pl.col("pair").is_not_null()), rows.filter(pl.col("pair").is_null())
+        if together.is_empty():
+            continue
+        lower, higher = int((alone["high"] < 0).sum()), int((alone["low"] > 0).sum())
+        over = together.row(0, named=True)
+        found = f"{over['value']:+.4f} [{over['low']:+.4f}, {over['high']:+.4f}]"
+        said.append(
+            f"Against {name}, of {len(alone)} pairs, {lower} taken alone would show a lower loss and {higher} a higher "
+            f"one. Over pairs the difference is {found} nats per byte, and the seed makes {over['seed_share']:.0%} of "
+            "the variance of a single pair."
+        )
+    return said
 
 
 def _tested(table: pl.DataFrame) -> pl.DataFrame:
