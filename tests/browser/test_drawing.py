@@ -261,3 +261,33 @@ def test_what_is_typed_while_the_explorers_model_writes_stays(chromium):
         page.evaluate(tell, [answer])
         assert page.inner_text(".write") == "Continue writing from here"
         assert page.input_value("textarea") == "mine"
+
+
+def moving(chromium, text, steps):
+    """A page with a picture whose steps can be moved, and the content."""
+    content = content_of(make_trace(text, steps)).json()
+    page = chromium.new_page()
+    page.set_content("<div class=howfar></div>")
+    page.evaluate(script(moving=True))
+    page.evaluate(
+        """([content, view]) => {
+            window.factors = {};
+            const options = { factorAt: (layer, slot) => factors[slot] ?? 1, onMove: (layer, slot, factor) => { factors[slot] = factor; } };
+            window.content = content;
+            window.handle = howfarSpacing.mountMoving(document.querySelector(".howfar"), content, view, options);
+        }""",
+        [content, View().json()],
+    )
+    return page
+
+
+def test_the_ghost_of_a_step_that_is_cut_is_cut_too(chromium):
+    page = moving(chromium, "abcdefgh" * 3, [1, 1, 200, *[1] * 21])
+    page.evaluate("""() => {
+        const rows = content.rows.map(row => row.isPlain ? row : { ...row, gaps: row.gaps.map((gap, slot) => slot ? gap : 5 * gap) });
+        handle.update({ ...content, rows }, handle.view, content);
+    }""")
+    marks = re.findall(r"M(\S+) \S+h(\S+?)(?=M|$)", page.get_attribute(".ghost", "d"))
+    widest = page.evaluate("handle.drawing.layout.end[1][2] - handle.drawing.layout.before[1][2]")
+    assert max(float(length) for _, length in marks) == pytest.approx(widest, abs=1)
+    page.close()

@@ -143,7 +143,7 @@ function againstKind(ratio, { tokens, kinds }) {
 /* Layout. */
 function layOut(drawn, letterWidths, isPause, width, rightToLeft, fixedScale) {
   const left = width < G.narrow ? G.margin : G.gutter, room = width - left - G.margin;
-  const scale = fixedScale ?? pixelsPerStep(drawn, letterWidths, room), most = G.widestGap * room;
+  const scale = fixedScale ?? pixelsPerStep(drawn, letterWidths, room), most = G.widestGap * room; // longer steps are cut
   const lengths = drawn.map(row => row.map(step => clip(step * scale, -most, most)));
   const ends = lengths.map(row => { let at = 0; return row.map(length => at += length); });
   const begins = ends.map((row, line) => row.map((end, slot) => end - lengths[line][slot]));
@@ -160,7 +160,7 @@ function layOut(drawn, letterWidths, isPause, width, rightToLeft, fixedScale) {
   }
   const seen = rows => rows.map(row => row.map(place => left + (rightToLeft ? room - place : place)));
   return {
-    width, scale, panels, end: seen(end), letters: seen(letters),
+    width, scale, most, panels, end: seen(end), letters: seen(letters),
     before: seen(end.map((row, line) => row.map((place, slot) => place - lengths[line][slot]))),
     isBroken: drawn.map(row => row.map(step => Math.abs(step * scale) > most)),
   };

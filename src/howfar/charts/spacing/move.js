@@ -135,7 +135,7 @@ function mountMoving(root, content, view, options) {
 
 /* Ghosts: below each row that has visibly changed, its tiles before the change, thin and pale. */
 function ghostsOf(drawing, before, index) {
-  const { first, stop } = drawing.layout.panels[index], { scale } = drawing.layout, towards = drawing.content.rightToLeft ? -1 : 1;
+  const { first, stop } = drawing.layout.panels[index], { scale, most } = drawing.layout, towards = drawing.content.rightToLeft ? -1 : 1;
   return drawing.lines.map((line, place) => {
     const row = line.rows[0], was = before.rows[row], is = drawing.content.rows[row];
     if (line.isFolded || line.isPlain || was.gaps.every((gap, slot) => gap === is.gaps[slot])) return "";
@@ -143,7 +143,7 @@ function ghostsOf(drawing, before, index) {
     const old = lineOf(before, row, drawing.view.scale).drawn, marks = [];
     let at = drawing.layout.before[place][first];
     for (let slot = first; slot < stop; slot++) {
-      const end = at + towards * old[slot] * scale;
+      const end = at + towards * clip(old[slot] * scale, -most, most);
       if (end !== at) marks.push([Math.min(at, end) + G.tileGap / 2, Math.max(Math.abs(end - at) - G.tileGap, 0.3)]);
       largest = Math.max(largest, Math.abs(drawing.layout.end[place][slot] - end));
       at = end;
