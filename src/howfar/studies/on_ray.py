@@ -26,8 +26,8 @@ class RayTasks:
 
     Args:
         function: Does a job; takes one argument.
-        address: `HOST:PORT`, `ray://HOST:PORT`, or empty for this process's session, a running cluster, or else a new one
-            on this machine.
+        address: `HOST:PORT`, `ray://HOST:PORT`, or empty for this process's session, a running cluster, or else
+            a new one on this machine.
         cpus: CPUs per job; also its number of threads.
         gpus: GPUs per job; several jobs may share one by fractions.
 
