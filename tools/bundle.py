@@ -76,8 +76,9 @@ def main() -> None:
     arguments = parser.parse_args()
 
     folder = FOLDER / arguments.name
+    model = howfar.load(arguments.run).to(torch.float16)  # before the old one goes
+    record = read_record(arguments.run)
     shutil.rmtree(folder, ignore_errors=True)
-    model = howfar.load(arguments.run).to(torch.float16)
     howfar.save(model, folder)
     (folder / "log.json").unlink(missing_ok=True)  # stays with the run
     write_manifest(folder)
@@ -90,7 +91,6 @@ def main() -> None:
         length = model.config.max_position_embeddings
         losses = document_losses(model.to(arguments.device), held_out, length=length)
 
-    record = read_record(arguments.run)
     if losses is not None:
         record["held_out"] = losses.summary()
     # Where the text lay on the machine that trained is nobody's business.

@@ -2,7 +2,8 @@
 
     python tools/drop_seen.py GOLD TEXT [--run 12] > UNSEEN
 
-GOLD has a sentence a line, words parted by spaces; TEXT is UTF-8. Runs are compared without spaces.
+GOLD has a sentence a line, words separated by spaces; TEXT is UTF-8. Runs are compared without spaces. A sentence that
+is shorter than a run is one run.
 """
 
 from __future__ import annotations
@@ -28,15 +29,17 @@ def main() -> None:
 
     sentences = arguments.gold.read_text(encoding="utf-8").splitlines()
     plain = ["".join(sentence.split()) for sentence in sentences]
-    wanted = {run for sentence in plain for run in runs(sentence, arguments.run)}
+    lengths = {min(arguments.run, len(sentence)) for sentence in plain if sentence}
+    wanted = {run for sentence in plain for run in runs(sentence, min(arguments.run, len(sentence)))}
     seen: set[str] = set()
     with arguments.text.open(encoding="utf-8") as lines:
         for line in lines:
-            seen.update(run for run in runs("".join(line.split()), arguments.run) if run in wanted)
+            text = "".join(line.split())
+            seen.update(run for length in lengths for run in runs(text, length) if run in wanted)
     kept = [
         sentence
         for sentence, own in zip(sentences, plain, strict=True)
-        if own and not any(run in seen for run in runs(own, arguments.run))
+        if own and not any(run in seen for run in runs(own, min(arguments.run, len(own))))
     ]
     print("\n".join(kept))
     print(f"kept {len(kept)} of {len(sentences)} sentences", file=sys.stderr)

@@ -58,7 +58,7 @@ def build(
 ) -> None:
     """Turn documents into a corpus: a training part, and whole documents held out.
 
-    Example: howfar corpus build corpora/mine --source notes/*.txt
+    Example: howfar corpus build corpora/mine --source 'notes/*.txt'
 
     A build that was killed continues when the same command is given again, with any number of workers.
     """

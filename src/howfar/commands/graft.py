@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from howfar.commands.options import Mark
 from howfar.commands.output import say
 from howfar.errors import ConfigError
 from howfar.positions.config import Scope
@@ -30,7 +29,10 @@ def graft(
             metavar="<path>", help="Text to train on instead of a corpus: files, folders, globs. May be repeated."
         ),
     ] = None,
-    mark: Mark = None,
+    mark: Annotated[
+        str | None,
+        typer.Option(help="Token between the documents of --text. [default: the tokenizer's end of sequence]"),
+    ] = None,
     train: Annotated[
         Trained | None,
         typer.Option(help="Train the increments alone (the default), with a LoRA adapter, or with all weights."),

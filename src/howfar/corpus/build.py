@@ -67,6 +67,8 @@ def build_corpus(
         WorkersError: Workers were lost; the same call continues the build. Or the tokenizer cannot be sent to them.
     """
     out, options = Path(out), options or BuildOptions()
+    if out.exists() and out.samefile(Path.cwd()):  # it is replaced at the end, under the feet of whoever is in it
+        raise OutputError(f"{out} is the current folder; name a folder to make in it")
     check_sources(sources)
     encoder = DocumentEncoder(tokenizer)
     with refused_by_name(out):

@@ -105,7 +105,7 @@ class JsonLines(Lines):
                 continue
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:  # the latter if it is nested deeply
                 raise CorpusError(
                     f"line {number} of {path} is not JSON ({first_line(error)}); correct or remove it"
                 ) from None

@@ -30,7 +30,7 @@ class BuildOptions:
         seed: Determines which documents are held out.
 
     Raises:
-        ConfigError: A value is out of range.
+        ConfigError: A value is out of range, or all documents would be held out.
     """
 
     held_out_fraction: float = 0.01
@@ -49,6 +49,12 @@ class BuildOptions:
             value = getattr(self, name)
             if value is not None and not 0 <= value < 2**63:
                 raise ConfigError(f"{name} is {value}; it must lie between 0 and 2**63")
+        held_out, most = self.held_out_documents, self.max_documents_per_source
+        if held_out and most is not None and held_out >= most:
+            raise ConfigError(
+                f"held_out_documents is {held_out} of at most {most} documents of each source, which leaves none to "
+                "train on; hold out fewer"
+            )
 
 
 class Selection:

@@ -10,8 +10,8 @@ A source is written `[NAME=]LOCATION[,held_out=LOCATION]`. A location is one of
 - `hub:OWNER/NAME[:CONFIG[:SPLIT[:COLUMN]]]`: a Hugging Face dataset, streamed (split `train`, column `text`)
 
 A path may be a file, a folder (all files in it except hidden ones) or a glob; files are read in the order of their
-names, each by its suffix. The name, by default the last part of the location without its suffix, is the source's
-name in the corpus; the held-out location gives whole documents that are kept from training.
+names, each by its suffix. The name, by default the last part of the location that is no pattern, without its suffix, is
+the source's name in the corpus; the held-out location gives whole documents that are kept from training.
 
 Examples:
     `en=articles/en_train.txt,held_out=articles/en_dev.txt`, `zh=zh.jsonl:body`, `hub:wikimedia/wikipedia:20231101.en`
@@ -27,11 +27,13 @@ from typing import Any
 
 from howfar.corpus.kinds import TABLE_SUFFIXES
 from howfar.errors import ConfigError, CorpusError
+from howfar.inputs import sha256
 
 WIKIPEDIA = ("en=hub:wikimedia/wikipedia:20231101.en", "zh=hub:wikimedia/wikipedia:20231101.zh")
 """The default recipe: English and Chinese Wikipedia of November 2023."""
 
 _HELD_OUT = ",held_out="
+_PATTERN = re.compile(r"[*?\[]")
 _NAME = re.compile(r"([\w.-]+)=(.*)", re.DOTALL)
 
 
@@ -62,7 +64,7 @@ class LocalFiles:
             base, found = path, path.rglob("*")
         else:
             parts = path.parts
-            first_pattern = next((i for i, part in enumerate(parts) if re.search(r"[*?\[]", part)), len(parts) - 1)
+            first_pattern = next((i for i, part in enumerate(parts) if _PATTERN.search(part)), len(parts) - 1)
             base = Path(*parts[:first_pattern])
             found = base.glob(str(Path(*parts[first_pattern:])))
         visible = (file for file in found if not any(part.startswith(".") for part in file.relative_to(base).parts))
@@ -72,14 +74,17 @@ class LocalFiles:
         return files
 
     def provenance(self) -> dict[str, Any]:
-        """The location for a corpus's manifest, also used to recognise it when a build is resumed."""
-        files = [{"name": str(file), "bytes": file.stat().st_size} for file in self.files()]
+        """The location for a corpus's manifest, also used to recognise it when a build is resumed.
+
+        Raises:
+            CorpusError: There is no file, or one cannot be read.
+        """
         return {
             "kind": "files",
             "path": self.path,
             "column": self.column,
             "whole_files": self.whole_files,
-            "files": files,
+            "files": [_identity(file) for file in self.files()],
         }
 
 
@@ -179,7 +184,17 @@ def _parse_hub(text: str) -> HubDataset:
     return HubDataset(repository, config or None, split or "train", column or "text")
 
 
+def _identity(file: Path) -> dict[str, Any]:
+    """A file's name, size and content; an edited text may have the size of the old one."""
+    try:
+        return {"name": str(file), "bytes": file.stat().st_size, "sha256": sha256(file)}
+    except OSError as error:
+        raise CorpusError(f"{file} cannot be read ({error.strerror}); name a file that can be read") from None
+
+
 def _default_name(location: Location) -> str:
     if isinstance(location, HubDataset):
         return location.config or location.repository.rpartition("/")[2]
-    return Path(location.path).stem
+    path = Path(location.path)
+    named = [part for part in path.absolute().parts if not _PATTERN.search(part)]
+    return path.stem if path.exists() or not _PATTERN.search(location.path) else Path(named[-1]).stem

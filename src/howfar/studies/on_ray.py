@@ -26,19 +26,20 @@ class RayTasks:
 
     Args:
         function: Does a job; takes one argument.
-        address: `HOST:PORT`, `ray://HOST:PORT`, or empty for a running cluster or else a new one on this machine.
+        address: `HOST:PORT`, `ray://HOST:PORT`, or empty for this process's session, a running cluster, or else
+            a new one on this machine.
         cpus: CPUs per job; also its number of threads.
         gpus: GPUs per job; several jobs may share one by fractions.
 
     Raises:
         MissingExtraError: Ray is not installed.
-        StudyError: The address does not answer.
+        StudyError: The address does not answer, or this process has a session already.
     """
 
     capacity = float("inf")  # jobs wait on the cluster until there is room
 
     def __init__(self, function: Callable[[Any], Any], address: str, *, cpus: float = 1, gpus: float = 0) -> None:
-        self._ray = connect(address)
+        self._ray, self._is_ours = connect(address)
         options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": MAX_RETRIES}
         self._task = self._ray.remote(**options)(function)
         self._running: dict[Any, str] = {}
@@ -49,7 +50,8 @@ class RayTasks:
     def __exit__(self, *_: object) -> None:
         for reference in self._running:
             self._ray.cancel(reference, force=True)
-        self._ray.shutdown()
+        if self._is_ours:
+            self._ray.shutdown()
 
     def start(self, name: str, argument: Any, log: Path | None = None) -> None:
         """Start a job; its output goes to Ray's logs."""
@@ -78,11 +80,11 @@ class RayReaders:
 
     Raises:
         MissingExtraError: Ray is not installed.
-        StudyError: The address does not answer.
+        StudyError: The address does not answer, or this process has a session already.
     """
 
     def __init__(self, address: str) -> None:
-        self._ray = connect(address)
+        self._ray, self._is_ours = connect(address)
         self.number = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         self._tasks: dict[Callable[..., Any], Any] = {}
 
@@ -90,7 +92,8 @@ class RayReaders:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ray.shutdown()
+        if self._is_ours:
+            self._ray.shutdown()
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Result:
         """Start a job; its `result` waits for it."""
@@ -130,12 +133,15 @@ class Result:
             ) from None
 
 
-def connect(address: str) -> ModuleType:
-    """Join a cluster; returns Ray's module.
+def connect(address: str) -> tuple[ModuleType, bool]:
+    """Join a cluster, or use the Ray session that this process has already.
+
+    Returns:
+        Ray's module, and whether the session is new, so that it should be shut down later.
 
     Raises:
         MissingExtraError: Ray is not installed.
-        StudyError: The address does not answer.
+        StudyError: The address does not answer, or this process has a session already.
     """
     try:
         import ray
@@ -146,13 +152,19 @@ def connect(address: str) -> ModuleType:
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if address and not (colon and port.isdecimal()):
         raise StudyError(f"--ray {address!r} is not an address; give HOST:PORT, ray://HOST:PORT, or none")
+    if ray.is_initialized():
+        if address:
+            raise StudyError(
+                f"--ray names {address}, but this process has a Ray session already; leave out the address to use it"
+            )
+        return ray, False
     try:
         if address:  # Ray itself would retry for minutes, then end the process
             socket.create_connection((host, int(port)), timeout=CONNECTING_SECONDS).close()
-        ray.init(address=address or None, log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True)
+        ray.init(address=address or None, log_to_driver=False, logging_level="ERROR")
     except (OSError, OverflowError, RuntimeError, ValueError) as error:
         raise StudyError(
             f"no Ray cluster answers at {address or 'this machine'} ({first_line(error)}); start one, "
             "or leave out --ray"
         ) from None
-    return ray
+    return ray, True

@@ -45,7 +45,8 @@ def plan(specification: Specification, versions: Mapping[str, str]) -> list[Plan
         values, options = copy.deepcopy(base(chosen.get(RECIPE, specification.recipe)))
         for path, key, value in _paths(chosen, options):
             put(values, path, value, said=f"study: {key}")
-        values["corpus"] = str(Path(str(values.get("corpus"))).absolute())
+        if isinstance(values.get("corpus"), str):  # otherwise the recipe refuses it
+            values["corpus"] = str(Path(values["corpus"]).absolute())
         recipe = CLASSES[values["kind"]].from_dict({**values, "name": specification.name})
         if chosen.get(PARAMETER_MATCHED):
             recipe = _control_of(recipe)

@@ -80,6 +80,8 @@ class Specification:
             if not isinstance(choices, list) or not choices:
                 raise StudyError(f"study: [grid] {key} is {choices!r}; give a list of values")
         variants = values.get("variant", [{}])
+        if not variants:
+            raise StudyError("study: variant is an empty list, so there is no run; leave it out")
         for variant in variants:
             if not isinstance(variant, Mapping):
                 raise StudyError(f"study: variant has {variant!r}; write each as a table, [[variant]]")

@@ -169,7 +169,8 @@ class BaseRecipe:
         """
         values = read_values(name_or_path)
         for key, value in (overrides or {}).items():
-            values[key] = {**values.get(key, {}), **value} if isinstance(value, Mapping) else value
+            tables = isinstance(value, Mapping) and isinstance(values.get(key, {}), Mapping)
+            values[key] = {**values.get(key, {}), **value} if tables else value
         apply_settings(values, settings, cls.options())
         return cls.from_dict(values)
 

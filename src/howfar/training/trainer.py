@@ -61,9 +61,18 @@ class IncrementTrainer(Trainer):
         self._clock = (self.state.global_step, time.perf_counter())
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """Make the optimiser; increment networks and matrices get the recipe's rates."""
+        """Make the optimiser; increment networks and matrices get the recipe's rates.
+
+        Raises:
+            ConfigError: It refuses one of the trainer's options.
+        """
         is_new = self.optimizer is None
-        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        try:
+            optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        except (ValueError, TypeError, ImportError) as error:
+            raise ConfigError(
+                f"recipe: [trainer] is refused by the optimiser ({' '.join(str(error).split())}); change it"
+            ) from error
         if is_new:
             model, recipe = model or self.model, self.run.recipe
             if recipe.increment_learning_rate is not None:
@@ -192,7 +201,7 @@ class IncrementTrainer(Trainer):
 
 
 class Flow(TrainerCallback):
-    """Logs before each checkpoint, so that the log of a resumed run equals that of an uninterrupted one."""
+    """Logs before each checkpoint, so that the log of a run that was killed equals that of an uninterrupted one."""
 
     def __init__(self, trainer: IncrementTrainer) -> None:
         self.trainer = trainer

@@ -200,6 +200,7 @@ def test_more_than_65536_ids_are_stored_in_four_bytes(tmp_path: Path):
         ({"held_out_fraction": 1.5}, r"held_out_fraction is 1\.5; it must lie between 0 and 1"),
         ({"balance": "tokens"}, "balance is 'tokens'; it must be one of bytes, documents, none"),
         ({"held_out_documents": -1}, "held_out_documents is -1; it must lie between 0 and"),
+        ({"held_out_documents": 10, "max_documents_per_source": 3}, "held_out_documents is 10 of at most 3 documents"),
         ({"seed": 2**64}, "seed is 18446744073709551616; it must lie between 0 and"),
     ],
 )
@@ -270,6 +271,27 @@ def test_an_interrupted_build_is_no_corpus_and_goes_on_when_repeated(tmp_path: P
     resumed = build(tmp_path / "out", source, held_out_fraction=0.2)
     assert contents(resumed.folder) == contents(whole.folder)
     assert not hidden_leftovers(tmp_path)
+
+
+def test_a_build_does_not_go_on_with_an_edited_text_of_the_same_size(tmp_path: Path, monkeypatch):
+    source = write(tmp_path / "a.jsonl", [f"document {number}" for number in range(100)])
+    read = preparing.read_documents
+    monkeypatch.setattr(preparing, "read_documents", interrupted_reader(read, 60, KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path / "out", source)
+    monkeypatch.setattr(preparing, "read_documents", read)
+    write(tmp_path / "a.jsonl", [f"dokument {number}" for number in range(100)])
+    with pytest.raises(CorpusError, match="holds an unfinished build with other sources"):
+        build(tmp_path / "out", source)
+
+
+def test_the_current_folder_is_not_replaced(tmp_path: Path, monkeypatch):
+    source = write(tmp_path / "a.jsonl", ["one"])
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    with pytest.raises(OutputError, match=r"^\. is the current folder; name a folder to make in it"):
+        build(Path(), source)
+    assert list(Path().iterdir()) == []
 
 
 KILLED_BUILD = """

@@ -173,6 +173,7 @@ def test_files_of_several_kinds_are_one_source(tmp_path: Path):
             r"\(byte 0xff at 4 in line 4\); .*iconv -f WINDOWS-1252 -t UTF-8 \S+ > \S+\.utf8\.txt$",
         ),
         ("a.jsonl", b'{"text": "a"}\n{', r"line 2 of .*a\.jsonl is not JSON"),
+        ("a.jsonl", b'{"text": ' + b"[" * 100_000, r"line 1 of .*a\.jsonl is not JSON"),
         ("a.jsonl", b'\n{"body": "a"}', r"line 2 of .* has no field 'text' \(has: body\); name it: .*:FIELD"),
         ("a.jsonl", b"[1]", r"line 1 of .* has no field 'text' \(has: list\)"),
         ("a.jsonl", b'{"text": 3}', r"line 1 of .* holds int where text was needed"),

@@ -19,6 +19,8 @@ from howfar.errors import ConfigError, CorpusError
         ("a:b.txt", Source("a:b", LocalFiles("a:b.txt"))),
         ("C:/texts/a.txt", Source("a", LocalFiles("C:/texts/a.txt"))),
         ("x=a=b,c.txt", Source("x", LocalFiles("a=b,c.txt"))),
+        ("notes/*.txt", Source("notes", LocalFiles("notes/*.txt"))),
+        ("files:src/**/*.py", Source("src", LocalFiles("src/**/*.py", whole_files=True))),
         ("hub:owner/name", Source("name", HubDataset("owner/name"))),
         ("hub:o/n:20231101.en", Source("20231101.en", HubDataset("o/n", "20231101.en"))),
         ("x=hub:o/n::test:body", Source("x", HubDataset("o/n", None, "test", "body"))),

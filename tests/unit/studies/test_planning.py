@@ -105,6 +105,7 @@ def test_a_control_has_as_many_parameters_and_plain_positions(asked: Any) -> Non
         ({"grid": {"seed": []}}, r"\[grid\] seed is \[\]; give a list"),
         ({"grid": {"seed": [-1]}}, "seed is -1; it must be 0 or more"),
         ({"grid": {"name": ["a"]}}, r"\[grid\] has 'name', which follows from the recipe"),
+        ({"variant": []}, "variant is an empty list, so there is no run; leave it out"),
         ({"axes": {}}, "study: the file has no option 'axes'"),
         ({"variant": {"seed": 1}}, r"variant is .*; it must be a list of tables"),
         ({"recipe": "nowhere"}, "there is no recipe 'nowhere'"),
@@ -133,6 +134,13 @@ def test_what_is_impossible_is_one_line(asked: Any, corpus: Corpus, values: dict
         planned(asked(**values))
     assert "\n" not in str(raised.value)
     assert ";" in str(raised.value)
+
+
+def test_a_recipe_without_a_corpus_is_told_so(asked: Any, tmp_path: Path) -> None:
+    bare = tmp_path / "bare.toml"
+    bare.write_text("[trainer]\nmax_steps = 1\n")
+    with pytest.raises(HowFarError, match="'corpus' is missing; a recipe needs at least name and corpus"):
+        planned(asked(recipe=str(bare)))
 
 
 def test_a_study_may_grow_and_is_not_mixed_with_another(asked: Any, tmp_path: Path) -> None:

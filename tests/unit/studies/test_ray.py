@@ -162,6 +162,23 @@ def test_an_address_that_does_not_answer_is_one_line(asked: Any, tmp_path: Path)
     assert not (tmp_path / "study").exists()
 
 
+def test_a_session_that_the_process_has_already_is_used_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    class Session:
+        is_initialized = staticmethod(lambda: True)
+        init = staticmethod(lambda **_: done.append("init"))
+        shutdown = staticmethod(lambda: done.append("shutdown"))
+        cluster_resources = staticmethod(dict)
+
+    monkeypatch.setitem(sys.modules, "ray", Session)
+    with RayReaders(""):
+        pass
+    assert done == []
+    with pytest.raises(StudyError, match="has a Ray session already; leave out the address to use it"):
+        RayReaders("127.0.0.1:6379")
+
+
 def test_nothing_imports_ray_unless_asked() -> None:
     modules = "cli", "corpus.build", "studies.driving", "studies.reading", "studies.worker"
     code = "".join(f"import howfar.{module}; " for module in modules) + "import sys; print('ray' in sys.modules)"

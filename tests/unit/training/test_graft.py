@@ -303,9 +303,13 @@ def test_a_corpus_from_text_is_built_once(base: Path, corpus: Corpus, tmp_path: 
     stamp = (tmp_path / "corpus" / "corpus.json").stat().st_mtime_ns
     corpus_from_text([text], str(base), tmp_path / "corpus")
     assert (tmp_path / "corpus" / "corpus.json").stat().st_mtime_ns == stamp
+    edited = (tmp_path / Path(text).name).read_text(encoding="utf-8").swapcase()
     (tmp_path / "other.txt").write_text("another text")
     with pytest.raises(HowFarError, match="exists already"):
         corpus_from_text([str(tmp_path / "other.txt")], str(base), tmp_path / "corpus")
+    Path(text).write_text(edited, encoding="utf-8")  # of the same size
+    with pytest.raises(HowFarError, match="exists already"):
+        corpus_from_text([text], str(base), tmp_path / "corpus")
 
 
 def test_a_recipe_survives_its_record(recipe: Make) -> None:

@@ -194,6 +194,14 @@ def test_an_unreadable_recipe_is_refused(tmp_path: Path, content: bytes) -> None
         Recipe.load(path)
 
 
+def test_a_table_that_is_none_in_the_file_is_refused_or_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text('name = "a"\ncorpus = "c"\nincrements = 5\n[trainer]\nmax_steps = 2\n')
+    with pytest.raises(ConfigError, match="increments is 5; it must be a table"):
+        Recipe.load(path)
+    assert Recipe.load(path, overrides={"increments": {"scope": "shared"}}).increments == {"scope": "shared"}
+
+
 def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         Recipe.load(tmp_path)
