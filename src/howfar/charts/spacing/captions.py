@@ -113,7 +113,7 @@ def describe(content: Content) -> str:
     quoted = _quoted(content.texts[0].labels)
     num_rows = len(content.rows) - 1
     said = [
-        f"{content.title}: {len(content):,} {content.noun}s, {quoted!r}, in {num_rows} row"
+        f"{content.title}: {len(content):,} {content.noun}s, “{quoted}”, in {num_rows} row"
         f"{'s' if num_rows > 1 else ''} below one of plain positions."
     ]
     for row in content.rows:

@@ -355,9 +355,12 @@ function rowOf(drawing, index, { first, stop }) {
   return `<g class="row ${kind}">${headOf(drawing, index, first)}${body}</g>`;
 }
 
+/* The number of a slot's character, from 1: slots that the text leaves empty do not count. */
+const numberOf = (text, slot) => text.labels.slice(0, slot).filter(label => label).length + 1;
+
 function headOf(drawing, index, first) {
   const line = drawing.lines[index], middle = drawing.middles[index], indent = line.isFolded ? 10 : 0;
-  const note = escapeText(line.isPlain && first ? `from ${drawing.content.noun} ${grouped(first + 1)}` : line.note);
+  const note = escapeText(line.isPlain && first ? `from ${drawing.content.noun} ${grouped(numberOf(drawing.textOf(line), first))}` : line.note);
   const name = escapeText(line.name).replaceAll('"', "&quot;").replaceAll("'", "&#x27;");
   let tip = middle - 6, written;
   if (drawing.isNarrow) {

@@ -15,6 +15,8 @@ const CHOICES = {
 /* A row whose mean step is not positive has no average step to be divided by. */
 const scalesOf = content => CHOICES.scale.map(([scale]) => scale).filter(scale => scale === "raw"
   || (scale === "shared" ? content.sharedMean > 0 : content.rows.every(row => row.isPlain || row.mean > 0)));
+/* The keys that move along the text and back. */
+const arrowsOf = content => content.rightToLeft ? ["ArrowLeft", "ArrowRight"] : ["ArrowRight", "ArrowLeft"];
 const hasDifference = content => content.rows.some(row => row.difference);
 const SVG = "http://www.w3.org/2000/svg", AHEAD = "600px";
 const element = (tag, properties = {}, ...children) => {
@@ -122,7 +124,7 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
       const label = text.labels[slot], codes = text.codes[slot] ?? Array.from(label, one => `U+${one.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`).join(" ");
       if (label) readout.append(
         element("b", {}, element("bdi", { textContent: shownSpace(label) })),
-        element("span", { textContent: `${content.noun} ${grouped(slot + 1)}, ${codes}${text.tokens[slot] > 1 ? `, ${text.tokens[slot]} ${content.unit}s` : ""}` }),
+        element("span", { textContent: `${content.noun} ${grouped(numberOf(text, slot))}, ${codes}${text.tokens[slot] > 1 ? `, ${text.tokens[slot]} ${content.unit}s` : ""}` }),
         element("span", { textContent: `surprisal ${digits(text.surprisal[slot])} nats, entropy after it ${digits(text.entropy[slot])}` }),
       );
       for (const row of content.rows) if (label && row.text === index && !row.isPlain) {
@@ -184,7 +186,8 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
   }
   picture.addEventListener("keydown", event => {
     const last = content.texts[0].labels.length - 1;
-    const next = { ArrowRight: () => Math.min((selected ?? -1) + 1, last), ArrowLeft: () => Math.max((selected ?? 1) - 1, 0), Home: () => 0, End: () => last, Escape: () => null }[event.key];
+    const [forth, back] = arrowsOf(content);
+    const next = { [forth]: () => Math.min((selected ?? -1) + 1, last), [back]: () => Math.max((selected ?? 1) - 1, 0), Home: () => 0, End: () => last, Escape: () => null }[event.key];
     if (!next || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
     event.preventDefault();
     select(next(), true);
