@@ -9,7 +9,7 @@
    Options: `onSelect(slot)` and `onView(view)` are called when the reader makes a choice; `hasControls: false` omits the menus;
    `extra(drawing, index)` draws more into a panel; `isMoved(line)` tells which rows are moved by hand. */
 const CHOICES = {
-  scale: [["layer-mean", "each row's average step"], ["raw", "positions"], ["shared", "average of all rows"], ["contrast", "contrast: same spread in all rows"]],
+  scale: [["layer-mean", "each row over its average"], ["raw", "positions"], ["shared", "all rows over one average"], ["contrast", "contrast: every row stretched to the same spread"]],
   colour: [["gap", "step"], ["rank", "rank in the row"], ["surprisal", "surprisal"], ["entropy", "entropy after it"], ["kind", "step, within its kind"], ["difference", "difference"]],
 };
 /* A row whose mean step is not positive has no average step to be divided by. */
@@ -149,7 +149,7 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
     if (!hasControls || controls.contains(document.activeElement)) return; // the reader has just set them
     const select = (name, choices) => {
       const list = element("select", { onchange: () => set({ [name]: list.value }) }, ...choices.map(([value, text]) => element("option", { value, textContent: text, selected: view[name] === value })));
-      return element("label", {}, name === "scale" ? "1 is " : "Colour by ", list);
+      return element("label", {}, name === "scale" ? "Scale " : "Colour by ", list);
     };
     const all = element("input", { type: "checkbox", checked: view.rows === "all", onchange: () => set({ rows: all.checked ? "all" : "auto" }) });
     controls.replaceChildren(

@@ -233,7 +233,7 @@ function drawnTogether(content, row) {
     while (!isLetter(first)) first++; // without a bracket or comma at the words' ends
     while (!isLetter(last)) last--;
     const words = quoted(labels.slice(first, last + 1));
-    best = { count: inside.length, mean: here, sentence: `In ${row.name}, the spaces inside “${words}” take ${short(here, 2)} average steps.` };
+    best = { count: inside.length, mean: here, sentence: `In ${row.name}, each space inside “${words}” takes ${short(here, 2)} of an average step.` };
   }
   return best;
 }
@@ -279,7 +279,8 @@ function finding(content, row) {
     const error = Math.sqrt(variance(own, here) / own.length + variance(rest, elsewhere) / rest.length);
     const size = Math.abs(Math.log(here / elsewhere));
     if (size < Math.log(LEAST_RATIO) || Math.abs(here - elsewhere) < LEAST_ERRORS * error || (best && size <= best.size)) continue;
-    best = { size, sentence: `In this text, ${row.name} ${row.name.endsWith("layers") ? "take" : "takes"} ${short(here, 2)} average steps at ${aKind(kind)} (${own.length.toLocaleString("en-US")} of them) and ${short(elsewhere, 2)} elsewhere.` };
+    const many = own.length.toLocaleString("en-US");
+    best = { size, sentence: `In ${row.name}, a step to ${aKind(kind)} (there are ${many}) is ${short(here, 2)} times the average, to anything else ${short(elsewhere, 2)} times.` };
   }
   return best;
 }
