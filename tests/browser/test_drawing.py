@@ -149,12 +149,12 @@ def test_the_explorers_module_follows_numbers_and_gives_the_selection_back(chrom
         page = context.new_page()
         page.evaluate(FAKE_MODEL, [live.module(), *pictures])
         page.wait_for_selector(".howfar-live[data-revision]")
-        assert "'abcdef'" in page.locator(".howfar-live").get_attribute("aria-label")
+        assert "“abcdef”" in page.locator(".howfar-live").get_attribute("aria-label")
         page.focus(".howfar-live")
         page.keyboard.press("ArrowRight")
         assert page.evaluate("values.clicked[0]") == 3
         page.evaluate("picture => set('picture', picture)", pictures[1])
-        assert "'Zebra'" in page.locator(".howfar-live").get_attribute("aria-label")
+        assert "“Zebra”" in page.locator(".howfar-live").get_attribute("aria-label")
         assert page.inner_text(".readout b") == "r"  # the selection stays
         page.evaluate("set('picture', '')")
         assert page.locator(".howfar-live").count() == 0
@@ -290,4 +290,22 @@ def test_the_ghost_of_a_step_that_is_cut_is_cut_too(chromium):
     marks = re.findall(r"M(\S+) \S+h(\S+?)(?=M|$)", page.get_attribute(".ghost", "d"))
     widest = page.evaluate("handle.drawing.layout.end[1][2] - handle.drawing.layout.before[1][2]")
     assert max(float(length) for _, length in marks) == pytest.approx(widest, abs=1)
+    page.close()
+
+
+def test_arrows_move_along_a_text_that_is_read_from_right_to_left(chromium):
+    page = moving(chromium, "שלום", [1.0] * 8)
+    page.focus(".look > .picture")
+    place = "handle.drawing.layout.letters[0][handle.selected]"
+    page.keyboard.press("Home")
+    first = page.evaluate(place)
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate("handle.selected") == 1
+    assert page.evaluate(place) < first
+    page.keyboard.press("Shift+ArrowLeft")
+    assert page.evaluate("factors") == {"1": 1.25}
+    page.keyboard.press("Shift+ArrowRight")
+    assert page.evaluate("factors") == {"1": 1}
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("handle.selected") == 0
     page.close()

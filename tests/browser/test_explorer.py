@@ -29,7 +29,7 @@ def test_without_the_token_nothing_is_shown(chromium, server, query):
 def test_typing_changes_the_picture(explorer):
     page = explorer
     page.type_text("Zebra")
-    assert "'Zebra'" in page.description
+    assert "“Zebra”" in page.description
     page.until(lambda: "character 5 of 5" in page.selection)
     before = page.pixels()
     page.text.press("End")

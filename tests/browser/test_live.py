@@ -1,6 +1,7 @@
 """The page on which a model runs in the browser: PyTorch's numbers, no other host, and what a visitor does."""
 
 import json
+import re
 from contextlib import contextmanager
 
 import numpy as np
@@ -15,7 +16,7 @@ NUM_TEXTS = 50
 # What the page draws of a text by its chosen model.
 CONTENT = """async text => {
     Object.assign(state, { text, edits: {}, compare: "" });
-    return contentOf([await readingOf("test", state.model, text, false)], ["A", "B"]);
+    return contentOf([await readingOf("test", state.model, text, false)]);
 }"""
 PIECES = [
     "The ",
@@ -112,6 +113,9 @@ def assert_pytorchs(content, model, text):
     wanted = content_of(howfar.trace(model, text)).json()
     assert content["rightToLeft"] == wanted["rightToLeft"], text
     assert content["captions"] == wanted["captions"], text
+    said, as_said = (re.split(r"(\d+\.\d\d)", one["description"]) for one in (content, wanted))
+    assert [re.sub(r"±[\d.]+", "±", words) for words in said[::2]] == [re.sub(r"±[\d.]+", "±", words) for words in as_said[::2]]
+    np.testing.assert_allclose([float(one) for one in said[1::2]], [float(one) for one in as_said[1::2]], atol=0.011)
     for name in ("labels", "tokens", "kinds"):
         assert content["texts"][0][name] == wanted["texts"][0][name], text
     for name in ("surprisal", "entropy"):
@@ -344,8 +348,22 @@ def test_a_link_brings_everything_back(live, opened):
 def test_two_models_stand_beside_each_other(live):
     page = live
     change(page, lambda: page.select_option("#compare", "other"))
-    names = page.evaluate("handle.drawing.content.rows.map(row => row.name)")
-    assert {"tiny layer 0", "other layer 0"} <= set(names)
+    assert page.evaluate("handle.drawing.content.rows.map(row => row.name).slice(0, 3)") == [
+        "plain",
+        "A layer 0",
+        "B layer 0",
+    ]
+    assert page.evaluate("handle.drawing.content.title") == "How tiny (A) and other (B) space this text"
+    assert page.locator(".beside > .how").inner_text() == "To move a step, compare with nothing."
+
+
+def test_characters_of_two_texts_have_the_numbers_of_their_own_text(live):
+    page = live
+    change(page, lambda: page.fill("#text", "The big cat sat"))
+    change(page, lambda: page.select_option("#compare", "text"))
+    change(page, lambda: page.fill("#other", "The cat sat"))
+    page.evaluate("handle.select(8)")
+    assert re.findall(r"character (\d+),", page.inner_text(".readout")) == ["9", "5"]
 
 
 MENUS = """() => Array.from(document.querySelectorAll(".controls select"), select =>

@@ -78,9 +78,9 @@ def verdicts(table: pl.DataFrame) -> list[str]:
         over = together.row(0, named=True)
         found = f"{over['value']:+.4f} [{over['low']:+.4f}, {over['high']:+.4f}]"
         said.append(
-            f"Against {name}, of {len(alone)} pairs, {lower} taken alone would show a lower loss and {higher} a higher "
-            f"one. Over pairs the difference is {found} nats per byte, and the seed makes {over['seed_share']:.0%} of "
-            "the variance of a single pair."
+            f"Against {name}, {lower} of {len(alone)} pairs show{'s' if lower == 1 else ''} a lower loss by "
+            f"{'itself' if lower == 1 else 'themselves'}, {higher} a higher one. Over pairs the difference is {found} "
+            f"nats per byte, and {over['seed_share']:.0%} of the variance of one pair's difference comes from its seed."
         )
     return said
 

@@ -123,7 +123,7 @@ def test_contrast_prints_its_factor():
 
 def test_captions_say_what_the_numbers_say_and_no_more():
     found = spacing(make_trace("a b c d e f", [1, 3] * 5 + [1])).content.captions
-    assert found == ["In this text, layer 0 takes 1.6 average steps at a space (5 of them) and 0.52 elsewhere."]
+    assert found == ["In layer 0, a step to a space (there are 5) is 1.6 times the average, to anything else 0.52 times."]
     assert spacing(make_trace("abc", [1, 1, 1])).content.captions == ["Every step is 1: these are plain positions."]
     assert spacing(make_trace("a", [[1.08], [1.99]])).content.captions == ["Every row's steps are equal."]
     assert spacing(make_trace("aa", [1.5, 1.5])).content.captions == ["All steps are equal."]
@@ -151,7 +151,7 @@ def spaced(text: str, steps: list[float], letter: float = 1.0) -> list[float]:
 def test_a_caption_names_the_words_that_a_row_draws_together(text: str, steps: list[float], words: str) -> None:
     found = spacing(make_trace(text, spaced(text, steps))).content.captions
     assert re.fullmatch(
-        rf"In layer 0, the spaces inside “{words}” take 0\.\d+ average steps\.",
+        rf"In layer 0, each space inside “{words}” takes 0\.\d+ of an average step\.",
         found[0],
     )
     assert len(found) <= 2
@@ -173,12 +173,12 @@ def test_no_words_are_named_where_the_spaces_do_not_stand_out(text: str, steps: 
 def test_of_several_rows_the_one_that_draws_most_words_together_is_named() -> None:
     text = "go to the World Wide Web now or so"
     rows = [spaced(text, [3, 3, 3, 0.2, 0.2, 3, 3, 3]), spaced(text, [3, 3, 0.2, 0.2, 0.2, 3, 3, 3])]
-    assert spacing(make_trace(text, *[rows])).content.captions[0].startswith("In layer 1, the spaces inside “the World")
+    assert spacing(make_trace(text, *[rows])).content.captions[0].startswith("In layer 1, each space inside “the World")
 
 
-def test_layers_that_share_their_steps_are_many():
+def test_layers_that_share_their_steps_are_named_together():
     trace = make_trace("a b c d e f", [1, 3] * 5 + [1], config=IncrementConfig(scope="shared"))
-    assert spacing(trace).content.captions[0].startswith("In this text, all layers take 1.6 average steps")
+    assert spacing(trace).content.captions[0].startswith("In all layers, a step to a space")
 
 
 def test_one_nearly_even_row_is_folded_too():
@@ -223,7 +223,7 @@ def test_a_text_read_from_right_to_left_is_drawn_so():
 
 def test_subword_models_speak_of_tokens():
     picture = spacing(make_trace("ab cd", [1, 2], token_bytes=[(0, 2), (2, 5)]))
-    assert "A tile is as wide as the step from the token before it to its own." in texts(picture, "note")
+    assert "A token's tile is as wide as the step to it from the one before." in texts(picture, "note")
     assert texts(picture, "letters")[-1] == "ab cd"
     assert "byte" not in picture.svg
 

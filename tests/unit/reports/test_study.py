@@ -133,9 +133,9 @@ def test_single_pairs_are_counted_beside_what_all_of_them_say() -> None:
         ("wide", "all", 0, None, None, None, None),
     ]
     assert verdicts(pl.DataFrame(rows, schema=schema, orient="row")) == [
-        "Against plain, of 3 pairs, 1 taken alone would show a lower loss and 1 a higher one. Over pairs the "
-        "difference is +0.0010 [-0.0123, +0.0143] nats per byte, and the seed makes 88% of the variance of a "
-        "single pair."
+        "Against plain, 1 of 3 pairs shows a lower loss by itself, 1 a higher one. Over pairs the difference is "
+        "+0.0010 [-0.0123, +0.0143] nats per byte, and 88% of the variance of one pair's difference comes from its "
+        "seed."
     ]
 
 

@@ -74,7 +74,7 @@ def _together(content: Content, row: Steps) -> tuple[tuple[int, float], str] | N
         first += int(np.argmax(is_letter[first:]))  # without a bracket or comma at the words' ends
         last -= int(np.argmax(is_letter[last::-1]))
         words = _quoted(text.labels[first : last + 1])
-        sentence = f"In {row.name}, the spaces inside “{words}” take {short(mean, 2)} average steps."
+        sentence = f"In {row.name}, each space inside “{words}” takes {short(mean, 2)} of an average step."
         best = ((len(inside), -mean), sentence)
     return best
 
@@ -99,10 +99,9 @@ def _finding(content: Content, row: Steps) -> tuple[float, str] | None:
         if size < np.log(_LEAST_RATIO) or abs(own.mean() - rest.mean()) < _LEAST_ERRORS * error:
             continue
         if best is None or size > best[0]:
-            verb = "take" if row.name.endswith("layers") else "takes"
             sentence = (
-                f"In this text, {row.name} {verb} {short(float(own.mean()), 2)} average steps at "
-                f"{_a(kind)} ({len(own):,} of them) and {short(float(rest.mean()), 2)} elsewhere."
+                f"In {row.name}, a step to {_a(kind)} (there are {len(own):,}) is {short(float(own.mean()), 2)} times "
+                f"the average, to anything else {short(float(rest.mean()), 2)} times."
             )
             best = (size, sentence)
     return best
@@ -113,7 +112,7 @@ def describe(content: Content) -> str:
     quoted = _quoted(content.texts[0].labels)
     num_rows = len(content.rows) - 1
     said = [
-        f"{content.title}: {len(content):,} {content.noun}s, {quoted!r}, in {num_rows} row"
+        f"{content.title}: {len(content):,} {content.noun}s, “{quoted}”, in {num_rows} row"
         f"{'s' if num_rows > 1 else ''} below one of plain positions."
     ]
     for row in content.rows:

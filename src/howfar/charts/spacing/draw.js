@@ -355,9 +355,12 @@ function rowOf(drawing, index, { first, stop }) {
   return `<g class="row ${kind}">${headOf(drawing, index, first)}${body}</g>`;
 }
 
+/* The number of a slot's character, from 1: slots that the text leaves empty do not count. */
+const numberOf = (text, slot) => text.labels.slice(0, slot).filter(label => label).length + 1;
+
 function headOf(drawing, index, first) {
   const line = drawing.lines[index], middle = drawing.middles[index], indent = line.isFolded ? 10 : 0;
-  const note = escapeText(line.isPlain && first ? `from ${drawing.content.noun} ${grouped(first + 1)}` : line.note);
+  const note = escapeText(line.isPlain && first ? `from ${drawing.content.noun} ${grouped(numberOf(drawing.textOf(line), first))}` : line.note);
   const name = escapeText(line.name).replaceAll('"', "&quot;").replaceAll("'", "&#x27;");
   let tip = middle - 6, written;
   if (drawing.isNarrow) {
@@ -418,8 +421,8 @@ function keyOf(drawing) {
   const many = tokens[slot] > 1 ? ` (${tokens[slot]} ${content.unit}s${plain})` : "";
   const divided = isDivided(drawing), byToken = divided ? ` Its colours are those of its ${content.unit}s.` : "";
   const sentences = drawing.width < G.roomy
-    ? [divided ? `Width: the step to a ${content.noun}; colour: each ${content.unit}'s.` : `A tile is as wide as the step to its ${content.noun}.`, isStretched ? "×: stretch; ±: own deviation" : "±: standard deviation of a row's steps"]
-    : [`A tile is as wide as the step from the ${content.noun} before it to its own.${byToken}`, isStretched
+    ? [divided ? `Width: the step to a ${content.noun}; colour: each ${content.unit}'s.` : `A tile is as wide as the step to its ${content.noun}.`, isStretched ? "×: stretch; ±: spread before it" : "±: standard deviation of a row's steps"]
+    : [`A ${content.noun}'s tile is as wide as the step to it from the one before.${byToken}`, isStretched
       ? "Rows are stretched to the same spread: × is the factor, ± the standard deviation before it."
       : "Beside each row: its mean step in positions, ± the standard deviation of its steps, and their histogram."];
   const [left, first] = isNarrow ? [G.margin, 70] : [end + 16, 36];

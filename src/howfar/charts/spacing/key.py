@@ -92,7 +92,7 @@ def _sample(drawing: Drawing, line: int, slot: int) -> tuple[str, float]:
 def _sentences(drawing: Drawing) -> list[str]:
     noun, unit, is_stretched = drawing.content.noun, drawing.content.unit, drawing.view.scale == "contrast"
     if drawing.width < geometry.ROOMY:
-        sign = "×: stretch; ±: own deviation" if is_stretched else "±: standard deviation of a row's steps"
+        sign = "×: stretch; ±: spread before it" if is_stretched else "±: standard deviation of a row's steps"
         if is_divided(drawing):
             return [f"Width: the step to a {noun}; colour: each {unit}'s.", sign]
         return [f"A tile is as wide as the step to its {noun}.", sign]
@@ -102,7 +102,7 @@ def _sentences(drawing: Drawing) -> list[str]:
         else "Beside each row: its mean step in positions, ± the standard deviation of its steps, and their histogram."
     )
     by_token = f" Its colours are those of its {unit}s." if is_divided(drawing) else ""
-    return [f"A tile is as wide as the step from the {noun} before it to its own.{by_token}", beside]
+    return [f"A {noun}'s tile is as wide as the step to it from the one before.{by_token}", beside]
 
 
 def _legend(drawing: Drawing, left: float, top: float) -> str:

@@ -9,12 +9,14 @@
    Options: `onSelect(slot)` and `onView(view)` are called when the reader makes a choice; `hasControls: false` omits the menus;
    `extra(drawing, index)` draws more into a panel; `isMoved(line)` tells which rows are moved by hand. */
 const CHOICES = {
-  scale: [["layer-mean", "each row's average step"], ["raw", "positions"], ["shared", "average of all rows"], ["contrast", "contrast: same spread in all rows"]],
+  scale: [["layer-mean", "each row over its average"], ["raw", "positions"], ["shared", "all rows over one average"], ["contrast", "contrast: every row stretched to the same spread"]],
   colour: [["gap", "step"], ["rank", "rank in the row"], ["surprisal", "surprisal"], ["entropy", "entropy after it"], ["kind", "step, within its kind"], ["difference", "difference"]],
 };
 /* A row whose mean step is not positive has no average step to be divided by. */
 const scalesOf = content => CHOICES.scale.map(([scale]) => scale).filter(scale => scale === "raw"
   || (scale === "shared" ? content.sharedMean > 0 : content.rows.every(row => row.isPlain || row.mean > 0)));
+/* The keys that move along the text and back. */
+const arrowsOf = content => content.rightToLeft ? ["ArrowLeft", "ArrowRight"] : ["ArrowRight", "ArrowLeft"];
 const hasDifference = content => content.rows.some(row => row.difference);
 const SVG = "http://www.w3.org/2000/svg", AHEAD = "600px";
 const element = (tag, properties = {}, ...children) => {
@@ -122,7 +124,7 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
       const label = text.labels[slot], codes = text.codes[slot] ?? Array.from(label, one => `U+${one.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`).join(" ");
       if (label) readout.append(
         element("b", {}, element("bdi", { textContent: shownSpace(label) })),
-        element("span", { textContent: `${content.noun} ${grouped(slot + 1)}, ${codes}${text.tokens[slot] > 1 ? `, ${text.tokens[slot]} ${content.unit}s` : ""}` }),
+        element("span", { textContent: `${content.noun} ${grouped(numberOf(text, slot))}, ${codes}${text.tokens[slot] > 1 ? `, ${text.tokens[slot]} ${content.unit}s` : ""}` }),
         element("span", { textContent: `surprisal ${digits(text.surprisal[slot])} nats, entropy after it ${digits(text.entropy[slot])}` }),
       );
       for (const row of content.rows) if (label && row.text === index && !row.isPlain) {
@@ -147,7 +149,7 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
     if (!hasControls || controls.contains(document.activeElement)) return; // the reader has just set them
     const select = (name, choices) => {
       const list = element("select", { onchange: () => set({ [name]: list.value }) }, ...choices.map(([value, text]) => element("option", { value, textContent: text, selected: view[name] === value })));
-      return element("label", {}, name === "scale" ? "1 is " : "Colour by ", list);
+      return element("label", {}, name === "scale" ? "Scale " : "Colour by ", list);
     };
     const all = element("input", { type: "checkbox", checked: view.rows === "all", onchange: () => set({ rows: all.checked ? "all" : "auto" }) });
     controls.replaceChildren(
@@ -184,7 +186,8 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
   }
   picture.addEventListener("keydown", event => {
     const last = content.texts[0].labels.length - 1;
-    const next = { ArrowRight: () => Math.min((selected ?? -1) + 1, last), ArrowLeft: () => Math.max((selected ?? 1) - 1, 0), Home: () => 0, End: () => last, Escape: () => null }[event.key];
+    const [forth, back] = arrowsOf(content);
+    const next = { [forth]: () => Math.min((selected ?? -1) + 1, last), [back]: () => Math.max((selected ?? 1) - 1, 0), Home: () => 0, End: () => last, Escape: () => null }[event.key];
     if (!next || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
     event.preventDefault();
     select(next(), true);

@@ -64,6 +64,7 @@ function mountMoving(root, content, view, options) {
   }
   function refresh() {
     const slot = handle.selected;
+    beside.advise(isOne() ? "Click a character, or drag its tile sideways." : "To move a step, compare with nothing.");
     beside.select(slot === null || !isOne() ? null : content.texts[0].labels[slot], layersIn(content), moved.layer, options.factorAt(moved.layer, slot));
   }
 
@@ -102,7 +103,8 @@ function mountMoving(root, content, view, options) {
   picture.addEventListener("keydown", event => {
     if (event.ctrlKey || event.metaKey || event.altKey || !isOne()) return;
     const choices = layersIn(content);
-    const by = { ArrowDown: 1, ArrowUp: -1 }[event.key], wider = event.shiftKey && { ArrowRight: KEY_STEP, ArrowLeft: -KEY_STEP }[event.key];
+    const [forth, back] = arrowsOf(content);
+    const by = { ArrowDown: 1, ArrowUp: -1 }[event.key], wider = event.shiftKey && { [forth]: KEY_STEP, [back]: -KEY_STEP }[event.key];
     if (by && !event.shiftKey) {
       moved.layer = choices[clip(choices.indexOf(moved.layer) + by, 0, choices.length - 1)];
       handle.mark();
@@ -174,12 +176,12 @@ function panelBeside({ setLayer, setFactor, reset, write, takeBack }) {
     element("h2", {}, "What if ", chosen, " stood closer or farther?"),
     element("div", { className: "edit" }, element("label", {}, "In ", layer), element("label", { className: "slide" }, "× ", said, factor), undo), hint, effect,
     prediction, losses, ...(write ? [element("p", { className: "writing" }, writes, " ", takes)] : []));
-  const root = element("section", { className: "beside" }, element("p", { className: "how", textContent: "Click a character, or drag its tile sideways." }), body);
+  const advice = element("p", { className: "how" }), root = element("section", { className: "beside" }, advice, body);
   root.setAttribute("aria-label", "What if");
   root.tabIndex = 0;
   function select(label, layers, chosenLayer, chosenFactor) {
     body.hidden = label === null;
-    root.firstChild.hidden = label !== null;
+    advice.hidden = label !== null;
     if (label === null) return;
     chosen.textContent = nameOfSlot(label);
     if (layer.dataset.layers !== layers.join()) {
@@ -200,7 +202,7 @@ function panelBeside({ setLayer, setFactor, reset, write, takeBack }) {
     writes.textContent = panel.isWriting ? "Stop" : "Continue writing from here";
     takes.hidden = !panel.canTakeBack;
   }
-  return { root, select, show };
+  return { root, select, show, advise: words => { advice.textContent = words; } };
 }
 
 /* A bar for each of the characters that follow: up if it is harder to predict than before, down if it is easier. */

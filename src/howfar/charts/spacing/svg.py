@@ -122,7 +122,9 @@ def _row(drawing: Drawing, index: int, panel: Panel) -> str:
 def _head(drawing: Drawing, index: int, panel: Panel) -> str:
     """A row's name, mean, spread and histogram: to its left, or above it in a narrow picture."""
     line, middle, margin = drawing.lines[index], drawing.middles[index], geometry.MARGIN
-    note = f"from {drawing.content.noun} {panel.first + 1:,}" if line.is_plain and panel.first else line.note
+    labels = drawing.text_of(line).labels[: panel.first]  # empty in slots where only the other text has a character
+    first = f"from {drawing.content.noun} {sum(map(bool, labels)) + 1:,}"
+    note = first if line.is_plain and panel.first else line.note
     name, note = escape(line.name), escape(note)
     indent = 10.0 if line.is_folded else 0.0
     tip = middle - 6

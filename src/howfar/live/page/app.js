@@ -138,15 +138,11 @@ async function refresh() {
     const changed = isEdited ? await readingOf("changed", state.model, text, true) : plain;
     if (own !== revision || !changed) return;
     const readings = [state.compare ? plain : changed];
-    let names = ["A", "B"];
     if (state.compare === "text") readings.push(await readingOf("other", state.model, state.other || " ", false));
-    else if (state.compare) {
-      readings.push(await readingOf("other", state.compare, text, false));
-      names = [state.model, state.compare];
-    }
+    else if (state.compare) readings.push(await readingOf("other", state.compare, text, false));
     if (own !== revision || readings.includes(null)) return;
-    const before = isEdited && !state.compare ? contentOf([plain], names) : null;
-    const content = before ? inUnitsOf(before, contentOf(readings, names)) : contentOf(readings, names);
+    const before = isEdited && !state.compare ? contentOf([plain]) : null;
+    const content = before ? inUnitsOf(before, contentOf(readings)) : contentOf(readings);
     shown = { plain, changed, isEdited, before, content };
     draw(content, before);
     const cut = plain.isCut ? ` The model reads ${plain.model.context - 1} bytes; the rest is left out.` : "";
@@ -209,7 +205,7 @@ function showPanel() {
   const losses = before ? lossesAfterEdits(before, content) : [];
   const show = () => handle.show({
     isMoved: isEdited, losses, isWriting: written?.isGoing, canTakeBack: written && !written.isGoing,
-    effect: !isEdited ? "" : state.compare ? "Set “Compare with” to “nothing” to see the effect."
+    effect: !isEdited || state.compare ? ""
       : howfarSpacing.effectInWords(losses.reduce((total, { change }) => total + change, 0), losses.length),
     expected: rows.map((row) => (row.label === null ? { label: "…" } : row)),
   });

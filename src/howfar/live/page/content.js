@@ -8,6 +8,7 @@ const KINDS = [
 const WHITESPACE = { " ": " ", "\t": "⇥", "\n": "⏎", "\r": "⏎", "\r\n": "⏎", "\u00a0": "⍽", "\u3000": " " };
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Zs}\p{Cs}\p{Cn}]/u;
 const JOINERS = /[\u200c\u200d\u{e0020}-\u{e007f}]/u;
+const LETTERS = "AB"; // names of two readings, in the names of their rows
 const rounded = (value, digits = 5) => Number(value.toPrecision(digits));
 
 // Text in cells, each one character as a reader sees it, with the number of its bytes in UTF-8.
@@ -114,7 +115,7 @@ function sharedStretches(a, b) {
 
 // `readings`: one, or two to compare; each { model, text, increments [layer][token], surprisal, entropy } where tokens are
 // the document mark and then the text's bytes, and `model` is what the folder says of it.
-function contentOf(readings, names) {
+function contentOf(readings) {
   const cells = readings.map(({ text }) => cellsOf(text));
   const drawn = cells.map((all) => all.slice(0, numDrawn(all)));
   const slots = aligned(drawn.map((all) => all.map((cell) => cell.text)));
@@ -151,7 +152,7 @@ function contentOf(readings, names) {
       if (!row) return;
       const [own, other] = [relative[index], relative[1 - index]];
       rows.push({
-        name: readings.length > 1 ? `${names[index]} ${name}` : name,
+        name: readings.length > 1 ? `${LETTERS[index]} ${name}` : name,
         text: index,
         mean: rounded(row.mean),
         gaps: at(row.gaps, slots[index]).map((gap) => rounded(gap)),
@@ -166,13 +167,14 @@ function contentOf(readings, names) {
   const models = [...new Set(readings.map(({ model }) => model.name))];
   const numTexts = new Set(readings.map(({ text }) => text)).size;
   const what = numTexts > 1 ? (models.length === 1 ? "two texts, A and B" : "two texts") : "this text";
-  const title = `How ${models.join(" and ")} ${models.length > 1 ? "space" : "spaces"} ${what}`;
+  const named = models.length > 1 ? models.map((model, index) => `${model} (${LETTERS[index]})`) : models;
+  const title = `How ${named.join(" and ")} ${models.length > 1 ? "space" : "spaces"} ${what}`;
   const content = {
     title, captions: [], description: "", noun: "character", unit: "byte", rightToLeft: readsRightToLeft(readings[0].text),
     sharedMean: rounded(means.reduce((total, mean) => total + mean, 0) / Math.max(1, means.length)), texts, rows,
   };
   content.captions = findings(content);
-  content.description = `${title}: ${texts[0].labels.length} characters in ${rows.length} rows. ${content.captions.join(" ")}`;
+  content.description = describe(content);
   return content;
 }
 
@@ -230,12 +232,29 @@ function drawnTogether(content, row) {
     while (isInWord(last + 1)) last++;
     while (!isLetter(first)) first++; // without a bracket or comma at the words' ends
     while (!isLetter(last)) last--;
-    const cells = labels.slice(first, last + 1);
-    const words = (cells.length > MOST_QUOTED ? [...cells.slice(0, MOST_QUOTED - 1), "…"] : cells).join("");
-    best = { count: inside.length, mean: here, sentence: `In ${row.name}, the spaces inside “${words}” take ${short(here, 2)} average steps.` };
+    const words = quoted(labels.slice(first, last + 1));
+    best = { count: inside.length, mean: here, sentence: `In ${row.name}, each space inside “${words}” takes ${short(here, 2)} of an average step.` };
   }
   return best;
 }
+
+// The picture for readers who do not see it: each row's mean, spread, and widest and narrowest steps.
+function describe({ title, texts, noun, rows }) {
+  const { ratioOf, spreadOf, percent } = howfarSpacing, learned = rows.filter((row) => !row.isPlain), content = { texts, rows };
+  const named = (label) => (label.trim() ? label : "a space");
+  const said = learned.map((row) => {
+    const { labels, tokens } = texts[row.text], ratio = ratioOf(content, row);
+    const ordered = Array.from(ratio.keys()).filter((slot) => tokens[slot] > 0).sort((one, other) => ratio[one] - ratio[other]);
+    const [low, high] = [ordered[0], ordered.at(-1)];
+    return `${row.name}, mean ${row.mean.toFixed(2)} ±${percent(spreadOf(content, row))}: steps from ${ratio[low].toFixed(2)} of the `
+      + `average (to ${named(labels[low])}) to ${ratio[high].toFixed(2)} (to ${named(labels[high])}).`;
+  });
+  const { labels } = texts[0], below = `${learned.length} row${learned.length > 1 ? "s" : ""} below one of plain positions`;
+  return [`${title}: ${labels.length.toLocaleString("en-US")} ${noun}s, “${quoted(labels)}”, in ${below}.`, ...said].join(" ");
+}
+
+// The text of slots, cut where it is long.
+const quoted = (labels) => (labels.length > MOST_QUOTED ? [...labels.slice(0, MOST_QUOTED - 1), "…"] : labels).join("");
 
 const aKind = (kind) => `${"aeiou".includes(KINDS[kind][0]) ? "an" : "a"} ${KINDS[kind]}`;
 
@@ -260,7 +279,8 @@ function finding(content, row) {
     const error = Math.sqrt(variance(own, here) / own.length + variance(rest, elsewhere) / rest.length);
     const size = Math.abs(Math.log(here / elsewhere));
     if (size < Math.log(LEAST_RATIO) || Math.abs(here - elsewhere) < LEAST_ERRORS * error || (best && size <= best.size)) continue;
-    best = { size, sentence: `In this text, ${row.name} ${row.name.endsWith("layers") ? "take" : "takes"} ${short(here, 2)} average steps at ${aKind(kind)} (${own.length.toLocaleString("en-US")} of them) and ${short(elsewhere, 2)} elsewhere.` };
+    const many = own.length.toLocaleString("en-US");
+    best = { size, sentence: `In ${row.name}, a step to ${aKind(kind)} (there are ${many}) is ${short(here, 2)} times the average, to anything else ${short(elsewhere, 2)} times.` };
   }
   return best;
 }
