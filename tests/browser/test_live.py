@@ -114,7 +114,9 @@ def assert_pytorchs(content, model, text):
     assert content["rightToLeft"] == wanted["rightToLeft"], text
     assert content["captions"] == wanted["captions"], text
     said, as_said = (re.split(r"(\d+\.\d\d)", one["description"]) for one in (content, wanted))
-    assert [re.sub(r"±[\d.]+", "±", words) for words in said[::2]] == [re.sub(r"±[\d.]+", "±", words) for words in as_said[::2]]
+    assert [re.sub(r"±[\d.]+", "±", words) for words in said[::2]] == [
+        re.sub(r"±[\d.]+", "±", words) for words in as_said[::2]
+    ]
     np.testing.assert_allclose([float(one) for one in said[1::2]], [float(one) for one in as_said[1::2]], atol=0.011)
     for name in ("labels", "tokens", "kinds"):
         assert content["texts"][0][name] == wanted["texts"][0][name], text
@@ -377,7 +379,9 @@ def test_menus_follow_the_picture(live):
     assert "difference" not in colours
     change(page, lambda: page.select_option("#compare", "text"))
     assert "difference" in page.evaluate(MENUS)[1][1]
-    change(page, lambda: page.evaluate("state.view = { scale: 'contrast', colour: 'difference', rows: 'all' }; refresh()"))
+    change(
+        page, lambda: page.evaluate("state.view = { scale: 'contrast', colour: 'difference', rows: 'all' }; refresh()")
+    )
     assert [chosen for chosen, _ in page.evaluate(MENUS)] == ["contrast", "difference"]
     change(page, lambda: page.select_option("#compare", ""))
     assert [chosen for chosen, _ in page.evaluate(MENUS)] == ["contrast", "gap"]
