@@ -154,7 +154,7 @@ EDITED = """async ([texts, edits]) => {
         const fresh = await new Promise((resolve) => {
             worker.onmessage = ({ data }) => resolve(data);
             worker.postMessage({
-                id: 1, file: model.file, tokens: got.tokens, numLayers: model.layers.length,
+                file: model.file, tokens: got.tokens, numLayers: model.layers.length,
                 multipliers: multipliersOf(model, text, got.tokens.length),
             });
         });
@@ -418,6 +418,13 @@ def test_hostile_text_is_text(live):
     change(page, lambda: page.fill("#text", HOSTILE))
     assert page.locator("img").count() == 0
     assert page.evaluate("handle.drawing.content.texts[0].labels.join('')").startswith("</script><img")
+
+
+def test_boxes_have_the_pages_letters(live):
+    families = live.evaluate("['body', '#text', 'label.full'].map(one => getComputedStyle(document.querySelector(one)).fontFamily)")
+    assert families[0] == families[1]
+    assert not any("CJK" in family for family in families)
+    assert live.evaluate("getComputedStyle(byId('text')).fontSize") == "16px"  # a phone zooms in on smaller ones
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

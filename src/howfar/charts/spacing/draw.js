@@ -11,7 +11,7 @@ const sum = values => { let total = 0; for (const value of values) total += valu
 const largest = values => { let most = -Infinity; for (const value of values) if (value > most) most = value; return most; };
 const clip = (value, low, high) => Math.min(Math.max(value, low), high);
 const ascending = values => Float64Array.from(values).sort();
-const escapeText = text => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+const escapeText = text => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;").replaceAll("'", "&#x27;");
 const number = value => String(+value.toFixed(1) || 0);
 const startsWith = (pattern, text) => { const found = PATTERN[pattern].exec(text); return found !== null && found.index === 0; };
 const once = measure => { const known = new Map(); return label => { if (!known.has(label)) known.set(label, measure(label)); return known.get(label); }; };
@@ -361,7 +361,7 @@ const numberOf = (text, slot) => text.labels.slice(0, slot).filter(label => labe
 function headOf(drawing, index, first) {
   const line = drawing.lines[index], middle = drawing.middles[index], indent = line.isFolded ? 10 : 0;
   const note = escapeText(line.isPlain && first ? `from ${drawing.content.noun} ${grouped(numberOf(drawing.textOf(line), first))}` : line.note);
-  const name = escapeText(line.name).replaceAll('"', "&quot;").replaceAll("'", "&#x27;");
+  const name = escapeText(line.name);
   let tip = middle - 6, written;
   if (drawing.isNarrow) {
     const top = middle - (line.isFolded ? G.thinTileHeight : G.tileHeight) / 2 - 5;
@@ -415,7 +415,6 @@ function keyOf(drawing) {
   }
   if (content.rightToLeft) for (const list of [shown, middles]) list.reverse();
   const unit = { raw: "plain steps", shared: "average steps of all layers", contrast: "average steps as drawn" }[drawing.view.scale] ?? "average steps";
-  const quoted = text => escapeText(text).replaceAll('"', "&quot;").replaceAll("'", "&#x27;");
   const what = labels[slot].trim() ? `this ${content.noun}` : "the space", isStretched = drawing.view.scale === "contrast";
   const plain = drawing.isNarrow ? "" : `: ${tokens[slot]} in the plain row`;
   const many = tokens[slot] > 1 ? ` (${tokens[slot]} ${content.unit}s${plain})` : "";
@@ -426,9 +425,9 @@ function keyOf(drawing) {
       ? "Rows are stretched to the same spread: × is the factor, ± the standard deviation before it."
       : "Beside each row: its mean step in positions, ± the standard deviation of its steps, and their histogram."];
   const [left, first] = isNarrow ? [G.margin, 70] : [end + 16, 36];
-  return `<g class="key">${tilesOf(drawing, index, places, top)}${spacesOf(labels, places, top)}${bracket}<text class="note" x="${number(G.margin)}" y="14">${quoted(`${line.name}: ${short(line.drawn[slot], 2)} ${unit} to ${what}${many}`)}</text>`
+  return `<g class="key">${tilesOf(drawing, index, places, top)}${spacesOf(labels, places, top)}${bracket}<text class="note" x="${number(G.margin)}" y="14">${escapeText(`${line.name}: ${short(line.drawn[slot], 2)} ${unit} to ${what}${many}`)}</text>`
     + `<text class="letters" y="${number(top + G.fontSize * 0.36)}">${lettersOf(shown, middles)}</text>`
-    + sentences.map((sentence, place) => `<text class="note" x="${number(left)}" y="${number(first + 15 * place)}">${quoted(sentence)}</text>`).join("")
+    + sentences.map((sentence, place) => `<text class="note" x="${number(left)}" y="${number(first + 15 * place)}">${escapeText(sentence)}</text>`).join("")
     + `${legendOf(drawing, isNarrow ? G.margin : drawing.width - G.margin - SHADES * SWATCH, isNarrow ? 114 : 36)}</g>`;
 }
 
@@ -452,6 +451,6 @@ function overviewOf(drawing) {
       return values.length ? Math.floor(sum(values) / values.length + 0.5) : -1;
     });
     return range(0, SHADES).map(shade => stroke(`${drawing.shades.letter}${shade}`, 7, means.flatMap((mean, place) => mean === shade ? [[left + place * STRIP, STRIP]] : []), middle)).join("")
-      + (drawing.isNarrow ? "" : `<text class="strip" x="${number(left - 6)}" y="${number(middle + 3)}">${escapeText(line.name).replaceAll('"', "&quot;").replaceAll("'", "&#x27;")}</text>`);
+      + (drawing.isNarrow ? "" : `<text class="strip" x="${number(left - 6)}" y="${number(middle + 3)}">${escapeText(line.name)}</text>`);
   }).join("")}</g>`;
 }

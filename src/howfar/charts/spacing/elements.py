@@ -67,4 +67,4 @@ def letters(labels: Sequence[str], places: Sequence[float]) -> str:
 
 def _piece(at: str, label: str, is_wide: bool) -> str:
     wide = ' class="wide"' if is_wide else ""
-    return f'<tspan{wide} x="{at}">{escape(label, quote=False)}</tspan>'
+    return f'<tspan{wide} x="{at}">{escape(label)}</tspan>'

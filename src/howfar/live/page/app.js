@@ -10,7 +10,6 @@ class Reader {
   #worker = new Worker("worker.js", { type: "module" });
   #waiting = new Map();
   #asked = null;
-  #id = 0;
 
   constructor() {
     this.#worker.onmessage = ({ data }) => this.#answer(data);
@@ -30,7 +29,7 @@ class Reader {
     const [kind, entry] = this.#waiting.entries().next().value;
     this.#waiting.delete(kind);
     this.#asked = entry;
-    this.#worker.postMessage({ ...entry.question, id: ++this.#id });
+    this.#worker.postMessage(entry.question);
   }
 
   #answer(data) {

@@ -1,5 +1,5 @@
-// Runs a model beside the page, so that typing never waits for it. Messages in: {id, file} loads a model;
-// {id, file, tokens, multipliers} reads a text. Messages out: {id, ...} with the result, or {id, error}.
+// Runs a model beside the page, so that typing never waits for it. Messages in: {file, tokens, multipliers, numLayers},
+// a text to read. Messages out: the result, or {error}.
 import * as ort from "./runtime/ort.wasm.bundle.min.mjs";
 
 // Several threads need shared memory, which requires special headers from the server; one thread works everywhere.
@@ -156,9 +156,9 @@ function difficulties(logits, tokens, size, base, numKept) {
 
 self.onmessage = async ({ data }) => {
   try {
-    const result = data.tokens ? await read(data) : (await open(data.file), {});
-    self.postMessage({ id: data.id, ...result }, result.logits ? [result.logits.buffer] : []);
+    const result = await read(data);
+    self.postMessage(result, [result.logits.buffer]);
   } catch (error) {
-    self.postMessage({ id: data.id, error: String(error?.message ?? error) });
+    self.postMessage({ error: String(error?.message ?? error) });
   }
 };
