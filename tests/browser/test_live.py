@@ -374,7 +374,7 @@ MENUS = """() => Array.from(document.querySelectorAll(".controls select"), selec
 
 def test_menus_follow_the_picture(live):
     page = live
-    (scale, scales), (colour, colours) = page.evaluate(MENUS)
+    (scale, _), (colour, colours) = page.evaluate(MENUS)
     assert (scale, colour) == ("layer-mean", "gap")
     assert "difference" not in colours
     change(page, lambda: page.select_option("#compare", "text"))
@@ -391,7 +391,8 @@ def test_no_row_is_divided_by_a_mean_step_of_zero_or_less(live):
     page = live
     page.evaluate("""() => {
         const { content } = shown;
-        draw({ ...content, sharedMean: -0.5, rows: content.rows.map(row => row.isPlain ? row : { ...row, mean: -0.5 }) }, null);
+        const rows = content.rows.map(row => row.isPlain ? row : { ...row, mean: -0.5 });
+        draw({ ...content, sharedMean: -0.5, rows }, null);
     }""")
     assert page.evaluate("handle.drawing.view.scale") == "raw"
     assert page.evaluate(MENUS)[0] == ["raw", ["raw"]]
@@ -421,7 +422,8 @@ def test_hostile_text_is_text(live):
 
 
 def test_boxes_have_the_pages_letters(live):
-    families = live.evaluate("['body', '#text', 'label.full'].map(one => getComputedStyle(document.querySelector(one)).fontFamily)")
+    family = "one => getComputedStyle(document.querySelector(one)).fontFamily"
+    families = live.evaluate(f"['body', '#text', 'label.full'].map({family})")
     assert families[0] == families[1]
     assert not any("CJK" in family for family in families)
     assert live.evaluate("getComputedStyle(byId('text')).fontSize") == "16px"  # a phone zooms in on smaller ones
