@@ -114,7 +114,7 @@ def test_a_run_killed_at_random_ends_as_if_it_had_not_been(start: Start, recipe:
 def test_of_two_runs_at_once_in_a_folder_one_is_refused_and_one_undisturbed(
     start: Start, recipe: MakeRecipe, tmp_path: Path, seed: int
 ) -> None:
-    plan, both = recipe(trainer={**OFTEN, "max_steps": 12}), tmp_path / "both"
+    plan, both = recipe(trainer={**OFTEN, "max_steps": 30}), tmp_path / "both"
     finish(start(plan, tmp_path / "alone"))
     pair = [start(plan, both), start(dataclasses.replace(plan, seed=seed), both)]
     finish(*pair)
