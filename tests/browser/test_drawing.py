@@ -258,7 +258,8 @@ def moving(chromium, text, steps):
     page.evaluate(
         """([content, view]) => {
             window.factors = {};
-            const options = { factorAt: (layer, slot) => factors[slot] ?? 1, onMove: (layer, slot, factor) => { factors[slot] = factor; } };
+            const onMove = (layer, slot, factor) => { factors[slot] = factor; };
+            const options = { factorAt: (layer, slot) => factors[slot] ?? 1, onMove };
             window.content = content;
             window.handle = howfarSpacing.mountMoving(document.querySelector(".howfar"), content, view, options);
         }""",
@@ -270,7 +271,8 @@ def moving(chromium, text, steps):
 def test_the_ghost_of_a_step_that_is_cut_is_cut_too(chromium):
     page = moving(chromium, "abcdefgh" * 3, [1, 1, 200, *[1] * 21])
     page.evaluate("""() => {
-        const rows = content.rows.map(row => row.isPlain ? row : { ...row, gaps: row.gaps.map((gap, slot) => slot ? gap : 5 * gap) });
+        const moved = gaps => gaps.map((gap, slot) => slot ? gap : 5 * gap);
+        const rows = content.rows.map(row => row.isPlain ? row : { ...row, gaps: moved(row.gaps) });
         handle.update({ ...content, rows }, handle.view, content);
     }""")
     marks = re.findall(r"M(\S+) \S+h(\S+?)(?=M|$)", page.get_attribute(".ghost", "d"))

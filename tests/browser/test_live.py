@@ -114,7 +114,9 @@ def assert_pytorchs(content, model, text):
     assert content["rightToLeft"] == wanted["rightToLeft"], text
     assert content["captions"] == wanted["captions"], text
     said, as_said = (re.split(r"(\d+\.\d\d)", one["description"]) for one in (content, wanted))
-    assert [re.sub(r"±[\d.]+", "±", words) for words in said[::2]] == [re.sub(r"±[\d.]+", "±", words) for words in as_said[::2]]
+    assert [re.sub(r"±[\d.]+", "±", words) for words in said[::2]] == [
+        re.sub(r"±[\d.]+", "±", words) for words in as_said[::2]
+    ]
     np.testing.assert_allclose([float(one) for one in said[1::2]], [float(one) for one in as_said[1::2]], atol=0.011)
     for name in ("labels", "tokens", "kinds"):
         assert content["texts"][0][name] == wanted["texts"][0][name], text
@@ -372,12 +374,14 @@ MENUS = """() => Array.from(document.querySelectorAll(".controls select"), selec
 
 def test_menus_follow_the_picture(live):
     page = live
-    (scale, scales), (colour, colours) = page.evaluate(MENUS)
+    (scale, _), (colour, colours) = page.evaluate(MENUS)
     assert (scale, colour) == ("layer-mean", "gap")
     assert "difference" not in colours
     change(page, lambda: page.select_option("#compare", "text"))
     assert "difference" in page.evaluate(MENUS)[1][1]
-    change(page, lambda: page.evaluate("state.view = { scale: 'contrast', colour: 'difference', rows: 'all' }; refresh()"))
+    change(
+        page, lambda: page.evaluate("state.view = { scale: 'contrast', colour: 'difference', rows: 'all' }; refresh()")
+    )
     assert [chosen for chosen, _ in page.evaluate(MENUS)] == ["contrast", "difference"]
     change(page, lambda: page.select_option("#compare", ""))
     assert [chosen for chosen, _ in page.evaluate(MENUS)] == ["contrast", "gap"]
@@ -387,7 +391,8 @@ def test_no_row_is_divided_by_a_mean_step_of_zero_or_less(live):
     page = live
     page.evaluate("""() => {
         const { content } = shown;
-        draw({ ...content, sharedMean: -0.5, rows: content.rows.map(row => row.isPlain ? row : { ...row, mean: -0.5 }) }, null);
+        const rows = content.rows.map(row => row.isPlain ? row : { ...row, mean: -0.5 });
+        draw({ ...content, sharedMean: -0.5, rows }, null);
     }""")
     assert page.evaluate("handle.drawing.view.scale") == "raw"
     assert page.evaluate(MENUS)[0] == ["raw", ["raw"]]
@@ -417,7 +422,9 @@ def test_hostile_text_is_text(live):
 
 
 def test_boxes_have_the_pages_letters(live):
-    families = live.evaluate("['body', '#text', 'label.full'].map(one => getComputedStyle(document.querySelector(one)).fontFamily)")
+    families = live.evaluate(
+        "['body', '#text', 'label.full'].map(one => getComputedStyle(document.querySelector(one)).fontFamily)"
+    )
     assert families[0] == families[1]
     assert not any("CJK" in family for family in families)
     assert live.evaluate("getComputedStyle(byId('text')).fontSize") == "16px"  # a phone zooms in on smaller ones

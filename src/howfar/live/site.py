@@ -130,8 +130,11 @@ def _describe(name: str, model: PreTrainedModel, index: int) -> dict[str, Any]:
 
 
 def _characters() -> str:
-    """What the page knows of characters, as a script: their kinds, those that are drawn differently, and the letters that
-    join others, which JavaScript's regular expressions cannot match."""
+    """What the page knows of characters, as a script.
+
+    Their kinds, those that are drawn differently, and the letters that join others, which JavaScript's regular
+    expressions cannot match.
+    """
     import regex
 
     letters = [chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000]

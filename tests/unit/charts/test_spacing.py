@@ -123,7 +123,9 @@ def test_contrast_prints_its_factor():
 
 def test_captions_say_what_the_numbers_say_and_no_more():
     found = spacing(make_trace("a b c d e f", [1, 3] * 5 + [1])).content.captions
-    assert found == ["In layer 0, a step to a space (there are 5) is 1.6 times the average, to anything else 0.52 times."]
+    assert found == [
+        "In layer 0, a step to a space (there are 5) is 1.6 times the average, to anything else 0.52 times."
+    ]
     assert spacing(make_trace("abc", [1, 1, 1])).content.captions == ["Every step is 1: these are plain positions."]
     assert spacing(make_trace("a", [[1.08], [1.99]])).content.captions == ["Every row's steps are equal."]
     assert spacing(make_trace("aa", [1.5, 1.5])).content.captions == ["All steps are equal."]

@@ -8,7 +8,6 @@ from html import escape
 
 from howfar.charts.glyphs import is_wide
 
-
 _ROUNDING = Context(prec=400, rounding=ROUND_HALF_UP)  # Python's own rounding takes halves to the even digit
 
 

@@ -109,7 +109,8 @@ def _legend(drawing: Drawing, left: float, top: float) -> str:
     shades = drawing.shades
     width = SHADES * geometry.SWATCH
     swatches = "".join(
-        stroke(shades.name(shade), 8, [(left + shade * geometry.SWATCH, geometry.SWATCH)], top) for shade in range(SHADES)
+        stroke(shades.name(shade), 8, [(left + shade * geometry.SWATCH, geometry.SWATCH)], top)
+        for shade in range(SHADES)
     )
     places = ((left, "start"), (left + width / 2, "middle"), (left + width, "end"))
     ends = "".join(

@@ -40,7 +40,10 @@ def overview(drawing: Drawing) -> str:
         means = np.floor((sums[edges[1:]] - sums[edges[:-1]]) / np.maximum(counts, 1) + 0.5)
         middle = key_height(drawing) + geometry.OVERVIEW_PITCH * (index + 0.5)
         for shade in range(SHADES):
-            marks = [(left + place * geometry.STRIP, geometry.STRIP) for place in np.flatnonzero((means == shade) & (counts > 0)).tolist()]
+            marks = [
+                (left + place * geometry.STRIP, geometry.STRIP)
+                for place in np.flatnonzero((means == shade) & (counts > 0)).tolist()
+            ]
             parts.append(stroke(drawing.shades.name(shade), _STRIP_HEIGHT, marks, middle))
         if not drawing.is_narrow:
             parts.append(

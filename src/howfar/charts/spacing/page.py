@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from howfar.charts.assets import asset
 from howfar.charts.glyphs import PATTERNS, WIDTHS
@@ -76,7 +76,7 @@ def script(*, moving: bool = False) -> str:
     Args:
         moving: Whether to include `mountMoving`, for pages where a model answers when a gap is moved.
     """
-    shared = {
+    shared: dict[str, Any] = {
         "GEOMETRY": GEOMETRY,
         "PATTERNS": PATTERNS,
         "WIDTHS": WIDTHS,
