@@ -5,7 +5,6 @@ import re
 from dataclasses import asdict
 
 import numpy as np
-import polars as pl
 import pytest
 
 from howfar.charts.spacing.build import content_of
@@ -13,7 +12,6 @@ from howfar.charts.spacing.elements import number
 from howfar.charts.spacing.page import script
 from howfar.charts.spacing.scales import short
 from howfar.charts.spacing.svg import Drawing, View
-from howfar.explorer.parts import effect_in_words
 from howfar.positions import IncrementConfig
 from support.traces import make_trace
 
@@ -125,18 +123,6 @@ def test_both_drawings_are_the_same_to_a_tenth_of_a_pixel(page):
             assert NUMBER.sub("#", ours) == NUMBER.sub("#", theirs), (seed, view, width)
             ours_at, theirs_at = (np.array(NUMBER.findall(one), dtype=float) for one in (ours, theirs))
             np.testing.assert_allclose(ours_at, theirs_at, rtol=0, atol=TOLERANCE, err_msg=f"{seed} {view} {width}")
-
-
-def test_an_effect_is_said_in_the_same_words(chromium):
-    page = chromium.new_page()
-    page.evaluate(script(moving=True))
-    for changes in ([], [0.004], [-0.005], [0.0123], [100, 50.4], [-3, 2, 0]):
-        losses = pl.DataFrame({"cell": range(len(changes)), "change": changes}, schema={"cell": int, "change": float})
-        for noun, has_more in (("character", False), ("token", True)):
-            told = page.evaluate(
-                "told => howfarSpacing.effectInWords(...told)", [sum(changes), len(changes), noun, has_more]
-            )
-            assert re.sub("</?b.*?>", "", effect_in_words(losses, noun, has_more=has_more)) == told
 
 
 def test_the_explorers_module_follows_numbers_and_gives_the_selection_back(chromium):
@@ -285,8 +271,8 @@ def moving(chromium, text, steps):
 def test_the_ghost_of_a_step_that_is_cut_is_cut_too(chromium):
     page = moving(chromium, "abcdefgh" * 3, [1, 1, 200, *[1] * 21])
     page.evaluate("""() => {
-        const wider = gaps => gaps.map((gap, slot) => slot ? gap : 5 * gap);
-        const rows = content.rows.map(row => row.isPlain ? row : { ...row, gaps: wider(row.gaps) });
+        const moved = gaps => gaps.map((gap, slot) => slot ? gap : 5 * gap);
+        const rows = content.rows.map(row => row.isPlain ? row : { ...row, gaps: moved(row.gaps) });
         handle.update({ ...content, rows }, handle.view, content);
     }""")
     marks = re.findall(r"M(\S+) \S+h(\S+?)(?=M|$)", page.get_attribute(".ghost", "d"))

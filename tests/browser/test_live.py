@@ -422,8 +422,9 @@ def test_hostile_text_is_text(live):
 
 
 def test_boxes_have_the_pages_letters(live):
-    family = "one => getComputedStyle(document.querySelector(one)).fontFamily"
-    families = live.evaluate(f"['body', '#text', 'label.full'].map({family})")
+    families = live.evaluate(
+        "['body', '#text', 'label.full'].map(one => getComputedStyle(document.querySelector(one)).fontFamily)"
+    )
     assert families[0] == families[1]
     assert not any("CJK" in family for family in families)
     assert live.evaluate("getComputedStyle(byId('text')).fontSize") == "16px"  # a phone zooms in on smaller ones

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from functools import cache, lru_cache
 from typing import Any
 
-from howfar.charts.assets import asset
-
 SPACE = "␣"
 WHITESPACE = {" ": SPACE, "\t": "⇥", "\n": "⏎", "\r": "⏎", "\r\n": "⏎", "\u00a0": "⍽", "\u3000": SPACE}
 """Characters without ink, and their replacements."""
 
-_PATTERNS: dict[str, str] = json.loads(asset("charts/glyphs.json"))
+PATTERNS = {
+    "eastAsian": r"[\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6"
+    "\U00020000-\U0003fffd]",
+    "emoji": r"\p{Emoji_Presentation}",
+    "nothing": r"[\p{Mn}\p{Me}\p{Cf}]",
+    "narrow": r"""[iljtfrI.,:;'|!()\[\]{}`"/\\\-⏎ ␣]""",
+    "broad": r"[mwMW@%—…]",
+    "capital": r"\p{Lu}",
+    "additions": r"\u200d.|[" "\U0001f3fb-\U0001f3ff]",
+}
 """Regular expressions that Python and JavaScript read alike, since a page's script measures the same."""
+
+WIDTHS = (("eastAsian", 1.0), ("emoji", 1.0), ("nothing", 0.0), ("narrow", 0.33), ("broad", 0.88), ("capital", 0.68))
+"""Widths of characters as multiples of the font's size, by the first pattern that they match."""
 
 _JOINER = "\u200d"
 JOINING = {kind: rf"\p{{Joining_Type={kind}_Joining}}|\u0640" for kind in ("Dual", "Right")}
@@ -65,15 +74,7 @@ def is_wide(label: str) -> bool:
 
 
 def _character_width(character: str) -> float:
-    widths = (
-        ("eastAsian", 1.0),
-        ("emoji", 1.0),
-        ("nothing", 0.0),
-        ("narrow", 0.33),
-        ("broad", 0.88),
-        ("capital", 0.68),
-    )
-    return next((width for name, width in widths if _pattern(name).match(character)), 0.56)
+    return next((width for name, width in WIDTHS if _pattern(name).match(character)), 0.56)
 
 
 def joined(labels: list[str]) -> list[str]:
@@ -97,4 +98,4 @@ def joined(labels: list[str]) -> list[str]:
 def _pattern(name: str) -> Any:
     import regex
 
-    return regex.compile(_PATTERNS[name])
+    return regex.compile(PATTERNS[name])

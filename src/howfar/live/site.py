@@ -9,7 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from howfar.charts.glyphs import JOINING
+from howfar.charts.glyphs import JOINING, SPACE, WHITESPACE
+from howfar.charts.spacing.kinds import KINDS
 from howfar.charts.spacing.page import script, styles
 from howfar.errors import ConfigError
 from howfar.files import check_new_folder, whole_folder, write_file
@@ -78,7 +79,7 @@ def write_site(output: str | Path, models: Sequence[str] = (), *, runtime: str |
         for name in PAGE_FILES:
             write_file(folder / name, (PAGE / name).read_bytes())
         write_file(folder / "spacing.js", script(moving=True))
-        write_file(folder / "joining.js", _joining_letters())
+        write_file(folder / "characters.js", _characters())
         write_file(folder / "spacing.css", styles(moving=True))
         listed = {
             "models": list(about.values()),
@@ -128,13 +129,19 @@ def _describe(name: str, model: PreTrainedModel, index: int) -> dict[str, Any]:
     }
 
 
-def _joining_letters() -> str:
-    """The letters that join others, as a script: JavaScript's regular expressions cannot match them."""
+def _characters() -> str:
+    """What the page knows of characters, as a script.
+
+    Their kinds, those that are drawn differently, and the letters that join others, which JavaScript's regular
+    expressions cannot match.
+    """
     import regex
 
     letters = [chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000]
     of_kind = {kind: "".join(filter(regex.compile(pattern).match, letters)) for kind, pattern in JOINING.items()}
-    return f"const JOINING = {json.dumps(of_kind)};\n"
+    whitespace = {text: " " if drawn == SPACE else drawn for text, drawn in WHITESPACE.items()}
+    known = {"KINDS": KINDS, "WHITESPACE": whitespace, "JOINING": of_kind}
+    return "".join(f"const {name} = {json.dumps(value)};\n" for name, value in known.items())
 
 
 def _examples(names: Sequence[str]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ Colour = Literal["gap", "rank", "surprisal", "entropy", "kind", "difference"]
 SHADES = 9
 MIDDLE = SHADES // 2
 EVERYWHERE_BUT_THE_TOP = 0.98  # share of values below the last shade
-_UNITS = {
+UNITS = {
     "layer-mean": "the average of its row",
     "raw": "a plain one",
     "shared": "the average of all layers",
@@ -51,7 +51,7 @@ def shades_of(content: Content, lines: list[Line], colour: Colour, scale: Scale)
     if colour in ("surprisal", "entropy"):
         return _nats(content, lines, colour)
     if colour == "gap":
-        title, ends = f"step, over {_UNITS[scale]}", ("≤ ½", "1", "≥ 2")
+        title, ends = f"step, over {UNITS[scale]}", ("≤ ½", "1", "≥ 2")
         values = [_doublings(_drawn_ratio(content, line)) for line in lines]
     elif colour == "rank":
         title, ends = "rank of the step in its row", ("shortest", "middle", "longest")

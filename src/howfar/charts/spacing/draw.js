@@ -1,10 +1,9 @@
 /* The picture of spacing as SVG, drawn by the same rules as in Python; a browser test compares the two. The page defines
-   `GEOMETRY` and `PATTERNS` before this script. Sums run from left to right, as in Python, so they round alike. */
-const SHADES = 9, MIDDLE = 4, BINS = 16, BIN_WIDTH = 2.5, BIN_HEIGHT = 14, SWATCH = 13, STRIP = 3;
-const G = GEOMETRY;
+   what both read before this script: see `script` in `page.py`. Sums run from left to right, as in Python, so they round alike. */
+const G = GEOMETRY, MIDDLE = (SHADES - 1) / 2;
+const { bins: BINS, binWidth: BIN_WIDTH, binHeight: BIN_HEIGHT, swatch: SWATCH, strip: STRIP } = G;
 const PATTERN = Object.fromEntries(Object.entries(PATTERNS).map(([name, source]) => [name, new RegExp(source, "u")]));
 const ADDITIONS = new RegExp(PATTERNS.additions, "gu");
-const WIDTHS = [["eastAsian", 1], ["emoji", 1], ["nothing", 0], ["narrow", 0.33], ["broad", 0.88], ["capital", 0.68]];
 
 const range = (first, stop) => Array.from({ length: Math.max(0, stop - first) }, (_, index) => first + index);
 const sum = values => { let total = 0; for (const value of values) total += value; return total; };
@@ -89,8 +88,6 @@ function spanOfNames(names) {
 const doublings = drawn => Math.log2(Math.max(drawn, 1 / 64));
 const floored = value => clip(Math.floor(value * SHADES), 0, SHADES - 1);
 const diverging = value => floored((value + 1) / 2);
-
-const UNITS = { "layer-mean": "the average of its row", raw: "a plain one", shared: "the average of all layers", contrast: "an average one, as drawn" };
 
 function shadesOf(content, lines, colour, scale) {
   const textOf = line => content.texts[content.rows[line.rows[0]].text];
@@ -414,7 +411,7 @@ function keyOf(drawing) {
     end += length;
   }
   if (content.rightToLeft) for (const list of [shown, middles]) list.reverse();
-  const unit = { raw: "plain steps", shared: "average steps of all layers", contrast: "average steps as drawn" }[drawing.view.scale] ?? "average steps";
+  const unit = UNITS_IN_KEY[drawing.view.scale] ?? "average steps";
   const what = labels[slot].trim() ? `this ${content.noun}` : "the space", isStretched = drawing.view.scale === "contrast";
   const plain = drawing.isNarrow ? "" : `: ${tokens[slot]} in the plain row`;
   const many = tokens[slot] > 1 ? ` (${tokens[slot]} ${content.unit}s${plain})` : "";

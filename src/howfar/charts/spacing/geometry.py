@@ -1,39 +1,45 @@
-"""Lengths and limits of the picture, in pixels unless said otherwise; a page's script reads the same file."""
+"""Lengths and limits of the picture, in pixels unless said otherwise; a page's script receives them as `GEOMETRY`."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+FONT_SIZE = 14.0
+TILE_HEIGHT = 24.0
+THIN_TILE_HEIGHT = 8.0  # in folded rows
+TILE_GAP = 0.8  # blank space between tiles
+DIVIDED_GAP = 2.0  # and between those that show several tokens
+ROOM_FOR_DOT = 6.0  # least length of a space's tile that has a dot
+PADDING = 3.0  # around a letter in a tile, both sides together
+MARGIN = 12.0
+GUTTER = 172.0  # for the rows' names; in a picture narrower than
+NARROW = 560.0  # this, the names are above their rows, in
+HEAD_HEIGHT = 16.0
+ROOMY = 880.0  # from here on the key has room for its longer sentences
+ROW_PITCH = 40.0
+THIN_PITCH = 26.0
+PANEL_SPACING = 22.0
+BINS = 16  # of a row's histogram, from a quarter to four times an average step
+BIN_WIDTH = 2.5
+BIN_HEIGHT = 14.0
+KEY_HEIGHT = 66.0
+KEY_HEIGHT_NARROW = 150.0
+KEY_SHARE = 0.25  # of the width: the most that the key's tiles take beside its text
+SWATCH = 13.0  # width of a shade in the legend
+OVERVIEW_PITCH = 9.0
+OVERVIEW_FROM = 6  # panels: above this, a picture begins with an overview
+STRIP = 3.0  # of the overview: its values are averaged
+MOST_CELLS = 500  # in a panel
+MOST_BALANCED = 12  # panels that are made equally long
+MOST_MEASURED = 2000  # slots that set the picture's scale
+HUGE = 10.0  # times the median: longer steps do not affect the picture's scale
+WIDEST_GAP = 0.4  # share of the width: longer steps are cut to it and labelled
+EVEN = 0.05  # spread, as a share of the average step, below which a row is nearly even
+CONTRAST_SPREAD = 0.33  # the spread to which contrast stretches each row
+CONTRAST_LEAST = 0.3  # of an average step: contrast draws no shorter one
 
-from howfar.charts.assets import asset
 
-GEOMETRY: dict[str, Any] = json.loads(asset("charts/spacing/geometry.json"))
+def _camel(name: str) -> str:
+    first, *others = name.lower().split("_")
+    return first + "".join(map(str.capitalize, others))
 
-FONT_SIZE: float = GEOMETRY["fontSize"]
-TILE_HEIGHT: float = GEOMETRY["tileHeight"]
-THIN_TILE_HEIGHT: float = GEOMETRY["thinTileHeight"]  # in folded rows
-TILE_GAP: float = GEOMETRY["tileGap"]  # blank space between tiles
-ROOM_FOR_DOT: float = GEOMETRY["roomForDot"]  # least length of a space's tile that has a dot
-DIVIDED_GAP: float = GEOMETRY["dividedGap"]  # and between those that show several tokens
-PADDING: float = GEOMETRY["padding"]  # around a letter in a tile, both sides together
-MARGIN: float = GEOMETRY["margin"]
-GUTTER: float = GEOMETRY["gutter"]  # for the rows' names; in a picture narrower than
-NARROW: float = GEOMETRY["narrow"]  # this, the names are above their rows, in
-ROOMY: float = GEOMETRY["roomy"]  # from here on the key has room for its longer sentences
-HEAD_HEIGHT: float = GEOMETRY["headHeight"]
-ROW_PITCH: float = GEOMETRY["rowPitch"]
-THIN_PITCH: float = GEOMETRY["thinPitch"]
-PANEL_SPACING: float = GEOMETRY["panelSpacing"]
-KEY_HEIGHT: float = GEOMETRY["keyHeight"]
-KEY_HEIGHT_NARROW: float = GEOMETRY["keyHeightNarrow"]
-KEY_SHARE: float = GEOMETRY["keyShare"]  # of the width: the most that the key's tiles take beside its text
-OVERVIEW_PITCH: float = GEOMETRY["overviewPitch"]
-OVERVIEW_FROM: int = GEOMETRY["overviewFrom"]  # panels: above this, a picture begins with an overview
-MOST_CELLS: int = GEOMETRY["mostCells"]  # in a panel
-MOST_BALANCED: int = GEOMETRY["mostBalanced"]  # panels that are made equally long
-MOST_MEASURED: int = GEOMETRY["mostMeasured"]  # slots that set the picture's scale
-HUGE: float = GEOMETRY["huge"]  # times the median: longer steps do not affect the picture's scale
-WIDEST_GAP: float = GEOMETRY["widestGap"]  # share of the width: longer steps are cut to it and labelled
-EVEN: float = GEOMETRY["even"]  # spread, as a share of the average step, below which a row is nearly even
-CONTRAST_SPREAD: float = GEOMETRY["contrastSpread"]  # the spread to which contrast stretches each row
-CONTRAST_LEAST: float = GEOMETRY["contrastLeast"]  # of an average step: contrast draws no shorter one
+
+GEOMETRY: dict[str, float] = {_camel(name): value for name, value in list(globals().items()) if name.isupper()}

@@ -17,11 +17,10 @@ from howfar.charts.spacing.tiles import Place, is_divided, spaces, tiles
 if TYPE_CHECKING:
     from howfar.charts.spacing.svg import Drawing
 
-_SWATCH = 13.0
 _LINE = 15.0
 _TOP = 40.0  # vertical middle of the sample's tiles
 _BESIDE = 2  # tiles on each side of the explained one
-_UNITS = {"raw": "plain steps", "shared": "average steps of all layers", "contrast": "average steps as drawn"}
+UNITS_IN_KEY = {"raw": "plain steps", "shared": "average steps of all layers", "contrast": "average steps as drawn"}
 
 
 def key_height(drawing: Drawing) -> float:
@@ -39,7 +38,7 @@ def key(drawing: Drawing) -> str:
         f'<text class="note" x="{number(text_left)}" y="{number(text_top + _LINE * index)}">{escape(sentence)}</text>'
         for index, sentence in enumerate(_sentences(drawing))
     )
-    legend_left = margin if narrow else drawing.width - margin - SHADES * _SWATCH
+    legend_left = margin if narrow else drawing.width - margin - SHADES * geometry.SWATCH
     return f'<g class="key">{sample}{sentences}{_legend(drawing, legend_left, 114.0 if narrow else 36.0)}</g>'
 
 
@@ -76,7 +75,7 @@ def _sample(drawing: Drawing, line: int, slot: int) -> tuple[str, float]:
         if near == slot:
             bracket = f'<path class="bracket" d="M{number(end + 1)} 25v-4h{number(max(length - 2, 0.3))}v4"/>'
         end += length
-    unit, num_tokens = _UNITS.get(drawing.view.scale, "average steps"), int(text.tokens[slot])
+    unit, num_tokens = UNITS_IN_KEY.get(drawing.view.scale, "average steps"), int(text.tokens[slot])
     what = f"this {drawing.content.noun}" if text.labels[slot].strip() else "the space"
     plain = "" if drawing.is_narrow else f": {num_tokens} in the plain row"
     many = f" ({num_tokens} {drawing.content.unit}s{plain})" if num_tokens > 1 else ""
@@ -108,9 +107,10 @@ def _sentences(drawing: Drawing) -> list[str]:
 def _legend(drawing: Drawing, left: float, top: float) -> str:
     """The shades, their quantity, and the labels of the first, the middle and the last."""
     shades = drawing.shades
-    width = SHADES * _SWATCH
+    width = SHADES * geometry.SWATCH
     swatches = "".join(
-        stroke(shades.name(shade), 8, [(left + shade * _SWATCH, _SWATCH)], top) for shade in range(SHADES)
+        stroke(shades.name(shade), 8, [(left + shade * geometry.SWATCH, geometry.SWATCH)], top)
+        for shade in range(SHADES)
     )
     places = ((left, "start"), (left + width / 2, "middle"), (left + width, "end"))
     ends = "".join(

@@ -15,7 +15,6 @@ from howfar.charts.spacing.key import key_height
 if TYPE_CHECKING:
     from howfar.charts.spacing.svg import Drawing
 
-_BIN = 3.0  # pixels whose values are averaged
 _STRIP_HEIGHT = 7.0
 _BELOW = 24.0
 
@@ -32,7 +31,7 @@ def overview(drawing: Drawing) -> str:
     if not overview_height(drawing):
         return ""
     left = geometry.MARGIN if drawing.is_narrow else geometry.GUTTER
-    num_bins = int((drawing.width - left - geometry.MARGIN) / _BIN)
+    num_bins = int((drawing.width - left - geometry.MARGIN) / geometry.STRIP)
     edges = np.arange(num_bins + 1) * len(drawing.content) // num_bins
     counts = np.diff(edges)
     parts = []
@@ -41,7 +40,10 @@ def overview(drawing: Drawing) -> str:
         means = np.floor((sums[edges[1:]] - sums[edges[:-1]]) / np.maximum(counts, 1) + 0.5)
         middle = key_height(drawing) + geometry.OVERVIEW_PITCH * (index + 0.5)
         for shade in range(SHADES):
-            marks = [(left + place * _BIN, _BIN) for place in np.flatnonzero((means == shade) & (counts > 0)).tolist()]
+            marks = [
+                (left + place * geometry.STRIP, geometry.STRIP)
+                for place in np.flatnonzero((means == shade) & (counts > 0)).tolist()
+            ]
             parts.append(stroke(drawing.shades.name(shade), _STRIP_HEIGHT, marks, middle))
         if not drawing.is_narrow:
             parts.append(

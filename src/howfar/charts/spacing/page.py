@@ -5,15 +5,17 @@ The page contains the picture itself, so it is visible without scripts too; the 
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from howfar.charts.assets import asset
+from howfar.charts.glyphs import PATTERNS, WIDTHS
 from howfar.charts.page import HEAD, script_json
 from howfar.charts.rows import SCALES
+from howfar.charts.spacing.colours import SHADES, UNITS
 from howfar.charts.spacing.geometry import GEOMETRY
+from howfar.charts.spacing.key import UNITS_IN_KEY
 from howfar.charts.spacing.palette import stylesheet
 
 if TYPE_CHECKING:
@@ -74,8 +76,15 @@ def script(*, moving: bool = False) -> str:
     Args:
         moving: Whether to include `mountMoving`, for pages where a model answers when a gap is moved.
     """
-    patterns: Any = json.loads(asset("charts/glyphs.json"))
-    shared = {"GEOMETRY": GEOMETRY, "PATTERNS": patterns, "SCALES": SCALES}
+    shared: dict[str, Any] = {
+        "GEOMETRY": GEOMETRY,
+        "PATTERNS": PATTERNS,
+        "WIDTHS": WIDTHS,
+        "SCALES": SCALES,
+        "SHADES": SHADES,
+        "UNITS": UNITS,
+        "UNITS_IN_KEY": UNITS_IN_KEY,
+    }
     constants = "".join(f"const {name} = {script_json(value)};\n" for name, value in shared.items())
     files = ("draw.js", "look.js", "move.js") if moving else ("draw.js", "look.js")
     drawing = "".join(asset(f"charts/spacing/{name}") for name in files)

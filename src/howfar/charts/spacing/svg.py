@@ -18,15 +18,12 @@ from howfar.charts.spacing import geometry
 from howfar.charts.spacing.colours import Colour, shades_of
 from howfar.charts.spacing.content import Content, Text
 from howfar.charts.spacing.elements import letters, number
+from howfar.charts.spacing.geometry import BIN_HEIGHT, BIN_WIDTH, BINS
 from howfar.charts.spacing.key import key, key_height
 from howfar.charts.spacing.layout import Panel, lay_out
 from howfar.charts.spacing.overview import overview, overview_height
 from howfar.charts.spacing.scales import Line, Rows, lines_of, short
 from howfar.charts.spacing.tiles import spaces, tiles
-
-_BINS = 16  # bins of a histogram, from a quarter to four times an average step
-_BIN_WIDTH = 2.5
-_BIN_HEIGHT = 14.0
 
 
 @dataclass(frozen=True)
@@ -135,13 +132,13 @@ def _head(drawing: Drawing, index: int, panel: Panel) -> str:
             f'<text class="name" x="{number(margin + indent)}" y="{number(top)}">{name}'
             f'<tspan class="note" dx="8">{note}</tspan></text>'
         )
-        chart = _histogram(drawing, line, drawing.width - margin - _BINS * _BIN_WIDTH, top + 1)
+        chart = _histogram(drawing, line, drawing.width - margin - BINS * BIN_WIDTH, top + 1)
     else:
         written = (
             f'<text class="name" x="{number(margin + indent)}" y="{number(middle - 2)}">{name}</text>'
             f'<text class="note" x="{number(margin)}" y="{number(middle + 11)}">{note}</text>'
         )
-        chart = _histogram(drawing, line, geometry.GUTTER - _BINS * _BIN_WIDTH - 10, middle + 8)
+        chart = _histogram(drawing, line, geometry.GUTTER - BINS * BIN_WIDTH - 10, middle + 8)
     arrow = f'<path class="arrow" d="M{number(margin)} {number(tip - 3.5)}l6 3.5l-6 3.5z"/>' if line.is_folded else ""
     return arrow + written + chart
 
@@ -152,15 +149,16 @@ def _histogram(drawing: Drawing, line: Line, left: float, base: float) -> str:
         return ""
     tokens = drawing.text_of(line).tokens
     ratios = line.drawn[tokens > 0] / tokens[tokens > 0]
-    places = np.clip(np.floor((np.log2(np.maximum(ratios, 1e-3)) + 2) * _BINS / 4), 0, _BINS - 1).astype(int)
-    counts = np.bincount(places, minlength=_BINS).tolist()
+    places = np.clip(np.floor((np.log2(np.maximum(ratios, 1e-3)) + 2) * BINS / 4), 0, BINS - 1).astype(int)
+    counts = np.bincount(places, minlength=BINS).tolist()
+    most = max(counts)
     bars = "".join(
-        f"M{number(left + place * _BIN_WIDTH)} {number(base)}v-{number(max(1.0, _BIN_HEIGHT * count / max(counts)))}"
-        f"h{number(_BIN_WIDTH - 0.5)}V{number(base)}z"
+        f"M{number(left + place * BIN_WIDTH)} {number(base)}v-{number(max(1.0, BIN_HEIGHT * count / most))}"
+        f"h{number(BIN_WIDTH - 0.5)}V{number(base)}z"
         for place, count in enumerate(counts)
         if count
     )
-    axis = f'<path class="axis" d="M{number(left)} {number(base)}h{number(_BINS * _BIN_WIDTH)}"/>'
+    axis = f'<path class="axis" d="M{number(left)} {number(base)}h{number(BINS * BIN_WIDTH)}"/>'
     return f'{axis}<path class="histogram" d="{bars}"/>'
 
 

@@ -1,11 +1,7 @@
 // From a model's numbers to the content of a picture of spacing: the same fields as `howfar.charts.spacing.content`.
+// KINDS, WHITESPACE and JOINING are Python's: see `_characters` in `howfar.live.site`.
 "use strict";
 
-const KINDS = [
-  "space", "line end", "punctuation mark", "digit", "capital letter", "lowercase letter", "Chinese character",
-  "letter without case", "symbol", "token that begins with a space",
-];
-const WHITESPACE = { " ": " ", "\t": "⇥", "\n": "⏎", "\r": "⏎", "\r\n": "⏎", "\u00a0": "⍽", "\u3000": " " };
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Zs}\p{Cs}\p{Cn}]/u;
 const JOINERS = /[\u200c\u200d\u{e0020}-\u{e007f}]/u;
 const LETTERS = "AB"; // names of two readings, in the names of their rows
