@@ -34,7 +34,7 @@ def test_typing_changes_the_picture(explorer):
     before = page.pixels()
     page.text.press("End")
     page.page.keyboard.type("图!")
-    page.until(lambda: "'Zebra图!'" in page.description and "of 7" in page.selection)
+    page.until(lambda: "“Zebra图!”" in page.description and "of 7" in page.selection)
     page.until(lambda: page.pixels() != before)
 
 
@@ -43,9 +43,9 @@ def test_of_several_quick_keys_the_last_one_is_drawn(explorer):
     page.type_text("Quick")
     page.text.press("End")
     page.page.keyboard.type(" keys, typed at once 图", delay=15)
-    page.until(lambda: "'Quick keys, typed at once 图'" in page.description)
+    page.until(lambda: "“Quick keys, typed at once 图”" in page.description)
     page.until(lambda: "of 27" in page.selection)
-    assert "'Quick keys, typed at once 图'" in page.description
+    assert "“Quick keys, typed at once 图”" in page.description
 
 
 def test_a_typed_text_is_drawn_before_the_cells_have_run(visit):
@@ -54,7 +54,7 @@ def test_a_typed_text_is_drawn_before_the_cells_have_run(visit):
     page.page.route("**/set_ui_element_value", lambda route: held.append(route))
     page.text.press("End")
     page.page.keyboard.type("!")
-    page.until(lambda: "'before the cells!'" in page.description)
+    page.until(lambda: "“before the cells!”" in page.description)
     page.until(lambda: held, "the cells are not told")
     assert "of 16" in page.selection
     page.page.unroute("**/set_ui_element_value")  # lets go what it held
@@ -175,7 +175,7 @@ def test_keys_move_a_gap_in_all_layers(visit, clock):
 def test_the_model_writes_on_and_its_words_are_taken_back(visit):
     page = visit("&text=abcdefgh&at=2")
     page.page.locator(".write").click()
-    page.until(lambda: "'abcx" in page.description)
+    page.until(lambda: "“abcx" in page.description)
     page.page.locator(".write").click()
     page.until(lambda: page.text.input_value() != "abcdefgh")
     written = page.text.input_value()
