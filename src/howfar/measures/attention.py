@@ -190,9 +190,8 @@ def _over_heads(
     model: PreTrainedModel, increments: Array, distances: Array, unit: str, seed: int
 ) -> list[dict[str, Any]]:
     """Correlate mean increments with mean distances, `[layer, head]`, over all independent increments."""
-    config, sets = increments_of(model).config, 1
-    if config.per_head:
-        sets = increments_of(model).num_heads
+    own = increments_of(model)
+    config, sets = own.config, own.num_heads if own.config.per_head else 1
     # Heads that share increments are not independent cases: those of a layer, or of a key-value head.
     increments, distances = (of.reshape(len(of), sets, -1).mean(axis=2) for of in (increments, distances))
     if config.scope == "shared":

@@ -206,7 +206,13 @@ def _counts(
         )
     tokens, counts = corpus.train.tokens, np.zeros(size, dtype=np.int64)
     for start in range(0, len(tokens), TOKENS_AT_ONCE):
-        counts += np.bincount(tokens[start : start + TOKENS_AT_ONCE], minlength=size)[:size]
+        counted = np.bincount(tokens[start : start + TOKENS_AT_ONCE], minlength=size)
+        if len(counted) > size:
+            raise NotMeasurableError(
+                f"the corpus in {corpus.folder} holds token id {len(counted) - 1}, but the model knows ids up to "
+                f"{size - 1}; name the corpus that it was trained on"
+            )
+        counts += counted
     return counts
 
 

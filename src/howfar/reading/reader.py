@@ -34,7 +34,6 @@ from howfar.positions.attachment import positions_of
 from howfar.positions.decoder import find_decoder, input_device, probe
 from howfar.positions.mode import evaluation_mode
 from howfar.reading import head
-from howfar.reading.head import TokenIndices, inner_model, innermost, logits_of_parts, surprisal_and_entropy
 from howfar.reading.readings import Kept, Reading, TokenizedText
 from howfar.reading.watch import ends_at, watch
 from howfar.reading.windows import Window, batches, check_windows, cover, pools, real_tokens, side_by_side
@@ -78,7 +77,7 @@ class Reader:
         batch_size: int | None = None,
         mark: int | str | None = None,
     ) -> None:
-        self.model, self.inner = cast("PreTrainedModel", model), innermost(model)
+        self.model, self.inner = cast("PreTrainedModel", model), head.innermost(model)
         self._tokenizer, self._mark = tokenizer, mark
         self.context = self.longest if context is None else context
         self.overlap = max(1, self.context // 6) if overlap is None else overlap
@@ -201,7 +200,7 @@ class Reader:
         self,
         windows: Sequence[Window],
         *keep: Kept,
-        predict_at: TokenIndices | None = None,
+        predict_at: head.TokenIndices | None = None,
         until: int | None = None,
         gradients: bool = False,
     ) -> Reading:
@@ -272,22 +271,22 @@ class Reader:
         return {kind: dict.fromkeys(self.layers, plain[kind]) for kind in wanted}
 
     def _run(
-        self, tokens: Tensor, windows: Sequence[Window], with_losses: bool, predict_at: TokenIndices | None
+        self, tokens: Tensor, windows: Sequence[Window], with_losses: bool, predict_at: head.TokenIndices | None
     ) -> dict[str, Tensor]:
         """Run the model, with its output layer only where it is needed; the fields for losses and predictions."""
         length = max(1, MAX_SLICE // (self.vocabulary_size * len(tokens)))
         scored = head.slices(tokens.shape[1], length) if with_losses else []
         parts = scored if predict_at is None else [*scored, head.after(predict_at)]
         if not parts:
-            inner = inner_model(self.model)
+            inner = head.inner_model(self.model)
             run: Any = self.model if inner is None else inner.base_model
             run(input_ids=tokens, use_cache=False)
             return {}
         following = tokens.roll(-1, dims=1)
         columns, found = [], {}
-        for number, logits in enumerate(logits_of_parts(self.model, tokens, parts)):
+        for number, logits in enumerate(head.logits_of_parts(self.model, tokens, parts)):
             if number < len(scored):
-                columns.append(surprisal_and_entropy(logits, scored[number](following)))
+                columns.append(head.surprisal_and_entropy(logits, scored[number](following)))
             else:
                 chosen = logits if predict_at and isinstance(predict_at[0], Sequence) else logits[:, 0]
                 found["predictions"] = chosen.float().log_softmax(dim=-1)

@@ -138,6 +138,13 @@ def test_a_corpus_of_other_tokens_is_not_counted(
         list(documents_of(corpus, tokenizer_of(model), split="train"))
 
 
+def test_a_corpus_of_tokens_that_the_model_lacks_is_refused(base: Path, model: PreTrainedModel, tmp_path: Path) -> None:
+    corpus = corpus_from_text([str(make_text(tmp_path))], str(base), tmp_path / "corpus")
+    model.resize_token_embeddings(int(corpus.train.tokens.max()))
+    with pytest.raises(NotMeasurableError, match=r"holds token id \d+, but the model knows ids up to \d+; name"):
+        vocabulary(model, corpus)
+
+
 def test_bytes_have_classes_of_their_own() -> None:
     model = HowFarForCausalLM(
         HowFarConfig(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)

@@ -18,7 +18,7 @@ from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures.boundaries.by_rule import segmented
 from howfar.measures.boundaries.gaps import find_gaps
 from howfar.measures.boundaries.probes import PROBES, probe_rows
-from howfar.measures.boundaries.rows import AUC, GAIN, auc_rows, gain_rows, rows_or_notes, table_of
+from howfar.measures.boundaries.rows import AUC, GAIN, auc_rows, gain_rows, table_of
 from howfar.measures.boundaries.scores import (
     BASE,
     CORPUS_SCORES,
@@ -35,6 +35,7 @@ from howfar.measures.boundaries.targets import TARGETS, target_named
 from howfar.measures.declaration import Matrix, Measure
 from howfar.measures.inputs import Inputs
 from howfar.measures.layers import layer_names
+from howfar.measures.notes import rows_or_notes
 from howfar.measures.statistics import ProbeKind
 from howfar.models.loading import tokenizer_of
 from howfar.positions import increments_of
@@ -116,10 +117,11 @@ def boundaries(
             found = auc_rows([*baselines, *with_increments], gaps, seed=seed)
             return found + gain_rows(with_increments, additions, gaps, seed=seed)
 
-        rows += rows_or_notes(nested_rows, (AUC, LOOKUP), (AUC, BASE), (GAIN, f"{BASE} + increment"))
+        missing = ((AUC, LOOKUP), (AUC, BASE), (GAIN, f"{BASE} + increment"))
+        rows += rows_or_notes(nested_rows, *({"quantity": quantity, "score": score} for quantity, score in missing))
         for kind in probes:
             probed = partial(probe_rows, model, gaps, tokenizer, kind, seed=seed)
-            rows += rows_or_notes(probed, (AUC, PROBES[kind]))
+            rows += rows_or_notes(probed, {"quantity": AUC, "score": PROBES[kind]})
     if uncounted:
         note = f"not measurable: {uncounted}"
         rows += [{"quantity": AUC, "score": name, "note": note} for name in CORPUS_SCORES]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -73,16 +73,6 @@ def estimate_rows(
                 "p_together": or_none(together.p_value[place]),
             }
     return rows
-
-
-def rows_or_notes(make: Callable[[], list[dict[str, Any]]], *scores: tuple[str, str]) -> list[dict[str, Any]]:
-    """Rows; if they cannot be measured, a row that says why for each quantity and score, so that others are kept."""
-    try:
-        return make()
-    except NotMeasurableError as error:
-        return [
-            {"quantity": quantity, "score": score, "note": f"not measurable: {error}"} for quantity, score in scores
-        ]
 
 
 def table_of(rows: Sequence[dict[str, Any]], target: str, gaps: Gaps) -> pl.DataFrame:

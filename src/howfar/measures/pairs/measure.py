@@ -19,7 +19,7 @@ scored, which alone makes a difference: trust the recombined and the matched con
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, get_args
@@ -36,6 +36,7 @@ from howfar.measures.declaration import Matrix, Measure
 from howfar.measures.documents import NUM_BLOCKS, sample_blocks
 from howfar.measures.inputs import Inputs
 from howfar.measures.layers import layer_names
+from howfar.measures.notes import rows_or_notes
 from howfar.measures.pairs.lists import Pair, bundled_pairs
 from howfar.measures.pairs.matching import Matching, match_chinese, match_english
 from howfar.measures.pairs.same_first import same_first
@@ -125,7 +126,7 @@ def pairs(
         mixed = scores_in_carriers(model, tokenizer, _recombined(entities))
         return _compare(model, "recombined", entities, real, mixed, seed)
 
-    rows += _or_note("recombined", recombined)
+    rows += rows_or_notes(recombined, {"control": "recombined"})
     done(CARRIER_PARTS)
     if corpus is None:
         note = "not measurable: no training corpus was given to find passages in"
@@ -143,9 +144,9 @@ def pairs(
             found = _compare(model, "matched", matching.entities.pairs, ours, theirs, seed)
             return [row | imbalance for row in found]
 
-        rows += _or_note("matched", matched)
+        rows += rows_or_notes(matched, {"control": "matched"})
         done(total - SAME_FIRST_PARTS)
-        rows += _or_note(SAME_FIRST, lambda: _same_first(model, tokenizer, entities, corpus, seed))
+        rows += rows_or_notes(lambda: _same_first(model, tokenizer, entities, corpus, seed), {"control": SAME_FIRST})
         done(total)
     schema: dict[str, Any] = dict.fromkeys(("control", "site", "type"), pl.String)
     schema |= dict.fromkeys(("layer", "head", "n", "num_passages"), pl.Int64)
@@ -180,14 +181,6 @@ def match_pairs(
                 progress(next(number), times * NUM_BLOCKS)
 
     return matched(entities, blocks)
-
-
-def _or_note(control: str, make: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """A control's rows; if it cannot be measured, a row that says why, so that the others are kept."""
-    try:
-        return make()
-    except NotMeasurableError as error:
-        return [{"control": control, "note": f"not measurable: {error}"}]
 
 
 def _recombined(entities: Sequence[Pair]) -> list[Pair]:
