@@ -44,7 +44,10 @@ def build(
         int | None, typer.Option(help="Instead: this many first documents of each source.")
     ] = None,
     max_documents: Annotated[int | None, typer.Option(help="The most documents of each source.")] = None,
-    max_bytes: Annotated[int | None, typer.Option(help="The most bytes of each source.")] = None,
+    max_bytes: Annotated[
+        int | None,
+        typer.Option(help="The most bytes of each source, held out or not; held_out=LOCATION does not count."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Determines which documents are held out.")] = 0,
     tokenizer: Annotated[
         str | None, typer.Option(help="Hub id or folder of a tokenizer; by default the text's bytes.")

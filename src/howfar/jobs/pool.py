@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -14,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from howfar.errors import WorkersError
-from howfar.jobs.starting import worker_context
+from howfar.jobs.starting import begin_work, worker_context
 from howfar.jobs.workers import packed
 
 MAX_RETRIES = 3
@@ -83,10 +80,8 @@ class Pool:
         needed = {function.__module__, *self._modules, *({_READING} & sys.modules.keys())}
         context = worker_context(*sorted(needed - {"__main__"}))
         self._has_torch = "torch" in sys.modules
-        sharers = self.number if self._has_torch and "OMP_NUM_THREADS" not in os.environ else 0
-        self._executor = ProcessPoolExecutor(
-            self.number, mp_context=context, initializer=_prepare, initargs=(sharers, self._shared)
-        )
+        given = (self.number if self._has_torch else 0, self._shared)
+        self._executor = ProcessPoolExecutor(self.number, mp_context=context, initializer=_prepare, initargs=given)
         return self._executor
 
     def _end(self) -> None:
@@ -142,17 +137,5 @@ def _bytes_of(number: int) -> bytes:
 
 def _prepare(sharers_of_threads: int, shared: list[bytes]) -> None:
     """Set up a new process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent ends its workers
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    begin_work(sharers_of_threads, lambda: os._exit(1))
     _shared[:] = shared
-    if sharers_of_threads:
-        import torch
-
-        torch.set_num_threads(max(1, torch.get_num_threads() // sharers_of_threads))
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM
 
-from howfar.errors import CheckpointError, HowFarError, MissingExtraError
+from howfar.errors import CheckpointError, HowFarError
 from howfar.foreign import first_line
+from howfar.imports import import_extra
 from howfar.models import modeling as _registers_the_auto_classes  # noqa: F401
 from howfar.models.configuration import HowFarConfig
 from howfar.models.disguise import GRAFT_FILE, PEFT_FILES, VARIANT, is_disguised
@@ -133,13 +134,7 @@ def _where(path: Path) -> tuple[str, dict[str, Any]]:
 
 def _load_gguf(path: Path, **options: Any) -> PreTrainedModel:
     """Read a GGUF file with Transformers' own reader."""
-    try:
-        import gguf  # noqa: F401
-    except ImportError:
-        raise MissingExtraError(
-            "reading GGUF files needs the package gguf; "
-            "in the clone of howfar, run: pip install -c constraints.txt '.[gguf]'"
-        ) from None
+    import_extra("gguf", "reading GGUF files", extra="gguf")
     from transformers import GgufConfig
 
     # Once unpacked, it trains and saves like any model. Transformers' switch does not hide the reader's progress bar.

@@ -16,7 +16,7 @@ from howfar.models.folders import find_folder, find_model, read_config
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.models.pretrained import load_pretrained, load_tokenizer
 from howfar.positions.attachment import positions_of
-from howfar.text.marks import choose_mark
+from howfar.text.marks import take_mark
 from howfar.text.tokenizer import byte_tokenizer
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ def tokenizer_of_corpus(corpus: Corpus, vocabulary_size: int) -> PreTrainedToken
             f"the tokenizer of the corpus in {corpus.folder} cannot be read: {error}; "
             "put it there, or build the corpus again"
         ) from None
-    if DocumentEncoder(tokenizer).end_of_document != corpus.end_of_document < len(tokenizer):
-        choose_mark(tokenizer, corpus.end_of_document)
+    take_mark(tokenizer, corpus.end_of_document)
     found = DocumentEncoder(tokenizer).provenance()
     if found | {"name": corpus.tokenizer_name} != wanted:
         raise CorpusError(
