@@ -230,8 +230,10 @@ def _beside(target: Path, kind: str) -> Path:
 def _clear_stale(target: Path) -> None:
     """Remove leftovers of dead processes next to a target; a folder that was moved aside is put back."""
     for leftover in target.parent.glob(f"{_prefix(target)}{_host()}.*"):
+        import psutil  # rarely needed
+
         owner = leftover.name.split(".")[-3]
-        if not owner.isdecimal() or _is_alive(int(owner)):
+        if not owner.isdecimal() or psutil.pid_exists(int(owner)):
             continue
         with suppress(OSError):
             if leftover.suffix == ".old" and not target.exists():
@@ -250,18 +252,29 @@ def _host() -> str:
     return blake2s(socket.gethostname().encode(), digest_size=4).hexdigest()
 
 
-def _is_alive(process: int) -> bool:
-    import psutil
+@contextmanager
+def removed_if_unwritten(partial: Path, name: Path, *, then: str = "") -> Iterator[None]:
+    """Remove a folder if the block fails, and name the cause if it could not be written.
 
-    return bool(psutil.pid_exists(process))
+    Args:
+        partial: The folder that the block writes.
+        name: Its name for the user.
+        then: What the same command will do when it is started again.
 
-
-def write_failure(error: Exception) -> str | None:
-    """Why something could not be written, in words; None for an exception of another kind."""
-    number = _system_error(error)
-    if number is not None:
-        return os.strerror(number)
-    return first_line(error) if isinstance(error, OSError | OutputError) else None
+    Raises:
+        OutputError: It could not be written.
+    """
+    try:
+        yield
+    except Exception as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        number = _system_error(error)
+        if number is None and not isinstance(error, OSError | OutputError):
+            raise
+        reason = first_line(error) if number is None else os.strerror(number)
+        raise OutputError(
+            f"{name} could not be written ({reason}); make room and start the same command again{then}"
+        ) from error
 
 
 def _system_error(error: Exception) -> int | None:

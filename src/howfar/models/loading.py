@@ -23,8 +23,10 @@ from howfar.foreign import first_line
 from howfar.models.bundled import DEFAULT_NAME
 from howfar.models.configuration import HowFarConfig
 from howfar.models.devices import find_device
+from howfar.models.disguise import GRAFT_FILE
 from howfar.models.folders import find_model
-from howfar.models.grafts import GRAFT_FILE, INCREMENTS_FILE, attach_saved, is_graft, load_graft, save_graft, save_whole
+from howfar.models.grafts import attach_saved, is_graft, load_graft, save_graft, save_whole
+from howfar.models.increments import INCREMENTS_FILE
 from howfar.models.lora import adapter_of, base_of_adapter, is_adapter, load_lora
 from howfar.models.manifest import verified, write_manifest
 from howfar.models.origin import origin_of, remember_base

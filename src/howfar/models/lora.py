@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +20,6 @@ from howfar.models.tensors import copy_tensors, read_tensors
 from howfar.models.unwrapping import is_increment, tuners, unwrap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from transformers import PreTrainedModel
 
 _PREFIX = "base_model.model."  # of every name in PEFT's files
@@ -217,7 +214,7 @@ def _inject(model: PreTrainedModel, config: Any, name: str) -> None:
     from peft.tuners.tuners_utils import cast_adapter_dtype
 
     _check_ranks(model, config)
-    with _quiet_peft():
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
         model.add_adapter(config, name)
     cast_adapter_dtype(model, name)  # in half precision small updates would be lost
 
@@ -230,13 +227,6 @@ def _check_ranks(model: PreTrainedModel, config: Any) -> None:
             raise CheckpointError(
                 f"rank r is {rank!r}; it must be a whole number from 1 to the widest layer's {widest}"
             )
-
-
-@contextmanager
-def _quiet_peft() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        yield
 
 
 def _peft() -> Any:

@@ -24,8 +24,11 @@ _WORDS: dict[type, str] = {
 _WORDS[NoneType] = ""  # TOML cannot say it
 _MOST_LISTED = 12
 
-hints_of = cache(get_type_hints)
-"""The type hints of a class; a study has a thousand recipes of one class."""
+
+@cache
+def hints_of(kind: Any) -> dict[str, Any]:
+    """The type hints of a class, found once: a study has a thousand recipes of one class."""
+    return get_type_hints(kind)
 
 
 def check_options(what: str, options: Any) -> None:
@@ -38,9 +41,10 @@ def check_options(what: str, options: Any) -> None:
     Raises:
         ConfigError: An option has an invalid value.
     """
-    for field in fields(options):
+    kind: Any = type(options)
+    for field in fields(kind):
         value = getattr(options, field.name)
-        if needed := needed_instead(value, hints_of(type(options))[field.name]):
+        if needed := needed_instead(value, hints_of(kind)[field.name]):
             raise ConfigError(f"{what}: {field.name} is {value!r}; it must be {needed}")
 
 

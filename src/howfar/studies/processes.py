@@ -43,7 +43,7 @@ class Processes:
     """
 
     def __init__(self, function: Callable[[Any], None], *, at_once: int, preload: tuple[str, ...] = ()) -> None:
-        self.capacity = at_once
+        self.capacity: float = at_once
         self._function = function
         self._running: dict[str, tuple[BaseProcess, Connection]] = {}
         self._context = worker_context(*preload)

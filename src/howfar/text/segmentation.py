@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from pathlib import Path
 from howfar.errors import CorpusError
 from howfar.imports import import_extra
 from howfar.inputs import check_file
+from howfar.text.classes import is_word_character
 from howfar.text.conllu import Sentence, Token, sentences_of
 from howfar.text.decoding import decode
 
@@ -92,8 +92,7 @@ def jieba_segment(text: str) -> Segmentation:
     Raises:
         MissingExtraError: jieba is not installed.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # jieba warns about its own code and pkg_resources
+    with warnings.catch_warnings(action="ignore"):  # jieba warns about its own code and pkg_resources
         jieba = import_extra("jieba", "segmenting", extra="chinese")
     jieba.setLogLevel(logging.WARNING)
     return _from_starts(text, _starts_of(jieba.cut(text)))
@@ -144,16 +143,12 @@ def _goes_on(text: str, end: re.Match[str]) -> bool:
 
 def _word_kind(text: str, index: int) -> str:
     character = text[index]
-    if _is_word_character(character):
+    if is_word_character(character):
         return "word"
     if character.isspace():
         return "space"
-    inside = 0 < index < len(text) - 1 and _is_word_character(text[index - 1]) and _is_word_character(text[index + 1])
+    inside = 0 < index < len(text) - 1 and is_word_character(text[index - 1]) and is_word_character(text[index + 1])
     return "word" if character in "'’-" and inside else "punctuation"
-
-
-def _is_word_character(character: str) -> bool:
-    return character.isalnum() or character == "_" or unicodedata.category(character)[0] == "M"
 
 
 def _from_starts(text: str, starts: Iterable[int]) -> Segmentation:

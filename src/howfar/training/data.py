@@ -41,10 +41,7 @@ class ResidentWindows(TrainingWindows):
     already, so the host never waits. A batch is returned as one piece, to be collated by `only_batch`.
 
     Args:
-        split: The documents to draw from.
-        length: Tokens in a window.
-        seed: Any non-negative integer.
-        num_windows: Number of windows: steps times windows per step.
+        split, length, seed, num_windows: As for `TrainingWindows`.
         device: Holds the tokens, at 2 or 4 bytes each, and 8 bytes per window.
 
     Raises:

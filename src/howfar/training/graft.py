@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ from howfar.training.evaluation import held_out_losses
 from howfar.training.graft_recipe import GraftRecipe
 from howfar.training.graft_trainer import GraftTrainer
 from howfar.training.identity import left_identical
-from howfar.training.run import carry_out, folder_of_run
+from howfar.training.run import carry_out, folder_of_run, new_folders
 from howfar.training.runs import Run, training_arguments
 
 if TYPE_CHECKING:
@@ -118,18 +118,16 @@ def _given(recipe: GraftRecipe, text: Sequence[str], mark: int | str | None, out
         choose_mark(tokenizer, mark)
     elif corpus:
         take_mark(tokenizer, corpus.end_of_document)
-    missing = [place for place in (folder, *folder.parents) if not place.exists()]
-    try:
-        yield _Given(path, tokenizer, corpus or corpus_from_text(text, tokenizer, folder))
-    except InUseError:  # another process builds the corpus
-        raise
-    except HowFarError:
-        if text and folder in missing and not any(output.rglob("checkpoint-*")):
-            shutil.rmtree(folder, ignore_errors=True)
-            with suppress(OSError):  # not empty: it holds something else to keep
-                for place in missing[1:]:
-                    place.rmdir()
-        raise
+    is_new = not folder.exists()
+    with new_folders(folder):
+        try:
+            yield _Given(path, tokenizer, corpus or corpus_from_text(text, tokenizer, folder))
+        except InUseError:  # another process builds the corpus
+            raise
+        except HowFarError:
+            if text and is_new and not any(output.rglob("checkpoint-*")):
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
 
 
 def _find_base(recipe: GraftRecipe, output: Path) -> Path:
@@ -167,7 +165,7 @@ def _run(
         if recipe.increment_config is not None:
             attach(model, recipe.increment_config)
     record = carry_out(run, model, tokenizer, GraftTrainer, max_windows=scored, callbacks=callbacks, progress=progress)
-    return model.eval(), record, losses and losses.summary()
+    return model.eval(), record, None if losses is None else losses.summary()
 
 
 def _load_base(recipe: GraftRecipe, given: _Given) -> PreTrainedModel:
@@ -177,7 +175,7 @@ def _load_base(recipe: GraftRecipe, given: _Given) -> PreTrainedModel:
             f"the corpus in {recipe.corpus} is tokenized by {corpus.tokenizer_name!r}, but the model has other tokens; "
             f"build it with --tokenizer {recipe.base}, or give the text itself"
         )
-    model = load_pretrained(given.path, dtype=recipe.torch_dtype)
+    model = load_pretrained(given.path, dtype=recipe.dtype)
     remember_base(model, recipe.base, given.path)
     if (num_tokens := corpus.manifest["tokenizer"]["vocabulary_size"]) > model.config.vocab_size:
         raise CorpusError(

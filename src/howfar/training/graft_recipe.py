@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-import torch
-
 from howfar.errors import ConfigError
-from howfar.positions import IncrementConfig
 from howfar.training.recipe import BaseRecipe
 from howfar.training.recipe_files import GRAFT
 
@@ -76,18 +72,3 @@ class GraftRecipe(BaseRecipe):
                 f"recipe: increments start as {self.increment_config.start!r}; a graft must start as the base model: "
                 "remove start, or set it to 'identity'"
             )
-
-    @classmethod
-    def options(cls) -> dict[str, Sequence[str] | None]:
-        """The file's keys; for a table with fixed keys, these too."""
-        return {**super().options(), "increments": [f.name for f in fields(IncrementConfig)]}
-
-    @property
-    def increment_config(self) -> IncrementConfig | None:
-        """The increments, or None for plain rotary positions."""
-        return None if self.increments is None else IncrementConfig.from_dict(self.increments)
-
-    @property
-    def torch_dtype(self) -> torch.dtype:
-        """Type of the base's weights."""
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[self.dtype]

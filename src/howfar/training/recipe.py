@@ -62,6 +62,7 @@ class BaseRecipe:
     resident: bool = False
     lean_step: bool = False
     trainer: dict[str, Any] = field(default_factory=dict)
+    increments: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name in ("increment_learning_rate", "muon_learning_rate"):
@@ -100,12 +101,20 @@ class BaseRecipe:
                 "steps, since the windows never run out"
             )
 
+    @property
+    def increment_config(self) -> IncrementConfig | None:
+        """The increments, or None if every token advances by 1."""
+        return None if self.increments is None else IncrementConfig.from_dict(self.increments)
+
     @classmethod
     def options(cls) -> dict[str, Sequence[str] | None]:
         """The file's keys; for a table with fixed keys, these too."""
         from transformers import TrainingArguments
 
-        tables = {"trainer": [f.name for f in dataclasses.fields(TrainingArguments)]}
+        tables = {
+            table: [f.name for f in dataclasses.fields(options)]
+            for table, options in {"trainer": TrainingArguments, "increments": IncrementConfig}.items()
+        }
         return {f.name: tables.get(f.name) for f in dataclasses.fields(cls)}
 
     @classmethod
@@ -186,7 +195,6 @@ class Recipe(BaseRecipe):
     )  # fmt: skip
 
     model: dict[str, Any] = field(default_factory=dict)
-    increments: dict[str, Any] | None = None
     encoding: dict[str, Any] | None = None
     start_from: str | None = None
 
@@ -208,18 +216,7 @@ class Recipe(BaseRecipe):
 
         own_tables = ("increments", "encoding")
         sizes = [f.name for f in dataclasses.fields(HowFarConfig) if f.name not in own_tables]
-        increments = [f.name for f in dataclasses.fields(IncrementConfig)]
-        return {
-            **super().options(),
-            "model": [*sizes, "attn_implementation"],
-            "increments": increments,
-            "encoding": encoding_options(),
-        }
-
-    @property
-    def increment_config(self) -> IncrementConfig | None:
-        """The increments, or None if every token advances by 1."""
-        return None if self.increments is None else IncrementConfig.from_dict(self.increments)
+        return {**super().options(), "model": [*sizes, "attn_implementation"], "encoding": encoding_options()}
 
     @property
     def context(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -186,20 +186,29 @@ def folder_of_run(path: Path) -> Iterator[None]:
         InUseError: Another process trains there.
         OutputError: The folder cannot be made or locked.
     """
+    is_first = int(os.environ.get("RANK", "0")) == 0  # the ranks of one run share its folder
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(new_folders(path))
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path} cannot be created ({error.strerror}); name another one") from None
+        if is_first:
+            stack.enter_context(one_at_a_time(path / LOCK, guards=path))
+        yield
+
+
+@contextmanager
+def new_folders(path: Path) -> Iterator[None]:
+    """If the block fails, remove the folders on the way to a path that it made, as far as they are empty."""
+    missing = [place for place in (path, *path.parents) if not place.exists()]
     try:
-        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be created ({error.strerror}); name another one") from None
-    # The ranks of one run share its folder.
-    is_first = int(os.environ.get("RANK", "0")) == 0
-    try:
-        with one_at_a_time(path / LOCK, guards=path) if is_first else nullcontext():
-            yield
+        yield
     except BaseException:
         with suppress(OSError):  # not empty: it holds something to keep
-            for folder in missing:
-                folder.rmdir()
+            for place in missing:
+                if place.exists():
+                    place.rmdir()
         raise
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import rotate_checkpoints
 
-from howfar.errors import CheckpointError, ConfigError, OutputError
-from howfar.files import write_failure
+from howfar.errors import CheckpointError, ConfigError
+from howfar.files import removed_if_unwritten
 from howfar.models.increments import increment_config
 from howfar.positions.bounds import bound_of
 from howfar.reading.reader import Reader
@@ -158,7 +157,7 @@ class IncrementTrainer(Trainer):
         # In the form in which it will be loaded: without the wrappers of mixed precision and compilation.
         model = self.accelerator.unwrap_model(self.model_wrapped, keep_fp32_wrapper=False, keep_torch_compile=False)
         losses = self._losses(model, max_windows)
-        return losses and losses.summary()
+        return None if losses is None else losses.summary()
 
     def _losses(self, model: nn.Module, max_windows: int | None, **options: Any) -> DocumentLosses | None:
         length, tokenizer = self.run.length, self.processing_class
@@ -169,18 +168,11 @@ class IncrementTrainer(Trainer):
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         limit, self.args.save_total_limit = self.args.save_total_limit, None
         try:
-            super()._save_checkpoint(model, trial)
-            self.accelerator.wait_for_everyone()
-            if self.is_world_process_zero():
-                mark_as_whole(folder, self.run.record(step=self.state.global_step))
-        except Exception as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            if (reason := write_failure(error)) is None:
-                raise
-            raise OutputError(
-                f"{folder} could not be written ({reason}); make room and start the same command again; it continues "
-                "from the previous checkpoint"
-            ) from error
+            with removed_if_unwritten(folder, folder, then=", which continues from the previous checkpoint"):
+                super()._save_checkpoint(model, trial)
+                self.accelerator.wait_for_everyone()
+                if self.is_world_process_zero():
+                    mark_as_whole(folder, self.run.record(step=self.state.global_step))
         finally:
             self.args.save_total_limit = limit
         if self.is_world_process_zero():

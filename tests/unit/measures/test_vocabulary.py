@@ -18,7 +18,7 @@ from howfar.measures.vocabulary import agreement, movers, vocabulary, vocabulary
 from howfar.models.configuration import HowFarConfig
 from howfar.models.loading import load, tokenizer_of
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.models.origin import remember_training_counts
+from howfar.models.origin import origin_of
 from howfar.positions import IncrementConfig, attach, record
 from support.grafts import make_base, make_text
 from support.models import stir, tiny
@@ -40,7 +40,7 @@ def model(base: Path) -> PreTrainedModel:
     counts = torch.arange(320)
     counts[270:] = 0
     counts[EOS] = 40
-    remember_training_counts(made, counts)
+    origin_of(made).counts = counts
     return made
 
 

@@ -26,8 +26,9 @@ from howfar.errors import (
     UnsupportedModelError,
 )
 from howfar.models.disguise import OWN_FILES, PEFT_FILES
-from howfar.models.grafts import COUNTS_FILE, GRAFT_FILE, training_counts
+from howfar.models.grafts import COUNTS_FILE, GRAFT_FILE
 from howfar.models.loading import load
+from howfar.models.origin import origin_of
 from howfar.positions import IncrementConfig, attach, increments_of
 from howfar.training.checkpoints import read_record
 from howfar.training.graft import graft
@@ -153,7 +154,7 @@ def test_a_killed_run_resumes_exactly(
     resumed = graft(recipe(train=train), tmp_path / "killed", progress=False)
     for (name, one), (_, other) in zip(whole.named_parameters(), resumed.named_parameters(), strict=True):
         assert torch.equal(one, other), name
-    assert torch.equal(training_counts(whole), training_counts(resumed))
+    assert torch.equal(origin_of(whole).counts, origin_of(resumed).counts)
     assert read_record(tmp_path / "whole")["losses"] == read_record(tmp_path / "killed")["losses"]
 
 
