@@ -211,11 +211,7 @@ def _through(path: Path) -> Iterator[Path]:
 
 
 def _stat(path: Path) -> os.stat_result | None:
-    """The status of a path; None if nothing is there.
-
-    Raises:
-        OSError: The path is invalid or not accessible.
-    """
+    """The status of a path; None if nothing is there."""
     try:
         return path.stat()
     except FileNotFoundError:
@@ -253,13 +249,12 @@ def _host() -> str:
 
 
 @contextmanager
-def removed_if_unwritten(partial: Path, name: Path, *, then: str = "") -> Iterator[None]:
-    """Remove a folder if the block fails, and name the cause if it could not be written.
+def removed_if_unwritten(partial: Path, name: Path) -> Iterator[None]:
+    """Remove a folder of a run if the block fails, and name the cause if it could not be written.
 
     Args:
         partial: The folder that the block writes.
-        name: Its name for the user.
-        then: What the same command will do when it is started again.
+        name: What it is for the user.
 
     Raises:
         OutputError: It could not be written.
@@ -273,7 +268,8 @@ def removed_if_unwritten(partial: Path, name: Path, *, then: str = "") -> Iterat
             raise
         reason = first_line(error) if number is None else os.strerror(number)
         raise OutputError(
-            f"{name} could not be written ({reason}); make room and start the same command again{then}"
+            f"{name} could not be written ({reason}); make room and start the same command again, which continues from "
+            "the last checkpoint, if there is one"
         ) from error
 
 

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 from howfar.errors import WorkersError
 from howfar.jobs.starting import begin_work, worker_context
@@ -24,7 +25,7 @@ _shared: list[bytes] = []
 """In a worker: what its pool shares."""
 
 
-class Pool:
+class Pool(AbstractContextManager["Pool"]):
     """Worker processes that share the machine's threads, unless OMP_NUM_THREADS sets the number of threads of each.
 
     A context manager. Processes start with the first job and exit when their parent does. If one is killed, its job is
@@ -40,9 +41,6 @@ class Pool:
         self._shared: list[bytes] = []
         self._modules: set[str] = set()
         self._has_torch = False
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         if self._executor is not None:

@@ -35,7 +35,6 @@ from howfar.models.folders import find_model
 from howfar.models.graft_card import write_card
 from howfar.models.increments import increment_config, read_increments, save_increments
 from howfar.models.lora import adapter_of, load_lora, read_lora, save_lora
-from howfar.models.manifest import read_manifest
 from howfar.models.origin import Base, base_of, origin_of
 from howfar.models.pretrained import load_pretrained, read_pretrained_config
 from howfar.models.quiet import quiet_transformers
@@ -230,7 +229,7 @@ def _load_base(
 ) -> PreTrainedModel:
     base = description.base
     if description.whole:
-        model = load_pretrained(folder, is_listed=read_manifest(folder) is not None, dtype=dtype, **options)
+        model = load_pretrained(folder, is_listed=True, dtype=dtype, **options)
         origin = origin_of(model)
         origin.base, origin.whole = base, True
         return model

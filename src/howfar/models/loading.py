@@ -155,16 +155,12 @@ def _write(model: PreTrainedModel, folder: Path) -> None:
     check_sharing(model)
     check_finite(learned_tensors(model), f"the {type(model).__name__} to save", advice=_WITHOUT_NAN)
     try:
-        if model.config.model_type == HowFarConfig.model_type:
-            if adapter_of(model):
-                raise CheckpointError(
-                    "the model has an adapter, which only a graft can hold; call howfar.merge_lora(model) first"
-                )
-            save_whole(model, folder)
-        elif is_graft(model):
-            save_graft(model, folder)
-        else:
-            save_whole(model, folder)
+        is_ours = model.config.model_type == HowFarConfig.model_type
+        if is_ours and adapter_of(model):
+            raise CheckpointError(
+                "the model has an adapter, which only a graft can hold; call howfar.merge_lora(model) first"
+            )
+        (save_graft if is_graft(model) and not is_ours else save_whole)(model, folder)
     except (ValueError, RuntimeError) as error:  # Transformers refuses some settings, PyTorch some tensors
         if isinstance(error, HowFarError):
             raise

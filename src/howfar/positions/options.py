@@ -86,9 +86,8 @@ def check_keys(said: str, got: Iterable[str], known: Sequence[str]) -> None:
     for key in got:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
-            listed = ", ".join(known[:_MOST_LISTED]) or "none"
-            others = " and others" if len(known) > _MOST_LISTED else ""
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {listed}{others}"
+            listed = (", ".join(known[:_MOST_LISTED]) or "none") + " and others" * (len(known) > _MOST_LISTED)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {listed}"
             raise ConfigError(f"{said} no option {key!r}; {hint}")
 
 

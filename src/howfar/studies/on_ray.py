@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from howfar.errors import HowFarError, StudyError, WorkersError
 from howfar.foreign import first_line
@@ -18,7 +19,7 @@ from howfar.studies.processes import Ended
 CONNECTING_SECONDS = 10
 
 
-class OnRay:
+class OnRay(AbstractContextManager[Any]):
     """A Ray cluster; a context manager that leaves a running cluster up and ends one that it started.
 
     Args:
@@ -32,9 +33,6 @@ class OnRay:
 
     def __init__(self, address: str) -> None:
         self._ray, self._is_ours = connect(address)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         if self._is_ours:

@@ -8,11 +8,11 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from howfar.errors import HowFarError
 from howfar.files import FULL, refused_by_name
@@ -30,7 +30,7 @@ Ended = tuple[str, str | None]
 """The name of a piece of work, and its error in one line; None if it succeeded."""
 
 
-class Processes:
+class Processes(AbstractContextManager["Processes"]):
     """Executes work in processes on this machine; a context manager that asks running work to save itself and end.
 
     The processes share the machine's threads, unless OMP_NUM_THREADS sets a number for each. A process
@@ -47,9 +47,6 @@ class Processes:
         self._function = function
         self._running: dict[str, tuple[BaseProcess, Connection]] = {}
         self._context = worker_context(*preload)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()

@@ -37,11 +37,7 @@ def write(trainer: IncrementTrainer, record: dict[str, Any], output: Path) -> No
 
 
 def _check_written(trainer: IncrementTrainer, folder: Path) -> None:
-    """Read the finished model back and compare it; if this process holds only part of it, only read it back.
-
-    Raises:
-        CheckpointError: The trained model has values that are not finite, or the written one differs from it.
-    """
+    """Read the finished model back and compare it; if this process holds only part of it, only read it back."""
     model: PreTrainedModel = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
     if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
         load(folder)

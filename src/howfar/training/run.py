@@ -19,6 +19,7 @@ from transformers import (
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, HowFarError, OutputError
 from howfar.locks import one_at_a_time
+from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.training import starting
 from howfar.training.attention import maskless_attention
@@ -63,10 +64,11 @@ def train(
         InUseError: Another process trains in the folder.
         OutputError: The folder cannot be written.
     """
-    corpus = Corpus.open(recipe.corpus)
-    tokenizer = starting.tokenizer_of_corpus(corpus, recipe.model_config().vocab_size)
+    corpus, config = Corpus.open(recipe.corpus), recipe.model_config()
+    tokenizer = starting.tokenizer_of_corpus(corpus, config.vocab_size)
+    config.bos_token_id = config.eos_token_id = corpus.end_of_document
     set_seed(recipe.seed)
-    model = _make_model(recipe, corpus.end_of_document)
+    model = _make_model(config)
     starting.fill_table(model)
     started = None if recipe.start_from is None else starting.start_from(model, recipe.start_from)
     model.config.pad_token_id = tokenizer.pad_token_id  # the Trainer would do this with a warning
@@ -85,9 +87,7 @@ def train(
     return model.eval()
 
 
-def _make_model(recipe: Recipe, end_of_document: int) -> HowFarForCausalLM:
-    config = recipe.model_config()
-    config.bos_token_id = config.eos_token_id = end_of_document
+def _make_model(config: HowFarConfig) -> HowFarForCausalLM:
     try:
         return HowFarForCausalLM(config)
     except HowFarError:

@@ -12,7 +12,7 @@ from howfar.corpus.encoding import DocumentEncoder
 from howfar.errors import CheckpointError, ConfigError, CorpusError, ModelNotFoundError
 from howfar.inputs import sha256
 from howfar.models.configuration import HowFarConfig
-from howfar.models.folders import find_folder, find_model, read_config
+from howfar.models.folders import find_model, read_config
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.models.pretrained import load_pretrained, load_tokenizer
 from howfar.positions.attachment import positions_of
@@ -82,7 +82,7 @@ def start_from(model: HowFarForCausalLM, name: str) -> dict[str, str]:
         ConfigError: It is of another kind or shape.
         ModelNotFoundError: The model does not exist.
     """
-    folder = find_folder(name)
+    folder = find_model(name)
     config, _ = read_config(folder)
     if config.get("model_type") != HowFarConfig.model_type:
         kind = (config.get("architectures") or ["model of another kind"])[0]
@@ -113,7 +113,7 @@ def fill_table(model: HowFarForCausalLM) -> None:
     if encoding.get("name") != "frozen":
         return
     name = encoding["table"]
-    other = load_pretrained(find_folder(name), dtype=torch.float32)
+    other = load_pretrained(find_model(name), dtype=torch.float32)
     found = positions_of(other)
     embeddings = other.get_input_embeddings().weight
     if found is None or not found.networks or found.config.scope != "shared" or found.num_heads > 1:

@@ -168,7 +168,7 @@ class IncrementTrainer(Trainer):
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         limit, self.args.save_total_limit = self.args.save_total_limit, None
         try:
-            with removed_if_unwritten(folder, folder, then=", which continues from the previous checkpoint"):
+            with removed_if_unwritten(folder, folder):
                 super()._save_checkpoint(model, trial)
                 self.accelerator.wait_for_everyone()
                 if self.is_world_process_zero():

@@ -13,16 +13,12 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from howfar.errors import CheckpointError, MissingExtraError, ModelNotFoundError, OutputError
-from howfar.models.disguise import OWN_FILES, PEFT_FILES
+from howfar.models.description import read_description
+from howfar.models.disguise import GRAFT_FILE, OWN_FILES, PEFT_FILES
 from howfar.models.fingerprint import fingerprint
 from howfar.models.folders import revision_of
-from howfar.models.grafts import (
-    COUNTS_FILE,
-    GRAFT_FILE,
-    INCREMENTS_FILE,
-    load_graft,
-    read_description,
-)
+from howfar.models.grafts import COUNTS_FILE, load_graft
+from howfar.models.increments import INCREMENTS_FILE
 from howfar.models.loading import load, save, tokenizer_of
 from howfar.models.lora import adapter_of, add_lora, merge_lora
 from howfar.models.manifest import MANIFEST_FILE

@@ -25,8 +25,8 @@ from howfar.errors import (
     ModelNotFoundError,
     UnsupportedModelError,
 )
-from howfar.models.disguise import OWN_FILES, PEFT_FILES
-from howfar.models.grafts import COUNTS_FILE, GRAFT_FILE
+from howfar.models.disguise import GRAFT_FILE, OWN_FILES, PEFT_FILES
+from howfar.models.grafts import COUNTS_FILE
 from howfar.models.loading import load
 from howfar.models.origin import origin_of
 from howfar.positions import IncrementConfig, attach, increments_of
