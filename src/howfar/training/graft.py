@@ -164,7 +164,9 @@ def _run(
             model.requires_grad_(False)
         if recipe.increment_config is not None:
             attach(model, recipe.increment_config)
-    record = carry_out(run, model, tokenizer, GraftTrainer, max_windows=scored, callbacks=callbacks, progress=progress)
+    record = carry_out(
+        run, model, tokenizer, GraftTrainer, max_held_out_windows=scored, callbacks=callbacks, progress=progress
+    )
     return model.eval(), record, None if losses is None else losses.summary()
 
 

@@ -141,8 +141,15 @@ def fit(
     """
     arguments = training_arguments(recipe, Path(output))
     run = Run(recipe=recipe, corpus=corpus, length=length, arguments=arguments, start_from=start_from)
-    windows = max_held_out_windows
-    return carry_out(run, model, tokenizer, trainer_class, max_windows=windows, callbacks=callbacks, progress=progress)
+    return carry_out(
+        run,
+        model,
+        tokenizer,
+        trainer_class,
+        max_held_out_windows=max_held_out_windows,
+        callbacks=callbacks,
+        progress=progress,
+    )
 
 
 def carry_out(
@@ -151,7 +158,7 @@ def carry_out(
     tokenizer: PreTrainedTokenizerBase,
     trainer_class: type[IncrementTrainer],
     *,
-    max_windows: int | None,
+    max_held_out_windows: int | None,
     callbacks: Sequence[TrainerCallback],
     progress: bool,
 ) -> dict[str, Any]:
@@ -168,7 +175,7 @@ def carry_out(
         trainer = _make_trainer(trainer_class, run, model, tokenizer, [console, termination, *callbacks])
         with termination:
             termination.or_leave(lambda: trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None))
-            held_out = termination.or_leave(lambda: trainer.score(max_windows))
+            held_out = termination.or_leave(lambda: trainer.score(max_held_out_windows))
             if termination.requested:
                 begun = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
                 console.say_stopped(max(begun, trainer.state.global_step))
