@@ -109,12 +109,12 @@ def load_at(
     elif is_adapter(path):
         model = load(base_of_adapter(path), **options)
         load_lora(model, path)
+        return model  # it uses its base's tokenizer
     else:
         model = load_pretrained(path, **{"dtype": torch.float32, **options})
         remember_base(model, name_or_path, path)
         attach_saved(model, path)
-    if not is_adapter(path):  # an adapter uses its base's tokenizer
-        model.name_or_path = model.config._name_or_path = DEFAULT_NAME if name_or_path is None else str(name_or_path)
+    model.name_or_path = model.config._name_or_path = DEFAULT_NAME if name_or_path is None else str(name_or_path)
     return model
 
 

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
-from types import NoneType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from howfar.errors import ConfigError
 
@@ -58,7 +58,8 @@ def needed_instead(value: Any, hint: Any) -> str:
     """
     if get_origin(hint) is Literal:
         return "" if value in get_args(hint) else " or ".join(map(repr, get_args(hint)))
-    kinds = [get_origin(kind) or kind for kind in ([hint] if get_origin(hint) is dict else get_args(hint) or [hint])]
+    hints = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    kinds = [get_origin(kind) or kind for kind in hints]
     if any(_is(value, kind) for kind in kinds):
         return ""
     return " or ".join(filter(None, map(_WORDS.get, kinds)))

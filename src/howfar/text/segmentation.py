@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 from howfar.errors import CorpusError
@@ -95,7 +95,8 @@ def jieba_segment(text: str) -> Segmentation:
     with warnings.catch_warnings(action="ignore"):  # jieba warns about its own code and pkg_resources
         jieba = import_extra("jieba", "segmenting", extra="chinese")
     jieba.setLogLevel(logging.WARNING)
-    return _from_starts(text, _starts_of(jieba.cut(text)))
+    words = list(jieba.cut(text))
+    return _from_starts(text, accumulate(map(len, words[:-1]), initial=0))
 
 
 def word_segmentation(text: str) -> Segmentation:
@@ -155,13 +156,6 @@ def _from_starts(text: str, starts: Iterable[int]) -> Segmentation:
     """Make a segmentation; a start at whitespace, or at the first other character of the text, is not a boundary."""
     first = len(text) - len(text.lstrip())
     return Segmentation(text, tuple(start for start in starts if start > first and not text[start].isspace()))
-
-
-def _starts_of(words: Iterable[str]) -> Iterator[int]:
-    position = 0
-    for word in words:
-        yield position
-        position += len(word)
 
 
 def _align(words: Sequence[str], text: str, path: Path, line: int) -> Segmentation:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from howfar.errors import ConfigError
+from howfar.positions import IncrementConfig
 from howfar.training.recipe import BaseRecipe
 from howfar.training.recipe_files import GRAFT
 
@@ -72,3 +73,8 @@ class GraftRecipe(BaseRecipe):
                 f"recipe: increments start as {self.increment_config.start!r}; a graft must start as the base model: "
                 "remove start, or set it to 'identity'"
             )
+
+    @property
+    def increment_config(self) -> IncrementConfig | None:
+        """The increments, or None for plain rotary positions."""
+        return None if self.increments is None else IncrementConfig.from_dict(self.increments)

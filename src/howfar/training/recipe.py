@@ -62,7 +62,6 @@ class BaseRecipe:
     resident: bool = False
     lean_step: bool = False
     trainer: dict[str, Any] = field(default_factory=dict)
-    increments: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name in ("increment_learning_rate", "muon_learning_rate"):
@@ -100,11 +99,6 @@ class BaseRecipe:
                 f"recipe: [trainer] max_steps is {self.trainer.get('max_steps')}; it must be a positive number of "
                 "steps, since the windows never run out"
             )
-
-    @property
-    def increment_config(self) -> IncrementConfig | None:
-        """The increments, or None if every token advances by 1."""
-        return None if self.increments is None else IncrementConfig.from_dict(self.increments)
 
     @classmethod
     def options(cls) -> dict[str, Sequence[str] | None]:
@@ -195,6 +189,7 @@ class Recipe(BaseRecipe):
     )  # fmt: skip
 
     model: dict[str, Any] = field(default_factory=dict)
+    increments: dict[str, Any] | None = None
     encoding: dict[str, Any] | None = None
     start_from: str | None = None
 
@@ -217,6 +212,11 @@ class Recipe(BaseRecipe):
         own_tables = ("increments", "encoding")
         sizes = [f.name for f in dataclasses.fields(HowFarConfig) if f.name not in own_tables]
         return {**super().options(), "model": [*sizes, "attn_implementation"], "encoding": encoding_options()}
+
+    @property
+    def increment_config(self) -> IncrementConfig | None:
+        """The increments, or None if every token advances by 1."""
+        return None if self.increments is None else IncrementConfig.from_dict(self.increments)
 
     @property
     def context(self) -> int:
