@@ -73,7 +73,7 @@ def main() -> None:
 
     measure = MEASURES[arguments.measure]
     model, corpus = howfar.load(arguments.model), Corpus.open(arguments.corpus)
-    documents = enough(read_spaced(arguments.gold), arguments.gaps)
+    documents = enough(list(read_spaced(arguments.gold)), arguments.gaps)
     run_bare(model, documents[:100])  # warms up
     bare, measured = [timed(lambda: run_bare(model, documents))], []
     for number in range(arguments.rounds):

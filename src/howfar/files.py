@@ -211,11 +211,7 @@ def _through(path: Path) -> Iterator[Path]:
 
 
 def _stat(path: Path) -> os.stat_result | None:
-    """The status of a path; None if nothing is there.
-
-    Raises:
-        OSError: The path is invalid or not accessible.
-    """
+    """The status of a path; None if nothing is there."""
     try:
         return path.stat()
     except FileNotFoundError:
@@ -230,8 +226,10 @@ def _beside(target: Path, kind: str) -> Path:
 def _clear_stale(target: Path) -> None:
     """Remove leftovers of dead processes next to a target; a folder that was moved aside is put back."""
     for leftover in target.parent.glob(f"{_prefix(target)}{_host()}.*"):
+        import psutil  # rarely needed
+
         owner = leftover.name.split(".")[-3]
-        if not owner.isdecimal() or _is_alive(int(owner)):
+        if not owner.isdecimal() or psutil.pid_exists(int(owner)):
             continue
         with suppress(OSError):
             if leftover.suffix == ".old" and not target.exists():
@@ -250,18 +248,29 @@ def _host() -> str:
     return blake2s(socket.gethostname().encode(), digest_size=4).hexdigest()
 
 
-def _is_alive(process: int) -> bool:
-    import psutil
+@contextmanager
+def removed_if_unwritten(partial: Path, name: Path) -> Iterator[None]:
+    """Remove a folder of a run if the block fails, and name the cause if it could not be written.
 
-    return bool(psutil.pid_exists(process))
+    Args:
+        partial: The folder that the block writes.
+        name: What it is for the user.
 
-
-def write_failure(error: Exception) -> str | None:
-    """Why something could not be written, in words; None for an exception of another kind."""
-    number = _system_error(error)
-    if number is not None:
-        return os.strerror(number)
-    return first_line(error) if isinstance(error, OSError | OutputError) else None
+    Raises:
+        OutputError: It could not be written.
+    """
+    try:
+        yield
+    except Exception as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        number = _system_error(error)
+        if number is None and not isinstance(error, OSError | OutputError):
+            raise
+        reason = first_line(error) if number is None else os.strerror(number)
+        raise OutputError(
+            f"{name} could not be written ({reason}); make room and start the same command again, which continues from "
+            "the last checkpoint, if there is one"
+        ) from error
 
 
 def _system_error(error: Exception) -> int | None:

@@ -1,4 +1,4 @@
-"""Imports of heavy packages: late, and without garbage collection."""
+"""Imports of packages: heavy ones late and without garbage collection, optional ones with a word of what to install."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
+
+from howfar.errors import MissingExtraError
 
 
 def lazily(package: str, names: Mapping[str, Iterable[str]]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
@@ -33,6 +35,26 @@ def lazily(package: str, names: Mapping[str, Iterable[str]]) -> tuple[Callable[[
         return sorted({*vars(sys.modules[package]), *home})
 
     return fetch, list_names
+
+
+def import_extra(package: str, what: str, *, extra: str) -> Any:
+    """Import an optional package.
+
+    Args:
+        package: Its name.
+        what: What needs it, for the message.
+        extra: The extra of this package that installs it.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        return import_module(package)
+    except ImportError:
+        raise MissingExtraError(
+            f"{what} needs the package {package}; "
+            f"in the clone of howfar, run: pip install -c constraints.txt '.[{extra}]'"
+        ) from None
 
 
 @contextmanager

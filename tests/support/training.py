@@ -5,8 +5,11 @@ from pathlib import Path
 
 from howfar.corpus.build import build_corpus
 from howfar.corpus.corpus import Corpus
+from howfar.corpus.from_text import corpus_from_text
 from howfar.corpus.selection import BuildOptions
 from howfar.corpus.sources import parse_source
+from howfar.models.folders import find_model
+from howfar.models.pretrained import load_tokenizer
 
 WORDS = [
     "the",
@@ -56,3 +59,8 @@ def make_corpus(folder: Path, seed: int = 0) -> Corpus:
     (folder / "dev.txt").write_text(documents(4), encoding="utf-8")
     source = parse_source(f"en={folder / 'train.txt'},held_out={folder / 'dev.txt'}")
     return build_corpus(folder / "corpus", [source], BuildOptions(), progress=False)
+
+
+def text_corpus(sources: list[str], base: str, folder: Path) -> Corpus:
+    """A corpus of text in the tokens of a model."""
+    return corpus_from_text(sources, load_tokenizer(find_model(base)), folder)

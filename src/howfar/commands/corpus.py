@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from howfar.commands.options import NumWorkers, Ray
 from howfar.commands.output import say
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 app = typer.Typer(help="Make corpora to train and measure on.", no_args_is_help=True)
 
@@ -44,7 +41,10 @@ def build(
         int | None, typer.Option(help="Instead: this many first documents of each source.")
     ] = None,
     max_documents: Annotated[int | None, typer.Option(help="The most documents of each source.")] = None,
-    max_bytes: Annotated[int | None, typer.Option(help="The most bytes of each source.")] = None,
+    max_bytes: Annotated[
+        int | None,
+        typer.Option(help="The most bytes of each source, held out or not; held_out=LOCATION does not count."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Determines which documents are held out.")] = 0,
     tokenizer: Annotated[
         str | None, typer.Option(help="Hub id or folder of a tokenizer; by default the text's bytes.")
@@ -83,7 +83,10 @@ def build(
     )
     sources, reads = [parse_source(text) for text in source or WIKIPEDIA], None
     if tokenizer is not None:
-        reads = _tokenizer(tokenizer)
+        from howfar.models.folders import find_model
+        from howfar.models.pretrained import load_tokenizer
+
+        reads = load_tokenizer(find_model(tokenizer))
         if mark is not None:
             choose_mark(reads, mark)
     with howfar.workers(workers, ray=ray):
@@ -142,10 +145,3 @@ def indexing(
     train, held_out = write_indexing(output, task, num_documents=documents, num_held_out=held_out_documents, seed=seed)
     source = shlex.quote(f"indexing={train},held_out={held_out}")
     say(f"The documents are in {output}; make a corpus: howfar corpus build corpora/indexing --source {source}")
-
-
-def _tokenizer(name: str) -> PreTrainedTokenizerBase:
-    from howfar.models.folders import find_model
-    from howfar.models.pretrained import load_tokenizer
-
-    return load_tokenizer(find_model(name))

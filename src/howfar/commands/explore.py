@@ -94,11 +94,7 @@ def _serve(models: list[str], host: str, port: int, names: list[str], with_token
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Bind the address before anything slow happens.
-
-    Raises:
-        ConfigError: The address is taken, or not this machine's.
-    """
+    """Bind the address before anything slow happens."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -9,8 +9,8 @@ from typer.core import TyperCommand, TyperGroup
 from howfar.commands.options import with_address
 
 
-class _Flags:
-    """Shows no type for a flag in its help: a flag takes no value."""
+class _Ours:
+    """Shows no type for a flag in its help, which takes no value; the address after a `--ray` is optional."""
 
     def get_params(self, context: Any) -> list[Any]:
         params: list[Any] = super().get_params(context)  # type: ignore[misc]
@@ -19,18 +19,15 @@ class _Flags:
                 param.metavar = ""
         return params
 
-
-class Command(_Flags, TyperCommand):
-    """A command; the address after its `--ray` is optional."""
-
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words after the command's name."""
-        return super().parse_args(ctx, with_address(args))
+        """Parse the words after the name."""
+        parsed: list[str] = super().parse_args(ctx, with_address(args))  # type: ignore[misc]
+        return parsed
 
 
-class Group(_Flags, TyperGroup):
-    """A group of commands; the address after a command's `--ray` is optional."""
+class Command(_Ours, TyperCommand):
+    """A command."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words after the group's name."""
-        return super().parse_args(ctx, with_address(args))
+
+class Group(_Ours, TyperGroup):
+    """A group of commands."""

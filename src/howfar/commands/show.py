@@ -119,11 +119,7 @@ def show(
 
 
 def _read(text: str | None, file: Path | None) -> str:
-    """The text, from whichever source is given.
-
-    Raises:
-        TextError: There is no text, or more than one, or it is not UTF-8.
-    """
+    """The text, from whichever source is given."""
     from howfar.text.decoding import decode
 
     if (text is None) == (file is None):
@@ -147,11 +143,7 @@ def _as_typed(text: str) -> str:
 
 
 def _check_picture(texts: Sequence[str], output: Path) -> None:
-    """Check that the picture is possible before any work.
-
-    Raises:
-        OutputError: It cannot be written there, or a text is too long for one.
-    """
+    """Check that the picture is possible before any work."""
     from howfar.charts.saving import file_format
 
     file_format(output)

@@ -2,11 +2,8 @@
 
 A corpus is a folder with, for each split (`train`, `held_out`):
 
-- `SPLIT.bin`: the tokens, little-endian uint16 (uint32 if the vocabulary has more than 65,536 ids): an end-of-document
-  token, then every document, each followed by an end-of-document token.
-- `SPLIT.offsets.npy`: uint64 `[documents + 1]`, the start of each document in `SPLIT.bin`; the last is its length.
-- `SPLIT.sources.npy`: uint16 `[documents]`, the index of each document's source.
-- `SPLIT.bytes.npy`: uint64 `[documents]`, the length of each document's UTF-8 text in bytes.
+- `SPLIT.bin`: the tokens, little-endian uint16 (uint32 if the vocabulary has more than 65,536 ids);
+- `SPLIT.offsets.npy`, `SPLIT.sources.npy` and `SPLIT.bytes.npy`: tables of the documents, as `Split` describes them.
 
 The folder also has `corpus.json`, written last: the tokenizer, the sources, counts, and each file's SHA-256.
 """

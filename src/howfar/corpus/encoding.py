@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus, token_dtype
-from howfar.errors import ConfigError
-from howfar.text.marks import chosen_mark
+from howfar.text.marks import end_of_document
 from howfar.text.tokenizer import END_OF_DOCUMENT, VOCABULARY_SIZE, is_byte_tokenizer
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ class DocumentEncoder:
 
     Args:
         tokenizer: A Transformers tokenizer, or None for the byte tokenizer (which needs no tokenizer object and is as
-            fast as copying). The end of document is its end of sequence, or what `howfar.text.marks.choose_mark` chose.
+            fast as copying).
 
     Attributes:
         tokenizer: The tokenizer; None for the byte tokenizer.
@@ -30,20 +29,13 @@ class DocumentEncoder:
         dtype: The type in which tokens are stored.
 
     Raises:
-        ConfigError: The tokenizer has no end-of-sequence token to separate documents, and none was chosen.
+        ConfigError: As `end_of_document`.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
         self.tokenizer = None if tokenizer is None or is_byte_tokenizer(tokenizer) else tokenizer
-        self.end_of_document = END_OF_DOCUMENT
+        self.end_of_document = END_OF_DOCUMENT if self.tokenizer is None else end_of_document(self.tokenizer)
         self.dtype = token_dtype(VOCABULARY_SIZE if self.tokenizer is None else len(self.tokenizer))
-        if self.tokenizer is None:
-            return
-        chosen = chosen_mark(self.tokenizer)
-        end = self.tokenizer.eos_token_id if chosen is None else chosen
-        if end is None:
-            raise ConfigError("the tokenizer has no end-of-sequence token to separate documents; set its eos_token")
-        self.end_of_document = int(end)
 
     def encode(self, document: bytes) -> NDArray[np.uint16 | np.uint32]:
         """Encode a document of valid UTF-8; text that looks like a special token is encoded as plain text."""

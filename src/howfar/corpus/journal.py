@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from enum import IntEnum
 from pathlib import Path
 from struct import Struct
 from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +58,7 @@ class Record(NamedTuple):
     num_tokens: int
 
 
-class Journal:
+class Journal(AbstractContextManager["Journal"]):
     """The journal and the token files of one build folder, open for appending.
 
     Args:
@@ -109,9 +110,6 @@ class Journal:
         """Close the files."""
         for file in (*self._tokens.values(), self._records):
             file.close()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()

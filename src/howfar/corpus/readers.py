@@ -13,6 +13,7 @@ from howfar.corpus.pieces import JsonLines, Piece, Rows, TextLines, WholeFile, i
 from howfar.corpus.sources import HubDataset, LocalFiles, Location
 from howfar.errors import CorpusError, HowFarError, MissingExtraError, SourceInterruptedError
 from howfar.foreign import first_line
+from howfar.imports import import_extra
 from howfar.inputs import read_file
 
 _ROWS_PER_BATCH = 1024
@@ -173,13 +174,7 @@ def _hub_pieces(location: HubDataset, skip: int) -> Iterator[Rows]:
 
 def _hub_values(location: HubDataset, name: str, skip: int) -> Iterator[Any]:
     """The column of a dataset on the Hub, as its rows arrive."""
-    try:
-        import datasets
-    except ImportError:
-        raise MissingExtraError(
-            "streaming a Hub dataset needs the package datasets; "
-            "in the clone of howfar, run: pip install -c constraints.txt '.[hub]'"
-        ) from None
+    datasets = import_extra("datasets", "streaming a Hub dataset", extra="hub")
     try:
         rows = datasets.load_dataset(location.repository, location.config, split=location.split, streaming=True)
         for row in rows.skip(skip):

@@ -25,7 +25,7 @@ class BuildOptions:
         balance: `bytes`: the next document comes from the source with the fewest bytes so far. `documents`: from
             the one with the fewest documents. Both stop when the source whose turn it is has no more. `none`: as
             `documents`, until all sources are used up.
-        max_bytes_per_source: A source counts as finished after this many bytes.
+        max_bytes_per_source: A source counts as finished after this many bytes, held out or not.
         max_documents_per_source: A source counts as finished after this many documents.
         seed: Determines which documents are held out.
 
@@ -103,7 +103,7 @@ class Selection:
                     yield self._take(stream, document, hold_out=True)
             elif self._options.held_out_documents is not None:
                 while self._num_held_out[index] < self._options.held_out_documents:
-                    if (next_document := next(readers[index], None)) is None:
+                    if (next_document := self._next(index, readers)) is None:
                         break
                     yield self._take(index, next_document, hold_out=True)
         yield from self._take_in_turn(readers)
@@ -114,7 +114,7 @@ class Selection:
         active = list(range(len(self._sources)))
         while active:
             source = min(active, key=given.__getitem__)
-            document = None if self._has_given_enough(source) else next(readers[source], None)
+            document = self._next(source, readers)
             if document is not None:
                 yield self._take(source, document, hold_out=None if by_share[source] else False)
             elif self._options.balance == "none":
@@ -122,11 +122,14 @@ class Selection:
             else:
                 return
 
-    def _has_given_enough(self, source: int) -> bool:
+    def _next(self, source: int, readers: Sequence[Iterator[Document]]) -> Document | None:
+        """The next document of a source; None if it has no more, or has given as much as it may."""
         max_bytes, max_documents = self._options.max_bytes_per_source, self._options.max_documents_per_source
-        return (max_bytes is not None and self._num_bytes[source] >= max_bytes) or (
-            max_documents is not None and self._num_kept[source] >= max_documents
-        )
+        if max_bytes is not None and self._num_bytes[source] >= max_bytes:
+            return None
+        if max_documents is not None and self._num_kept[source] >= max_documents:
+            return None
+        return next(readers[source], None)
 
     def _take(self, stream: int, document: Document, hold_out: bool | None) -> Record:
         """Decide about a document and write it; with `hold_out=None` the document's text decides the split."""

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 from howfar.errors import WorkersError
-from howfar.jobs.starting import worker_context
+from howfar.jobs.starting import begin_work, worker_context
 from howfar.jobs.workers import packed
 
 MAX_RETRIES = 3
@@ -27,7 +25,7 @@ _shared: list[bytes] = []
 """In a worker: what its pool shares."""
 
 
-class Pool:
+class Pool(AbstractContextManager["Pool"]):
     """Worker processes that share the machine's threads, unless OMP_NUM_THREADS sets the number of threads of each.
 
     A context manager. Processes start with the first job and exit when their parent does. If one is killed, its job is
@@ -43,9 +41,6 @@ class Pool:
         self._shared: list[bytes] = []
         self._modules: set[str] = set()
         self._has_torch = False
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         if self._executor is not None:
@@ -83,10 +78,8 @@ class Pool:
         needed = {function.__module__, *self._modules, *({_READING} & sys.modules.keys())}
         context = worker_context(*sorted(needed - {"__main__"}))
         self._has_torch = "torch" in sys.modules
-        sharers = self.number if self._has_torch and "OMP_NUM_THREADS" not in os.environ else 0
-        self._executor = ProcessPoolExecutor(
-            self.number, mp_context=context, initializer=_prepare, initargs=(sharers, self._shared)
-        )
+        given = (self.number if self._has_torch else 0, self._shared)
+        self._executor = ProcessPoolExecutor(self.number, mp_context=context, initializer=_prepare, initargs=given)
         return self._executor
 
     def _end(self) -> None:
@@ -142,17 +135,5 @@ def _bytes_of(number: int) -> bytes:
 
 def _prepare(sharers_of_threads: int, shared: list[bytes]) -> None:
     """Set up a new process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent ends its workers
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    begin_work(sharers_of_threads, lambda: os._exit(1))
     _shared[:] = shared
-    if sharers_of_threads:
-        import torch
-
-        torch.set_num_threads(max(1, torch.get_num_threads() // sharers_of_threads))
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)

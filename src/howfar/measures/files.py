@@ -12,7 +12,7 @@ from howfar.errors import ConfigError, TextError
 from howfar.inputs import public_name, public_names
 from howfar.measures.inputs import Inputs
 from howfar.measures.pairs.lists import read_pairs
-from howfar.text.segmentation import Segmentation, conllu_sentences, spaced_sentences
+from howfar.text.segmentation import Segmentation, read_conllu, read_spaced
 
 
 def read_inputs(
@@ -75,7 +75,7 @@ class GoldFiles:
 
     def __iter__(self) -> Iterator[Segmentation]:
         for path in self._paths:
-            yield from (conllu_sentences if path.suffix == ".conllu" else spaced_sentences)(path)
+            yield from (read_conllu if path.suffix == ".conllu" else read_spaced)(path)
 
 
 def read_gold(paths: Sequence[Path]) -> GoldFiles:

@@ -9,7 +9,7 @@ from howfar.corpus.corpus import Corpus
 from howfar.corpus.windows import Windows
 from howfar.errors import HowFarError
 from howfar.measures.documents import BETWEEN_DOCUMENTS, decoder_of, sample_blocks
-from howfar.models.folders import find_folder
+from howfar.models.folders import find_model
 from howfar.training.checkpoints import read_record
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def blocks_seen(
 def windows_seen(model: PreTrainedModel, corpus: Corpus) -> Windows | None:
     """The windows of a corpus that a model was trained on; None if its record does not say so."""
     try:
-        record = read_record(find_folder(model.name_or_path))
+        record = read_record(find_model(model.name_or_path))
         if record["corpus"]["hash"] != corpus.hash:
             return None
         num = int(record["step"]) * int(record["windows_per_step"])

@@ -23,7 +23,7 @@ from howfar.measures import statistics
 from howfar.measures.declaration import Measure
 from howfar.measures.inputs import Inputs
 from howfar.models.loading import tokenizer_of
-from howfar.models.origin import training_counts
+from howfar.models.origin import origin_of
 from howfar.positions import increments_of
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
@@ -196,7 +196,7 @@ def _counts(
     model: PreTrainedModel, corpus: Corpus | None, tokenizer: PreTrainedTokenizerBase, size: int
 ) -> NDArray[np.int64] | None:
     if corpus is None:
-        known = training_counts(model)
+        known = origin_of(model).counts
         return None if known is None else known.numpy()[:size]
     # Ids are counted, not text, so a corpus of bytes will not do for a model of other tokens.
     if not is_tokenized_by(corpus, tokenizer):

@@ -64,12 +64,6 @@ class Description:
         """Whether Transformers and PEFT read its files rightly without this package."""
         return self.increments is None and self.settings.keys() <= set(SETTINGS_OF_TRAINER)
 
-    @property
-    def torch_dtype(self) -> torch.dtype:
-        """Type of the weights."""
-        dtype: torch.dtype = getattr(torch, self.dtype)
-        return dtype
-
     def write(self, folder: Path) -> None:
         """Write it, with a hash over everything except the base's location, which users may edit.
 

@@ -28,16 +28,18 @@ def find_model(
     """Find a model's folder or GGUF file; download it if it is on the Hub and not yet in the cache.
 
     Args:
-        name_or_path: As for `find_folder`; or a GGUF file, here (`models/x.gguf`) or on the Hub (`owner/model/x.gguf`).
+        name_or_path: None for the default model, the name of a bundled model, a folder, or a Hub id; or a GGUF file,
+            here (`models/x.gguf`) or on the Hub (`owner/model/x.gguf`).
         revision: Branch, tag or commit on the Hub; if None, the newest.
         download: Further options of `huggingface_hub.snapshot_download`.
 
     Raises:
         ModelNotFoundError: The model does not exist, or the Hub cannot be reached.
+        CheckpointError: Something to be read in the folder is not a file.
     """
     name = str(name_or_path)
     if name_or_path is None or not name.endswith(".gguf"):
-        return find_folder(name_or_path, revision=revision, download=download)
+        return _find_folder(name_or_path, revision, download)
     path = Path(name).expanduser()
     if path.is_file():
         return path
@@ -56,23 +58,7 @@ def revision_of(path: Path) -> str | None:
     return folder.name if _HUB_FOLDER.fullmatch("/".join(folder.parts[-3:])) else None
 
 
-def find_folder(
-    name_or_path: str | Path | None = None,
-    *,
-    revision: str | None = None,
-    download: Mapping[str, Any] | None = None,
-) -> Path:
-    """Find a model's folder; download it if it is on the Hub and not yet in the cache.
-
-    Args:
-        name_or_path: None for the default model, the name of a bundled model, a folder, or a Hub id.
-        revision: Branch, tag or commit on the Hub; if None, the newest.
-        download: As for `find_model`.
-
-    Raises:
-        ModelNotFoundError: The model does not exist, or the Hub cannot be reached.
-        CheckpointError: Something to be read in the folder is not a file.
-    """
+def _find_folder(name_or_path: str | Path | None, revision: str | None, download: Mapping[str, Any] | None) -> Path:
     name = DEFAULT_NAME if name_or_path is None else str(name_or_path)
     try:
         if name and not isinstance(name_or_path, Path) and (FOLDER / name / "config.json").is_file():
@@ -174,11 +160,7 @@ def read_config(folder: Path) -> tuple[dict[str, Any], bool]:
 
 
 def _check_files(folder: Path) -> None:
-    """Check that everything to be read in a folder is a file: reading a pipe would wait forever.
-
-    Raises:
-        CheckpointError: One is a pipe, a device, a socket, or a link that leads nowhere.
-    """
+    """Check that everything to be read in a folder is a file: reading a pipe would wait forever."""
     for path in folder.iterdir():
         if path.suffix in (".json", ".safetensors", ".model", ".txt", ".jinja") and not (
             path.is_file() or path.is_dir()

@@ -33,13 +33,12 @@ from howfar.models.disguise import GRAFT_FILE, OWN_FILES, PEFT_FILES, VARIANT, w
 from howfar.models.fingerprint import base_parameters, fingerprint
 from howfar.models.folders import find_model
 from howfar.models.graft_card import write_card
-from howfar.models.increments import INCREMENTS_FILE, increment_config, read_increments, save_increments
+from howfar.models.increments import increment_config, read_increments, save_increments
 from howfar.models.lora import adapter_of, load_lora, read_lora, save_lora
-from howfar.models.manifest import read_manifest
-from howfar.models.origin import Base, base_of, origin_of, remember_training_counts, training_counts
+from howfar.models.origin import Base, base_of, origin_of
 from howfar.models.pretrained import load_pretrained, read_pretrained_config
 from howfar.models.quiet import quiet_transformers
-from howfar.models.settings import changed_settings, with_settings
+from howfar.models.settings import changed_settings
 from howfar.models.tensors import copy_tensors, read_tensors
 from howfar.models.unwrapping import check_in_memory, is_increment, own_tensors, unwrap
 from howfar.positions import IncrementConfig, attach
@@ -49,11 +48,6 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 COUNTS_FILE = "training_counts.safetensors"
-
-__all__ = [
-    "COUNTS_FILE", "GRAFT_FILE", "INCREMENTS_FILE", "attach_saved", "is_graft", "load_graft", "load_weights",
-    "read_description", "remember_training_counts", "save_graft", "save_whole", "training_counts",
-]  # fmt: skip
 
 
 def is_graft(model: PreTrainedModel) -> bool:
@@ -161,7 +155,7 @@ def load_graft(
     """
     description = read_description(folder)
     if dtype in (None, "auto"):
-        dtype = description.torch_dtype
+        dtype = description.dtype
     dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
     model = _load_base(folder, description, dtype, download, options)
     adapter = description.adapter
@@ -235,7 +229,7 @@ def _load_base(
 ) -> PreTrainedModel:
     base = description.base
     if description.whole:
-        model = load_pretrained(folder, is_listed=read_manifest(folder) is not None, dtype=dtype, **options)
+        model = load_pretrained(folder, is_listed=True, dtype=dtype, **options)
         origin = origin_of(model)
         origin.base, origin.whole = base, True
         return model
@@ -248,7 +242,7 @@ def _load_base(
         ) from error
     config = read_pretrained_config(path)
     if description.settings:
-        options = {**options, "config": with_settings(config, description.settings)}
+        options = {**options, "config": type(config).from_dict({**config.to_dict(), **description.settings})}
     model = load_pretrained(path, dtype=dtype, **options)
     if not _is_base(model, path, base, config):
         raise CheckpointError(

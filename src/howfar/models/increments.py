@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from howfar.errors import NoIncrementsError
 from howfar.models.tensors import copy_tensors, read_tensors
 from howfar.models.unwrapping import increment_tensors
 from howfar.positions import IncrementConfig, increments_of
+from howfar.positions.attachment import find_increments
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -20,10 +20,8 @@ INCREMENTS_FILE = "increments.safetensors"
 
 def increment_config(model: PreTrainedModel) -> IncrementConfig | None:
     """The kind of a model's increments; None if it has none."""
-    try:
-        return increments_of(model).config
-    except NoIncrementsError:
-        return None
+    increments = find_increments(model)
+    return None if increments is None else increments.config
 
 
 def save_increments(model: PreTrainedModel, folder: Path) -> None:

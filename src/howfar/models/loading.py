@@ -23,8 +23,10 @@ from howfar.foreign import first_line
 from howfar.models.bundled import DEFAULT_NAME
 from howfar.models.configuration import HowFarConfig
 from howfar.models.devices import find_device
+from howfar.models.disguise import GRAFT_FILE
 from howfar.models.folders import find_model
-from howfar.models.grafts import GRAFT_FILE, INCREMENTS_FILE, attach_saved, is_graft, load_graft, save_graft, save_whole
+from howfar.models.grafts import attach_saved, is_graft, load_graft, save_graft, save_whole
+from howfar.models.increments import INCREMENTS_FILE
 from howfar.models.lora import adapter_of, base_of_adapter, is_adapter, load_lora
 from howfar.models.manifest import verified, write_manifest
 from howfar.models.origin import origin_of, remember_base
@@ -107,12 +109,12 @@ def load_at(
     elif is_adapter(path):
         model = load(base_of_adapter(path), **options)
         load_lora(model, path)
+        return model  # it uses its base's tokenizer
     else:
         model = load_pretrained(path, **{"dtype": torch.float32, **options})
         remember_base(model, name_or_path, path)
         attach_saved(model, path)
-    if not is_adapter(path):  # an adapter uses its base's tokenizer
-        model.name_or_path = model.config._name_or_path = DEFAULT_NAME if name_or_path is None else str(name_or_path)
+    model.name_or_path = model.config._name_or_path = DEFAULT_NAME if name_or_path is None else str(name_or_path)
     return model
 
 
@@ -153,16 +155,12 @@ def _write(model: PreTrainedModel, folder: Path) -> None:
     check_sharing(model)
     check_finite(learned_tensors(model), f"the {type(model).__name__} to save", advice=_WITHOUT_NAN)
     try:
-        if model.config.model_type == HowFarConfig.model_type:
-            if adapter_of(model):
-                raise CheckpointError(
-                    "the model has an adapter, which only a graft can hold; call howfar.merge_lora(model) first"
-                )
-            save_whole(model, folder)
-        elif is_graft(model):
-            save_graft(model, folder)
-        else:
-            save_whole(model, folder)
+        is_ours = model.config.model_type == HowFarConfig.model_type
+        if is_ours and adapter_of(model):
+            raise CheckpointError(
+                "the model has an adapter, which only a graft can hold; call howfar.merge_lora(model) first"
+            )
+        (save_graft if is_graft(model) and not is_ours else save_whole)(model, folder)
     except (ValueError, RuntimeError) as error:  # Transformers refuses some settings, PyTorch some tensors
         if isinstance(error, HowFarError):
             raise

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from howfar.errors import CheckpointError, ConfigError, HowFarError, MissingExtraError
+from howfar.errors import CheckpointError, ConfigError, HowFarError
+from howfar.foreign import first_line
+from howfar.imports import import_extra
 from howfar.inputs import read_json
 from howfar.models.description import Adapter
 from howfar.models.disguise import GRAFT_FILE, PEFT_FILES, AdapterFiles, adapter_files
@@ -19,9 +20,6 @@ from howfar.models.tensors import copy_tensors, read_tensors
 from howfar.models.unwrapping import is_increment, tuners, unwrap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import ModuleType
-
     from transformers import PreTrainedModel
 
 _PREFIX = "base_model.model."  # of every name in PEFT's files
@@ -47,7 +45,7 @@ def add_lora(model: PreTrainedModel, options: Mapping[str, Any]) -> None:
     except HowFarError as error:
         raise ConfigError(f"[lora] cannot be used: {error}; change it") from error
     except Exception as error:  # whatever PEFT and PyTorch raise for a value
-        raise ConfigError(f"PEFT refuses [lora] ({_one_line(error)}); change it") from error
+        raise ConfigError(f"PEFT refuses [lora] ({first_line(error)}); change it") from error
 
 
 def adapter_of(model: PreTrainedModel) -> Adapter | None:
@@ -99,7 +97,7 @@ def base_of_adapter(folder: Path) -> str:
     try:
         name = read_json(path)["base_model_name_or_path"]
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise CheckpointError(f"{path} cannot be read ({_one_line(error)}); save the adapter again") from None
+        raise CheckpointError(f"{path} cannot be read ({first_line(error)}); save the adapter again") from None
     if not isinstance(name, str) or not name:
         raise CheckpointError(
             f"{folder} holds only a PEFT adapter, not a whole model; load its base model and add it with "
@@ -133,7 +131,7 @@ def load_lora(model: PreTrainedModel, folder: Path, name: str = "default") -> No
         _inject(model, config, name)
     except Exception as error:  # whatever PEFT and PyTorch raise for a damaged or foreign configuration
         raise CheckpointError(
-            f"the adapter in {folder} does not fit {type(model).__name__} ({_one_line(error)}); "
+            f"the adapter in {folder} does not fit {type(model).__name__} ({first_line(error)}); "
             "name the model that it was trained for"
         ) from error
     read_lora(model, folder)
@@ -216,7 +214,7 @@ def _inject(model: PreTrainedModel, config: Any, name: str) -> None:
     from peft.tuners.tuners_utils import cast_adapter_dtype
 
     _check_ranks(model, config)
-    with _quiet_peft():
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
         model.add_adapter(config, name)
     cast_adapter_dtype(model, name)  # in half precision small updates would be lost
 
@@ -231,22 +229,5 @@ def _check_ranks(model: PreTrainedModel, config: Any) -> None:
             )
 
 
-@contextmanager
-def _quiet_peft() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        yield
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _peft() -> ModuleType:
-    try:
-        import peft
-    except ImportError:
-        raise MissingExtraError(
-            "LoRA needs the package peft; in the clone of howfar, run: pip install -c constraints.txt '.[lora]'"
-        ) from None
-    return peft
+def _peft() -> Any:
+    return import_extra("peft", "LoRA", extra="lora")

@@ -59,12 +59,8 @@ def write_manifest(folder: Path) -> None:
 
 
 @contextmanager
-def verified(folder: Path, *, hashes: bool = True) -> Iterator[None]:
-    """Check a folder against its list, if it has one, while the block loads the folder.
-
-    Args:
-        folder: A saved model.
-        hashes: Whether to compare the hashes of files above 1 MB too, not only their sizes.
+def verified(folder: Path) -> Iterator[None]:
+    """Check a saved model's folder against its list, if it has one, while the block loads it.
 
     Raises:
         CheckpointError: A file is missing, added, damaged or changed, or the list is damaged.
@@ -74,7 +70,7 @@ def verified(folder: Path, *, hashes: bool = True) -> Iterator[None]:
         yield
         return
     check_listed(folder, listed)
-    large = {name: entry for name, entry in listed.items() if hashes and entry.get("bytes", 0) > _SMALL}
+    large = {name: entry for name, entry in listed.items() if entry.get("bytes", 0) > _SMALL}
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
         checks = [pool.submit(_check_hash, folder / name, entry["sha256"]) for name, entry in large.items()]
         try:

@@ -45,7 +45,7 @@ class Origin:
         config: The configuration in the base's files.
         generation: The base's settings for generation.
         whole: Whether all its weights came from the graft's own folder, so that the base is not needed.
-        counts: How often each token was trained on; int64 `[vocabulary]`.
+        counts: How often each token was trained on; int64 `[vocabulary]`, or None if unknown. Saved with a graft.
         tokenizer: Its tokenizer.
     """
 
@@ -101,13 +101,3 @@ def base_of(model: PreTrainedModel) -> Base:
         origin.base = remember_base(original, model.name_or_path, path)
         origin.config, origin.generation = original.config, original.generation_config
     return origin.base
-
-
-def training_counts(model: PreTrainedModel) -> Tensor | None:
-    """How often each token was trained on; int64 `[vocabulary]`, or None if unknown."""
-    return origin_of(model).counts
-
-
-def remember_training_counts(model: PreTrainedModel, counts: Tensor) -> None:
-    """Record how often each token was trained on, to be saved with the model; int64 `[vocabulary]`."""
-    origin_of(model).counts = counts

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM
 
-from howfar.errors import CheckpointError, HowFarError, MissingExtraError
+from howfar.errors import CheckpointError, HowFarError
 from howfar.foreign import first_line
+from howfar.imports import import_extra
 from howfar.models import modeling as _registers_the_auto_classes  # noqa: F401
 from howfar.models.configuration import HowFarConfig
 from howfar.models.disguise import GRAFT_FILE, PEFT_FILES, VARIANT, is_disguised
@@ -37,15 +38,15 @@ def load_pretrained(path: Path, *, is_listed: bool = False, **options: Any) -> P
             hold NaN or infinite values; or a `device_map` leaves a part out of memory.
         MissingExtraError: The package that reads GGUF files is not installed.
     """
-    if is_gguf(path):
-        return _load_gguf(path, **options)
-    with nullcontext() if is_listed else verified(path):
-        model = _load_folder(path, **options)
+    gguf = is_gguf(path)
+    with nullcontext() if is_listed or gguf else verified(path):
+        model, report = _load_gguf(path, **options) if gguf else _load_folder(path, **options)
+        _check_complete(path, model, report)
     _check_values(path, model)
     return model
 
 
-def _load_folder(path: Path, **options: Any) -> PreTrainedModel:
+def _load_folder(path: Path, **options: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
     config, of_graft = read_config(path)
     if of_graft:
         if not (path / GRAFT_FILE).is_file():
@@ -65,7 +66,7 @@ def _load_folder(path: Path, **options: Any) -> PreTrainedModel:
     model_type = config.get("model_type")
     with quiet_transformers():
         try:
-            model, report = AutoModelForCausalLM.from_pretrained(
+            return AutoModelForCausalLM.from_pretrained(
                 str(path),
                 **options,
                 use_safetensors=True,
@@ -80,8 +81,6 @@ def _load_folder(path: Path, **options: Any) -> PreTrainedModel:
                 f"Transformers cannot build a causal language model from {path} (model_type {model_type!r}): "
                 f"{first_line(error).rstrip(' .')}; name a model that its AutoModelForCausalLM opens"
             ) from error
-    _check_complete(path, model, report)
-    return model
 
 
 def read_pretrained_config(path: Path) -> PretrainedConfig:
@@ -131,21 +130,15 @@ def _where(path: Path) -> tuple[str, dict[str, Any]]:
     return (str(path.parent), {"gguf_file": path.name}) if is_gguf(path) else (str(path), {})
 
 
-def _load_gguf(path: Path, **options: Any) -> PreTrainedModel:
+def _load_gguf(path: Path, **options: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
     """Read a GGUF file with Transformers' own reader."""
-    try:
-        import gguf  # noqa: F401
-    except ImportError:
-        raise MissingExtraError(
-            "reading GGUF files needs the package gguf; "
-            "in the clone of howfar, run: pip install -c constraints.txt '.[gguf]'"
-        ) from None
+    import_extra("gguf", "reading GGUF files", extra="gguf")
     from transformers import GgufConfig
 
     # Once unpacked, it trains and saves like any model. Transformers' switch does not hide the reader's progress bar.
     with quiet_transformers(), quiet_stderr():
         try:
-            model, report = AutoModelForCausalLM.from_pretrained(
+            return AutoModelForCausalLM.from_pretrained(
                 str(path.parent),
                 gguf_file=path.name,
                 quantization_config=GgufConfig(dequantize=True),
@@ -157,9 +150,6 @@ def _load_gguf(path: Path, **options: Any) -> PreTrainedModel:
                 f"{path} cannot be read as a GGUF model ({first_line(error)}); download it again, or use the model's "
                 "safetensors"
             ) from error
-    _check_complete(path, model, report)
-    _check_values(path, model)
-    return model
 
 
 def _check_values(path: Path, model: PreTrainedModel) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 from howfar.errors import CheckpointError, OutputError
 from howfar.foreign import first_line
 from howfar.inputs import public_name, read_json
-from howfar.models.grafts import GRAFT_FILE, read_description
+from howfar.models.description import read_description
+from howfar.models.disguise import GRAFT_FILE
 
 RECORD = "training.json"
 UPLOADED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "README.md"]  # without checkpoints in subfolders

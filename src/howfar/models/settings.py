@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,11 +24,6 @@ def changed_settings(config: PretrainedConfig | GenerationConfig, base: Any) -> 
     """
     now, before = plain_settings(config), plain_settings(base)
     return {name: now.get(name) for name in sorted(now.keys() | before.keys()) if now.get(name) != before.get(name)}
-
-
-def with_settings(config: PretrainedConfig, settings: Mapping[str, Any]) -> PretrainedConfig:
-    """A configuration with some settings replaced."""
-    return type(config).from_dict({**config.to_dict(), **settings})
 
 
 def plain_settings(config: PretrainedConfig | GenerationConfig) -> dict[str, Any]:

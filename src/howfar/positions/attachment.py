@@ -141,12 +141,20 @@ def increments_of(model: nn.Module) -> Increments:
         NoIncrementsError: The model has none.
         UnsupportedModelError: Decoder layers were taken out or put in after they were attached.
     """
-    increments = positions_of(model)
-    if increments is None or increments.is_plain:
+    increments = find_increments(model)
+    if increments is None:
         raise NoIncrementsError(
             f"this {type(model).__name__} has no increments: its positions advance by +1; "
             "add some with howfar.attach(model), or load a model that has them"
         )
+    return increments
+
+
+def find_increments(model: nn.Module) -> Increments | None:
+    """As `increments_of`; None if the model has none."""
+    increments = positions_of(model)
+    if increments is None or increments.is_plain:
+        return None
     layers = increments.layers
     if len(layers) <= max(increments.layer_indices, default=0) or all(
         layers is not part for part in increments.decoder.children()

@@ -29,6 +29,8 @@ class Bound:
 
     name: ClassVar[str]
     known: ClassVar[dict[str, type[Bound]]] = {}
+    limits: tuple[float, float] = (-math.inf, math.inf)
+    """Lower and upper limit of increments, in positions; infinite where there is none."""
 
     def __init__(self, max_increment: float) -> None:
         self.max_increment = max_increment
@@ -36,11 +38,6 @@ class Bound:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         Bound.known[cls.name] = cls
-
-    @property
-    def limits(self) -> tuple[float, float]:
-        """Lower and upper limit of increments, in positions; infinite where there is none."""
-        return -math.inf, math.inf
 
     def __call__(self, logits: Tensor) -> Tensor:
         """The increments of these logits, in positions; 1 at logit 0."""
@@ -61,11 +58,7 @@ class Softplus(Bound):
     """Any positive increment."""
 
     name = "softplus"
-
-    @property
-    def limits(self) -> tuple[float, float]:
-        """0, and no upper limit."""
-        return 0.0, math.inf
+    limits = (0.0, math.inf)
 
     def __call__(self, logits: Tensor) -> Tensor:
         """`softplus(logit + c) / softplus(c)`: division by itself gives 1 exactly."""
@@ -79,10 +72,9 @@ class Sigmoid(Bound):
 
     name = "sigmoid"
 
-    @property
-    def limits(self) -> tuple[float, float]:
-        """0 and `max_increment`."""
-        return 0.0, self.max_increment
+    def __init__(self, max_increment: float) -> None:
+        super().__init__(max_increment)
+        self.limits = (0.0, max_increment)
 
     def __call__(self, logits: Tensor) -> Tensor:
         """`max * sigmoid(logit - log(max - 1))`, in the form that gives max / max = 1 at 0."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from howfar.errors import ConfigError
 from howfar.positions.bounds import Bound
-from howfar.positions.options import check_options, read_options
+from howfar.positions.options import check_options, needed_instead, read_options
 
 Scope = Literal["shared", "per_layer"]
 Advance = Literal["before", "after"]
@@ -53,6 +53,8 @@ class IncrementConfig:
     hidden_size: int | None = None
 
     def __post_init__(self) -> None:
+        if self.hidden_size is not None and (needed_instead(self.hidden_size, int) or self.hidden_size < 1):
+            raise ConfigError(f"increments: hidden_size is {self.hidden_size!r}; it must be a whole number, at least 1")
         check_options("increments", self)
         if self.bound not in Bound.known:
             needed = " or ".join(map(repr, Bound.known))
@@ -62,8 +64,6 @@ class IncrementConfig:
                 f"increments: max_increment is {self.max_increment!r}; "
                 "it must be a number greater than 1, the value at the start"
             )
-        if not (self.hidden_size is None or (type(self.hidden_size) is int and self.hidden_size >= 1)):
-            raise ConfigError(f"increments: hidden_size is {self.hidden_size!r}; it must be a whole number, at least 1")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -81,20 +82,18 @@ def probe(decoder: Decoder) -> Probe:
     if no_numbers:  # Transformers takes this mask as it is instead of looking for padding
         everything = torch.ones(1, 1, NUM_PROBE_TOKENS, NUM_PROBE_TOKENS, dtype=torch.bool, device=device)
         arguments["attention_mask"] = everything
-    with evaluation_mode(module), _Watch() as watch:
-        hooks = [
-            layer.register_forward_pre_hook(partial(watch.hand_over, index), with_kwargs=True)
-            for index, layer in enumerate(decoder.layers)
-        ]
+    with ExitStack() as stack:
+        stack.enter_context(evaluation_mode(module))
+        watch = stack.enter_context(_Watch())
+        for index, layer in enumerate(decoder.layers):
+            hook = layer.register_forward_pre_hook(partial(watch.hand_over, index), with_kwargs=True)
+            stack.enter_context(hook)
         try:
             output = module(**arguments).last_hidden_state
         except Exception:  # whatever an architecture that reads numbers raises
             if not no_numbers:
                 raise
             watch.used, watch.devices = set(range(len(decoder.layers))), {}
-        finally:
-            for hook in hooks:
-                hook.remove()
     devices = [watch.devices.get(index, device) for index in range(len(decoder.layers))]
     return Probe(None if no_numbers else output, sorted(watch.used), devices)
 

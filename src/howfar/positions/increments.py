@@ -69,11 +69,6 @@ class Increments:
         self._hooks: list[RemovableHandle] = []
 
     @property
-    def recordings(self) -> list[Recording]:
-        """The recorders that are told, in this thread, what each layer uses."""
-        return self._calls.recordings
-
-    @property
     def is_observed(self) -> bool:
         """Whether increments are overridden or recorded in this thread."""
         return bool(self._calls.overrides or self._calls.recordings)

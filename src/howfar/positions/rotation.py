@@ -68,13 +68,7 @@ class Rotation:
         dtype: torch.dtype,
         frequencies: Float[Tensor, " frequency"] | None = None,
     ) -> tuple[Float[Tensor, "batch head token rotary"], Float[Tensor, "batch head token rotary"]]:
-        """Cosine and sine of each position's angles.
-
-        Args:
-            positions: Positions to rotate to.
-            dtype: The model's dtype.
-            frequencies: In radians per position; if None, the module's own.
-        """
+        """As `of_frequencies`, with the same position for all frequencies."""
         return self.of_frequencies(positions[..., None], dtype, frequencies)
 
     def of_frequencies(
@@ -83,7 +77,13 @@ class Rotation:
         dtype: torch.dtype,
         frequencies: Float[Tensor, " frequency"] | None = None,
     ) -> tuple[Float[Tensor, "batch head token rotary"], Float[Tensor, "batch head token rotary"]]:
-        """As above, where each frequency may have its own positions: as many as frequencies, or one set for all."""
+        """Cosine and sine of each position's angles.
+
+        Args:
+            positions: Positions to rotate to, one for each frequency or one for all.
+            dtype: The model's dtype.
+            frequencies: In radians per position; if None, the module's own.
+        """
         frequencies = (self.frequencies if frequencies is None else frequencies).to(positions.device)
         scaling: float = getattr(self.module, f"{self.prefix}attention_scaling")
         if self.angles == "float64":

@@ -22,13 +22,10 @@ METADATA = "howfar_trace"
 
 
 def save(trace: Trace, path: Path) -> None:
-    """Write a trace, without its attention, completely or not at all.
+    """As `Trace.save`.
 
     The columns: `token_id`, `start_byte`, `end_byte`, `surprisal_nats`, `entropy_nats`, and one
     `increment_layer_L_head_H` for each layer and head.
-
-    Raises:
-        OutputError: The file cannot be written.
     """
     import polars as pl
 
@@ -55,11 +52,7 @@ def save(trace: Trace, path: Path) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read the fields of a trace that `save` wrote.
-
-    Raises:
-        TraceFileError: The file is missing, damaged or not a trace.
-    """
+    """The fields of a trace, for `Trace.load`."""
     import polars as pl
 
     try:

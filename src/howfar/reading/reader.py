@@ -27,10 +27,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from howfar.errors import NoIncrementsError, TextError
+from howfar.errors import TextError
 from howfar.models.loading import tokenizer_of
-from howfar.positions import IncrementConfig, Increments, increments_of, record
-from howfar.positions.attachment import positions_of
+from howfar.positions import IncrementConfig, Increments, record
+from howfar.positions.attachment import find_increments, positions_of
 from howfar.positions.decoder import find_decoder, input_device, probe
 from howfar.positions.mode import evaluation_mode
 from howfar.reading import head
@@ -108,10 +108,7 @@ class Reader:
     @cached_property
     def increments(self) -> Increments | None:
         """The model's increments; None for plain rotary positions."""
-        try:
-            return increments_of(self.model)
-        except NoIncrementsError:
-            return None
+        return find_increments(self.model)
 
     @property
     def config(self) -> IncrementConfig | None:

@@ -184,11 +184,7 @@ def _finished(reader: Reader, document: _Document, attention: NDArray[np.float32
 
 
 def _check_numbers(document: _Document, dtype: torch.dtype) -> None:
-    """Refuse results that are infinite or NaN.
-
-    Raises:
-        NotMeasurableError: Some values are infinite or NaN.
-    """
+    """Refuse results that are infinite or NaN."""
     checked = {
         "increments": document.increments,
         "surprisal": document.surprisal_nats,

@@ -90,11 +90,7 @@ def _loaded(same: SameModel) -> PreTrainedModel:
 
 
 def _check_code(model: PreTrainedModel) -> None:
-    """Refuse code that was put into a model, which a worker's model would lack.
-
-    Raises:
-        WorkersError: A module has a hook that is neither ours nor Transformers', or a `forward` of its own.
-    """
+    """Refuse code that was put into a model, which a worker's model would lack."""
     for name, module in model.named_modules():
         hooks = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
         ours = [str(getattr(hook, "func", hook).__module__).startswith(("howfar.", "transformers.")) for hook in hooks]

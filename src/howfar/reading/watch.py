@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,12 +54,13 @@ def watch(model: nn.Module, layers: tuple[int, ...], *, attention: bool, residua
     with ExitStack() as stack:
         if residuals:
             for layer in layers:
-                stack.enter_context(_residual(decoder.layers[layer], layer, watched))
+                stack.enter_context(_keep_residual(decoder.layers[layer], layer, watched))
         if attention:
             stack.enter_context(_readable_attention(decoder.module))
             seen = stack.enter_context(_FusedAttention())
             for layer in layers:
-                stack.enter_context(_attention(decoder.layers[layer], layer, watched, seen))
+                for handle in _keep_attention(decoder.layers[layer], layer, watched, seen):
+                    stack.enter_context(handle)
         yield watched
 
 
@@ -70,13 +71,8 @@ def ends_at(model: nn.Module, layer: int) -> Iterator[None]:
     def end(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         raise _EndOfPass
 
-    handle = _hook(find_decoder(model).layers[layer].register_forward_pre_hook, end)
-    try:
+    with _hook(find_decoder(model).layers[layer].register_forward_pre_hook, end), suppress(_EndOfPass):
         yield
-    except _EndOfPass:
-        pass
-    finally:
-        handle.remove()
 
 
 class _EndOfPass(Exception):  # noqa: N818
@@ -95,20 +91,16 @@ def _hook(register: Callable[..., RemovableHandle], function: Callable[..., None
     return register(hook, with_kwargs=True)
 
 
-@contextmanager
-def _residual(module: nn.Module, layer: int, watched: Watched) -> Iterator[None]:
+def _keep_residual(module: nn.Module, layer: int, watched: Watched) -> RemovableHandle:
     def keep(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         watched.residuals[layer] = args[0] if args else kwargs["hidden_states"]
 
-    handle = _hook(module.register_forward_pre_hook, keep)
-    try:
-        yield
-    finally:
-        handle.remove()
+    return _hook(module.register_forward_pre_hook, keep)
 
 
-@contextmanager
-def _attention(decoder_layer: nn.Module, layer: int, watched: Watched, fused: _FusedAttention) -> Iterator[None]:
+def _keep_attention(
+    decoder_layer: nn.Module, layer: int, watched: Watched, fused: _FusedAttention
+) -> tuple[RemovableHandle, RemovableHandle]:
     module = next(module for module in decoder_layer.children() if "Attention" in type(module).__name__)
 
     def begin(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -121,12 +113,7 @@ def _attention(decoder_layer: nn.Module, layer: int, watched: Watched, fused: _F
             watched.attention[layer] = output[1]
             watched.visible[layer] = _visible(kwargs.get("attention_mask"), output[1])
 
-    handles = [_hook(module.register_forward_pre_hook, begin), _hook(module.register_forward_hook, keep)]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    return _hook(module.register_forward_pre_hook, begin), _hook(module.register_forward_hook, keep)
 
 
 class _FusedAttention(TorchFunctionMode):

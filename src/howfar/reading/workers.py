@@ -88,9 +88,5 @@ def read_pools(
                 yield (pool, batch), (batch, *keep)
             yield (pool, ()), None
 
-    for (pool, batch), reading in in_order(reader, _read, jobs(), here="attention" in keep):
+    for (pool, batch), reading in in_order(reader, type(reader).read_together, jobs(), here="attention" in keep):
         yield pool, reading if reading is None else replace(reading, windows=batch)
-
-
-def _read(reader: Reader, batch: Sequence[Window], *keep: Kept) -> Reading:
-    return reader.read_together(batch, *keep)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Self
+from typing import Any
 
-from howfar.errors import HowFarError, MissingExtraError, StudyError, WorkersError
+from howfar.errors import HowFarError, StudyError, WorkersError
 from howfar.foreign import first_line
+from howfar.imports import import_extra
 from howfar.jobs.pool import MAX_RETRIES
 from howfar.jobs.workers import packed
 from howfar.studies.processes import Ended
@@ -18,40 +19,51 @@ from howfar.studies.processes import Ended
 CONNECTING_SECONDS = 10
 
 
-class RayTasks:
-    """Runs jobs on a Ray cluster; a context manager that leaves a running cluster up and ends one that it started.
-
-    After its worker is lost, a job is restarted up to `MAX_RETRIES` times; training continues from its last complete
-    checkpoint.
+class OnRay(AbstractContextManager[Any]):
+    """A Ray cluster; a context manager that leaves a running cluster up and ends one that it started.
 
     Args:
-        function: Does a job; takes one argument.
         address: `HOST:PORT`, `ray://HOST:PORT`, or empty for this process's session, a running cluster, or else
             a new one on this machine.
-        cpus: CPUs per job; also its number of threads.
-        gpus: GPUs per job; several jobs may share one by fractions.
 
     Raises:
         MissingExtraError: Ray is not installed.
         StudyError: The address does not answer, or this process has a session already.
     """
 
+    def __init__(self, address: str) -> None:
+        self._ray, self._is_ours = connect(address)
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_ours:
+            self._ray.shutdown()
+
+
+class RayTasks(OnRay):
+    """Runs jobs on a Ray cluster.
+
+    After its worker is lost, a job is restarted up to `MAX_RETRIES` times; training continues from its last complete
+    checkpoint.
+
+    Args:
+        function: Does a job; takes one argument.
+        address: As for `OnRay`.
+        cpus: CPUs per job; also its number of threads.
+        gpus: GPUs per job; several jobs may share one by fractions.
+    """
+
     capacity = float("inf")  # jobs wait on the cluster until there is room
 
     def __init__(self, function: Callable[[Any], Any], address: str, *, cpus: float = 1, gpus: float = 0) -> None:
-        self._ray, self._is_ours = connect(address)
+        super().__init__(address)
         options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": MAX_RETRIES}
         self._task = self._ray.remote(**options)(function)
         self._running: dict[Any, str] = {}
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_: object) -> None:
         for reference in self._running:
             self._ray.cancel(reference, force=True)
-        if self._is_ours:
-            self._ray.shutdown()
+        super().__exit__()
 
     def start(self, name: str, argument: Any, log: Path | None = None) -> None:
         """Start a job; its output goes to Ray's logs."""
@@ -72,28 +84,13 @@ class RayTasks:
         return None
 
 
-class RayReaders:
-    """Reads and builds on a Ray cluster, one job per task of one CPU; a context manager.
-
-    Args:
-        address: As for `RayTasks`.
-
-    Raises:
-        MissingExtraError: Ray is not installed.
-        StudyError: The address does not answer, or this process has a session already.
-    """
+class RayReaders(OnRay):
+    """Reads and builds on a Ray cluster, one job per task of one CPU."""
 
     def __init__(self, address: str) -> None:
-        self._ray, self._is_ours = connect(address)
+        super().__init__(address)
         self.number = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         self._tasks: dict[Callable[..., Any], Any] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._is_ours:
-            self._ray.shutdown()
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Result:
         """Start a job; its `result` waits for it."""
@@ -115,7 +112,7 @@ class Result:
     """The future result of a task."""
 
     reference: Any
-    ray: ModuleType
+    ray: Any
 
     def result(self) -> Any:
         """Wait for the task, and return or raise what it did.
@@ -133,22 +130,9 @@ class Result:
             ) from None
 
 
-def connect(address: str) -> tuple[ModuleType, bool]:
-    """Join a cluster, or use the Ray session that this process has already.
-
-    Returns:
-        Ray's module, and whether the session is new, so that it should be shut down later.
-
-    Raises:
-        MissingExtraError: Ray is not installed.
-        StudyError: The address does not answer, or this process has a session already.
-    """
-    try:
-        import ray
-    except ImportError:
-        raise MissingExtraError(
-            "Ray is not installed; in the clone of howfar, run: pip install -c constraints.txt '.[ray]'"
-        ) from None
+def connect(address: str) -> tuple[Any, bool]:
+    """Ray's module, and whether its session is new, so that it should be shut down later; errors as for `OnRay`."""
+    ray = import_extra("ray", "--ray", extra="ray")
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if address and not (colon and port.isdecimal()):
         raise StudyError(f"--ray {address!r} is not an address; give HOST:PORT, ray://HOST:PORT, or none")

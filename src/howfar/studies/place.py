@@ -139,7 +139,8 @@ class Place:
             return
         source, target = folder / part, self.path(RUNS, folder.name, *part.parts)
         inside = [path.relative_to(source) for path in source.rglob("*") if path.is_file() and path.name != LOCK]
-        chosen = [path for path in inside if not any(map(is_checkpoint, path.parts)) and path != Path(RECORD)]
+        of_checkpoints = [path for path in inside if any(part.startswith("checkpoint-") for part in path.parts)]
+        chosen = [path for path in inside if path not in of_checkpoints and path != Path(RECORD)]
         with refused_by_name(self.location):
             for path in chosen:
                 whole = f"{target}/{path.as_posix()}"
@@ -149,8 +150,3 @@ class Place:
             for old in self.glob(RUNS, folder.name, "checkpoint-*") if part.parts else ():
                 if not (source.parent / old.rpartition("/")[2]).exists():
                     self.files.rm(glob.escape(old), recursive=True)
-
-
-def is_checkpoint(name: str) -> bool:
-    """Whether a folder's name is that of a checkpoint."""
-    return name.startswith("checkpoint-")

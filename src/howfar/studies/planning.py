@@ -43,8 +43,9 @@ def plan(specification: Specification, versions: Mapping[str, str]) -> list[Plan
     runs: dict[str, PlannedRun] = {}
     for chosen in specification.choices():
         values, options = copy.deepcopy(base(chosen.get(RECIPE, specification.recipe)))
-        for path, key, value in _paths(chosen, options):
-            put(values, path, value, said=f"study: {key}")
+        for key, value in chosen.items():
+            if key not in BEYOND_RECIPES:
+                put(values, full_path(key.split("."), options, where="study: axis"), value, said=f"study: {key}")
         if isinstance(values.get("corpus"), str):  # otherwise the recipe refuses it
             values["corpus"] = str(Path(values["corpus"]).absolute())
         recipe = CLASSES[values["kind"]].from_dict({**values, "name": specification.name})
@@ -86,14 +87,6 @@ def _check_apart(keys: list[str], options: Options) -> None:
         seen[path] = key
 
 
-def _paths(chosen: Mapping[str, Any], options: Options) -> list[tuple[list[str], str, Any]]:
-    return [
-        (full_path(key.split("."), options, where="study: axis"), key, value)
-        for key, value in chosen.items()
-        if key not in BEYOND_RECIPES
-    ]
-
-
 def _control_of(recipe: Recipe | GraftRecipe) -> Recipe:
     """The plain model with as many parameters as a model with increments."""
     from howfar.training.parameter_matching import parameter_matched  # imports PyTorch
@@ -103,7 +96,7 @@ def _control_of(recipe: Recipe | GraftRecipe) -> Recipe:
             f"study: {PARAMETER_MATCHED} in a study of grafts, whose models have a fixed size; train from scratch, or "
             "remove it"
         )
-    return replace(parameter_matched(recipe).recipe, name=recipe.name)
+    return replace(parameter_matched(recipe), name=recipe.name)
 
 
 def _planned(

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from howfar.errors import HowFarError
 from howfar.files import FULL, refused_by_name
 from howfar.foreign import first_line
-from howfar.jobs.starting import worker_context
+from howfar.jobs.starting import begin_work, worker_context
 from howfar.training.termination import EXIT_CODE
 
 SECONDS_TO_SAVE = 30
@@ -32,7 +30,7 @@ Ended = tuple[str, str | None]
 """The name of a piece of work, and its error in one line; None if it succeeded."""
 
 
-class Processes:
+class Processes(AbstractContextManager["Processes"]):
     """Executes work in processes on this machine; a context manager that asks running work to save itself and end.
 
     The processes share the machine's threads, unless OMP_NUM_THREADS sets a number for each. A process
@@ -49,9 +47,6 @@ class Processes:
         self._function = function
         self._running: dict[str, tuple[BaseProcess, Connection]] = {}
         self._context = worker_context(*preload)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
@@ -116,12 +111,7 @@ def _ending(code: int) -> str:
 
 def _run(function: Callable[[Any], None], argument: Any, log: Path, said: Connection, at_once: int) -> None:
     """Do the work, in its process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent process passes it on
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    if "OMP_NUM_THREADS" not in os.environ:
-        import torch
-
-        torch.set_num_threads(max(1, torch.get_num_threads() // at_once))
+    begin_work(at_once, lambda: os.kill(os.getpid(), signal.SIGTERM))
     try:
         with refused_by_name(log):
             output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode=0o666)
@@ -143,10 +133,3 @@ def _error_line(error: Exception, log: Path) -> str:
     if isinstance(error, OSError) and error.errno in FULL:  # at a line of the log, for example
         return f"{error.filename or log} cannot be written ({error.strerror}); make room, and start the command again"
     return f"{type(error).__name__}: {first_line(error)}"
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)

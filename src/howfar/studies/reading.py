@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from howfar.errors import ConfigError
 from howfar.jobs.pool import Pool
@@ -33,21 +33,10 @@ def workers(number: int = 1, *, ray: str | None = None) -> Iterator[None]:
     """
     if number < 1:
         raise ConfigError(f"the number of workers is {number}; give 1 or more")
-    if ray is None and number == 1:
-        with work_by(None):
-            yield
-        return
-    with _started(number, ray) as started, work_by(started):
+    chosen: AbstractContextManager[Workers] | None = Pool(number) if number > 1 else None
+    if ray is not None:
+        from howfar.studies.on_ray import RayReaders
+
+        chosen = RayReaders(ray)
+    with chosen or nullcontext() as workers, work_by(workers):
         yield
-
-
-@contextmanager
-def _started(number: int, ray: str | None) -> Iterator[Workers]:
-    if ray is None:
-        with Pool(number) as pool:
-            yield pool
-        return
-    from howfar.studies.on_ray import RayReaders
-
-    with RayReaders(ray) as readers:
-        yield readers

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from howfar.errors import StudyError
 from howfar.inputs import read_file
-from howfar.training.settings import check_keys
+from howfar.positions.options import check_keys
 
 RECIPE = "recipe"
 PARAMETER_MATCHED = "parameter_matched"
@@ -68,7 +68,7 @@ class Specification:
             StudyError: A key is unknown or a value invalid.
             ConfigError: The same.
         """
-        check_keys("the file", values, ("name", "recipe", "set", "grid", "variant"), file="study")
+        check_keys("study: the file has", values, ("name", "recipe", "set", "grid", "variant"))
         for key, kind, needed in (
             ("name", str, "a string"), ("recipe", str, "a string"), ("set", dict, "a table"), ("grid", dict, "a table"),
             ("variant", list, "a list of tables, each written [[variant]]"),

@@ -129,6 +129,11 @@ def is_chinese_character(character: str) -> bool:
     return any(first <= ord(character) <= last for first, last in _IDEOGRAPHS)
 
 
+def is_word_character(character: str) -> bool:
+    """Whether a character is part of a word: a letter, a digit, an underscore or a combining mark; "" is not."""
+    return character.isalnum() or character == "_" or (character != "" and unicodedata.category(character)[0] == "M")
+
+
 _IDEOGRAPHS = (
     (0x3005, 0x3005), (0x3007, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF)
 )  # fmt: skip

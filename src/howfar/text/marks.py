@@ -1,11 +1,11 @@
-"""The document mark: the token before a document."""
+"""The document mark: the token before a document, and after each document of a corpus."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from howfar.errors import TextError
-from howfar.text.tokenizer import END_OF_DOCUMENT_TEXT
+from howfar.errors import ConfigError, TextError
+from howfar.text.tokenizer import END_OF_DOCUMENT, END_OF_DOCUMENT_TEXT, is_byte_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -82,6 +82,27 @@ def document_mark(tokenizer: PreTrainedTokenizerBase, mark: int | str | None = N
     if found is None:
         raise TextError("the tokenizer has no token to begin a document with; set its eos_token, or choose a mark")
     return int(found)
+
+
+def end_of_document(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The id of the token after each document of a corpus: the one from `choose_mark`, else the end of sequence.
+
+    Raises:
+        ConfigError: The tokenizer has no end of sequence, and no other token was chosen.
+    """
+    if is_byte_tokenizer(tokenizer):
+        return END_OF_DOCUMENT
+    chosen = chosen_mark(tokenizer)
+    end = tokenizer.eos_token_id if chosen is None else chosen
+    if end is None:
+        raise ConfigError("the tokenizer has no end-of-sequence token to separate documents; set its eos_token")
+    return int(end)
+
+
+def take_mark(tokenizer: PreTrainedTokenizerBase, end: int) -> None:
+    """Choose the token after each document of a corpus as the mark, if the tokenizer has it and another one."""
+    if end_of_document(tokenizer) != end < len(tokenizer):
+        choose_mark(tokenizer, end)
 
 
 def _first_token(tokenizer: PreTrainedTokenizerBase) -> int | None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import re
-import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 
-from howfar.errors import CorpusError, MissingExtraError
+from howfar.errors import CorpusError
+from howfar.imports import import_extra
 from howfar.inputs import check_file
+from howfar.text.classes import is_word_character
 from howfar.text.conllu import Sentence, Token, sentences_of
 from howfar.text.decoding import decode
 
@@ -39,49 +41,35 @@ class Segmentation:
         return [self.text[start:end].rstrip() for start, end in pairwise((0, *self.boundaries, len(self.text)))]
 
 
-def read_spaced(path: str | Path, text_path: str | Path | None = None) -> list[Segmentation]:
+def read_spaced(path: str | Path) -> Iterator[Segmentation]:
     """Read a segmentation written with spaces between the words, one sentence a line; empty lines are skipped.
 
     Args:
-        path: The segmented sentences, UTF-8.
-        text_path: The same sentences unsegmented, one a line. By default the text is the words without the spaces.
+        path: The segmented sentences, UTF-8. The text is the words without the spaces.
 
-    Returns:
-        One segmentation a sentence.
-
-    Raises:
-        CorpusError: A file cannot be read or has no sentence, or a line's words are not those of its text.
-    """
-    path = Path(path)
-    if text_path is None:
-        return list(spaced_sentences(path))
-    lines = [(number, line.split()) for number, line in _lines(path) if line.strip()]
-    texts = [line.strip() for _, line in _lines(Path(text_path)) if line.strip()]
-    if len(texts) != len(lines):
-        raise CorpusError(f"{path} has {len(lines)} sentences, {text_path} has {len(texts)}; they must be the same")
-    return [_align(words, text, path, number) for (number, words), text in zip(lines, texts, strict=True)]
-
-
-def spaced_sentences(path: Path) -> Iterator[Segmentation]:
-    """As `read_spaced`, one sentence at a time.
+    Yields:
+        Each sentence.
 
     Raises:
         CorpusError: The file cannot be read or has no sentence.
     """
     has_some = False
-    for number, line in _lines(path):
+    for number, line in _lines(Path(path)):
         if words := line.split():
             has_some = True
-            yield _align(words, "".join(words), path, number)
+            yield _align(words, "".join(words), Path(path), number)
     if not has_some:
         raise CorpusError(f"{path} has no sentence; give one sentence a line, with spaces between words")
 
 
-def read_conllu(path: str | Path) -> list[Segmentation]:
-    """Read a CoNLL-U file: one segmentation per sentence, by surface tokens.
+def read_conllu(path: str | Path) -> Iterator[Segmentation]:
+    """Read a CoNLL-U file by surface tokens.
 
     A multiword token (`3-4`) is one unit; the words in its range and empty nodes (`5.1`) are skipped. The text is
     the sentence's `# text`, or is joined from the tokens and `SpaceAfter=No`.
+
+    Yields:
+        Each sentence.
 
     Raises:
         CorpusError: The file cannot be read, has no sentence or a malformed line, or a sentence's tokens are not those
@@ -90,19 +78,10 @@ def read_conllu(path: str | Path) -> list[Segmentation]:
     Source:
         https://universaldependencies.org/format.html
     """
-    return list(conllu_sentences(Path(path)))
-
-
-def conllu_sentences(path: Path) -> Iterator[Segmentation]:
-    """As `read_conllu`, one sentence at a time.
-
-    Raises:
-        CorpusError: As `read_conllu`.
-    """
     has_some = False
-    for sentence in sentences_of(_lines(path), path):
+    for sentence in sentences_of(_lines(Path(path)), Path(path)):
         has_some = True
-        yield _of_sentence(sentence, path)
+        yield _of_sentence(sentence, Path(path))
     if not has_some:
         raise CorpusError(f"{path} has no sentence in CoNLL-U; give a .conllu file with ten columns separated by tabs")
 
@@ -113,19 +92,11 @@ def jieba_segment(text: str) -> Segmentation:
     Raises:
         MissingExtraError: jieba is not installed.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # jieba warns about its own code and pkg_resources
-            import jieba
-    except ImportError:
-        raise MissingExtraError(
-            "segmenting needs the package jieba; "
-            "in the clone of howfar, run: pip install -c constraints.txt '.[chinese]'"
-        ) from None
-    import logging
-
+    with warnings.catch_warnings(action="ignore"):  # jieba warns about its own code and pkg_resources
+        jieba = import_extra("jieba", "segmenting", extra="chinese")
     jieba.setLogLevel(logging.WARNING)
-    return _from_starts(text, _starts_of(jieba.cut(text)))
+    words = list(jieba.cut(text))
+    return _from_starts(text, accumulate(map(len, words[:-1]), initial=0))
 
 
 def word_segmentation(text: str) -> Segmentation:
@@ -173,29 +144,18 @@ def _goes_on(text: str, end: re.Match[str]) -> bool:
 
 def _word_kind(text: str, index: int) -> str:
     character = text[index]
-    if _is_word_character(character):
+    if is_word_character(character):
         return "word"
     if character.isspace():
         return "space"
-    inside = 0 < index < len(text) - 1 and _is_word_character(text[index - 1]) and _is_word_character(text[index + 1])
+    inside = 0 < index < len(text) - 1 and is_word_character(text[index - 1]) and is_word_character(text[index + 1])
     return "word" if character in "'’-" and inside else "punctuation"
-
-
-def _is_word_character(character: str) -> bool:
-    return character.isalnum() or character == "_" or unicodedata.category(character).startswith("M")
 
 
 def _from_starts(text: str, starts: Iterable[int]) -> Segmentation:
     """Make a segmentation; a start at whitespace, or at the first other character of the text, is not a boundary."""
     first = len(text) - len(text.lstrip())
     return Segmentation(text, tuple(start for start in starts if start > first and not text[start].isspace()))
-
-
-def _starts_of(words: Iterable[str]) -> Iterator[int]:
-    position = 0
-    for word in words:
-        yield position
-        position += len(word)
 
 
 def _align(words: Sequence[str], text: str, path: Path, line: int) -> Segmentation:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from howfar.text.classes import is_chinese_character
+from howfar.text.classes import is_chinese_character, is_word_character
 
 _FUNCTION_WORDS = """
     a about above after again against all also although am an and another any are as at be because been before
@@ -56,7 +55,8 @@ def classes_of_subwords(text: str, byte_spans: NDArray[np.int64]) -> NDArray[np.
         # Four bytes on either side hold a whole character.
         before = data[max(0, start - 4) : start].decode("utf-8", errors="ignore")[-1:]
         after = data[end : end + 4].decode("utf-8", errors="ignore")[:1]
-        classes[index] = class_of_subword(data[start:end], in_word=_is_word(before), word_goes_on=_is_word(after))
+        in_word, goes_on = is_word_character(before), is_word_character(after)
+        classes[index] = class_of_subword(data[start:end], in_word=in_word, word_goes_on=goes_on)
     return classes
 
 
@@ -89,14 +89,10 @@ def class_of_subword(piece: bytes, *, in_word: bool, word_goes_on: bool = False)
     if not word:
         # If part of the piece was not readable, it ends with the first bytes of a character.
         return SubwordClass.WHITESPACE if len(text.encode()) == len(piece) else SubwordClass.WORD_START
-    if not _is_word(word[0]):
+    if not is_word_character(word[0]):
         return SubwordClass.PUNCTUATION
     if in_word and len(word) == len(text) and not is_chinese_character(word[0]):
         return SubwordClass.CONTINUATION
     if not word_goes_on and word.rstrip().lower() in FUNCTION_WORDS:
         return SubwordClass.FUNCTION_WORD
     return SubwordClass.WORD_START
-
-
-def _is_word(character: str) -> bool:
-    return character.isalnum() or character == "_" or (character != "" and unicodedata.category(character)[0] == "M")

@@ -13,14 +13,7 @@ from howfar.errors import ConfigError
 
 
 class TrainingWindows(Dataset[dict[str, Tensor]]):
-    """Random windows of a corpus; window i is a pure function of (seed, i).
-
-    Args:
-        split: The documents to draw from.
-        length: Tokens in a window.
-        seed: Any non-negative integer.
-        num_windows: Number of windows: steps times windows per step.
-    """
+    """Random windows of a corpus; arguments and errors are those of `Windows`."""
 
     def __init__(self, split: Split, length: int, seed: int, num_windows: int) -> None:
         self.windows = Windows(split, length, seed, num_windows)
@@ -41,10 +34,7 @@ class ResidentWindows(TrainingWindows):
     already, so the host never waits. A batch is returned as one piece, to be collated by `only_batch`.
 
     Args:
-        split: The documents to draw from.
-        length: Tokens in a window.
-        seed: Any non-negative integer.
-        num_windows: Number of windows: steps times windows per step.
+        split, length, seed, num_windows: As for `TrainingWindows`.
         device: Holds the tokens, at 2 or 4 bytes each, and 8 bytes per window.
 
     Raises:

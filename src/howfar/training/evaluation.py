@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from howfar.corpus.corpus import Split
+from howfar.corpus.corpus import Corpus, Split
 from howfar.errors import CorpusError
 from howfar.reading.reader import Reader
 from howfar.reading.windows import num_windows
+from howfar.text.marks import document_mark
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,25 @@ class DocumentLosses:
         return {
             name: float(self.nats[own].sum() / self.num_bytes[own].sum()) for name, own in chosen.items() if own.any()
         }
+
+
+def held_out_losses(
+    model: nn.Module, tokenizer: PreTrainedTokenizerBase, corpus: Corpus, **options: Any
+) -> DocumentLosses | None:
+    """The losses that a run reports: on all held-out documents, each after the tokenizer's document mark.
+
+    Args:
+        model: A causal language model.
+        tokenizer: The corpus's tokenizer.
+        corpus: The corpus.
+        **options: Those of `document_losses`.
+
+    Returns:
+        The losses; None if no document is held out.
+    """
+    if not corpus.held_out.num_documents:
+        return None
+    return document_losses(model, corpus.held_out, mark=document_mark(tokenizer), **options)
 
 
 def document_losses(

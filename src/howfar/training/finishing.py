@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers.trainer import TRAINING_ARGS_NAME
 
-from howfar.errors import OutputError
-from howfar.files import open_to_readers, write_failure
+from howfar.files import open_to_readers, removed_if_unwritten
 from howfar.models.loading import load
 from howfar.models.manifest import write_manifest
 from howfar.models.tensors import check_finite
@@ -28,28 +27,17 @@ _WHERE_DIVERGED = "train with a lower learning_rate, in a new folder"
 def write(trainer: IncrementTrainer, record: dict[str, Any], output: Path) -> None:
     """Write the trained model, its log and its record."""
     partial = output / ".partial"
-    try:
+    with removed_if_unwritten(partial, output):
         if trainer.is_world_process_zero():
             shutil.rmtree(partial, ignore_errors=True)  # left by a killed run
         trainer.accelerator.wait_for_everyone()
         trainer.save_model(str(partial))
         if trainer.is_world_process_zero():
             _publish(trainer, record, partial, output)
-    except Exception as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        if (reason := write_failure(error)) is None:
-            raise
-        raise OutputError(
-            f"{output} could not be written ({reason}); make room and start the same command again"
-        ) from error
 
 
 def _check_written(trainer: IncrementTrainer, folder: Path) -> None:
-    """Read the finished model back and compare it; if this process holds only part of it, only read it back.
-
-    Raises:
-        CheckpointError: The trained model has values that are not finite, or the written one differs from it.
-    """
+    """Read the finished model back and compare it; if this process holds only part of it, only read it back."""
     model: PreTrainedModel = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
     if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
         load(folder)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal, get_args
-
-import torch
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 from howfar.errors import ConfigError
 from howfar.positions import IncrementConfig
@@ -53,7 +50,7 @@ class GraftRecipe(BaseRecipe):
     increment_learning_rate: float | None = 3e-3
     base: str
     revision: str | None = None
-    dtype: str = "float32"
+    dtype: Literal["float32", "bfloat16"] = "float32"
     train: Trained = "increments"
     context: int = 512
     increments: dict[str, Any] | None = field(default_factory=dict)
@@ -63,14 +60,6 @@ class GraftRecipe(BaseRecipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, kind in (("base", str), ("context", int), ("lora", dict)):
-            self.check_kind(name, kind)
-        if self.train not in get_args(Trained):
-            raise ConfigError(
-                f"recipe: train is {self.train!r}; it must be {' or '.join(map(repr, get_args(Trained)))}"
-            )
-        if self.dtype not in ("float32", "bfloat16"):
-            raise ConfigError(f"recipe: dtype is {self.dtype!r}; it must be 'float32' or 'bfloat16'")
         if self.context < 2:
             raise ConfigError(f"recipe: context is {self.context}; a window needs at least 2 tokens")
         if self.held_out_windows is not None and self.held_out_windows < 1:
@@ -85,17 +74,7 @@ class GraftRecipe(BaseRecipe):
                 "remove start, or set it to 'identity'"
             )
 
-    @classmethod
-    def options(cls) -> dict[str, Sequence[str] | None]:
-        """The file's keys; for a table with fixed keys, these too."""
-        return {**super().options(), "increments": [f.name for f in fields(IncrementConfig)]}
-
     @property
     def increment_config(self) -> IncrementConfig | None:
         """The increments, or None for plain rotary positions."""
         return None if self.increments is None else IncrementConfig.from_dict(self.increments)
-
-    @property
-    def torch_dtype(self) -> torch.dtype:
-        """Type of the base's weights."""
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[self.dtype]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from howfar.corpus.windows import Windows
 from howfar.models.grafts import load_weights, save_graft
-from howfar.models.origin import remember_training_counts
+from howfar.models.origin import origin_of
 from howfar.training.graft_recipe import GraftRecipe
 from howfar.training.runs import Run
 from howfar.training.trainer import IncrementTrainer
@@ -29,7 +29,7 @@ class GraftTrainer(IncrementTrainer):
         folder = Path(output_dir or self.args.output_dir)
         num_windows = self.state.global_step * self.run.windows_per_step
         counts = count_tokens(self.train_dataset.windows, num_windows, self.model.config.vocab_size)
-        remember_training_counts(self.model, counts)
+        origin_of(self.model).counts = counts
         save_graft(self.model, folder, whole=self.run.recipe.train == "full")
         self.processing_class.save_pretrained(folder)
 

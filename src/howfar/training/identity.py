@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from howfar.corpus.windows import Windows
 from howfar.errors import IdentityError
 from howfar.positions.mode import evaluation_mode
 
@@ -36,6 +40,19 @@ class Reading:
         with evaluation_mode(model):
             output = model(input_ids=input_ids, labels=input_ids, output_hidden_states=True, use_cache=False)
         return cls(output.loss.item(), output.hidden_states)
+
+
+@contextmanager
+def left_identical(model: PreTrainedModel, windows: Windows) -> Iterator[None]:
+    """Check that the block changes nothing that a model computes on some windows.
+
+    Raises:
+        IdentityError: As `check_identical`.
+    """
+    tokens = torch.from_numpy(np.stack([windows[index] for index in range(len(windows))])).to(model.device)
+    before = Reading.of(model, tokens)
+    yield
+    check_identical(before, Reading.of(model, tokens))
 
 
 def check_identical(before: Reading, after: Reading) -> None:

@@ -8,7 +8,7 @@ the model is the plain one.)
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
@@ -16,29 +16,13 @@ from howfar.errors import ConfigError
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.training.recipe import Recipe
 
-_FOUND: dict[str, tuple[int, int, int]] = {}  # by a recipe's tables, since a study has many recipes of one size
+_FOUND: dict[str, int] = {}  # widths by a recipe's tables, since a study has many recipes of one size
 
 
-@dataclass(frozen=True)
-class ParameterMatch:
-    """A recipe for the control, and the quality of the match.
+def parameter_matched(recipe: Recipe) -> Recipe:
+    """The recipe of a plain model with almost as many parameters as one with increments; all else is the same.
 
-    Attributes:
-        recipe: The control's recipe: plain positions, wider feed-forward layers, everything else the same.
-        num_parameters: Parameters of the control.
-        num_wanted: Parameters of the model with increments.
-    """
-
-    recipe: Recipe
-    num_parameters: int
-    num_wanted: int
-
-
-def parameter_matched(recipe: Recipe) -> ParameterMatch:
-    """Make the recipe of a plain model with almost as many parameters as one with increments.
-
-    Feed-forward layers can only be widened by whole units in all layers at once; `num_parameters` and `num_wanted`
-    show the remaining difference.
+    Feed-forward layers can only be widened by whole units in all layers at once.
 
     Args:
         recipe: The recipe of a model with increments.
@@ -50,13 +34,10 @@ def parameter_matched(recipe: Recipe) -> ParameterMatch:
         raise ConfigError(f"the recipe {recipe.name!r} has no increments to match; give one that has [increments]")
     tables = json.dumps([recipe.model, recipe.increments, recipe.encoding], sort_keys=True)
     if tables not in _FOUND:
-        wanted = count_parameters(recipe)
         width = recipe.model_config().intermediate_size
         plain, wider = (count_parameters(_plain(recipe, width + more)) for more in (0, 1))
-        width += round((wanted - plain) / (wider - plain))
-        _FOUND[tables] = width, count_parameters(_plain(recipe, width)), wanted
-    width, num_parameters, wanted = _FOUND[tables]
-    return ParameterMatch(_plain(recipe, width), num_parameters, wanted)
+        _FOUND[tables] = width + round((count_parameters(recipe) - plain) / (wider - plain))
+    return _plain(recipe, _FOUND[tables])
 
 
 def count_parameters(recipe: Recipe) -> int:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self, get_type_hints
+from typing import Any, ClassVar, Self
 
 from howfar.errors import ConfigError
 from howfar.positions import IncrementConfig
 from howfar.positions.encodings import encoding_options, read_encoding
+from howfar.positions.options import check_keys, check_options, hints_of, needed_instead
 from howfar.text.tokenizer import VOCABULARY_SIZE
 from howfar.training.recipe_files import GRAFT, SCRATCH, read_values
-from howfar.training.settings import apply_settings, check_keys, needed_instead
+from howfar.training.settings import apply_settings
 
 KINDS = {SCRATCH: "train", GRAFT: "graft"}
 """The kinds of recipe, and their commands."""
@@ -44,18 +44,7 @@ LEAST = {
 
 @dataclass(frozen=True, kw_only=True)
 class BaseRecipe:
-    """What every training run needs: data and options.
-
-    Args:
-        kind: What the recipe is for: `"scratch"` or `"graft"`.
-        name: Name of the run and its folder.
-        corpus: Folder of a corpus made by `howfar corpus build`.
-        seed: Determines the initial weights and, with the step, the training windows.
-        increment_learning_rate: Peak learning rate of the increment networks, if it differs from the trainer's.
-        muon_learning_rate: Peak rate of Muon, which then trains the matrices of the decoder layers; None for AdamW.
-        resident: Whether the device holds the corpus and windows are gathered there. They are the same either way.
-        lean_step: Whether a step skips Trainer's work for several devices. The result is the same either way.
-        trainer: Options of `transformers.TrainingArguments`, by their own names.
+    """What every training run needs: data and options. `Recipe` and `GraftRecipe` describe them.
 
     Raises:
         ConfigError: A key is unknown or a value invalid.
@@ -75,22 +64,20 @@ class BaseRecipe:
     trainer: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        kinds = {"name": str, "corpus": str, "seed": int, "resident": bool, "lean_step": bool, "trainer": dict}
-        for name, kind in kinds.items():
-            self.check_kind(name, kind)
-        if not 0 <= self.seed < 2**32:
-            raise ConfigError(f"recipe: seed is {self.seed}; it must be 0 or more, and less than 2**32")
         for name in ("increment_learning_rate", "muon_learning_rate"):
             rate = getattr(self, name)
-            if rate is not None and (needed_instead(rate, float) or not rate >= 0):
+            if rate is not None and (needed_instead(rate, float) or rate < 0):
                 raise ConfigError(f"recipe: {name} is {rate!r}; it must be a number, 0 or more")
+        check_options("recipe", self)
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"recipe: seed is {self.seed}; it must be 0 or more, and less than 2**32")
         self._check_trainer()
 
     def _check_trainer(self) -> None:
         from transformers import TrainingArguments
 
-        check_keys("[trainer]", self.trainer, self.options()["trainer"] or ())
-        hints = _hints(TrainingArguments)
+        check_keys("recipe: [trainer] has", self.trainer, self.options()["trainer"] or ())
+        hints = hints_of(TrainingArguments)
         for name, value in self.trainer.items():
             if name in NOT_THE_TRAINERS:
                 raise ConfigError(
@@ -113,22 +100,15 @@ class BaseRecipe:
                 "steps, since the windows never run out"
             )
 
-    def check_kind(self, name: str, kind: type) -> None:
-        """Refuse a value of the wrong type.
-
-        Raises:
-            ConfigError: The value has the wrong type.
-        """
-        value = getattr(self, name)
-        if needed := needed_instead(value, kind):
-            raise ConfigError(f"recipe: {name} is {value!r}; it must be {needed}")
-
     @classmethod
     def options(cls) -> dict[str, Sequence[str] | None]:
         """The file's keys; for a table with fixed keys, these too."""
         from transformers import TrainingArguments
 
-        tables = {"trainer": [f.name for f in dataclasses.fields(TrainingArguments)]}
+        tables = {
+            table: [f.name for f in dataclasses.fields(options)]
+            for table, options in {"trainer": TrainingArguments, "increments": IncrementConfig}.items()
+        }
         return {f.name: tables.get(f.name) for f in dataclasses.fields(cls)}
 
     @classmethod
@@ -142,7 +122,7 @@ class BaseRecipe:
         if (kind := values.get("kind", cls.kind)) != cls.kind:
             commands = " or ".join(f"{kind!r} (howfar {command})" for kind, command in KINDS.items())
             raise ConfigError(f"recipe: kind is {kind!r}, but here it must be {cls.kind!r}; kinds are {commands}")
-        check_keys("the file", values, [f.name for f in dataclasses.fields(cls)])
+        check_keys("recipe: the file has", values, [f.name for f in fields])
         needed = [f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING]
         for name in needed:
             if name not in values:
@@ -215,15 +195,10 @@ class Recipe(BaseRecipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_kind("model", dict)
         for name in ("increments", "encoding"):
-            if getattr(self, name) is not None:
-                self.check_kind(name, dict)
             if name in self.model:
                 raise ConfigError(f"recipe: [model] has `{name}`; put it in its own table, [{name}]")
-        if self.start_from is not None:
-            self.check_kind("start_from", str)
-        check_keys("[model]", self.model, self.options()["model"] or ())
+        check_keys("recipe: [model] has", self.model, self.options()["model"] or ())
         sizes = json.dumps([self.model, self.increments, self.encoding], sort_keys=True, default=repr)
         if sizes not in _SOUND:
             self.model_config()
@@ -236,13 +211,7 @@ class Recipe(BaseRecipe):
 
         own_tables = ("increments", "encoding")
         sizes = [f.name for f in dataclasses.fields(HowFarConfig) if f.name not in own_tables]
-        increments = [f.name for f in dataclasses.fields(IncrementConfig)]
-        return {
-            **super().options(),
-            "model": [*sizes, "attn_implementation"],
-            "increments": increments,
-            "encoding": encoding_options(),
-        }
+        return {**super().options(), "model": [*sizes, "attn_implementation"], "encoding": encoding_options()}
 
     @property
     def increment_config(self) -> IncrementConfig | None:
@@ -266,10 +235,10 @@ class Recipe(BaseRecipe):
 
         for name, least in SIZES.items():
             size = self.model.get(name, least)
-            if not isinstance(size, int) or isinstance(size, bool) or size < least:
+            if needed_instead(size, int) or size < least:
                 raise ConfigError(f"recipe: [model] {name} is {size!r}; it must be a whole number of at least {least}")
         attention = self.model.get("attn_implementation", "")
-        if not isinstance(attention, str):
+        if needed_instead(attention, str):
             raise ConfigError(f"recipe: [model] attn_implementation is {attention!r}; it must be a string")
         increments = None if self.increment_config is None else self.increment_config.to_dict()
         if self.encoding is not None:
@@ -277,7 +246,7 @@ class Recipe(BaseRecipe):
         try:
             config = HowFarConfig(**self.model, increments=increments, encoding=self.encoding)
         except Exception as error:  # huggingface_hub's validation errors share no public base
-            raise ConfigError(f"recipe: [model] is invalid: {' '.join(str(error).split())}; change it") from error
+            raise ConfigError(f"recipe: [model] is invalid: {error}; change it") from error
         if config.num_attention_heads % config.num_key_value_heads:
             raise ConfigError(
                 f"recipe: [model] has {config.num_attention_heads} attention heads and {config.num_key_value_heads} "
@@ -291,7 +260,5 @@ class Recipe(BaseRecipe):
         return config
 
 
-# A study has a thousand recipes, a few model sizes, and one trainer.
-_hints = functools.cache(get_type_hints)
 _SOUND: set[str] = set()
-"""Models already found possible, as JSON."""
+"""Models already found possible, as JSON: a study has a thousand recipes, and a few model sizes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,8 @@ from transformers import (
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, HowFarError, OutputError
 from howfar.locks import one_at_a_time
+from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.text.marks import document_mark
 from howfar.training import starting
 from howfar.training.attention import maskless_attention
 from howfar.training.checkpoints import (
@@ -33,10 +33,9 @@ from howfar.training.checkpoints import (
 )
 from howfar.training.console import Console
 from howfar.training.data import ResidentWindows, TrainingWindows, only_batch
-from howfar.training.evaluation import document_losses
 from howfar.training.finishing import write
 from howfar.training.recipe import BaseRecipe, Recipe
-from howfar.training.runs import Run, training_arguments
+from howfar.training.runs import Run, refused_by, training_arguments
 from howfar.training.termination import EXIT_CODE, Termination
 from howfar.training.trainer import IncrementTrainer
 
@@ -65,10 +64,11 @@ def train(
         InUseError: Another process trains in the folder.
         OutputError: The folder cannot be written.
     """
-    corpus = Corpus.open(recipe.corpus)
-    tokenizer = starting.tokenizer_of_corpus(corpus, recipe.model_config().vocab_size)
+    corpus, config = Corpus.open(recipe.corpus), recipe.model_config()
+    tokenizer = starting.tokenizer_of_corpus(corpus, config.vocab_size)
+    config.bos_token_id = config.eos_token_id = corpus.end_of_document
     set_seed(recipe.seed)
-    model = _make_model(recipe, corpus.end_of_document)
+    model = _make_model(config)
     starting.fill_table(model)
     started = None if recipe.start_from is None else starting.start_from(model, recipe.start_from)
     model.config.pad_token_id = tokenizer.pad_token_id  # the Trainer would do this with a warning
@@ -87,17 +87,13 @@ def train(
     return model.eval()
 
 
-def _make_model(recipe: Recipe, end_of_document: int) -> HowFarForCausalLM:
-    config = recipe.model_config()
-    config.bos_token_id = config.eos_token_id = end_of_document
+def _make_model(config: HowFarConfig) -> HowFarForCausalLM:
     try:
         return HowFarForCausalLM(config)
     except HowFarError:
         raise
     except Exception as error:  # whatever Transformers and PyTorch raise for a value, or for too little memory
-        raise ConfigError(
-            f"recipe: [model] cannot be made: {type(error).__name__}: {' '.join(str(error).split())}; change it"
-        ) from error
+        raise ConfigError(f"recipe: [model] cannot be made: {type(error).__name__}: {error}; change it") from error
 
 
 def fit(
@@ -143,51 +139,43 @@ def fit(
         InUseError: Another process trains in the folder.
         OutputError: The folder cannot be written, or holds something else.
     """
-    output = Path(output)
-    check_folder(output)
-    arguments = training_arguments(recipe, output)
+    arguments = training_arguments(recipe, Path(output))
     run = Run(recipe=recipe, corpus=corpus, length=length, arguments=arguments, start_from=start_from)
-    with folder_of_run(output):
-        return carry_out(
-            run,
-            model,
-            tokenizer,
-            trainer_class=trainer_class,
-            max_held_out_windows=max_held_out_windows,
-            callbacks=callbacks,
-            progress=progress,
-        )
+    return carry_out(
+        run,
+        model,
+        tokenizer,
+        trainer_class,
+        max_held_out_windows=max_held_out_windows,
+        callbacks=callbacks,
+        progress=progress,
+    )
 
 
 def carry_out(
     run: Run[BaseRecipe],
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    *,
     trainer_class: type[IncrementTrainer],
+    *,
     max_held_out_windows: int | None,
     callbacks: Sequence[TrainerCallback],
     progress: bool,
 ) -> dict[str, Any]:
-    """As `fit`, once the folder is made and locked and the trainer's options are built."""
+    """As `fit`, for a run whose options are made already."""
     output = Path(run.arguments.output_dir)
-    with Console(run.recipe.name, visible=progress) as console:
+    check_folder(output)
+    with folder_of_run(output), Console(run.recipe.name, visible=progress) as console:
         checkpoint = last_complete_checkpoint(output)
         if checkpoint is not None or (output / RECORD).exists():
             check_same_run(checkpoint or output, run.recipe, run.record())
         if checkpoint is not None:
             check_checkpoint(checkpoint)
         termination = Termination(run.arguments)
-        trainer = _make_trainer(
-            trainer_class,
-            run,
-            model=model,
-            processing_class=tokenizer,
-            callbacks=[console, termination, *callbacks],
-        )
+        trainer = _make_trainer(trainer_class, run, model, tokenizer, [console, termination, *callbacks])
         with termination:
             termination.or_leave(lambda: trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None))
-            held_out = termination.or_leave(lambda: _score(trainer, max_held_out_windows))
+            held_out = termination.or_leave(lambda: trainer.score(max_held_out_windows))
             if termination.requested:
                 begun = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
                 console.say_stopped(max(begun, trainer.state.global_step))
@@ -205,46 +193,50 @@ def folder_of_run(path: Path) -> Iterator[None]:
         InUseError: Another process trains there.
         OutputError: The folder cannot be made or locked.
     """
+    is_first = int(os.environ.get("RANK", "0")) == 0  # the ranks of one run share its folder
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(new_folders(path))
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path} cannot be created ({error.strerror}); name another one") from None
+        if is_first:
+            stack.enter_context(one_at_a_time(path / LOCK, guards=path))
+        yield
+
+
+@contextmanager
+def new_folders(path: Path) -> Iterator[None]:
+    """If the block fails, remove the folders on the way to a path that it made, as far as they are empty."""
+    missing = [place for place in (path, *path.parents) if not place.exists()]
     try:
-        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be created ({error.strerror}); name another one") from None
-    # The ranks of one run share its folder.
-    is_first = int(os.environ.get("RANK", "0")) == 0
-    try:
-        with one_at_a_time(path / LOCK, guards=path) if is_first else nullcontext():
-            yield
+        yield
     except BaseException:
         with suppress(OSError):  # not empty: it holds something to keep
-            for folder in missing:
-                folder.rmdir()
+            for place in missing:
+                if place.exists():
+                    place.rmdir()
         raise
 
 
-def _make_trainer(kind: type[IncrementTrainer], run: Run[BaseRecipe], **kwargs: Any) -> IncrementTrainer:
-    arguments = run.arguments
+def _make_trainer(
+    kind: type[IncrementTrainer],
+    run: Run[BaseRecipe],
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    callbacks: list[TrainerCallback],
+) -> IncrementTrainer:
+    arguments, resident = run.arguments, run.recipe.resident
     drawn = (run.corpus.train, run.length, run.recipe.seed, arguments.max_steps * run.windows_per_step)
-    resident = run.recipe.resident
-    try:
-        dataset = ResidentWindows(*drawn, arguments.device) if resident else TrainingWindows(*drawn)
-        # All windows have the same length, so a collator has nothing to pad.
-        collator = only_batch if resident else default_data_collator
-        trainer = kind(run=run, train_dataset=dataset, data_collator=collator, **kwargs)
-    except (RuntimeError, ImportError) as error:  # for example, a tracker is not installed
-        raise ConfigError(
-            f"recipe: [trainer] is refused by Transformers ({' '.join(str(error).split())}); change it"
-        ) from error
+    with refused_by("Transformers"):
+        trainer = kind(
+            run=run,
+            model=model,
+            processing_class=tokenizer,
+            train_dataset=ResidentWindows(*drawn, arguments.device) if resident else TrainingWindows(*drawn),
+            # All windows have the same length, so a collator has nothing to pad.
+            data_collator=only_batch if resident else default_data_collator,
+            callbacks=callbacks,
+        )
     trainer.remove_callback(PrinterCallback if arguments.disable_tqdm else ProgressCallback)
     return trainer
-
-
-def _score(trainer: IncrementTrainer, max_windows: int | None) -> dict[str, Any] | None:
-    """The loss on held-out documents, if there are any; only the main process reports it."""
-    held_out, length = trainer.run.corpus.held_out, trainer.run.length
-    if not (trainer.is_world_process_zero() and held_out.num_documents):
-        return None
-    # In the form in which it will be loaded: without the wrappers of mixed precision and compilation.
-    model = trainer.accelerator.unwrap_model(trainer.model_wrapped, keep_fp32_wrapper=False, keep_torch_compile=False)
-    mark = document_mark(trainer.processing_class)
-    return document_losses(model, held_out, length=length, mark=mark, max_windows=max_windows).summary()

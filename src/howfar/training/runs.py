@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from transformers import TrainingArguments
 
 from howfar.corpus.corpus import Corpus
-from howfar.errors import ConfigError
+from howfar.errors import ConfigError, HowFarError
 from howfar.jobs.starting import worker_context
 from howfar.models.publishing import without_places
 from howfar.training.recipe import BaseRecipe
@@ -82,17 +84,28 @@ def training_arguments(recipe: BaseRecipe, output: Path) -> TrainingArguments:
     if recipe.trainer.get("dataloader_num_workers"):
         context = worker_context("howfar.training.data")
         options.setdefault("dataloader_multiprocessing_context", context.get_start_method())
-    try:
+    with refused_by("Transformers"):
         return TrainingArguments(
             **options,
             output_dir=str(output),
             seed=recipe.seed,
             train_sampling_strategy="sequential",
         )
-    except (ValueError, TypeError, ImportError) as error:
-        raise ConfigError(
-            f"recipe: [trainer] is refused by Transformers ({' '.join(str(error).split())}); change it"
-        ) from error
+
+
+@contextmanager
+def refused_by(name: str) -> Iterator[None]:
+    """Turn what is raised for the trainer's options into an error that names them.
+
+    Raises:
+        ConfigError: A value is refused, or a package that it needs is missing: a tracker's, for example.
+    """
+    try:
+        yield
+    except HowFarError:
+        raise
+    except (ValueError, TypeError, RuntimeError, ImportError) as error:
+        raise ConfigError(f"recipe: [trainer] is refused by {name} ({error}); change it") from error
 
 
 def versions() -> dict[str, str]:

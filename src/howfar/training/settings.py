@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
 from howfar.errors import ConfigError
+from howfar.positions.options import check_keys
 
 Options = Mapping[str, Sequence[str] | None]
 """A recipe's keys; for a table with fixed keys, also the names in it."""
@@ -72,7 +73,7 @@ def full_path(path: list[str], options: Options, *, where: str = "--set") -> lis
     if head in options:
         known = options[head]
         if rest and known:
-            check_keys(f"[{head}]", rest[:1], known)
+            check_keys(f"recipe: [{head}] has", rest[:1], known)
         return path
     tables = [table for table, known in options.items() if known and head in known]
     if len(tables) == 1:
@@ -81,7 +82,7 @@ def full_path(path: list[str], options: Options, *, where: str = "--set") -> lis
         homes = " and ".join(f"[{table}]" for table in tables)
         raise ConfigError(f"{where} {head}: {homes} have it; write {tables[0]}.{head}")
     if rest:
-        check_keys("the file", [head], list(options))
+        check_keys("recipe: the file has", [head], list(options))
     everything = {name: f"{table}.{name}" for table, known in options.items() for name in known or ()}
     everything |= {name: name for name in options}
     near = difflib.get_close_matches(head, everything, n=3)
@@ -95,30 +96,3 @@ def toml_value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
-
-
-def check_keys(where: str, got: Iterable[str], known: Sequence[str], *, file: str = "recipe") -> None:
-    """Refuse an unknown key and name the nearest known one.
-
-    Args:
-        where: The part of the file, for messages.
-        got: The keys that it has.
-        known: The keys that it may have.
-        file: The kind of file.
-
-    Raises:
-        ConfigError: A key is not among the known ones.
-    """
-    for key in got:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known)[:12])} and others"
-            raise ConfigError(f"{file}: {where} has no option {key!r}; {hint}")
-
-
-def needed_instead(value: Any, hint: Any) -> str:
-    """What a value must be, in words, if it is not; empty if it is, or if the type hint is more complex."""
-    allowed = [kind for kind in (get_args(hint) or (hint,)) if kind is not type(None)]
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a string", dict: "a table"}
-    fits = any(type(value) is kind or (kind is float and type(value) is int) or kind not in words for kind in allowed)
-    return "" if fits else " or ".join(words[kind] for kind in allowed)

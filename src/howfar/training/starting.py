@@ -12,11 +12,11 @@ from howfar.corpus.encoding import DocumentEncoder
 from howfar.errors import CheckpointError, ConfigError, CorpusError, ModelNotFoundError
 from howfar.inputs import sha256
 from howfar.models.configuration import HowFarConfig
-from howfar.models.folders import find_folder, find_model, read_config
+from howfar.models.folders import find_model, read_config
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.models.pretrained import load_pretrained, load_tokenizer
 from howfar.positions.attachment import positions_of
-from howfar.text.marks import choose_mark
+from howfar.text.marks import take_mark
 from howfar.text.tokenizer import byte_tokenizer
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ def tokenizer_of_corpus(corpus: Corpus, vocabulary_size: int) -> PreTrainedToken
             f"the tokenizer of the corpus in {corpus.folder} cannot be read: {error}; "
             "put it there, or build the corpus again"
         ) from None
-    if DocumentEncoder(tokenizer).end_of_document != corpus.end_of_document < len(tokenizer):
-        choose_mark(tokenizer, corpus.end_of_document)
+    take_mark(tokenizer, corpus.end_of_document)
     found = DocumentEncoder(tokenizer).provenance()
     if found | {"name": corpus.tokenizer_name} != wanted:
         raise CorpusError(
@@ -83,7 +82,7 @@ def start_from(model: HowFarForCausalLM, name: str) -> dict[str, str]:
         ConfigError: It is of another kind or shape.
         ModelNotFoundError: The model does not exist.
     """
-    folder = find_folder(name)
+    folder = find_model(name)
     config, _ = read_config(folder)
     if config.get("model_type") != HowFarConfig.model_type:
         kind = (config.get("architectures") or ["model of another kind"])[0]
@@ -114,7 +113,7 @@ def fill_table(model: HowFarForCausalLM) -> None:
     if encoding.get("name") != "frozen":
         return
     name = encoding["table"]
-    other = load_pretrained(find_folder(name), dtype=torch.float32)
+    other = load_pretrained(find_model(name), dtype=torch.float32)
     found = positions_of(other)
     embeddings = other.get_input_embeddings().weight
     if found is None or not found.networks or found.config.scope != "shared" or found.num_heads > 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,17 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import rotate_checkpoints
 
-from howfar.errors import CheckpointError, ConfigError, NoIncrementsError, OutputError
-from howfar.files import write_failure
-from howfar.positions import increments_of
+from howfar.errors import CheckpointError, ConfigError
+from howfar.files import removed_if_unwritten
+from howfar.models.increments import increment_config
 from howfar.positions.bounds import bound_of
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
-from howfar.text.marks import document_mark
 from howfar.training.checkpoints import mark_as_whole, remove_incomplete
-from howfar.training.evaluation import document_losses
+from howfar.training.evaluation import DocumentLosses, held_out_losses
 from howfar.training.optimizer import give_increments_their_rate, with_muon
 from howfar.training.recipe import BaseRecipe
-from howfar.training.runs import Run
+from howfar.training.runs import Run, refused_by
 
 GLANCE_WINDOWS = 256  # held-out windows in an evaluation during training
 PROBE_WINDOWS = 4  # training windows on which the increments are observed
@@ -67,12 +65,8 @@ class IncrementTrainer(Trainer):
             ConfigError: It refuses one of the trainer's options.
         """
         is_new = self.optimizer is None
-        try:
+        with refused_by("the optimiser"):
             optimizer: torch.optim.Optimizer = super().create_optimizer(model)
-        except (ValueError, TypeError, ImportError) as error:
-            raise ConfigError(
-                f"recipe: [trainer] is refused by the optimiser ({' '.join(str(error).split())}); change it"
-            ) from error
         if is_new:
             model, recipe = model or self.model, self.run.recipe
             if recipe.increment_learning_rate is not None:
@@ -144,16 +138,9 @@ class IncrementTrainer(Trainer):
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
         """A quick estimate on held-out documents: windows spread evenly over them."""
-        if not self.run.corpus.held_out.num_documents:
+        losses = self._losses(self.model, GLANCE_WINDOWS, batch_size=self.args.per_device_eval_batch_size)
+        if losses is None:
             return {}
-        losses = document_losses(
-            self.model,
-            self.run.corpus.held_out,
-            length=self.run.length,
-            mark=document_mark(self.processing_class),  # as for the finished model's loss
-            batch_size=self.args.per_device_eval_batch_size,
-            max_windows=GLANCE_WINDOWS,
-        )
         metrics = {
             f"{metric_key_prefix}_loss": losses.nats_per_byte,
             f"{metric_key_prefix}_nats_per_byte": losses.nats_per_byte,
@@ -163,23 +150,29 @@ class IncrementTrainer(Trainer):
         self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
+    def score(self, max_windows: int | None) -> dict[str, Any] | None:
+        """The loss on at most so many held-out windows, for the run's record; only the main process reports it."""
+        if not self.is_world_process_zero():
+            return None
+        # In the form in which it will be loaded: without the wrappers of mixed precision and compilation.
+        model = self.accelerator.unwrap_model(self.model_wrapped, keep_fp32_wrapper=False, keep_torch_compile=False)
+        losses = self._losses(model, max_windows)
+        return None if losses is None else losses.summary()
+
+    def _losses(self, model: nn.Module, max_windows: int | None, **options: Any) -> DocumentLosses | None:
+        length, tokenizer = self.run.length, self.processing_class
+        return held_out_losses(model, tokenizer, self.run.corpus, length=length, max_windows=max_windows, **options)
+
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Write a checkpoint, then the record that marks it as complete, and only then delete older ones."""
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         limit, self.args.save_total_limit = self.args.save_total_limit, None
         try:
-            super()._save_checkpoint(model, trial)
-            self.accelerator.wait_for_everyone()
-            if self.is_world_process_zero():
-                mark_as_whole(folder, self.run.record(step=self.state.global_step))
-        except Exception as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            if (reason := write_failure(error)) is None:
-                raise
-            raise OutputError(
-                f"{folder} could not be written ({reason}); make room and start the same command again; it continues "
-                "from the previous checkpoint"
-            ) from error
+            with removed_if_unwritten(folder, folder):
+                super()._save_checkpoint(model, trial)
+                self.accelerator.wait_for_everyone()
+                if self.is_world_process_zero():
+                    mark_as_whole(folder, self.run.record(step=self.state.global_step))
         finally:
             self.args.save_total_limit = limit
         if self.is_world_process_zero():
@@ -221,9 +214,8 @@ def increment_statistics(model: nn.Module, input_ids: Tensor) -> dict[str, float
         model: Any model.
         input_ids: `[window, token]`.
     """
-    try:
-        config = increments_of(model).config
-    except NoIncrementsError:
+    config = increment_config(model)
+    if config is None:
         return {}
     windows = [Window(number, tokens) for number, tokens in enumerate(input_ids.cpu().numpy())]
     reading = Reader(model, context=input_ids.shape[1]).read_together(windows, "increments")

@@ -120,6 +120,17 @@ def test_a_document_held_out_of_one_source_is_dropped_from_the_others(tmp_path: 
     assert sorted(texts(corpus.train)) == ["a", "b"]
 
 
+def test_held_out_documents_count_towards_a_sources_bytes(tmp_path: Path):
+    source = write(tmp_path / "1.jsonl", [letter * 4 for letter in "abcdefgh"])
+    corpus = build(tmp_path / "some", source, held_out_documents=2, max_bytes_per_source=16)
+    assert (texts(corpus.held_out), texts(corpus.train)) == (["aaaa", "bbbb"], ["cccc", "dddd"])
+    assert texts(build(tmp_path / "most", source, held_out_documents=5, max_bytes_per_source=9).held_out) == [
+        "aaaa",
+        "bbbb",
+        "cccc",
+    ]
+
+
 def test_held_out_documents_are_each_sources_first(tmp_path: Path):
     sources = [write(tmp_path / f"{n}.jsonl", [f"{n}{i}" for i in range(5)]) for n in "xy"]
     corpus = build(tmp_path / "out", *sources, held_out_documents=2)

@@ -1,8 +1,8 @@
-import builtins
 import bz2
 import gzip
 import json
 import lzma
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -245,13 +245,6 @@ def test_hub_dataset_without_the_column_is_refused(hub):
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch, package, location, message):
     monkeypatch.chdir(tmp_path)
     Path("a.parquet").write_bytes(b"")
-    real_import = builtins.__import__
-
-    def without_package(name, *args, **options):
-        if name == package:
-            raise ImportError(name)
-        return real_import(name, *args, **options)
-
-    monkeypatch.setattr(builtins, "__import__", without_package)
+    monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtraError, match=message):
         list(read_documents(location))

@@ -18,11 +18,11 @@ from howfar.measures.vocabulary import agreement, movers, vocabulary, vocabulary
 from howfar.models.configuration import HowFarConfig
 from howfar.models.loading import load, tokenizer_of
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.models.origin import remember_training_counts
+from howfar.models.origin import origin_of
 from howfar.positions import IncrementConfig, attach, record
-from howfar.training.graft import corpus_from_text
 from support.grafts import make_base, make_text
 from support.models import stir, tiny
+from support.training import text_corpus
 
 EOS = 0
 
@@ -40,7 +40,7 @@ def model(base: Path) -> PreTrainedModel:
     counts = torch.arange(320)
     counts[270:] = 0
     counts[EOS] = 40
-    remember_training_counts(made, counts)
+    origin_of(made).counts = counts
     return made
 
 
@@ -114,7 +114,7 @@ def test_counts_come_from_a_corpus_where_the_model_knows_none(
     assert unknown["count"].null_count() == 320
     with pytest.raises(NotMeasurableError, match="name its training corpus"):
         movers(unknown)
-    corpus = corpus_from_text([str(make_text(tmp_path))], str(base), tmp_path / "corpus")
+    corpus = text_corpus([str(make_text(tmp_path))], str(base), tmp_path / "corpus")
     counted = vocabulary(model, corpus)
     assert counted["count"].sum() == len(corpus.train.tokens)
     assert counted.filter(token_id=EOS)["count"].item() == corpus.train.num_documents + 1
@@ -131,7 +131,7 @@ def test_a_corpus_of_other_tokens_is_not_counted(
     ids["a"], ids["b"] = ids["b"], ids["a"]
     shutil.copytree(base, tmp_path / "other")
     (tmp_path / "other" / "tokenizer.json").write_text(json.dumps(other), encoding="utf-8")
-    corpus = corpus_from_text([str(make_text(tmp_path))], str(tmp_path / "other"), tmp_path / "subwords")
+    corpus = text_corpus([str(make_text(tmp_path))], str(tmp_path / "other"), tmp_path / "subwords")
     with pytest.raises(NotMeasurableError, match="name the one that it was trained on"):
         vocabulary(model, corpus)
     with pytest.raises(NotMeasurableError, match="name a corpus of bytes"):
@@ -139,7 +139,7 @@ def test_a_corpus_of_other_tokens_is_not_counted(
 
 
 def test_a_corpus_of_tokens_that_the_model_lacks_is_refused(base: Path, model: PreTrainedModel, tmp_path: Path) -> None:
-    corpus = corpus_from_text([str(make_text(tmp_path))], str(base), tmp_path / "corpus")
+    corpus = text_corpus([str(make_text(tmp_path))], str(base), tmp_path / "corpus")
     model.resize_token_embeddings(int(corpus.train.tokens.max()))
     with pytest.raises(NotMeasurableError, match=r"holds token id \d+, but the model knows ids up to \d+; name"):
         vocabulary(model, corpus)

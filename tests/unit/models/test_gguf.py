@@ -10,9 +10,10 @@ from transformers import PreTrainedModel
 
 from howfar.errors import CheckpointError, MissingExtraError
 from howfar.models.loading import load, tokenizer_of
-from howfar.training.graft import corpus_from_text, graft
+from howfar.training.graft import graft
 from howfar.training.graft_recipe import GraftRecipe
 from support.grafts import make_base, make_gguf, make_text
+from support.training import text_corpus
 
 IDS = torch.arange(3, 43).view(2, 20)
 
@@ -41,7 +42,7 @@ def test_a_file_holds_the_model_of_the_folder_that_it_was_made_from(base: Path, 
 
 @pytest.mark.parametrize("train", ["increments", "lora", "full"])
 def test_a_file_is_grafted_and_the_graft_loads_bit_for_bit(file: Path, tmp_path: Path, train: str) -> None:
-    corpus = corpus_from_text([str(make_text(tmp_path))], str(file), tmp_path / "corpus")
+    corpus = text_corpus([str(make_text(tmp_path))], str(file), tmp_path / "corpus")
     trainer = {"max_steps": 2, "per_device_train_batch_size": 2, "learning_rate": 1e-3, "use_cpu": True}
     recipe = GraftRecipe(
         name="tiny", base=str(file), corpus=str(corpus.folder), context=16, train=train, trainer=trainer

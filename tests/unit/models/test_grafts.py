@@ -13,21 +13,16 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from howfar.errors import CheckpointError, MissingExtraError, ModelNotFoundError, OutputError
-from howfar.models.disguise import OWN_FILES, PEFT_FILES
+from howfar.models.description import read_description
+from howfar.models.disguise import GRAFT_FILE, OWN_FILES, PEFT_FILES
 from howfar.models.fingerprint import fingerprint
 from howfar.models.folders import revision_of
-from howfar.models.grafts import (
-    COUNTS_FILE,
-    GRAFT_FILE,
-    INCREMENTS_FILE,
-    load_graft,
-    read_description,
-    remember_training_counts,
-    training_counts,
-)
+from howfar.models.grafts import COUNTS_FILE, load_graft
+from howfar.models.increments import INCREMENTS_FILE
 from howfar.models.loading import load, save, tokenizer_of
 from howfar.models.lora import adapter_of, add_lora, merge_lora
 from howfar.models.manifest import MANIFEST_FILE
+from howfar.models.origin import origin_of
 from howfar.models.publishing import push_to_hub
 from howfar.positions import IncrementConfig, attach, increments_of, override
 from support.grafts import logits, make_base, stir
@@ -163,11 +158,11 @@ def test_peft_opens_the_adapter_when_its_files_have_the_names_that_it_expects(ba
 
 def test_training_counts_travel_with_a_graft(base: Path, tmp_path: Path) -> None:
     model = grafted(base)
-    assert training_counts(model) is None
-    remember_training_counts(model, torch.arange(320))
+    assert origin_of(model).counts is None
+    origin_of(model).counts = torch.arange(320)
     save(model, tmp_path / "graft")
     assert (tmp_path / "graft" / COUNTS_FILE).is_file()
-    assert torch.equal(training_counts(load(tmp_path / "graft")), torch.arange(320))
+    assert torch.equal(origin_of(load(tmp_path / "graft")).counts, torch.arange(320))
 
 
 def test_the_fingerprint_is_that_of_the_base_whatever_its_type_and_what_was_added(base: Path) -> None:

@@ -93,12 +93,10 @@ def test_a_folder_without_a_list_is_loaded(model_folder: Path) -> None:
     load(model_folder)
 
 
-def test_a_large_file_is_hashed_unless_told_otherwise(tmp_path: Path) -> None:
+def test_a_large_file_is_hashed(tmp_path: Path) -> None:
     (tmp_path / "weights.safetensors").write_bytes(bytes(3 * 2**20))
     write_manifest(tmp_path)
     flip_a_bit(tmp_path / "weights.safetensors")
-    with verified(tmp_path, hashes=False):
-        pass
     with (
         pytest.raises(CheckpointError, match=r"weights\.safetensors is missing or damaged \(its SHA-256 is"),
         verified(tmp_path),

@@ -15,8 +15,8 @@ from transformers import pipeline as make_pipeline
 
 from howfar.errors import CheckpointError, ConfigError, UnsupportedModelError
 from howfar.models.bundled import FOLDER
-from howfar.models.disguise import OWN_FILES, PEFT_FILES, VARIANT
-from howfar.models.grafts import GRAFT_FILE, save_graft
+from howfar.models.disguise import GRAFT_FILE, OWN_FILES, PEFT_FILES, VARIANT
+from howfar.models.grafts import save_graft
 from howfar.models.loading import load, save, tokenizer_of
 from howfar.models.lora import add_lora, merge_lora
 from howfar.models.manifest import MANIFEST_FILE

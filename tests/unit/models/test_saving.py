@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from howfar.errors import CheckpointError, HowFarError, OutputError, UnsupportedModelError
-from howfar.models.grafts import GRAFT_FILE
+from howfar.models.disguise import GRAFT_FILE
 from howfar.models.loading import load, save, tokenizer_of
 from howfar.models.lora import add_lora, merge_lora
 from howfar.models.manifest import MANIFEST_FILE, write_manifest

@@ -21,7 +21,7 @@ LINES = """# newdoc id = one
 def read(tmp_path: Path, text: str) -> list:
     path = tmp_path / "a.conllu"
     path.write_text(text, encoding="utf-8")
-    return read_conllu(path)
+    return list(read_conllu(path))
 
 
 def test_words_ranges_empty_nodes_and_enhanced_dependencies(tmp_path: Path) -> None:
@@ -64,4 +64,4 @@ def test_old_ends_of_lines(tmp_path: Path) -> None:
     expected = read(tmp_path, LINES)
     for end in ("\r\n", "\r"):
         (tmp_path / "b.conllu").write_bytes(LINES.replace("\n", end).encode())
-        assert read_conllu(tmp_path / "b.conllu") == expected
+        assert list(read_conllu(tmp_path / "b.conllu")) == expected

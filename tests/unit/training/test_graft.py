@@ -25,17 +25,19 @@ from howfar.errors import (
     ModelNotFoundError,
     UnsupportedModelError,
 )
-from howfar.models.disguise import OWN_FILES, PEFT_FILES
-from howfar.models.grafts import COUNTS_FILE, GRAFT_FILE, training_counts
+from howfar.models.disguise import GRAFT_FILE, OWN_FILES, PEFT_FILES
+from howfar.models.grafts import COUNTS_FILE
 from howfar.models.loading import load
+from howfar.models.origin import origin_of
 from howfar.positions import IncrementConfig, attach, increments_of
 from howfar.training.checkpoints import read_record
-from howfar.training.graft import corpus_from_text, graft
+from howfar.training.graft import graft
 from howfar.training.graft_recipe import GraftRecipe
 from howfar.training.graft_trainer import count_tokens
 from howfar.training.identity import Reading, check_identical
 from howfar.training.recipe_files import bundled_recipes
 from support.grafts import make_base, make_text
+from support.training import text_corpus
 
 TRAINER = {
     "max_steps": 6,
@@ -56,7 +58,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def corpus(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     folder = tmp_path_factory.mktemp("text")
-    return corpus_from_text([str(make_text(folder))], str(base), folder / "corpus")
+    return text_corpus([str(make_text(folder))], str(base), folder / "corpus")
 
 
 @pytest.fixture
@@ -152,7 +154,7 @@ def test_a_killed_run_resumes_exactly(
     resumed = graft(recipe(train=train), tmp_path / "killed", progress=False)
     for (name, one), (_, other) in zip(whole.named_parameters(), resumed.named_parameters(), strict=True):
         assert torch.equal(one, other), name
-    assert torch.equal(training_counts(whole), training_counts(resumed))
+    assert torch.equal(origin_of(whole).counts, origin_of(resumed).counts)
     assert read_record(tmp_path / "whole")["losses"] == read_record(tmp_path / "killed")["losses"]
 
 
@@ -278,7 +280,7 @@ def test_a_tokenizer_without_end_of_text_is_refused(recipe: Make, tmp_path: Path
     fails(ConfigError, "no end-of-sequence token to separate documents", recipe(base=str(endless)), tmp_path)
     text = str(make_text(tmp_path))
     with pytest.raises(ConfigError, match="no end-of-sequence token"):
-        corpus_from_text([text], str(endless), tmp_path / "corpus")
+        text_corpus([text], str(endless), tmp_path / "corpus")
     assert not (tmp_path / "corpus").exists()
 
 
@@ -297,19 +299,19 @@ def test_a_graft_is_not_grafted_again(recipe: Make, tmp_path: Path) -> None:
 
 def test_a_corpus_from_text_is_built_once(base: Path, corpus: Corpus, tmp_path: Path) -> None:
     text = str(make_text(tmp_path))
-    first = corpus_from_text([text], str(base), tmp_path / "corpus")
+    first = text_corpus([text], str(base), tmp_path / "corpus")
     assert first.hash == corpus.hash
     assert first.held_out.num_documents > 0
     stamp = (tmp_path / "corpus" / "corpus.json").stat().st_mtime_ns
-    corpus_from_text([text], str(base), tmp_path / "corpus")
+    text_corpus([text], str(base), tmp_path / "corpus")
     assert (tmp_path / "corpus" / "corpus.json").stat().st_mtime_ns == stamp
     edited = (tmp_path / Path(text).name).read_text(encoding="utf-8").swapcase()
     (tmp_path / "other.txt").write_text("another text")
     with pytest.raises(HowFarError, match="exists already"):
-        corpus_from_text([str(tmp_path / "other.txt")], str(base), tmp_path / "corpus")
+        text_corpus([str(tmp_path / "other.txt")], str(base), tmp_path / "corpus")
     Path(text).write_text(edited, encoding="utf-8")  # of the same size
     with pytest.raises(HowFarError, match="exists already"):
-        corpus_from_text([text], str(base), tmp_path / "corpus")
+        text_corpus([text], str(base), tmp_path / "corpus")
 
 
 def test_a_recipe_survives_its_record(recipe: Make) -> None:

@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from howfar.training.checkpoints import read_record
-from howfar.training.graft import corpus_from_text, graft
+from howfar.training.graft import graft
 from howfar.training.graft_recipe import GraftRecipe
 from support.grafts import make_base, make_text
+from support.training import text_corpus
 
 GRAFT_AND_DIE = """
 import os, torch
@@ -37,7 +38,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> GraftRecipe:
     """A baseline of four steps and then a graft, with a checkpoint at every second step, of which one is kept."""
     folder = tmp_path_factory.mktemp("graft")
     base = make_base(folder / "tiny-llama")
-    corpus = corpus_from_text([str(make_text(folder))], str(base), folder / "corpus")
+    corpus = text_corpus([str(make_text(folder))], str(base), folder / "corpus")
     trainer = {"max_steps": 4, "save_steps": 2, "save_total_limit": 1, "per_device_train_batch_size": 2}
     return GraftRecipe(
         name="tiny", base=str(base), corpus=str(corpus.folder), context=16, train="lora", lora={"r": 2}, baseline=True,

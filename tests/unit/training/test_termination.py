@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import TrainerState
 
-from howfar.training import finishing, run
+from howfar.training import finishing, run, trainer
 from howfar.training.checkpoints import last_complete_checkpoint
 from howfar.training.console import Console
 from howfar.training.recipe import Recipe
@@ -65,7 +65,7 @@ def test_a_run_told_to_end_while_it_is_scored_leaves_that_and_goes_on(
 ) -> None:
     whole = train(recipe(), tmp_path / "whole", progress=False).state_dict()
     scored: list[int] = []
-    usual = run.document_losses
+    usual = trainer.held_out_losses
 
     def interrupted(*args: Any, **kwargs: Any) -> Any:
         if len(scored) == window:
@@ -78,7 +78,7 @@ def test_a_run_told_to_end_while_it_is_scored_leaves_that_and_goes_on(
         return losses
 
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(run, "document_losses", score)
+    monkeypatch.setattr(trainer, "held_out_losses", score)
     with pytest.raises(SystemExit) as stopped:
         train(recipe(), tmp_path / "parts", progress=False)
     assert stopped.value.code == EXIT_CODE
@@ -86,7 +86,7 @@ def test_a_run_told_to_end_while_it_is_scored_leaves_that_and_goes_on(
     assert signal.getsignal(signal.SIGTERM) == before
     assert last_complete_checkpoint(tmp_path / "parts") == tmp_path / "parts" / "checkpoint-6"
     assert not (tmp_path / "parts" / "training.json").exists()
-    monkeypatch.setattr(run, "document_losses", usual)
+    monkeypatch.setattr(trainer, "held_out_losses", usual)
     parts = train(recipe(), tmp_path / "parts", progress=False).state_dict()
     assert [name for name, tensor in whole.items() if not torch.equal(parts[name], tensor)] == []
     assert (tmp_path / "parts" / "training.json").read_text() == (tmp_path / "whole" / "training.json").read_text()

@@ -42,11 +42,7 @@ class Biased(Attending, Rotary):
 
     @classmethod
     def check_increments(cls, options: BiasOptions, increments: IncrementConfig | None) -> None:
-        """Refuse to rotate each head by its own positions.
-
-        Raises:
-            ConfigError: There are positions per head, and rotation would have to follow them.
-        """
+        """Refuse to rotate each head by its own positions."""
         if options.rotary and increments is not None and increments.per_head:
             raise ConfigError(
                 f"encoding: {cls.name!r} with rotary = true rotates all heads alike, and increments are per head; set "

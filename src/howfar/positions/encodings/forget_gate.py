@@ -31,11 +31,7 @@ class ForgetGate(Biased):
 
     @classmethod
     def check_increments(cls, options: BiasOptions, increments: IncrementConfig | None) -> None:
-        """Refuse increments where nothing rotates.
-
-        Raises:
-            ConfigError: Increments would move positions that nothing reads.
-        """
+        """Refuse increments where nothing rotates."""
         if increments is not None and not options.rotary:
             raise ConfigError(
                 "encoding: 'forget_gate' without rotary positions reads no positions that increments could move; set "

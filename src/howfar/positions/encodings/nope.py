@@ -25,11 +25,7 @@ class NoPositions(Encoding):
 
     @classmethod
     def check_increments(cls, options: Any, increments: IncrementConfig | None) -> None:
-        """Refuse any increments.
-
-        Raises:
-            ConfigError: Increments are given.
-        """
+        """Refuse any increments."""
         if increments is not None:
             raise ConfigError("encoding: 'nope' has no positions that increments could move; remove one of the two")
 

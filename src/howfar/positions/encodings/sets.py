@@ -23,11 +23,7 @@ class Sets(Rotary):
 
     @classmethod
     def check_increments(cls, options: Any, increments: IncrementConfig | None) -> None:
-        """Refuse positions per head.
-
-        Raises:
-            ConfigError: Increments are per head.
-        """
+        """Refuse positions per head."""
         super().check_increments(options, increments)
         if increments is not None and increments.per_head:
             raise ConfigError(f"encoding: {cls.name!r} has sets of positions of its own; set per_head to false")

@@ -35,10 +35,6 @@ class LookedUp(Sets):
 
     @classmethod
     def check_increments(cls, options: Any, increments: IncrementConfig | None) -> None:
-        """Refuse any increments.
-
-        Raises:
-            ConfigError: Increments are given.
-        """
+        """Refuse any increments."""
         if increments is not None:
             raise ConfigError(f"encoding: {cls.name!r} gives increments itself; remove [increments]")

@@ -18,7 +18,7 @@ from howfar.measures.boundaries.gaps import Gaps, find_gaps
 from howfar.measures.boundaries.targets import TARGETS
 from howfar.models.loading import load, tokenizer_of
 from howfar.positions import IncrementConfig, attach
-from howfar.text.segmentation import Segmentation, read_spaced, word_segmentation
+from howfar.text.segmentation import Segmentation, read_conllu, word_segmentation
 from support.copying import copying_model
 from support.grafts import make_base
 from support.lookup import lookup_model
@@ -351,7 +351,7 @@ def test_what_cannot_be_measured_is_said() -> None:
 def test_gold_that_does_not_match_its_text(tmp_path) -> None:
     with pytest.raises(NotMeasurableError, match="a boundary of '一唐' lies beyond its 2 characters"):
         measured(lookup_model(LEADS), [Segmentation("一唐", (5,))] * 12)
-    for name, line in (("gold.txt", "一 唐唐"), ("text.txt", "一唐丁")):
-        (tmp_path / name).write_text(line + "\n", encoding="utf-8")
+    rows = [f"{number}\t{form}" + "\t_" * 8 for number, form in ((1, "一"), (2, "唐唐"))]
+    (tmp_path / "gold.conllu").write_text("\n".join(["# text = 一唐丁", *rows, ""]), encoding="utf-8")
     with pytest.raises(CorpusError, match="give the segmentation of this text"):
-        read_spaced(tmp_path / "gold.txt", tmp_path / "text.txt")
+        list(read_conllu(tmp_path / "gold.conllu"))

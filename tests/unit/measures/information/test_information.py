@@ -160,7 +160,7 @@ def sentence(number: int, nouns: bool = True, entity: str = "") -> str:
 def annotated(tmp_path: Path, num: int = 30, **options: Any) -> list[Segmentation]:
     path = tmp_path / "a.conllu"
     path.write_text("\n\n".join(sentence(number, **options) for number in range(num)) + "\n", encoding="utf-8")
-    return read_conllu(path)
+    return list(read_conllu(path))
 
 
 def test_words_of_a_model_have_their_increments_and_labels(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_entities_in_brackets_multiword_tokens_and_documents(tmp_path: Path) -> 
     ]
     path = tmp_path / "a.conllu"
     path.write_text("\n".join(["# newdoc", *rows, "", *rows, "", "# newdoc", *rows, ""]), encoding="utf-8")
-    sentences = read_conllu(path)
+    sentences = list(read_conllu(path))
     found = [labels.get("entity") for labels in labels_of(sentences[0].tokens)]
     assert found == ["begins", "inside", None, "outside"]
     model = lookup_model({})
