@@ -146,7 +146,7 @@ def increments_of(model: nn.Module) -> Increments:
     if increments is None or increments.is_plain:
         raise NoIncrementsError(
             f"this {type(model).__name__} has no increments: its positions advance by +1; "
-            "add some with howfar.attach(model), or load a model that has them"
+            "train some with `howfar graft`, add them with howfar.attach(model), or load a model that has them"
         )
     layers = increments.layers
     if len(layers) <= max(increments.layer_indices, default=0) or all(
