@@ -84,11 +84,13 @@ def find_folder(
             return path
         is_file = path.is_file()
     except OSError as error:  # a name that no file can have
-        raise ModelNotFoundError(f"{name[:40]!r}… names no folder ({error.strerror}); {_what_there_is(name)}") from None
+        raise ModelNotFoundError(
+            f"{name[:40]!r}… names no folder ({error.strerror}); {_meant(name)}{_what_there_is()}"
+        ) from None
     if is_file:
         raise ModelNotFoundError(f"{name} is a file; name the folder with config.json and model.safetensors")
     if isinstance(name_or_path, Path) or not _HUB_ID.fullmatch(name):
-        raise ModelNotFoundError(f"there is no folder {name!r}; {_what_there_is(name)}")
+        raise ModelNotFoundError(f"there is no folder {name!r}; {_meant(name)}{_what_there_is()}")
     return _download(name, revision, _HUB_FILES, download)
 
 
@@ -116,7 +118,7 @@ def _download(name: str, revision: str | None, files: list[str], download: Mappi
     except RepositoryNotFoundError:
         raise ModelNotFoundError(
             f"{name!r} is neither a bundled model, nor a folder here, nor a public model on the Hub; "
-            f"{_what_there_is(name)}"
+            f"{_meant(name)}{_what_there_is()}"
         ) from None
     except RevisionNotFoundError:
         raise ModelNotFoundError(
@@ -132,18 +134,21 @@ def _download(name: str, revision: str | None, files: list[str], download: Mappi
             ) from None
         raise ModelNotFoundError(
             f"{name!r} is neither a bundled model nor a folder here, and the Hub cannot be reached "
-            f"({type(error).__name__}); {_what_there_is(name)}"
+            f"({type(error).__name__}); {_meant(name)}{_what_there_is()}"
         ) from error
     finally:
         if not bars_were_off:
             enable_progress_bars()
 
 
-def _what_there_is(name: str) -> str:
-    if near := _like(name):
-        return f"did you mean {near[0]}?"
+def _what_there_is() -> str:
     names = ", ".join(model.name for model in bundled_models()) or "none"
     return f"give a bundled model ({names}), the path of a model's folder, or a Hub id, owner/model"
+
+
+def _meant(name: str) -> str:
+    near = _like(name)
+    return f"did you mean {near[0]}? Otherwise " if near else ""
 
 
 def _like(name: str) -> list[str]:
