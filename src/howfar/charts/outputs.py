@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from howfar.charts.saving import FORMATS as PICTURE_FORMATS
+from howfar.charts.saving import ending
 from howfar.errors import OutputError
 from howfar.files import check_new_folder, check_writable, whole_file, whole_folder
 
@@ -37,7 +38,7 @@ def check_output(path: Path, partitions: Sequence[str] = ()) -> None:
             raise OutputError(f"{path} exists already; name a new folder, or end the name in .parquet for one file")
     elif _format(path) not in (*TABLE_FORMATS, *PICTURE_FORMATS):
         raise OutputError(
-            f"{str(path)!r} ends in {path.suffix!r}; end it in .{', .'.join(TABLE_FORMATS)} for the table "
+            f"{str(path)!r} {ending(path)}; end it in .{', .'.join(TABLE_FORMATS)} for the table "
             f"or .{', .'.join(PICTURE_FORMATS)} for the picture"
         )
     check_writable(path)
@@ -50,7 +51,7 @@ def check_page(path: Path) -> None:
         OutputError: It does not end in .html, or its folder does not exist.
     """
     if _format(path) != "html":
-        raise OutputError(f"{str(path)!r} ends in {path.suffix!r}; a report is a web page: end it in .html")
+        raise OutputError(f"{str(path)!r} {ending(path)}; a report is a web page: end it in .html")
     check_writable(path)
 
 

@@ -82,6 +82,11 @@ def pixel_density(num_pixels: float) -> float:
     return min(PIXEL_DENSITY, float(MOST_PIXELS / max(num_pixels, 1.0)) ** 0.5)
 
 
+def ending(path: Path) -> str:
+    """What a file's name ends in, in words, for an error."""
+    return f"ends in {path.suffix!r}" if path.suffix else "has no ending"
+
+
 def file_format(path: Path) -> str:
     """A file's format, from its suffix.
 
@@ -91,7 +96,7 @@ def file_format(path: Path) -> str:
     format = path.suffix.removeprefix(".").lower()
     if format not in FORMATS:
         raise OutputError(
-            f"{str(path)!r} ends in {path.suffix!r}, which is not a picture format; end it in "
+            f"{str(path)!r} {ending(path)}{', which is not a picture format' if path.suffix else ''}; end it in "
             f"{', '.join(f'.{known}' for known in FORMATS[:-1])} or .{FORMATS[-1]}"
         )
     return format

@@ -94,8 +94,14 @@ def build(
     if reads is not None:
         say(f"Token between documents: {reads.convert_ids_to_tokens(made.manifest['tokenizer']['end_of_document'])}")
     for split in (made.train, made.held_out):
+        documents = "document" if split.num_documents == 1 else "documents"
         typer.echo(
-            f"{split.name.replace('_', ' ')}: {split.num_documents:,} documents, {int(split.num_bytes.sum()):,} bytes"
+            f"{split.name.replace('_', ' ')}: {split.num_documents:,} {documents}, {int(split.num_bytes.sum()):,} bytes"
+        )
+    if not made.held_out.num_documents:
+        typer.echo(
+            "No document is held out, so no loss can be measured: separate documents by empty lines, or build it again "
+            "with `--source NAME=TEXT,held_out=TEXT`."
         )
     if others := [name for source in made.manifest["sources"] for name in source["not_text"]]:
         say(f"left out: {len(others):,} files that are not UTF-8 text, listed in {made.folder / MANIFEST}")

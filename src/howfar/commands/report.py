@@ -79,7 +79,8 @@ def report(
         say(f"The report is in {output}")
     finally:  # one that cannot be written does not cost the other
         if tables is not None:
-            say(f"{len(found.save_tables(tables))} tables are in {tables}")
+            number = len(found.save_tables(tables))
+            say(f"{number} {'table is' if number == 1 else 'tables are'} in {tables}")
 
 
 def _of_study(folder: str, text: list[Path] | None, gold: list[Path] | None, output: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ LONG = 100_000  # characters from which a progress bar is shown
 
 PLAIN = (
     "plain positions: every token +1, so all gaps are even; colours are the {colour}. Try "
-    "--colour entropy, `howfar measure sensitivity -m {model}` (how much each kind of gap matters), "
+    "--colour {other}, `howfar measure sensitivity -m {model}` (how much each kind of gap matters), "
     "`howfar explore {model}` (what if a gap were wider?)"
 )
 
@@ -93,6 +94,8 @@ def show(
     if drawn is not None:
         _check_picture([passage, beside_text or ""], drawn)
     where = placed(device, dtype)
+    if model is None:
+        model = _default_model()
     traced = _trace(passage, model, mark, where)
     compared = beside_model is not None or beside_text is not None
     other = passage if beside_text is None else beside_text
@@ -112,7 +115,9 @@ def show(
         elif picture is not None:
             console().print(TerminalView(picture.content, picture.view))
     if is_plain:
-        say(PLAIN.format(model=traced.model_name, colour=colour), err=as_json)
+        other_colour = "surprisal" if colour == "entropy" else "entropy"
+        name = shlex.quote(traced.model_name)
+        say(PLAIN.format(model=name, colour=colour, other=other_colour), err=as_json)
     if drawn is not None:
         say(f"The picture is in {drawn}", err=as_json)
     check_printed()
@@ -155,16 +160,21 @@ def _check_picture(texts: Sequence[str], output: Path) -> None:
         )
 
 
-def _trace(text: str, model: str | None, mark: str | None, where: dict[str, Any]) -> Trace:
+def _default_model() -> str:
+    """The model that reads if none is named; says so."""
     with imports_for_good():
         from howfar.models.bundled import DEFAULT_NAME
+
+    typer.echo(f"Read by {DEFAULT_NAME}; --model names another", err=True)
+    return DEFAULT_NAME
+
+
+def _trace(text: str, model: str, mark: str | None, where: dict[str, Any]) -> Trace:
+    with imports_for_good():
         from howfar.models.loading import choose_mark, load
         from howfar.reading import trace
         from howfar.text.marks import name_with_mark
 
-    if model is None:
-        model = DEFAULT_NAME
-        typer.echo(f"Read by {model}; --model names another", err=True)
     loaded = load(model, **where)
     if found := choose_mark(loaded, mark):
         say(f"Read by {name_with_mark(model, found)}" + ("" if mark else "; --mark names another"), err=True)

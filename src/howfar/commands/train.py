@@ -29,6 +29,7 @@ def train(
 
     Example: howfar train small-per-layer --corpus corpora/mine
     """
+    from howfar.training.checkpoints import read_record
     from howfar.training.recipe import Recipe
     from howfar.training.run import train
 
@@ -36,6 +37,10 @@ def train(
     chosen = Recipe.load(recipe, overrides=overrides, settings=settings or ())
     output = output or Path("runs", chosen.name)
     train(chosen, output)
+    if held_out := read_record(output).get("held_out"):
+        number = held_out["documents"]
+        documents = "document" if number == 1 else "documents"
+        typer.echo(f"{held_out['nats_per_byte']:.4f} nats per byte on {number:,} held-out {documents}")
     say(f'The model is in {output}; look at it with: howfar show --model {shlex.quote(str(output))} "Some text."')
 
 

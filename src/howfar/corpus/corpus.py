@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from typing import Any, Literal, Self, SupportsIndex
 
 import numpy as np
@@ -164,7 +165,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         if not folder.is_dir():
             raise CorpusError(
-                f"there is no folder {folder}; make a corpus with `howfar corpus build {folder}`"
+                f"there is no folder {folder}; make a corpus with `howfar corpus build {quote(str(folder))}`"
             ) from None
         raise CorpusError(
             f"{folder} is not a finished corpus: it has no {MANIFEST}; build it, or name the folder that has one"

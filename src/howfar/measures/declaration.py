@@ -181,7 +181,7 @@ _INPUTS = {
     "probes": ("probes", "--probe NAME"),
     "layers": ("layers", "--layer NUMBER"),
     "training_length": ("a training length", "--training-length TOKENS"),
-    "against": ("models to compare with", "--against MODEL"),
+    "against": ("models to compare with", "--against MODEL (a report: one more model, with plain positions)"),
     "sample": ("a sample size", "--sample NUMBER"),
 }
 """Names of the inputs, and the options that give them."""

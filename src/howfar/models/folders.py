@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +70,13 @@ def _find_folder(name_or_path: str | Path | None, revision: str | None, download
             return path
         is_file = path.is_file()
     except OSError as error:  # a name that no file can have
-        raise ModelNotFoundError(f"{name[:40]!r}… names no folder ({error.strerror}); {_what_there_is()}") from None
+        raise ModelNotFoundError(
+            f"{name[:40]!r}… names no folder ({error.strerror}); {_meant(name)}{_what_there_is()}"
+        ) from None
     if is_file:
         raise ModelNotFoundError(f"{name} is a file; name the folder with config.json and model.safetensors")
     if isinstance(name_or_path, Path) or not _HUB_ID.fullmatch(name):
-        raise ModelNotFoundError(f"there is no folder {name!r}; {_what_there_is()}")
+        raise ModelNotFoundError(f"there is no folder {name!r}; {_meant(name)}{_what_there_is()}")
     return _download(name, revision, _HUB_FILES, download)
 
 
@@ -100,7 +103,8 @@ def _download(name: str, revision: str | None, files: list[str], download: Mappi
         ) from None
     except RepositoryNotFoundError:
         raise ModelNotFoundError(
-            f"{name!r} is neither a bundled model, nor a folder here, nor a public model on the Hub; {_what_there_is()}"
+            f"{name!r} is neither a bundled model, nor a folder here, nor a public model on the Hub; "
+            f"{_meant(name)}{_what_there_is()}"
         ) from None
     except RevisionNotFoundError:
         raise ModelNotFoundError(
@@ -108,13 +112,15 @@ def _download(name: str, revision: str | None, files: list[str], download: Mappi
         ) from None
     except Exception as error:  # the Hub's client raises errors of several HTTP libraries
         if is_offline_mode():
+            near = _like(name)
+            hint = f"did you mean {near[0]}?" if near else "unset HF_HUB_OFFLINE to download it"
             raise ModelNotFoundError(
                 f"{name!r} is neither a bundled model, nor a folder here, nor downloaded yet, and the Hub is not used "
-                "in offline mode; unset HF_HUB_OFFLINE to download it"
+                f"in offline mode; {hint}"
             ) from None
         raise ModelNotFoundError(
             f"{name!r} is neither a bundled model nor a folder here, and the Hub cannot be reached "
-            f"({type(error).__name__}); {_what_there_is()}"
+            f"({type(error).__name__}); {_meant(name)}{_what_there_is()}"
         ) from error
     finally:
         if not bars_were_off:
@@ -124,6 +130,16 @@ def _download(name: str, revision: str | None, files: list[str], download: Mappi
 def _what_there_is() -> str:
     names = ", ".join(model.name for model in bundled_models()) or "none"
     return f"give a bundled model ({names}), the path of a model's folder, or a Hub id, owner/model"
+
+
+def _meant(name: str) -> str:
+    near = _like(name)
+    return f"did you mean {near[0]}? Otherwise " if near else ""
+
+
+def _like(name: str) -> list[str]:
+    """Bundled models with a similar name."""
+    return get_close_matches(name, [model.name for model in bundled_models()])
 
 
 def read_config(folder: Path) -> tuple[dict[str, Any], bool]:

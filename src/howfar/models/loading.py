@@ -228,4 +228,4 @@ def _find_tokenizer(model: PreTrainedModel) -> PreTrainedTokenizerBase:
     try:
         return load_tokenizer(find_model(name))
     except CheckpointError as error:
-        raise CheckpointError(f"{error}; pass one") from error
+        raise CheckpointError(f"{error}; or pass one in Python") from error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from torch import Tensor, nn
 
 from howfar.errors import CheckpointError, UnsupportedModelError
+from howfar.positions.attachment import check_is_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -28,6 +29,7 @@ def unwrap(model: nn.Module) -> PreTrainedModel:
 
     if isinstance(model, PreTrainedModel):
         return model
+    check_is_model(model)
     from accelerate.utils import extract_model_from_parallel
 
     inside, outside = model, None

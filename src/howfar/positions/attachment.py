@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -145,7 +146,7 @@ def increments_of(model: nn.Module) -> Increments:
     if increments is None:
         raise NoIncrementsError(
             f"this {type(model).__name__} has no increments: its positions advance by +1; "
-            "add some with howfar.attach(model), or load a model that has them"
+            "train some with `howfar graft`, add them with howfar.attach(model), or load a model that has them"
         )
     return increments
 
@@ -168,7 +169,19 @@ def find_increments(model: nn.Module) -> Increments | None:
 
 def positions_of(model: nn.Module) -> Increments | None:
     """The object that moves a model's positions, even if only by 1; None if nothing is attached."""
+    check_is_model(model)
     return next((vars(module)[HANDLE] for module in model.modules() if HANDLE in vars(module)), None)
+
+
+def check_is_model(model: object) -> None:
+    """Refuse what is no model, for example a model's name.
+
+    Raises:
+        UnsupportedModelError: It is no module of PyTorch.
+    """
+    if not isinstance(model, nn.Module):
+        given = f"{str(model)[:40]!r}" if isinstance(model, str | os.PathLike) else f"a {type(model).__name__}"
+        raise UnsupportedModelError(f"a model is needed, but this is {given}; load one with howfar.load, and give that")
 
 
 def take_away(increments: Increments) -> None:

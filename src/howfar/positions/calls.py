@@ -33,6 +33,11 @@ class Recording:
     increments: dict[int, Tensor] = field(default_factory=dict)
     positions: dict[int, Tensor] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        shapes = {tuple(increments.shape) for increments in self.increments.values()}
+        of_each = f", each {' or '.join(map(str, sorted(shapes)))} [batch, head, token]" if shapes else ""
+        return f"Recording(increments and positions of {len(self.increments)} layers{of_each})"
+
 
 @dataclass
 class ForwardPass:

@@ -59,14 +59,14 @@ class Increments:
         self.is_plain = config is None and self.table is None
         self.config = config or IncrementConfig(scope="shared", bound="softplus")
         self.num_heads = num_key_value_heads if self.config.per_head else self.encoding.num_sets
-        self.decoder = decoder
-        self.layers = layers
-        self.rotations = rotations
+        self.decoder, self.layers, self.rotations = decoder, layers, rotations
         self.num_holders = 0  # of `observe.movable`
         self._calls = Calls()
-        self._names_of_decoder = parameter_names(decoder)
-        self._names_of_layers = [parameter_names(layer) for layer in layers]
+        self._names_of_decoder, self._names_of_layers = parameter_names(decoder), [*map(parameter_names, layers)]
         self._hooks: list[RemovableHandle] = []
+
+    def __repr__(self) -> str:
+        return f"Increments({len(self.layer_indices)} layers, {self.encoding.name}, {self.config})"
 
     @property
     def is_observed(self) -> bool:

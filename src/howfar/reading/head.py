@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from howfar.errors import UnsupportedModelError
 from howfar.models.unwrapping import unwrap
+from howfar.positions.attachment import check_is_model
 from howfar.positions.shapes import Float, Int
 
 Part = Callable[[Tensor], Tensor]
@@ -64,6 +65,7 @@ def logits_of_parts(model: nn.Module, tokens: Int[Tensor, "window token"], parts
 
 def innermost(model: nn.Module) -> PreTrainedModel:
     """The Transformers model inside compiled, parallel and adapter wrappers; the model itself if there is none."""
+    check_is_model(model)
     try:
         return unwrap(model)
     except UnsupportedModelError:  # running it will show whether it can be read

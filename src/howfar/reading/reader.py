@@ -152,6 +152,8 @@ class Reader:
         Raises:
             TextError: The text is empty or contains a lone surrogate, or a token is not in the model's vocabulary.
         """
+        if not isinstance(text, str):
+            raise TextError(f"a text is needed, but this is a {type(text).__name__}; give one string")
         if not text:
             raise TextError("the text is empty; give at least one character")
         spans = byte_spans_of_tokens(self.tokenizer, text)

@@ -107,6 +107,8 @@ def trace_many(
         ConfigError: `context`, `overlap` or `batch_size` is out of range.
     """
     reader = Reader(model, tokenizer, context=context, overlap=overlap, batch_size=batch_size, mark=mark)
+    if isinstance(texts, str):
+        raise TextError("texts are needed, but this is one string; give a list, or use howfar.trace")
     opened = (_Document.of(reader, text) for text in texts)
     pooled = pools(opened, len, POOL * reader.max_tokens)
     for pool, reading in read_pools(reader, pooled, lambda pool: _windows(reader, pool), "losses", "increments"):

@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from howfar.corpus.corpus import MANIFEST
 from howfar.errors import CheckpointError, OutputError
 from howfar.files import open_to_readers, write_file
 from howfar.inputs import read_json, sha256
@@ -145,14 +146,19 @@ def check_folder(folder: Path) -> None:
         if not folder.exists():
             return
         is_run = (folder / RECORD).exists() or any(folder.glob("checkpoint-*"))
-        is_free = folder.is_dir() and (
-            is_run or not any(entry.is_file() and entry.name != LOCK for entry in folder.iterdir())
-        )
+        is_free = folder.is_dir() and (is_run or not any(_holds_something(entry) for entry in folder.iterdir()))
     except OSError as error:
         raise OutputError(f"{folder} cannot be read ({error.strerror}); choose another output folder") from None
     if not is_free:
         kind = "holds files but no run" if folder.is_dir() else "is a file"
         raise OutputError(f"{folder} {kind}; choose another output folder, or one that does not exist yet")
+
+
+def _holds_something(entry: Path) -> bool:
+    """Whether an entry of a folder is a file, or another run or corpus: then the folder holds those."""
+    if entry.is_file():
+        return entry.name != LOCK
+    return entry.name not in ("corpus", "baseline") and any((entry / name).exists() for name in (RECORD, MANIFEST))
 
 
 def check_same_run(folder: Path, recipe: BaseRecipe, now: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,8 @@ def read_values(name_or_path: str | Path) -> dict[str, Any]:
             text = read_file(name_or_path, pipes=True).decode()
         return tomllib.loads(text)
     except FileNotFoundError:
-        raise ConfigError(
-            f"there is no recipe {str(name_or_path)!r}; give a TOML file or one of {', '.join(bundled)}"
-        ) from None
+        near = get_close_matches(str(name_or_path), bundled)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"give a TOML file or one of {', '.join(bundled)}"
+        raise ConfigError(f"there is no recipe {str(name_or_path)!r}; {hint}") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"the recipe {name_or_path} cannot be read: {error}; give a TOML file in UTF-8") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from howfar.charts import fonts
+from howfar.charts.saving import file_format
 from howfar.charts.spacing import SpacingPicture, spacing
 from howfar.errors import OutputError
 from support.traces import make_trace
@@ -60,6 +61,8 @@ def test_a_page_has_both_themes_and_words_for_those_who_do_not_see_it():
 
 
 def test_another_ending_is_refused_before_anything_is_drawn(tmp_path: Path):
+    with pytest.raises(OutputError, match=r"'picture' has no ending; end it in \.html, "):
+        file_format(Path("picture"))
     with pytest.raises(OutputError, match=r"ends in '\.gif', which is not a picture format; end it in \.html, "):
         picture().save(tmp_path / "x.gif")
 

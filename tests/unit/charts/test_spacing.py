@@ -210,6 +210,30 @@ def test_the_key_explains_the_longest_step_of_this_text():
     assert texts(phone, "note")[0] == "layer 0: 3.8 average steps to this character (3 bytes)"
 
 
+def test_where_characters_have_several_bytes_the_numbers_are_said_to_be_per_byte():
+    said = texts(spacing(make_trace("a居b", [1, 2, 2, 2, 1])), "note")
+    assert said[2] == (
+        "Beside each row, per byte: mean step in positions, ± standard deviation of steps, and their histogram."
+    )
+    assert "every byte 1" in said
+    said = texts(spacing(make_trace("abc", [1, 2, 3])), "note")
+    assert "every step 1" in said
+    assert not any("byte" in note for note in said)
+
+
+def test_one_step_is_singular_in_the_key():
+    assert texts(spacing(make_trace("a", [1.08])), "note")[0].endswith(": 1 average step to this character")
+
+
+def test_a_spread_of_rounding_is_not_described():
+    trace = make_trace("ä", [[1.123456, 1.2], [1.000003, 1.000002]])
+    assert spacing(trace).content.captions == ["Every row's steps are equal, to a hundredth of a percent."]
+
+
+def test_a_models_name_keeps_its_spaces():
+    assert spacing(make_trace("ab", [1, 2], model_name="runs/seed 0")).content.title == "How seed 0 spaces this text"
+
+
 def test_the_key_explains_a_step_that_leaves_room_for_its_words() -> None:
     trace = make_trace("abcdefghijklmnop", [1, 1, 1, 1, 1, 3, 1, 1, 1, 1, 1, 1, 12, 1, 1, 1])
     said = texts(spacing(trace), "note")[0]

@@ -46,7 +46,7 @@ def test_a_folder_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
 
 def test_only_tables_that_can_be_parted_may_be_folders(tmp_path: Path) -> None:
     check_output(tmp_path / "parts", ["kind"])
-    with pytest.raises(OutputError, match="ends in ''"):
+    with pytest.raises(OutputError, match="has no ending; end it in"):
         check_output(tmp_path / "parts")
     with pytest.raises(OutputError, match="exists already; name a new folder"):
         check_output(tmp_path, ["kind"])

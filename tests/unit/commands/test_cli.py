@@ -118,7 +118,17 @@ def test_a_corpus_is_built_and_trained_on(run, tmp_path: Path):
     code, out, err = run("train", "small-per-layer", "--corpus", "made", "-o", "out", *options)
     assert code == 0, err
     assert "howfar show --model out" in out
+    loss = json.loads((tmp_path / "out" / "training.json").read_text(encoding="utf-8"))["held_out"]["nats_per_byte"]
+    assert out.splitlines()[0] == f"{loss:.4f} nats per byte on 10 held-out documents"
     assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
+def test_it_says_that_text_without_empty_lines_leaves_nothing_to_hold_out(run, tmp_path: Path):
+    (tmp_path / "a.txt").write_text("A book\nof two lines.", encoding="utf-8")
+    code, out, err = run("corpus", "build", "made", "--source", "a.txt")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == "train: 1 document, 20 bytes"
+    assert "No document is held out" in out.splitlines()[-1]
 
 
 def test_indirect_indexing_is_written_trained_on_and_measured(run, tmp_path: Path):

@@ -167,7 +167,7 @@ def test_pairs_of_ones_own(run, model_folder: Path, files: Path):
         ("increments --text text.txt --sample 0", "increments cannot sample 0 documents; give 1 or more"),
         ("increments --text text.txt --sample 9", "9 documents with text give no interval; give at least 10"),
         ("increments --text text.txt -o x.xlsx", "'x.xlsx' ends in '.xlsx'; end it in .csv, .parquet, .json"),
-        ("increments --text text.txt -o x", "'x' ends in ''; end it in .csv"),
+        ("increments --text text.txt -o x", "'x' has no ending; end it in .csv"),
         ("increments --text text.txt -o nowhere/x.csv", "there is no folder nowhere; make it, or choose another"),
         ("increments --text text.txt -o folder.csv", "folder.csv cannot be written: it is a folder"),
         ("boundaries --text text.txt", "no document has two Chinese characters side by side"),

@@ -98,7 +98,7 @@ def test_a_report_that_cannot_be_written_does_not_cost_its_tables(run: Run, mode
     code, output, errors = run(*report)
     assert code == 2
     assert "page.html cannot be written (No space left on device)" in errors
-    assert "1 tables are in tables" in output
+    assert "1 table is in tables" in output
     assert len([*Path("tables").glob("*.parquet")]) == 1
 
 

@@ -44,6 +44,19 @@ def test_of_a_plain_model_it_says_so_and_what_there_is_to_see(run, plain_folder:
     assert "plain positions" not in run("show", TEXT, "--model", str(model_folder))[1]
 
 
+def test_what_it_suggests_for_a_plain_model_can_be_copied_and_is_something_else(run, plain_folder: Path):
+    shutil.copytree(plain_folder, "a model")
+    out = " ".join(run("show", TEXT, "--model", "a model", "--colour", "entropy")[1].split())
+    assert "howfar measure sensitivity -m 'a model'" in out
+    assert "howfar explore 'a model'" in out
+    assert "Try --colour surprisal" in out
+
+
+def test_of_two_texts_the_model_is_named_once(run):
+    code, _, err = run("show", "Two", "--beside-text", "Too", "-o", "x.svg")
+    assert (code, err.count("Read by")) == (0, 1)
+
+
 @pytest.mark.parametrize(("name", "magic"), [("x.svg", b"<svg"), ("x.png", b"\x89PNG"), ("x.pdf", b"%PDF")])
 def test_the_ending_decides_the_format(run, model_folder: Path, tmp_path: Path, name: str, magic: bytes):
     assert run("show", TEXT, "--model", str(model_folder), "-o", name)[0] == 0

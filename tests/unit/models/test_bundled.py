@@ -1,6 +1,10 @@
 from pathlib import Path
 
+import pytest
+
+from howfar.errors import ModelNotFoundError
 from howfar.models.bundled import DEFAULT_NAME, bundled_models
+from howfar.models.folders import find_folder
 
 
 def test_the_default_model_comes_first_and_all_are_small() -> None:
@@ -20,3 +24,9 @@ def test_nothing_of_where_they_were_trained_is_in_them() -> None:
             said = file.read_text(encoding="utf-8")
             assert "/" not in said.replace("</", ""), file
         assert str(Path.home()) not in (model.folder / "card.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["bilingual-per-laye", Path("bilingual-per-laye")])
+def test_a_misspelt_name_is_answered_with_the_right_one(name: str | Path) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"'bilingual-per-laye'.*; did you mean bilingual-per-layer\?"):
+        find_folder(name)

@@ -22,6 +22,17 @@ def test_ones_give_the_base_model(config: IncrementConfig) -> None:
     assert not torch.allclose(model(token_ids).logits, expected, atol=1e-3)
 
 
+def test_what_is_attached_and_recorded_prints_in_a_line() -> None:
+    model = tiny()
+    increments = attach(model, SHARED)
+    assert repr(increments).startswith("Increments(2 layers, rotary, IncrementConfig(scope='shared', ")
+    with record(model) as recording:
+        assert repr(recording) == "Recording(increments and positions of 0 layers)"
+        model(tokens(3))
+    said = "Recording(increments and positions of 2 layers, each (1, 1, 3) [batch, head, token])"
+    assert repr(recording).replace("(2, 1, 3)", "(1, 1, 3)") == said
+
+
 def test_overrides_nest_and_come_off_in_order() -> None:
     model, token_ids = tiny(), tokens(3)
     attach(model)

@@ -237,6 +237,31 @@ def test_bad_texts_are_refused(tiny_model: TinyModel, subword_tokenizer: PreTrai
         list(trace_many(model, ["a", ""]))
     with pytest.raises(TextError, match=r"token id 2\d\d, but the model knows ids up to 256; pass the model's own"):
         trace(model, "the the", subword_tokenizer)
+    with pytest.raises(TextError, match="this is a list; give one string"):
+        trace(model, ["a", "b"])  # type: ignore[arg-type]
+    with pytest.raises(TextError, match="this is one string; give a list, or use howfar"):
+        list(trace_many(model, "two"))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda name: howfar.trace(name, "text"),
+        lambda name: list(howfar.trace_many(name, ["text"])),
+        howfar.attach,
+        howfar.detach,
+        howfar.increments_of,
+        howfar.tokenizer_of,
+        lambda name: howfar.save(name, "folder"),
+        lambda name: howfar.override(name, lambda layer, increments: increments).__enter__(),
+        lambda name: howfar.record(name).__enter__(),
+        lambda name: howfar.movable(name).__enter__(),
+        howfar.merge_lora,
+    ],
+)
+def test_a_models_name_is_not_a_model(call: Callable[[str], object]) -> None:
+    with pytest.raises(UnsupportedModelError, match=r"this is 'bilingual-rope'; load one with howfar\.load"):
+        call("bilingual-rope")
 
 
 @pytest.mark.parametrize(

@@ -184,6 +184,8 @@ def test_an_unknown_recipe_is_refused_and_the_bundled_ones_named() -> None:
     said = r"there is no recipe 'biligual'; give a TOML file or one of graft-.*, published-"
     with pytest.raises(ConfigError, match=said):
         Recipe.load("biligual")
+    with pytest.raises(ConfigError, match=r"there is no recipe 'small-per-lyer'; did you mean small-per-layer or "):
+        Recipe.load("small-per-lyer")
 
 
 @pytest.mark.parametrize("content", [b"name = ", b"\xff\xfe"])

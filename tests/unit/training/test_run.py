@@ -372,6 +372,16 @@ def test_a_run_does_not_begin_among_other_files(recipe: MakeRecipe, tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
 
 
+@pytest.mark.parametrize("record", ["training.json", "corpus.json"])
+def test_a_run_does_not_begin_in_a_folder_of_runs_or_of_corpora(
+    recipe: MakeRecipe, tmp_path: Path, record: str
+) -> None:
+    (tmp_path / "all" / "one").mkdir(parents=True)
+    (tmp_path / "all" / "one" / record).touch()
+    with pytest.raises(OutputError, match=r"all holds files but no run; choose another output folder"):
+        train(recipe(), tmp_path / "all")
+
+
 def test_what_the_trainer_refuses_is_an_error_of_one_line(recipe: MakeRecipe, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"recipe: \[trainer\] is refused by Transformers \(.*sometimes"):
         train(recipe(trainer={"save_strategy": "sometimes"}), tmp_path)

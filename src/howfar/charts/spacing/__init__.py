@@ -71,7 +71,9 @@ def spacing(
         if got not in get_args(known):
             raise ConfigError(f"{name} is {got!r}; it must be one of {', '.join(get_args(known))}")
     if colour == "difference" and beside is None:
-        raise ConfigError("colour is 'difference', which needs a second trace; give one as beside")
+        raise ConfigError(
+            "colour is 'difference', which needs a second trace; give one as beside (--beside-model or --beside-text)"
+        )
     if width < SMALLEST_WIDTH:
         raise ConfigError(f"width is {width} pixels; it must be at least {SMALLEST_WIDTH}")
     content = content_of(trace, scale, beside=beside, layer=layer, head=head)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from howfar.charts.glyphs import joined, visible
+from howfar.charts.glyphs import in_line, joined, visible
 from howfar.charts.rows import Cells, Row, Scale, check_scale, rows_of
 from howfar.charts.spacing.captions import describe, findings
 from howfar.charts.spacing.content import Content, Steps, Text, rounded
@@ -192,7 +192,7 @@ def _title(traces: Sequence[Trace], layer: int | None, head: int | None) -> str:
 
 def model_label(name: str) -> str:
     """A model's name in the picture: the last part of a path or a Hub id."""
-    return visible(PurePath(name).name)
+    return in_line(PurePath(name).name)
 
 
 def reads_right_to_left(text: str) -> bool:

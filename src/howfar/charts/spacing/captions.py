@@ -15,6 +15,7 @@ from howfar.charts.spacing.scales import percent, ratio_of, short, spread_of
 _LEAST_MEMBERS = 3  # members of a kind, and characters outside it
 _LEAST_RATIO = 1.25  # between a kind's mean step and that of the rest: more than one shade of the default colours
 _LEAST_ERRORS = 3.0  # standard errors between the two
+_ROUNDING = 1e-4  # spreads below it may come from the rounding of the numbers
 _MOST_QUOTED = 60
 _MOST_FINDINGS = 2
 _CLOSE = 0.5  # of an average step: as far as the default colours go
@@ -37,6 +38,8 @@ def findings(content: Content) -> list[str]:
         return ["Every step is 1: these are plain positions."]
     if not any(spreads):
         return ["Every row's steps are equal." if len(learned) > 1 else "All steps are equal."]
+    if max(spreads) < _ROUNDING:
+        return [f"{'Every row' if len(learned) > 1 else 'The row'}'s steps are equal, to a hundredth of a percent."]
     if not sentences:
         widest = learned[int(np.argmax(spreads))]
         which = f"Steps of {widest.name} vary most" if len(learned) > 1 else "Steps vary"

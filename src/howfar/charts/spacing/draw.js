@@ -43,7 +43,7 @@ const stretched = (ratio, stretch) => Math.max(G.contrastLeast, 1 + (ratio - 1) 
 function lineOf(content, index, scale) {
   const row = content.rows[index], { tokens } = content.texts[row.text];
   const ratio = ratioOf(content, row), spread = spreadOf(content, row);
-  let note = row.isPlain ? "every step 1" : `mean ${row.mean.toFixed(2)} ±${percent(spread)}`, stretch = 1, drawn;
+  let note = row.isPlain ? `every ${tokens.some(count => count > 1) ? content.unit : "step"} 1` : `mean ${row.mean.toFixed(2)} ±${percent(spread)}`, stretch = 1, drawn;
   if (row.isPlain) drawn = tokens.slice();
   else if (scale === "contrast") {
     stretch = spread > 1e-6 ? G.contrastSpread / spread : 1;
@@ -411,7 +411,8 @@ function keyOf(drawing) {
     end += length;
   }
   if (content.rightToLeft) for (const list of [shown, middles]) list.reverse();
-  const unit = UNITS_IN_KEY[drawing.view.scale] ?? "average steps";
+  const units = UNITS_IN_KEY[drawing.view.scale] ?? "average steps", howFar = short(line.drawn[slot], 2);
+  const unit = howFar === "1" ? units.replace("steps", "step") : units;
   const what = labels[slot].trim() ? `this ${content.noun}` : "the space", isStretched = drawing.view.scale === "contrast";
   const plain = drawing.isNarrow ? "" : `: ${tokens[slot]} in the plain row`;
   const many = tokens[slot] > 1 ? ` (${tokens[slot]} ${content.unit}s${plain})` : "";
@@ -420,9 +421,11 @@ function keyOf(drawing) {
     ? [divided ? `Width: the step to a ${content.noun}; colour: each ${content.unit}'s.` : `A tile is as wide as the step to its ${content.noun}.`, isStretched ? "×: stretch; ±: spread before it" : "±: standard deviation of a row's steps"]
     : [`A ${content.noun}'s tile is as wide as the step to it from the one before.${byToken}`, isStretched
       ? "Rows are stretched to the same spread: × is the factor, ± the standard deviation before it."
+      : content.texts.some(text => text.tokens.some(count => count > 1))
+      ? `Beside each row, per ${content.unit}: mean step in positions, ± standard deviation of steps, and their histogram.`
       : "Beside each row: its mean step in positions, ± the standard deviation of its steps, and their histogram."];
   const [left, first] = isNarrow ? [G.margin, 70] : [end + 16, 36];
-  return `<g class="key">${tilesOf(drawing, index, places, top)}${spacesOf(labels, places, top)}${bracket}<text class="note" x="${number(G.margin)}" y="14">${escapeText(`${line.name}: ${short(line.drawn[slot], 2)} ${unit} to ${what}${many}`)}</text>`
+  return `<g class="key">${tilesOf(drawing, index, places, top)}${spacesOf(labels, places, top)}${bracket}<text class="note" x="${number(G.margin)}" y="14">${escapeText(`${line.name}: ${howFar} ${unit} to ${what}${many}`)}</text>`
     + `<text class="letters" y="${number(top + G.fontSize * 0.36)}">${lettersOf(shown, middles)}</text>`
     + sentences.map((sentence, place) => `<text class="note" x="${number(left)}" y="${number(first + 15 * place)}">${escapeText(sentence)}</text>`).join("")
     + `${legendOf(drawing, isNarrow ? G.margin : drawing.width - G.margin - SHADES * SWATCH, isNarrow ? 114 : 36)}</g>`;

@@ -76,10 +76,13 @@ def _sample(drawing: Drawing, line: int, slot: int) -> tuple[str, float]:
             bracket = f'<path class="bracket" d="M{number(end + 1)} 25v-4h{number(max(length - 2, 0.3))}v4"/>'
         end += length
     unit, num_tokens = UNITS_IN_KEY.get(drawing.view.scale, "average steps"), int(text.tokens[slot])
+    how_far = short(float(row.drawn[slot]), 2)
+    if how_far == "1":
+        unit = unit.replace("steps", "step", 1)
     what = f"this {drawing.content.noun}" if text.labels[slot].strip() else "the space"
     plain = "" if drawing.is_narrow else f": {num_tokens} in the plain row"
     many = f" ({num_tokens} {drawing.content.unit}s{plain})" if num_tokens > 1 else ""
-    said = escape(f"{row.name}: {short(float(row.drawn[slot]), 2)} {unit} to {what}{many}")
+    said = escape(f"{row.name}: {how_far} {unit} to {what}{many}")
     baseline = number(_TOP + geometry.FONT_SIZE * 0.36)
     explained = f'<text class="note" x="{number(geometry.MARGIN)}" y="14">{said}</text>'
     return (
@@ -90,6 +93,7 @@ def _sample(drawing: Drawing, line: int, slot: int) -> tuple[str, float]:
 
 def _sentences(drawing: Drawing) -> list[str]:
     noun, unit, is_stretched = drawing.content.noun, drawing.content.unit, drawing.view.scale == "contrast"
+    several = any((text.tokens > 1).any() for text in drawing.content.texts)
     if drawing.width < geometry.ROOMY:
         sign = "×: stretch; ±: spread before it" if is_stretched else "±: standard deviation of a row's steps"
         if is_divided(drawing):
@@ -98,6 +102,8 @@ def _sentences(drawing: Drawing) -> list[str]:
     beside = (
         "Rows are stretched to the same spread: × is the factor, ± the standard deviation before it."
         if is_stretched
+        else f"Beside each row, per {unit}: mean step in positions, ± standard deviation of steps, and their histogram."
+        if several
         else "Beside each row: its mean step in positions, ± the standard deviation of its steps, and their histogram."
     )
     by_token = f" Its colours are those of its {unit}s." if is_divided(drawing) else ""

@@ -87,7 +87,8 @@ def _line(content: Content, number: int, scale: Scale) -> Line:
     row = content.rows[number]
     tokens = content.texts[row.text].tokens
     ratio, spread = ratio_of(content, row), spread_of(content, row)
-    note = "every step 1" if row.is_plain else f"mean {fixed(row.mean, 2)} ±{percent(spread)}"
+    plain = f"every {content.unit if (tokens > 1).any() else 'step'} 1"
+    note = plain if row.is_plain else f"mean {fixed(row.mean, 2)} ±{percent(spread)}"
     stretch = 1.0
     if row.is_plain:
         drawn = tokens.astype(np.float64)

@@ -186,7 +186,7 @@ function giveOneMean([first, second]) {
 }
 
 // At most two sentences, as Python writes them: words that a row draws together, and at which kind of character a row steps otherwise.
-const LEAST_MEMBERS = 3, LEAST_RATIO = 1.25, LEAST_ERRORS = 3, MOST_FINDINGS = 2, CLOSE = 0.5, LEAST_SPACES = 2, MOST_QUOTED = 60;
+const LEAST_MEMBERS = 3, LEAST_RATIO = 1.25, LEAST_ERRORS = 3, MOST_FINDINGS = 2, CLOSE = 0.5, LEAST_SPACES = 2, MOST_QUOTED = 60, ROUNDING = 1e-4;
 function findings(content) {
   const { spreadOf, percent } = howfarSpacing;
   const learned = content.rows.filter((row) => !row.isPlain);
@@ -198,6 +198,7 @@ function findings(content) {
   const isPlain = (row) => row.gaps.every((gap, slot) => gap === content.texts[row.text].tokens[slot]);
   if (learned.every(isPlain)) return ["Every step is 1: these are plain positions."];
   if (!(most > 0)) return [learned.length > 1 ? "Every row's steps are equal." : "All steps are equal."];
+  if (most < ROUNDING) return [`${learned.length > 1 ? "Every row" : "The row"}'s steps are equal, to a hundredth of a percent.`];
   if (found.length) return found.slice(0, MOST_FINDINGS).map(({ sentence }) => sentence);
   const widest = learned[spreads.indexOf(most)], which = learned.length > 1 ? `Steps of ${widest.name} vary most` : "Steps vary";
   return [`${which}, by ±${percent(most)}; the longest is to ${aKind(longestKind(content, widest))}.`];
