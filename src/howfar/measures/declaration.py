@@ -29,19 +29,17 @@ Variants = Callable[[Inputs], Iterable[tuple[str, Inputs]]]
 """From a report's inputs to the measure's variants: by name, the inputs of each."""
 
 
-def of_texts(measure: Callable[..., pl.DataFrame], sample: str, **options: Any) -> Run:
-    """Make the `run` of a measure whose function takes a model and texts, and what the measure takes by its own name.
+def of_texts(measure: Callable[..., pl.DataFrame], sample: str) -> Run:
+    """Make the `run` of a function of a model, texts, and what else the measure takes by its own name.
 
     Args:
         measure: The function.
         sample: Its argument for the sample size.
-        **options: More arguments for it.
     """
 
     def run(model: Any, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
-        chosen = {"layers": inputs.layers, "training_length": inputs.training_length}
-        given = inputs.sized(sample) | {name: value for name, value in chosen.items() if value is not None}
-        return measure(model, inputs.some_texts, seed=inputs.seed, progress=progress, **given, **options)
+        options = inputs.options("classes", "layers", "training_length", sample=sample)
+        return measure(model, inputs.some_texts, progress=progress, **options)
 
     return run
 

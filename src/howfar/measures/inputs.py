@@ -65,9 +65,10 @@ class Inputs:
         assert self.texts is not None, "a measure's needs are checked before it is run"
         return self.texts
 
-    def sized(self, name: str) -> dict[str, Any]:
-        """The sample size as a keyword argument of this name; nothing if none was chosen."""
-        return {} if self.sample is None else {name: self.sample}
+    def options(self, *names: str, sample: str = "") -> dict[str, Any]:
+        """Keyword arguments: the seed, those of these inputs that are given, and the sample size by this name."""
+        given = {name: getattr(self, name) for name in names} | ({sample: self.sample} if sample else {})
+        return {"seed": self.seed} | {name: value for name, value in given.items() if value is not None}
 
     @property
     def corpus(self) -> Corpus | None:

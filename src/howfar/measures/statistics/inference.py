@@ -149,6 +149,10 @@ class Correlation:
     p_value: float
     num_pairs: int
 
+    def row(self) -> dict[str, float]:
+        """The coefficient, the ends of its interval and the p-value, by column name."""
+        return {"value": self.value, "low": self.low, "high": self.high, "p_value": self.p_value}
+
 
 def correlation(x: ArrayLike, y: ArrayLike, *, rank: bool = False) -> Correlation:
     """Pearson's correlation, or Spearman's rank correlation, with an interval by Fisher's transformation.
