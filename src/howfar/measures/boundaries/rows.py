@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from howfar.errors import NotMeasurableError
 from howfar.measures.boundaries.gaps import Gaps
 from howfar.measures.boundaries.scores import Score
 from howfar.measures.statistics import Additions, Studentised, or_none, roc_auc
+from howfar.measures.tables import Row, table
+
+if TYPE_CHECKING:
+    import polars as pl
 
 AUC, WITHIN, GAIN = "auc", "auc within", "auc gain"
 
 
-def auc_rows(scores: Sequence[Score], gaps: Gaps, **options: Any) -> list[dict[str, Any]]:
+def auc_rows(scores: Sequence[Score], gaps: Gaps, **options: Any) -> list[Row]:
     """Rows of scores with the same folds: their AUC, and their AUC among gaps after the same character or token."""
     values = np.stack([score.values for score in scores])
     instability = np.array([score.instability for score in scores])
     folds = [] if scores[0].folds is None else [scores[0].folds]
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for quantity, strata in ((AUC, folds), (WITHIN, [*folds, gaps.previous])):
         try:
             estimates = roc_auc(values, gaps.is_boundary, gaps.documents, strata=strata, **options)
         except NotMeasurableError as error:
             if quantity == AUC:
                 raise
-            note = f"not measurable: {error}"
-            rows += [_identity(quantity, score) | {"note": note} for score in scores]
+            rows += [score.row(quantity) | {"note": f"not measurable: {error}"} for score in scores]
             continue
         estimates = estimates.widened(instability * np.square(estimates.error))
         compared = _compared(gaps) if quantity == WITHIN else np.ones(len(gaps), dtype=bool)
@@ -38,7 +40,7 @@ def auc_rows(scores: Sequence[Score], gaps: Gaps, **options: Any) -> list[dict[s
     return rows
 
 
-def gain_rows(scores: Sequence[Score], additions: Additions, gaps: Gaps, **options: Any) -> list[dict[str, Any]]:
+def gain_rows(scores: Sequence[Score], additions: Additions, gaps: Gaps, **options: Any) -> list[Row]:
     """Rows of how much increments raise the AUC of a model, compared with permuted increments."""
     gains = additions.gains(gaps.is_boundary, gaps.documents, **options)
     return estimate_rows(GAIN, scores, gains, gaps, np.ones(len(gaps), dtype=bool), null=0.0)
@@ -52,11 +54,11 @@ def estimate_rows(
     compared: NDArray[np.bool_],
     *,
     null: float,
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """A row for each score; increments also get simultaneous intervals over all layers, heads and places."""
     low, high = estimates.low, estimates.high
     rows = [
-        _identity(quantity, score)
+        score.row(quantity)
         | {"value": float(estimates.value[index])}
         | {"low": or_none(low[index]), "high": or_none(high[index])}
         | {"num_gaps": int(compared.sum()), "num_boundaries": int((compared & gaps.is_boundary).sum())}
@@ -75,24 +77,14 @@ def estimate_rows(
     return rows
 
 
-def table_of(rows: Sequence[dict[str, Any]], target: str, gaps: Gaps) -> pl.DataFrame:
+def table_of(rows: Sequence[Row], target: str, gaps: Gaps) -> pl.DataFrame:
     """The table of `boundaries`."""
     unseen = f"{gaps.num_unseen} gaps inside tokens are left out" if gaps.num_unseen else None
-    schema: dict[str, Any] = dict.fromkeys(("target", "quantity", "score", "scored_at"), pl.String)
-    schema |= dict.fromkeys(("layer", "head"), pl.Int64)
-    schema |= dict.fromkeys(("value", "low", "high", "low_together", "high_together", "p_together"), pl.Float64)
-    schema |= dict.fromkeys(("num_gaps", "num_boundaries", "n"), pl.Int64)
-    return pl.DataFrame([{"target": target, "note": unseen} | row for row in rows], schema=schema | {"note": pl.String})
-
-
-def _identity(quantity: str, score: Score) -> dict[str, Any]:
-    return {
-        "quantity": quantity,
-        "score": score.score,
-        "scored_at": score.scored_at,
-        "layer": score.layer,
-        "head": score.head,
-    }
+    return table(
+        ({"target": target, "note": unseen} | row for row in rows),
+        *((str, "target quantity score scored_at"), (int, "layer head")),
+        *((float, "value low high low_together high_together p_together"), (int, "num_gaps num_boundaries n")),
+    )
 
 
 def _compared(gaps: Gaps) -> NDArray[np.bool_]:

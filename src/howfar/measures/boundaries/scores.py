@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus
+from howfar.errors import NotMeasurableError
 from howfar.measures.boundaries.gaps import Gaps
 from howfar.measures.boundaries.targets import Target
 from howfar.measures.ngrams import gap_statistics
 from howfar.measures.seen import blocks_seen
 from howfar.measures.statistics import Additions, CrossFitted, nested_scores
+from howfar.measures.tables import Row, places_of
+from howfar.text.tokenizer import is_byte_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -26,8 +29,6 @@ CORPUS_TOKENS = 64_000_000
 
 CORPUS_SCORES = ("-PMI", "branching entropy", "entropy after", "entropy before")
 PLACES = ("first_token", "whole_unit", "token_before")
-SCORED_AT = dict(zip(PLACES, ("first token", "whole unit", "token before"), strict=True))
-SCORED_AT_BYTES = dict(zip(PLACES, ("lead byte", "whole character", "byte before"), strict=True))
 LOOKUP = "lookup"
 BASE = "lookup + entropy + surprisal"
 """The baseline without increments: how often the character (or token) before the gap and the first byte after it are
@@ -36,34 +37,39 @@ split by a boundary in other documents, and the model's predictions."""
 
 @dataclass(frozen=True)
 class Score:
-    """A score of the gaps, with the fields of its row.
+    """A score of the gaps, with the fields of its row."""
 
-    Attributes:
-        score: Its name.
-        values: `[gap]`.
-        scored_at: The token whose increment it is, if it is an increment.
-        layer: Its layer; None for a score of the whole model or corpus.
-        head: Its head; None for a score of the whole model or corpus.
-        folds: The fold of each gap, `[gap]`, for a cross-fitted score: only scores of one fold can be compared.
-        instability: How far the models of two folds disagree, as in `CrossFitted`.
-    """
-
-    score: str
-    values: Array
-    scored_at: str | None = None
-    layer: int | None = None
+    score: str  # its name
+    values: Array  # `[gap]`
+    scored_at: str | None = None  # the token whose increment it is, if it is an increment
+    layer: int | None = None  # None for a score of the whole model or corpus, as for the head
     head: int | None = None
-    folds: NDArray[np.int64] | None = field(default=None, repr=False)
-    instability: float = 0.0
+    folds: NDArray[np.int64] | None = field(default=None, repr=False)  # `[gap]`, of a cross-fitted score
+    instability: float = 0.0  # how far the models of two folds disagree, as in `CrossFitted`
+
+    @classmethod
+    def fitted(cls, score: str, found: CrossFitted, **row: Any) -> Score:
+        """A cross-fitted score, of which only those of one fold can be compared."""
+        return cls(score, found.scores, **row, folds=found.folds, instability=float(found.instability))
+
+    def row(self, quantity: str) -> Row:
+        """What identifies its row of a quantity."""
+        return {"quantity": quantity} | {name: getattr(self, name) for name in ("score", "scored_at", "layer", "head")}
+
+
+def scored_at(tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
+    """The names of the places whose increments are scored, by attribute of `Gaps`."""
+    of_bytes = ("lead byte", "whole character", "byte before")
+    of_tokens = ("first token", "whole unit", "token before")
+    return dict(zip(PLACES, of_bytes if is_byte_tokenizer(tokenizer) else of_tokens, strict=True))
 
 
 def increment_scores(gaps: Gaps, names: dict[str, str], layers: Sequence[int | None]) -> Iterator[Score]:
     """The increments at each place, layer and head."""
     for attribute, name in names.items():
         values = getattr(gaps, attribute)
-        for index, layer in enumerate(layers):
-            for head in range(values.shape[1]):
-                yield Score("increment", values[index, head], name, layer, head)
+        for index, place in places_of(layers, values.shape[1]):
+            yield Score("increment", values[index], name, **place)
 
 
 def prediction_scores(gaps: Gaps) -> Iterator[Score]:
@@ -84,13 +90,17 @@ def baseline_scores(gaps: Gaps, target: Target) -> Iterator[Score]:
 
 
 def corpus_scores(
-    corpus: Corpus, gaps: Gaps, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
-) -> Iterator[Score]:
-    """Statistics of neighbouring characters in the model's training text, or in a sample of the corpus."""
-    counted = gap_statistics(blocks_seen(model, corpus, tokenizer, num_tokens=CORPUS_TOKENS), gaps.neighbours)
+    corpus: Corpus | None, gaps: Gaps, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> tuple[list[Score], str]:
+    """Statistics of neighbouring characters in the model's training text, or in a sample; and why there are none."""
+    if corpus is None:
+        return [], "no training corpus"
+    try:
+        counted = gap_statistics(blocks_seen(model, corpus, tokenizer, num_tokens=CORPUS_TOKENS), gaps.neighbours)
+    except NotMeasurableError as error:
+        return [], str(error)
     found = (-counted.pmi, counted.branching_entropy, counted.entropy_after, counted.entropy_before)
-    for name, values in zip(CORPUS_SCORES, found, strict=True):
-        yield Score(name, values)
+    return list(map(Score, CORPUS_SCORES, found)), ""
 
 
 def nested(
@@ -119,13 +129,9 @@ def nested(
         permute_within=gaps.previous,
         seed=seed,
     )
-    baselines = [_fitted(LOOKUP, lookup.base), _fitted(BASE, found.base)]
+    baselines = [Score.fitted(LOOKUP, lookup.base), Score.fitted(BASE, found.base)]
     with_increments = [
-        _fitted(f"{BASE} + increment", found.more[number], names[attribute], layers[index])
+        Score.fitted(f"{BASE} + increment", found.more[number], scored_at=names[attribute], layer=layers[index])
         for number, (attribute, index) in enumerate(places)
     ]
     return baselines, with_increments, found
-
-
-def _fitted(name: str, found: CrossFitted, scored_at: str | None = None, layer: int | None = None) -> Score:
-    return Score(name, found.scores, scored_at, layer, folds=found.folds, instability=float(found.instability))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from howfar.measures.boundaries.gaps import Gaps
-from howfar.measures.boundaries.probes import MAX_VALUES, PROBES, hidden_states
+from howfar.measures.boundaries.probes import PROBES, hidden_states, most_gaps
 from howfar.measures.segmentation.choosing import Contestant, Folds, decide, several
 from howfar.measures.segmentation.words import Words
 from howfar.measures.statistics import ProbeKind, fit_probe
@@ -19,18 +19,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DISSIMILARITY = "dissimilarity of residual states"
-
-
-def most_gaps(model: PreTrainedModel, num_layers: int) -> int:
-    """The most gaps whose states fit in memory."""
-    return int(MAX_VALUES // (num_layers * model.get_input_embeddings().weight.shape[1]))
-
-
-def by_document(gaps: Gaps) -> Iterator[tuple[Trace, NDArray[np.int64]]]:
-    """The documents in order, each with the indices of its gaps."""
-    documents, first = np.unique(gaps.documents, return_index=True)
-    for number, members in zip(documents.tolist(), np.split(np.arange(len(gaps)), first[1:]), strict=True):
-        yield gaps.traces[number], members
 
 
 def read_states(
@@ -69,13 +57,9 @@ def dissimilarities(
     dissimilarity: NDArray[np.float32], gaps: Gaps, folds: Folds, names: dict[str, str]
 ) -> list[Contestant]:
     """Dissimilarity of the states on both sides of a gap, one contestant per place; the layer is chosen."""
+    layers = [f"layer {layer}" for layer in gaps.traces[0].layers]
     return [
-        several(
-            DISSIMILARITY,
-            [(f"layer {layer}", scores) for layer, scores in zip(gaps.traces[0].layers, values, strict=True)],
-            folds,
-            scored_at=names[place],
-        )
+        several(DISSIMILARITY, list(zip(layers, values, strict=True)), folds, scored_at=names[place])
         for place, values in zip(("first_token", "whole_unit"), dissimilarity.astype(np.float64), strict=True)
     ]
 
@@ -118,7 +102,7 @@ def _in_groups(gaps: Gaps, max_gaps: int) -> Iterator[list[tuple[Trace, NDArray[
     """Groups of documents with at most `max_gaps` gaps in total; a document with more is a group by itself."""
     group: list[tuple[Trace, NDArray[np.int64]]] = []
     num = 0
-    for trace, members in by_document(gaps):
+    for trace, members in gaps.by_document():
         if group and num + len(members) > max_gaps:
             yield group
             group, num = [], 0
