@@ -22,7 +22,6 @@ class Words:
     """The words that depend on decisions at scored gaps.
 
     At a gap that is not scored, the gold decision is given to all contestants. A word without a scored gap at its edges
-    At a gap that is not scored, the gold decision is given to all contestants. A word without a scored gap at its edges
     or inside is left out.
     """
 

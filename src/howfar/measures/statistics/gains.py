@@ -11,7 +11,6 @@ that the one found does not contradict, each with its variance (Wilson's interva
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -119,15 +118,7 @@ class Additions:
     permuted: CrossFitted
     num_coefficients: NDArray[np.int64]
 
-    def gains(
-        self,
-        labels: ArrayLike,
-        documents: ArrayLike,
-        *,
-        strata: Sequence[ArrayLike] = (),
-        level: float = LEVEL,
-        seed: int = 0,
-    ) -> Gains:
+    def gains(self, labels: ArrayLike, documents: ArrayLike, *, seed: int = 0) -> Gains:
         """How much each addition raises the AUC, compared with the same addition permuted; `[addition]`.
 
         The variance of a useless addition is that of permuted ones, over all additions, which may differ in it, with
@@ -137,8 +128,6 @@ class Additions:
         Args:
             labels: `[item]`, what was predicted.
             documents: `[item]`, the document of each item.
-            strata: As in `roc_auc`.
-            level: Coverage of the intervals.
             seed: Seed of the draws for the intervals.
 
         Source:
@@ -148,7 +137,7 @@ class Additions:
             NotMeasurableError: As `roc_auc`.
         """
         more, permuted = (
-            roc_auc(models.scores, labels, documents, strata=(models.folds, *strata), num_resamples=1)
+            roc_auc(models.scores, labels, documents, strata=[models.folds], num_resamples=1)
             for models in (self.more, self.permuted)
         )
         value = more.value - permuted.value.mean(axis=0)
@@ -169,7 +158,7 @@ class Additions:
         growth = np.divide(beyond + near_none * error, varying, out=np.zeros_like(varying), where=error > 0)
         squares = np.square(spreads).mean()
         degrees = min((number - 1) * len(value) * (spread**2 / squares if squares else 1.0), num_documents - 1)
-        return Gains(value, useless, growth, influences, more.num_carriers, degrees, level, seed)
+        return Gains(value, useless, growth, influences, more.num_carriers, degrees, seed=seed)
 
 
 def growth_near_none(spread: float, num_coefficients: NDArray[np.int64], num_folds: int) -> Array:

@@ -1,4 +1,4 @@
-"""Tests of paired differences, of equivalence and of correlation."""
+"""Tests of paired differences and of equivalence, and shares of right answers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from howfar.errors import NotMeasurableError
 from howfar.measures.statistics.estimate import Estimate
 from howfar.measures.statistics.resampling import ratio
-from howfar.measures.statistics.studentised import LEVEL, MIN_DOCUMENTS, Array
+from howfar.measures.statistics.studentised import LEVEL, Array
 
 
 @dataclass(frozen=True)
@@ -108,20 +107,6 @@ class Equivalence:
         return f"{verdict}: excludes differences below {self.low:+.4g} and above {self.high:+.4g}"
 
 
-def check_pairs(differences: Array) -> None:
-    """Refuse differences of pairs of models that tell nothing about further pairs.
-
-    Raises:
-        NotMeasurableError: There are fewer than two, or they are equal.
-    """
-    if len(differences) < 2:
-        raise NotMeasurableError("fewer than two pairs of models tell nothing about others; give at least 2")
-    if not np.ptp(differences) > 0:
-        raise NotMeasurableError(
-            f"{len(differences)} differences that do not vary show no equivalence; give at least 2 pairs that differ"
-        )
-
-
 def equivalence_of_estimate(difference: Estimate, margin: float, *, alpha: float = 0.05) -> Equivalence:
     """Test equivalence of a single bootstrapped difference, for example of the loss over documents.
 
@@ -139,52 +124,37 @@ def equivalence_of_estimate(difference: Estimate, margin: float, *, alpha: float
     return Equivalence(float(difference.value), margin, low, high, p_value, p_value < alpha, difference.num_documents)
 
 
-@dataclass(frozen=True)
-class Correlation:
-    """A correlation coefficient, its 95% interval and the p-value against a correlation of 0."""
+def proportion(right: ArrayLike, documents: ArrayLike) -> dict[str, float]:
+    """The share of right answers and its interval, for answers that come in documents.
 
-    value: float
-    low: float
-    high: float
-    p_value: float
-    num_pairs: int
-
-    def row(self) -> dict[str, float]:
-        """The coefficient, the ends of its interval and the p-value, by column name."""
-        return {"value": self.value, "low": self.low, "high": self.high, "p_value": self.p_value}
-
-
-def correlation(x: ArrayLike, y: ArrayLike, *, rank: bool = False) -> Correlation:
-    """Pearson's correlation, or Spearman's rank correlation, with an interval by Fisher's transformation.
+    A bootstrap sees no variance where all answers are wrong, or all right. This is the exact binomial interval for as
+    many independent answers as tell as much as these: fewer where answers of one document resemble each other, never
+    more, and one for each document where all answers are alike.
 
     Args:
-        x: `[pair]`.
-        y: `[pair]`.
-        rank: Whether to correlate ranks.
+        right: Whether each answer is right, `[answer]`.
+        documents: The document of each answer, `[answer]`; there must be two or more.
 
-    Raises:
-        NotMeasurableError: There are fewer than `MIN_DOCUMENTS` pairs, or `x` or `y` does not vary.
+    Returns:
+        `value`, `low` and `high`.
 
     Source:
-        Bonett & Wright 2000, "Sample size requirements for estimating Pearson, Kendall and Spearman correlations"
-        (the interval of rank correlations).
+        Korn & Graubard 1998, "Confidence intervals for proportions with small expected number of positive counts
+        estimated from survey data".
     """
-    from scipy import stats
+    from scipy.stats import t
+    from statsmodels.stats.proportion import proportion_confint
 
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    if len(x) < MIN_DOCUMENTS or not np.ptp(x) > 0 or not np.ptp(y) > 0:
-        raise NotMeasurableError(
-            f"{len(x)} pairs cannot be correlated; give at least {MIN_DOCUMENTS} in which both variables vary"
-        )
-    if not rank:
-        pearson = stats.pearsonr(x, y)
-        interval = pearson.confidence_interval(LEVEL)
-        return Correlation(
-            float(pearson.statistic), float(interval.low), float(interval.high), float(pearson.pvalue), len(x)
-        )
-    spearman = stats.spearmanr(x, y)
-    value = float(spearman.statistic)
-    reach = stats.norm.ppf((1 + LEVEL) / 2) * np.sqrt((1 + value**2 / 2) / (len(x) - 3))
-    with np.errstate(divide="ignore"):
-        low, high = (float(np.tanh(np.arctanh(value) + sign * reach)) for sign in (-1, 1))
-    return Correlation(value, low, high, float(spearman.pvalue), len(x))
+    right = np.asarray(right, np.float64)
+    _, numbers = np.unique(documents, return_inverse=True)
+    num_answers, num_documents = len(right), int(numbers.max()) + 1
+    share = float(right.mean())
+    residuals = np.bincount(numbers, right - share)  # of each document
+    variance = num_documents / (num_documents - 1) * float(np.square(residuals).sum()) / num_answers**2
+    num_effective = float(num_documents)
+    if variance > 0:
+        tails = (1 - LEVEL) / 2
+        widening = float(t.ppf(tails, num_documents - 1) / t.ppf(tails, num_answers - 1)) ** 2
+        num_effective = min(num_answers, share * (1 - share) / variance / widening)
+    low, high = proportion_confint(share * num_effective, num_effective, alpha=1 - LEVEL, method="beta")
+    return {"value": share, "low": float(low), "high": float(high)}

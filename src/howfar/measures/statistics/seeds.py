@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from howfar.errors import NotMeasurableError
 from howfar.measures.statistics.estimate import Estimate
-from howfar.measures.statistics.inference import Equivalence, check_pairs
+from howfar.measures.statistics.inference import Equivalence
 from howfar.measures.statistics.studentised import LEVEL, Array
 
 
@@ -68,7 +69,12 @@ def over_seeds(estimates: Sequence[Estimate]) -> OverSeeds:
     """
     values = np.array([float(estimate.value) for estimate in estimates])
     num_seeds, num_documents = len(values), estimates[0].num_documents
-    check_pairs(values)
+    if num_seeds < 2:
+        raise NotMeasurableError("fewer than two pairs of models tell nothing about others; give at least 2")
+    if not np.ptp(values) > 0:
+        raise NotMeasurableError(
+            f"{num_seeds} differences that do not vary show no equivalence; give at least 2 pairs that differ"
+        )
     left_out = np.stack([estimate.left_out for estimate in estimates])
     of_seeds = float(values.var(ddof=1)) / num_seeds
     of_documents = float(_variance(left_out.mean(axis=0)))
