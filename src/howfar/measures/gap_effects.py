@@ -94,7 +94,8 @@ def gap_effects(
     effects = np.zeros((len(reader.layers), reader.num_heads, num_tokens, num_tokens), dtype=np.float32)
     with movable(model) as increments:
         check_accumulates(increments)
-        for predicted in followed(in_batches(np.arange(num_tokens), batch_size), progress, num_tokens, len):
+        for batch in followed(in_batches(range(num_tokens), batch_size), progress, num_tokens, len):
+            predicted = np.array(batch)
             effects[:, :, predicted] = _differentiate(reader, window, predicted)[..., 1:].cpu().numpy()
     data = text.encode()
     pieces = tuple(_readable(data[start:end]) for start, end in spans.byte_spans.tolist())
