@@ -12,29 +12,17 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Candidate(Generic[Item]):
-    """An item that may be among the largest.
+    """An item that may be among the largest."""
 
-    Attributes:
-        value: The value by which items are ranked.
-        key: Equal for near-duplicates.
-        section: The section of text that it is from; only a few are taken from each.
-        place: Its index in the section.
-        item: The item itself.
-    """
-
-    value: float
-    key: Hashable
-    section: Hashable
-    place: int
+    value: float  # items are ranked by it
+    key: Hashable  # equal for near-duplicates
+    section: Hashable  # the section of text that it is from; only a few are taken from each
+    place: int  # its index in the section
     item: Item
 
 
 class Extremes(Generic[Item]):
-    """The largest candidates of a stream, one per key; the earlier one wins a tie.
-
-    Args:
-        size: How many to find. At most twice as many are in memory.
-    """
+    """The `size` largest candidates of a stream, one per key, with twice as many in memory; the earlier wins a tie."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -68,14 +56,7 @@ class Extremes(Generic[Item]):
 
 
 def choose(candidates: Iterable[Candidate[Item]], num: int, *, per_section: int, apart: int) -> list[Candidate[Item]]:
-    """Choose the largest candidates, with limits on the number and distance of those from one section.
-
-    Args:
-        candidates: In any order; the earlier one wins a tie.
-        num: The most to choose.
-        per_section: The most from one section.
-        apart: The least distance of two places in a section.
-    """
+    """Choose the `num` largest, at most some from one section and some places apart there; the earlier wins a tie."""
     chosen: list[Candidate[Item]] = []
     places: dict[Hashable, list[int]] = {}
     keys: set[Hashable] = set()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from howfar.measures.contexts.extremes import Candidate, Extremes
 from howfar.measures.documents import Document
+from howfar.measures.tables import Row
 from howfar.reading import Trace
 from howfar.text.spans import character_of_byte
 
@@ -25,18 +26,11 @@ MOST_TRIED = 1000  # the most candidates of a section, layer and class that are 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a document that is read at once.
+    """A part of a document that is read at once."""
 
-    Attributes:
-        text: Its text, including the lead.
-        lead: Number of characters at its beginning that are context only; they belong to an earlier section.
-        start: Index in the document of the first character of `text`.
-        document: The document.
-    """
-
-    text: str
-    lead: int
-    start: int
+    text: str  # including the lead
+    lead: int  # number of characters at its beginning that are context only; they belong to an earlier section
+    start: int  # index in the document of the first character of `text`
     document: Document
 
 
@@ -55,52 +49,14 @@ def sections_of(documents: Iterable[Document], context: int, length: int = SECTI
             yield Section(document.text[start : begin + length], lead, start, document)
 
 
-@dataclass(frozen=True)
-class Passage:
-    """A token and the text around it.
-
-    Attributes:
-        class_number: The token's class.
-        token_id: The token's id.
-        token: The token's bytes.
-        byte_place: Index, from 1, of the token's first byte within its character.
-        left: The text before `scored`.
-        scored: The characters that contain the token.
-        right: The text after `scored`.
-        surprisal_nats: The token's surprisal.
-        source: Name of the document's source.
-        document: Number of the document.
-        character: Index in the document at which `scored` begins.
-    """
-
-    class_number: int
-    token_id: int
-    token: bytes
-    byte_place: int
-    left: str
-    scored: str
-    right: str
-    surprisal_nats: float
-    source: str
-    document: int
-    character: int
-
-
 @dataclass(frozen=True, eq=False)
 class Traced:
-    """A section and its trace.
-
-    Attributes:
-        section: The section.
-        trace: Its trace.
-        classes: Classes of its tokens, uint8 `[token]`.
-        width: Characters of text to keep on either side of a token.
-    """
+    """A section and its trace."""
 
     section: Section
     trace: Trace
-    classes: NDArray[np.uint8]
-    width: int
+    classes: NDArray[np.uint8]  # of its tokens, `[token]`
+    width: int  # characters of text to keep on either side of a token
 
     @cached_property
     def _characters(self) -> NDArray[np.int64]:
@@ -123,27 +79,26 @@ class Traced:
         The token's id is no part of it, because a digit or capital has another.
         """
         first, past = self._span(token)
-        text = self.trace.text
-        nearby, own = _alike(text[max(0, first + 1 - NEARBY) : first + 1]), _alike(text[first:past])
-        return nearby, own, self._byte_place(token)
+        texts = self.trace.text[max(0, first + 1 - NEARBY) : first + 1], self.trace.text[first:past]
+        return *(re.sub(r"\d", "0", text.casefold()) for text in texts), self._byte_place(token)
 
-    def passage(self, token: int) -> Passage:
-        """The token with the text around it."""
+    def passage(self, token: int) -> Row:
+        """The columns of a token and of the text around it; `byte` is the index, from 1, within its character."""
         text, (first, past) = self.trace.text, self._span(token)
         start, end = self.trace.token_bytes[token].tolist()
-        return Passage(
-            class_number=int(self.classes[token]),
-            token_id=int(self.trace.token_ids[token]),
-            token=text[first:past].encode()[self._byte_place(token) - 1 :][: end - start],
-            byte_place=self._byte_place(token),
-            left=text[max(0, first - self.width) : first],
-            scored=text[first:past],
-            right=text[past : past + self.width],
-            surprisal_nats=float(self.trace.surprisal_nats[token]),
-            source=self.section.document.source,
-            document=self.section.document.number,
-            character=self.section.start + first,
-        )
+        place = self._byte_place(token)
+        return {
+            "left": text[max(0, first - self.width) : first],
+            "scored": text[first:past],
+            "right": text[past : past + self.width],
+            "surprisal_nats": float(self.trace.surprisal_nats[token]),
+            "token_id": int(self.trace.token_ids[token]),
+            "byte": place,
+            "token_hex": text[first:past].encode()[place - 1 :][: end - start].hex(" ").upper(),
+            "source": self.section.document.source,
+            "document": self.section.document.number,
+            "character": self.section.start + first,
+        }
 
     def _span(self, token: int) -> tuple[int, int]:
         """The first of the characters that contain the token, and the one after the last."""
@@ -154,43 +109,26 @@ class Traced:
         return 1 + start - int(np.searchsorted(self._characters, self._characters[start]))
 
 
-def _alike(text: str) -> str:
-    """The text without its case and with all digits 0."""
-    return re.sub(r"\d", "0", text.casefold())
-
-
 class Ends:
-    """The largest and the smallest values of several quantities, by class of token.
+    """The passages with the largest and the smallest values of several quantities, by class of token.
 
     Within a class, the values farthest from the mean are the largest and the smallest, whatever the mean is; so one
-    pass over the text is enough.
-
-    Args:
-        num_quantities: Number of quantities (a layer and head each).
-        num_classes: Number of classes of tokens.
-        size: How many passages to keep of each quantity and class, at either end.
-        by_token: Quantities that depend on the token alone; for these, passages with the same token are duplicates.
+    pass over the text is enough. `size` passages are kept at either end. For quantities that depend on the token alone
+    (`by_token`), passages with the same token are duplicates.
     """
 
     def __init__(self, num_quantities: int, num_classes: int, size: int, by_token: Iterable[int] = ()) -> None:
         self.by_token = frozenset(by_token)
         self._pools = {
-            sign: [[Extremes[Passage](size) for _ in range(num_classes)] for _ in range(num_quantities)]
-            for sign in (1, -1)
+            sign: [[Extremes[Row](size) for _ in range(num_classes)] for _ in range(num_quantities)] for sign in (1, -1)
         }
 
-    def candidates(self, sign: int, quantity: int, of_class: int) -> list[Candidate[Passage]]:
+    def candidates(self, sign: int, quantity: int, of_class: int) -> list[Candidate[Row]]:
         """The passages at the upper end (`sign` 1) or the lower end (-1); their values are multiplied by `sign`."""
         return self._pools[sign][quantity][of_class].candidates
 
     def add(self, values: NDArray[np.float32], traced: Traced, *, per_section: int) -> None:
-        """Add the tokens of a section.
-
-        Args:
-            values: `[quantity, token]`.
-            traced: The section.
-            per_section: The most passages of it to keep per quantity, class and end.
-        """
+        """Add the tokens of a section, with their values `[quantity, token]`; at most some passages of each class."""
         for sign, pools in self._pools.items():
             thresholds = np.array([[pool.threshold for pool in of_quantity] for of_quantity in pools])
             signed = sign * values
@@ -205,7 +143,7 @@ class Ends:
 
     def _offer(
         self,
-        pool: Extremes[Passage],
+        pool: Extremes[Row],
         signed: NDArray[np.float32],
         tokens: NDArray[np.int64],
         traced: Traced,
