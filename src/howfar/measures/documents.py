@@ -84,6 +84,14 @@ def documents_of(
         yield Document(decode(part.document(number)), part.source_of(number), number)
 
 
+def every_document(corpus: Corpus, tokenizer: PreTrainedTokenizerBase | None) -> Iterator[Document]:
+    """All documents of a corpus, held-out ones first; the tokenizer is as for `documents_of`."""
+    splits: tuple[SplitName, ...] = ("held_out", "train")
+    for split in splits:
+        if getattr(corpus, split).num_documents:
+            yield from documents_of(corpus, tokenizer, split=split)
+
+
 def spread_evenly(num_all: int, num_wanted: int) -> list[int]:
     """Indices of at most `num_wanted` of `num_all` items, spread evenly."""
     return np.linspace(0, num_all - 1, min(num_wanted, num_all)).round().astype(int).tolist()
