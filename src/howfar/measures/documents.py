@@ -47,7 +47,6 @@ def documents_of(
     """Read documents one at a time.
 
     Args:
-        texts: A corpus or texts.
         tokenizer: The corpus's tokenizer, unless it is the byte tokenizer.
         num_documents: The most documents, spread evenly over all, so that every source has its share; None for all.
         split: The part of the corpus to read.
@@ -103,8 +102,7 @@ def sample_blocks(
     """Read a bounded sample of a corpus's training part: blocks of whole documents, spread evenly over it.
 
     Args:
-        corpus: The corpus.
-        tokenizer: Its tokenizer, unless it is the byte tokenizer.
+        tokenizer: The corpus's, unless it is the byte tokenizer.
         num_tokens: About how many tokens to read; all if the corpus has fewer.
         num_blocks: Number of blocks of the sample.
 
@@ -127,11 +125,7 @@ def sample_blocks(
 
 
 def decoder_of(corpus: Corpus, tokenizer: PreTrainedTokenizerBase | None = None) -> Decoder:
-    """The function that decodes a corpus's tokens.
-
-    Args:
-        corpus: The corpus.
-        tokenizer: The tokenizer that it was built with, unless it is the byte tokenizer.
+    """The function that decodes a corpus's tokens; the tokenizer is the corpus's, unless it is the byte tokenizer.
 
     Raises:
         NotMeasurableError: It was built with another tokenizer.

@@ -24,10 +24,10 @@ from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.declaration import Matrix, Measure, of_texts
 from howfar.measures.layers import check_accumulates, chosen_layers
-from howfar.measures.passes import classes_of_tokens, in_batches, sample_windows, window_length
+from howfar.measures.passes import in_batches, sample_windows, window_length
 from howfar.measures.statistics import MIN_DOCUMENTS
 from howfar.measures.tables import Row, table
-from howfar.measures.token_classes import class_names
+from howfar.measures.token_classes import class_names, classes_of_tokens
 from howfar.positions import movable, override
 from howfar.positions.mode import evaluation_mode
 from howfar.progress import Progress, followed

@@ -25,8 +25,9 @@ from howfar.measures.declaration import Matrix, Measure, of_texts
 from howfar.measures.interventions.replacements import AT_ONE_GAP, REPLACEMENTS, SWAPPED, changed_layers
 from howfar.measures.interventions.trying import ESTIMATES, Cell, Sums, estimates, try_cells
 from howfar.measures.layers import check_accumulates, chosen_layers
-from howfar.measures.passes import byte_lengths, classes_of_tokens, in_batches, sample_windows, window_length
+from howfar.measures.passes import byte_lengths, in_batches, sample_windows, window_length
 from howfar.measures.tables import Row, table
+from howfar.measures.token_classes import classes_of_tokens
 from howfar.positions import Increments, movable
 from howfar.positions.bounds import bound_of
 from howfar.progress import Progress, followed

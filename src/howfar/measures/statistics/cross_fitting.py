@@ -11,7 +11,7 @@ the disagreement of the folds' models.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -30,31 +30,24 @@ _MOST_COMPARED = 2000  # items on which the folds' models are compared
 
 @dataclass(frozen=True)
 class CrossFitted:
-    """Scores by models that were fitted to other documents.
+    """Scores by models that were fitted to other documents."""
 
-    Attributes:
-        scores: `[..., item]`, higher where a positive label is more likely.
-        folds: `[item]`, the fold of each item; only scores of one fold can be compared.
-        instability: `[...]`, how far the models of two folds disagree: 0 if their scores are perfectly correlated,
-            about 1 for linear models fitted to noise.
-    """
-
-    scores: Array
-    folds: NDArray[np.int64]
+    scores: Array  # `[..., item]`, higher where a positive label is more likely
+    folds: NDArray[np.int64]  # `[item]`, the fold of each item; only scores of one fold can be compared
     instability: Array
+    """`[...]`, how far the models of two folds disagree: 0 if their scores are perfectly correlated, about 1 for linear
+    models fitted to noise."""
 
     def __getitem__(self, index: int) -> CrossFitted:
         return CrossFitted(self.scores[index], self.folds, self.instability[index])
 
-    def auc(
-        self, labels: ArrayLike, documents: ArrayLike, *, strata: Sequence[ArrayLike] = (), **options: object
-    ) -> Estimate:
+    def auc(self, labels: ArrayLike, documents: ArrayLike, **options: object) -> Estimate:
         """ROC-AUC over pairs of items of the same fold; its variance includes that of the fitted models.
 
         Raises:
             NotMeasurableError: As `roc_auc`.
         """
-        found = roc_auc(self.scores, labels, documents, strata=(self.folds, *strata), **options)
+        found = roc_auc(self.scores, labels, documents, strata=[self.folds], **options)
         return found.widened(self.instability * np.square(found.error))
 
 

@@ -27,27 +27,16 @@ _NUM_DRAWS = 9999
 
 @dataclass(frozen=True)
 class Gains(Studentised):
-    """Gains, with intervals that use Student's t, because few permuted additions show the error.
+    """Gains, with intervals that use Student's t, because few permuted additions show the error."""
 
-    Attributes:
-        value: `[...]`, the gains.
-        useless: `[...]`, variance of the gain of a useless addition.
-        growth: `[...]`, by how much the variance rises per unit of gain.
-        influences: `[..., document]`, each document's influence, which tells how gains are correlated.
-        num_carriers: `[...]`, how many documents contribute.
-        degrees: Degrees of freedom of the variance.
-        level: Coverage of the interval from `low` to `high`.
-        seed: Seed of the draws of Student's t.
-    """
-
-    value: Array
-    useless: Array
-    growth: Array
-    influences: Array
-    num_carriers: NDArray[np.int64]
-    degrees: float
-    level: float = LEVEL
-    seed: int = 0
+    value: Array  # `[...]`, the gains
+    useless: Array  # `[...]`, variance of the gain of a useless addition
+    growth: Array  # `[...]`, by how much the variance rises per unit of gain
+    influences: Array  # `[..., document]`, each document's influence, which tells how gains are correlated
+    num_carriers: NDArray[np.int64]  # `[...]`, how many documents contribute
+    degrees: float  # of freedom of the variance
+    level: float = LEVEL  # coverage of the interval from `low` to `high`
+    seed: int = 0  # of the draws of Student's t
 
     @property
     def num_documents(self) -> int:
@@ -103,20 +92,14 @@ class Gains(Studentised):
 
 @dataclass(frozen=True)
 class Additions:
-    """Cross-fitted scores of a baseline model, and of models that have further features.
+    """Cross-fitted scores of a baseline model, and of models that have further features."""
 
-    Attributes:
-        base: The baseline; scores `[item]`.
-        more: The baseline with each addition, `[addition, item]`.
-        permuted: The baseline with each addition permuted among items, several times: `[permutation, addition, item]`.
-            A useless feature lowers the score of a fitted model; this shows by how much, and how much that varies.
-        num_coefficients: `[addition]`, how many coefficients each addition has.
-    """
-
-    base: CrossFitted
-    more: CrossFitted
+    base: CrossFitted  # scores `[item]`
+    more: CrossFitted  # the baseline with each addition, `[addition, item]`
     permuted: CrossFitted
-    num_coefficients: NDArray[np.int64]
+    """The baseline with each addition permuted among items, several times: `[permutation, addition, item]`. A useless
+    feature lowers the score of a fitted model; this shows by how much, and how much that varies."""
+    num_coefficients: NDArray[np.int64]  # `[addition]`, how many coefficients each addition has
 
     def gains(self, labels: ArrayLike, documents: ArrayLike, *, seed: int = 0) -> Gains:
         """How much each addition raises the AUC, compared with the same addition permuted; `[addition]`.

@@ -16,23 +16,14 @@ from howfar.measures.statistics.studentised import LEVEL, Array
 
 @dataclass(frozen=True)
 class PairedTest:
-    """Two-sided Wilcoxon signed-rank test of paired differences.
-
-    Attributes:
-        num_pairs: Number of pairs.
-        num_different: Pairs that differ; only these are tested.
-        mean_difference: Mean of the differences, with its bootstrap interval over pairs.
-        share_positive: Share of all pairs whose difference is above 0.
-        effect_size: Matched-pairs rank-biserial correlation, -1 to 1: 1 if every difference is above 0.
-        p_value: Not corrected for multiple tests; see `holm`.
-    """
+    """Two-sided Wilcoxon signed-rank test of paired differences."""
 
     num_pairs: int
-    num_different: int
-    mean_difference: Estimate
-    share_positive: float
-    effect_size: float
-    p_value: float
+    num_different: int  # pairs that differ; only these are tested
+    mean_difference: Estimate  # with its bootstrap interval over pairs
+    share_positive: float  # share of all pairs whose difference is above 0
+    effect_size: float  # matched-pairs rank-biserial correlation, -1 to 1: 1 if every difference is above 0
+    p_value: float  # not corrected for multiple tests; see `holm`
 
 
 def wilcoxon(differences: ArrayLike, **options: Any) -> PairedTest:
@@ -77,25 +68,15 @@ def holm(p_values: Sequence[float] | Array) -> Array:
 
 @dataclass(frozen=True)
 class Equivalence:
-    """Two one-sided tests of whether a difference lies within a margin of 0.
+    """Two one-sided tests of whether a difference lies within a margin of 0."""
 
-    Attributes:
-        difference: The mean or overall difference.
-        margin: Smaller differences are considered negligible; in the difference's unit.
-        low: Lower end of the interval of level 1 - 2 alpha.
-        high: Its upper end.
-        p_value: Of the hypothesis that the difference is at least as large as the margin.
-        equivalent: Whether that hypothesis is rejected.
-        num_units: Number of pairs, seeds or documents.
-    """
-
-    difference: float
-    margin: float
-    low: float
+    difference: float  # the mean or overall difference
+    margin: float  # smaller differences are considered negligible; in the difference's unit
+    low: float  # ends of the interval of level 1 - 2 alpha
     high: float
-    p_value: float
-    equivalent: bool
-    num_units: int
+    p_value: float  # of the hypothesis that the difference is at least as large as the margin
+    equivalent: bool  # whether that hypothesis is rejected
+    num_units: int  # number of pairs, seeds or documents
 
     @property
     def is_beyond(self) -> bool:

@@ -21,22 +21,14 @@ class OverSeeds:
     Its variance has two components, seeds and documents. A few models give a poor estimate of the first, so intervals
     use Student's t with the effective degrees of freedom of the sum (Satterthwaite).
 
-    Attributes:
-        value: The mean over seeds.
-        error: Its standard error, of seeds and documents together.
-        degrees: Effective degrees of freedom.
-        seed_share: The share of a single model's variance that is due to its seed, 0 to 1; the rest is documents'.
-        num_seeds: Number of models.
-        num_documents: Number of documents.
-
     Source:
         Satterthwaite 1946, "An approximate distribution of estimates of variance components".
     """
 
-    value: float
-    error: float
-    degrees: float
-    seed_share: float
+    value: float  # the mean over seeds
+    error: float  # its standard error, of seeds and documents together
+    degrees: float  # effective degrees of freedom
+    seed_share: float  # the share of a single model's variance that is due to its seed, 0 to 1; the rest is documents'
     num_seeds: int
     num_documents: int
 
@@ -59,10 +51,7 @@ class OverSeeds:
 
 
 def over_seeds(estimates: Sequence[Estimate]) -> OverSeeds:
-    """Combine the estimates of single models.
-
-    Args:
-        estimates: The statistic of each model, on the same documents.
+    """Combine the estimates of single models, all on the same documents.
 
     Raises:
         NotMeasurableError: There are fewer than two models, or their values are equal.
@@ -94,9 +83,7 @@ def over_intervals(values: ArrayLike, low: ArrayLike, high: ArrayLike, num_docum
     `seed_share` is an upper bound.
 
     Args:
-        values: `[model]`.
-        low: Lower ends of the intervals, `[model]`.
-        high: Upper ends of the intervals, `[model]`.
+        values: `[model]`, as are the ends of the intervals, `low` and `high`.
         num_documents: Number of documents behind each interval.
     """
     from scipy import stats
