@@ -85,9 +85,7 @@ def neutrality(
             raise NotMeasurableError(
                 f"{len(models)} models cannot be paired with {len(others)} {name} ones; give as many, in the same order"
             )
-    pairings = {
-        name: [check_paired(*pair) for pair in zip(models, others, strict=True)] for name, others in against.items()
-    }
+    pairings = {name: list(map(check_paired, models, others)) for name, others in against.items()}
     texts = texts if isinstance(texts, Corpus | Sequence) else list(texts)
     total = texts.held_out.num_documents if isinstance(texts, Corpus) else len(texts)
 

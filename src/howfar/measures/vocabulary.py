@@ -92,7 +92,6 @@ def movers(table: pl.DataFrame, *, num: int = 10, min_count: int = 1) -> pl.Data
     """The tokens that moved farthest from the mean, up and down: overall and in each class.
 
     Args:
-        table: From `vocabulary`.
         num: Number of tokens in each direction, overall and in each class.
         min_count: Leave out tokens with fewer occurrences in training.
 

@@ -17,17 +17,21 @@ from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError
 from howfar.measures.boundaries.gaps import find_gaps
 from howfar.measures.boundaries.probes import PROBES, probe_rows
-from howfar.measures.boundaries.rows import AUC, GAIN, auc_rows, gain_rows, table_of
 from howfar.measures.boundaries.scores import (
+    AUC,
     BASE,
     CORPUS_SCORES,
+    GAIN,
     LOOKUP,
+    auc_rows,
     baseline_scores,
     corpus_scores,
+    gain_rows,
     increment_scores,
     nested,
     prediction_scores,
     scored_at,
+    table_of,
 )
 from howfar.measures.boundaries.targets import TARGETS, segmented, target_named
 from howfar.measures.declaration import Matrix, Measure

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from howfar.measures.boundaries.gaps import Gaps
-from howfar.measures.boundaries.rows import auc_rows
-from howfar.measures.boundaries.scores import Score
+from howfar.measures.boundaries.scores import Score, auc_rows
 from howfar.measures.documents import spread_evenly
 from howfar.measures.statistics import ProbeKind, probe_scores
 from howfar.measures.tables import Row

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from howfar.measures.contexts.extremes import choose
-from howfar.measures.contexts.passages import Ends
+from howfar.measures.contexts.passages import Ends, choose
 from howfar.measures.statistics.streaming import ClassMoments, StreamSample
 from howfar.measures.tables import Row
 

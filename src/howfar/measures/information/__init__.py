@@ -130,7 +130,11 @@ def _rows(items: Items, layers: Sequence[int | None], num_permutations: int, see
         )
         for label, mask in labelled.items()
     }
-    residuals = [_for_all_items(baselines[label].residuals, mask) for label, mask in labelled.items()]
+    residuals = []
+    for label, mask in labelled.items():
+        of_label = baselines[label].residuals
+        residuals.append(np.zeros((len(items), of_label.shape[1])))
+        residuals[-1][mask] = of_label  # 0 for an item without the label
     p_values = np.ones((len(cells), len(usable)))
     if measurable:
         p_values[list(measurable)] = permutation_test(
@@ -164,13 +168,6 @@ def _why_not(items: Items, label: str) -> str | None:
     if counts[1] < MIN_MINORITY:
         return f"all but {int(counts[1:].sum())} tokens have the same {label!r} (at least {MIN_MINORITY} must differ)"
     return None
-
-
-def _for_all_items(residuals: np.ndarray, labelled: np.ndarray) -> np.ndarray:
-    """Residuals `[item, class]` of all items; 0 for an item without the label."""
-    expanded = np.zeros((len(labelled), residuals.shape[1]))
-    expanded[labelled] = residuals
-    return expanded
 
 
 def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from howfar.errors import NotMeasurableError
-from howfar.measures.information.labels import ABSENT, FEATURE, labels_of
 from howfar.progress import Progress, followed
 from howfar.reading import Trace, trace_many
 from howfar.text.classes import CodeClass, code_classes_of_bytes
+from howfar.text.conllu import Token, Word
 from howfar.text.segmentation import Segmentation
 from howfar.text.spans import character_of_byte
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 WORD_PLACES = ("first token", "whole word", "token before")
 CODE_PLACES = ("this token", "token before")
 CODE_CLASS = "class of code"
+PART_OF_SPEECH, DISTANCE, ENTITY, FEATURE = "part of speech", "dependency distance", "entity", "feature "
+ENTITY_NOTES = ("NER", "Entity", "NE")
+"""Names of entity annotations in MISC; their values are `B-…`, `I-…` and `O`, or opening and closing brackets."""
+ABSENT = "none"
 
 
 @dataclass(frozen=True)
@@ -176,3 +180,51 @@ def _gathered(parts: Sequence[_Part], documents: Iterable[int], places: tuple[st
         classes,
         sum(part.num_left_out for part in parts),
     )
+
+
+def labels_of(tokens: Sequence[Token]) -> list[dict[str, str]]:
+    """The labels of each token of a sentence, by name.
+
+    A multiword token has no labels, because its words differ. Features that a token lacks are omitted, and so is the
+    entity label if the sentence has no entity annotations.
+    """
+    entities = _entities(tokens)
+    found = []
+    for token, entity in zip(tokens, entities, strict=True):
+        labels: dict[str, str] = {}
+        if len(token.words) == 1:
+            word = token.words[0]
+            if word.part_of_speech is not None:
+                labels[PART_OF_SPEECH] = word.part_of_speech
+            if word.head is not None:
+                labels[DISTANCE] = _distance(word)
+            if entity is not None:
+                labels[ENTITY] = entity
+            labels |= {FEATURE + name: value for name, value in word.features.items()}
+        found.append(labels)
+    return found
+
+
+def _distance(word: Word) -> str:
+    """Distance and side of a word's syntactic head."""
+    if word.head == 0:
+        return "root"
+    assert word.head is not None
+    distance = abs(word.head - word.number)
+    near = "1" if distance == 1 else "2 to 3" if distance <= 3 else "4 or more"
+    return f"{near} {'after' if word.head > word.number else 'before'}"
+
+
+def _entities(tokens: Sequence[Token]) -> list[str | None]:
+    """Whether each token begins an entity, is inside one or outside; all None if the sentence has no annotations."""
+    notes = [next((word.notes[n] for word in t.words for n in ENTITY_NOTES if n in word.notes), "") for t in tokens]
+    if not any(notes):
+        return [None] * len(tokens)
+    found: list[str | None] = []
+    depth = 0
+    for note in notes:
+        begins = "(" in note or note[:2] in ("B-", "S-", "U-") or note == "B"
+        inside = depth > 0 or note[:2] in ("I-", "E-", "L-") or note == "I"
+        found.append("begins" if begins else "inside" if inside else "outside")
+        depth = max(0, depth + note.count("(") - note.count(")"))
+    return found

@@ -4,6 +4,9 @@ Tokens of one document are not independent, so every interval here resamples who
 resample. A resample is a row of weights, one per document: how often the document was drawn. A statistic of sums is
 then one matrix product for all resamples. Two statistics of the same documents share their resamples, so their
 difference is paired.
+
+Everywhere, `documents` `[item]` says in which document an item is, by any integers; `labels` `[item]` are true for the
+positive items, or what to predict; `seed` determines everything random; and `options` are passed to `bootstrap`.
 """
 
 from __future__ import annotations
@@ -15,9 +18,16 @@ from howfar.measures.statistics.discrimination import check_labels, roc_auc
 from howfar.measures.statistics.estimate import Estimate
 from howfar.measures.statistics.fitting import fit_probe, nested_scores, probe_scores
 from howfar.measures.statistics.gains import Additions, Gains
-from howfar.measures.statistics.inference import Equivalence, equivalence_of_estimate, holm, proportion, wilcoxon
+from howfar.measures.statistics.inference import (
+    Equivalence,
+    equivalence_of_estimate,
+    holm,
+    over_intervals,
+    over_seeds,
+    proportion,
+    wilcoxon,
+)
 from howfar.measures.statistics.resampling import bootstrap, mean, permutation_within, ratio
-from howfar.measures.statistics.seeds import over_intervals, over_seeds
 from howfar.measures.statistics.studentised import MIN_DOCUMENTS, Studentised, columns_of, or_none
 
 __all__ = [

@@ -30,12 +30,7 @@ class Correlation:
 
 
 def correlation(x: ArrayLike, y: ArrayLike, *, rank: bool = False) -> Correlation:
-    """Pearson's correlation, or Spearman's rank correlation, with an interval by Fisher's transformation.
-
-    Args:
-        x: `[pair]`.
-        y: `[pair]`.
-        rank: Whether to correlate ranks.
+    """Pearson's correlation of pairs, or Spearman's of their ranks, with an interval by Fisher's transformation.
 
     Raises:
         NotMeasurableError: There are fewer than `MIN_DOCUMENTS` pairs, or `x` or `y` does not vary.
@@ -67,12 +62,6 @@ def correlation(x: ArrayLike, y: ArrayLike, *, rank: bool = False) -> Correlatio
 
 def rank_correlation(x: ArrayLike, y: ArrayLike, documents: ArrayLike, **options: Any) -> Estimate:
     """Spearman's correlation over items; every resample uses the ranks among all items.
-
-    Args:
-        x: `[item]`.
-        y: `[item]`.
-        documents: `[item]`, the document of each item; any integers.
-        **options: Passed to `bootstrap`.
 
     Raises:
         NotMeasurableError: `x` or `y` does not vary, or there are too few documents.

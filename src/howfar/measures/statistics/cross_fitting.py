@@ -57,8 +57,6 @@ def cross_fitted(
     """Score each fold by models that are fitted to the other folds.
 
     Args:
-        labels: `[item]`.
-        documents: `[item]`, the document of each item.
         fit: Fits models to the items with the given indices, and returns their scores of all items, `[..., item]`.
 
     Raises:

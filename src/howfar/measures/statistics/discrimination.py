@@ -25,11 +25,8 @@ def roc_auc(
 
     Args:
         scores: `[..., item]`, several scores of the same items.
-        labels: `[item]`, true for positive items.
-        documents: `[item]`, the document of each item; any integers.
         strata: Each `[item]`, any integers. Only items that agree in all of these are compared, for example those of
             one fold, or those after the same character. All such pairs have equal weight.
-        **options: Passed to `bootstrap`.
 
     Raises:
         NotMeasurableError: Labels do not vary (within any stratum), a score is not finite, or there are too few

@@ -38,11 +38,9 @@ def probe_scores(
 
     Args:
         features: `[item, feature]`.
-        labels: `[item]`, what to predict.
         documents: `[item]`; no document is both fitted to and scored.
         kind: `"linear"` (ridge regression), or `"mlp"` (one hidden layer, `PROBE_EPOCHS` epochs).
         num_neurons: Width of the hidden layer.
-        seed: Seed of the hidden layer's initialisation.
 
     Raises:
         NotMeasurableError: All labels are the same, or there are fewer documents than `MIN_DOCUMENTS`.
@@ -105,13 +103,11 @@ def nested_scores(
     Args:
         base: `[item, feature]`; it may have no features if there are categories.
         additions: Each `[item, further feature]`.
-        labels: `[item]`, what to predict.
         documents: `[item]`; no document is both fitted to and scored.
         categories: `[item, category]`, integers that the baseline knows as well, for example the characters around a
             gap.
         permute_within: `[item]`, integers: additions are permuted among items with the same value, so an addition that
             only repeats this value gains nothing. Where None, they are permuted within documents.
-        seed: Seed of the permutations.
 
     Raises:
         NotMeasurableError: All labels are the same, or there are fewer documents than `MIN_DOCUMENTS`.

@@ -109,10 +109,6 @@ class Additions:
         due to its gain.
 
         Args:
-            labels: `[item]`, what was predicted.
-            documents: `[item]`, the document of each item.
-            seed: Seed of the draws for the intervals.
-
         Source:
             Satterthwaite 1946, "An approximate distribution of estimates of variance components".
 

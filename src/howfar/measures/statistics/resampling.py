@@ -78,7 +78,6 @@ def ratio(numerators: ArrayLike, denominators: ArrayLike, **options: Any) -> Est
     Args:
         numerators: `[..., document]`, a sum for each document.
         denominators: `[..., document]`, the sum to divide by.
-        **options: Passed to `bootstrap`.
     """
     top, bottom = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
 
@@ -98,8 +97,6 @@ def mean(values: ArrayLike, documents: ArrayLike, **options: Any) -> Estimate:
 
     Args:
         values: `[..., item]`.
-        documents: `[item]`, the document of each item; any integers.
-        **options: Passed to `bootstrap`.
     """
     from scipy.sparse import csr_array
 
