@@ -188,8 +188,8 @@ def _compare(
                 continue
             estimates.append(estimate)
             rows.append(row | _within_pair(estimate, common["margin"], int(mine.num_bytes[chosen].sum())))
-        over_pairs = common | {"pair": None, "source": source}
-        rows.append(measured(over_pairs, partial(_over_pairs, estimates, common["margin"])))
+        over_pairs = partial(_over_pairs, estimates, common["margin"])
+        rows.append(measured(common | {"pair": None, "source": source}, over_pairs))
     return rows
 
 
@@ -204,7 +204,7 @@ def _within_pair(estimate: statistics.Estimate, margin: float, num_bytes: int) -
 
 def _over_pairs(estimates: Sequence[statistics.Estimate], margin: float) -> Row:
     if not estimates:
-        raise NotMeasurableError("no pair has enough documents")
+        return {"note": "not measurable: no pair has enough documents"}
     found = statistics.over_seeds(estimates)
     low, high = found.interval()
     interval = {"value": found.value, "low": low, "high": high, "seed_share": found.seed_share}

@@ -137,7 +137,7 @@ def pairs(
 
         def of_same_first() -> list[Row]:
             if not entities[0].separator:
-                raise NotMeasurableError("there is no space between the parts")
+                return [{"control": SAME_FIRST, "note": "not measurable: there is no space between the parts"}]
             both = scores_after_same_first(model, tokenizer, entities, corpus)
             of_all = {"num_passages": both.num_passages, "entropy_difference": both.entropy_difference}
             found = _compare(model, SAME_FIRST, entities, both.entities, both.others, seed)
