@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,6 +14,26 @@ Progress = Callable[[int, int], None]
 """Called with how much of a task is done and how much there is; the second is 0 if it is unknown."""
 
 Unit = Literal["steps", "bytes"]
+Item = TypeVar("Item")
+
+
+def followed(
+    items: Iterable[Item], progress: Progress | None, total: int, size: Callable[[Item], int] = lambda item: 1
+) -> Iterator[Item]:
+    """Yield items, and report after each how much of `total` is done.
+
+    Args:
+        items: The items.
+        progress: Called after each; None for nobody.
+        total: How much there is.
+        size: How much of it an item is.
+    """
+    done = 0
+    for item in items:
+        yield item
+        done += size(item)
+        if progress is not None:
+            progress(min(done, total), total)
 
 
 def bars_on(console: Console, unit: Unit = "steps", *, transient: bool = False) -> Bars:

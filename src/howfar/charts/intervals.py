@@ -29,18 +29,12 @@ def labelled(labels: Mapping[int, str]) -> str:
     return f"{json.dumps({str(key): label for key, label in labels.items()})}[datum.value]"
 
 
-def intervals(x: str, low: str, high: str, *, title: str, tooltip: Sequence[Any], **encodings: Any) -> Any:
-    """A point for each row's estimate on a line between the ends of its interval.
+def intervals(x: str, low: str, high: str, *, title: str, **encodings: Any) -> Any:
+    """A point for each row's estimate, from its column, on a line between the ends of its interval, from theirs.
 
-    Args:
-        x: Column of the estimate.
-        low: Column of the interval's low end.
-        high: Column of its high end.
-        title: Title of the axis; gives the unit.
-        tooltip: Tooltip of a row.
-        **encodings: `y`, `color` and so on, as Altair takes them.
+    The title of the axis gives the unit; `encodings` are `y`, `color` and so on, as Altair takes them.
     """
-    base = alt.Chart().encode(tooltip=list(tooltip), **encodings)
+    base = alt.Chart().encode(**encodings)
     options: dict[str, Any] = {"title": title, "axis": sparse_axis(), "scale": alt.Scale(padding=6)}
     return alt.layer(
         base.mark_rule(strokeWidth=2, opacity=0.6).encode(x=alt.X(f"{low}:Q", **options), x2=f"{high}:Q"),
@@ -80,7 +74,7 @@ def beside_controls(
     rows = intervals(
         *(estimate, "low", "high"),
         title=axis,
-        tooltip=[*names(panel, "layer_name", "side"), *numbers(estimate, "low", "high", *shown)],
+        tooltip=tooltip(f"{panel} layer_name side", " ".join([estimate, "low", "high", *shown])),
         y=alt.Y("layer_name:N", title=None, sort=layers_in_order(cells)),
         yOffset=alt.YOffset("side:N", sort=list(sides)),
         color=alt.Color("side:N", title=None, sort=list(sides), legend=legend_above()),
@@ -105,16 +99,7 @@ def dashed_line(**place: Any) -> alt.Chart:
 
 
 def panels(layers: Sequence[Any], table: pl.DataFrame, by: str, *, columns: int, width: int, height: Any = None) -> Any:
-    """The same layers in a panel for each value of a column, in the order of the table.
-
-    Args:
-        layers: What each panel shows, without data.
-        table: The data of all panels.
-        by: The column.
-        columns: Number of panels beside each other.
-        width: Width of a panel, in pixels.
-        height: Its height; by default that of its rows.
-    """
+    """The same layers in a panel for each value of a column, in the order of the table; its sizes are in pixels."""
     panel = alt.layer(*layers, data=inline(table)).properties(width=width, height=height or {"step": ROW_HEIGHT})
     in_order = table[by].unique(maintain_order=True).to_list()
     return panel.facet(facet=alt.Facet(f"{by}:N", title=None, sort=in_order), columns=columns)
@@ -128,6 +113,11 @@ def numbers(*columns: str, format: str = ".4g") -> list[Any]:
 def names(*columns: str) -> list[Any]:
     """Names of a row, for its tooltip."""
     return [alt.Tooltip(f"{column}:N", title=column.replace("_", " ")) for column in columns]
+
+
+def tooltip(of_names: str, of_numbers: str) -> list[Any]:
+    """A row's tooltip: columns of names and columns of numbers, each separated by spaces."""
+    return [*names(*of_names.split()), *numbers(*of_numbers.split())]
 
 
 def layers_in_order(table: Any) -> list[str]:

@@ -7,32 +7,34 @@ positions. The latter is `position(query) - position(key)`, so a query's own inc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from howfar.corpus.corpus import Corpus
-from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.declaration import Matrix, Measure, of_texts
 from howfar.measures.passes import sample_windows, window_length
-from howfar.positions import increments_of
-from howfar.progress import Progress
+from howfar.measures.tables import Row, measured, places_of, table
+from howfar.positions import Increments, increments_of
+from howfar.progress import Progress, followed
 from howfar.reading.reader import Reader
 from howfar.reading.readings import Reading
 from howfar.reading.windows import Window
 
 if TYPE_CHECKING:
+    import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 UNITS = ("tokens", "positions")
 
 Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 def attention(
@@ -45,16 +47,7 @@ def attention(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> pl.DataFrame:
-    """Measure how far heads look, and correlate this with the increments.
-
-    Args:
-        model: A model with rotary positions. A plain model has distances in tokens only.
-        texts: A corpus, whose held-out documents are read, or texts.
-        tokenizer: The model's tokenizer; if None, `howfar.tokenizer_of` finds it.
-        num_documents: Number of documents; one window of each is read, at a random place.
-        batch_size: Windows at a time.
-        seed: Random seed for the windows and the intervals.
-        progress: Called with the number of windows done and in total.
+    """Measure how far heads look, and correlate this with the increments; a plain model has distances in tokens only.
 
     Returns:
         One row per quantity, unit (`tokens` or `positions`), layer and head, with a `value` and its 95% interval:
@@ -78,34 +71,34 @@ def attention(
         NotMeasurableError: There are too few documents.
     """
     reader = Reader(model, tokenizer, context=window_length(model), batch_size=batch_size)
-    layers = reader.layers
     windows = sample_windows(reader, texts, num_documents=num_documents, seed=seed)
     found: dict[Window, dict[str, Array]] = {}
-    for reading in reader.read(windows, "increments", "positions", "attention"):
+    readings = reader.read(windows, "increments", "positions", "attention")
+    for reading in followed(readings, progress, len(windows), lambda reading: len(reading.windows)):
         found |= zip(reading.windows, _distances(reading), strict=True)
-        if progress is not None:
-            progress(len(found), len(windows))
     parts = [found[window] for window in windows]
     documents = np.repeat(np.arange(len(parts)), [part["increment"].shape[-1] for part in parts])
     by_query = {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
-    places = np.concatenate([np.arange(part["increment"].shape[-1]) for part in parts])
+    indices = np.concatenate([np.arange(part["increment"].shape[-1]) for part in parts])
     means = {name: statistics.mean(values, documents, seed=seed) for name, values in by_query.items()}
     means |= {f"{unit} over even": means[unit] / means[f"even_{unit}"] for unit in UNITS}
     has_increments = reader.increments is not None
     rows = [
-        {"quantity": quantity, "unit": unit, "layer": layer, "head": head} | means[name][index, head].row()
+        {"quantity": quantity, "unit": unit} | place | means[name][index].row()
         for name, (quantity, unit) in _QUANTITIES.items()
         if has_increments or unit == "tokens"
-        for index, layer in enumerate(layers)
-        for head in range(means[name].value.shape[1])
+        for index, place in places_of(reader.layers, means[name].value.shape[1])
     ]
     for unit in UNITS if has_increments else ():
-        rows += _over_queries(by_query["increment"], by_query[unit], documents, places, layers, unit, seed)
-        rows += _over_heads(model, means["increment"].value, means[unit].value, unit, seed)
-    schema: dict[str, Any] = {"quantity": pl.String, "unit": pl.String, "layer": pl.Int64, "head": pl.Int64}
-    schema |= dict.fromkeys(("value", "low", "high", "p_value"), pl.Float64)
-    schema |= {"n": pl.Int64, "note": pl.String}
-    return pl.DataFrame([row | {"n": len(windows)} for row in rows], schema=schema)
+        for index, place in places_of(reader.layers, by_query[unit].shape[1]):
+            sides = by_query["increment"][index], by_query[unit][index]
+            row = {"quantity": "rank correlation over queries", "unit": unit} | place
+            rows.append(measured(row, partial(_over_queries, *sides, indices, documents, seed)))
+        rows += _over_heads(increments_of(model), means["increment"].value, means[unit].value, unit)
+    return table(
+        (row | {"n": len(windows)} for row in rows),
+        *((str, "quantity unit"), (int, "layer head"), (float, "value low high p_value"), (int, "n")),
+    )
 
 
 _BY_QUERY = {
@@ -148,67 +141,41 @@ def _looked_at(weights: Tensor, places: Tensor) -> Tensor:
     return torch.einsum("bhqk,bhk->bhq", weights, places) / weights.sum(dim=-1)
 
 
-def _over_queries(
-    increments: Array,
-    distances: Array,
-    documents: NDArray[np.int64],
-    places: NDArray[np.int64],
-    layers: Sequence[int],
-    unit: str,
-    seed: int,
-) -> list[dict[str, Any]]:
-    """Correlate over the queries of each head, within each index of their windows."""
-    rows = []
-    for index, layer in enumerate(layers):
-        for head in range(distances.shape[1]):
-            row: dict[str, Any] = {"quantity": "rank correlation over queries", "unit": unit}
-            row |= {"layer": layer, "head": head}
-            # Beyond four digits the values hold float32 noise, and so would their ranks.
-            sides = (increments[index, head].round(4), distances[index, head].round(4))
-            x, y = (_ranked_at_place(side, places) for side in sides)
-            try:
-                row |= statistics.rank_correlation(x, y, documents, seed=seed).row()
-            except NotMeasurableError as error:
-                row["note"] = f"not measurable: {error}"
-            rows.append(row)
-    return rows
+def _over_queries(increments: Array, distances: Array, indices: Integers, documents: Integers, seed: int) -> Row:
+    """Correlate over the queries of a head `[query]`, within each index of their windows."""
+    # Beyond four digits the values hold float32 noise, and so would their ranks.
+    x, y = (_ranked_at_index(side.round(4), indices) for side in (increments, distances))
+    return statistics.rank_correlation(x, y, documents, seed=seed).row()
 
 
-def _ranked_at_place(values: Array, places: NDArray[np.int64]) -> Array:
+def _ranked_at_index(values: Array, indices: Integers) -> Array:
     """Ranks among the queries at the same index, from -0.5 to 0.5; 0 for a query without others."""
     from scipy.stats import rankdata
 
-    order = np.argsort(places, kind="stable")
-    starts = np.flatnonzero(np.diff(places[order], prepend=-1))
+    order = np.argsort(indices, kind="stable")
+    starts = np.flatnonzero(np.diff(indices[order], prepend=-1))
     ranked = np.empty(len(values))
     for members in np.split(order, starts[1:]):
         ranked[members] = (rankdata(values[members]) - 0.5) / len(members) - 0.5
     return ranked
 
 
-def _over_heads(
-    model: PreTrainedModel, increments: Array, distances: Array, unit: str, seed: int
-) -> list[dict[str, Any]]:
+def _over_heads(own: Increments, increments: Array, distances: Array, unit: str) -> list[Row]:
     """Correlate mean increments with mean distances, `[layer, head]`, over all independent increments."""
-    own = increments_of(model)
     config, sets = own.config, own.num_heads if own.config.per_head else 1
     # Heads that share increments are not independent cases: those of a layer, or of a key-value head.
     increments, distances = (of.reshape(len(of), sets, -1).mean(axis=2) for of in (increments, distances))
     if config.scope == "shared":
         increments, distances = increments[:1], distances.mean(axis=0, keepdims=True)
-    rows = []
-    for rank in (False, True):
-        row: dict[str, Any] = {
-            "quantity": f"{'rank ' if rank else ''}correlation over {'heads' if config.per_head else 'layers'}"
-        }
-        row |= {"unit": unit, "layer": None, "head": None}
-        try:
-            found = statistics.correlation(increments.ravel(), distances.ravel(), rank=rank)
-            row |= {"value": found.value, "low": found.low, "high": found.high, "p_value": found.p_value}
-        except NotMeasurableError as error:
-            row["note"] = f"not measurable: {error}"
-        rows.append(row)
-    return rows
+
+    def correlate(rank: bool) -> Row:
+        return statistics.correlation(increments.ravel(), distances.ravel(), rank=rank).row()
+
+    quantity = f"correlation over {'heads' if config.per_head else 'layers'}"
+    return [
+        measured({"quantity": f"{'rank ' * rank}{quantity}", "unit": unit}, partial(correlate, rank))
+        for rank in (False, True)
+    ]
 
 
 MEASURE = Measure(

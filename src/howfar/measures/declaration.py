@@ -29,19 +29,17 @@ Variants = Callable[[Inputs], Iterable[tuple[str, Inputs]]]
 """From a report's inputs to the measure's variants: by name, the inputs of each."""
 
 
-def of_texts(measure: Callable[..., pl.DataFrame], sample: str, **options: Any) -> Run:
-    """Make the `run` of a measure whose function takes a model and texts, and what the measure takes by its own name.
+def of_texts(measure: Callable[..., pl.DataFrame], sample: str) -> Run:
+    """Make the `run` of a function of a model, texts, and what else the measure takes by its own name.
 
     Args:
         measure: The function.
         sample: Its argument for the sample size.
-        **options: More arguments for it.
     """
 
     def run(model: Any, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
-        chosen = {"layers": inputs.layers, "training_length": inputs.training_length}
-        given = inputs.sized(sample) | {name: value for name, value in chosen.items() if value is not None}
-        return measure(model, inputs.some_texts, seed=inputs.seed, progress=progress, **given, **options)
+        options = inputs.options("classes", "layers", "training_length", sample=sample)
+        return measure(model, inputs.some_texts, progress=progress, **options)
 
     return run
 
@@ -52,62 +50,40 @@ def _one(inputs: Inputs) -> Iterable[tuple[str, Inputs]]:
 
 @dataclass(frozen=True)
 class Matrix:
-    """A matrix of values for readers: one cell per pair of row and column.
+    """A matrix of values for readers: one cell per pair of row and column."""
 
-    Attributes:
-        rows: Columns of the table that name a matrix row; constant ones are left out.
-        columns: Columns of the table that name a matrix column.
-    """
-
-    rows: tuple[str, ...]
-    columns: tuple[str, ...] = ("layer", "head")
+    rows: tuple[str, ...]  # columns of the table that name a matrix row; constant ones are left out
+    columns: tuple[str, ...] = ("layer", "head")  # columns of the table that name a matrix column
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """A measure as the command line and reports know it. Its chart is the module of the same name in `charts.measures`.
+    """A measure as the command line and reports know it; its chart is the module of its name in `charts.measures`."""
 
-    Attributes:
-        name: Its name, and that of its module.
-        question: The question that it answers.
-        run: Makes its table.
-        value: The meaning and unit of `value`. Empty if the rows are not estimates.
-        counts: What `n` counts. Empty if the rows are not estimates.
-        rows: What the rows are, if they are not estimates and so lack the columns `ESTIMATE`.
-        columns: What readers see: columns, `"value [low, high]"` for three in one, `"text:-20"` for a text's last
-            twenty characters.
-        matrix: How to show the values in a terminal if a list of rows would be long.
-        identity: Columns that identify a row, so that the same row of other models can be found; if empty, those that
-            `matrix` names.
-        not_over_cases: Values of the column `quantity` in whose rows the interval is not over the cases that `n`
-            counts, so that it says nothing about other documents.
-        needs: Names of `Inputs` that it requires; alternatives are separated by `|`. `texts` includes a corpus;
-            `corpus` means that other texts do not help.
-        takes: Names of `Inputs` that it accepts besides.
-        variants: What a report takes it of.
-        sample: What the sample size counts; empty if there is none to choose.
-        of_model: Whether it measures a model; False if it trains its own.
-        of_plain: Whether it is also meaningful for a model with plain positions.
-        partitions: Columns by which its table may be split into a folder of files; empty if it is never split.
-    """
-
-    name: str
-    question: str
-    run: Run
-    value: str = ""
-    counts: str = ""
-    rows: str = ""
+    name: str  # its name, and that of its module
+    question: str  # the question that it answers
+    run: Run  # makes its table
+    value: str = ""  # meaning and unit of `value`; empty if the rows are not estimates
+    counts: str = ""  # what `n` counts; empty if the rows are not estimates
+    rows: str = ""  # what the rows are, if they are not estimates and so lack the columns `ESTIMATE`
     columns: tuple[str, ...]
-    matrix: Matrix | None = None
+    """What readers see: columns, `"value [low, high]"` for three in one, `"text:-20"` for a text's last twenty
+    characters."""
+    matrix: Matrix | None = None  # how to show the values in a terminal if a list of rows would be long
     identity: tuple[str, ...] = ()
+    """Columns that identify a row, so that the same row of other models can be found; if empty, those of `matrix`."""
     not_over_cases: tuple[str, ...] = ()
+    """Values of the column `quantity` in whose rows the interval is not over the cases that `n` counts, so that it says
+    nothing about other documents."""
     needs: tuple[str, ...] = ("texts",)
-    takes: tuple[str, ...] = ()
-    variants: Variants = _one
-    sample: str = ""
-    of_model: bool = True
-    of_plain: bool = False
-    partitions: tuple[str, ...] = ()
+    """Names of `Inputs` that it requires; alternatives are separated by `|`. `texts` includes a corpus; `corpus` means
+    that other texts do not help."""
+    takes: tuple[str, ...] = ()  # names of `Inputs` that it accepts besides
+    variants: Variants = _one  # what a report takes it of
+    sample: str = ""  # what the sample size counts; empty if there is none to choose
+    of_model: bool = True  # whether it measures a model; False if it trains its own
+    of_plain: bool = False  # whether it is also meaningful for a model with plain positions
+    partitions: tuple[str, ...] = ()  # columns by which its table may be split into a folder of files
 
     def __post_init__(self) -> None:
         if bool(self.rows) == bool(self.value and self.counts):

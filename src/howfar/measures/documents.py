@@ -47,7 +47,6 @@ def documents_of(
     """Read documents one at a time.
 
     Args:
-        texts: A corpus or texts.
         tokenizer: The corpus's tokenizer, unless it is the byte tokenizer.
         num_documents: The most documents, spread evenly over all, so that every source has its share; None for all.
         split: The part of the corpus to read.
@@ -84,6 +83,14 @@ def documents_of(
         yield Document(decode(part.document(number)), part.source_of(number), number)
 
 
+def every_document(corpus: Corpus, tokenizer: PreTrainedTokenizerBase | None) -> Iterator[Document]:
+    """All documents of a corpus, held-out ones first; the tokenizer is as for `documents_of`."""
+    splits: tuple[SplitName, ...] = ("held_out", "train")
+    for split in splits:
+        if getattr(corpus, split).num_documents:
+            yield from documents_of(corpus, tokenizer, split=split)
+
+
 def spread_evenly(num_all: int, num_wanted: int) -> list[int]:
     """Indices of at most `num_wanted` of `num_all` items, spread evenly."""
     return np.linspace(0, num_all - 1, min(num_wanted, num_all)).round().astype(int).tolist()
@@ -95,8 +102,7 @@ def sample_blocks(
     """Read a bounded sample of a corpus's training part: blocks of whole documents, spread evenly over it.
 
     Args:
-        corpus: The corpus.
-        tokenizer: Its tokenizer, unless it is the byte tokenizer.
+        tokenizer: The corpus's, unless it is the byte tokenizer.
         num_tokens: About how many tokens to read; all if the corpus has fewer.
         num_blocks: Number of blocks of the sample.
 
@@ -119,11 +125,7 @@ def sample_blocks(
 
 
 def decoder_of(corpus: Corpus, tokenizer: PreTrainedTokenizerBase | None = None) -> Decoder:
-    """The function that decodes a corpus's tokens.
-
-    Args:
-        corpus: The corpus.
-        tokenizer: The tokenizer that it was built with, unless it is the byte tokenizer.
+    """The function that decodes a corpus's tokens; the tokenizer is the corpus's, unless it is the byte tokenizer.
 
     Raises:
         NotMeasurableError: It was built with another tokenizer.

@@ -17,10 +17,10 @@ from howfar.measures.declaration import Measure
 from howfar.measures.documents import documents_of
 from howfar.measures.inputs import Inputs
 from howfar.measures.layers import check_accumulates
-from howfar.measures.passes import MOST_CHARACTERS, window_length
+from howfar.measures.passes import MOST_CHARACTERS, in_batches, window_length
 from howfar.models.loading import tokenizer_of
 from howfar.positions import movable, override
-from howfar.progress import Progress
+from howfar.progress import Progress, followed
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
 from howfar.text.spans import byte_spans_of_tokens
@@ -28,9 +28,7 @@ from howfar.text.spans import byte_spans_of_tokens
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-
 DEFAULT_TOKENS = 40
-"""Default number of tokens whose predictions are differentiated."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +79,6 @@ def gap_effects(
     Args:
         model: A model with rotary positions; in a plain one a gap is a step of 1.
         text: At most one window of text; time grows with the square of its length.
-        tokenizer: The model's tokenizer; if None, `howfar.tokenizer_of` finds it.
-        batch_size: Tokens whose losses are differentiated at a time.
-        progress: Called with the number of tokens done and in total.
 
     Raises:
         UnsupportedModelError: The model has no rotary positions.
@@ -99,11 +94,9 @@ def gap_effects(
     effects = np.zeros((len(reader.layers), reader.num_heads, num_tokens, num_tokens), dtype=np.float32)
     with movable(model) as increments:
         check_accumulates(increments)
-        for start in range(0, num_tokens, batch_size):
-            predicted = np.arange(start, min(start + batch_size, num_tokens))
+        for batch in followed(in_batches(range(num_tokens), batch_size), progress, num_tokens, len):
+            predicted = np.array(batch)
             effects[:, :, predicted] = _differentiate(reader, window, predicted)[..., 1:].cpu().numpy()
-            if progress is not None:
-                progress(int(predicted[-1]) + 1, num_tokens)
     data = text.encode()
     pieces = tuple(_readable(data[start:end]) for start, end in spans.byte_spans.tolist())
     return GapEffects(pieces, reader.layers, effects)

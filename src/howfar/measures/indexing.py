@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus
@@ -20,31 +19,26 @@ from howfar.measures import statistics
 from howfar.measures.declaration import Measure, of_texts
 from howfar.measures.documents import documents_of
 from howfar.measures.passes import check_vocabulary
-from howfar.progress import Progress
+from howfar.measures.tables import Row, table
+from howfar.progress import Progress, followed
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
 from howfar.text.indexing import Question, questions_of
 from howfar.text.spans import token_bytes
 
 if TYPE_CHECKING:
+    import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A question as a model reads it.
-
-    Attributes:
-        document: Number of its document.
-        question: The question.
-        chance: The share of right answers of a reader who names any character of the string.
-        answer: Bytes that the next token must begin with.
-    """
+    """A question as a model reads it."""
 
     document: int
     question: Question
-    chance: float
-    answer: bytes
+    chance: float  # the share of right answers of a reader who names any character of the string
+    answer: bytes  # that the next token must begin with
 
 
 def indexing(
@@ -58,13 +52,8 @@ def indexing(
 ) -> pl.DataFrame:
     """Measure the share of questions of indirect indexing that a model answers rightly.
 
-    Args:
-        model: Any causal language model, with or without increments; it should have been trained on the task.
-        texts: Documents of `howfar corpus indexing`, or a corpus of them, whose held-out documents are read.
-        tokenizer: The model's; found by `howfar.tokenizer_of` where None.
-        num_documents: The most documents; they are spread evenly over the texts.
-        seed: As other measures take it; nothing here is random.
-        progress: Called with how many questions are answered and how many there are.
+    The texts are documents of `howfar corpus indexing`; the model should have been trained on such a task. Nothing is
+    random.
 
     Returns:
         First one row per number of `hops` with null `offset`: `value` is the share of right answers, with its 95%
@@ -86,7 +75,7 @@ def indexing(
     )
     chance = np.array([one.chance for one in asked])
 
-    def row(of: NDArray[np.bool_], num_hops: int, offset: int | None) -> dict[str, Any]:
+    def row(of: NDArray[np.bool_], num_hops: int, offset: int | None) -> Row:
         num = len(np.unique(documents[of]))
         about = {"hops": num_hops, "offset": offset, "chance": float(chance[of].mean())}
         about |= {"n": num, "num_questions": int(of.sum())}
@@ -98,9 +87,7 @@ def indexing(
     rows = [row(hops == number, number, None) for number in np.unique(hops).tolist()]
     alone = hops == 1  # with more, offsets of opposite sides add up
     rows += [row(alone & (offsets == offset), 1, offset) for offset in np.unique(offsets[alone]).tolist()]
-    schema: dict[str, Any] = {"hops": pl.Int64, "offset": pl.Int64}
-    schema |= dict.fromkeys(("value", "low", "high", "chance"), pl.Float64)
-    return pl.DataFrame(rows, schema=schema | {"num_questions": pl.Int64, "n": pl.Int64, "note": pl.String})
+    return table(rows, (int, "hops offset"), (float, "value low high chance"), (int, "num_questions n"))
 
 
 def _windows(reader: Reader, texts: Corpus | Iterable[str], num_documents: int) -> dict[Window, Asked]:
@@ -137,12 +124,10 @@ def _answers(reader: Reader, windows: dict[Window, Asked], progress: Progress | 
     """Whether each question is answered rightly, `[question]`, in the order of the windows."""
     pieces = token_bytes(reader.tokenizer, range(len(reader.tokenizer)))
     found: dict[Window, bool] = {}
-    for batch in reader.batches(windows):
+    for batch in followed(reader.batches(windows), progress, len(windows), len):
         predictions = reader.read_together(batch, predict_at=[len(window) - 1 for window in batch]).predictions
         for window, token in zip(batch, predictions.argmax(dim=-1).tolist(), strict=True):
             found[window] = token < len(pieces) and pieces[token].startswith(windows[window].answer)
-        if progress is not None:
-            progress(len(found), len(windows))
     return np.array([found[window] for window in windows], dtype=np.float64)
 
 

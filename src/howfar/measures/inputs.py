@@ -16,37 +16,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """The inputs of measures; each measure takes some of them.
+    """The inputs of measures; each measure takes some of them."""
 
-    Attributes:
-        texts: A corpus, whose held-out documents are read (and whose training part is counted), or texts.
-        gold: Texts with known boundaries; they may be iterated several times.
-        target: The boundaries to look for.
-        pairs: Entities of two words; None for the bundled list.
-        language: Language of that list.
-        classes: Classes of tokens.
-        probes: Kinds of probes of the residual stream.
-        layers: Decoder layers whose increments are changed, one layer at a time; None for all.
-        training_length: Tokens in the windows that the model was trained on; None for what its configuration says.
-        against: Names of models to compare the loss with.
-        sample: Sample size, in the measure's own unit; None for its default.
-        seed: Random seed for sampling and bootstrap intervals.
-        origin: Where the texts or the gold boundaries were read from, in words; empty if unknown.
-    """
-
-    texts: Corpus | Sequence[str] | None = None
-    gold: Iterable[Segmentation] | None = None
-    target: Target | None = None
-    pairs: Sequence[Pair] | None = None
-    language: Language | None = None
-    classes: Classes | None = None
-    probes: Sequence[ProbeKind] | None = None
-    layers: Sequence[int] | None = None
-    training_length: int | None = None
-    against: Sequence[str] | None = None
-    sample: int | None = None
-    seed: int = 0
-    origin: str = ""
+    texts: Corpus | Sequence[str] | None = None  # a corpus's held-out documents are read, its training part is counted
+    gold: Iterable[Segmentation] | None = None  # texts with known boundaries; they may be iterated several times
+    target: Target | None = None  # the boundaries to look for
+    pairs: Sequence[Pair] | None = None  # entities of two words; None for the bundled list
+    language: Language | None = None  # of that list
+    classes: Classes | None = None  # classes of tokens
+    probes: Sequence[ProbeKind] | None = None  # kinds of probes of the residual stream
+    layers: Sequence[int] | None = None  # decoder layers whose increments are changed, one at a time; None for all
+    training_length: int | None = None  # tokens in the windows of training; None for what the configuration says
+    against: Sequence[str] | None = None  # names of models to compare the loss with
+    sample: int | None = None  # sample size, in the measure's own unit; None for its default
+    seed: int = 0  # for sampling and bootstrap intervals
+    origin: str = ""  # where the texts or the gold boundaries were read from, in words; empty if unknown
 
     @property
     def given(self) -> set[str]:
@@ -65,9 +49,10 @@ class Inputs:
         assert self.texts is not None, "a measure's needs are checked before it is run"
         return self.texts
 
-    def sized(self, name: str) -> dict[str, Any]:
-        """The sample size as a keyword argument of this name; nothing if none was chosen."""
-        return {} if self.sample is None else {name: self.sample}
+    def options(self, *names: str, sample: str = "") -> dict[str, Any]:
+        """Keyword arguments: the seed, those of these inputs that are given, and the sample size by this name."""
+        given = {name: getattr(self, name) for name in names} | ({sample: self.sample} if sample else {})
+        return {"seed": self.seed} | {name: value for name, value in given.items() if value is not None}
 
     @property
     def corpus(self) -> Corpus | None:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus
@@ -25,6 +25,7 @@ from howfar.measures import statistics
 from howfar.measures.declaration import Measure
 from howfar.measures.documents import Document, documents_of
 from howfar.measures.inputs import Inputs
+from howfar.measures.tables import Row, measured, table
 from howfar.models.loading import choose_mark, load, tokenizer_of
 from howfar.progress import Progress
 from howfar.reading.reader import Reader
@@ -32,6 +33,7 @@ from howfar.text.marks import chosen_mark
 from howfar.training.checkpoints import read_record
 
 if TYPE_CHECKING:
+    import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 MARGIN = 0.0015
@@ -41,17 +43,11 @@ large as the effect would call the effect itself negligible."""
 
 @dataclass(frozen=True)
 class Losses:
-    """Losses of one model on some documents.
-
-    Attributes:
-        nats: `[document]`.
-        num_bytes: `[document]`.
-        sources: `[document]`, names of their sources.
-    """
+    """Losses of one model on some documents, each `[document]`."""
 
     nats: NDArray[np.float64]
     num_bytes: NDArray[np.float64]
-    sources: NDArray[np.str_]
+    sources: NDArray[np.str_]  # names of their sources
 
 
 def neutrality(
@@ -70,12 +66,7 @@ def neutrality(
     Args:
         models: Models with learned positions, one per seed.
         against: By name (`plain`, `parameter-matched`): as many models to compare with, in the same order.
-        texts: A corpus, whose held-out documents are read, or texts.
-        tokenizer: The models'; found by `howfar.tokenizer_of` where None.
         margin: Smaller differences, in nats per byte, are considered negligible.
-        num_documents: The most documents, spread evenly over the texts; None for all.
-        seed: Random seed for the intervals.
-        progress: Called with the number of documents read and in total, over all models.
 
     Returns:
         One row per comparison, pair (null: over all pairs) and source (`all` first), in nats per byte: both losses,
@@ -94,9 +85,7 @@ def neutrality(
             raise NotMeasurableError(
                 f"{len(models)} models cannot be paired with {len(others)} {name} ones; give as many, in the same order"
             )
-    pairings = {
-        name: [check_paired(*pair) for pair in zip(models, others, strict=True)] for name, others in against.items()
-    }
+    pairings = {name: list(map(check_paired, models, others)) for name, others in against.items()}
     texts = texts if isinstance(texts, Corpus | Sequence) else list(texts)
     total = texts.held_out.num_documents if isinstance(texts, Corpus) else len(texts)
 
@@ -112,17 +101,16 @@ def neutrality(
 
     losses = [_losses(model, tokenizer, documents(), read) for model in every]
     ours, rest = losses[: len(models)], losses[len(models) :]
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for number, name in enumerate(against):
         theirs = rest[number * len(models) : (number + 1) * len(models)]
         rows += _compare(ours, theirs, pairings[name], {"against": name, "margin": margin}, seed)
-    schema: dict[str, Any] = {"against": pl.String, "pair": pl.Int64, "source": pl.String}
-    schema |= dict.fromkeys(("model", "baseline", "value", "low", "high", "margin"), pl.Float64)
-    schema |= {"equivalent": pl.Boolean, "beyond_margin": pl.Boolean}
-    schema |= dict.fromkeys(("p_equivalence", "excluded_below", "excluded_above", "seed_share"), pl.Float64)
-    schema |= {"n": pl.Int64, "unit": pl.String, "num_bytes": pl.Int64}
-    schema |= dict.fromkeys(("statement", "pairing", "note"), pl.String)
-    return pl.DataFrame(rows, schema=schema)
+    return table(
+        rows,
+        *((str, "against"), (int, "pair"), (str, "source"), (float, "model baseline value low high margin")),
+        *((bool, "equivalent beyond_margin"), (float, "p_equivalence excluded_below excluded_above seed_share")),
+        *((int, "n"), (str, "unit"), (int, "num_bytes"), (str, "statement pairing")),
+    )
 
 
 def check_paired(model: PreTrainedModel, other: PreTrainedModel) -> str:
@@ -182,8 +170,8 @@ def _losses(
 
 
 def _compare(
-    ours: Sequence[Losses], theirs: Sequence[Losses], pairings: Sequence[str], common: dict[str, Any], seed: int
-) -> list[dict[str, Any]]:
+    ours: Sequence[Losses], theirs: Sequence[Losses], pairings: Sequence[str], common: Row, seed: int
+) -> list[Row]:
     rows = []
     sources = ours[0].sources
     for source in ("all", *dict.fromkeys(sources.tolist())) if len(set(sources.tolist())) > 1 else ("all",):
@@ -200,11 +188,12 @@ def _compare(
                 continue
             estimates.append(estimate)
             rows.append(row | _within_pair(estimate, common["margin"], int(mine.num_bytes[chosen].sum())))
-        rows.append(common | {"pair": None, "source": source} | _over_pairs(estimates, common["margin"]))
+        over_pairs = partial(_over_pairs, estimates, common["margin"])
+        rows.append(measured(common | {"pair": None, "source": source}, over_pairs))
     return rows
 
 
-def _within_pair(estimate: statistics.Estimate, margin: float, num_bytes: int) -> dict[str, Any]:
+def _within_pair(estimate: statistics.Estimate, margin: float, num_bytes: int) -> Row:
     low, high = float(estimate.low), float(estimate.high)
     if not np.isfinite([low, high]).all():  # without an interval there is no verdict
         few = {"num_bytes": num_bytes, "n": estimate.num_documents, "unit": "documents"}
@@ -213,19 +202,16 @@ def _within_pair(estimate: statistics.Estimate, margin: float, num_bytes: int) -
     return {"low": low, "high": high, "num_bytes": num_bytes} | _verdict(tested, low, high, "documents")
 
 
-def _over_pairs(estimates: Sequence[statistics.Estimate], margin: float) -> dict[str, Any]:
+def _over_pairs(estimates: Sequence[statistics.Estimate], margin: float) -> Row:
     if not estimates:
         return {"note": "not measurable: no pair has enough documents"}
-    try:
-        found = statistics.over_seeds(estimates)
-    except NotMeasurableError as error:
-        return {"note": f"not measurable: {error}"}
+    found = statistics.over_seeds(estimates)
     low, high = found.interval()
     interval = {"value": found.value, "low": low, "high": high, "seed_share": found.seed_share}
     return interval | _verdict(found.equivalence(margin), low, high, "pairs")
 
 
-def _verdict(tested: statistics.Equivalence, low: float, high: float, unit: str) -> dict[str, Any]:
+def _verdict(tested: statistics.Equivalence, low: float, high: float, unit: str) -> Row:
     sign = "no difference shown" if low <= 0 <= high else f"{'lower' if high < 0 else 'higher'} loss"
     if tested.is_beyond:
         sign += " by more than the margin"
@@ -248,8 +234,8 @@ def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> p
     mark = chosen_mark(tokenizer_of(model))
     for (other,) in against.values():
         choose_mark(other, mark)
-    sized = inputs.sized("num_documents")
-    return neutrality([model], against, inputs.some_texts, seed=inputs.seed, progress=progress, **sized)
+    options = inputs.options(sample="num_documents")
+    return neutrality([model], against, inputs.some_texts, progress=progress, **options)
 
 
 MEASURE = Measure(

@@ -26,17 +26,13 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*|[\d_]+|[^\w\s]+|\n")  # word
 class GapStatistics:
     """Corpus statistics of gaps between characters, in nats; each `[gap]`.
 
-    Attributes:
-        pmi: Pointwise mutual information of the two characters, with 1 added to their count.
-        entropy_after: Entropy of the next character given the two before the gap, or given one if the two never occur.
-        entropy_before: Entropy of the character before, given the two after the gap; with the same fallback.
-        num_characters: Characters read.
+    For a pair of characters that never occurs, the entropy is that given the one at the gap alone.
     """
 
-    pmi: Array
-    entropy_after: Array
-    entropy_before: Array
-    num_characters: int
+    pmi: Array  # pointwise mutual information of the two characters, with 1 added to their count
+    entropy_after: Array  # of the next character, given the two before the gap
+    entropy_before: Array  # of the character before, given the two after the gap
+    num_characters: int  # characters read
 
     @property
     def branching_entropy(self) -> Array:
@@ -78,17 +74,11 @@ def gap_statistics(blocks: Iterable[str], gaps: NDArray[np.uint32]) -> GapStatis
 
 @dataclass(frozen=True)
 class Counts:
-    """Counts of n-grams.
+    """Counts of n-grams."""
 
-    Attributes:
-        keys: The n-grams, ascending and unique once `merged`.
-        counts: Count of each.
-        unmerged: More keys and counts.
-    """
-
-    keys: Keys
-    counts: NDArray[np.int64]
-    unmerged: tuple[tuple[Keys, NDArray[np.int64]], ...] = ()
+    keys: Keys  # the n-grams, ascending and unique once `merged`
+    counts: NDArray[np.int64]  # of each
+    unmerged: tuple[tuple[Keys, NDArray[np.int64]], ...] = ()  # more keys and counts
 
     @classmethod
     def none(cls) -> Counts:
@@ -158,15 +148,10 @@ def _turned(keys: Keys) -> Keys:
 
 @dataclass(frozen=True)
 class WordCounts:
-    """Counts of words and pairs of neighbouring words in a sample of a corpus, case-sensitive.
-
-    Attributes:
-        words: Count of each word.
-        pairs: Count of each pair of words with only blanks between them.
-    """
+    """Counts of words and pairs of neighbouring words in a sample of a corpus, case-sensitive."""
 
     words: Counter[str]
-    pairs: Counter[tuple[str, str]]
+    pairs: Counter[tuple[str, str]]  # with only blanks between them
 
     @classmethod
     def of(cls, blocks: Iterable[str], wanted: Callable[[str, str], bool] | None = None) -> WordCounts:

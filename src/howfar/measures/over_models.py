@@ -21,11 +21,7 @@ ALL = "all models"
 
 
 def over_models(tables: Mapping[str, pl.DataFrame], measure: Measure) -> pl.DataFrame:
-    """Combine tables of one measure.
-
-    Args:
-        tables: One per model; each on the same documents.
-        measure: The measure.
+    """Combine tables of one measure, one per model, each on the same documents.
 
     Returns:
         The rows of all tables with the model's name as `model` (a column of that name is renamed `of_model`), preceded

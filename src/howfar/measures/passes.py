@@ -14,10 +14,7 @@ from howfar.measures.documents import documents_of
 from howfar.measures.statistics import MIN_DOCUMENTS
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
-from howfar.text.classes import classes_of_bytes
 from howfar.text.spans import byte_spans_of_tokens, token_bytes
-from howfar.text.subword_classes import classes_of_subword_vocabulary
-from howfar.text.tokenizer import is_byte_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -35,13 +32,9 @@ def window_length(model: PreTrainedModel) -> int:
 
 
 def sample_windows(reader: Reader, texts: Corpus | Iterable[str], *, num_documents: int, seed: int = 0) -> list[Window]:
-    """One window from each of some documents, so that windows are as independent as documents.
+    """One window of the reader's context from each of some documents, so that windows are as independent as documents.
 
-    Args:
-        reader: Reads them; its context is the most tokens in a window, the document mark included.
-        texts: A corpus, whose held-out documents are read, or texts.
-        num_documents: The most documents; spread evenly over the texts, so that every source has its share.
-        seed: Determines where in its document a window begins, and the order of the windows.
+    The seed determines where in its document a window begins, at a character, and the order of the windows.
 
     Raises:
         NotMeasurableError: There are too few documents for an interval, or their tokens are not the model's.
@@ -96,11 +89,3 @@ def in_batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
 def byte_lengths(tokenizer: PreTrainedTokenizerBase) -> NDArray[np.int64]:
     """Bytes of text of each token id, 0 for special tokens; `[id]`."""
     return np.array([len(piece) for piece in token_bytes(tokenizer, range(len(tokenizer)))], dtype=np.int64)
-
-
-def classes_of_tokens(tokenizer: PreTrainedTokenizerBase, windows: Sequence[Window]) -> list[NDArray[np.uint8]]:
-    """Classes of each window's tokens, `[token]`: from their text if tokens are bytes, else from the token alone."""
-    if is_byte_tokenizer(tokenizer):
-        return [classes_of_bytes(window.tokens) for window in windows]
-    classes = classes_of_subword_vocabulary(token_bytes(tokenizer, range(len(tokenizer))))
-    return [classes[window.tokens] for window in windows]

@@ -37,17 +37,11 @@ _HOW = 'give column=value, value<NUMBER or value>NUMBER, for example "layer=2"'
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim about one row of a table.
+    """A claim about one row of a table."""
 
-    Attributes:
-        row: The row's values by column; empty for none.
-        above: The row's whole interval lies above this; None if not claimed.
-        below: The row's whole interval lies below this; None if not claimed.
-    """
-
-    row: Mapping[str, str]
-    above: float | None = None
-    below: float | None = None
+    row: Mapping[str, str]  # the row's values by column; empty for none
+    above: float | None = None  # the row's whole interval lies above this
+    below: float | None = None  # the row's whole interval lies below this
 
     @classmethod
     def parse(cls, parts: Sequence[str], measure: Measure) -> Claim:
@@ -85,7 +79,8 @@ class Claim:
         value, low, high = (rows[0][name] for name in ("value", "low", "high"))
         if value is None or low is None:
             return f"No number for the claim {self}: {rows[0]['note'] or 'too few documents'}"
-        above, below = (default if bound is None else bound for bound, default in self._bounds())
+        above = -math.inf if self.above is None else self.above
+        below = math.inf if self.below is None else self.below
         shown = f"{value:.4g} [{low:.4g}, {high:.4g}]"
         if above < low and high < below:
             return f"The claim holds: {self}; found {shown}"
@@ -96,15 +91,10 @@ class Claim:
     def _is_of(self, row: Mapping[str, Any]) -> bool:
         return all(("" if row[column] is None else str(row[column])) == value for column, value in self.row.items())
 
-    def _bounds(self) -> tuple[tuple[float | None, float], tuple[float | None, float]]:
-        return (self.above, float("-inf")), (self.below, float("inf"))
-
     def __str__(self) -> str:
         parts = [f"{column}={value}" for column, value in self.row.items()]
-        parts += [
-            f"value{sign}{bound:g}" for sign, bound in ((">", self.above), ("<", self.below)) if bound is not None
-        ]
-        return ", ".join(parts)
+        bounds = ((">", self.above), ("<", self.below))
+        return ", ".join(parts + [f"value{sign}{bound:g}" for sign, bound in bounds if bound is not None])
 
 
 def register(path: Path, claim: Claim, measure: Measure, model: PreTrainedModel | None, inputs: Inputs) -> None:

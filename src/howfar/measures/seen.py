@@ -25,12 +25,6 @@ def blocks_seen(
 
     Counts of more text than a model has read could know more than the model. Otherwise a sample of the corpus.
 
-    Args:
-        model: The model.
-        corpus: A corpus.
-        tokenizer: The model's.
-        num_tokens: About the most tokens to read.
-
     Raises:
         NotMeasurableError: The corpus has no training documents, or another tokenizer.
     """

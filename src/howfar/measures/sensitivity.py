@@ -9,12 +9,12 @@ correlated between halves of the documents.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -24,16 +24,18 @@ from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.declaration import Matrix, Measure, of_texts
 from howfar.measures.layers import check_accumulates, chosen_layers
-from howfar.measures.passes import classes_of_tokens, in_batches, sample_windows, window_length
+from howfar.measures.passes import in_batches, sample_windows, window_length
 from howfar.measures.statistics import MIN_DOCUMENTS
-from howfar.measures.token_classes import class_names
+from howfar.measures.tables import Row, table
+from howfar.measures.token_classes import class_names, classes_of_tokens
 from howfar.positions import movable, override
 from howfar.positions.mode import evaluation_mode
-from howfar.progress import Progress
+from howfar.progress import Progress, followed
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
 
 if TYPE_CHECKING:
+    import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Array = NDArray[np.float64]
@@ -46,19 +48,12 @@ NUM_SPLITS = 200  # random splits of the documents into halves
 
 @dataclass(frozen=True)
 class Place:
-    """A gap of a text.
-
-    Attributes:
-        document: Number of its document.
-        kind: Class of the token after the gap.
-        context: The document mark and the tokens up to the one after the gap; int64 `[token]`, all of one length.
-        following: The text's next tokens; int64 `[horizon]`.
-    """
+    """A gap of a text."""
 
     document: int
-    kind: int
-    context: NDArray[np.int64]
-    following: NDArray[np.int64]
+    kind: int  # class of the token after the gap
+    context: NDArray[np.int64]  # the document mark and the tokens up to the one after the gap, `[token]`
+    following: NDArray[np.int64]  # the text's next tokens, `[horizon]`
 
 
 def sensitivity(
@@ -78,17 +73,10 @@ def sensitivity(
     """Measure how the loss of the next tokens changes when one gap is closed or widened.
 
     Args:
-        model: A model with rotary positions, with or without increments.
-        texts: A corpus, whose held-out documents are read, or texts.
-        tokenizer: The model's tokenizer; if None, `howfar.tokenizer_of` finds it.
         layers: Decoder layers whose gaps are changed one layer at a time; None for all. Time grows with their number.
         horizon: Number of tokens after the gap's own token whose loss counts.
         context: Number of tokens before them, at most half of a window.
-        num_documents: Number of documents; one window of each is read, at a random place.
         num_gaps: Gaps of each class in each document, at random places.
-        batch_size: Gaps at a time.
-        seed: Random seed for the windows, places, samples and intervals.
-        progress: Called with the number of gaps done and in total.
 
     Returns:
         First, for each `change`, the `split-half reliability` of the rows below it: the correlation over cells of layer
@@ -120,16 +108,14 @@ def sensitivity(
         by_document = [statistics.mean(part[..., mine], documents[mine], seed=seed) for part in changes]
         beyond = statistics.mean((changes[0] - changes[1])[..., mine], documents[mine], seed=seed)
         for index, change in enumerate(CHANGES):
-            for row, layer in enumerate((*chosen, None)):
-                found = {"quantity": "change of the loss", "change": change, "layer": layer, "class": names[kind]}
-                found |= {"n": len(np.unique(documents[mine])), "gaps": int(mine.sum())}
+            for number, layer in enumerate((*chosen, None)):
+                row = {"quantity": "change of the loss", "change": change, "layer": layer, "class": names[kind]}
+                row |= {"n": len(np.unique(documents[mine])), "gaps": int(mine.sum())}
                 for name, part in zip(ESTIMATES, (*by_document, beyond), strict=True):
-                    found |= part[index, row].row(name)
-                rows.append(found)
-    schema: dict[str, Any] = {"quantity": pl.String, "change": pl.String, "layer": pl.Int64, "class": pl.String}
-    for name in ESTIMATES:
-        schema |= dict.fromkeys(statistics.columns_of(name), pl.Float64)
-    return pl.DataFrame(rows, schema=schema | {"n": pl.Int64, "gaps": pl.Int64, "note": pl.String})
+                    row |= part[index, number].row(name)
+                rows.append(row)
+    numbers = " ".join(column for name in ESTIMATES for column in statistics.columns_of(name))
+    return table(rows, (str, "quantity change"), (int, "layer"), (str, "class"), (float, numbers), (int, "n gaps"))
 
 
 def _places(
@@ -150,10 +136,8 @@ def _places(
                 before = window.tokens[place - size + 2 : place + 1]
                 following = window.tokens[place + 1 : place + 1 + horizon]
                 found.append(Place(number, int(kind), np.append(reader.mark, before), following))
-    carriers: dict[int, set[int]] = {}
-    for one in found:
-        carriers.setdefault(one.kind, set()).add(one.document)
-    kept = [one for one in found if len(carriers[one.kind]) >= MIN_DOCUMENTS]
+    carriers = Counter(kind for kind, _ in {(one.kind, one.document) for one in found})
+    kept = [one for one in found if carriers[one.kind] >= MIN_DOCUMENTS]
     if not kept and size + horizon >= reader.context:
         raise NotMeasurableError(
             f"windows of {reader.context} tokens have little room for {size} tokens before a gap and {horizon} after; "
@@ -178,13 +162,11 @@ def _read(
 ) -> Array:
     """Changes of the loss `[text or samples, change, which layers, place]`, in nats per token."""
     parts, random = [], torch.Generator().manual_seed(seed)
-    for group in in_batches(places, batch_size):
+    for group in followed(in_batches(places, batch_size), progress, len(places), len):
         context = np.stack([place.context for place in group])
         text = np.stack([place.following for place in group])
         samples = _sample(reader, context, text.shape[1], random)
         parts.append(np.stack([_changes(reader, context, following, layers) for following in (text, samples)]))
-        if progress is not None:
-            progress(sum(part.shape[-1] for part in parts), len(places))
     return np.concatenate(parts, axis=-1)
 
 
@@ -230,11 +212,9 @@ def _changes(
     return found
 
 
-def _reliability(
-    change: str, changes: Array, documents: NDArray[np.int64], kinds: NDArray[np.int64], seed: int
-) -> dict[str, Any]:
+def _reliability(change: str, changes: Array, documents: NDArray[np.int64], kinds: NDArray[np.int64], seed: int) -> Row:
     """Correlate the cells of one half of the documents with those of the other half."""
-    row: dict[str, Any] = {"quantity": "split-half reliability", "change": change, "n": len(np.unique(documents))}
+    row: Row = {"quantity": "split-half reliability", "change": change, "n": len(np.unique(documents))}
     generator, found = np.random.default_rng(seed), []
     for _ in range(NUM_SPLITS):
         first = generator.permutation(documents.max() + 1)[documents] % 2 == 0

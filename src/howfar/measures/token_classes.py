@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from howfar.errors import ConfigError
 from howfar.measures.choices import Classes
+from howfar.reading.windows import Window
 from howfar.text.classes import ByteClass, CodeClass, classes_of_byte_values, classes_of_bytes, code_classes_of_bytes
 from howfar.text.marks import document_mark
 from howfar.text.spans import byte_spans_of_tokens, token_bytes
@@ -60,3 +62,11 @@ def classes_of_vocabulary(tokenizer: PreTrainedTokenizerBase, num_tokens: int, c
     if is_byte_tokenizer(tokenizer):
         return classes_of_byte_values()
     return classes_of_subword_vocabulary(token_bytes(tokenizer, range(num_tokens)))
+
+
+def classes_of_tokens(tokenizer: PreTrainedTokenizerBase, windows: Sequence[Window]) -> list[NDArray[np.uint8]]:
+    """Classes of each window's tokens, `[token]`: from their text if tokens are bytes, else from the token alone."""
+    if is_byte_tokenizer(tokenizer):
+        return [classes_of_bytes(window.tokens) for window in windows]
+    classes = classes_of_vocabulary(tokenizer, len(tokenizer), "text")
+    return [classes[window.tokens] for window in windows]

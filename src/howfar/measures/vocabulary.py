@@ -22,6 +22,7 @@ from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.declaration import Measure
 from howfar.measures.inputs import Inputs
+from howfar.measures.passes import in_batches
 from howfar.models.loading import tokenizer_of
 from howfar.models.origin import origin_of
 from howfar.positions import increments_of
@@ -52,8 +53,6 @@ def vocabulary(
     Args:
         model: A model with shared increments, or with increments per layer, of which the first layer's are used.
         corpus: Its training corpus, of its own tokens, to count them in; a graft made by this package knows its counts.
-        tokenizer: The model's tokenizer; if None, `howfar.tokenizer_of` finds it.
-        batch_size: Tokens at a time.
 
     Returns:
         A row for each head and token: `head`, `token_id`, `token` (readable), `class`, `special` (end of text and the
@@ -93,7 +92,6 @@ def movers(table: pl.DataFrame, *, num: int = 10, min_count: int = 1) -> pl.Data
     """The tokens that moved farthest from the mean, up and down: overall and in each class.
 
     Args:
-        table: From `vocabulary`.
         num: Number of tokens in each direction, overall and in each class.
         min_count: Leave out tokens with fewer occurrences in training.
 
@@ -112,11 +110,9 @@ def movers(table: pl.DataFrame, *, num: int = 10, min_count: int = 1) -> pl.Data
         for direction, ahead in (("up", pl.col("drift") > 0), ("down", pl.col("drift") < 0)):
             ranked = rows.filter(ahead).sort(pl.col("drift").abs(), descending=True, maintain_order=True)
             chosen = ranked.group_by("head", maintain_order=True).head(num)
-            rank = pl.int_range(1, pl.len() + 1).over("head")
+            rank = pl.int_range(1, pl.len() + 1).over("head").alias("rank")
             parts.append(
-                chosen.select(
-                    pl.lit(among).alias("among"), pl.lit(direction).alias("direction"), rank.alias("rank"), pl.all()
-                )
+                chosen.select(pl.lit(among).alias("among"), pl.lit(direction).alias("direction"), rank, pl.all())
             )
     return pl.concat(parts)
 
@@ -148,30 +144,12 @@ def agreement(tables: Mapping[str, pl.DataFrame], *, min_count: int = 5) -> pl.D
         columns = ["token_id", "increment"]
         both = _seen(one, min_count).select(columns).join(_seen(other, min_count).select(columns), on="token_id")
         found = statistics.correlation(both["increment"], both["increment_right"], rank=True)
-        rows.append(
-            {
-                "first": first,
-                "second": second,
-                "spearman": found.value,
-                "low": found.low,
-                "high": found.high,
-                "p_value": found.p_value,
-                "num_tokens": found.num_pairs,
-            }
-        )
-    return pl.DataFrame(rows)
+        rows.append({"first": first, "second": second, **found.row(), "num_tokens": found.num_pairs})
+    return pl.DataFrame(rows).rename({"value": "spearman"}, strict=False)
 
 
 def vocabulary_increments(model: PreTrainedModel, num_tokens: int, *, batch_size: int = 4096) -> NDArray[np.float32]:
-    """The first layer's increments for the first `num_tokens` tokens of the vocabulary.
-
-    Args:
-        model: A model with increments.
-        num_tokens: Number of tokens.
-        batch_size: Tokens at a time.
-
-    Returns:
-        float32 `[head, token]`, in positions.
+    """The first layer's increments for the first tokens of the vocabulary; float32 `[head, token]`, in positions.
 
     Raises:
         NoIncrementsError: The model has no increments.
@@ -184,9 +162,8 @@ def vocabulary_increments(model: PreTrainedModel, num_tokens: int, *, batch_size
             f"the first layer with increments is layer {first}, where they depend on the text; measure them on a text"
         )
     reader, parts = Reader(model), []
-    for start in range(0, num_tokens, batch_size):
-        stop = min(start + batch_size, num_tokens)
-        alone = [Window(token, np.array([token])) for token in range(start, stop)]
+    for tokens in in_batches(range(num_tokens), batch_size):
+        alone = [Window(token, np.array([token])) for token in tokens]
         reading = reader.read_together(alone, "increments", until=first)
         parts.append(reading.increments[first][:, :, 0].T.float().cpu().numpy())
     return np.concatenate(parts, axis=1)

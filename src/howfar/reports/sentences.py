@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from howfar.errors import NotMeasurableError
-from howfar.measures.boundaries.rows import WITHIN
+from howfar.measures.boundaries.scores import WITHIN
 
 LEVEL = 0.05
 SHOWN = ("seed", "layer", "head", "scored_at", "value [low_together, high_together]", "p_together", "n")

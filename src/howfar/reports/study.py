@@ -18,8 +18,7 @@ from howfar.charts.text_tables import notes, readable
 from howfar.corpus.corpus import Corpus
 from howfar.errors import MissingExtraError, NotMeasurableError
 from howfar.measures.boundaries import boundaries
-from howfar.measures.boundaries.by_rule import segmented
-from howfar.measures.boundaries.targets import TARGETS
+from howfar.measures.boundaries.targets import TARGETS, segmented
 from howfar.measures.neutrality import MEASURE, neutrality
 from howfar.positions.encodings import PLAIN
 from howfar.reports.page import Page

@@ -142,7 +142,7 @@ def test_a_measure_from_elsewhere_is_taken_drawn_and_reported(toy, run, model_fo
     [
         ({"measure": "import no_such_module"}, "cannot be loaded (No module named 'no_such_module')"),
         ({"named": "spaces_measure:NONE"}, "cannot be loaded"),
-        ({"named": "spaces_measure:run"}, "is registered as a measure, but is <function run"),
+        ({"named": "spaces_measure:spaces"}, "is registered as a measure, but is <function spaces"),
         (
             {"measure": MEASURE.replace('name="spaces"', 'name="other"')},
             "is registered as a measure, but is Measure(name='other'",

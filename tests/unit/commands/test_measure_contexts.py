@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from howfar.foreign import harmless_lines
-from howfar.measures.calibration import measure as calibration
-from howfar.measures.calibration.measure import Setup
+from howfar.measures import calibration
+from howfar.measures.calibration import Setup
 
 SIZES = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
 TINY = Setup(

@@ -9,8 +9,7 @@ from torch import nn
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError
-from howfar.measures.extrapolation import extrapolation
-from howfar.measures.extrapolation.positions import in_random_order
+from howfar.measures.extrapolation import extrapolation, in_random_order
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
 from support.copying import LAG, copying_model, repeating_texts

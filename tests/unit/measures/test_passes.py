@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from howfar.measures.increments import measure as increments_measure
+from howfar.measures import increments as increments_measure
 from howfar.measures.passes import sample_windows
 from howfar.models.loading import load
 from howfar.reading.reader import Reader

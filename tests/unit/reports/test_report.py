@@ -11,7 +11,7 @@ from markupsafe import escape
 
 from howfar.charts.text_tables import Column, in_words, notes, readable
 from howfar.errors import ConfigError, ModelNotFoundError, OutputError
-from howfar.measures.calibration.measure import Setup, calibration
+from howfar.measures.calibration import Setup, calibration
 from howfar.measures.inputs import Inputs
 from howfar.measures.registry import MEASURES
 from howfar.models.loading import save
@@ -126,9 +126,7 @@ def test_calibration_is_of_no_model_and_taken_once(
 ) -> None:
     sizes = (("hidden_size", 8), ("intermediate_size", 8), ("num_hidden_layers", 1), ("num_attention_heads", 1))
     tiny = Setup(4, 30, 12, 40, (*sizes, ("max_position_embeddings", 64)), num_steps=2, batch_size=2)
-    monkeypatch.setattr(
-        "howfar.measures.calibration.measure.calibration", partial(calibration, kinds=["random"], setup=tiny)
-    )
+    monkeypatch.setattr("howfar.measures.calibration.calibration", partial(calibration, kinds=["random"], setup=tiny))
     told: list[str] = []
 
     def watch(what: str) -> Progress:

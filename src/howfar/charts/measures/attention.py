@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from howfar.charts.intervals import dashed_line, inline, names, numbers, sparse_axis
+from howfar.charts.intervals import dashed_line, inline, sparse_axis, tooltip
 from howfar.charts.picture import Picture
 
 MOST_COLOURS = 6
@@ -38,7 +38,7 @@ def draw_attention(table: pl.DataFrame) -> Picture:
                 scale=alt.Undefined if is_plain else alt.Scale(zero=False),
             ),
             color=colour,
-            tooltip=[*names("layer_name", "head"), *numbers("increment", "value", "low", "high")],
+            tooltip=tooltip("layer_name head", "increment value low high"),
         )
         title = f"mean attention distance, {name}"
         marks = [

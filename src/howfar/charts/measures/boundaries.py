@@ -7,16 +7,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from howfar.charts.intervals import (
-    ROW_HEIGHT,
-    dashed_line,
-    inline,
-    layer_names,
-    legend_above,
-    names,
-    numbers,
-    sparse_axis,
-)
+from howfar.charts.intervals import ROW_HEIGHT, dashed_line, inline, layer_names, legend_above, sparse_axis, tooltip
 from howfar.charts.picture import Picture
 from howfar.measures.boundaries.targets import TARGETS
 
@@ -66,11 +57,9 @@ def _panel(
     order = rows[y].unique(maintain_order=True).to_list()
     base = alt.Chart().encode(
         y=alt.Y(f"{y}:N", title=None, sort=order, axis=alt.Axis(labelLimit=260, minExtent=170)),
-        tooltip=[
-            *names("score", "scored_at", y),
-            *numbers("value", "low", "high", "low_together", "high_together", "p_together"),
-            *numbers("num_gaps", "num_boundaries", "n"),
-        ],
+        tooltip=tooltip(
+            f"score scored_at {y}", "value low high low_together high_together p_together num_gaps num_boundaries n"
+        ),
     )
     step: dict[str, Any] = {"step": ROW_HEIGHT}
     if scores is not None:

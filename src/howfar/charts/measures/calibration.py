@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from howfar.charts.intervals import dashed_line, intervals, legend_above, names, numbers, panels
+from howfar.charts.intervals import dashed_line, intervals, legend_above, panels, tooltip
 from howfar.charts.picture import Picture
 
 LEFT_OUT = ("entropy + surprisal", "entropy + surprisal + increment")
@@ -34,10 +34,7 @@ def draw_calibration(table: pl.DataFrame) -> Picture:
     points = intervals(
         *("value", "shown_low", "shown_high"),
         title="ROC-AUC",
-        tooltip=[
-            *names("score_name", "text", "seed", "verdict"),
-            *numbers("value", "low", "high", "low_together", "high_together", "num_gaps", "n"),
-        ],
+        tooltip=tooltip("score_name text seed verdict", "value low high low_together high_together num_gaps n"),
         y=alt.Y("score_name:N", title=None, sort=order, axis=alt.Axis(labelLimit=320)),
         yOffset=alt.YOffset("seed:O"),
         color=alt.Color("what:N", title=None, sort=[PLANTED, AT_RANDOM], legend=legend_above()),

@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from howfar.charts.glyphs import in_line, visible
-from howfar.charts.intervals import ROW_HEIGHT, inline, layer_names, names, numbers
+from howfar.charts.intervals import ROW_HEIGHT, inline, layer_names, tooltip
 from howfar.charts.passages import page_of_passages
 from howfar.charts.picture import Picture
 
@@ -55,10 +55,7 @@ def draw_contexts(table: pl.DataFrame) -> PassagesPicture:
             y=y,
             color=alt.Color("kind:N", title=None, sort=kinds),
             shape=alt.Shape("kind:N", sort=kinds, legend=None),
-            tooltip=[
-                *names("passage", "kind", "class"),
-                *numbers("increment", "class_mean", "deviation", "surprisal_nats"),
-            ],
+            tooltip=tooltip("passage kind class", "increment class_mean deviation surprisal_nats"),
         )
     )
     return PassagesPicture(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from howfar.charts.intervals import dashed_line, legend_above, names, numbers, panels, sparse_axis
+from howfar.charts.intervals import dashed_line, legend_above, panels, sparse_axis, tooltip
 from howfar.charts.picture import Picture
 
 
@@ -21,11 +21,11 @@ def draw_extrapolation(table: pl.DataFrame) -> Picture:
     base = alt.Chart().encode(
         x=alt.X("middle:Q", title="position in the window, tokens", axis=sparse_axis(format=",.6~g")),
         color=alt.Color("context_name:N", title="context", sort=contexts, legend=legend_above()),
-        tooltip=[
-            *names("source", "context_name"),
-            *numbers("start", "stop", "value", "low", "high", "change", "change_low", "change_high", "positions"),
-            *numbers("matched_tokens", "matched_change", "random_change", "beyond_random"),
-        ],
+        tooltip=tooltip(
+            "source context_name",
+            "start stop value low high change change_low change_high positions "
+            "matched_tokens matched_change random_change beyond_random",
+        ),
     )
     y = alt.Y("value:Q", title="loss, nats per byte", scale=alt.Scale(zero=False))
     marks = [

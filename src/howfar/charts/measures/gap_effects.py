@@ -9,7 +9,7 @@ import altair as alt
 import polars as pl
 
 from howfar.charts.glyphs import visible
-from howfar.charts.intervals import inline, labelled, legend_above, names, numbers
+from howfar.charts.intervals import inline, labelled, legend_above, tooltip
 from howfar.charts.picture import Picture
 
 CELL = 14  # pixels,
@@ -54,7 +54,7 @@ def draw_gap_effects(table: pl.DataFrame, *, layer: int | None = None, head: int
             x=alt.X("gap:O", title="wider gap before", axis=alt.Axis(labelAngle=upright, **axis), scale=everyone),
             y=alt.Y("predicted:O", title="predicted", axis=alt.Axis(**axis), scale=everyone),
             color=colour,
-            tooltip=[*names("predicted_piece", "gap_piece"), *numbers("predicted", "gap", "nats_per_position")],
+            tooltip=tooltip("predicted_piece gap_piece", "predicted gap nats_per_position"),
         )
         .properties(width=side, height=side, title=alt.Title(f"layer {one}", fontSize=12, offset=4))
         for one in layers

@@ -5,16 +5,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from howfar.charts.intervals import (
-    class_words,
-    dashed_line,
-    layer_names,
-    legend_above,
-    names,
-    numbers,
-    panels,
-    sparse_axis,
-)
+from howfar.charts.intervals import class_words, dashed_line, layer_names, legend_above, panels, sparse_axis, tooltip
 from howfar.charts.picture import Picture
 from howfar.text.classes import class_in_words
 
@@ -43,11 +34,10 @@ def draw_increments(table: pl.DataFrame) -> Picture:
     base = alt.Chart().encode(
         y=alt.Y("class_name:N", title=None, sort=sort),
         color=colour,
-        tooltip=[
-            *names("class", "layer_name", "head", "over"),
-            *numbers("value", "low", "high", "relative", "sd", "lowest", "highest"),
-            *numbers("share_at_zero", "share_at_maximum", "num_tokens", "n"),
-        ],
+        tooltip=tooltip(
+            "class layer_name head over",
+            "value low high relative sd lowest highest share_at_zero share_at_maximum num_tokens n",
+        ),
     )
     if in_text["head"].n_unique() > 1:
         base = base.encode(yOffset="head:O")

@@ -13,8 +13,7 @@ from howfar.charts.intervals import (
     layer_names,
     layers_in_order,
     legend_above,
-    names,
-    numbers,
+    tooltip,
 )
 from howfar.charts.picture import Picture
 
@@ -29,10 +28,7 @@ def draw_information(table: pl.DataFrame) -> Picture:
             intervals(
                 *("value", "low", "high"),
                 title="bits per token",
-                tooltip=[
-                    *names("label", "scored_at", "layer_name"),
-                    *numbers("value", "low", "high", "p_together", "known_bits", "num_tokens", "n"),
-                ],
+                tooltip=tooltip("label scored_at layer_name", "value low high p_together known_bits num_tokens n"),
                 y=alt.Y("layer_name:N", title=None, sort=layers_in_order(rows)),
                 yOffset=alt.YOffset("scored_at:N", scale=alt.Scale(domain=places)),
                 color=alt.Color("scored_at:N", title=None, scale=alt.Scale(domain=places), legend=legend_above()),

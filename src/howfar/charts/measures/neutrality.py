@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from howfar.charts.intervals import PANEL_SPACING, dashed_line, intervals, names, numbers, panels
+from howfar.charts.intervals import PANEL_SPACING, dashed_line, intervals, panels, tooltip
 from howfar.charts.picture import Picture
 
 
@@ -26,10 +26,7 @@ def draw_neutrality(table: pl.DataFrame) -> Picture:
     rows = intervals(
         *("value", "low", "high"),
         title="difference of loss, nats per byte",
-        tooltip=[
-            *names("against", "which", "source", "statement", "pairing"),
-            *numbers("model", "baseline", "value", "low", "high", "p_equivalence"),
-        ],
+        tooltip=tooltip("against which source statement pairing", "model baseline value low high p_equivalence"),
         y=alt.Y("which:N", title=None, sort=measured["which"].to_list(), axis=alt.Axis(labelLimit=220)),
     )
     chart = panels([band, dashed_line(x=0), rows], measured, "source", columns=3, width=270)

@@ -13,10 +13,9 @@ from howfar.charts.intervals import (
     layer_names,
     layers_in_order,
     legend_above,
-    names,
-    numbers,
     panels,
     sparse_axis,
+    tooltip,
 )
 from howfar.charts.picture import Picture
 
@@ -47,11 +46,10 @@ def draw_pairs(table: pl.DataFrame) -> Picture:
             yOffset="head:O",
             shape=alt.Shape("evidence:N", scale=alt.Scale(domain=EVIDENCE, range=["circle", "cross"]), **named),
             color=alt.Color("evidence:N", scale=alt.Scale(domain=EVIDENCE), **named),
-            tooltip=[
-                *names("panel", "layer_name", "head"),
-                *numbers("entity_mean", "control_mean", "value", "low", "high"),
-                *numbers("share_smaller", "effect_size", "p_holm", "n", "largest_imbalance"),
-            ],
+            tooltip=tooltip(
+                "panel layer_name head",
+                "entity_mean control_mean value low high share_smaller effect_size p_holm n largest_imbalance",
+            ),
         )
     )
     chart = panels([dashed_line(x=0), points], tested, "panel", columns=3, width=260)

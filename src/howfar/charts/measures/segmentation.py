@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from howfar.charts.intervals import PANEL_SPACING, dashed_line, inline, intervals, names, numbers
+from howfar.charts.intervals import PANEL_SPACING, dashed_line, inline, intervals, tooltip
 from howfar.charts.picture import Picture
 
 INCREMENTS, OTHERS = "increments", "anything else"
@@ -40,10 +40,7 @@ def _panel(rows: pl.DataFrame, quantity: str, order: list[str]) -> Any:
     points = intervals(
         *("value", "low", "high"),
         title=quantity,
-        tooltip=[
-            *names("name", "chosen"),
-            *numbers("value", "low", "high", "gain", "gain_low", "gain_high", "rate", "num_gaps", "n"),
-        ],
+        tooltip=tooltip("name chosen", "value low high gain gain_low gain_high rate num_gaps n"),
         y=alt.Y("name:N", title=None, sort=order, axis=alt.Axis(labelLimit=320, minExtent=260)),
         color=alt.Color("side:N", title=None, scale=alt.Scale(domain=[INCREMENTS, OTHERS])),
     )

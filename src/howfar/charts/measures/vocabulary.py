@@ -6,11 +6,10 @@ import altair as alt
 import polars as pl
 
 from howfar.charts.glyphs import visible
-from howfar.charts.intervals import class_words, dashed_line, inline, labelled, names, numbers, sparse_axis
+from howfar.charts.intervals import class_words, dashed_line, inline, labelled, sparse_axis, tooltip
 from howfar.charts.picture import Picture
 
 ROW = 17
-NUMBERS = ("token_id", "count", "increment", "drift")
 
 SIGNED_PERCENT = "datum.value === 0 ? '0%' : format(datum.value, '+.0%')"
 
@@ -32,7 +31,7 @@ def draw_vocabulary(table: pl.DataFrame, *, num: int = 20, head: int = 0) -> Pic
     names_of_rows = dict(drawn.select("rank", "class").rows())
     axis = alt.Axis(labelExpr=labelled(names_of_rows), labelLimit=300, ticks=False, domain=False, labelOverlap=False)
     base = alt.Chart().encode(
-        y=alt.Y("rank:O", title=None, axis=axis), tooltip=[*names("token", "class"), *numbers(*NUMBERS)]
+        y=alt.Y("rank:O", title=None, axis=axis), tooltip=tooltip("token class", "token_id count increment drift")
     )
     bars = base.mark_bar(height=ROW - 6).encode(
         x=alt.X("drift:Q", title="difference from the mean increment", axis=sparse_axis(labelExpr=SIGNED_PERCENT))

@@ -23,48 +23,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Gaps:
-    """Gaps of some documents, in order.
+    """Gaps of some documents, in order; numbers are in positions or nats."""
 
-    Attributes:
-        is_boundary: bool `[gap]`.
-        documents: int64 `[gap]`: index into `traces` of the gap's document.
-        tokens: int64 `[gap]`: the first token after each gap. If the gap is before a word, the token may begin with the
-            blanks before it.
-        characters: int64 `[gap]`: the character after each gap, in its document.
-        previous: int64 `[gap]`: the code point of the character before the gap if tokens are bytes, else the token
-            before it.
-        next_byte: int64 `[gap]`: the first byte of the first token after the gap.
-        first_token: float64 `[layer, head, gap]`: the increment of the first token after the gap.
-        whole_unit: float64 `[layer, head, gap]`: the sum of the increments of the character (or token) after the gap.
-        token_before: float64 `[layer, head, gap]`: the increment of the token before the gap.
-        entropy: float64 `[gap]`: of the model's prediction of the token after the gap, in nats.
-        surprisal: float64 `[gap]`: of the token after the gap, in nats.
-        unit_surprisal: float64 `[gap]`: of the whole character (or token) after the gap, in nats.
-        neighbours: uint32 `[gap, 4]`: code points of the two characters before and the two after; 0 beyond the text.
-        num_unseen: How many gaps are left out because they lie inside a token.
-        traces: Traces of the documents.
-        segmentations: The documents with all their boundaries.
-    """
-
-    is_boundary: NDArray[np.bool_]
-    documents: NDArray[np.int64]
-    tokens: NDArray[np.int64]
-    characters: NDArray[np.int64]
-    previous: NDArray[np.int64]
-    next_byte: NDArray[np.int64]
-    first_token: NDArray[np.float64]
-    whole_unit: NDArray[np.float64]
-    token_before: NDArray[np.float64]
-    entropy: NDArray[np.float64]
-    surprisal: NDArray[np.float64]
-    unit_surprisal: NDArray[np.float64]
-    neighbours: NDArray[np.uint32]
-    num_unseen: int
+    is_boundary: NDArray[np.bool_]  # [gap]
+    documents: NDArray[np.int64]  # [gap]: index into `traces`
+    tokens: NDArray[np.int64]  # [gap]: the first token after it; before a word, it may begin with blanks
+    characters: NDArray[np.int64]  # [gap]: the character after it, in its document
+    previous: NDArray[np.int64]  # [gap]: code point of the character before if tokens are bytes, else the token before
+    next_byte: NDArray[np.int64]  # [gap]: the first byte of the first token after
+    first_token: NDArray[np.float64]  # [layer, head, gap]: increment of the first token after
+    whole_unit: NDArray[np.float64]  # [layer, head, gap]: sum of the increments of the character (or token) after
+    token_before: NDArray[np.float64]  # [layer, head, gap]: increment of the token before
+    entropy: NDArray[np.float64]  # [gap]: of the model's prediction of the token after
+    surprisal: NDArray[np.float64]  # [gap]: of the token after
+    unit_surprisal: NDArray[np.float64]  # [gap]: of the whole character (or token) after
+    neighbours: NDArray[np.uint32]  # [gap, 4]: code points of two characters before and two after; 0 beyond the text
+    num_unseen: int  # gaps that are left out because they lie inside a token
     traces: list[Trace]
     segmentations: list[Segmentation]
 
     def __len__(self) -> int:
         return len(self.is_boundary)
+
+    def by_document(self) -> Iterator[tuple[Trace, NDArray[np.int64]]]:
+        """The documents in order, each with the indices of its gaps."""
+        documents, first = np.unique(self.documents, return_index=True)
+        for number, members in zip(documents.tolist(), np.split(np.arange(len(self)), first[1:]), strict=True):
+            yield self.traces[number], members
 
     def among(self, chosen: NDArray[np.bool_]) -> Gaps:
         """The gaps that a mask keeps."""
@@ -85,15 +70,7 @@ def find_gaps(
     max_gaps: int,
     progress: Progress | None = None,
 ) -> Gaps:
-    """Read documents until there are enough gaps.
-
-    Args:
-        model: A model with or without increments.
-        segmentations: The documents and their boundaries; taken one by one.
-        target: Determines which gaps count.
-        tokenizer: The model's.
-        max_gaps: Stop after the document that reaches this many.
-        progress: Called with how many gaps are found and `max_gaps`.
+    """Read documents, one by one, until one reaches `max_gaps` of the target's gaps.
 
     Raises:
         NotMeasurableError: The documents have no such gaps, or a boundary lies beyond its text.

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from howfar.measures.boundaries.gaps import Gaps
-from howfar.measures.boundaries.rows import auc_rows
-from howfar.measures.boundaries.scores import Score
+from howfar.measures.boundaries.scores import Score, auc_rows
 from howfar.measures.documents import spread_evenly
 from howfar.measures.statistics import ProbeKind, probe_scores
+from howfar.measures.tables import Row
 from howfar.positions import increments_of
 from howfar.reading import Trace
 from howfar.reading.reader import Reader
@@ -36,45 +36,32 @@ MAX_VALUES = 250_000_000
 
 def probe_rows(
     model: PreTrainedModel, gaps: Gaps, tokenizer: PreTrainedTokenizerBase, kind: ProbeKind, *, seed: int = 0
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Rows of a probe of the residual stream that enters each layer, at the first token after each gap.
 
-    Args:
-        model: A model with increments.
-        gaps: The gaps and their documents; no document is both fitted to and scored.
-        tokenizer: The model's.
-        kind: Kind of probe; a hidden layer is as wide as that of the increments' networks.
-        seed: Seed of the probe and of the intervals.
-
-    Returns:
-        Rows of the table of `boundaries`. If there is memory for a part of the gaps only, these are spread evenly over
-        all documents.
+    If there is memory for a part of the gaps only, these are spread evenly over all documents.
 
     Raises:
         NotMeasurableError: The documents are too few, or the gaps of some folds are of one class.
     """
     width = model.get_input_embeddings().weight.shape[1]
-    max_gaps = MAX_VALUES // (len(gaps.traces[0].layers) * width)
     chosen = np.zeros(len(gaps), dtype=bool)
-    chosen[spread_evenly(len(gaps), max_gaps)] = True
+    chosen[spread_evenly(len(gaps), most_gaps(model, len(gaps.traces[0].layers)))] = True
     probed = gaps.among(chosen)
-    documents, first = np.unique(probed.documents, return_index=True)
-    tokens = np.split(probed.tokens, first[1:])
-    states = hidden_states(model, [gaps.traces[number] for number in documents], tokens, tokenizer)
-    num_neurons = increments_of(model).config.hidden_size or width // 4
+    traces, members = zip(*probed.by_document(), strict=True)
+    states = hidden_states(model, traces, [probed.tokens[of_document] for of_document in members], tokenizer)
+    options: dict[str, Any] = {"kind": kind, "seed": seed}
+    options["num_neurons"] = increments_of(model).config.hidden_size or width // 4
     scores = []
     for layer, of_layer in zip(gaps.traces[0].layers, states, strict=True):
-        found = probe_scores(
-            of_layer.astype(np.float32),
-            probed.is_boundary,
-            probed.documents,
-            kind=kind,
-            num_neurons=num_neurons,
-            seed=seed,
-        )
-        instability = float(found.instability)
-        scores.append(Score(PROBES[kind], found.scores, layer=layer, folds=found.folds, instability=instability))
+        found = probe_scores(of_layer.astype(np.float32), probed.is_boundary, probed.documents, **options)
+        scores.append(Score.fitted(PROBES[kind], found, layer=layer))
     return auc_rows(scores, probed, seed=seed)
+
+
+def most_gaps(model: PreTrainedModel, num_layers: int) -> int:
+    """The most gaps whose hidden states fit in memory."""
+    return int(MAX_VALUES // (num_layers * model.get_input_embeddings().weight.shape[1]))
 
 
 def hidden_states(
@@ -83,13 +70,7 @@ def hidden_states(
     tokens: Sequence[NDArray[np.int64]],
     tokenizer: PreTrainedTokenizerBase,
 ) -> NDArray[np.float16]:
-    """The residual stream that enters each layer with positions, at some tokens of each document.
-
-    Args:
-        model: The model.
-        traces: The documents.
-        tokens: The indices of the wanted tokens of each document, ascending.
-        tokenizer: The model's.
+    """The residual stream that enters each layer with positions, at ascending `tokens` of each document.
 
     Returns:
         float16 `[layer, wanted token, width]`, in the order of the documents; each vector is divided by its root mean

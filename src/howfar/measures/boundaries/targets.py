@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError
+from howfar.measures.documents import documents_of
 from howfar.text.classes import is_chinese_character
-from howfar.text.segmentation import (
-    Segmentation,
-    jieba_segment,
-    sentence_segmentation,
-    word_segmentation,
-)
+from howfar.text.segmentation import Segmentation, jieba_segment, sentence_segmentation, word_segmentation
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+MOST_DOCUMENTS = 256
+FIRST_CHARACTERS = 1000
+"""Characters of a document from which its number of gaps is estimated."""
 
 Candidates = Callable[[str], NDArray[np.bool_]]
 """From a text to whether the gap before each character counts."""
@@ -26,23 +32,14 @@ _CLOSING = frozenset("\"'”’»)]」』）】》")
 
 @dataclass(frozen=True)
 class Target:
-    """A kind of boundary.
-
-    Attributes:
-        name: Short name.
-        question: What is asked of a gap.
-        segment: Finds the boundaries where no gold segmentation is given.
-        candidates: The gaps that are asked about.
-        absent: What a text without candidates lacks, in words.
-        baseline: A simple rule to compare with, and its name; None if the target has none.
-    """
+    """A kind of boundary."""
 
     name: str
-    question: str
-    segment: Callable[[str], Segmentation]
-    candidates: Candidates
-    absent: str
-    baseline: tuple[str, Candidates] | None = None
+    question: str  # what is asked of a gap
+    segment: Callable[[str], Segmentation]  # finds the boundaries where no gold segmentation is given
+    candidates: Candidates  # the gaps that are asked about
+    absent: str  # what a text without candidates lacks, in words
+    baseline: tuple[str, Candidates] | None = None  # a simple rule to compare with, and its name
 
 
 def inside_chinese(text: str) -> NDArray[np.bool_]:
@@ -133,3 +130,19 @@ def target_named(name: str) -> Target:
     if name not in TARGETS:
         raise ConfigError(f"there is no target {name!r}; choose from {', '.join(TARGETS)}")
     return TARGETS[name]
+
+
+def segmented(
+    texts: Corpus | Sequence[str], tokenizer: PreTrainedTokenizerBase, target: Target, max_gaps: int, seed: int
+) -> Iterator[Segmentation]:
+    """Beginnings of documents, in random order, with the boundaries that the target's rule finds.
+
+    Their length is chosen so that all of them together have about `max_gaps` gaps, because an interval needs many
+    documents rather than long ones.
+    """
+    documents = documents_of(texts, tokenizer, num_documents=MOST_DOCUMENTS)
+    found = [document.text for document in documents if document.text]
+    gaps_per_character = sum(target.candidates(text[:FIRST_CHARACTERS]).mean() for text in found)
+    length = math.ceil(max_gaps / max(gaps_per_character, 1e-9))
+    for number in np.random.default_rng(seed).permutation(len(found)).tolist():
+        yield target.segment(found[number][:length])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -35,17 +35,11 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class PlantedDocument:
-    """A document and the probabilities of its generator.
+    """A document and the probabilities of its generator."""
 
-    Attributes:
-        segmentation: The text and the beginnings of its units.
-        entropy_nats: `[character]`, entropy of the generator's choice of each character, given the text before it.
-        surprisal_nats: `[character]`, surprisal of its choice; no model can have a lower expected surprisal.
-    """
-
-    segmentation: Segmentation
-    entropy_nats: Array
-    surprisal_nats: Array
+    segmentation: Segmentation  # the text and the beginnings of its units
+    entropy_nats: Array  # `[character]`, of the generator's choice of each character, given the text before it
+    surprisal_nats: Array  # `[character]`, of its choice; no model can have a lower expected surprisal
 
     @property
     def text(self) -> str:
@@ -108,7 +102,9 @@ class Lexicon:
     @cached_property
     def entropies(self) -> dict[str, list[float]]:
         """By unit, the entropy of the choice of each of its letters, in nats."""
-        of_prefix = {prefix: _entropy(letters.values()) for prefix, letters in self.probabilities.items()}
+        of_prefix = {
+            prefix: -sum(p * math.log(p) for p in letters.values()) for prefix, letters in self.probabilities.items()
+        }
         return {unit: [of_prefix[unit[:place]] for place in range(len(unit))] for unit in self.units}
 
     @cached_property
@@ -120,28 +116,27 @@ class Lexicon:
         }
 
 
-def predictable(generator: np.random.Generator, lexicon: Lexicon, num_characters: int) -> PlantedDocument:
-    """Units from a lexicon without delimiters, with at least `num_characters` letters."""
-    units = _draw_units(generator, lexicon, num_characters)
-    entropies = [value for unit in units for value in lexicon.entropies[unit]]
-    surprisals = [value for unit in units for value in lexicon.surprisals[unit]]
-    return _document("".join(units), list(map(len, units)), entropies, surprisals)
-
-
-def marked(generator: np.random.Generator, lexicon: Lexicon, num_characters: int) -> PlantedDocument:
-    """Units from a lexicon with a delimiter between them, with at least `num_characters` letters."""
-    units = _draw_units(generator, lexicon, num_characters)
+def predictable(
+    generator: np.random.Generator, lexicon: Lexicon, num_characters: int, delimiter: str = ""
+) -> PlantedDocument:
+    """Units from a lexicon with a delimiter between them, if any; they have at least `num_characters` letters."""
+    drawn = generator.integers(len(lexicon.units), size=num_characters).tolist()
+    units = [lexicon.units[index] for index in drawn]
+    units = units[: len(_enough(list(map(len, units)), num_characters))]
+    text = delimiter.join(units)
     # The end of a unit is certain, because no unit is a prefix of another; so the delimiter is certain too.
-    entropies = [value for unit in units for value in (*lexicon.entropies[unit], 0.0)]
-    surprisals = [value for unit in units for value in (*lexicon.surprisals[unit], 0.0)]
-    lengths = [len(unit) + len(DELIMITER) for unit in units]
-    return _document(DELIMITER.join(units), lengths, entropies[:-1], surprisals[:-1])
+    certain = [0.0] * len(delimiter)
+    entropies, surprisals = (
+        [value for unit in units for value in (*of_units[unit], *certain)][: len(text)]
+        for of_units in (lexicon.entropies, lexicon.surprisals)
+    )
+    return _document(text, [len(unit) + len(delimiter) for unit in units], entropies, surprisals)
 
 
 def random(generator: np.random.Generator, num_characters: int) -> PlantedDocument:
     """Random letters, with boundaries that are independent of them."""
     lengths = _draw_lengths(generator, num_characters)
-    text = _draw_letters(generator, sum(lengths))
+    text = "".join(generator.choice(list(LETTERS), size=sum(lengths)))
     of_letter = [math.log(len(LETTERS))] * len(text)
     return _document(text, lengths, of_letter, of_letter)
 
@@ -156,8 +151,8 @@ def maker_of(kind: Kind, lexicon: Lexicon) -> Callable[[np.random.Generator, int
     """The function that makes documents of a kind, from a random generator and a number of characters."""
     if kind == "random":
         return random
-    make = marked if kind == "marked" else predictable
-    return lambda generator, num_characters: make(generator, lexicon, num_characters)
+    delimiter = DELIMITER if kind == "marked" else ""
+    return lambda generator, num_characters: predictable(generator, lexicon, num_characters, delimiter)
 
 
 def _document(
@@ -165,15 +160,6 @@ def _document(
 ) -> PlantedDocument:
     starts = tuple(int(start) for start in np.cumsum(lengths) if start < len(text))
     return PlantedDocument(Segmentation(text, starts), np.asarray(entropies), np.asarray(surprisals))
-
-
-def _draw_units(generator: np.random.Generator, lexicon: Lexicon, num_characters: int) -> list[str]:
-    units = [lexicon.units[index] for index in generator.integers(len(lexicon.units), size=num_characters).tolist()]
-    return units[: len(_enough(list(map(len, units)), num_characters))]
-
-
-def _draw_letters(generator: np.random.Generator, count: int) -> str:
-    return "".join(generator.choice(list(LETTERS), size=count))
 
 
 def _draw_lengths(generator: np.random.Generator, num_characters: int) -> list[int]:
@@ -184,8 +170,3 @@ def _enough(lengths: list[int], num_characters: int) -> list[int]:
     """The first lengths whose sum reaches `num_characters`."""
     reached = np.cumsum(lengths) >= num_characters
     return lengths[: int(reached.argmax()) + 1]
-
-
-def _entropy(probabilities: Iterable[float]) -> float:
-    """Entropy in nats."""
-    return -sum(p * math.log(p) for p in probabilities if p)

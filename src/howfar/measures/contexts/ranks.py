@@ -61,8 +61,7 @@ def corpus_ranks(
             ).sort("share")
             percentile = None if known.is_empty() else 100 * _share(known, increment)
             rows.append({"layer": layer, "head": head, "corpus_percentile": percentile})
-    schema = {"layer": pl.Int64, "head": pl.Int64, "corpus_percentile": pl.Float64}
-    return pl.DataFrame(rows, schema=schema)
+    return pl.DataFrame(rows, schema={"layer": int, "head": int, "corpus_percentile": float})
 
 
 def _share(known: pl.DataFrame, increment: float) -> float:

@@ -35,19 +35,12 @@ ROUNDING = 1e-4
 
 @dataclass(frozen=True)
 class Baseline:
-    """Predictions of items' labels without their increments.
+    """Predictions of items' labels without their increments."""
 
-    Attributes:
-        log_probabilities: `[item, class]`, cross-fitted: by models that were fitted to other documents.
-        labels: `[item]`, the true class.
-        folds: `[item]`, the fold in which an item is predicted.
-        identity: `[item]`, the number of its word.
-    """
-
-    log_probabilities: Array
-    labels: Integers
-    folds: Integers
-    identity: Integers
+    log_probabilities: Array  # `[item, class]`, cross-fitted: by models that were fitted to other documents
+    labels: Integers  # `[item]`, the true class
+    folds: Integers  # `[item]`, the fold in which an item is predicted
+    identity: Integers  # `[item]`, the number of its word
 
     @property
     def bits(self) -> Array:
@@ -79,14 +72,7 @@ def fit_baseline(
 
 
 class Controls:
-    """Regresses increments on indicators of the word, the word before it and the document, and on entropy.
-
-    Args:
-        identity: `[item]`, the number of its word.
-        previous: `[item]`, the number of the word before it.
-        entropy: `[item]`, of the model's prediction, in nats.
-        documents: `[item]`, the number of its document.
-    """
+    """Regresses increments on indicators of the word, the word before it and the document, and on entropy."""
 
     def __init__(self, identity: Integers, previous: Integers, entropy: Array, documents: Integers) -> None:
         from scipy.sparse import csr_array, hstack
@@ -129,6 +115,8 @@ def refitted(log_probabilities: Array, features: Array, labels: Integers, folds:
     Source:
         Böhning 1992, "Multinomial logistic regression algorithm".
     """
+    from scipy.special import log_softmax
+
     result = np.empty_like(log_probabilities)
     targets = np.eye(log_probabilities.shape[1])[labels]
     ridge = RIDGE * np.eye(features.shape[1])
@@ -138,11 +126,11 @@ def refitted(log_probabilities: Array, features: Array, labels: Integers, folds:
         squares = (inputs[:, :, None] * inputs[:, None, :]).reshape(len(inputs), -1)
         weights = np.zeros((log_probabilities.shape[1], features.shape[1]))
         for _ in range(NUM_STEPS):
-            probabilities = np.exp(_normalised(offsets + inputs @ weights.T))
+            probabilities = np.exp(log_softmax(offsets + inputs @ weights.T, axis=1))
             gradient = (targets[fitted] - probabilities).T @ inputs - RIDGE * weights
             curvature = (probabilities.T @ squares).reshape(-1, *ridge.shape) + ridge
             weights = weights + np.linalg.solve(curvature, gradient[..., None])[..., 0]
-        result[scored] = _normalised(log_probabilities[scored] + features[scored] @ weights.T)
+        result[scored] = log_softmax(log_probabilities[scored] + features[scored] @ weights.T, axis=1)
     return result
 
 
@@ -168,8 +156,6 @@ def permutation_test(
         curves: For each increment, `[item, curve]`.
         residuals: For each label, `[item, class]`; 0 for an item without the label.
         identity: `[item]`, the number of its word.
-        num_permutations: Number of permutations.
-        seed: Random seed of the permutations.
 
     Returns:
         `[increment, label]`, p-values corrected for all increments and labels (single-step max statistic).
@@ -231,11 +217,6 @@ def _whitened(features: Array) -> Array:
     """An orthonormal basis of the span of the columns."""
     left, sizes, _ = np.linalg.svd(features, full_matrices=False)
     return np.asarray(left * (sizes > 1e-9 * sizes.max()))
-
-
-def _normalised(logits: Array) -> Array:
-    largest = logits.max(axis=1, keepdims=True)
-    return np.asarray(logits - largest - np.log(np.exp(logits - largest).sum(axis=1, keepdims=True)))
 
 
 def _bits(log_probabilities: Array, labels: Integers) -> Array:

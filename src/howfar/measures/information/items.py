@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import tee
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from howfar.errors import NotMeasurableError
-from howfar.measures.information.labels import ABSENT, FEATURE, labels_of
-from howfar.progress import Progress
+from howfar.progress import Progress, followed
 from howfar.reading import Trace, trace_many
 from howfar.text.classes import CodeClass, code_classes_of_bytes
+from howfar.text.conllu import Token, Word
 from howfar.text.segmentation import Segmentation
 from howfar.text.spans import character_of_byte
 
@@ -25,33 +25,25 @@ if TYPE_CHECKING:
 WORD_PLACES = ("first token", "whole word", "token before")
 CODE_PLACES = ("this token", "token before")
 CODE_CLASS = "class of code"
+PART_OF_SPEECH, DISTANCE, ENTITY, FEATURE = "part of speech", "dependency distance", "entity", "feature "
+ENTITY_NOTES = ("NER", "Entity", "NE")
+"""Names of entity annotations in MISC; their values are `B-…`, `I-…` and `O`, or opening and closing brackets."""
+ABSENT = "none"
 
 
 @dataclass(frozen=True)
 class Items:
-    """Labelled words (or bytes of code).
+    """Labelled words (or bytes of code)."""
 
-    Attributes:
-        identity: int64 `[item]`, the number of the word (or byte).
-        previous: int64 `[item]`, the number of the word before it.
-        entropy: float64 `[item]`, of the model's prediction of its first token, in nats.
-        increments: float64 `[place, layer, head, item]`, in positions.
-        places: Names of the places.
-        documents: int64 `[item]`.
-        labels: By label name, the number of the class, int64 `[item]`; -1 for an item without the label.
-        classes: By label name, the names of the classes.
-        num_left_out: Multiword tokens, and words that share a token of the model with other words.
-    """
-
-    identity: NDArray[np.int64]
-    previous: NDArray[np.int64]
-    entropy: NDArray[np.float64]
-    increments: NDArray[np.float64]
-    places: tuple[str, ...]
-    documents: NDArray[np.int64]
-    labels: dict[str, NDArray[np.int64]]
-    classes: dict[str, list[str]]
-    num_left_out: int
+    identity: NDArray[np.int64]  # `[item]`, the number of the word (or byte)
+    previous: NDArray[np.int64]  # `[item]`, the number of the word before it
+    entropy: NDArray[np.float64]  # `[item]`, of the model's prediction of its first token, in nats
+    increments: NDArray[np.float64]  # `[place, layer, head, item]`, in positions
+    places: tuple[str, ...]  # names of the places
+    documents: NDArray[np.int64]  # `[item]`
+    labels: dict[str, NDArray[np.int64]]  # by name, the number of the class, `[item]`; -1 for an item without the label
+    classes: dict[str, list[str]]  # by label name, the names of the classes
+    num_left_out: int  # multiword tokens, and words that share a token of the model with other words
 
     def __len__(self) -> int:
         return len(self.identity)
@@ -81,28 +73,25 @@ def items_of_words(
 
     If no sentence is marked as the beginning of a document, each sentence is a document.
     """
-    waiting: deque[Segmentation] = deque()
 
-    def texts() -> Iterator[str]:
+    def enough() -> Iterator[Segmentation]:
         num = 0
         for sentence in sentences:
             if num >= max_items:
                 return
             num += len(sentence.tokens) - 1
-            waiting.append(sentence)
-            yield sentence.text
+            yield sentence
 
     parts: list[_Part] = []
-    documents, document, are_marked, done = [], -1, False, 0
-    for trace in trace_many(model, texts(), tokenizer):
-        sentence = waiting.popleft()
+    documents, document, are_marked = [], -1, False
+    read, told = tee(enough())
+    traces = trace_many(model, (sentence.text for sentence in read), tokenizer)
+    pairs = followed(zip(traces, told, strict=False), progress, max_items, lambda pair: len(pair[1].tokens))
+    for trace, sentence in pairs:
         are_marked |= sentence.begins_document
         document += sentence.begins_document or not are_marked
         parts.append(_words_of(trace, sentence))
         documents.append(document)
-        done += len(sentence.tokens)
-        if progress is not None:
-            progress(min(done, max_items), max_items)
     return _gathered(parts, documents, WORD_PLACES)
 
 
@@ -117,21 +106,11 @@ def items_of_code(
     """Read the beginnings of source files with a byte model; each byte except the first of a file is an item."""
     length = max(2, math.ceil(max_items / max(len(texts), 1)))
     parts: list[_Part] = []
-    for number, trace in enumerate(trace_many(model, (text[:length] for text in texts), tokenizer)):
-        classes = code_classes_of_bytes(trace.token_ids)
-        names = [CodeClass(of).name.lower() for of in classes[1:]]
+    for trace in followed(trace_many(model, (text[:length] for text in texts), tokenizer), progress, len(texts)):
+        names = [CodeClass(of).name.lower() for of in code_classes_of_bytes(trace.token_ids)[1:]]
         increments = np.stack([trace.increments[..., 1:], trace.increments[..., :-1]]).astype(np.float64)
-        parts.append(
-            _Part(
-                trace.token_ids[1:].tolist(),
-                trace.token_ids[:-1].tolist(),
-                trace.entropy_nats[:-1].astype(np.float64),
-                increments,
-                [{CODE_CLASS: name} for name in names],
-            )
-        )
-        if progress is not None:
-            progress(number + 1, len(texts))
+        tokens, entropy = trace.token_ids.tolist(), trace.entropy_nats[:-1].astype(np.float64)
+        parts.append(_Part(tokens[1:], tokens[:-1], entropy, increments, [{CODE_CLASS: name} for name in names]))
     return _gathered(parts, range(len(parts)), CODE_PLACES)
 
 
@@ -201,3 +180,51 @@ def _gathered(parts: Sequence[_Part], documents: Iterable[int], places: tuple[st
         classes,
         sum(part.num_left_out for part in parts),
     )
+
+
+def labels_of(tokens: Sequence[Token]) -> list[dict[str, str]]:
+    """The labels of each token of a sentence, by name.
+
+    A multiword token has no labels, because its words differ. Features that a token lacks are omitted, and so is the
+    entity label if the sentence has no entity annotations.
+    """
+    entities = _entities(tokens)
+    found = []
+    for token, entity in zip(tokens, entities, strict=True):
+        labels: dict[str, str] = {}
+        if len(token.words) == 1:
+            word = token.words[0]
+            if word.part_of_speech is not None:
+                labels[PART_OF_SPEECH] = word.part_of_speech
+            if word.head is not None:
+                labels[DISTANCE] = _distance(word)
+            if entity is not None:
+                labels[ENTITY] = entity
+            labels |= {FEATURE + name: value for name, value in word.features.items()}
+        found.append(labels)
+    return found
+
+
+def _distance(word: Word) -> str:
+    """Distance and side of a word's syntactic head."""
+    if word.head == 0:
+        return "root"
+    assert word.head is not None
+    distance = abs(word.head - word.number)
+    near = "1" if distance == 1 else "2 to 3" if distance <= 3 else "4 or more"
+    return f"{near} {'after' if word.head > word.number else 'before'}"
+
+
+def _entities(tokens: Sequence[Token]) -> list[str | None]:
+    """Whether each token begins an entity, is inside one or outside; all None if the sentence has no annotations."""
+    notes = [next((word.notes[n] for word in t.words for n in ENTITY_NOTES if n in word.notes), "") for t in tokens]
+    if not any(notes):
+        return [None] * len(tokens)
+    found: list[str | None] = []
+    depth = 0
+    for note in notes:
+        begins = "(" in note or note[:2] in ("B-", "S-", "U-") or note == "B"
+        inside = depth > 0 or note[:2] in ("I-", "E-", "L-") or note == "I"
+        found.append("begins" if begins else "inside" if inside else "outside")
+        depth = max(0, depth + note.count("(") - note.count(")"))
+    return found

@@ -3,12 +3,14 @@
 The cost of changed increments depends on how far they displace tokens from each other. Changes of one sign over a
 hundred tokens add up to a larger displacement than changes that alternate. So a control's change has the spectrum of
 the intervention's change: steps of the same size, and the same displacement at every lag. Its phases are random, or
-those of the opposite change. Increments stay within their bound.
+those of the opposite change. The change is clipped to the increments' bound and projected back on its spectrum,
+alternately. The first token's increment, which only shifts the origin, stays, and counts in no displacement.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,63 +18,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from howfar.measures.interventions.replacements import ByLayer, Untouched
-from howfar.positions import IncrementConfig
-from howfar.positions.bounds import bound_of
 
 Array = NDArray[np.float64]
 
 LAGS = (1, 4, 16, 64)
 """Distances in tokens at which displacements are compared."""
-MAX_MISMATCH = 0.1
-"""The largest relative difference between a matched control's displacements and the replacement's."""
-MIN_SHARE = 0.9
-"""The least share of the exact opposite change that an opposite control must have."""
 _NUM_ROUNDS = 100
-
-
-def range_of(config: IncrementConfig) -> tuple[float, float]:
-    """The smallest and the largest increment that the model's bound allows."""
-    return bound_of(config).limits
 
 
 def phase_randomised(
     untouched: Untouched, replaced: ByLayer, within: tuple[float, float], generator: np.random.Generator
 ) -> ByLayer:
-    """The layers' own increments plus a random change with the spectrum of the replacement's change.
-
-    Random phases are drawn for each window. The change is clipped to the bound and projected back on its spectrum,
-    alternately. The first token's increment, which only shifts the origin, stays.
-
-    Args:
-        untouched: The windows.
-        replaced: The increments of the replacement.
-        within: The smallest and the largest allowed increment.
-        generator: Draws the phases.
-
-    Returns:
-        The control's increments of each replaced layer, `[window, head, token]`.
+    """The layers' own increments plus a change with the spectrum of the replacement's and random phases in each window.
 
     Source:
         Theiler et al. 1992, "Testing for nonlinearity in time series: the method of surrogate data"; Schreiber &
         Schmitz 1996, "Improved surrogate data for nonlinearity tests" (alternating projections).
     """
-    return _controls(untouched, replaced, within, lambda move: _with_random_phases(move, generator))
+    return _controls(untouched, replaced, within, partial(_with_random_phases, generator=generator))
 
 
 def opposite(untouched: Untouched, replaced: ByLayer, within: tuple[float, float]) -> ByLayer:
-    """The layers' own increments minus the replacement's change: what grew shrinks by as much.
-
-    Where the opposite change would leave the bound, it is the change that alternating projections onto bound and
-    spectrum lead to from there.
-
-    Args:
-        untouched: The windows.
-        replaced: The increments of the replacement.
-        within: The smallest and the largest allowed increment.
-
-    Returns:
-        The control's increments of each replaced layer, `[window, head, token]`.
-    """
+    """The layers' own increments minus the replacement's change, as far as the bound allows: what grew shrinks."""
     return _controls(untouched, replaced, within, np.negative)
 
 
@@ -95,8 +62,6 @@ def squared_displacements(untouched: Untouched, layer: int, new: Tensor) -> Arra
 def products(untouched: Untouched, layer: int, one: Tensor, other: Tensor) -> Array:
     """Products of two changes of a layer's increments, averaged over heads and summed over the tokens of each window.
 
-    The first token's increment, which only shifts the origin, is left out.
-
     Returns:
         `[window]`, in squared positions.
     """
@@ -106,12 +71,7 @@ def products(untouched: Untouched, layer: int, one: Tensor, other: Tensor) -> Ar
 
 
 def mismatch(replacement: Array, control: Array) -> float:
-    """The largest relative difference over lags between two root mean square displacements.
-
-    Args:
-        replacement: The replacement's sums of squared displacements, `[lag]`.
-        control: The control's, `[lag]`.
-    """
+    """The largest relative difference of root mean square displacements, from their sums of squares `[lag]`."""
     moving = replacement > 0
     return float(np.abs(np.sqrt(control[moving] / replacement[moving]) - 1).max(initial=0.0))
 
@@ -119,14 +79,7 @@ def mismatch(replacement: Array, control: Array) -> float:
 def _controls(
     untouched: Untouched, replaced: ByLayer, within: tuple[float, float], start: Callable[[Array], Array]
 ) -> ByLayer:
-    """Own increments plus changes with the spectrum of the replacement's.
-
-    Args:
-        untouched: The windows.
-        replaced: The increments of the replacement.
-        within: The smallest and the largest allowed increment.
-        start: From the replacement's change `[head, token]` to a change with its spectrum.
-    """
+    """Own increments plus changes; `start` makes them from the replacement's `[head, token]`, with its spectrum."""
     controls = {}
     for layer, new in replaced.items():
         own = untouched.increments[layer]
@@ -141,7 +94,6 @@ def _controls(
 
 
 def _with_random_phases(move: Array, generator: np.random.Generator) -> Array:
-    """A change `[head, token]` with the spectrum of `move`."""
     spectrum = np.abs(np.fft.rfft(move))
     phases = np.exp(2j * np.pi * generator.random(spectrum.shape))
     phases[..., 0] = generator.choice([-1, 1], size=spectrum.shape[:-1])

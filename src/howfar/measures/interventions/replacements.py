@@ -19,27 +19,16 @@ ByLayer = dict[int, Tensor]
 
 @dataclass(frozen=True)
 class Untouched:
-    """A batch of windows, as the model reads it without intervention.
-
-    Attributes:
-        windows: The windows.
-        real: `[window, token]`, false at padding.
-        classes: Classes of the tokens, uint8 `[window, token]`.
-        gaps: `[window]`, index of the token whose increment is changed where only one gap is.
-        increments: The layers' own increments, in positions.
-        means: Each layer's mean increment over all windows, without document marks; `[head, 1]`.
-        losses: `[window, token but the first]`, in nats.
-        attention: Weights, `[window, head, query, key]`; empty if attention is not compared.
-    """
+    """A batch of windows, as the model reads it without intervention."""
 
     windows: Sequence[Window]
-    real: Bool[Tensor, "window token"]
-    classes: NDArray[np.uint8]
-    gaps: NDArray[np.int64]
-    increments: ByLayer
-    means: ByLayer
-    losses: Float[Tensor, "window token_but_first"]
-    attention: ByLayer
+    real: Bool[Tensor, "window token"]  # false at padding
+    classes: NDArray[np.uint8]  # of the tokens, `[window, token]`
+    gaps: NDArray[np.int64]  # `[window]`, index of the token whose increment is changed where only one gap is
+    increments: ByLayer  # the layers' own, in positions
+    means: ByLayer  # each layer's mean increment over all windows, without document marks; `[head, 1]`
+    losses: Float[Tensor, "window token_but_first"]  # in nats
+    attention: ByLayer  # weights `[window, head, query, key]`; empty if attention is not compared
 
 
 Replacement = Callable[[Untouched, tuple[int, ...], np.random.Generator], ByLayer]
@@ -84,14 +73,13 @@ def swap_layers(untouched: Untouched, layers: tuple[int, ...], generator: np.ran
 
 def widen_gap(untouched: Untouched, layers: tuple[int, ...], generator: np.random.Generator) -> ByLayer:
     """The increment of one token of each window grows by the layer's mean increment."""
-    wider = {layer: untouched.increments[layer] + untouched.means[layer] for layer in layers}
-    return {layer: _only_at_gaps(untouched, layer, new) for layer, new in wider.items()}
+    means = untouched.means
+    return {layer: _only_at_gaps(untouched, layer, untouched.increments[layer] + means[layer]) for layer in layers}
 
 
 def close_gap(untouched: Untouched, layers: tuple[int, ...], generator: np.random.Generator) -> ByLayer:
     """The increment of one token of each window is 0."""
-    zeros = {layer: torch.zeros_like(untouched.increments[layer]) for layer in layers}
-    return {layer: _only_at_gaps(untouched, layer, new) for layer, new in zeros.items()}
+    return {layer: _only_at_gaps(untouched, layer, torch.zeros_like(untouched.increments[layer])) for layer in layers}
 
 
 REPLACEMENTS: dict[str, Replacement] = {

@@ -1,4 +1,4 @@
-"""Effects of replacements and their controls on a batch of windows: the work of one process."""
+"""Effects of replacements and their controls: sums over a batch of windows, the work of one process; and estimates."""
 
 from __future__ import annotations
 
@@ -10,13 +10,34 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from howfar.measures.interventions.controls import LAGS, opposite, phase_randomised, products, squared_displacements
-from howfar.measures.interventions.estimates import Sums, num_bytes, squared_moves, total_variation
+from howfar.measures import statistics
+from howfar.measures.interventions.controls import (
+    LAGS,
+    mismatch,
+    opposite,
+    phase_randomised,
+    products,
+    squared_displacements,
+)
 from howfar.measures.interventions.replacements import AT_ONE_GAP, REPLACEMENTS, SHUFFLED_IN_CLASS, ByLayer, Untouched
+from howfar.measures.tables import Row
 from howfar.positions import movable, override
 from howfar.reading.reader import Reader
 from howfar.reading.readings import Kept, Reading
 from howfar.reading.windows import Window, real_tokens
+
+MAX_MISMATCH = 0.1
+"""The largest relative difference between a matched control's displacements and the replacement's."""
+MIN_SHARE = 0.9
+"""The least share of the exact opposite change that an opposite control must have."""
+
+Sums = dict[str, NDArray[np.float64]]
+"""Sums over each window, `[window]`, by name."""
+
+ESTIMATES = (
+    *("value", "beyond_shuffle", "control", "beyond_control", "opposite", "beyond_opposite"),
+    *("attention_change", "attention_control"),
+)
 
 
 @dataclass(frozen=True)
@@ -50,33 +71,21 @@ def try_cells(
     """Try each cell on a batch of windows.
 
     Args:
-        reader: Reads the windows.
-        group: The windows.
         with_attention: Whether to compare attention too.
         means: Each layer's mean increment, `[head, 1]`.
         classes: Classes of each window's tokens, `[token]`.
-        cells: The interventions.
         lengths: Number of bytes of each token id, `[id]`.
         within: The smallest and the largest allowed increment.
-        seed: Seed of all random choices in these windows.
-
-    Returns:
-        By cell, sums over each window.
+        seed: Seed of all random choices in these windows; what it gives does not depend on the dose.
     """
     on_device = {layer: torch.from_numpy(mean).to(reader.device) for layer, mean in means.items()}
     with movable(reader.model):
         untouched = _observe(reader, group, on_device, classes, np.random.default_rng(seed), with_attention)
-        return {
-            cell: _intervene(  # the seed does not depend on the dose
-                reader,
-                untouched,
-                cell,
-                lengths,
-                within,
-                np.random.default_rng([*seed, tuple(REPLACEMENTS).index(cell.kind), *cell.layers]),
-            )
-            for cell in cells
-        }
+        found = {}
+        for cell in cells:
+            generator = np.random.default_rng([*seed, tuple(REPLACEMENTS).index(cell.kind), *cell.layers])
+            found[cell] = _intervene(reader, untouched, cell, lengths, within, generator)
+        return found
 
 
 def _observe(
@@ -130,9 +139,8 @@ def _intervene(
     scored = affected[:, :-1] & untouched.real[:, 1:]
     with_attention = bool(untouched.attention)
     sums = {
-        "bytes": num_bytes(untouched.windows, scored, lengths),
+        "bytes": _num_bytes(untouched.windows, scored, lengths),
         "queries": affected.sum(dim=1).numpy() * with_attention,
-        "squares": np.sum([squared_moves(untouched, layer, new) for layer, new in replaced.items()], axis=0),
         "change x change": _product(untouched, replaced, replaced),
         "change x opposite": _product(untouched, replaced, controls["opposite"]),
         "increments": len(replaced) * (untouched.real.sum(dim=1).numpy() - 1),
@@ -144,14 +152,54 @@ def _intervene(
         watched = with_attention and name != "opposite"
         with override(reader.model, increments.get):
             reading = _read(reader, untouched.windows, with_attention=watched)
-        losses = _losses(reading)
-        sums[name] = ((losses - untouched.losses).double() * scored).sum(dim=1).numpy()
+        sums[name] = ((_losses(reading) - untouched.losses).double() * scored).sum(dim=1).numpy()
         if watched:
-            distances = [total_variation(reading.attention[layer], untouched.attention[layer]) for layer in replaced]
+            distances = [_total_variation(reading.attention[layer], untouched.attention[layer]) for layer in replaced]
             sums[f"attention_{name}"] = (torch.stack(distances).mean(dim=0).cpu() * affected).sum(dim=1).numpy()
     return sums
+
+
+def _num_bytes(windows: Sequence[Window], scored: Tensor, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number of bytes of each window's scored tokens, `[window]`."""
+    of_windows = zip(windows, scored.numpy(), strict=True)
+    return np.array([lengths[window.tokens[1:]][kept[: len(window.tokens) - 1]].sum() for window, kept in of_windows])
 
 
 def _product(untouched: Untouched, one: ByLayer, other: ByLayer) -> NDArray[np.float64]:
     """Products of two changes of the same layers' increments, summed over layers and over each window; `[window]`."""
     return np.sum([products(untouched, layer, one[layer], other[layer]) for layer in one], axis=0)
+
+
+def _total_variation(one: Tensor, other: Tensor) -> Tensor:
+    """Total variation distance of attentions `[window, head, query, key]`, averaged over heads: `[window, query]`."""
+    return (one - other).abs().sum(dim=-1).mean(dim=1).double() / 2
+
+
+def estimates(sums: Sums, shuffle: Sums | None, seed: int) -> Row:
+    """The numbers of a row, from the sums of an intervention and those of the shuffle that it is compared with."""
+    change, control, opposite = (
+        statistics.ratio(sums[name], sums["bytes"], seed=seed) for name in ("change", "control", "opposite")
+    )
+    found = {"value": change, "control": control, "beyond_control": change - control}
+    found |= {"opposite": opposite, "beyond_opposite": change - opposite}
+    watched = sums["queries"] > 0
+    for name in ("attention_change", "attention_control"):
+        found[name] = statistics.ratio(sums[name][watched], sums["queries"][watched], seed=seed)
+    if shuffle is not None:
+        found["beyond_shuffle"] = change - statistics.ratio(shuffle["change"], shuffle["bytes"], seed=seed)
+    row: Row = {}
+    for name, estimate in found.items():
+        row |= estimate.row(name)
+    squares = float(sums["change x change"].sum())
+    row["moved"] = float(np.sqrt(squares / sums["increments"].sum()))
+    displaced, by_control, by_opposite = (
+        np.array([sums[f"{name} at lag {lag}"].sum() for lag in LAGS]) for name in ("change", "control", "opposite")
+    )
+    row["control_mismatch"] = mismatch(displaced, by_control)
+    if row["control_mismatch"] > MAX_MISMATCH:
+        row["note"] = f"the control does not match: its displacement differs by more than {MAX_MISMATCH:.0%}"
+    row["opposite_share"] = -float(sums["change x opposite"].sum()) / squares if squares else None
+    allowed = not squares or row["opposite_share"] >= MIN_SHARE
+    if not allowed or mismatch(displaced, by_opposite) > MAX_MISMATCH:
+        row |= dict.fromkeys([*statistics.columns_of("opposite"), *statistics.columns_of("beyond_opposite")])
+    return row | {"num_bytes": int(sums["bytes"].sum())}

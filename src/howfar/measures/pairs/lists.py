@@ -21,17 +21,11 @@ LANGUAGES = get_args(Language)
 
 @dataclass(frozen=True)
 class Pair:
-    """Two adjacent parts of a text: those of an entity, or of a control.
-
-    Attributes:
-        first: The first part.
-        second: The second part.
-        type: The kind of entity, for example `person` or `place`.
-    """
+    """Two adjacent parts of a text: those of an entity, or of a control."""
 
     first: str
     second: str
-    type: str
+    type: str  # the kind of entity, for example `person` or `place`
 
     @property
     def separator(self) -> str:
@@ -46,9 +40,6 @@ class Pair:
 
 def bundled_pairs(language: str) -> list[Pair]:
     """The bundled list of entities.
-
-    Args:
-        language: `"en"` or `"zh"`.
 
     Raises:
         ConfigError: There is no list for the language.

@@ -12,7 +12,8 @@ by a function character.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,8 +35,6 @@ MIN_COUNT = 10
 """Pairs that occur less often are left out: their counts are poor estimates of what a model expects."""
 MIN_FOLLOWERS = 4
 """A run of Chinese characters counts as a word if at least this many function characters follow it somewhere."""
-_BITS = np.uint64(16)
-_NUM_CODE_POINTS = 0x110000
 _CHINESE = re.compile(r"[\u3000-\u9fff\uf900-\uffef]+")
 
 Blocks = Callable[[], Iterable[str]]
@@ -44,17 +43,11 @@ Blocks = Callable[[], Iterable[str]]
 
 @dataclass(frozen=True)
 class Counted:
-    """Pairs and their counts in a corpus.
-
-    Attributes:
-        pairs: The pairs.
-        first_counts: How often the first part occurs; `[pair]`.
-        pair_counts: How often the second follows the first; `[pair]`.
-    """
+    """Pairs and their counts in a corpus."""
 
     pairs: Sequence[Pair]
-    first_counts: NDArray[np.int64]
-    pair_counts: NDArray[np.int64]
+    first_counts: NDArray[np.int64]  # how often the first part occurs; `[pair]`
+    pair_counts: NDArray[np.int64]  # how often the second follows the first; `[pair]`
 
     def selected(self, indices: NDArray[np.int64]) -> Counted:
         """The pairs with these indices, in their order."""
@@ -68,19 +61,12 @@ class Counted:
 
 @dataclass(frozen=True)
 class Matching:
-    """Entities and their matched bigrams.
+    """Entities and their matched bigrams."""
 
-    Attributes:
-        entities: The entities that have a match.
-        controls: Their matches, in the same order; no bigram is used twice.
-        before: By covariate, the standardised mean difference between all entities and all candidates.
-        after: The same after matching.
-    """
-
-    entities: Counted
-    controls: Counted
-    before: dict[str, float]
-    after: dict[str, float]
+    entities: Counted  # those that have a match
+    controls: Counted  # their matches, in the same order; no bigram is used twice
+    before: dict[str, float]  # by covariate, the standardised mean difference between all entities and all candidates
+    after: dict[str, float]  # the same after matching
 
     @property
     def largest_imbalance(self) -> float:
@@ -102,8 +88,6 @@ def match(entities: Counted, candidates: Counted, stratum: Callable[[Pair], obje
     """Match entities with candidates one to one, with the smallest total distance (optimal matching with calipers).
 
     Args:
-        entities: The entities.
-        candidates: The candidates; each is used at most once.
         stratum: An entity and its match must have the same value of this function.
 
     Raises:
@@ -148,23 +132,17 @@ def _imbalance(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> dict[s
 
 
 def match_english(pairs: Sequence[Pair], blocks: Blocks) -> Matching:
-    """Match English entities; an entity and its match both begin with a capital letter, or both do not.
-
-    Args:
-        pairs: The entities.
-        blocks: The training corpus.
-
-    Raises:
-        NotMeasurableError: No entity has a match.
-    """
+    """Match English entities; an entity and its match both begin with a capital letter, or both do not."""
     names = {pair.first for pair in pairs}
 
     def is_candidate(first: str, second: str) -> bool:
         return second in FUNCTION_WORDS and first.lower() not in FUNCTION_WORDS and first not in names
 
     known = {(pair.first, pair.second) for pair in pairs}
+    # Runs of Chinese characters would be taken for words.
     counts = WordCounts.of(
-        _without_chinese(blocks()), lambda first, second: is_candidate(first, second) or (first, second) in known
+        (_CHINESE.sub("\n", block) for block in blocks()),
+        lambda first, second: is_candidate(first, second) or (first, second) in known,
     )
 
     def counted(some: Sequence[Pair]) -> Counted:
@@ -180,15 +158,7 @@ def match_english(pairs: Sequence[Pair], blocks: Blocks) -> Matching:
 
 
 def match_chinese(pairs: Sequence[Pair], blocks: Blocks) -> Matching:
-    """Match Chinese entities; the second parts of an entity and its match have the same first byte.
-
-    Args:
-        pairs: The entities.
-        blocks: The training corpus; read twice.
-
-    Raises:
-        NotMeasurableError: No entity has a match.
-    """
+    """Match Chinese entities, reading the corpus twice; the second parts of a match have the same first byte."""
     names = {pair.first for pair in pairs}
     candidates = [Pair(text[:-1], text[-1], "none") for text in _isolated_runs(blocks()) if text[:-1] not in names]
     everything = [*pairs, *candidates]
@@ -199,67 +169,24 @@ def match_chinese(pairs: Sequence[Pair], blocks: Blocks) -> Matching:
     return match(counted.selected(entities), counted.selected(others), lambda pair: pair.second.encode()[0])
 
 
-def _without_chinese(blocks: Iterable[str]) -> Iterator[str]:
-    """Blocks without runs of Chinese characters, which would be taken for words."""
-    return (_CHINESE.sub("\n", block) for block in blocks)
-
-
-def _code_points(block: str) -> NDArray[np.uint64]:
-    return np.frombuffer(block.encode("utf-32-le"), dtype=np.uint32).astype(np.uint64)
-
-
-def _keys(characters: NDArray[np.uint64], length: int) -> NDArray[np.uint64]:
-    """Every run of `length` characters (at most four, each below 2**16), packed into a number; `[start]`."""
-    packed = np.zeros(max(0, len(characters) - length + 1), dtype=np.uint64)
-    for offset in range(length):
-        packed = packed << _BITS | characters[offset : offset + len(packed)]
-    return packed
-
-
 def _isolated_runs(blocks: Iterable[str]) -> list[str]:
     """Runs of two or three Chinese characters between boundaries, each with the function character after it."""
-    functions = np.array([ord(character) for character in FUNCTION_CHARACTERS], dtype=np.uint64)
-    parts: dict[int, list[NDArray[np.uint64]]] = {3: [], 4: []}
-    for block in blocks:
-        points = _code_points(f"\n{block}\n")
-        is_function = np.isin(points, functions)
-        is_content = (points >= 0x4E00) & (points <= 0x9FFF) & ~is_function
-        for length, found in parts.items():
-            size = len(points) - length
-            is_isolated = ~is_content[:size] & is_function[length : length + size]
-            for offset in range(1, length):
-                is_isolated &= is_content[offset : offset + size]
-            found.append(_keys(points, length)[1:][is_isolated])
-    texts = []
-    for length, found in parts.items():
-        keys, counts = np.unique(np.concatenate(found) if found else np.empty(0, np.uint64), return_counts=True)
-        # A run that only occurs before one function character may be the beginning of a longer word.
-        _, which, num_followers = np.unique(keys >> _BITS, return_inverse=True, return_counts=True)
-        for key in keys[(counts >= MIN_COUNT) & (num_followers[which] >= MIN_FOLLOWERS)].tolist():
-            texts.append("".join(chr(key >> 16 * place & 0xFFFF) for place in reversed(range(length))))
-    return texts
+    content = "".join(
+        character for character in map(chr, range(0x4E00, 0xA000)) if character not in FUNCTION_CHARACTERS
+    )
+    pattern = re.compile(f"(?<![{content}])([{content}]{{2,3}})([{FUNCTION_CHARACTERS}])")
+    counts = Counter(found for block in blocks for found in pattern.findall(block))
+    # A run that only occurs before one function character may be the beginning of a longer word.
+    num_followers = Counter(run for run, _ in counts)
+    kept = (pair for pair, num in counts.items() if num >= MIN_COUNT and num_followers[pair[0]] >= MIN_FOLLOWERS)
+    return sorted(map("".join, kept), key=lambda text: (len(text), text))
 
 
 def _count(blocks: Iterable[str], texts: Sequence[str]) -> NDArray[np.int64]:
-    """How often each text of up to four characters occurs; `[text]`."""
-    totals = np.zeros(len(texts), dtype=np.int64)
-    # Only the characters of the texts are numbered: code points have up to 21 bits, too many to pack four into 64.
-    numbers = np.zeros(_NUM_CODE_POINTS, dtype=np.uint64)
-    alphabet = np.unique(_code_points("".join(texts)))
-    numbers[alphabet] = np.arange(1, len(alphabet) + 1)
-    by_length: dict[int, tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]] = {}
-    for length in {len(text) for text in texts}:
-        members = np.array([index for index, text in enumerate(texts) if len(text) == length])
-        packed = [_keys(numbers[_code_points(texts[index])], length)[0] for index in members]
-        keys, which = np.unique(np.array(packed, dtype=np.uint64), return_inverse=True)
-        by_length[length] = members, keys, which
-    counts = {length: np.zeros(len(keys), dtype=np.int64) for length, (_, keys, _) in by_length.items()}
+    """How often each text occurs, overlaps included; `[text]`."""
+    totals: Counter[str] = Counter()
+    wanted = list(dict.fromkeys(texts))
     for block in blocks:
-        points = numbers[_code_points(block)]
-        for length, (_, keys, _) in by_length.items():
-            seen = _keys(points, length)
-            places = np.minimum(np.searchsorted(keys, seen), len(keys) - 1)
-            counts[length] += np.bincount(places[keys[places] == seen], minlength=len(keys))
-    for length, (members, _, which) in by_length.items():
-        totals[members] = counts[length][which]
-    return totals
+        found = pl.Series([block]).str.extract_many(wanted, overlapping=True).explode()
+        totals.update(dict(found.value_counts().iter_rows()))
+    return np.array([totals[text] for text in texts])

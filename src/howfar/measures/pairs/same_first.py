@@ -12,6 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import NotMeasurableError
-from howfar.measures.documents import documents_of
+from howfar.measures.documents import every_document
 from howfar.measures.pairs.lists import Pair
 from howfar.measures.pairs.scores import PASSAGE_CHARACTERS, Scores, scores_of
 from howfar.reading import trace_many
@@ -36,51 +37,29 @@ _SENTENCE_END = re.compile(r"(?:\A|[.!?…。！？\n][\"'”’)\]]*)\s*\Z")
 
 @dataclass(frozen=True)
 class Passage:
-    """An entity's first word and the word that follows it in a corpus.
+    """An entity's first word and the word that follows it in a corpus."""
 
-    Attributes:
-        entity: Index of the entity.
-        pair: The two words.
-        before: The text before them.
-        starts_sentence: Whether the first word begins a sentence.
-        is_entity: Whether the second word is the entity's.
-    """
-
-    entity: int
-    pair: Pair
-    before: str
-    starts_sentence: bool
-    is_entity: bool
+    entity: int  # index of the entity
+    pair: Pair  # the two words
+    before: str  # the text before them
+    starts_sentence: bool  # whether the first word does
+    is_entity: bool  # whether the second word is the entity's
 
 
 @dataclass(frozen=True)
 class SameFirst:
-    """Mean increments of matched passages.
+    """Mean increments of matched passages."""
 
-    Attributes:
-        entities: `[pair, site, layer, head]`, means over passages with the entity; NaN if nothing matches.
-        others: The same over the matched passages with another second word.
-        num_passages: Number of matched passages of both kinds.
-        entropy_difference: Mean difference of the entropy of the second word's prediction, entities minus others, in
-            nats.
-    """
-
-    entities: Scores
-    others: Scores
-    num_passages: int
-    entropy_difference: float
+    entities: Scores  # means over passages with the entity, `[pair, site, layer, head]`; NaN if nothing matches
+    others: Scores  # the same over the matched passages with another second word
+    num_passages: int  # number of matched passages of both kinds
+    entropy_difference: float  # of the second word's prediction, entities minus others, mean in nats
 
 
 def same_first(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, entities: Sequence[Pair], corpus: Corpus
 ) -> SameFirst:
-    """Score entities, and other words after the same first word, in matched passages of a corpus.
-
-    Args:
-        model: A model with increments.
-        tokenizer: Its tokenizer, or None.
-        entities: Pairs of words with a space between them.
-        corpus: The held-out documents are searched first.
+    """Score entities (words with a space between them), and other words after the same first word, in matched passages.
 
     Raises:
         NotMeasurableError: No document contains the first word of an entity, followed by another.
@@ -96,7 +75,8 @@ def same_first(
     for passage, trace in zip(passages, trace_many(model, texts, tokenizer), strict=True):
         scores.append(scores_of(trace, passage.before, passage.pair))
         # Of the prediction of the second word, whose token may begin with the space.
-        second = _token_at(trace.token_bytes, _space_of(passage) + 1)
+        space = len((passage.before + passage.pair.first).encode())
+        second = int(np.searchsorted(trace.token_bytes[:, 1], space + 1, side="right"))
         entropies.append(trace.entropy_nats[max(0, second - 1)])
     shape = (len(entities), *scores[0].shape)
     ours, theirs = np.full(shape, np.nan), np.full(shape, np.nan)
@@ -125,40 +105,31 @@ def find_same_first(
         by_first[pair.first].append(number)
     alternatives = "|".join(sorted(map(re.escape, by_first), key=len, reverse=True))
     pattern = re.compile(rf"(?<!\w)({alternatives}) ([^\W\d_]+)(?= )")
-    missing = {
-        (number, starts, is_entity): PASSAGES_OF_ENTITY if is_entity else PASSAGES_OF_OTHERS
-        for number in range(len(entities))
-        for starts in (True, False)
-        for is_entity in (True, False)
-    }
-    for split in ("held_out", "train"):
-        if not getattr(corpus, split).num_documents:
-            continue
-        for document in documents_of(corpus, tokenizer, split=split):
-            taken: set[tuple[int, bool, bool]] = set()
-            for found in pattern.finditer(document.text):
-                first, second = found.groups()
-                known = [number for number in by_first[first] if entities[number].second == second]
-                before = document.text[max(0, found.start() - PASSAGE_CHARACTERS) : found.start()]
-                starts = _SENTENCE_END.search(before) is not None
-                for number in known or by_first[first]:
-                    key = number, starts, bool(known)
-                    if missing.get(key) and key not in taken:
-                        taken.add(key)
-                        missing[key] -= 1
-                        pair = Pair(first, second, entities[number].type)
-                        yield Passage(number, pair, before, starts, bool(known))
-            if not any(missing.values()):
-                return
+    keys = product(range(len(entities)), (True, False), (True, False))
+    missing = {key: PASSAGES_OF_ENTITY if key[2] else PASSAGES_OF_OTHERS for key in keys}
+    for document in every_document(corpus, tokenizer):
+        taken: set[tuple[int, bool, bool]] = set()
+        for found in pattern.finditer(document.text):
+            first, second = found.groups()
+            known = [number for number in by_first[first] if entities[number].second == second]
+            before = document.text[max(0, found.start() - PASSAGE_CHARACTERS) : found.start()]
+            starts = _SENTENCE_END.search(before) is not None
+            for number in known or by_first[first]:
+                key = number, starts, bool(known)
+                if missing[key] and key not in taken:
+                    taken.add(key)
+                    missing[key] -= 1
+                    pair = Pair(first, second, entities[number].type)
+                    yield Passage(number, pair, before, starts, bool(known))
+        if not any(missing.values()):
+            return
 
 
 def match_passages(passages: Sequence[Passage], entropies: NDArray[np.float64], entity: int) -> list[tuple[int, int]]:
     """Match an entity's passages one to one with others at the same place in a sentence and of similar entropy.
 
     Args:
-        passages: The passages of all entities.
         entropies: Entropy at the space, in nats; `[passage]`.
-        entity: Index of the entity.
 
     Returns:
         Pairs of indices: a passage with the entity, and its match.
@@ -181,12 +152,3 @@ def match_passages(passages: Sequence[Passage], entropies: NDArray[np.float64], 
             near = distance[rows, columns] <= CALIPER_NATS
             matched += [(mine[row], other[column]) for row, column in zip(rows[near], columns[near], strict=True)]
     return matched
-
-
-def _space_of(passage: Passage) -> int:
-    """Index of the byte between the two words."""
-    return len((passage.before + passage.pair.first).encode())
-
-
-def _token_at(token_bytes: NDArray[np.int64], byte: int) -> int:
-    return int(np.searchsorted(token_bytes[:, 1], byte, side="right"))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import NotMeasurableError
-from howfar.measures.documents import documents_of
+from howfar.measures.documents import every_document
 from howfar.measures.pairs.lists import Pair
 from howfar.reading import Trace, trace_many
 
@@ -44,29 +44,16 @@ Scores = NDArray[np.float64]
 def scores_in_carriers(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, pairs: Sequence[Pair]
 ) -> Scores:
-    """Increments of each pair, averaged over the carrier phrases.
-
-    Args:
-        model: A model with increments.
-        tokenizer: Its tokenizer, or None.
-        pairs: All of one language.
-    """
+    """Increments of each pair, all of one language, averaged over the carrier phrases."""
     carriers = CARRIERS[pairs[0].separator]
-    return _mean_scores(
-        model, tokenizer, [(index, text, pair) for index, pair in enumerate(pairs) for text in carriers]
-    )
+    passages = [(index, text, pair) for index, pair in enumerate(pairs) for text in carriers]
+    return _mean_scores(model, tokenizer, passages)
 
 
 def scores_in_passages(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, pairs: Sequence[Pair], corpus: Corpus
 ) -> Scores:
     """Increments of each pair, averaged over passages of a corpus that contain it; NaN for a pair that is not found.
-
-    Args:
-        model: A model with increments.
-        tokenizer: Its tokenizer, or None.
-        pairs: Any pairs.
-        corpus: The held-out documents are searched first; each document gives at most one passage of a pair.
 
     Raises:
         NotMeasurableError: No pair is found.
@@ -87,25 +74,19 @@ def scores_in_passages(
 def find_passages(
     pairs: Sequence[Pair], corpus: Corpus, tokenizer: PreTrainedTokenizerBase | None
 ) -> Iterator[tuple[int, str, Pair]]:
-    """Find each pair in up to `NUM_PASSAGES` documents, held-out ones first.
-
-    Yields:
-        The pair's index, the text before it, and the pair.
-    """
+    """Find each pair in up to `NUM_PASSAGES` documents, held-out ones first: its index, the text before it, itself."""
     missing = dict.fromkeys(range(len(pairs)), NUM_PASSAGES)
-    for split in ("held_out", "train"):
-        if getattr(corpus, split).num_documents:
-            for document in documents_of(corpus, tokenizer, split=split):
-                for index in list(missing):
-                    place = _find(document.text, pairs[index])
-                    if place < 0:
-                        continue
-                    yield index, document.text[max(0, place - PASSAGE_CHARACTERS) : place], pairs[index]
-                    missing[index] -= 1
-                    if not missing[index]:
-                        del missing[index]
-                if not missing:
-                    return
+    for document in every_document(corpus, tokenizer):
+        for index in list(missing):
+            place = _find(document.text, pairs[index])
+            if place < 0:
+                continue
+            yield index, document.text[max(0, place - PASSAGE_CHARACTERS) : place], pairs[index]
+            missing[index] -= 1
+            if not missing[index]:
+                del missing[index]
+        if not missing:
+            return
 
 
 def _find(text: str, pair: Pair) -> int:

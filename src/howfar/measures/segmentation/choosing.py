@@ -15,16 +15,10 @@ from howfar.measures.statistics import check_labels, divide
 
 @dataclass(frozen=True)
 class Folds:
-    """Folds of the documents: each is segmented by what was chosen on the others.
+    """Folds of the documents: each is segmented by what was chosen on the others."""
 
-    Attributes:
-        of_document: The fold of each document, int64 `[document]`.
-        of_gap: The fold of each gap, int64 `[gap]`.
-        num: Number of folds.
-    """
-
-    of_document: NDArray[np.int64]
-    of_gap: NDArray[np.int64]
+    of_document: NDArray[np.int64]  # the fold of each document, `[document]`
+    of_gap: NDArray[np.int64]  # the fold of each gap, `[gap]`
     num: int
 
     @classmethod
@@ -51,21 +45,13 @@ class Folds:
 
 @dataclass(frozen=True)
 class Contestant:
-    """A segmenter: one or more scores of gaps, of which one is chosen, for example one layer's.
+    """A segmenter: one or more scores of gaps, of which one is chosen, for example one layer's."""
 
-    Attributes:
-        score: Its name.
-        choices: For each fold, the names of its scores.
-        values: For each fold, the scores `[choice, gap]`, larger where a boundary is more likely.
-        scored_at: The token whose value is the score, if it is a token's.
-        is_fitted: Whether it was fitted to `Folds.fitted`. Its threshold is then chosen only on `Folds.development`.
-    """
-
-    score: str
-    choices: Sequence[Sequence[str]]
-    values: Sequence[Array]
-    scored_at: str | None = None
-    is_fitted: bool = False
+    score: str  # its name
+    choices: Sequence[Sequence[str]]  # for each fold, the names of its scores
+    values: Sequence[Array]  # for each fold, the scores `[choice, gap]`, larger where a boundary is more likely
+    scored_at: str | None = None  # the token whose value is the score, if it is a token's
+    is_fitted: bool = False  # to `Folds.fitted`; its threshold is then chosen only on `Folds.development`
 
 
 def fixed(score: str, values: Array, folds: Folds) -> Contestant:

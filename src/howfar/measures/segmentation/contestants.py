@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from howfar.corpus.corpus import Corpus
 from howfar.errors import MissingExtraError
 from howfar.measures.boundaries.gaps import Gaps
-from howfar.measures.boundaries.scores import baseline_scores, corpus_scores
+from howfar.measures.boundaries.scores import baseline_scores
 from howfar.measures.boundaries.targets import Target
 from howfar.measures.segmentation.choosing import Contestant, Folds, fixed, several
-from howfar.measures.segmentation.states import by_document
 from howfar.measures.segmentation.words import Array
+from howfar.measures.tables import places_of
 from howfar.reading import Trace
 from howfar.text.segmentation import jieba_segment
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
 EVERY, RANDOM, INCREMENT, JIEBA = "every gap", "random at the matched rate", "increment", "jieba"
-COUNTED = ("branching entropy", "-PMI")
 
 
 def learned(gaps: Gaps, folds: Folds, names: dict[str, str], of_layers: bool) -> Iterator[Contestant]:
     """Increments at each place. Layer, head and direction (larger or smaller at boundaries) are chosen."""
-    for place, name in names.items():
-        values = getattr(gaps, place)
-        choices = [
-            (", ".join(part for part in (layer_name, head_name, direction) if part), sign * values[index, head])
-            for index, layer in enumerate(gaps.traces[0].layers if of_layers else (None,))
-            for head in range(values.shape[1])
-            for layer_name in ("" if layer is None else f"layer {layer}",)
-            for head_name in (f"head {head}" if values.shape[1] > 1 else "",)
-            for direction, sign in (("larger", 1.0), ("smaller", -1.0))
-        ]
+    for attribute, name in names.items():
+        values, choices = getattr(gaps, attribute), []
+        for index, place in places_of(gaps.traces[0].layers if of_layers else (None,), values.shape[1]):
+            layer = [] if place["layer"] is None else [f"layer {place['layer']}"]
+            head = [f"head {place['head']}"] if values.shape[1] > 1 else []
+            for direction, sign in (("larger", 1.0), ("smaller", -1.0)):
+                choices.append((", ".join([*layer, *head, direction]), sign * values[index]))
         yield several(INCREMENT, choices, folds, scored_at=name)
 
 
@@ -59,15 +50,6 @@ def predicted(gaps: Gaps, target: Target, folds: Folds) -> Iterator[Contestant]:
         yield fixed(rule.score, rule.values, folds)
 
 
-def counted(
-    corpus: Corpus, gaps: Gaps, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folds: Folds
-) -> Iterator[Contestant]:
-    """Branching entropy and PMI from counts of neighbouring characters in the model's training text."""
-    scores = {score.score: score.values for score in corpus_scores(corpus, gaps, model, tokenizer)}
-    for name in COUNTED:
-        yield fixed(name, scores[name], folds)
-
-
 def entropy_rises(gaps: Gaps) -> tuple[Array, Array]:
     """Entropy at the token after each gap, minus that at the token before the gap, or at the unit before it.
 
@@ -75,7 +57,7 @@ def entropy_rises(gaps: Gaps) -> tuple[Array, Array]:
         Both `[gap]`, in nats; 0 where the token or unit before is the text's first, which is not predicted.
     """
     rises = np.zeros((2, len(gaps)))
-    for trace, members in by_document(gaps):
+    for trace, members in gaps.by_document():
         first = gaps.tokens[members]
         starts = np.array([unit.start_token for unit in trace.units])
         unit_before = starts[np.searchsorted(starts, first) - 1]
@@ -99,7 +81,7 @@ def jieba_boundaries(gaps: Gaps) -> Array:
         MissingExtraError: jieba is not installed.
     """
     decided = np.zeros(len(gaps))
-    for trace, members in by_document(gaps):
+    for trace, members in gaps.by_document():
         decided[members] = np.isin(gaps.characters[members], jieba_segment(trace.text).boundaries)
     return decided
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from howfar.measures.boundaries.gaps import Gaps
 from howfar.measures.segmentation.words import Array, Words
 from howfar.measures.statistics import Estimate, or_none, ratio
+from howfar.measures.tables import Row, table
+
+if TYPE_CHECKING:
+    import polars as pl
 
 SURPRISING = 0.9
 """Tokens at or above this quantile of surprisal count as surprising."""
@@ -24,19 +27,12 @@ UNITS = {"sentences": "sentence"}
 
 @dataclass(frozen=True)
 class Entry:
-    """The boundaries that a contestant places.
+    """The boundaries that a contestant places."""
 
-    Attributes:
-        score: Its name.
-        scored_at: The token whose value is the score, if it is a token's.
-        probabilities: For the F1 of boundaries and for that of words, the probability of a boundary, `[gap]`.
-        chosen: For each, the names of the scores that were chosen.
-    """
-
-    score: str
-    scored_at: str | None
-    probabilities: Sequence[Array]
-    chosen: Sequence[str | None]
+    score: str  # its name
+    scored_at: str | None  # the token whose value is the score, if it is a token's
+    probabilities: Sequence[Array]  # for the F1 of boundaries and for that of words: of a boundary, `[gap]`
+    chosen: Sequence[str | None]  # for each, the names of the scores that were chosen
 
     @classmethod
     def same(cls, score: str, probabilities: Array) -> Entry:
@@ -44,10 +40,10 @@ class Entry:
         return cls(score, None, (probabilities, probabilities), (None, None))
 
 
-def rows_of(entries: Sequence[Entry], gaps: Gaps, words: Words, *, seed: int) -> list[dict[str, Any]]:
+def rows_of(entries: Sequence[Entry], gaps: Gaps, words: Words, *, seed: int) -> list[Row]:
     """A row for each contestant and quantity; the others are compared with the first."""
-    compared: list[dict[str, Any]] = []
-    others: list[dict[str, Any]] = []
+    compared: list[Row] = []
+    others: list[Row] = []
     for which, kind in enumerate(("boundary", "word")):
         counts = [words.counts(entry.probabilities[which]) for entry in entries]
         right, found, true = (
@@ -62,37 +58,37 @@ def rows_of(entries: Sequence[Entry], gaps: Gaps, words: Words, *, seed: int) ->
     return [*compared, *enriched, *others]
 
 
-def missing(reasons: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def missing(reasons: Mapping[str, str]) -> Iterator[Row]:
     """Rows that name the contestants that are left out, and why."""
     for score, reason in reasons.items():
         yield {"quantity": "boundary F1", "score": score, "note": f"{score} left out: {reason}"}
 
 
-def table_of(rows: Sequence[dict[str, Any]], target: str, gaps: Gaps) -> pl.DataFrame:
+def table_of(rows: Sequence[Row], target: str, gaps: Gaps) -> pl.DataFrame:
     """The table of `segmentation`."""
     common = {"target": target, "num_gaps": len(gaps), "num_boundaries": int(gaps.is_boundary.sum())}
     if gaps.num_unseen:
         common |= {"note": f"{gaps.num_unseen} gaps inside tokens are left out"}
-    schema: dict[str, Any] = dict.fromkeys(("target", "quantity", "score", "scored_at", "chosen"), pl.String)
-    schema |= dict.fromkeys(("value", "low", "high", "gain", "gain_low", "gain_high", "gain_p", "rate"), pl.Float64)
-    schema |= dict.fromkeys(("num_gaps", "num_boundaries", "n"), pl.Int64) | {"note": pl.String}
     unit = UNITS.get(target, "word")
-    named = [row | {"quantity": row["quantity"].replace("word", unit)} for row in rows]
-    return pl.DataFrame([common | row for row in named], schema=schema)
+    named = (row | {"quantity": row["quantity"].replace("word", unit)} for row in rows)
+    return table(
+        (common | row for row in named),
+        (str, "target quantity score scored_at chosen"),
+        *((float, "value low high gain gain_low gain_high gain_p rate"), (int, "num_gaps num_boundaries n")),
+    )
 
 
-def _rows(quantity: str, which: int, entries: Sequence[Entry], estimates: Estimate) -> Iterator[dict[str, Any]]:
+def _rows(quantity: str, which: int, entries: Sequence[Entry], estimates: Estimate) -> Iterator[Row]:
     for index, entry in enumerate(entries):
-        row: dict[str, Any] = {"quantity": quantity, "score": entry.score, "scored_at": entry.scored_at}
+        row: Row = {"quantity": quantity, "score": entry.score, "scored_at": entry.scored_at}
         row |= {"chosen": entry.chosen[which], "rate": float(entry.probabilities[which].mean())}
-        row |= {name: or_none(getattr(estimates[index], name)) for name in ("value", "low", "high")}
-        row["n"] = estimates.num_documents
+        row |= estimates[index].row() | {"n": estimates.num_documents}
         if row["value"] is None:
             row["note"] = f"not measurable: {entry.score} places no boundary"
         yield row
 
 
-def _with_gains(rows: Sequence[dict[str, Any]], f1: Estimate) -> Iterator[dict[str, Any]]:
+def _with_gains(rows: Sequence[Row], f1: Estimate) -> Iterator[Row]:
     """Add to each row the difference of its F1 from the first row's; intervals and p-values are simultaneous."""
     gains = f1[1:] - f1[:1]
     together = gains.simultaneous(0.0)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from howfar.measures.boundaries.gaps import Gaps
-from howfar.measures.boundaries.probes import MAX_VALUES, PROBES, hidden_states
+from howfar.measures.boundaries.probes import PROBES, hidden_states
 from howfar.measures.segmentation.choosing import Contestant, Folds, decide, several
 from howfar.measures.segmentation.words import Words
 from howfar.measures.statistics import ProbeKind, fit_probe
@@ -19,18 +18,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DISSIMILARITY = "dissimilarity of residual states"
-
-
-def most_gaps(model: PreTrainedModel, num_layers: int) -> int:
-    """The most gaps whose states fit in memory."""
-    return int(MAX_VALUES // (num_layers * model.get_input_embeddings().weight.shape[1]))
-
-
-def by_document(gaps: Gaps) -> Iterator[tuple[Trace, NDArray[np.int64]]]:
-    """The documents in order, each with the indices of its gaps."""
-    documents, first = np.unique(gaps.documents, return_index=True)
-    for number, members in zip(documents.tolist(), np.split(np.arange(len(gaps)), first[1:]), strict=True):
-        yield gaps.traces[number], members
 
 
 def read_states(
@@ -50,18 +37,18 @@ def read_states(
     num_layers, width = len(gaps.traces[0].layers), model.get_input_embeddings().weight.shape[1]
     states = np.empty((num_layers, len(gaps), width), dtype=np.float16)
     dissimilarity = np.empty((2, num_layers, len(gaps)), dtype=np.float32)
-    for documents in _in_groups(gaps, most_gaps(model, num_layers)):
-        places = [(first := gaps.tokens[gap], first - 1, _last_tokens(trace, first)) for trace, gap in documents]
-        tokens = [np.unique(np.concatenate(of_document)) for of_document in places]
-        found = hidden_states(model, [trace for trace, _ in documents], tokens, tokenizer)
-        begin = 0
-        for (_, members), wanted, read in zip(documents, places, tokens, strict=True):
-            of_document = found[:, begin : begin + len(read)]
-            begin += len(read)
-            after, before, last = (of_document[:, np.searchsorted(read, token)].astype(np.float32) for token in wanted)
-            states[:, members] = after
-            for place, state in enumerate((after, last)):  # vectors have a mean square of 1
-                dissimilarity[place][:, members] = 1 - (state * before).mean(axis=-1)
+    documents = list(gaps.by_document())
+    places = [(first := gaps.tokens[gap], first - 1, _last_tokens(trace, first)) for trace, gap in documents]
+    tokens = [np.unique(np.concatenate(of_document)) for of_document in places]
+    found = hidden_states(model, [trace for trace, _ in documents], tokens, tokenizer)
+    begin = 0
+    for (_, members), wanted, read in zip(documents, places, tokens, strict=True):
+        of_document = found[:, begin : begin + len(read)]
+        begin += len(read)
+        after, before, last = (of_document[:, np.searchsorted(read, token)].astype(np.float32) for token in wanted)
+        states[:, members] = after
+        for place, state in enumerate((after, last)):  # vectors have a mean square of 1
+            dissimilarity[place][:, members] = 1 - (state * before).mean(axis=-1)
     return states, dissimilarity
 
 
@@ -69,13 +56,9 @@ def dissimilarities(
     dissimilarity: NDArray[np.float32], gaps: Gaps, folds: Folds, names: dict[str, str]
 ) -> list[Contestant]:
     """Dissimilarity of the states on both sides of a gap, one contestant per place; the layer is chosen."""
+    layers = [f"layer {layer}" for layer in gaps.traces[0].layers]
     return [
-        several(
-            DISSIMILARITY,
-            [(f"layer {layer}", scores) for layer, scores in zip(gaps.traces[0].layers, values, strict=True)],
-            folds,
-            scored_at=names[place],
-        )
+        several(DISSIMILARITY, list(zip(layers, values, strict=True)), folds, scored_at=names[place])
         for place, values in zip(("first_token", "whole_unit"), dissimilarity.astype(np.float64), strict=True)
     ]
 
@@ -112,20 +95,6 @@ def _probed(
     features = states.astype(np.float32)
     probe = fit_probe(features[fitted], gaps.is_boundary[fitted], kind=kind, num_neurons=num_neurons, seed=seed)
     return probe(features)
-
-
-def _in_groups(gaps: Gaps, max_gaps: int) -> Iterator[list[tuple[Trace, NDArray[np.int64]]]]:
-    """Groups of documents with at most `max_gaps` gaps in total; a document with more is a group by itself."""
-    group: list[tuple[Trace, NDArray[np.int64]]] = []
-    num = 0
-    for trace, members in by_document(gaps):
-        if group and num + len(members) > max_gaps:
-            yield group
-            group, num = [], 0
-        group.append((trace, members))
-        num += len(members)
-    if group:
-        yield group
 
 
 def _last_tokens(trace: Trace, first: NDArray[np.int64]) -> NDArray[np.int64]:

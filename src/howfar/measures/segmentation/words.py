@@ -23,26 +23,16 @@ class Words:
 
     At a gap that is not scored, the gold decision is given to all contestants. A word without a scored gap at its edges
     or inside is left out.
-
-    Attributes:
-        is_boundary: Whether each gap is a gold boundary, bool `[gap]`.
-        gap_documents: The document of each gap, `[gap]`.
-        start: `[word]`, the gap at which a word begins; -1 if its beginning is given.
-        stop: `[word]`, the gap at which it ends; -1 if its end is given.
-        first: `[word]`, the first gap inside it.
-        last: `[word]`, the gap after the last one inside it; equal to `first` if none is inside.
-        documents: The document of each word, `[word]`.
-        num_given: `[document]`, the number of words minus the number of boundaries, which is the same for any choice.
     """
 
-    is_boundary: NDArray[np.bool_]
-    gap_documents: Integers
-    start: Integers
-    stop: Integers
-    first: Integers
-    last: Integers
-    documents: Integers
-    num_given: Integers
+    is_boundary: NDArray[np.bool_]  # whether each gap is a gold boundary, `[gap]`
+    gap_documents: Integers  # the document of each gap, `[gap]`
+    start: Integers  # `[word]`, the gap at which a word begins; -1 if its beginning is given
+    stop: Integers  # `[word]`, the gap at which it ends; -1 if its end is given
+    first: Integers  # `[word]`, the first gap inside it
+    last: Integers  # `[word]`, the gap after the last one inside it; equal to `first` if none is inside
+    documents: Integers  # the document of each word, `[word]`
+    num_given: Integers  # `[document]`, number of words minus number of boundaries, which is the same for any choice
 
     @classmethod
     def of(cls, gaps: Gaps) -> Words:
@@ -113,8 +103,6 @@ def best_threshold(
     """The threshold with the largest F1 in some documents; gaps whose score reaches it are boundaries.
 
     Args:
-        words: The words of all documents.
-        scores: `[gap]`.
         objective: Which F1 to maximise.
         documents: bool `[document]`, the documents to use.
         ranges: From `words.threshold_ranges(scores)`.

@@ -11,7 +11,7 @@ the disagreement of the folds' models.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -30,49 +30,39 @@ _MOST_COMPARED = 2000  # items on which the folds' models are compared
 
 @dataclass(frozen=True)
 class CrossFitted:
-    """Scores by models that were fitted to other documents.
+    """Scores by models that were fitted to other documents."""
 
-    Attributes:
-        scores: `[..., item]`, higher where a positive label is more likely.
-        folds: `[item]`, the fold of each item; only scores of one fold can be compared.
-        instability: `[...]`, how far the models of two folds disagree: 0 if their scores are perfectly correlated,
-            about 1 for linear models fitted to noise.
-    """
-
-    scores: Array
-    folds: NDArray[np.int64]
+    scores: Array  # `[..., item]`, higher where a positive label is more likely
+    folds: NDArray[np.int64]  # `[item]`, the fold of each item; only scores of one fold can be compared
     instability: Array
+    """`[...]`, how far the models of two folds disagree: 0 if their scores are perfectly correlated, about 1 for linear
+    models fitted to noise."""
 
     def __getitem__(self, index: int) -> CrossFitted:
         return CrossFitted(self.scores[index], self.folds, self.instability[index])
 
-    def auc(
-        self, labels: ArrayLike, documents: ArrayLike, *, strata: Sequence[ArrayLike] = (), **options: object
-    ) -> Estimate:
+    def auc(self, labels: ArrayLike, documents: ArrayLike, **options: object) -> Estimate:
         """ROC-AUC over pairs of items of the same fold; its variance includes that of the fitted models.
 
         Raises:
             NotMeasurableError: As `roc_auc`.
         """
-        found = roc_auc(self.scores, labels, documents, strata=(self.folds, *strata), **options)
+        found = roc_auc(self.scores, labels, documents, strata=[self.folds], **options)
         return found.widened(self.instability * np.square(found.error))
 
 
 def cross_fitted(
-    labels: NDArray[np.bool_], documents: ArrayLike, num_folds: int, fit: Callable[[NDArray[np.int64]], Array]
+    labels: NDArray[np.bool_], documents: ArrayLike, fit: Callable[[NDArray[np.int64]], Array]
 ) -> CrossFitted:
     """Score each fold by models that are fitted to the other folds.
 
     Args:
-        labels: `[item]`.
-        documents: `[item]`, the document of each item.
-        num_folds: Number of folds.
         fit: Fits models to the items with the given indices, and returns their scores of all items, `[..., item]`.
 
     Raises:
         NotMeasurableError: As `divide`.
     """
-    parts, folds = divide(labels, documents, num_folds)
+    parts, folds = divide(labels, documents)
     compared = np.linspace(0, len(labels) - 1, min(len(labels), _MOST_COMPARED)).astype(np.int64)
     scores = np.empty(0)
     by_fold: list[Array] = []
@@ -85,7 +75,7 @@ def cross_fitted(
 
 
 def divide(
-    labels: NDArray[np.bool_], documents: ArrayLike, num_folds: int = NUM_FOLDS
+    labels: NDArray[np.bool_], documents: ArrayLike
 ) -> tuple[list[tuple[NDArray[np.int64], NDArray[np.int64]]], NDArray[np.int64]]:
     """Divide documents into folds.
 
@@ -102,7 +92,7 @@ def divide(
         raise NotMeasurableError(
             f"{num_documents} documents are too few to hold some out; give at least {MIN_DOCUMENTS}"
         )
-    parts = list(GroupKFold(num_folds, shuffle=True, random_state=0).split(labels, labels, which))
+    parts = list(GroupKFold(NUM_FOLDS, shuffle=True, random_state=0).split(labels, labels, which))
     folds = np.empty(len(labels), dtype=np.int64)
     for number, (fitted, scored) in enumerate(parts):
         check_labels(labels[fitted])
@@ -113,18 +103,17 @@ def divide(
 def _instability(scores: Array, folds: NDArray[np.int64]) -> Array:
     """Disagreement `[...]` of the folds' models, from their scores of the same items, `[fold, ..., item]`.
 
-    Two models share all but `1 / (num_folds - 1)` of the documents that they were fitted to. So the scores of two
-    linear models of noise correlate by `1 - 1 / (num_folds - 1)`; their disagreement is the unit.
+    Two models share all but `1 / (NUM_FOLDS - 1)` of the documents that they were fitted to. So the scores of two
+    linear models of noise correlate by `1 - 1 / (NUM_FOLDS - 1)`; their disagreement is the unit.
 
     They are compared on the items of the other folds, to which both were fitted: a model with many weights scores items
     that it was fitted to in another way, which says nothing about the folds' dependence.
     """
-    num_folds = len(scores)
     correlations = []
-    for one, other in combinations(range(num_folds), 2):
-        shared = (folds != one) & (folds != other) | (num_folds == 2)
+    for one, other in combinations(range(NUM_FOLDS), 2):
+        shared = (folds != one) & (folds != other)
         correlations.append(_correlation(scores[one][..., shared], scores[other][..., shared]))
-    disagreement = (num_folds - 1) * (1 - np.mean(correlations, axis=0))
+    disagreement = (NUM_FOLDS - 1) * (1 - np.mean(correlations, axis=0))
     return np.where(np.isnan(disagreement), 0.0, np.minimum(disagreement, 1.0))
 
 

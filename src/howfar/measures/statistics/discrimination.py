@@ -25,11 +25,8 @@ def roc_auc(
 
     Args:
         scores: `[..., item]`, several scores of the same items.
-        labels: `[item]`, true for positive items.
-        documents: `[item]`, the document of each item; any integers.
         strata: Each `[item]`, any integers. Only items that agree in all of these are compared, for example those of
             one fold, or those after the same character. All such pairs have equal weight.
-        **options: Passed to `bootstrap`.
 
     Raises:
         NotMeasurableError: Labels do not vary (within any stratum), a score is not finite, or there are too few
@@ -54,7 +51,7 @@ def roc_auc(
             aucs = [ranking.num_in_order(weights) / every for ranking in rankings]
         return np.stack(aucs).reshape(*shape, len(weights))
 
-    every = counts.compared_without(num_documents)
+    every = 2 * counts.in_order_without(num_documents)  # all pairs of a constant score are ties
     with np.errstate(invalid="ignore", divide="ignore"):
         left_out = np.stack([ranking.in_order_without(num_documents) for ranking in rankings]) / every
     left_out = left_out.reshape(*shape, num_documents)
@@ -90,24 +87,15 @@ class _Comparisons:
 
     Items are sorted by group and, within a group, by score. Each positive item's place among the negative ones is
     given by four indices.
-
-    Attributes:
-        positives: `[positive]`, document of each positive item.
-        negatives: `[negative]`, document of each negative item.
-        begin: `[positive]`, index of the first negative item of the same group.
-        first: `[positive]`, index of the first one of the group that does not score lower.
-        last: `[positive]`, index of the first one of the group that scores higher.
-        end: `[positive]`, index past the last one of the group.
-        within: `[document]`, pairs in order with both items in that document; ties count half.
     """
 
-    positives: Integers
-    negatives: Integers
-    begin: Integers
-    first: Integers
-    last: Integers
-    end: Integers
-    within: Array
+    positives: Integers  # `[positive]`, document of each positive item
+    negatives: Integers  # `[negative]`, document of each negative item
+    begin: Integers  # `[positive]`, index of the first negative item of the same group
+    first: Integers  # `[positive]`, index of the first one of the group that does not score lower
+    last: Integers  # `[positive]`, index of the first one of the group that scores higher
+    end: Integers  # `[positive]`, index past the last one of the group
+    within: Array  # `[document]`, pairs in order with both items in that document; ties count half
 
     @classmethod
     def among(cls, scores: Array, labels: NDArray[np.bool_], documents: Integers, groups: Integers) -> _Comparisons:
@@ -155,10 +143,6 @@ class _Comparisons:
         of_negatives = (reached[0] + reached[1]) / 2 - reached[2]
         by_negatives = np.bincount(self.negatives, of_negatives, num_documents)
         return of_positives.sum() - by_positives - by_negatives + self.within
-
-    def compared_without(self, num_documents: int) -> Array:
-        """Number of all pairs without each document, `[document]`; only for a score that is constant."""
-        return 2 * self.in_order_without(num_documents)
 
     def _summed(self, weights: Array, compared: Callable[[Array], Array]) -> Array:
         sums = np.empty(len(weights))

@@ -59,10 +59,6 @@ class Estimate(Studentised):
         of_documents = np.square(self._influence()).mean(axis=-1) / (self.num_documents - 1)
         return np.sqrt(of_documents + self.unseen)
 
-    def at_level(self, level: float) -> Estimate:
-        """The same estimate with another coverage."""
-        return replace(self, level=level)
-
     def widened(self, variance: Array | float) -> Estimate:
         """The same estimate with further variance `[...]` that resampling documents does not show."""
         return replace(self, unseen=self.unseen + variance)

@@ -32,19 +32,15 @@ def probe_scores(
     *,
     kind: ProbeKind = "linear",
     num_neurons: int = PROBE_NEURONS,
-    num_folds: int = NUM_FOLDS,
     seed: int = 0,
 ) -> CrossFitted:
     """Cross-fitted scores of items by a probe of many features.
 
     Args:
         features: `[item, feature]`.
-        labels: `[item]`, what to predict.
         documents: `[item]`; no document is both fitted to and scored.
         kind: `"linear"` (ridge regression), or `"mlp"` (one hidden layer, `PROBE_EPOCHS` epochs).
         num_neurons: Width of the hidden layer.
-        num_folds: Number of folds of documents.
-        seed: Seed of the hidden layer's initialisation.
 
     Raises:
         NotMeasurableError: All labels are the same, or there are fewer documents than `MIN_DOCUMENTS`.
@@ -55,7 +51,7 @@ def probe_scores(
         probe = fit_probe(features[items], labels[items], kind=kind, num_neurons=num_neurons, seed=seed)
         return probe(features)
 
-    return cross_fitted(labels, documents, num_folds, fit)
+    return cross_fitted(labels, documents, fit)
 
 
 def fit_probe(
@@ -68,12 +64,25 @@ def fit_probe(
 ) -> Callable[[NDArray[Any]], Array]:
     """Fit a probe to features `[item, feature]`; returns a function from such features to scores `[item]`."""
     from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import RidgeClassifier
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
-    probe = _linear() if kind == "linear" else _mlp(num_neurons, seed)
+    if kind == "linear":
+        probe = make_pipeline(StandardScaler(), RidgeClassifier(alpha=10.0)).fit(features, labels)
+        return lambda others: np.asarray(probe.decision_function(others), np.float64)
+    epochs = {"max_iter": PROBE_EPOCHS, "n_iter_no_change": PROBE_EPOCHS}
+    mlp = make_pipeline(StandardScaler(), MLPClassifier((num_neurons,), alpha=1.0, random_state=seed, **epochs))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is fixed
-        probe.fit(features, labels)
-    return lambda others: _log_odds(probe, others)
+        mlp.fit(features, labels)
+
+    def log_odds(others: NDArray[Any]) -> Array:
+        probabilities = np.clip(mlp.predict_proba(others)[:, 1].astype(np.float64), 1e-12, 1 - 1e-12)
+        return np.log(probabilities / (1 - probabilities))
+
+    return log_odds
 
 
 def nested_scores(
@@ -84,7 +93,6 @@ def nested_scores(
     *,
     categories: ArrayLike | None = None,
     permute_within: ArrayLike | None = None,
-    num_folds: int = NUM_FOLDS,
     seed: int = 0,
 ) -> Additions:
     """Cross-fitted scores by a baseline model and by models with further features; `gains` compares them.
@@ -95,14 +103,11 @@ def nested_scores(
     Args:
         base: `[item, feature]`; it may have no features if there are categories.
         additions: Each `[item, further feature]`.
-        labels: `[item]`, what to predict.
         documents: `[item]`; no document is both fitted to and scored.
         categories: `[item, category]`, integers that the baseline knows as well, for example the characters around a
             gap.
         permute_within: `[item]`, integers: additions are permuted among items with the same value, so an addition that
             only repeats this value gains nothing. Where None, they are permuted within documents.
-        num_folds: Number of folds of documents.
-        seed: Seed of the permutations.
 
     Raises:
         NotMeasurableError: All labels are the same, or there are fewer documents than `MIN_DOCUMENTS`.
@@ -130,7 +135,7 @@ def nested_scores(
         return scores
 
     with config_context(assume_finite=True, skip_parameter_validation=True):  # these checks would take most of the time
-        found = cross_fitted(labels, documents, num_folds, fit)
+        found = cross_fitted(labels, documents, fit)
 
     def part(rows: slice, *shape: int) -> CrossFitted:
         return CrossFitted(
@@ -144,13 +149,7 @@ def nested_scores(
 
 
 class _Logistic:
-    """A logistic regression on some columns; regressions with further columns start from its coefficients.
-
-    Args:
-        columns: `[item, column]`.
-        labels: `[item]`.
-        items: The items to fit to.
-    """
+    """A logistic regression on columns `[item, column]`, fitted to some items; further columns start from its own."""
 
     def __init__(self, columns: Array, labels: NDArray[np.bool_], items: NDArray[np.int64]) -> None:
         self._columns, self._labels, self._items = columns, labels, items
@@ -205,27 +204,3 @@ def _target_encoded(
     for others, own in GroupKFold(NUM_FOLDS, shuffle=True, random_state=1).split(fitted, groups=documents[fitted]):
         encoded[fitted[own]] = encoder_of(fitted[others]).transform(categories[fitted[own]])
     return np.log(np.clip(encoded, 1e-4, 1 - 1e-4) / np.clip(1 - encoded, 1e-4, 1 - 1e-4))
-
-
-def _linear() -> Any:
-    from sklearn.linear_model import RidgeClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    return make_pipeline(StandardScaler(), RidgeClassifier(alpha=10.0))
-
-
-def _mlp(num_neurons: int, seed: int) -> Any:
-    from sklearn.neural_network import MLPClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    epochs = {"max_iter": PROBE_EPOCHS, "n_iter_no_change": PROBE_EPOCHS}
-    return make_pipeline(StandardScaler(), MLPClassifier((num_neurons,), alpha=1.0, random_state=seed, **epochs))
-
-
-def _log_odds(probe: Any, features: Any) -> Array:
-    if hasattr(probe, "decision_function"):
-        return np.asarray(probe.decision_function(features), np.float64)
-    probabilities = np.clip(probe.predict_proba(features)[:, 1].astype(np.float64), 1e-12, 1 - 1e-12)
-    return np.log(probabilities / (1 - probabilities))

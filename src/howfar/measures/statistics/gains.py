@@ -11,7 +11,6 @@ that the one found does not contradict, each with its variance (Wilson's interva
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -28,27 +27,16 @@ _NUM_DRAWS = 9999
 
 @dataclass(frozen=True)
 class Gains(Studentised):
-    """Gains, with intervals that use Student's t, because few permuted additions show the error.
+    """Gains, with intervals that use Student's t, because few permuted additions show the error."""
 
-    Attributes:
-        value: `[...]`, the gains.
-        useless: `[...]`, variance of the gain of a useless addition.
-        growth: `[...]`, by how much the variance rises per unit of gain.
-        influences: `[..., document]`, each document's influence, which tells how gains are correlated.
-        num_carriers: `[...]`, how many documents contribute.
-        degrees: Degrees of freedom of the variance.
-        level: Coverage of the interval from `low` to `high`.
-        seed: Seed of the draws of Student's t.
-    """
-
-    value: Array
-    useless: Array
-    growth: Array
-    influences: Array
-    num_carriers: NDArray[np.int64]
-    degrees: float
-    level: float = LEVEL
-    seed: int = 0
+    value: Array  # `[...]`, the gains
+    useless: Array  # `[...]`, variance of the gain of a useless addition
+    growth: Array  # `[...]`, by how much the variance rises per unit of gain
+    influences: Array  # `[..., document]`, each document's influence, which tells how gains are correlated
+    num_carriers: NDArray[np.int64]  # `[...]`, how many documents contribute
+    degrees: float  # of freedom of the variance
+    level: float = LEVEL  # coverage of the interval from `low` to `high`
+    seed: int = 0  # of the draws of Student's t
 
     @property
     def num_documents(self) -> int:
@@ -104,30 +92,16 @@ class Gains(Studentised):
 
 @dataclass(frozen=True)
 class Additions:
-    """Cross-fitted scores of a baseline model, and of models that have further features.
+    """Cross-fitted scores of a baseline model, and of models that have further features."""
 
-    Attributes:
-        base: The baseline; scores `[item]`.
-        more: The baseline with each addition, `[addition, item]`.
-        permuted: The baseline with each addition permuted among items, several times: `[permutation, addition, item]`.
-            A useless feature lowers the score of a fitted model; this shows by how much, and how much that varies.
-        num_coefficients: `[addition]`, how many coefficients each addition has.
-    """
-
-    base: CrossFitted
-    more: CrossFitted
+    base: CrossFitted  # scores `[item]`
+    more: CrossFitted  # the baseline with each addition, `[addition, item]`
     permuted: CrossFitted
-    num_coefficients: NDArray[np.int64]
+    """The baseline with each addition permuted among items, several times: `[permutation, addition, item]`. A useless
+    feature lowers the score of a fitted model; this shows by how much, and how much that varies."""
+    num_coefficients: NDArray[np.int64]  # `[addition]`, how many coefficients each addition has
 
-    def gains(
-        self,
-        labels: ArrayLike,
-        documents: ArrayLike,
-        *,
-        strata: Sequence[ArrayLike] = (),
-        level: float = LEVEL,
-        seed: int = 0,
-    ) -> Gains:
+    def gains(self, labels: ArrayLike, documents: ArrayLike, *, seed: int = 0) -> Gains:
         """How much each addition raises the AUC, compared with the same addition permuted; `[addition]`.
 
         The variance of a useless addition is that of permuted ones, over all additions, which may differ in it, with
@@ -135,12 +109,6 @@ class Additions:
         due to its gain.
 
         Args:
-            labels: `[item]`, what was predicted.
-            documents: `[item]`, the document of each item.
-            strata: As in `roc_auc`.
-            level: Coverage of the intervals.
-            seed: Seed of the draws for the intervals.
-
         Source:
             Satterthwaite 1946, "An approximate distribution of estimates of variance components".
 
@@ -148,7 +116,7 @@ class Additions:
             NotMeasurableError: As `roc_auc`.
         """
         more, permuted = (
-            roc_auc(models.scores, labels, documents, strata=(models.folds, *strata), num_resamples=1)
+            roc_auc(models.scores, labels, documents, strata=[models.folds], num_resamples=1)
             for models in (self.more, self.permuted)
         )
         value = more.value - permuted.value.mean(axis=0)
@@ -169,7 +137,7 @@ class Additions:
         growth = np.divide(beyond + near_none * error, varying, out=np.zeros_like(varying), where=error > 0)
         squares = np.square(spreads).mean()
         degrees = min((number - 1) * len(value) * (spread**2 / squares if squares else 1.0), num_documents - 1)
-        return Gains(value, useless, growth, influences, more.num_carriers, degrees, level, seed)
+        return Gains(value, useless, growth, influences, more.num_carriers, degrees, seed=seed)
 
 
 def growth_near_none(spread: float, num_coefficients: NDArray[np.int64], num_folds: int) -> Array:

@@ -1,9 +1,9 @@
-"""Tests of paired differences, of equivalence and of correlation."""
+"""Tests of paired differences and of equivalence, shares of right answers, and intervals over seeds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,28 +12,19 @@ from numpy.typing import ArrayLike
 from howfar.errors import NotMeasurableError
 from howfar.measures.statistics.estimate import Estimate
 from howfar.measures.statistics.resampling import ratio
-from howfar.measures.statistics.studentised import LEVEL, MIN_DOCUMENTS, Array
+from howfar.measures.statistics.studentised import LEVEL, Array
 
 
 @dataclass(frozen=True)
 class PairedTest:
-    """Two-sided Wilcoxon signed-rank test of paired differences.
-
-    Attributes:
-        num_pairs: Number of pairs.
-        num_different: Pairs that differ; only these are tested.
-        mean_difference: Mean of the differences, with its bootstrap interval over pairs.
-        share_positive: Share of all pairs whose difference is above 0.
-        effect_size: Matched-pairs rank-biserial correlation, -1 to 1: 1 if every difference is above 0.
-        p_value: Not corrected for multiple tests; see `holm`.
-    """
+    """Two-sided Wilcoxon signed-rank test of paired differences."""
 
     num_pairs: int
-    num_different: int
-    mean_difference: Estimate
-    share_positive: float
-    effect_size: float
-    p_value: float
+    num_different: int  # pairs that differ; only these are tested
+    mean_difference: Estimate  # with its bootstrap interval over pairs
+    share_positive: float  # share of all pairs whose difference is above 0
+    effect_size: float  # matched-pairs rank-biserial correlation, -1 to 1: 1 if every difference is above 0
+    p_value: float  # not corrected for multiple tests; see `holm`
 
 
 def wilcoxon(differences: ArrayLike, **options: Any) -> PairedTest:
@@ -41,7 +32,6 @@ def wilcoxon(differences: ArrayLike, **options: Any) -> PairedTest:
 
     Args:
         differences: `[pair]`.
-        **options: Passed to `bootstrap`, for the mean's interval.
 
     Raises:
         NotMeasurableError: There are fewer than `MIN_DOCUMENTS` pairs.
@@ -78,25 +68,15 @@ def holm(p_values: Sequence[float] | Array) -> Array:
 
 @dataclass(frozen=True)
 class Equivalence:
-    """Two one-sided tests of whether a difference lies within a margin of 0.
+    """Two one-sided tests of whether a difference lies within a margin of 0."""
 
-    Attributes:
-        difference: The mean or overall difference.
-        margin: Smaller differences are considered negligible; in the difference's unit.
-        low: Lower end of the interval of level 1 - 2 alpha.
-        high: Its upper end.
-        p_value: Of the hypothesis that the difference is at least as large as the margin.
-        equivalent: Whether that hypothesis is rejected.
-        num_units: Number of pairs, seeds or documents.
-    """
-
-    difference: float
-    margin: float
-    low: float
+    difference: float  # the mean or overall difference
+    margin: float  # smaller differences are considered negligible; in the difference's unit
+    low: float  # ends of the interval of level 1 - 2 alpha
     high: float
-    p_value: float
-    equivalent: bool
-    num_units: int
+    p_value: float  # of the hypothesis that the difference is at least as large as the margin
+    equivalent: bool  # whether that hypothesis is rejected
+    num_units: int  # number of pairs, seeds or documents
 
     @property
     def is_beyond(self) -> bool:
@@ -108,20 +88,6 @@ class Equivalence:
         return f"{verdict}: excludes differences below {self.low:+.4g} and above {self.high:+.4g}"
 
 
-def check_pairs(differences: Array) -> None:
-    """Refuse differences of pairs of models that tell nothing about further pairs.
-
-    Raises:
-        NotMeasurableError: There are fewer than two, or they are equal.
-    """
-    if len(differences) < 2:
-        raise NotMeasurableError("fewer than two pairs of models tell nothing about others; give at least 2")
-    if not np.ptp(differences) > 0:
-        raise NotMeasurableError(
-            f"{len(differences)} differences that do not vary show no equivalence; give at least 2 pairs that differ"
-        )
-
-
 def equivalence_of_estimate(difference: Estimate, margin: float, *, alpha: float = 0.05) -> Equivalence:
     """Test equivalence of a single bootstrapped difference, for example of the loss over documents.
 
@@ -130,7 +96,7 @@ def equivalence_of_estimate(difference: Estimate, margin: float, *, alpha: float
     Source:
         Schuirmann 1987, "A comparison of the two one-sided tests procedure and the power approach".
     """
-    interval = difference.at_level(1 - 2 * alpha)
+    interval = replace(difference, level=1 - 2 * alpha)
     nearer = margin if difference.value >= 0 else -margin
     p_value = float(difference.p_value(nearer)) / 2
     if not abs(difference.value) < margin:
@@ -139,48 +105,127 @@ def equivalence_of_estimate(difference: Estimate, margin: float, *, alpha: float
     return Equivalence(float(difference.value), margin, low, high, p_value, p_value < alpha, difference.num_documents)
 
 
-@dataclass(frozen=True)
-class Correlation:
-    """A correlation coefficient, its 95% interval and the p-value against a correlation of 0."""
+def proportion(right: ArrayLike, documents: ArrayLike) -> dict[str, float]:
+    """The share of right answers and its interval, for answers that come in documents.
 
-    value: float
-    low: float
-    high: float
-    p_value: float
-    num_pairs: int
-
-
-def correlation(x: ArrayLike, y: ArrayLike, *, rank: bool = False) -> Correlation:
-    """Pearson's correlation, or Spearman's rank correlation, with an interval by Fisher's transformation.
+    A bootstrap sees no variance where all answers are wrong, or all right. This is the exact binomial interval for as
+    many independent answers as tell as much as these: fewer where answers of one document resemble each other, never
+    more, and one for each document where all answers are alike.
 
     Args:
-        x: `[pair]`.
-        y: `[pair]`.
-        rank: Whether to correlate ranks.
+        right: Whether each answer is right, `[answer]`.
+        documents: The document of each answer, `[answer]`; there must be two or more.
 
-    Raises:
-        NotMeasurableError: There are fewer than `MIN_DOCUMENTS` pairs, or `x` or `y` does not vary.
+    Returns:
+        `value`, `low` and `high`.
 
     Source:
-        Bonett & Wright 2000, "Sample size requirements for estimating Pearson, Kendall and Spearman correlations"
-        (the interval of rank correlations).
+        Korn & Graubard 1998, "Confidence intervals for proportions with small expected number of positive counts
+        estimated from survey data".
+    """
+    from scipy.stats import t
+    from statsmodels.stats.proportion import proportion_confint
+
+    right = np.asarray(right, np.float64)
+    _, numbers = np.unique(documents, return_inverse=True)
+    num_answers, num_documents = len(right), int(numbers.max()) + 1
+    share = float(right.mean())
+    residuals = np.bincount(numbers, right - share)  # of each document
+    variance = num_documents / (num_documents - 1) * float(np.square(residuals).sum()) / num_answers**2
+    num_effective = float(num_documents)
+    if variance > 0:
+        tails = (1 - LEVEL) / 2
+        widening = float(t.ppf(tails, num_documents - 1) / t.ppf(tails, num_answers - 1)) ** 2
+        num_effective = min(num_answers, share * (1 - share) / variance / widening)
+    low, high = proportion_confint(share * num_effective, num_effective, alpha=1 - LEVEL, method="beta")
+    return {"value": share, "low": float(low), "high": float(high)}
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    """The mean of a statistic over models that differ only in their seed and read the same documents.
+
+    Its variance has two components, seeds and documents. A few models give a poor estimate of the first, so intervals
+    use Student's t with the effective degrees of freedom of the sum (Satterthwaite).
+
+    Source:
+        Satterthwaite 1946, "An approximate distribution of estimates of variance components".
+    """
+
+    value: float  # the mean over seeds
+    error: float  # its standard error, of seeds and documents together
+    degrees: float  # effective degrees of freedom
+    seed_share: float  # the share of a single model's variance that is due to its seed, 0 to 1; the rest is documents'
+    num_seeds: int
+    num_documents: int
+
+    def interval(self, level: float = LEVEL) -> tuple[float, float]:
+        """The interval with a given coverage."""
+        from scipy import stats
+
+        if not self.error:
+            return self.value, self.value
+        reach = float(stats.t.ppf((1 + level) / 2, self.degrees)) * self.error
+        return self.value - reach, self.value + reach
+
+    def equivalence(self, margin: float, *, alpha: float = 0.05) -> Equivalence:
+        """Two one-sided tests of whether the mean lies within a margin of 0."""
+        from scipy import stats
+
+        low, high = self.interval(1 - 2 * alpha)
+        p_value = float(stats.t.sf((margin - abs(self.value)) / self.error, self.degrees))
+        return Equivalence(self.value, margin, low, high, p_value, p_value < alpha, self.num_seeds)
+
+
+def over_seeds(estimates: Sequence[Estimate]) -> OverSeeds:
+    """Combine the estimates of single models, all on the same documents.
+
+    Raises:
+        NotMeasurableError: There are fewer than two models, or their values are equal.
+    """
+    values = np.array([float(estimate.value) for estimate in estimates])
+    num_seeds, num_documents = len(values), estimates[0].num_documents
+    if num_seeds < 2:
+        raise NotMeasurableError("fewer than two pairs of models tell nothing about others; give at least 2")
+    if not np.ptp(values) > 0:
+        raise NotMeasurableError(
+            f"{num_seeds} differences that do not vary show no equivalence; give at least 2 pairs that differ"
+        )
+    left_out = np.stack([estimate.left_out for estimate in estimates])
+    of_seeds = float(values.var(ddof=1)) / num_seeds
+    of_documents = float(_variance(left_out.mean(axis=0)))
+    # The interaction of seeds and documents is counted in both.
+    interaction = float(_variance(left_out - left_out.mean(axis=0)).sum()) / (num_seeds - 1) / num_seeds
+    variance = max(of_seeds + of_documents - interaction, of_seeds, of_documents)
+    degrees = variance**2 / (of_seeds**2 / (num_seeds - 1) + of_documents**2 / (num_documents - 1))
+    seed_alone, single = max(0.0, num_seeds * (of_seeds - interaction)), float(_variance(left_out).mean())
+    share = seed_alone / (seed_alone + single) if seed_alone + single else 0.0
+    return OverSeeds(float(values.mean()), float(np.sqrt(variance)), degrees, share, num_seeds, num_documents)
+
+
+def over_intervals(values: ArrayLike, low: ArrayLike, high: ArrayLike, num_documents: int) -> OverSeeds:
+    """Combine single models' values if only their 95% intervals over the same documents are known.
+
+    The effect of documents is assumed to be the same in all models, so averaging over models does not reduce it;
+    `seed_share` is an upper bound.
+
+    Args:
+        values: `[model]`, as are the ends of the intervals, `low` and `high`.
+        num_documents: Number of documents behind each interval.
     """
     from scipy import stats
 
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    if len(x) < MIN_DOCUMENTS or not np.ptp(x) > 0 or not np.ptp(y) > 0:
-        raise NotMeasurableError(
-            f"{len(x)} pairs cannot be correlated; give at least {MIN_DOCUMENTS} in which both variables vary"
-        )
-    if not rank:
-        pearson = stats.pearsonr(x, y)
-        interval = pearson.confidence_interval(LEVEL)
-        return Correlation(
-            float(pearson.statistic), float(interval.low), float(interval.high), float(pearson.pvalue), len(x)
-        )
-    spearman = stats.spearmanr(x, y)
-    value = float(spearman.statistic)
-    reach = stats.norm.ppf((1 + LEVEL) / 2) * np.sqrt((1 + value**2 / 2) / (len(x) - 3))
-    with np.errstate(divide="ignore"):
-        low, high = (float(np.tanh(np.arctanh(value) + sign * reach)) for sign in (-1, 1))
-    return Correlation(value, low, high, float(spearman.pvalue), len(x))
+    values, num_seeds = np.asarray(values, np.float64), len(np.asarray(values))
+    errors = np.subtract(high, low) / 2 / stats.t.ppf((1 + LEVEL) / 2, max(1, num_documents - 1))
+    of_seeds, of_documents = float(values.var(ddof=1)) / num_seeds, float(np.square(errors).mean())
+    variance = of_seeds + of_documents
+    spread = of_seeds**2 / (num_seeds - 1) + of_documents**2 / max(1, num_documents - 1)
+    share = num_seeds * of_seeds / (num_seeds * of_seeds + of_documents) if variance else 0.0
+    degrees = variance**2 / spread if spread else np.inf
+    return OverSeeds(float(values.mean()), float(np.sqrt(variance)), degrees, share, num_seeds, num_documents)
+
+
+def _variance(left_out: Array) -> Array:
+    """The jackknife variance `[...]`, from values without each document `[..., document]`."""
+    num = left_out.shape[-1]
+    return np.asarray(left_out.var(axis=-1) * (num - 1))

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from howfar.errors import NotMeasurableError
 from howfar.measures.statistics.estimate import Estimate
-from howfar.measures.statistics.studentised import LEVEL, MIN_DOCUMENTS, Array
+from howfar.measures.statistics.studentised import MIN_DOCUMENTS, Array
 
 Statistic = Callable[[Array], Array]
 """From weights `[resample, document]` to values `[..., resample]`."""
@@ -31,7 +31,6 @@ def bootstrap(
     limits: tuple[float, float] | None = None,
     num_carriers: ArrayLike | None = None,
     num_resamples: int = NUM_RESAMPLES,
-    level: float = LEVEL,
     seed: int = 0,
     cost: int = 1,
 ) -> Estimate:
@@ -44,7 +43,6 @@ def bootstrap(
         limits: The smallest and the largest possible value of the statistic, if it is bounded.
         num_carriers: `[...]`, how many documents contribute to the statistic; all where None.
         num_resamples: Number of resamples, each of `num_documents` documents drawn with replacement.
-        level: Coverage of the interval.
         seed: Statistics with the same seed and number of documents share their resamples.
         cost: How many numbers the statistic holds per resample in addition to the weights; bounds the batch size.
 
@@ -71,7 +69,7 @@ def bootstrap(
         replicates = value[..., None] + influences @ draws.T
     else:
         replicates = in_batches(lambda begin, end: draws[begin:end], num_resamples)
-    return Estimate(value, replicates, np.asarray(left_out), draws, carriers, level, limits)
+    return Estimate(value, replicates, np.asarray(left_out), draws, carriers, limits=limits)
 
 
 def ratio(numerators: ArrayLike, denominators: ArrayLike, **options: Any) -> Estimate:
@@ -80,7 +78,6 @@ def ratio(numerators: ArrayLike, denominators: ArrayLike, **options: Any) -> Est
     Args:
         numerators: `[..., document]`, a sum for each document.
         denominators: `[..., document]`, the sum to divide by.
-        **options: Passed to `bootstrap`.
     """
     top, bottom = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
 
@@ -100,12 +97,13 @@ def mean(values: ArrayLike, documents: ArrayLike, **options: Any) -> Estimate:
 
     Args:
         values: `[..., item]`.
-        documents: `[item]`, the document of each item; any integers.
-        **options: Passed to `bootstrap`.
     """
+    from scipy.sparse import csr_array
+
     values = np.asarray(values, np.float64)
     which, num_documents = numbered(documents)
-    members = _membership(which, num_documents)
+    shape = (len(which), num_documents)
+    members = csr_array((np.ones(len(which)), which, np.arange(len(which) + 1)), shape=shape)
     flat = values.reshape(-1, values.shape[-1])
     sums = (members.T @ flat.T).T.reshape(*values.shape[:-1], num_documents)
     return ratio(sums, np.bincount(which, minlength=num_documents), **options)
@@ -133,11 +131,3 @@ def _draws(num_documents: int, num_resamples: int, seed: int) -> Array:
     draws = generator.multinomial(num_documents, uniform, size=num_resamples).astype(np.float64)
     draws.flags.writeable = False
     return draws
-
-
-def _membership(documents: NDArray[np.int64], num_documents: int) -> Any:
-    """Sparse `[item, document]`, 1 where the item is in the document."""
-    from scipy.sparse import csr_array
-
-    num_items = len(documents)
-    return csr_array((np.ones(num_items), documents, np.arange(num_items + 1)), shape=(num_items, num_documents))

@@ -11,30 +11,19 @@ from howfar.measures.statistics.studentised import Array
 
 
 class ClassMoments:
-    """Mean and standard deviation of several quantities, by class of item; exact, in one pass.
-
-    Args:
-        num_classes: Number of classes, which are numbered from 0.
-        num_quantities: Number of quantities of each item.
-    """
+    """Mean and standard deviation of several quantities, by class of item, from 0; exact, in one pass."""
 
     def __init__(self, num_classes: int, num_quantities: int) -> None:
-        from sklearn.preprocessing import StandardScaler
-
         self._shape = (num_quantities, num_classes)
         self._of_class: dict[int, Any] = {}
-        self._new = StandardScaler
 
     def add(self, values: NDArray[Any], classes: NDArray[Any]) -> None:
-        """Add items.
+        """Add items: their values `[quantity, item]` and classes `[item]`."""
+        from sklearn.preprocessing import StandardScaler
 
-        Args:
-            values: `[quantity, item]`.
-            classes: `[item]`.
-        """
         for of_class in np.unique(classes).tolist():
             items = values[:, classes == of_class].T.astype(np.float64)
-            self._of_class.setdefault(of_class, self._new()).partial_fit(items)
+            self._of_class.setdefault(of_class, StandardScaler()).partial_fit(items)
 
     @property
     def counts(self) -> NDArray[np.int64]:

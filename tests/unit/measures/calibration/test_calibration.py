@@ -9,7 +9,7 @@ import torch
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError
-from howfar.measures.calibration.measure import CEILING, Setup, calibration, excess_loss, scores, verdict
+from howfar.measures.calibration import CEILING, Setup, calibration, excess_loss, scores, verdict
 from howfar.measures.calibration.planted import Lexicon, PlantedDocument, predictable, random, with_random_boundaries
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM

@@ -11,8 +11,8 @@ import torch
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, NoIncrementsError, NotMeasurableError
+from howfar.measures import contexts as module
 from howfar.measures.contexts import contexts, passages, rows
-from howfar.measures.contexts import measure as module
 from howfar.measures.documents import Document
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM

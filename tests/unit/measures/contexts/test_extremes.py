@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from howfar.measures.contexts.extremes import Candidate, Extremes, choose
+from howfar.measures.contexts.passages import Candidate, Extremes, choose
 
 
 def candidate(value: float, key: object = None, section: int = 0, place: int = 0) -> Candidate[str]:

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from howfar.errors import ConfigError, NoIncrementsError, NotMeasurableError
-from howfar.measures.increments.measure import MAX_WINDOWS, increments
+from howfar.measures.increments import MAX_WINDOWS, increments
 from howfar.models.loading import load
 from howfar.positions import IncrementConfig, attach
 from howfar.text.tokenizer import END_OF_DOCUMENT, byte_tokenizer

@@ -13,8 +13,7 @@ from transformers import PreTrainedModel
 from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures.information import information
 from howfar.measures.information.estimation import Controls, fit_baseline, gains, permutation_test
-from howfar.measures.information.items import items_of_words
-from howfar.measures.information.labels import labels_of
+from howfar.measures.information.items import items_of_words, labels_of
 from howfar.models.loading import load, tokenizer_of
 from howfar.positions import IncrementConfig, attach
 from howfar.reading import trace_many

@@ -8,13 +8,12 @@ from howfar.measures.interventions.controls import (
     opposite,
     phase_randomised,
     products,
-    range_of,
     squared_displacements,
 )
-from howfar.measures.interventions.estimates import squared_moves
 from howfar.measures.interventions.replacements import REPLACEMENTS, Untouched, changed_layers
 from howfar.measures.interventions.trying import Cell
 from howfar.positions import IncrementConfig
+from howfar.positions.bounds import bound_of
 from howfar.reading.windows import Window
 
 NUM_TOKENS = (12, 9)
@@ -78,9 +77,9 @@ def test_the_mark_counts_in_no_move(untouched: Untouched) -> None:
     """It moves all tokens of a window alike."""
     new = untouched.increments[0].clone()
     new[..., 0] += 100
-    assert squared_moves(untouched, 0, new).tolist() == [0, 0]
+    assert products(untouched, 0, new, new).tolist() == [0, 0]
     new[..., 1] += 2
-    assert squared_moves(untouched, 0, new) == pytest.approx([4, 4], rel=1e-5)
+    assert products(untouched, 0, new, new) == pytest.approx([4, 4], rel=1e-5)
 
 
 def test_one_gap_is_moved(untouched: Untouched) -> None:
@@ -131,7 +130,7 @@ def test_control_displaces_as_far_at_every_lag_within_the_bound(kind: str, steps
     real = torch.ones(4, 400, dtype=torch.bool)
     many = Untouched(windows, real, classes, np.zeros(4, int), {0: own}, {}, torch.zeros(4, 399), {})
     new = replace(many, kind)[0]
-    control = phase_randomised(many, {0: new}, range_of(IncrementConfig(max_increment=10.0)), generator)[0]
+    control = phase_randomised(many, {0: new}, bound_of(IncrementConfig(max_increment=10.0)).limits, generator)[0]
     assert control.min() >= 0
     assert control.max() <= 10
     displaced, by_control = (squared_displacements(many, 0, side).sum(axis=1) for side in (new, control))
@@ -139,7 +138,7 @@ def test_control_displaces_as_far_at_every_lag_within_the_bound(kind: str, steps
     for lag, expected in zip(LAGS, by_control, strict=True):  # by another way
         path = (control - own).double().cumsum(dim=-1)
         assert expected == pytest.approx(float((path[..., lag:] - path[..., :-lag]).square().mean(dim=1).sum()))
-    other_way = opposite(many, {0: new}, range_of(IncrementConfig(max_increment=10.0)))[0]
+    other_way = opposite(many, {0: new}, bound_of(IncrementConfig(max_increment=10.0)).limits)[0]
     assert other_way.min() >= 0
     assert other_way.max() <= 10
     if steps is not two_sizes:  # where exchanged, these cannot move the other way at all
@@ -169,6 +168,6 @@ def test_a_mismatch_is_the_worst_lag() -> None:
 
 
 def test_ranges() -> None:
-    assert range_of(IncrementConfig(bound="sigmoid", max_increment=4.0)) == (0, 4)
-    assert range_of(IncrementConfig(bound="softplus")) == (0, np.inf)
-    assert range_of(IncrementConfig(bound="signed")) == (-np.inf, np.inf)
+    assert bound_of(IncrementConfig(bound="sigmoid", max_increment=4.0)).limits == (0, 4)
+    assert bound_of(IncrementConfig(bound="softplus")).limits == (0, np.inf)
+    assert bound_of(IncrementConfig(bound="signed")).limits == (-np.inf, np.inf)

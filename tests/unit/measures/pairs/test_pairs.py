@@ -9,8 +9,8 @@ import torch
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import NoIncrementsError, NotMeasurableError
+from howfar.measures.pairs import match_pairs, pairs
 from howfar.measures.pairs.lists import Pair
-from howfar.measures.pairs.measure import match_pairs, pairs
 from howfar.measures.pairs.same_first import find_same_first, match_passages, same_first
 from howfar.measures.pairs.scores import find_passages, scores_in_passages
 from howfar.models.loading import load, tokenizer_of

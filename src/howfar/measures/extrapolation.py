@@ -13,32 +13,44 @@ extrapolate whatever their order.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import chain, pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError
 from howfar.measures import statistics
 from howfar.measures.declaration import Matrix, Measure, of_texts
 from howfar.measures.documents import documents_of
-from howfar.measures.extrapolation.positions import in_random_order, matched, spans, spans_of
 from howfar.measures.passes import byte_lengths, check_vocabulary
-from howfar.progress import Progress
+from howfar.measures.tables import Row, table
+from howfar.positions import override
+from howfar.progress import Progress, followed
 from howfar.reading.reader import Reader
+from howfar.reading.readings import Reading
 from howfar.reading.windows import Window
 from howfar.text.spans import byte_spans_of_tokens
 
 if TYPE_CHECKING:
+    import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 FACTORS = (1, 2, 4, 8)
-CHANGES = ("change", "matched_change", "random_change", "beyond_random")
+_CHANGES = ("change", "matched_change", "random_change", "beyond_random")
+_COLUMNS: tuple[tuple[type, str], ...] = (
+    *((str, "source"), (int, "times context start stop"), (float, "value low high")),
+    *((float, " ".join(statistics.columns_of(name))) for name in _CHANGES),
+    *((float, "positions matched_tokens matched_positions"), (int, "matched_n n num_bytes")),
+)
 
 
 def extrapolation(
@@ -55,14 +67,9 @@ def extrapolation(
     """Measure the loss by position for contexts of several times the training length.
 
     Args:
-        model: Any causal language model, with or without increments.
-        texts: Texts, or a corpus, whose held-out documents are read.
-        tokenizer: The model's; found by `howfar.tokenizer_of` where None.
         training_length: Tokens in the windows of training; from the model's configuration where None.
         factors: Contexts as multiples of the training length, ascending; the others are compared with the first.
         num_windows: The most windows per source.
-        seed: Seed of the intervals and of the random order.
-        progress: Called with how many contexts are done and how many there are.
 
     Returns:
         One row per source (`all` first), context and half training length of tokens `[start, stop)`: the loss in nats
@@ -92,67 +99,42 @@ def extrapolation(
     reader = Reader(model, tokenizer, context=max(factors) * length)
     windows = _pack(reader, texts, num_windows)
     sources = np.array([source for source, own in windows.items() for _ in own])
-    everything = [window for own in windows.values() for window in own]
+    everything = [Window(number, tokens) for number, tokens in enumerate(chain.from_iterable(windows.values()))]
     if not everything:
-        needed = max(factors) * length
-        return _table([{"source": "all", "note": f"not measurable: no source has {needed} tokens"}])
+        return table([{"source": "all", "note": f"not measurable: no source has {reader.context} tokens"}], *_COLUMNS)
     check_vocabulary(reader, everything)
     lengths = byte_lengths(reader.tokenizer)
-    lengths[reader.mark] = 0
-    ends = {
-        factor: [Window(window.document, window.tokens[-factor * length :]) for window in everything]
-        for factor in factors
-    }
+    lengths[reader.mark] = 0  # a document mark has no bytes
     adds_up = reader.config is None or reader.config.accumulate
-    known = spans_of(reader, everything) if adds_up else []
-    reference = _mean_of_sources(sources, [span[-factors[0] * length] for span in known]) / factors[0]
+    known = _spans_of(reader, everything) if adds_up else []
+    shortest = np.array([span[-factors[0] * length] for span in known])
+    by_source = [shortest[sources == source].mean() for source in np.unique(sources)] if adds_up else [0.0]
+    reference = float(np.mean(by_source)) / factors[0]  # all sources have equal weight
     contexts: dict[int, _Context] = {}
-    for number, (factor, shorter) in enumerate(ends.items()):
-        contexts[factor] = _Context(
-            _by_block(reader, shorter, lengths, length // 2),
-            None if reader.config is None else _last_in_random_order(reader, shorter, lengths, length // 2, seed),
-            np.array([span[-factor * length] for span in known]) if adds_up else None,
-            _matched(reader, everything, known, factor * reference, lengths, length // 2) if adds_up else None,
-        )
-        if progress is not None:
-            progress(number + 1, len(factors))
-    rows: list[dict[str, Any]] = []
-    for source in ("all", *windows):
-        chosen = np.full(len(sources), True) if source == "all" else sources == source
-        rows += _rows(source, contexts, chosen, length, seed)
-    return _table(rows)
+    for factor in followed(factors, progress, len(factors)):
+        shorter = [Window(window.document, window.tokens[-factor * length :]) for window in everything]
+        blocks, random = _by_block(reader, shorter, lengths, length // 2), None
+        if reader.config is not None:
+            with in_random_order(reader, seed):
+                random = _by_block(reader, shorter, lengths, length // 2)[:, -1]
+        positions, matched = None, None
+        if adds_up:
+            positions = np.array([span[-factor * length] for span in known])
+            matched = _matched(reader, everything, known, factor * reference, lengths, length // 2)
+        contexts[factor] = _Context(blocks, random, positions, matched)
+    members = {"all": np.full(len(sources), True)} | {source: sources == source for source in windows}
+    rows = (row for source, chosen in members.items() for row in _rows(source, contexts, chosen, length, seed))
+    return table(rows, *_COLUMNS)
 
 
 @dataclass(frozen=True)
 class _Context:
-    """Losses of all windows in one context.
+    """Losses of all windows in one context."""
 
-    Attributes:
-        blocks: Nats and bytes of blocks of tokens, `[2, block, window]`.
-        random: Nats and bytes of the last block with increments in random order, `[2, window]`; None without
-            increments.
-        positions: Positions that each window spans, `[window]`; None if increments are not summed.
-        matched: Nats and bytes of the last block, tokens, and positions in contexts matched by positions,
-            `[4, window]`; 0 for a window that is too short. None if increments are not summed.
-    """
-
-    blocks: Array
-    random: Array | None
-    positions: Array | None
-    matched: Array | None
-
-
-def _mean_of_sources(sources: NDArray[Any], positions: Sequence[float]) -> float:
-    """The mean over sources of the means of their windows, so that all sources have equal weight."""
-    found = np.array(positions)
-    return float(np.mean([found[sources == source].mean() for source in np.unique(sources)])) if len(found) else 0.0
-
-
-def _last_in_random_order(
-    reader: Reader, windows: Sequence[Window], lengths: NDArray[np.int64], block: int, seed: int
-) -> Array:
-    with in_random_order(reader, seed):
-        return _by_block(reader, windows, lengths, block)[:, -1]
+    blocks: Array  # nats and bytes of blocks of tokens, `[2, block, window]`
+    random: Array | None  # of the last block with increments in random order, `[2, window]`; None without increments
+    positions: Array | None  # that each window spans, `[window]`; None if increments are not summed, as for `matched`
+    matched: Array | None  # `[4, window]`, from `_matched`
 
 
 def _matched(
@@ -160,15 +142,23 @@ def _matched(
     windows: Sequence[Window],
     known: Sequence[Array],
     positions: float,
-    lengths: NDArray[np.int64],
+    lengths: Integers,
     block: int,
 ) -> Array:
-    """Nats, bytes, tokens and positions of contexts that span `positions`; `[4, window]`, as in `_Context.matched`."""
+    """The last block in contexts that span `positions`: nats, bytes, tokens and positions; `[4, window]`.
+
+    Windows are cut at the beginning. The numbers of one that is too short are 0.
+    """
     found = np.zeros((4, len(windows)))
-    ends = [window for window in matched(windows, known, positions, block + 1) if window is not None]
+    ends = []
+    for window, span in zip(windows, known, strict=True):
+        reaching = np.flatnonzero(span >= positions)
+        if len(reaching):
+            start = min(int(reaching[-1]), len(window) - block - 1)
+            ends.append(Window(window.document, window.tokens[start:]))
     for reading in reader.read(ends, "losses", "increments"):
         losses = reading.surprisal_nats.double().cpu().numpy()
-        for row, (window, span) in enumerate(zip(reading.windows, spans(reading), strict=True)):
+        for row, (window, span) in enumerate(zip(reading.windows, _spans(reading), strict=True)):
             last = slice(len(window) - block, len(window))
             num_bytes = lengths[window.tokens[last]]
             nats = np.where(num_bytes > 0, losses[row, last], 0.0).sum()
@@ -176,58 +166,82 @@ def _matched(
     return found
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
-    schema: dict[str, Any] = {"source": pl.String} | dict.fromkeys(("times", "context", "start", "stop"), pl.Int64)
-    schema |= dict.fromkeys(("value", "low", "high"), pl.Float64)
-    schema |= {f"{name}{end}": pl.Float64 for name in CHANGES for end in ("", "_low", "_high")}
-    schema |= dict.fromkeys(("positions", "matched_tokens", "matched_positions"), pl.Float64)
-    schema |= dict.fromkeys(("matched_n", "n", "num_bytes"), pl.Int64) | {"note": pl.String}
-    return pl.DataFrame(rows, schema=schema)
+def _spans(reading: Reading) -> list[Array]:
+    """Positions that each window spans from each token to its end, including the token's own step; `[token]`.
+
+    This is the maximum over layers and heads, because there a window first exceeds the positions of training.
+    """
+    stacked = torch.cat([of_layer.double() for of_layer in reading.increments.values()], dim=1).cpu().numpy()
+    return [
+        np.cumsum(stacked[row, :, len(window) - 1 :: -1], axis=1)[:, ::-1].max(axis=0)
+        for row, window in enumerate(reading.windows)
+    ]
 
 
-def _pack(reader: Reader, texts: Corpus | Iterable[str], num_windows: int) -> dict[str, list[Window]]:
-    """Windows of the reader's context by source, made of whole documents; an incomplete window is left out."""
-    num_tokens = reader.context
-    windows: dict[str, list[Window]] = {}
-    unfinished: dict[str, list[NDArray[np.int64]]] = {}
+def _spans_of(reader: Reader, windows: Sequence[Window]) -> list[Array]:
+    """The spans of windows, in their order."""
+    found: dict[Window, Array] = {}
+    for reading in reader.read(windows, "increments"):
+        found |= zip(reading.windows, _spans(reading), strict=True)
+    return [found[window] for window in windows]
+
+
+def in_random_order(reader: Reader, seed: int) -> AbstractContextManager[None]:
+    """Permute every layer's increments among the tokens of a window, in the same way in all windows of a batch.
+
+    Positions accumulate by the same steps, which tell nothing about the text any more. The first token's step stays: it
+    moves all tokens alike, and elsewhere it would be a gap. Layers that share increments get the same permutation.
+    """
+    is_shared = reader.config is not None and reader.config.scope == "shared"
+
+    def permuted(layer: int, increments: Tensor) -> Tensor:
+        generator = np.random.default_rng([seed, 0 if is_shared else layer, increments.shape[-1]])
+        order = np.append(0, 1 + generator.permutation(increments.shape[-1] - 1))
+        return increments[..., torch.from_numpy(order).to(increments.device)]
+
+    return override(reader.model, permuted)
+
+
+def _pack(reader: Reader, texts: Corpus | Iterable[str], num_windows: int) -> dict[str, list[Integers]]:
+    """Tokens of windows of the reader's context by source, of whole documents; an incomplete window is left out."""
+    windows: dict[str, list[Integers]] = {}
+    unfinished: dict[str, list[Integers]] = {}
     for document in documents_of(texts, reader.tokenizer):
         own = windows.setdefault(document.source, [])
         if len(own) == num_windows or not document.text:
             continue
         parts = unfinished.setdefault(document.source, [])
         # Text beyond the window need not be tokenized.
-        tokens = byte_spans_of_tokens(reader.tokenizer, document.text[: 8 * num_tokens]).token_ids
+        tokens = byte_spans_of_tokens(reader.tokenizer, document.text[: 8 * reader.context]).token_ids
         parts.append(np.append(reader.mark, tokens))
-        if sum(map(len, parts)) >= num_tokens:
-            own.append(Window(document.number, np.concatenate(parts)[:num_tokens]))
+        if sum(map(len, parts)) >= reader.context:
+            own.append(np.concatenate(parts)[: reader.context])
             parts.clear()
     return windows
 
 
-def _starts(num_tokens: int, block: int) -> NDArray[np.int64]:
+def _starts(num_tokens: int, block: int) -> Integers:
     """The first tokens of a context's blocks, counted from its end; what is left over belongs to the first block."""
     starts = np.arange(num_tokens % block, num_tokens, block)
     starts[0] = 0
     return starts
 
 
-def _by_block(reader: Reader, windows: Sequence[Window], lengths: NDArray[np.int64], block: int) -> NDArray[np.float64]:
+def _by_block(reader: Reader, windows: Sequence[Window], lengths: Integers, block: int) -> Array:
     """Nats and bytes of each window's blocks of tokens; `[2, block, window]`."""
     sums = []
     for reading in reader.read(windows, "losses"):  # in their order, because they have the same length
-        tokens = np.stack([window.tokens for window in reading.windows])
-        # The first token of a window is not predicted, and a document mark has no bytes.
-        num_bytes = lengths[tokens]
-        num_bytes[:, 0] = 0
+        num_bytes = lengths[np.stack([window.tokens for window in reading.windows])]
+        num_bytes[:, 0] = 0  # the first token of a window is not predicted
         losses = reading.surprisal_nats.double().cpu().numpy()
         both = np.stack([np.where(num_bytes > 0, losses, 0.0), num_bytes])
-        sums.append(np.add.reduceat(both, _starts(tokens.shape[1], block), axis=-1))
+        sums.append(np.add.reduceat(both, _starts(num_bytes.shape[1], block), axis=-1))
     return np.moveaxis(np.concatenate(sums, axis=1), 1, 2)
 
 
 def _rows(
     source: str, contexts: dict[int, _Context], chosen: NDArray[np.bool_], length: int, seed: int
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Row]:
     num_windows = int(chosen.sum())
     if num_windows < statistics.MIN_DOCUMENTS:
         yield {"source": source, "note": f"not measurable: {num_windows} windows of this length are too few"}
@@ -237,16 +251,15 @@ def _rows(
         nats, num_bytes = context.blocks[..., chosen]
         estimate = statistics.ratio(nats, num_bytes, seed=seed)
         edges = [*_starts(factor * length, length // 2).tolist(), factor * length]
-        for index in range(len(nats)):
-            row: dict[str, Any] = {"source": source, "times": factor, "context": factor * length}
-            row |= {"start": edges[index], "stop": edges[index + 1]}
+        for index, (start, stop) in enumerate(pairwise(edges)):
+            row: Row = {"source": source, "times": factor, "context": factor * length, "start": start, "stop": stop}
             row |= estimate[index].row()
             if index == len(nats) - 1:
                 row |= _changes(first, context, chosen, seed)
             yield row | {"n": num_windows, "num_bytes": int(num_bytes[index].sum())}
 
 
-def _changes(first: _Context, context: _Context, chosen: NDArray[np.bool_], seed: int) -> dict[str, Any]:
+def _changes(first: _Context, context: _Context, chosen: NDArray[np.bool_], seed: int) -> Row:
     """Changes from the first context: in the true order, in random order, and in contexts matched by positions."""
     change = _change(first.blocks[:, -1, chosen], context.blocks[:, -1, chosen], seed)
     row = change.row("change")
@@ -259,8 +272,8 @@ def _changes(first: _Context, context: _Context, chosen: NDArray[np.bool_], seed
         row |= {"positions": float(context.positions[chosen].mean()), "matched_n": int(is_long.sum())}
         if is_long.sum() >= statistics.MIN_DOCUMENTS:
             row |= _change(reference[:2, is_long], matched[:2, is_long], seed).row("matched_change")
-            _, _, num_tokens, positions = matched[:, is_long].mean(axis=1).tolist()
-            row |= {"matched_tokens": num_tokens, "matched_positions": positions}
+            means = matched[2:, is_long].mean(axis=1).tolist()
+            row |= dict(zip(("matched_tokens", "matched_positions"), means, strict=True))
     return row
 
 

@@ -7,39 +7,44 @@ window, to which attention is blind. The mark after a document is counted, as th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.choices import Classes
-from howfar.measures.declaration import Matrix, Measure
+from howfar.measures.declaration import Matrix, Measure, of_texts
 from howfar.measures.documents import documents_of
-from howfar.measures.increments.class_sums import ClassSums, Spread
-from howfar.measures.inputs import Inputs
 from howfar.measures.layers import check_accumulates, layer_names
 from howfar.measures.passes import check_vocabulary, window_length
+from howfar.measures.tables import Row, places_of, rows_or_notes, table
 from howfar.measures.token_classes import class_names, classes_of_vocabulary, classified
 from howfar.measures.vocabulary import vocabulary_increments
-from howfar.positions import IncrementConfig, increments_of
+from howfar.positions import increments_of
 from howfar.positions.bounds import bound_of
-from howfar.progress import Progress
+from howfar.progress import Progress, followed
 from howfar.reading.reader import Reader
 from howfar.reading.readings import stacked
 from howfar.reading.windows import Window
 from howfar.text.classes import class_in_words
 
 if TYPE_CHECKING:
+    import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Array = NDArray[np.float64]
 
 MAX_WINDOWS = 8
 """The most windows of a document; they are spread evenly over it."""
 MAX_CHARACTERS = 1_000_000
 """The most characters of a document that are read."""
+SATURATED = 0.5
+"""A class counts as saturated if at least this share of its tokens is at one bound."""
 NEAR_BOUND = 0.01
 """An increment within this share of its range counts as at the bound (without an upper bound, of 1 position)."""
 
@@ -57,13 +62,7 @@ def increments(
     """Measure mean, spread and range of the increments of each class of tokens.
 
     Args:
-        model: A model with increments.
-        texts: Texts, or a corpus, whose held-out documents are read.
-        tokenizer: The model's; found by `howfar.tokenizer_of` where None.
         classes: `"text"`, or `"code"` for source code read by a byte model.
-        num_documents: The most documents; they are spread evenly over the texts.
-        seed: Seed of the intervals.
-        progress: Called with how many windows are done and how many there are.
 
     Returns:
         One row per `layer` (null if shared), `head` and `class` (`all` first). Where `over` is `text`, `value` is the
@@ -81,17 +80,21 @@ def increments(
             summed.
         ConfigError: The classes are unknown, or are those of code but the model does not read bytes.
     """
-    config = increments_of(model).config
     check_accumulates(increments_of(model))
     reader = Reader(model, tokenizer, context=window_length(model))
     names = class_names(reader.tokenizer, classes)
     windows = _windows(reader, texts, classes, num_documents)
     sums = _read(reader, windows, len(names), progress)
-    layers = layer_names(increments_of(model))
-    rows = list(_rows_over_text(sums, names, layers, config, seed))
+    rows = list(_rows_over_text(sums, names, layer_names(increments_of(model)), seed))
     scale = sums.by_class.together.mean[0]
-    rows += _rows_over_vocabulary(model, reader.tokenizer, classes, names, scale)
-    return _table(rows)
+    over_vocabulary = partial(_rows_over_vocabulary, model, reader.tokenizer, classes, names, scale)
+    rows += rows_or_notes(over_vocabulary, {"over": "vocabulary"})
+    return table(
+        rows,
+        *((str, "over"), (int, "layer head"), (str, "class")),
+        (float, "value low high relative relative_low relative_high sd lowest highest share_at_zero share_at_maximum"),
+        *((bool, "saturated"), (int, "num_tokens n")),
+    )
 
 
 def _windows(
@@ -123,6 +126,66 @@ def _windows(
     return windows
 
 
+@dataclass(frozen=True)
+class Spread:
+    """Sums and range of groups of increments, in positions, one entry per group."""
+
+    sums: Array  # `[5, ...]`: number of tokens, sum, sum of squares, number at the lower and at the upper bound
+    lowest: Array
+    highest: Array
+
+    @classmethod
+    def none(cls, shape: tuple[int, ...]) -> Spread:
+        """Groups without tokens; lowest and highest are infinite."""
+        return cls(np.zeros((5, *shape)), np.full(shape, np.inf), np.full(shape, -np.inf))
+
+    @classmethod
+    def of(cls, values: Array, bounds: tuple[float, float]) -> Spread:
+        """The spread of increments `[..., token]` over the tokens; outside the bounds they count as at one."""
+        each = (np.ones_like(values), values, np.square(values), values < bounds[0], values > bounds[1])
+        return cls(np.stack([one.sum(axis=-1) for one in each]), values.min(axis=-1), values.max(axis=-1))
+
+    def add(self, place: int, other: Spread) -> None:
+        """Add tokens at an index of the last axis."""
+        self.sums[..., place] += other.sums
+        self.lowest[..., place] = np.minimum(self.lowest[..., place], other.lowest)
+        self.highest[..., place] = np.maximum(self.highest[..., place], other.highest)
+
+    @property
+    def together(self) -> Spread:
+        """The spread over all groups of the last axis."""
+        return Spread(self.sums.sum(axis=-1), self.lowest.min(axis=-1), self.highest.max(axis=-1))
+
+    @property
+    def mean(self) -> Array:
+        """Mean over tokens; NaN for a group without tokens."""
+        with np.errstate(invalid="ignore"):
+            return self.sums[1] / self.sums[0]
+
+    def row(self, index: tuple[int, ...]) -> Row:
+        """The columns of one group in a table."""
+        num_tokens, _, squares, *at_bounds = (float(sums[index]) for sums in self.sums)
+        at_zero, at_maximum = (number / num_tokens for number in at_bounds)
+        return {
+            "sd": float(np.sqrt(np.maximum(squares / num_tokens - np.square(self.mean[index]), 0.0))),
+            "lowest": float(self.lowest[index]),
+            "highest": float(self.highest[index]),
+            "share_at_zero": at_zero,
+            "share_at_maximum": at_maximum,
+            "saturated": max(at_zero, at_maximum) >= SATURATED,
+            "num_tokens": int(num_tokens),
+        }
+
+
+@dataclass(frozen=True)
+class ClassSums:
+    """Sums over the tokens of each class: document by document, and their spread over all documents."""
+
+    counts: Array  # number of tokens, `[class, document]`
+    sums: Array  # sum of increments, `[layer, head, class, document]`
+    by_class: Spread  # over all documents, `[layer, head, class]`
+
+
 def _read(
     reader: Reader, windows: dict[Window, NDArray[np.uint8]], num_classes: int, progress: Progress | None
 ) -> ClassSums:
@@ -131,48 +194,42 @@ def _read(
     config = increments_of(reader.model).config
     num_layers = 1 if config.scope == "shared" else len(reader.layers)
     num_documents = 1 + max(window.document for window in windows)
-    sums = ClassSums.none(num_layers, reader.num_heads, num_classes, num_documents)
-    done, bounds = 0, bound_of(config).saturation(NEAR_BOUND)
-    for reading in reader.read(windows, "increments"):
+    shape, bounds = (num_layers, reader.num_heads, num_classes), bound_of(config).saturation(NEAR_BOUND)
+    found = ClassSums(np.zeros((num_classes, num_documents)), np.zeros((*shape, num_documents)), Spread.none(shape))
+    readings = reader.read(windows, "increments")
+    for reading in followed(readings, progress, len(windows), lambda reading: len(reading.windows)):
         values = stacked(reading.increments)[:num_layers].astype(np.float64)
         for row, window in enumerate(reading.windows):
-            sums.add(values[:, row, :, window.kept], windows[window], window.document, bounds)
-        done += len(reading.windows)
-        if progress is not None:
-            progress(done, len(windows))
-    return sums
+            for of_class in np.unique(windows[window]).tolist():
+                spread = Spread.of(values[:, row, :, window.kept][..., windows[window] == of_class], bounds)
+                found.counts[of_class, window.document] += spread.sums[0].flat[0]
+                found.sums[..., of_class, window.document] += spread.sums[1]
+                found.by_class.add(of_class, spread)
+    return found
 
 
-def _rows_over_text(
-    sums: ClassSums, names: Sequence[str], layers: Sequence[int | None], config: IncrementConfig, seed: int
-) -> Iterator[dict[str, Any]]:
+def _rows_over_text(sums: ClassSums, names: Sequence[str], layers: Sequence[int | None], seed: int) -> Iterator[Row]:
     """Rows over text: `all` first, then every class."""
-    measurable = (sums.counts > 0).sum(axis=-1) >= statistics.MIN_DOCUMENTS
+    num_documents = (sums.counts > 0).sum(axis=-1)
+    is_measurable = num_documents >= statistics.MIN_DOCUMENTS
     mean_of_all = statistics.ratio(sums.sums.sum(axis=-2), sums.counts.sum(axis=0), seed=seed)
-    chosen = np.flatnonzero(measurable)
+    chosen = np.flatnonzero(is_measurable)
     means = statistics.ratio(sums.sums[:, :, chosen], sums.counts[chosen], seed=seed)
     relative = means / mean_of_all[:, :, np.newaxis]
     totals, by_class = sums.by_class.together, sums.by_class
-    for index, layer in enumerate(layers):
-        for head in range(sums.sums.shape[1]):
-            place = {"over": "text", "layer": layer, "head": head}
-            row = place | {"class": "all"} | mean_of_all[index, head].row() | {"relative": 1.0}
-            yield row | totals.row((index, head)) | {"n": mean_of_all.num_documents}
-            for number, of_class in enumerate(chosen.tolist()):
-                row = {**place, "class": names[of_class], **means[index, head, number].row()}
-                row |= relative[index, head, number].row("relative")
-                num_documents = int((sums.counts[of_class] > 0).sum())
-                yield row | by_class.row((index, head, of_class)) | {"n": num_documents}
-    for of_class in np.flatnonzero(~measurable).tolist():
-        num_documents = int((sums.counts[of_class] > 0).sum())
-        counts = {"num_tokens": int(sums.counts[of_class].sum()), "n": num_documents}
-        documents = "1 document" if num_documents == 1 else f"{num_documents} documents"
-        few = f"in {documents}, too few for an interval" if num_documents else "in none of the texts"
-        yield {
-            "over": "text",
-            "class": names[of_class],
-            "note": f"not measurable: {class_in_words(names[of_class])} occurs {few}",
-        } | counts
+    for index, place in places_of(layers, sums.sums.shape[1]):
+        row = {"over": "text", **place, "class": "all"} | mean_of_all[index].row() | {"relative": 1.0}
+        yield row | totals.row(index) | {"n": mean_of_all.num_documents}
+        for number, of_class in enumerate(chosen.tolist()):
+            row = {"over": "text", **place, "class": names[of_class], **means[*index, number].row()}
+            row |= relative[*index, number].row("relative") | by_class.row((*index, of_class))
+            yield row | {"n": int(num_documents[of_class])}
+    for of_class in np.flatnonzero(~is_measurable).tolist():
+        num = int(num_documents[of_class])
+        documents = "1 document" if num == 1 else f"{num} documents"
+        few = f"in {documents}, too few for an interval" if num else "in none of the texts"
+        row = {"over": "text", "class": names[of_class], "num_tokens": int(sums.counts[of_class].sum()), "n": num}
+        yield row | {"note": f"not measurable: {class_in_words(names[of_class])} occurs {few}"}
 
 
 def _rows_over_vocabulary(
@@ -180,16 +237,12 @@ def _rows_over_vocabulary(
     tokenizer: PreTrainedTokenizerBase,
     classes: Classes,
     names: Sequence[str],
-    scale: NDArray[np.float64],
-) -> Iterator[dict[str, Any]]:
+    scale: Array,
+) -> Iterator[Row]:
     """Rows over the vocabulary, if increments depend on the token alone; `scale` is the mean over text, `[head]`."""
     config = increments_of(model).config
     size = min(len(tokenizer), model.get_input_embeddings().num_embeddings)
-    try:
-        values = vocabulary_increments(model, size).astype(np.float64)
-    except NotMeasurableError as error:
-        yield {"over": "vocabulary", "note": f"not measurable: {error}"}
-        return
+    values = vocabulary_increments(model, size).astype(np.float64)
     of_tokens = classes_of_vocabulary(tokenizer, size, classes)
     layer = None if config.scope == "shared" else 0
     for head, of_head in enumerate(values):
@@ -202,24 +255,10 @@ def _rows_over_vocabulary(
                 yield row | Spread.of(chosen, bound_of(config).saturation(NEAR_BOUND)).row(())
 
 
-def _table(rows: Iterable[dict[str, Any]]) -> pl.DataFrame:
-    schema: dict[str, Any] = {"over": pl.String, "layer": pl.Int64, "head": pl.Int64, "class": pl.String}
-    floats = ("value", "low", "high", "relative", "relative_low", "relative_high", "sd", "lowest", "highest")
-    schema |= dict.fromkeys((*floats, "share_at_zero", "share_at_maximum"), pl.Float64)
-    schema |= {"saturated": pl.Boolean, "num_tokens": pl.Int64, "n": pl.Int64, "note": pl.String}
-    return pl.DataFrame(list(rows), schema=schema)
-
-
-def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
-    """Use classes of text unless those of code are chosen."""
-    options = inputs.sized("num_documents") | {"classes": inputs.classes or "text"}
-    return increments(model, inputs.some_texts, seed=inputs.seed, progress=progress, **options)
-
-
 MEASURE = Measure(
     name="increments",
     question="How far do positions advance at letters, spaces, punctuation, Chinese characters and so on?",
-    run=_run,
+    run=of_texts(increments, "num_documents"),
     value="mean increment, positions",
     counts="documents",
     columns=(
