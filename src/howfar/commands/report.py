@@ -28,7 +28,10 @@ def report(
     gold: Gold = None,
     measure: Annotated[
         list[str] | None,
-        typer.Option(metavar="<name>", help="Take only this measure of `howfar measure`. May be repeated."),
+        typer.Option(
+            metavar="<name>",
+            help="Take only this measure of `howfar measure`. May be repeated. [default: all of a model]",
+        ),
     ] = None,
     classes: Annotated[Classes | None, typer.Option(help="Classes of tokens. [default: text]")] = None,
     seed: Seed = 0,

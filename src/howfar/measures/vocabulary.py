@@ -197,7 +197,7 @@ def _seen(table: pl.DataFrame, min_count: int) -> pl.DataFrame:
     if table["count"].null_count():
         raise NotMeasurableError(
             "it is not known which tokens the model was trained on, and those that it never saw cannot be left out; "
-            "name its training corpus"
+            "give its training corpus to `vocabulary`"
         )
     seen = table.filter(pl.col("count") >= max(min_count, 1))
     if seen.is_empty():

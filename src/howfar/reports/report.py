@@ -126,7 +126,7 @@ def report(
     Args:
         models: Bundled models, folders or Hub ids.
         inputs: What to measure on; each measure uses what it can.
-        measures: Names of measures; None for all.
+        measures: Names of measures; None for all that measure a model, which `calibration` does not.
         mark: The document mark of the models, as for `howfar.models.loading.choose_mark`.
         watch: Called before each measure with its name and the model's.
         **options: Passed to `howfar.load`: `device`, `dtype`, `device_map`, `attn_implementation`.
@@ -136,7 +136,8 @@ def report(
         ModelNotFoundError: A model does not exist.
         TextError: A model's tokenizer has no such mark.
     """
-    chosen = [*MEASURES.values()] if measures is None else [measure_named(name) for name in measures]
+    of_models = [measure for measure in MEASURES.values() if measure.of_model]
+    chosen = of_models if measures is None else [measure_named(name) for name in measures]
     if not models:
         raise ConfigError("a report needs a model; name a bundled one, a folder or a Hub id")
     loaded = {name: load(name, **options) for name in models}

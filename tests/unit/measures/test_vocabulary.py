@@ -112,7 +112,7 @@ def test_counts_come_from_a_corpus_where_the_model_knows_none(
     stir(attach(model, IncrementConfig(scope="shared")))
     unknown = vocabulary(model)
     assert unknown["count"].null_count() == 320
-    with pytest.raises(NotMeasurableError, match="name its training corpus"):
+    with pytest.raises(NotMeasurableError, match="give its training corpus to `vocabulary`"):
         movers(unknown)
     corpus = text_corpus([str(make_text(tmp_path))], str(base), tmp_path / "corpus")
     counted = vocabulary(model, corpus)

@@ -83,6 +83,13 @@ def test_the_page_holds_all_of_it_and_needs_no_network(found: Report, tmp_path: 
     assert "default-src 'none'" in markup
 
 
+def test_all_measures_are_those_of_models(models: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("howfar.reports.report._measured", lambda section, model, progress: section)
+    taken = {section.measure.name for section in report(models, Inputs(), measures=None).sections}
+    assert {"increments", "neutrality"} <= taken
+    assert "calibration" not in taken  # it trains models of its own for minutes, and says nothing about these
+
+
 def test_tables_are_written_under_readable_names(found: Report, tmp_path: Path) -> None:
     paths = found.save_tables(tmp_path / "tables")
     assert [path.name for path in paths] == [

@@ -23,6 +23,7 @@ from howfar.measures.boundaries.scores import (
     CORPUS_SCORES,
     GAIN,
     LOOKUP,
+    WITH_INCREMENT,
     auc_rows,
     baseline_scores,
     corpus_scores,
@@ -109,7 +110,7 @@ def boundaries(
             found = auc_rows([*baselines, *with_increments], gaps, seed=seed)
             return found + gain_rows(with_increments, additions, gaps, seed=seed)
 
-        missing = ((AUC, LOOKUP), (AUC, BASE), (GAIN, f"{BASE} + increment"))
+        missing = ((AUC, LOOKUP), (AUC, BASE), (GAIN, WITH_INCREMENT))
         rows += rows_or_notes(nested_rows, *({"quantity": quantity, "score": score} for quantity, score in missing))
         for kind in probes:
             probed = partial(probe_rows, model, gaps, tokenizer, kind, seed=seed)
@@ -117,6 +118,7 @@ def boundaries(
     if uncounted:
         note = f"not measurable: {uncounted}"
         rows += [{"quantity": AUC, "score": name, "note": note} for name in CORPUS_SCORES]
+    rows.sort(key=lambda row: row["score"] == WITH_INCREMENT and row["quantity"] != GAIN)  # last what the gain sums up
     return table_of(rows, target, gaps)
 
 

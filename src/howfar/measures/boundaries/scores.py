@@ -35,6 +35,7 @@ LOOKUP = "lookup"
 BASE = "lookup + entropy + surprisal"
 """The baseline without increments: how often the character (or token) before the gap and the first byte after it are
 split by a boundary in other documents, and the model's predictions."""
+WITH_INCREMENT = f"{BASE} + increment"
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def nested(
     )
     baselines = [Score.fitted(LOOKUP, lookup.base), Score.fitted(BASE, found.base)]
     with_increments = [
-        Score.fitted(f"{BASE} + increment", found.more[number], scored_at=names[attribute], layer=layers[index])
+        Score.fitted(WITH_INCREMENT, found.more[number], scored_at=names[attribute], layer=layers[index])
         for number, (attribute, index) in enumerate(places)
     ]
     return baselines, with_increments, found

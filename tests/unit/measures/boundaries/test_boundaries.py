@@ -153,6 +153,10 @@ def test_what_increments_know_beyond_the_first_byte_is_a_gain() -> None:
     assert gain_of(table, "lead byte")["value"] == pytest.approx(0, abs=0.02)
     models = table.filter(quantity="auc", scored_at="whole character").filter(pl.col("score").str.contains("lookup"))
     assert models["value"].item() > table.filter(quantity="auc", score="lookup")["value"].item() + 0.3
+    order = [(row["quantity"], row["score"]) for row in table.iter_rows(named=True)]
+    nested = "lookup + entropy + surprisal + increment"  # what the gain sums up stands below it, and last
+    assert max(map(order.index, {("auc gain", nested), ("auc", "entropy")})) < order.index(("auc", nested))
+    assert order[-1][1] == nested
 
 
 def test_a_planted_effect_of_identity_alone_vanishes_within_strata() -> None:
