@@ -137,7 +137,7 @@ function showDocument({ name, error, said, charts, table, saved }, number) {
 
 // A chart in a tree of its own, where its identifiers meet no other's. What a mark says to a screen reader is its tooltip too.
 function showChart({ name, description, svg }, heading, of, number) {
-  const place = make("div", { className: "chart" }), root = place.attachShadow({ mode: "open" });
+  const place = make("div", { className: "chart", tabIndex: 0 }), root = place.attachShadow({ mode: "open" });
   root.innerHTML = svg;
   place.setAttribute("role", "img");
   place.setAttribute("aria-label", description);
