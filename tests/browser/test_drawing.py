@@ -40,6 +40,8 @@ ALPHABET = [
     "e\u0301",
 ]
 SCALES = ("layer-mean", "raw", "shared", "contrast")
+WITHIN = "within 0.005 nats in total."
+ENDS = "; the passage that was read ends there."
 COLOURS = ("gap", "rank", "surprisal", "entropy", "kind", "difference")
 
 
@@ -188,13 +190,13 @@ def test_arrows_move_along_a_text_that_is_read_from_right_to_left(chromium):
         (
             [0.0049],
             False,
-            "The next character becomes neither harder nor easier to predict, within 0.005 nats in total.",
+            "The next character becomes neither harder nor easier to predict, " + WITHIN,
         ),
         ([100, 50.4], False, "The next 2 characters become harder to predict, by 150 nats in total."),
         (
             [0, -0.0123],
             True,
-            "The next 2 characters become easier to predict, by 0.012 nats in total; the passage that was read ends there.",
+            f"The next 2 characters become easier to predict, by 0.012 nats in total{ENDS}",
         ),
     ],
 )
