@@ -63,7 +63,7 @@ def _serve(
     contexts: pl.DataFrame | None,
 ) -> None:
     from howfar.explorer.inference import Inference, named_models
-    from howfar.explorer.server import make_app, new_token, serve
+    from howfar.explorer.server import make_app, new_token, prepare, serve
     from howfar.text.marks import name_with_mark, unusual_mark
 
     listener = _listen(host, port)
@@ -73,6 +73,7 @@ def _serve(
     for name in inference.names:
         if found := unusual_mark(inference.tokenizer(name)):
             say(f"Texts are read by {name_with_mark(name, found)}; --mark names another")
+    threading.Thread(target=prepare, daemon=True).start()
     token = new_token() if with_token else None
     app = make_app(inference, token, names=[host, *names], contexts=contexts)
     address = f"http://{host}:{listener.getsockname()[1]}/" + (f"?access_token={token}" if token else "")

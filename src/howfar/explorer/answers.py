@@ -30,7 +30,7 @@ def read(inference: Inference, question: Question) -> dict[str, Any]:
     """
     traces = [inference.trace(model, text) for model, text in question.readings]
     beside = traces[1] if len(traces) > 1 else None
-    content, cells = content_of(traces[0], beside=beside, has_captions=False), Cells.of(traces[0])
+    content, cells = content_of(traces[0], beside=beside, has_words=False), Cells.of(traces[0])
     answer = {"content": content.json(), "ends": cells.end_characters.tolist(), "numTokens": len(traces[0])}
     edit = question.edit(cells)
     if beside is not None or edit.is_none:

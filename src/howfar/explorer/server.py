@@ -55,7 +55,9 @@ def make_app(
     own = _Explorer(inference, token, contexts)
     routes = [Route("/", own.show_page), Route("/assets/{name}", own.show_file), Route("/folder.json", own.show_folder)]
     routes += [Route(f"/{name}", own.answering(name), methods=["POST"]) for name in own.answers]
-    return OnlyHere(Starlette(routes=routes), names)
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False  # an address that is not the page's is answered by 404
+    return OnlyHere(app, names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,6 +221,13 @@ def serve(app: ASGIApp, listener: socket.socket) -> None:
         server_header=False,
     )
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def prepare() -> None:
+    """Start what draws charts, which takes a second: now, and not while the first visitor waits."""
+    import vl_convert
+
+    vl_convert.vegalite_to_svg({"data": {"values": []}, "mark": "point"})
 
 
 def check_extra() -> None:

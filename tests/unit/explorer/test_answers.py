@@ -23,7 +23,7 @@ def asked(text=TEXT, **more):
 def test_the_numbers_are_those_of_a_trace(inference, model_folder):
     answer = json.loads(json.dumps(read(inference, asked())))
     wanted = json.loads(json.dumps(content_of(howfar.trace(howfar.load(model_folder), TEXT)).json()))
-    assert {**answer["content"], "captions": wanted["captions"]} == wanted  # captions are the page's
+    assert answer["content"] == {**wanted, "captions": [], "description": ""}  # words are the page's
     assert answer["ends"] == list(range(1, len(TEXT) + 1))
     assert answer["numTokens"] == len(TEXT.encode())
     assert "gaps" not in answer
