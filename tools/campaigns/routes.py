@@ -12,8 +12,8 @@ from campaign import campaign
 
 PATHS = (
     "/etc/passwd", "/assets/../index.html", "/assets/%2e%2e/index.html", "/assets//etc/passwd", "/assets/worker.js",
-    "/assets/server.py", "/assets/index.html", "/../server.py", "/openapi.json", "/docs", "/static/x",
-    "/public/../../etc/passwd", "/models", "/models/0.onnx", "/api/status", "/api/kernel/run", "/folder.json/x", "/read/",
+    "/assets/server.py", "/assets/index.html", "/../server.py", "/openapi.json", "/docs", "/static/x", "/read/",
+    "/public/../../etc/passwd", "/models", "/models/0.onnx", "/api/status", "/api/kernel/run", "/folder.json/x",
     "/save/x", "/ws", "/sse", "//", "/..", "/.", "/%00", "/assets/%00", "/assets/page.js%00", "/assets/page.js/..",
 )  # fmt: skip
 SAVED = ("../../etc/passwd", "/etc/passwd", "spacing/../x", "numbers", "attention")

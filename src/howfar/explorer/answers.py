@@ -9,38 +9,42 @@ import polars as pl
 
 from howfar.charts.rows import Cells
 from howfar.charts.spacing.build import content_of
-from howfar.charts.spacing.content import Content, rounded
+from howfar.charts.spacing.content import rounded
 from howfar.errors import ConfigError
 from howfar.explorer.inference import Inference
 from howfar.explorer.labels import token_label
 from howfar.explorer.question import Question
-from howfar.explorer.what_if import WhatIf
 
 
 def read(inference: Inference, question: Question) -> dict[str, Any]:
-    """The numbers of a picture.
+    """The numbers of a picture, with the model's own increments.
 
     Returns:
-        `content`: of one reading, or of two aligned. `ends`: the character of the first text after each of its cells.
-        If gaps are moved, also `gaps` (changed ones by row), `losses` (changes by cell) and `hasMore`, whether the
-        passage that was read ends before the text.
+        `content`: of one reading, or of two aligned; `ends`: the character of the first text after each of its cells;
+        `numTokens` of that text.
 
     Raises:
         HowFarError: A text cannot be read or drawn.
     """
     traces = [inference.trace(model, text) for model, text in question.readings]
-    beside = traces[1] if len(traces) > 1 else None
-    content, cells = content_of(traces[0], beside=beside, has_words=False), Cells.of(traces[0])
-    answer = {"content": content.json(), "ends": cells.end_characters.tolist(), "numTokens": len(traces[0])}
-    edit = question.edit(cells)
-    if beside is not None or edit.is_none:
-        return answer
-    result = inference.what_if(*question.readings[0], edit, has_characters=False)
-    return {**answer, **_effects(result, content, cells)}
+    content = content_of(traces[0], beside=traces[1] if len(traces) > 1 else None, has_words=False)
+    ends = Cells.of(traces[0]).end_characters
+    return {"content": content.json(), "ends": ends.tolist(), "numTokens": len(traces[0])}
 
 
-def _effects(result: WhatIf, content: Content, cells: Cells) -> dict[str, Any]:
-    """What an edit changes, as plain values."""
+def effects(inference: Inference, question: Question) -> dict[str, Any]:
+    """What the moved gaps of a text change.
+
+    Returns:
+        `gaps` by row, `losses` (changes by cell) and `hasMore`, whether the passage that was read ends before the text.
+
+    Raises:
+        HowFarError: The text cannot be read or drawn.
+    """
+    model, text = question.readings[0]
+    trace = inference.trace(model, text)
+    content, cells = content_of(trace, has_words=False), Cells.of(trace)
+    result = inference.what_if(model, text, question.edit(cells), has_characters=False)
     changes = result.gaps(cells).group_by("layer", "cell").agg(pl.col("change").mean()).sort("layer", "cell")
     rows = [index for index, row in enumerate(content.rows) if not row.is_plain]
     layers = result.before.layers

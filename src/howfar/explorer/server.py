@@ -14,7 +14,7 @@ import numpy as np
 
 from howfar.charts.saving import FORMATS
 from howfar.errors import ConfigError, HowFarError, MissingExtraError
-from howfar.explorer.answers import expected, read, written
+from howfar.explorer.answers import effects, expected, read, written
 from howfar.explorer.gate import OnlyHere
 from howfar.explorer.inference import MAX_CHARACTERS, Inference
 from howfar.explorer.pages import FILES, folder, login, page
@@ -74,6 +74,7 @@ class _Explorer:
         """Answers to questions, by route."""
         return {
             "read": lambda _, question: _json(read(self.inference, question)),
+            "effects": lambda _, question: _json(effects(self.inference, question)),
             "expect": lambda _, question: _json(expected(self.inference, question)),
             "write": lambda _, question: _json(written(self.inference, question, self.random)),
             "panel": self.show_panel,
@@ -227,7 +228,7 @@ def prepare() -> None:
     """Start what draws charts, which takes a second: now, and not while the first visitor waits."""
     import vl_convert
 
-    vl_convert.vegalite_to_svg({"data": {"values": []}, "mark": "point"})
+    vl_convert.vegalite_to_png({"data": {"values": []}, "mark": "text"})
 
 
 def check_extra() -> None:

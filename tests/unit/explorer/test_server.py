@@ -146,7 +146,7 @@ def test_only_what_the_page_needs_is_there(open_to_all, method, path, status):
     assert open_to_all.ask(method, path)[0] == status
 
 
-@pytest.mark.parametrize("route", ["read", "expect", "write", "panel", "save"])
+@pytest.mark.parametrize("route", ["read", "effects", "expect", "write", "panel", "save"])
 @pytest.mark.parametrize("body", [b"", b"{", b"null", b"[]", b'{"model": "tiny"}', b"[" * 100_000, b"\xff"])
 def test_what_is_no_question_is_answered_by_a_sentence(open_to_all, route, body):
     status, _, answer = open_to_all.ask("POST", f"/{route}", body)
@@ -189,7 +189,7 @@ def test_without_the_token_nothing_but_its_form_is_shown(inference):
         status, headers, body = stranger.ask("GET", "/", query=query)
         assert (status, b"set-cookie" in headers, b"password" in body) == (401, False, True)
     assert stranger.ask("GET", "/folder.json")[0] == 401
-    for route in ("read", "expect", "write", "panel", "save"):
+    for route in ("read", "effects", "expect", "write", "panel", "save"):
         assert stranger.ask("POST", f"/{route}", b"{}")[0] == 401
     status, headers, _ = stranger.ask("GET", "/", query=b"access_token=secret")
     assert (status, headers[b"location"]) == (303, b"./")

@@ -6,6 +6,7 @@ const PICTURE_FILES = ["html", "svg", "png", "pdf"];
 const asking = new Latest((question) => answerTo("panel", question));
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 let page = 0, sort = null; // of the table of numbers
+let keyOfPanels = "";
 
 const startPanels = () => ({ panel: { name: "what-if", layer: "all", part: 1, only: false } });
 
@@ -30,7 +31,13 @@ const token = (textContent) => make("bdi", { className: "token", textContent });
 const percentOf = (share) => `${Math.round(100 * share)}%`;
 const questionOfPanel = () => ({ ...question(), ...state.panel, panel: state.panel.name, page, sort, theme: prefersDark.matches ? "dark" : "light" });
 
+// The panels follow what is chosen in the picture, unless they show it already.
+function followPicture() {
+  if (JSON.stringify(questionOfPanel()) !== keyOfPanels) showPanels();
+}
+
 async function showPanels() {
+  keyOfPanels = JSON.stringify(questionOfPanel());
   showTabs();
   showSaves();
   try {
@@ -40,6 +47,7 @@ async function showPanels() {
     showSettings(answer.panels);
     byId("panels").dataset.panel = state.panel.name;
   } catch (error) {
+    keyOfPanels = "";
     byId("documents").replaceChildren(make("p", { className: "refused", textContent: sentenceOf(error) }));
   }
 }

@@ -20,6 +20,7 @@ async function answerTo(route, question) {
 
 // Questions of one kind do not wait for those of another.
 const reading = new Latest((question) => answerTo("read", question));
+const changing = new Latest((question) => answerTo("effects", question));
 const expecting = new Latest((question) => answerTo("expect", question));
 
 function question() {
@@ -44,27 +45,31 @@ const backend = {
   canBePlain: true,
   open: () => answerTo("folder.json"),
 
-  async read() {
+  // The picture has its changed steps at once; what else they change comes with the model's answer.
+  async read(isWanted) {
     const answer = await reading.ask("read", question());
     if (!answer) return null;
-    const { content, gaps, ends, numTokens, losses = [], hasMore = false } = answer;
-    const rows = gaps ? content.rows.map((row, index) => (gaps[index] ? { ...row, gaps: gaps[index] } : row)) : content.rows;
-    const drawn = { ...content, rows };
-    Object.assign(drawn, { captions: findings(drawn), description: describe(drawn) });
-    return { content: drawn, before: gaps ? content : null, isEdited: Boolean(gaps), losses, hasMore, ends, numTokens };
+    const { content, ends, numTokens } = answer, isEdited = !state.compare && (state.plain !== null || Object.values(state.edits).some((factor) => factor !== 1));
+    if (isEdited && !written?.isGoing) afterPause("effects", () => showEffects(content, isWanted));
+    const drawn = inWords({ ...content, rows: isEdited ? movedRows(content) : content.rows });
+    return { content: drawn, before: isEdited ? content : null, isEdited, losses: null, hasMore: false, ends, numTokens };
   },
 
   expect(show) {
-    show(expected);
+    showExpected = () => show(expected);
+    showExpected();
     if (state.compare || written?.isGoing) return;
-    const own = ++revisionOfExpected;
     afterPause("expect", async () => {
+      const asked = question(), key = JSON.stringify(asked);
+      if (key === keyOfExpected) return;
+      keyOfExpected = key;
       try {
-        const answer = await expecting.ask("expect", question());
-        if (!answer || own !== revisionOfExpected) return;
+        const answer = await expecting.ask("expect", asked);
+        if (!answer || key !== keyOfExpected) return;
         expected = answer.expected.map((row) => ({ ...row, label: NAMES[row.label] ?? row.label }));
-        show(expected);
+        showExpected();
       } catch (error) {
+        keyOfExpected = "";
         say(sentenceOf(error), true);
       }
     });
@@ -73,8 +78,37 @@ const backend = {
   next: async (text) => (await answerTo("write", { ...question(), text, compare: "", other: "" })).next,
   startState: startPanels,
   stateOf: panelsFromLink,
-  follow: () => { if (!written?.isGoing) afterPause("panel", showPanels); },
+  follow: () => { if (!written?.isGoing) afterPause("panel", followPicture); },
 };
 
 const NAMES = { "␣": "space", "⟨end⟩": "end of document" };
-let expected = [], revisionOfExpected = 0;
+let expected = [], showExpected = () => {}, keyOfExpected = "";
+
+const inWords = (content) => Object.assign(content, { captions: findings(content), description: describe(content) });
+
+// The rows with the changed steps alone, before the model has said what else they change.
+function movedRows(content) {
+  const { tokens } = content.texts[0], layerOf = ({ name }) => /layer (\d+)$/.exec(name)?.[1] ?? "all";
+  const isIn = (layer, row) => !row.isPlain && (layer === "all" || layer === layerOf(row));
+  return content.rows.map((row) => {
+    const gaps = state.plain !== null && isIn(state.plain, row) ? tokens.slice() : row.gaps.slice();
+    for (const [key, factor] of Object.entries(state.edits)) {
+      const [layer, slot] = key.split(":");
+      if (isIn(layer, row) && Number(slot) < gaps.length) gaps[slot] *= factor;
+    }
+    return { ...row, gaps };
+  });
+}
+
+async function showEffects(content, isWanted) {
+  try {
+    const answer = await changing.ask("effects", question());
+    if (!answer || !isWanted()) return;
+    const { gaps, losses, hasMore } = answer;
+    const rows = content.rows.map((row, index) => (gaps[index] ? { ...row, gaps: gaps[index] } : row));
+    Object.assign(shown, { losses, hasMore, content: inWords({ ...content, rows }) });
+    draw(shown.content, shown.before);
+  } catch (error) {
+    say(sentenceOf(error), true);
+  }
+}

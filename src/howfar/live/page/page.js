@@ -9,7 +9,8 @@
 
 const byId = (id) => document.getElementById(id);
 let handle = null;
-let shown = null; // what is drawn: text, content, before (without the changes), isEdited, losses, hasMore, ends (of cells in the text), numTokens
+let shown = null; // what is drawn: text, content, before (without the changes), isEdited, losses (null: not
+                  // known yet), hasMore, ends (of cells in the text), numTokens
 let revision = 0, drawn = 0;
 
 async function refresh() {
@@ -86,10 +87,10 @@ function showPanel() {
   backend.follow?.();
   if (state.slot === null) return;
   const { isEdited, losses, hasMore, content } = shown;
-  const effect = !isEdited || state.compare ? ""
+  const effect = !isEdited || state.compare || !losses ? ""
     : howfarSpacing.effectInWords(losses.reduce((total, { change }) => total + change, 0), losses.length, content.noun, hasMore);
   backend.expect((expected) => handle.show({
-    isMoved: isEdited, losses, isWriting: written?.isGoing, canTakeBack: written && !written.isGoing, effect, expected,
+    isMoved: isEdited, losses: losses ?? [], isWriting: written?.isGoing, canTakeBack: written && !written.isGoing, effect, expected,
   }));
 }
 
