@@ -96,7 +96,11 @@ def all_type(browser: Any, address: str, visitors: int) -> tuple[float, int]:
     for page in pages:
         length = len(page.locator("textarea").first.input_value())
         try:
-            page.wait_for_function(f"byId('place').textContent.endsWith('of {length:,}')", timeout=120_000)
+            page.wait_for_function(
+                "length => document.getElementById('place').textContent.endsWith(`of ${length}`)",
+                arg=f"{length:,}",
+                timeout=120_000,
+            )
         except Exception:
             lost += 1
     return time.perf_counter() - begun, lost

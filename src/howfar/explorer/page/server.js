@@ -45,14 +45,18 @@ const backend = {
   canBePlain: true,
   open: () => answerTo("folder.json"),
 
-  // The picture has its changed steps at once; what else they change comes with the model's answer.
-  async read(isWanted) {
-    const answer = await reading.ask("read", question());
+  // The picture has its changed steps at once; what else they change comes with the model's answer. A text is asked for once.
+  async read() {
+    const asked = question(), key = JSON.stringify([asked.model, asked.compare, asked.text, asked.other]);
+    const answer = key === known.key ? known : await reading.ask("read", asked);
     if (!answer) return null;
-    const { content, ends, numTokens } = answer, isEdited = !state.compare && (state.plain !== null || Object.values(state.edits).some((factor) => factor !== 1));
-    if (isEdited && !written?.isGoing) afterPause("effects", () => showEffects(content, isWanted));
-    const drawn = inWords({ ...content, rows: isEdited ? movedRows(content) : content.rows });
-    return { content: drawn, before: isEdited ? content : null, isEdited, losses: null, hasMore: false, ends, numTokens };
+    if (answer !== known) known = { ...answer, key, effects: null };
+    const { content, ends, numTokens } = known;
+    const isEdited = !state.compare && (state.plain !== null || Object.values(state.edits).some((factor) => factor !== 1));
+    if (!isEdited) known.effects = null;
+    else if (!written?.isGoing) afterPause("effects", showEffects);
+    const { losses = null, hasMore = false } = known.effects ?? {};
+    return { content: inWords(isEdited ? movedContent() : content), before: isEdited ? content : null, isEdited, losses, hasMore, ends, numTokens };
   },
 
   expect(show) {
@@ -84,29 +88,34 @@ const backend = {
 const NAMES = { "␣": "space", "⟨end⟩": "end of document" };
 let expected = [], showExpected = () => {}, keyOfExpected = "";
 
+let known = { key: null }; // the latest answer about a text: content, ends, numTokens, and the effects of its changed steps
+
 const inWords = (content) => Object.assign(content, { captions: findings(content), description: describe(content) });
 
-// The rows with the changed steps alone, before the model has said what else they change.
-function movedRows(content) {
-  const { tokens } = content.texts[0], layerOf = ({ name }) => /layer (\d+)$/.exec(name)?.[1] ?? "all";
+// The content with changed steps: these by their factors, all others as the model's latest answer has them.
+function movedContent() {
+  const { content, effects } = known, layerOf = ({ name }) => /layer (\d+)$/.exec(name)?.[1] ?? "all";
   const isIn = (layer, row) => !row.isPlain && (layer === "all" || layer === layerOf(row));
-  return content.rows.map((row) => {
-    const gaps = state.plain !== null && isIn(state.plain, row) ? tokens.slice() : row.gaps.slice();
+  const rows = content.rows.map((row, index) => {
+    if (state.plain !== null && isIn(state.plain, row)) return { ...row, gaps: content.texts[0].tokens.slice() };
+    const gaps = (effects?.gaps[index] ?? row.gaps).slice(), factors = {};
     for (const [key, factor] of Object.entries(state.edits)) {
       const [layer, slot] = key.split(":");
-      if (isIn(layer, row) && Number(slot) < gaps.length) gaps[slot] *= factor;
+      if (isIn(layer, row) && Number(slot) < gaps.length) factors[slot] = (factors[slot] ?? 1) * factor;
     }
+    if (!effects) for (const [slot, factor] of Object.entries(factors)) gaps[slot] = row.gaps[slot] * factor;
     return { ...row, gaps };
   });
+  return { ...content, rows };
 }
 
-async function showEffects(content, isWanted) {
+async function showEffects() {
+  const { key } = known;
   try {
     const answer = await changing.ask("effects", question());
-    if (!answer || !isWanted()) return;
-    const { gaps, losses, hasMore } = answer;
-    const rows = content.rows.map((row, index) => (gaps[index] ? { ...row, gaps: gaps[index] } : row));
-    Object.assign(shown, { losses, hasMore, content: inWords({ ...content, rows }) });
+    if (!answer || known.key !== key || !shown?.isEdited) return;
+    known.effects = answer;
+    Object.assign(shown, { losses: answer.losses, hasMore: answer.hasMore, content: inWords(movedContent()) });
     draw(shown.content, shown.before);
   } catch (error) {
     say(sentenceOf(error), true);
