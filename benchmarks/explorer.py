@@ -22,7 +22,8 @@ from typing import Any
 
 from typing_keys import FLAGS, TEXT, click_to_change, key_to_picture, summary, watch
 
-CLICKED = {"marks": ".howfar-live", "prediction": ".beside .expected tbody"}
+PICTURE = "#picture .picture"
+CLICKED = {"marks": PICTURE, "prediction": ".beside .expected tbody"}
 LONG = "Many words make a long text, and a long text makes a long picture. " * 300
 
 
@@ -42,18 +43,27 @@ def open_page(browser: Any, address: str) -> Any:
     page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
     page.set_default_timeout(180_000)
     page.goto(address)
-    page.wait_for_selector(".howfar-live[data-revision]")
-    page.wait_for_selector(".selection")
+    page.wait_for_selector("html[data-revision]")
+    page.wait_for_selector("#panels[data-panel]")
     return page
 
 
 def put(page: Any, text: str) -> float:
     """Replace the text; seconds until its picture stands."""
-    shown = page.locator(".howfar-live").first.get_attribute("aria-label")
+    shown = page.locator(PICTURE).get_attribute("aria-label")
     begun = time.perf_counter()
     page.locator("textarea").first.fill(text)
-    while page.locator(".howfar-live").first.get_attribute("aria-label") == shown:
+    while page.locator(PICTURE).get_attribute("aria-label") == shown:
         page.wait_for_timeout(20)
+    return time.perf_counter() - begun
+
+
+def save_png(page: Any) -> float:
+    """Seconds from the button to the file with the picture."""
+    begun = time.perf_counter()
+    with page.expect_download() as download:
+        page.locator("#saves").get_by_text("PNG", exact=True).click()
+    download.value.path()
     return time.perf_counter() - begun
 
 
@@ -86,7 +96,11 @@ def all_type(browser: Any, address: str, visitors: int) -> tuple[float, int]:
     for page in pages:
         length = len(page.locator("textarea").first.input_value())
         try:
-            page.wait_for_selector(f"text=of {length} ·", timeout=120_000)
+            page.wait_for_function(
+                "length => document.getElementById('place').textContent.endsWith(`of ${length}`)",
+                arg=f"{length:,}",
+                timeout=120_000,
+            )
         except Exception:
             lost += 1
     return time.perf_counter() - begun, lost
@@ -107,10 +121,11 @@ def main() -> None:
             page = open_page(browser, address)
             put(page, TEXT)
             page.wait_for_timeout(3000)
-            watch(page, ".howfar-live", "aria-label")
+            watch(page, PICTURE, "aria-label")
             taken = key_to_picture(page, "textarea", arguments.keys, pause=1.5, place="Control+End")
             at_start = key_to_picture(page, "textarea", arguments.keys, pause=1.5, place="Control+Home")
-            clicked = click_to_change(page, ".howfar-live", arguments.keys, pause=2, changes=CLICKED)
+            clicked = click_to_change(page, PICTURE, arguments.keys, pause=2, changes=CLICKED)
+            saved = save_png(page)
             long_text = put(page, LONG[:20_000])
             page.context.close()
             before = resident_megabytes(process)
@@ -128,6 +143,7 @@ def main() -> None:
         **{f"click_to_{name}_ms": milliseconds for name, milliseconds in clicked.items()},
         "keys": len(taken),
         "text_characters": len(TEXT),
+        "png_s": saved,
         "text_of_20000_characters_s": long_text,
         "visitors": arguments.visitors,
         "visitors_up_to_date_s": together,

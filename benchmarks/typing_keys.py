@@ -12,7 +12,7 @@ _WATCH_CLICKS = """() => {
   document.addEventListener("click", () => { window.clicked.push(performance.now()); window.changed = {}; }, true);
 }"""
 _WATCH_CHANGE = """(element, name) => {
-  const note = () => requestAnimationFrame(() => window.changed[name] ??= performance.now());
+  const note = () => requestAnimationFrame(() => { window.changed[name] = performance.now(); });
   new MutationObserver(note).observe(element, { childList: true, subtree: true, characterData: true });
 }"""
 _WATCH = """
@@ -45,7 +45,7 @@ def key_to_picture(page: Any, box: str, keys: int, pause: float, place: str) -> 
 
 
 def click_to_change(page: Any, picture: str, clicks: int, pause: float, changes: dict[str, str]) -> dict[str, float]:
-    """Median milliseconds from a click on a character to the frame after each change that it leads to.
+    """Median milliseconds from a click on a character to the frame after the last change that it leads to.
 
     Args:
         page: Playwright's page.

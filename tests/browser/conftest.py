@@ -9,7 +9,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from browser.visiting import PATIENCE, Visit, served
+from browser.visiting import PATIENCE, Visit, linked, served
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -149,10 +149,11 @@ def visit(chromium, one_browser, server):
     """Opens the page, and afterwards checks that nothing went wrong in it: see `Visit`."""
     visits, contexts = [], []
 
-    def open_page(query="", *, wait=True, script="", **options):
+    def open_page(link="", *, wait=True, script="", **options):
         if options:
             contexts.append(chromium.new_context(**{"viewport": WINDOW, **options}))
-        visits.append(Visit(contexts[-1] if options else one_browser, server[1] + query, wait=wait, script=script))
+        context = contexts[-1] if options else one_browser
+        visits.append(Visit(context, server[1] + linked(link), wait=wait, script=script))
         return visits[-1]
 
     yield open_page
@@ -167,7 +168,7 @@ def visit(chromium, one_browser, server):
 
 @pytest.fixture(scope="session")
 def lasting_page(one_browser, server):
-    visit = Visit(one_browser, server[1] + "&text=shared by many tests")
+    visit = Visit(one_browser, server[1] + linked({"text": "shared by many tests"}))
     yield visit
     visit.page.close()
 

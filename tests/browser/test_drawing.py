@@ -1,6 +1,5 @@
 """The page's script draws what Python draws, from the same numbers."""
 
-import json
 import re
 from dataclasses import asdict
 
@@ -41,18 +40,9 @@ ALPHABET = [
     "e\u0301",
 ]
 SCALES = ("layer-mean", "raw", "shared", "contrast")
+WITHIN = "within 0.005 nats in total."
+ENDS = "; the passage that was read ends there."
 COLOURS = ("gap", "rank", "surprisal", "entropy", "kind", "difference")
-FAKE_MODEL = """async ([source, picture]) => {
-    const listeners = {};
-    window.values = { picture, theme: "light", selected: '{"cell": 2, "when": 0}', box: "Text" };
-    window.sent = [];
-    window.hear = message => listeners["msg:custom"](message);
-    window.set = (name, value) => { values[name] = value; listeners[`change:${name}`]?.(); };
-    const on = (name, listener) => { listeners[name] = listener; };
-    const model = { get: name => values[name], set, save_changes() {}, send: message => sent.push(message), on };
-    const module = await import(`data:text/javascript;charset=utf-8,${encodeURIComponent(source)}`);
-    module.default.render({ model, el: document.body });
-}"""
 
 
 def random_trace(seed):
@@ -125,42 +115,6 @@ def test_both_drawings_are_the_same_to_a_tenth_of_a_pixel(page):
             np.testing.assert_allclose(ours_at, theirs_at, rtol=0, atol=TOLERANCE, err_msg=f"{seed} {view} {width}")
 
 
-def test_the_explorers_module_follows_numbers_and_gives_the_selection_back(chromium):
-    live = pytest.importorskip("howfar.explorer.live")
-    pictures = [
-        json.dumps({"content": content_of(make_trace(text, [1.0] * len(text))).json(), "view": View().json()})
-        for text in ("abcdef", "Zebra")
-    ]
-    with chromium.new_context(offline=True) as context:
-        page = context.new_page()
-        page.evaluate(FAKE_MODEL, [live.module(), *pictures])
-        page.wait_for_selector(".howfar-live[data-revision]")
-        assert "“abcdef”" in page.locator(".howfar-live").get_attribute("aria-label")
-        page.focus(".howfar-live")
-        page.keyboard.press("ArrowRight")
-        assert page.evaluate("values.clicked[0]") == 3
-        page.evaluate("picture => set('picture', picture)", pictures[1])
-        assert "“Zebra”" in page.locator(".howfar-live").get_attribute("aria-label")
-        assert page.inner_text(".readout b") == "r"  # the selection stays
-        page.evaluate("set('picture', '')")
-        assert page.locator(".howfar-live").count() == 0
-
-
-def test_an_older_selection_does_not_undo_the_readers_choice(chromium):
-    live = pytest.importorskip("howfar.explorer.live")
-    picture = json.dumps({"content": content_of(make_trace("abcdef", [1.0] * 6)).json(), "view": View().json()})
-    with chromium.new_context(offline=True) as context:
-        page = context.new_page()
-        page.evaluate(FAKE_MODEL, [live.module(), picture])
-        page.focus(".howfar-live")
-        page.keyboard.press("ArrowRight")
-        cell, when = page.evaluate("values.clicked")
-        assert cell == 3
-        for other, at, shown in ((1, when - 1, "d"), (3, when, "d"), (4, when, "e"), (0, when + 1, "a")):
-            page.evaluate("value => set('selected', JSON.stringify(value))", {"cell": other, "when": at})
-            assert page.inner_text(".readout b") == shown
-
-
 def test_a_shorter_text_is_drawn_under_a_pointer_that_rests(page):
     contents = [content_of(make_trace(text, [1.0] * len(text))).json() for text in ("abcdefgh", "ab")]
     left, top = page.evaluate(
@@ -177,76 +131,6 @@ def test_a_shorter_text_is_drawn_under_a_pointer_that_rests(page):
     assert page.inner_text("#resting .readout b") == "h"
     page.evaluate("content => handle.update(content)", contents[1])
     assert page.locator("#resting .readout b").count() == 0
-
-
-def test_a_box_is_filled_as_by_typing(chromium):
-    live = pytest.importorskip("howfar.explorer.live")
-    picture = json.dumps({"content": content_of(make_trace("a", [1.0])).json(), "view": View().json()})
-    with chromium.new_context(offline=True) as context:
-        page = context.new_page()
-        page.evaluate(FAKE_MODEL, [live.module(), picture])
-        page.evaluate(
-            """() => {
-                window.heard = [];
-                for (const name of ["Text", "Second text"]) {
-                    const area = document.createElement("marimo-text-area");
-                    const shadow = area.attachShadow({ mode: "open" });
-                    shadow.innerHTML = `<label for=box>${name}</label><textarea id=box>old</textarea>`;
-                    document.body.append(area);
-                }
-                document.addEventListener("input", event => heard.push(event.composedPath()[0].value), true);
-            }"""
-        )
-        page.evaluate(
-            "value => set('filled', JSON.stringify(value))", {"texts": {"Second text": "", "Text": "new\n图"}}
-        )
-        assert [box.input_value() for box in page.locator("textarea").all()] == ["new\n图", ""]
-        assert page.evaluate("heard") == ["", "new\n图"]
-        assert [message["typed"] for message in page.evaluate("sent") if "typed" in message] == ["new\n图"]
-        page.evaluate("value => set('filled', JSON.stringify(value))", {"texts": {"Text": "new\n图", "None": "x"}})
-        assert page.evaluate("heard.length") == 2
-
-
-def test_one_typed_text_is_sent_at_a_time_and_then_the_latest(chromium):
-    live = pytest.importorskip("howfar.explorer.live")
-    picture = json.dumps({"content": content_of(make_trace("a", [1.0])).json(), "view": View().json()})
-    with chromium.new_context(offline=True) as context:
-        page = context.new_page()
-        page.set_content("<label>Text<textarea></textarea></label><label>Other<textarea></textarea></label>")
-        page.evaluate(FAKE_MODEL, [live.module(), picture])
-        typed = "sent.map(({ typed }) => typed).filter(text => text !== undefined)"
-        page.locator("textarea").first.press_sequentially("abcd")
-        page.locator("textarea").last.press_sequentially("x")  # another picture's box
-        assert page.evaluate(typed) == ["a"]
-        page.evaluate("hear({ isDrawn: true })")
-        assert page.evaluate(typed) == ["a", "abcd"]
-        page.evaluate("hear({ isDrawn: true })")
-        page.locator("textarea").first.press_sequentially("e")
-        assert page.evaluate(typed) == ["a", "abcd", "abcde"]
-
-
-def test_what_is_typed_while_the_explorers_model_writes_stays(chromium):
-    live = pytest.importorskip("howfar.explorer.live")
-    content = content_of(make_trace("ab", [1.0, 1.0])).json()
-    picture = json.dumps({"content": content, "view": View().json(), "text": "ab", "ends": [1, 2], "revision": 0})
-    answer = json.dumps({"text": "abx", "content": content, "revision": 0})
-    tell = "([answer]) => hear({ told: JSON.stringify({ ...JSON.parse(answer), when: sent.at(-1).asked.when }) })"
-    with chromium.new_context(offline=True) as context:
-        page = context.new_page()
-        page.set_content("<label>Text<textarea></textarea></label>")
-        page.evaluate(FAKE_MODEL, [live.module(), picture])
-        page.wait_for_function("() => sent.at(-1)?.asked")
-        page.evaluate(tell, [json.dumps({"expected": [], "revision": 0})])
-        page.click(".write")
-        page.wait_for_function("() => sent.at(-1).asked.text === 'ab'")
-        page.evaluate(tell, [answer])
-        assert page.evaluate("sent.at(-1).asked.text") == "abx"
-        page.fill("textarea", "mine")
-        page.evaluate("sent.sort((one, other) => Boolean(one.asked) - Boolean(other.asked))")  # the question comes last
-        assert page.evaluate("sent.some(({ typed }) => typed === 'mine')")
-        page.evaluate(tell, [answer])
-        assert page.inner_text(".write") == "Continue writing from here"
-        assert page.input_value("textarea") == "mine"
 
 
 def moving(chromium, text, steps):
@@ -296,4 +180,29 @@ def test_arrows_move_along_a_text_that_is_read_from_right_to_left(chromium):
     assert page.evaluate("factors") == {"1": 1}
     page.keyboard.press("ArrowRight")
     assert page.evaluate("handle.selected") == 0
+    page.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "has_more", "said"),
+    [
+        ([], False, "No text follows, so only the next prediction can change."),
+        (
+            [0.0049],
+            False,
+            "The next character becomes neither harder nor easier to predict, " + WITHIN,
+        ),
+        ([100, 50.4], False, "The next 2 characters become harder to predict, by 150 nats in total."),
+        (
+            [0, -0.0123],
+            True,
+            f"The next 2 characters become easier to predict, by 0.012 nats in total{ENDS}",
+        ),
+    ],
+)
+def test_a_change_is_said_in_words(chromium, changes, has_more, said):
+    page = chromium.new_page()
+    page.evaluate(script(moving=True))
+    asked = [sum(changes), len(changes), "character", has_more]
+    assert page.evaluate("asked => howfarSpacing.effectInWords(...asked)", asked) == said
     page.close()

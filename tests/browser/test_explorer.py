@@ -3,12 +3,13 @@
 import pytest
 
 import howfar
+from browser.visiting import linked
 
 
 def test_the_page_opens_with_its_picture_and_says_how_to_read_it(visit):
     page = visit()
     assert "How far apart" in page.page.inner_text("h1")
-    assert "learned how far to step" in page.page.inner_text("p.lead")
+    page.sees("learned how far to step")
     assert "layer 2" in page.description
     assert "character 28 of 102" in page.selection
     page.until(lambda: page.page.locator(".ghost").count() > 0, "nothing is moved")
@@ -18,16 +19,25 @@ def test_the_page_opens_with_its_picture_and_says_how_to_read_it(visit):
 
 @pytest.mark.parametrize("query", ["", "?access_token=wrong"])
 def test_without_the_token_nothing_is_shown(chromium, server, query):
+    address, token = server[1].split("?access_token=")
     with chromium.new_context() as context:
         page = context.new_page()
-        page.goto(server[1].split("?")[0] + query)
+        page.goto(address + query + linked({"text": "behind the token"}))
         page.wait_for_selector("input[type=password]")
-        assert "/auth/login" in page.url
         assert page.locator("textarea").count() == 0
+        for route in ("folder.json", "read", "panel", "save"):
+            method = "get" if route.endswith("json") else "post"
+            assert getattr(page.request, method)(address + route).status == 401
+        page.fill("input[type=password]", token)
+        page.get_by_role("button").click()
+        page.wait_for_selector("html[data-revision]")
+        assert page.input_value("#text") == "behind the token"
+        assert token not in page.url
 
 
 def test_typing_changes_the_picture(explorer):
     page = explorer
+    page.page.evaluate("state.slot = 99")
     page.type_text("Zebra")
     assert "“Zebra”" in page.description
     page.until(lambda: "character 5 of 5" in page.selection)
@@ -45,37 +55,60 @@ def test_of_several_quick_keys_the_last_one_is_drawn(explorer):
     page.page.keyboard.type(" keys, typed at once 图", delay=15)
     page.until(lambda: "“Quick keys, typed at once 图”" in page.description)
     page.until(lambda: "of 27" in page.selection)
+    page.page.wait_for_timeout(500)
     assert "“Quick keys, typed at once 图”" in page.description
 
 
-def test_a_typed_text_is_drawn_before_the_cells_have_run(visit):
-    page = visit("&text=before the cells")
+def test_one_text_is_asked_for_at_a_time_and_then_the_latest(visit):
+    page = visit({"text": "", "slot": 0}, wait=False)
+    page.sees("The text is empty")
+    held, asked = [], []
+
+    def hold(route):
+        asked.append(route.request.post_data_json["text"])
+        held.append(route) if len(asked) == 1 else route.continue_()
+
+    page.page.route("**/read", hold)
+    page.text.press_sequentially("abcd")
+    assert asked == ["a"]
+    held[0].continue_()
+    page.until(lambda: page.description and "“abcd”" in page.description)
+    page.text.press_sequentially("e")
+    page.until(lambda: "“abcde”" in page.description)
+    assert asked == ["a", "abcd", "abcde"]
+
+
+def test_a_typed_text_is_drawn_before_anything_else_is_asked_for(visit):
+    page = visit({"text": "before the panels", "slot": 3})
     held = []
-    page.page.route("**/set_ui_element_value", lambda route: held.append(route))
+    for route in ("expect", "panel"):
+        page.page.route(f"**/{route}", lambda route: held.append(route))
     page.text.press("End")
     page.page.keyboard.type("!")
-    page.until(lambda: "“before the cells!”" in page.description)
-    page.until(lambda: held, "the cells are not told")
-    assert "of 16" in page.selection
-    page.page.unroute("**/set_ui_element_value")  # lets go what it held
-    page.until(lambda: "of 17" in page.selection)
+    page.until(lambda: "“before the panels!”" in page.description)
+    page.until(lambda: len(held) == 2, "nothing else is asked for")
+    assert "of 18" in page.selection
+    for route in held:
+        route.continue_()
 
 
-def test_examples_replace_the_text(explorer):
+def test_examples_replace_the_text_and_open_with_a_change(explorer):
     page = explorer
-    page.page.get_by_role("button", name="Chinese").click()
+    page.page.get_by_label("Example").select_option(label="Chinese")
     page.until(lambda: "清晨的北京" in page.description)
     assert page.text.input_value().startswith("清晨的北京")
-    page.page.get_by_role("button", name="Table").click()
+    page.until(lambda: "character 19 of 32" in page.selection)
+    page.until(lambda: page.page.locator(".ghost").count() > 0, "nothing is moved")
+    page.page.get_by_label("Example").select_option(label="Table")
     page.until(lambda: "Danube" in page.text.input_value() and "people" in page.description)
 
 
 def test_scales_and_colours_change_the_picture(visit):
-    page = visit("&text=scales and colours")
+    page = visit({"text": "scales and colours"})
     seen = {page.pixels()}
-    for label, choices in (("Scale", ("raw", "shared", "contrast")), ("Colour by", ("rank", "surprisal", "entropy"))):
+    for label, choices in (("Scale", ("raw", "shared", "contrast")), ("Colour", ("rank", "surprisal", "entropy"))):
         for choice in choices:
-            page.page.get_by_label(label, exact=True).select_option(choice)
+            page.page.locator(".controls").get_by_label(label).select_option(choice)
             if label == "Scale":
                 page.until(lambda: f"Scale {choice}:" in page.description)  # noqa: B023
             page.until(lambda: page.pixels() not in seen)
@@ -92,11 +125,11 @@ def test_click_keys_and_buttons_select(explorer, model):
     page.picture.focus()
     page.page.keyboard.press("ArrowRight")
     page.until(lambda: "character 6 of 8" in page.selection)
-    page.page.get_by_role("button", name="←").click()
+    page.page.get_by_role("button", name="Previous character").click()
     page.until(lambda: "character 5 of 8" in page.selection)
-    page.page.get_by_role("button", name="←").click()
+    page.page.get_by_role("button", name="Previous character").click()
     page.until(lambda: "character 4 of 8" in page.selection)
-    page.page.get_by_role("button", name="→").click()
+    page.page.get_by_role("button", name="Next character").click()
     page.until(lambda: "character 5 of 8" in page.selection)
     page.picture.focus()
     page.page.keyboard.press("End")
@@ -105,43 +138,53 @@ def test_click_keys_and_buttons_select(explorer, model):
 
 def test_one_selection_links_all_views(visit, model):
     text = "abcdefgh"
-    page = visit(f"&text={text}&at=1")
-    page.sees("What the model expects after b")
+    page = visit({"text": text, "slot": 1})
+    page.heading("What the model expects after b")
     page.click_cell(howfar.trace(model, text), row=0, cell=4)
-    page.sees("What the model expects after e")
-    page.show("Attention", "What e attends to: all layers")
-    page.sees("Weight by distance")
-    page.page.get_by_label("Layer", exact=True).select_option("layer 1")
-    page.sees("What e attends to: layer 1, head by head")
-    page.show("Context", "The step to e among the steps to others")
-    assert page.page.locator("table.howfar tbody tr").count() == 3
+    page.heading("What the model expects after e")
+    page.sees("What if “e” stood closer")
+    page.show("Attention", "Weight by distance")
+    page.heading("What e attends to: all layers")
+    page.page.locator("#settings").get_by_label("Layer").select_option("layer 1")
+    page.heading("What e attends to: layer 1, head by head")
+    page.show("Context", "The step that the model would take")
+    page.heading("The step to e among the steps to others")
+    assert page.page.locator("#panel tbody tr").count() == 3
     page.show("Numbers", "24 rows, 10 columns")
-    page.page.get_by_role("switch").click()
+    page.page.get_by_label("Only the selected character").check()
     page.sees("3 rows, 10 columns")
-    page.page.get_by_role("button", name="→").click()
+    page.page.get_by_role("button", name="Next character").click()
     page.page.get_by_text("102", exact=True).filter(visible=True).first.wait_for()  # the byte f
 
 
 def test_what_if_changes_the_prediction_and_resets_exactly(visit):
-    page = visit("&text=abcdefghij&at=3")
-    said, chart = page.page.locator(".said").first, page.page.locator(".vega-embed svg")
-    page.until(lambda: "Nothing has changed yet" in said.inner_text() and chart.count() == 1)
-    unchanged, bars = said.inner_text(), _bars(page)
-    assert page.page.locator("#loss-change").count() == 0
-    page.page.get_by_role("slider").last.press("End")
-    page.until(lambda: chart.count() == 3 and "Likeliest next" in said.inner_text())
-    assert float(page.page.inner_text("#loss-change")) > 0
+    page = visit({"text": "abcdefghij", "slot": 3, "layer": "all"})
+    said, charts = page.page.locator(".said").first, page.page.locator("#panel .chart")
+    page.until(lambda: "Nothing has changed yet" in said.inner_text() and charts.count() == 1)
+    rows = page.page.locator(".expected tbody tr")
+    page.until(lambda: rows.count() > 0)
+    unchanged, bars, expected = said.inner_text(), _bars(page), rows.all_inner_texts()
+    page.page.get_by_role("slider").press("End")
+    page.until(lambda: charts.count() == 3 and "Likeliest next" in said.inner_text())
+    effect = page.page.inner_text(".effect")
+    assert "to predict, by" in effect
+    assert said.inner_text().startswith(f"tiny. {effect} Likeliest next")
     page.until(lambda: _bars(page) != bars, "the prediction is as it was")
-    page.page.get_by_role("button", name="Reset").click()
-    page.until(lambda: said.inner_text() == unchanged and chart.count() == 1)
+    page.page.get_by_role("button", name="Undo", exact=True).click()
+    page.until(lambda: said.inner_text() == unchanged and charts.count() == 1)
     page.until(lambda: _bars(page) == bars, "the prediction is not what it was")
-    page.page.get_by_role("switch").click()
-    page.until(lambda: chart.count() == 3 and page.page.locator("#loss-change").count() == 1)
+    page.until(lambda: rows.all_inner_texts() == expected, "the prediction is not what it was")
+    page.page.get_by_label("Plain +1 instead").check()
+    page.until(lambda: charts.count() == 3 and "to predict, by" in page.page.inner_text(".effect"))
+    assert page.link["plain"] == "all"
+    page.page.get_by_role("button", name="Undo", exact=True).click()
+    page.until(lambda: said.inner_text() == unchanged)
+    assert not page.page.get_by_label("Plain +1 instead").is_checked()
 
 
 def test_a_dragged_gap_leaves_a_ghost_and_the_page_follows(visit, model):
     text = "abcdefgh"
-    page = visit(f"&text={text}&at=1")
+    page = visit({"text": text, "slot": 1})
     page.drag_cell(howfar.trace(model, text), row=2, cell=4, by=60)
     page.until(lambda: page.page.locator(".ghost").count() > 0)
     page.until(lambda: "to predict" in page.page.inner_text(".effect"))
@@ -149,100 +192,141 @@ def test_a_dragged_gap_leaves_a_ghost_and_the_page_follows(visit, model):
     assert page.page.input_value(".beside .layer") == "1"
     factor = float(page.page.inner_text(".said-factor"))
     assert factor > 1
-    link = page.page.locator("#link")
-    page.until(lambda: f"factor={factor}" in link.get_attribute("href"), "the page does not follow")
-    assert "at=4" in link.get_attribute("href")
-    assert "layer=1" in link.get_attribute("href")
+    page.until(lambda: page.page.locator("#panel .chart").count() == 3, "the panel does not follow")
+    link = page.link
+    assert (link["edits"], link["slot"], link["layer"]) == ({"1:4": factor}, 4, "1")
     page.page.locator(".beside .reset").click()
     page.until(lambda: page.page.locator(".ghost").count() == 0)
-    page.until(lambda: "factor" not in link.get_attribute("href"))
+    assert page.link["edits"] == {}
+
+
+def test_steps_of_a_dragged_gap_are_the_models_own_changed(visit, model):
+    """What is drawn of a moved gap is what the library computes."""
+    page = visit({"text": "abcdefgh", "slot": 2, "edits": {"1:2": 3.0}})
+    with howfar.override(model, lambda layer, steps: _moved(steps, 3) if layer == 1 else steps):
+        wanted = howfar.trace(model, "abcdefgh").increments.mean(axis=1)
+    page.until(lambda: page.page.locator(".ghost").count() > 0)
+    rows = page.page.evaluate("shown.content.rows.filter(row => !row.isPlain).map(row => row.gaps)")
+    assert [pytest.approx(row, rel=1e-4) for row in wanted.tolist()] == rows
+
+
+def _moved(steps, factor):
+    steps = steps.clone()
+    steps[..., 3] *= factor  # the mark is token 0
+    return steps
 
 
 @pytest.mark.parametrize(
     "clock", ["", "const begun = Date.now(); Date.now = () => begun;"], ids=["", "in one millisecond"]
 )
 def test_keys_move_a_gap_in_all_layers(visit, clock):
-    page = visit("&text=abcdefgh&at=2", script=clock)
+    page = visit({"text": "abcdefgh", "slot": 2}, script=clock)
     page.picture.focus()
     for key in ("ArrowUp", "Shift+ArrowRight", "Shift+ArrowRight"):
         page.page.keyboard.press(key)
     assert page.page.input_value(".beside .layer") == "all"
     page.until(lambda: page.page.locator(".expected tbody td:last-child").first.inner_text() != "")
     assert page.page.inner_text(".said-factor") == "1.5"
-    page.until(lambda: "factor=1.5" in page.page.locator("#link").get_attribute("href"))
+    assert page.link["edits"] == {"all:2": 1.5}
+
+
+def test_a_finger_moves_a_gap(visit, model):
+    text = "abcdefgh"
+    page = visit({"text": text, "slot": 1}, has_touch=True)
+    x, y = page._place_of(howfar.trace(model, text), row=2, cell=4)
+    touch = page.page.context.new_cdp_session(page.page)
+    for kind, at in (("touchStart", x), ("touchMove", x + 20), ("touchMove", x + 60), ("touchEnd", None)):
+        points = [] if at is None else [{"x": at, "y": y}]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    page.until(lambda: page.page.locator(".ghost").count() > 0, "nothing is moved")
+    assert page.link["edits"]["1:4"] > 1
 
 
 def test_the_model_writes_on_and_its_words_are_taken_back(visit):
-    page = visit("&text=abcdefgh&at=2")
+    page = visit({"text": "abcdefgh", "slot": 2})
     page.page.locator(".write").click()
     page.until(lambda: "“abcx" in page.description)
     page.page.locator(".write").click()
-    page.until(lambda: page.text.input_value() != "abcdefgh")
+    page.page.locator(".take-back").wait_for()
     written = page.text.input_value()
     assert written == "abc" + "x" * (len(written) - 3)
     page.page.locator(".take-back").click()
-    page.until(lambda: page.text.input_value() == "abcdefgh")
+    page.until(lambda: "“abcdefgh”" in page.description)
+    assert page.text.input_value() == "abcdefgh"
+
+
+def test_what_is_typed_while_the_model_writes_stays(visit):
+    page = visit({"text": "abcdefgh", "slot": 2})
+    page.page.locator(".write").click()
+    page.until(lambda: "“abcxx" in page.description)
+    page.text.fill("mine")
+    page.until(lambda: "“mine”" in page.description)
+    page.page.wait_for_timeout(500)
+    assert page.text.input_value() == "mine"
+    assert page.page.inner_text(".write") == "Continue writing from here"
 
 
 def _bars(page):
     """The bars of the first chart below the picture, to the last digit that it draws."""
-    paths = page.page.locator(".vega-embed svg").first.locator(".mark-rect path")
+    paths = page.page.locator("#panel .chart").first.locator(".mark-rect path")
     return paths.evaluate_all("paths => paths.map(path => path.getAttribute('aria-label'))")
 
 
-def test_two_models_stand_side_by_side(visit):
-    page = visit("&model=tiny&beside=other&text=side by side")
-    pictures = page.page.locator(".howfar-live[data-revision]")
-    page.until(lambda: pictures.count() == 2)
-    first, second = (pictures.nth(number) for number in range(2))
-    assert "How tiny spaces this text" in first.get_attribute("aria-label")
-    assert "How other spaces this text" in second.get_attribute("aria-label")
-    boxes = [picture.bounding_box() for picture in (first, second)]
-    assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]
-    assert boxes[1]["x"] + boxes[1]["width"] <= 1280
-    for heading in ("What the model expects after it", "What the model expects after e"):
-        headings = page.page.get_by_role("heading", name=heading, exact=True).filter(visible=True)
-        page.until(lambda shown=headings: shown.count() == 2, heading)
+def test_two_models_stand_beside_each_other(visit):
+    page = visit({"model": "tiny", "compare": "other", "text": "side by side", "slot": 3})
+    assert "How tiny (A) and other (B) space this text" in page.description
+    names = page.page.evaluate("shown.content.rows.map(row => row.name)")
+    assert names == ["plain", *(f"{letter} layer {layer}" for layer in range(3) for letter in "AB")]
+    headings = page.page.get_by_role("heading", name="What the model expects after e").filter(visible=True)
+    page.until(lambda: headings.count() == 2)
+    assert [said.split(".")[0] for said in page.page.locator(".said").all_inner_texts()] == ["tiny", "other"]
+    page.page.get_by_label("Compare with").select_option("nothing")
+    page.until(lambda: "How tiny spaces this text" in page.description)
 
 
-def test_two_texts_stand_side_by_side(visit):
-    page = visit("&model=tiny&text=one&second_text=another text&at=9")
-    pictures = page.page.locator(".howfar-live[data-revision]")
-    page.until(lambda: pictures.count() == 2)
-    page.until(lambda: "another text" in pictures.nth(1).get_attribute("aria-label"))
-    said = page.page.locator(".selection").all_inner_texts()
-    assert ["first text · character 3 of 3" in said[0], "second text · character 10 of 12" in said[1]] == [True, True]
+def test_two_texts_stand_beside_each_other(visit):
+    page = visit({"model": "tiny", "compare": "text", "text": "one", "other": "another one", "slot": 9})
+    page.until(lambda: page.page.evaluate("shown.content.texts.map(text => text.labels.join(''))")[1] == "another one")
+    assert page.selection == "first text: character 2 of 3, second text: character 10 of 11"
     page.sees("second text.")
-    assert "second_text=another+text" in page.page.locator("#link").get_attribute("href")
     page.page.get_by_role("textbox", name="Second text").fill("")
-    page.until(lambda: page.page.locator(".selection").count() == 1)
-    page.page.get_by_role("textbox", name="Second text").fill("twice")
-    page.until(lambda: page.page.locator(".selection").count() == 2)
+    page.sees("The text is empty")
+    page.page.get_by_role("textbox", name="Second text").fill("once")
+    page.until(lambda: "of 4" in page.selection)
+    page.page.get_by_label("Compare with").select_option("nothing")
+    page.until(lambda: "second" not in page.selection)
 
 
-def test_two_models_and_two_texts_are_refused(visit):
-    page = visit("&model=tiny&beside=other&text=one&second_text=two", wait=False)
-    page.sees("two models and two texts are four pictures; choose one model, or remove the second text")
+def test_a_model_and_a_text_to_compare_with_exclude_each_other(visit):
+    page = visit({"text": "one", "compare": "text", "other": "two"})
+    assert page.page.get_by_role("textbox", name="Second text").is_visible()
+    page.page.get_by_label("Compare with").select_option("other")
+    page.until(lambda: "How tiny (A) and other (B)" in page.description)
+    assert not page.page.get_by_role("textbox", name="Second text").is_visible()
 
 
 def test_a_link_restores_all(visit):
-    page = visit("&text=Ada 图书馆 <b>&at=4&scale=raw&colour=surprisal&detail=Attention&layer=1&factor=2.0")
+    view = {"scale": "raw", "colour": "surprisal", "rows": "all"}
+    panel = {"name": "attention", "layer": "1", "part": 1, "only": False}
+    state = {"text": "Ada 图书馆 <b>", "slot": 4, "layer": "1", "edits": {"1:4": 2}, "view": view, "panel": panel}
+    page = visit(state)
     page.sees("layer 1, head by head")
-    link = page.page.locator("#link").get_attribute("href")
-    for said in ("at=4", "scale=raw", "colour=surprisal", "detail=Attention", "layer=1", "factor=2.0", "model=tiny"):
-        assert said in link
-    other = visit("&" + link.removeprefix("?"))
-    other.page.wait_for_selector("text=layer 1, head by head")
+    page.page.get_by_role("button", name="Copy link").click()
+    page.until(lambda: "link is" in page.page.inner_text("#status"))
+    other = visit(page.page.evaluate("decodeURIComponent(location.hash.slice(1))"))
+    other.sees("layer 1, head by head")
+    assert other.link == page.link
+    assert {**other.link, **state} == other.link
     assert other.selection == page.selection
     assert other.text.input_value() == "Ada 图书馆 <b>"
     assert other.description == page.description
     assert "Scale raw:" in other.description
-    assert other.page.locator("#link").get_attribute("href") == link
+    other.until(lambda: other.page.locator(".ghost").count() > 0)
 
 
 def test_the_page_follows_a_dark_system(visit):
-    page = visit("&text=night", color_scheme="dark")
-    label = page.page.locator(".vega-embed svg text", has_text="probability").first
+    page = visit({"text": "night", "slot": 1}, color_scheme="dark")
+    label = page.page.locator("#panel .chart text", has_text="probability").first
     page.until(lambda: label.get_attribute("fill") == "#9aa4b0", "the charts stay light")
     light = page.pixels()
     page.page.emulate_media(color_scheme="light")
@@ -250,11 +334,22 @@ def test_the_page_follows_a_dark_system(visit):
     page.until(lambda: page.pixels() != light, "the picture stays dark")
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_fits_a_phone(visit, theme):
+    page = visit(viewport={"width": 390, "height": 800}, color_scheme=theme)
+    for panel, sign in (
+        ("Attention", "Weight by"),
+        ("Numbers", "columns"),
+        ("Context", "The step"),
+        ("What if", "after"),
+    ):
+        page.show(panel, sign)
+        assert page.page.evaluate("document.documentElement.scrollWidth") <= 390, panel
+
+
 def test_a_long_text_scrolls(explorer):
     page = explorer
     page.type_text("A long text, word by word. " * 741)
     page.until(lambda: "of 20,007" in page.selection)
-    page.picture.evaluate(
-        "picture => { picture.scrollTop = picture.scrollHeight; picture.scrollIntoView({ block: 'end' }); }"
-    )
+    page.page.evaluate("() => document.querySelector('#picture .picture').scrollIntoView({ block: 'end' })")
     page.until(lambda: page.picture.locator("> svg").last.locator(".row").count() > 0)

@@ -8,15 +8,15 @@ import pytest
 import howfar
 
 VIEWS = {
-    "What if": ("spacing", "predictions", "losses", "gaps"),
-    "Attention": ("attention", "attention-by-distance"),
-    "Context": ("context",),
+    "what-if": ("spacing", "predictions", "losses", "gaps"),
+    "attention": ("attention", "attention-by-distance"),
+    "context": ("context",),
 }
 
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_saved_pictures_open_without_a_network(visit, chromium, tmp_path, view):
-    page = visit(f"&text=save é&at=2&factor=3.0&detail={view}")
+    page = visit({"text": "save é", "slot": 2, "edits": {"all:2": 3}, "panel": {"name": view}})
     with chromium.new_context(offline=True) as context:
         for name in VIEWS[view]:
             png = page.save(f"{name}-tiny", "PNG", tmp_path)
@@ -34,7 +34,7 @@ def test_saved_pictures_open_without_a_network(visit, chromium, tmp_path, view):
 
 def test_saved_numbers_are_those_of_the_command_line_to_the_last_digit(visit, model, tmp_path):
     text = "Ada wrote 图书馆 in 1843."
-    page = visit(f"&text={text}&detail=Numbers")
+    page = visit({"text": text, "slot": 0, "panel": {"name": "numbers"}})
     expected = howfar.trace(model, text).table()
     for kind, read in (("CSV", pl.read_csv), ("PARQUET", pl.read_parquet)):
         got = read(io.BytesIO(page.save("numbers-tiny", kind, tmp_path).read_bytes()))

@@ -1,23 +1,25 @@
-"""One visitor's page, and what a test does in it; and a session without a browser that sends what a page does."""
+"""One visitor's page, and what a test does in it; and a visitor without a browser who asks what a page asks."""
 
 import functools
 import json
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from http.cookies import SimpleCookie
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
-from urllib.request import Request, urlopen
-from uuid import uuid4
-
-from websockets.sync.client import connect
+from urllib.parse import quote, urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener, urlopen
 
 from howfar.charts.spacing.build import content_of
 from howfar.charts.spacing.svg import Drawing, View
 
 PATIENCE = 120_000  # milliseconds, for a machine that has much else to do
-KEPT_HEADERS = ("content-type", "cookie", "origin", "marimo-server-token")
-OURS = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")
+OURS = ("http://127.0.0.1:", "data:", "blob:")
+
+
+def linked(state):
+    """The end of the address that opens a page with a state, or with text that stands for one."""
+    return "#" + quote(state if isinstance(state, str) else json.dumps(state)) if state else ""
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -42,8 +44,6 @@ class Visit:
 
     Attributes:
         page: Playwright's page.
-        socket: The address of its connection.
-        typed: Address, headers and body of its latest request that changed a value.
         errors: What went wrong in it.
         foreign: Requests to other hosts.
     """
@@ -56,26 +56,18 @@ class Visit:
         self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", lambda request: request.url.startswith(OURS) or self.foreign.append(request.url))
-        self.socket = self.typed = None
-        self.page.on("websocket", lambda socket: setattr(self, "socket", socket.url))
-        self.page.on("request", self._keep_typed)
         self.page.goto(address, wait_until="commit")
         if wait:
             self.wait()
 
-    def _keep_typed(self, request):
-        if request.url.endswith("/set_ui_element_value"):
-            self.typed = request.url, request.all_headers(), request.post_data
-
     def wait(self):
         """Wait for the picture and what belongs to it."""
-        self.page.wait_for_selector(".howfar-live[data-revision]")
-        self.page.wait_for_selector(".selection")
-        self.page.wait_for_selector("#link")
+        self.page.wait_for_selector("html[data-revision]")
+        self.page.wait_for_selector("#panels[data-panel]")
 
     @property
     def picture(self):
-        return self.page.locator(".howfar-live").first
+        return self.page.locator("#picture .picture")
 
     @property
     def description(self):
@@ -83,11 +75,16 @@ class Visit:
 
     @property
     def selection(self):
-        return self.page.locator(".selection").inner_text()
+        return self.page.locator("#place").inner_text()
 
     @property
     def text(self):
         return self.page.get_by_role("textbox", name="Text", exact=True)
+
+    @property
+    def link(self):
+        """The state that the page's link would store."""
+        return self.page.evaluate("state")
 
     def pixels(self):
         """The picture as it is drawn."""
@@ -124,66 +121,60 @@ class Visit:
                 return [left, top, picture.clientWidth];
             }"""
         )
-        drawing = Drawing(content_of(trace), View(rows="all"), width)
+        drawing = Drawing(content_of(trace), View(), width)
         return left + drawing.layout.letters[row, cell], top + drawing.middles[row]
 
     def show(self, view, sign):
-        """Turn to a view, and wait for what tells that it is there."""
+        """Turn to a panel, and wait for what tells that it is there."""
         self.page.get_by_role("tab", name=view).click()
         self.sees(sign)
 
     def sees(self, text):
-        """Wait for words on the page; marimo keeps a second, hidden copy of some."""
+        """Wait for words on the page."""
         self.page.get_by_text(text).filter(visible=True).first.wait_for()
+
+    def heading(self, text):
+        """Wait for a heading; the words of its buttons stand behind it."""
+        self.until(
+            lambda: any(said.startswith(text) for said in self.page.locator("#panel h3").all_inner_texts()), text
+        )
 
     def save(self, name, kind, folder):
         """Save a picture or table as a file."""
         with self.page.expect_download() as download:
-            self.page.locator(f'.save[data-name="{name}"]').get_by_role("link", name=kind).click()
+            self.page.locator(f'.save[data-name="{name}"]').get_by_text(kind, exact=True).click()
         path = folder / download.value.suggested_filename
         download.value.save_as(path)
         return path
 
 
+class _NoRedirect(HTTPRedirectHandler):
+    def http_error_303(self, request, answer, *_):
+        return answer
+
+
 class Session:
-    """A visitor without a browser, who opens what a page opened and types what a page typed, by the same requests.
+    """A visitor without a browser, who opens the page and asks what it asks.
 
     Args:
-        socket: The address of the page's connection.
-        typed: Address, headers and body of the request by which it typed last.
-        text: What it typed.
+        address: The page's address, token included.
     """
 
-    def __init__(self, socket, typed, text):
-        name = f"s_{uuid4().hex[:6]}"
-        self.text, self._said = text, ""
-        self._address, headers, body = typed
-        self._body = json.loads(body)
-        kept = {header: headers[header] for header in KEPT_HEADERS}
-        self._headers = {**kept, "marimo-session-id": name}
-        own = socket.replace(parse_qs(urlsplit(socket).query)["session_id"][0], name)
-        cookie = {"Cookie": headers["cookie"], "Origin": headers["origin"]}
-        self._until_closed = ExitStack()
-        self._socket = self._until_closed.enter_context(
-            connect(own, additional_headers=cookie, max_size=None, max_queue=None, proxy=None)
-        )
-        self.until("characters,", "there is no picture")
+    def __init__(self, address):
+        with build_opener(_NoRedirect).open(address, timeout=PATIENCE / 1000) as answer:
+            (cookie,) = SimpleCookie(answer.headers["set-cookie"]).values()
+        self._host = "http://" + urlsplit(address).netloc
+        self._headers = {"Cookie": f"{cookie.key}={cookie.value}", "Content-Type": "application/json"}
 
-    def type(self, words):
-        """Type words behind the text, a request for each key; gives the whole text."""
-        for key in "".join(words):
-            self.text += key
-            body = json.dumps({**self._body, "values": [self.text]}).encode()
-            with urlopen(Request(self._address, body, self._headers), timeout=PATIENCE / 1000) as answer:
-                answer.read()
-        return self.text
+    def ask(self, route, **question):
+        """The answer to a question."""
+        request = Request(f"{self._host}/{route}", json.dumps(question).encode(), self._headers)
+        with urlopen(request, timeout=PATIENCE / 1000) as answer:
+            return json.loads(answer.read())
 
-    def until(self, sign, what):
-        """Wait until the server has sent some words since the session began."""
-        until = time.monotonic() + PATIENCE / 1000
-        while sign not in self._said:
-            assert time.monotonic() < until, what
-            self._said += str(self._socket.recv(timeout=PATIENCE / 1000))
-
-    def close(self):
-        self._until_closed.close()
+    def type(self, text, words):
+        """Type words behind a text, a question for each key; gives the whole text and the last answer."""
+        for key in words:
+            text += key
+            answer = self.ask("read", model="tiny", text=text)
+        return text, answer

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import json
 import random
 from collections.abc import Iterator
-from multiprocessing import shared_memory
 from pathlib import Path
 
 from campaign import campaign
 
 PATHS = (
-    "/api/kernel/run", "/api/kernel/execute", "/api/kernel/scratchpad/run", "/api/kernel/shutdown", "/api/kernel/save",
-    "/api/kernel/read_code", "/api/kernel/save_user_config", "/api/kernel/code_autocomplete", "/api/files/list_files",
-    "/api/files/file_details", "/api/files/download", "/api/files/create", "/api/secrets/create", "/api/secrets/keys",
-    "/api/status", "/api/sessions", "/api/environment", "/api/usage", "/api/export/html", "/api/export/script",
-    "/api/packages/add", "/api/packages/list", "/api/ai/chat", "/api/home/recent_files", "/api/sql/validate",
-    "/terminal/ws", "/api/lsp/health", "/api/storage/download", "/auth/token", "/og/thumbnail",
-    "/public/../../etc/passwd", "/sse", "/assets/../index.html", "/assets/%2e%2e/index.html", "/@file/x", "/docs",
-    "/openapi.json", "//", "/..",
+    "/etc/passwd", "/assets/../index.html", "/assets/%2e%2e/index.html", "/assets//etc/passwd", "/assets/worker.js",
+    "/assets/server.py", "/assets/index.html", "/../server.py", "/openapi.json", "/docs", "/static/x", "/read/",
+    "/public/../../etc/passwd", "/models", "/models/0.onnx", "/api/status", "/api/kernel/run", "/folder.json/x",
+    "/save/x", "/ws", "/sse", "//", "/..", "/.", "/%00", "/assets/%00", "/assets/page.js%00", "/assets/page.js/..",
 )  # fmt: skip
+SAVED = ("../../etc/passwd", "/etc/passwd", "spacing/../x", "numbers", "attention")
 
 
-async def ask(app: object, method: str, path: str, host: str) -> tuple[int, bytes]:
+async def ask(app: object, method: str, path: str, host: str, body: bytes = b"{}") -> tuple[int, bytes]:
     """Status and body of the answer to one request."""
     sent: list[dict] = []
 
     async def receive() -> dict:
-        return {"type": "http.request", "body": b"{}", "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: dict) -> None:
         sent.append(message)
@@ -43,22 +39,22 @@ async def ask(app: object, method: str, path: str, host: str) -> tuple[int, byte
 
 
 def run(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str]]:
-    """Ask by each method, for a stranger's shared memory, and under names that the server does not know."""
+    """Ask by each method, for files that are none of the page's, and under names that the server does not know."""
+    from howfar.explorer.inference import Inference, named_models
     from howfar.explorer.server import make_app
 
-    app, chance = make_app(None), random.Random(seed)
-    memory = shared_memory.SharedMemory(create=True, size=10, name=f"campaign-{os.getpid()}")
-    cases = [(method, path, "127.0.0.1:1", 404) for path in PATHS for method in ("GET", "POST", "PUT")]
-    cases += [("GET", f"/@file/10-{memory.name}", "127.0.0.1:1", 404)]
-    cases += [("GET", "/", f"{chance.randrange(10**6)}.example:1", 421) for _ in range(10)]
-    try:
-        for method, path, host, expected in cases[:number]:
-            status, body = asyncio.run(ask(app, method, path, host))
-            outcome = "refused by name" if status == expected else f"answered by {status}"
-            yield ("gave away a path" if str(folder.parent).encode() in body else outcome), f"{method} {path} of {host}"
-    finally:
-        memory.close()
-        memory.unlink()
+    app, chance = make_app(Inference(named_models([])), None), random.Random(seed)
+    cases = [(method, path, "127.0.0.1:1", {404, 405}, b"{}") for path in PATHS for method in ("GET", "POST", "PUT")]
+    cases += [("GET", "/", f"{chance.randrange(10**6)}.example:1", {421}, b"{}") for _ in range(10)]
+    for what in SAVED:
+        for kind in ("exe", "../html", "csv"):
+            asked = {"model": "/etc", "text": "a", "what": what, "kind": kind, "panel": "../x"}
+            cases.append(("POST", "/save", "127.0.0.1:1", {200}, json.dumps(asked).encode()))
+    for method, path, host, expected, body in cases[:number]:
+        status, answer = asyncio.run(ask(app, method, path, host, body))
+        is_refused = status in expected and (status != 200 or answer.startswith(b'{"error"'))
+        outcome = "refused by name" if is_refused else f"answered by {status}"
+        yield ("gave away a path" if str(folder.parent).encode() in answer else outcome), f"{method} {path} of {host}"
 
 
 if __name__ == "__main__":

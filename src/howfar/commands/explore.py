@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 import socket
-import subprocess
-import sys
 import threading
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from howfar.commands.options import Device, DType, Mark, placed
 from howfar.commands.output import say
 from howfar.errors import ConfigError
-from howfar.files import write_file
 
-EDITED = Path("howfar-explorer.py")
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def explore(
@@ -42,55 +38,49 @@ def explore(
     mark: Mark = None,
     device: Device = None,
     dtype: DType = None,
-    edit: Annotated[bool, typer.Option("--edit", help=f"Copy the page to {EDITED} and open it to change.")] = False,
 ) -> None:
     """Open a page where you type a text and watch its spacing."""
-    if edit and (known_as or not token):
-        raise ConfigError("--edit opens the page for you alone; leave out --known-as and --no-token")
-    from howfar.explorer.server import import_marimo
+    from howfar.explorer.server import check_extra
 
-    import_marimo()
+    check_extra()
+    table = None
     if contexts is not None:
-        _rank_by(contexts)
-    if options := {name: value for name, value in {"mark": mark, **placed(device, dtype)}.items() if value}:
-        from howfar.explorer.inference import OPTIONS_VARIABLE
+        from howfar.measures.contexts.ranks import read_contexts
 
-        os.environ[OPTIONS_VARIABLE] = json.dumps(options, default=str)
-    if edit:
-        _edit(models or [], host, port, browser)
-    else:
-        _serve(models or [], host, port, known_as or [], token, browser)
+        table = read_contexts(contexts)  # refused before anything slow happens
+    options = {name: value for name, value in {"mark": mark, **placed(device, dtype)}.items() if value}
+    _serve(models or [], options, host, port, known_as or [], token, browser, table)
 
 
-def _rank_by(contexts: Path) -> None:
-    """Let pages in this process, and in one that it starts, rank increments by a table."""
-    from howfar.explorer.server import CONTEXTS_VARIABLE
-    from howfar.measures.contexts.ranks import read_contexts
-
-    read_contexts(contexts)  # refused before anything slow happens
-    os.environ[CONTEXTS_VARIABLE] = str(contexts.absolute())
-
-
-def _serve(models: list[str], host: str, port: int, names: list[str], with_token: bool, browser: bool) -> None:
-    from howfar.explorer.inference import shared_inference
-    from howfar.explorer.live import module
-    from howfar.explorer.server import make_app, new_token, serve
+def _serve(
+    models: list[str],
+    options: dict[str, Any],
+    host: str,
+    port: int,
+    names: list[str],
+    with_token: bool,
+    browser: bool,
+    contexts: pl.DataFrame | None,
+) -> None:
+    from howfar.explorer.inference import Inference, named_models
+    from howfar.explorer.server import make_app, new_token, prepare, serve
     from howfar.text.marks import name_with_mark, unusual_mark
 
     listener = _listen(host, port)
-    inference = shared_inference(models)
+    inference = Inference(named_models(models), **options)
     say(f"Loading {', '.join(inference.names)} …")
     inference.load_all()
     for name in inference.names:
         if found := unusual_mark(inference.tokenizer(name)):
             say(f"Texts are read by {name_with_mark(name, found)}; --mark names another")
-    module()  # made now, not while the first visitor waits
+    threading.Thread(target=prepare, daemon=True).start()
     token = new_token() if with_token else None
+    app = make_app(inference, token, names=[host, *names], contexts=contexts)
     address = f"http://{host}:{listener.getsockname()[1]}/" + (f"?access_token={token}" if token else "")
     say(f"The explorer is at {address} until you press Ctrl+C.")
     if browser:
         threading.Timer(1.0, webbrowser.open, [address]).start()
-    serve(make_app(token, names=[host, *names]), listener)
+    serve(app, listener)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -105,13 +95,3 @@ def _listen(host: str, port: int) -> socket.socket:
             f"cannot listen at {host}:{port} ({error.strerror}); choose another --port or --host"
         ) from error
     return listener
-
-
-def _edit(models: list[str], host: str, port: int, browser: bool) -> None:
-    from howfar.explorer.server import NOTEBOOK, models_to_environment
-
-    if not EDITED.exists():
-        write_file(EDITED, NOTEBOOK.read_bytes())
-    arguments = ["--host", host, *(["--port", str(port)] if port else []), *([] if browser else ["--headless"])]
-    command = [sys.executable, "-m", "marimo", "edit", str(EDITED), "--skip-update-check", *arguments]
-    raise typer.Exit(subprocess.run(command, env=models_to_environment(models)).returncode)

@@ -4,14 +4,12 @@ A model is loaded once and used by one thread, one request at a time: PyTorch al
 and `howfar.override` changes a model that all share. Requests are not batched, because a sum in another order
 differs in its last digit, and a page must show what the command line prints. Equal requests are answered once.
 
-A visitor's page waits for its answer, and marimo keeps only the latest input meanwhile, so nobody has more
-than one request in the queue; above `MAX_WAITING`, visitors are asked to try again.
+A visitor's page asks one question of a kind at a time and of those that wait only the latest, so nobody has more than
+a few requests in the queue; above `MAX_WAITING`, visitors are asked to try again.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
@@ -34,7 +32,6 @@ from howfar.reading.windows import Window
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-OPTIONS_VARIABLE = "HOWFAR_EXPLORER_OPTIONS"  # tells a page that marimo runs how to load its models, as JSON
 MAX_WAITING = 64  # requests in the queue
 MAX_CHARACTERS = 50_000  # characters in a text
 MAX_REMEMBERED = 1_000_000  # characters of the texts in the cache
@@ -103,8 +100,14 @@ class Inference:
             ("trace", name, text), len(text), lambda reader: trace(reader.model, text, reader.tokenizer)
         )
 
-    def what_if(self, name: str, text: str, edit: Edit) -> WhatIf:
+    def what_if(self, name: str, text: str, edit: Edit, *, has_characters: bool = True) -> WhatIf:
         """Read the passage around an edit with and without it.
+
+        Args:
+            name: The model.
+            text: The text.
+            edit: The edit.
+            has_characters: Whether to look for the likeliest next characters, which may take more passes.
 
         Raises:
             BusyError: Too many requests are waiting.
@@ -112,7 +115,7 @@ class Inference:
         unedited = Edit(edit.tokens)
         before = self._whole_reading(name, text) or self._reading(name, text, unedited)
         after = before if edit.is_none else self._reading(name, text, edit)
-        return WhatIf(before, after, edit, self._characters(name, text, before, after, edit))
+        return WhatIf(before, after, edit, self._characters(name, text, before, after, edit) if has_characters else ())
 
     def _characters(
         self, name: str, text: str, before: Reading, after: Reading, edit: Edit
@@ -259,24 +262,6 @@ def check_text(text: str) -> None:
             f"the text has {len(text):,} characters, but the explorer takes at most {MAX_CHARACTERS:,}; shorten it, or "
             "trace it with `howfar show`"
         )
-
-
-_shared: Inference | None = None
-_shared_lock = threading.Lock()
-
-
-def shared_inference(models: Sequence[str] = ()) -> Inference:
-    """The process's `Inference`: made by the first call, shared by all visitors.
-
-    Args:
-        models: Arguments of `howfar.load`; by default all bundled models. Only the first call's are used, and the
-            options in `OPTIONS_VARIABLE` at that time.
-    """
-    global _shared
-    with _shared_lock:
-        if _shared is None:
-            _shared = Inference(named_models(models), **json.loads(os.environ.get(OPTIONS_VARIABLE, "{}")))
-        return _shared
 
 
 def named_models(models: Sequence[str]) -> dict[str, str | None]:

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from howfar.charts.rows import Cells
 
 
-FACTORS = tuple(round(0.05 * number, 2) for number in range(161))
-"""Multipliers of a gap: 0 to 8, in steps of dragging."""
+LARGEST_FACTOR = 16.0
 
 
 @dataclass(frozen=True)
@@ -30,17 +29,19 @@ class Edit:
         factor: Multiplier of its increments, 0 or more; 1 changes nothing.
         layer: The edited layer; None for all.
         plain: Whether every token of the layer advances by exactly 1 instead; the factor is then ignored.
+        also: Edits made at the same time. Effects are those on the text after this edit's gap.
     """
 
     tokens: tuple[int, int]
     factor: float = 1.0
     layer: int | None = None
     plain: bool = False
+    also: tuple[Edit, ...] = ()
 
     @property
     def is_none(self) -> bool:
         """Whether it changes nothing."""
-        return self.factor == 1.0 and not self.plain
+        return self.factor == 1.0 and not self.plain and all(edit.is_none for edit in self.also)
 
     def function(self, passage: Window) -> IncrementFunction | None:
         """The edit for a passage, as `howfar.override` takes it; None if it changes nothing."""
@@ -48,13 +49,15 @@ class Edit:
 
     def in_passage(self, passage: Window, layer: int, increments: Tensor) -> Tensor:
         """The edited increments of a layer, `[batch, head, token]`."""
-        if self.layer is not None and layer != self.layer:
-            return increments
         edited = increments.clone()
-        if self.plain:
-            return edited.fill_(1.0)
-        first, stop = (max(0, place_in(passage, token)) for token in self.tokens)
-        edited[..., first:stop] *= self.factor
+        for edit in (self, *self.also):
+            if edit.layer is not None and layer != edit.layer:
+                continue
+            first, stop = (max(0, place_in(passage, token)) for token in edit.tokens)
+            if edit.plain:
+                edited.fill_(1.0)
+            elif edit.factor != 1.0:
+                edited[..., first:stop] *= edit.factor
         return edited
 
 

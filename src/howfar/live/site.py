@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from howfar.charts.assets import render
 from howfar.charts.glyphs import JOINING, SPACE, WHITESPACE
 from howfar.charts.spacing.kinds import KINDS
 from howfar.charts.spacing.page import script, styles
@@ -26,8 +27,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 PAGE = resources.files("howfar.live") / "page"
-PAGE_FILES = ("index.html", "live.css", "app.js", "content.js", "worker.js")
+STYLES = ("spacing.css", "live.css")
+SCRIPTS = ("latest.js", "words.js", "link.js", "writing.js", "page.js")
+"""The page's scripts, whatever runs the model."""
+OWN_SCRIPTS = ("content.js", "local.js")
+"""Those by which a model runs in the browser."""
 RUNTIME = "runtime"
+MOST_CHARACTERS = 4000  # of a text; models read less
 
 
 @dataclass(frozen=True)
@@ -76,14 +82,16 @@ def write_site(output: str | Path, models: Sequence[str] = (), *, runtime: str |
         (folder / RUNTIME).mkdir()
         for name, content in files.items():
             write_file(folder / RUNTIME / name, content)
-        for name in PAGE_FILES:
+        for name in (*SCRIPTS, *OWN_SCRIPTS, "worker.js", "live.css"):
             write_file(folder / name, (PAGE / name).read_bytes())
+        write_file(folder / "index.html", render("live/page/index.html", styles=STYLES, scripts=scripts(OWN_SCRIPTS)))
         write_file(folder / "spacing.js", script(moving=True))
-        write_file(folder / "characters.js", _characters())
+        write_file(folder / "characters.js", characters())
         write_file(folder / "spacing.css", styles(moving=True))
         listed = {
             "models": list(about.values()),
             "examples": _examples(names),
+            "most": MOST_CHARACTERS,
             "about": f"Models: {', '.join(names)}. Runtime: {PACKAGE} {VERSION} (MIT licence). Everything was loaded "
             "from this server, and what you type stays in this page.",
         }
@@ -129,7 +137,12 @@ def _describe(name: str, model: PreTrainedModel, index: int) -> dict[str, Any]:
     }
 
 
-def _characters() -> str:
+def scripts(own: Sequence[str]) -> list[str]:
+    """All scripts of the page in their order, with those by which its model runs."""
+    return ["spacing.js", "characters.js", *SCRIPTS[:-1], *own, SCRIPTS[-1]]
+
+
+def characters() -> str:
     """What the page knows of characters, as a script.
 
     Their kinds, those that are drawn differently, and the letters that join others, which JavaScript's regular

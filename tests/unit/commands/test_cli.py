@@ -53,14 +53,6 @@ def test_flags_are_shown_without_a_type(run):
         assert "<bool>" not in run(*group, "--help")[1]
 
 
-def test_editing_the_explorer_refuses_what_only_visitors_need(run, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("howfar.commands.explore._edit", lambda *_: None)
-    for option in (["--no-token"], ["--known-as", "a.org"]):
-        code, _, err = run("explore", "--edit", *option)
-        assert (code, err.count("\n")) == (2, 1)
-        assert "leave out --known-as and --no-token" in err
-
-
 def test_an_unknown_option_exits_with_2(run):
     code, _, err = run("show", "x", "--colr", "gap")
     assert (code, err.count("\n")) == (2, 1)

@@ -9,7 +9,7 @@ import torch
 
 import howfar
 from howfar.errors import ConfigError
-from howfar.explorer.inference import OPTIONS_VARIABLE, shared_inference
+from howfar.explorer.inference import Inference, named_models
 from howfar.models.devices import known_devices
 
 from .conftest import Run
@@ -82,10 +82,9 @@ def test_a_model_by_a_map_of_its_parts(model_folder: Path) -> None:
     assert howfar.trace(model, "Two cats.").increments.shape == (2, 1, 9)
 
 
-def test_the_explorer_reads_where_it_is_told(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(OPTIONS_VARIABLE, json.dumps({"device": "cpu", "dtype": "bfloat16"}))
-    monkeypatch.setattr("howfar.explorer.inference._shared", None)
-    found = shared_inference([str(model_folder)]).trace(model_folder.name, "Two cats.")
+def test_the_explorer_reads_where_it_is_told(model_folder: Path) -> None:
+    inference = Inference(named_models([str(model_folder)]), device="cpu", dtype="bfloat16")
+    found = inference.trace(model_folder.name, "Two cats.")
     expected = howfar.trace(howfar.load(model_folder, dtype="bfloat16"), "Two cats.")
     assert (found.surprisal_nats == expected.surprisal_nats).all()
 

@@ -1,23 +1,88 @@
-from howfar.charts.rows import Cells
-from howfar.explorer.panels import Document, selection_line, with_ticks
-from howfar.explorer.what_if import Edit
+"""What the panels below the picture are told."""
 
-TEXT = "Ada “图书馆”."
+import numpy as np
+import pytest
 
+from howfar.charts.spacing.svg import View
+from howfar.errors import ConfigError, NoIncrementsError
+from howfar.explorer.panels import PANELS, Document, panel, spacing_of
+from howfar.explorer.question import Question
 
-def test_a_character_stands_once_below_its_bytes(inference):
-    cells = Cells.of(inference.trace("tiny", TEXT))
-    losses = with_ticks(inference.what_if("tiny", TEXT, Edit((2, 3), 2.0)).losses(cells), cells)
-    byte_counts = [len(character.encode()) for character in TEXT[3:]]
-    expected = [
-        part for tick, count in zip("␣“图书馆”.", byte_counts, strict=True) for part in [tick, *[""] * (count - 1)]
-    ]
-    assert losses["tick"].to_list() == expected
+TEXT = "Ada wrote 图书馆."
 
 
-def test_a_long_character_is_cut_visibly(inference):
-    family = "👨\u200d👩\u200d👧\u200d👦"
-    document = Document("tiny", inference.trace("tiny", family + "é"), "tiny")
-    told = selection_line([document], 0).text
-    assert "U+1F468 U+200D U+1F469 U+200D … · bytes F0 9F 91 A8 E2 80 8D F0 9F 91 A9 E2 80 8D F0 9F … ·" in told
-    assert "U+00E9 · bytes C3 A9 ·" in selection_line([document], 1).text
+def document(inference, *, model="tiny", **question):
+    return Document(inference, Question(((model, TEXT),), **question))
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_every_panel_has_numbers_and_something_to_show(inference, name):
+    found = panel(document(inference, cells=(4,), moves=((None, 4, 2.0),)), name)
+    assert found.said
+    assert found.pictures or found.table
+
+
+def test_there_is_no_other_panel(inference):
+    with pytest.raises(ConfigError, match=r"there is no panel 'x{40}'; the panels are what-if, attention"):
+        panel(document(inference), "x" * 100)
+
+
+def test_without_a_change_only_the_prediction_is_shown(inference):
+    found = panel(document(inference, cells=(10,)), "what-if")
+    assert found.said == {"label": "图", "isMoved": False}
+    assert list(found.pictures) == ["predictions"]
+
+
+def test_effects_are_those_after_the_first_changed_step(inference):
+    found = panel(document(inference, cells=(12,), moves=((1, 12, 2.0), (None, 10, 4.0))), "what-if")
+    assert (found.said["label"], found.said["numFollowing"], found.said["hasMore"]) == ("馆", 3, False)
+    assert list(found.pictures) == ["predictions", "losses", "gaps"]
+
+
+def test_plain_steps_change_all(inference):
+    found = panel(document(inference, cells=(0,), plain=(None,)), "what-if")
+    assert found.said["isMoved"]
+    assert found.said["hasOtherGaps"]
+
+
+def test_attention_stays_within_the_text_and_its_mark(inference):
+    found = panel(document(inference, cells=(3,), layer=1), "attention").said
+    assert (found["label"], found["layer"], found["unit"]) == ("␣", 1, "byte")
+    assert 0 < found["own"] + found["mark"] <= 1
+
+
+def test_numbers_come_by_pages_and_sorted(inference):
+    first = panel(document(inference), "numbers")
+    assert first.said["numRows"] == 3 * len(TEXT.encode())
+    assert len(first.table) == 1 + 20
+    last = panel(document(inference, page=99), "numbers")
+    assert (last.said["page"], last.said["numPages"]) == (2, 3)
+    assert last.table[0] == first.table[0]
+    assert last.table[1] != first.table[1]
+    column = first.table[0].index("increment")
+    largest = panel(document(inference, sort=("increment", True)), "numbers").table[1][column]
+    assert float(largest) == pytest.approx(inference.trace("tiny", TEXT).increments.max())
+    assert panel(document(inference, sort=("no such column", True)), "numbers").table == first.table
+
+
+def test_numbers_of_one_character_are_those_of_its_tokens(inference):
+    found = panel(document(inference, cells=(10,), only=True), "numbers")
+    assert found.said["numRows"] == 3 * len("图".encode())
+
+
+def test_a_plain_model_has_no_context_and_says_so(inference):
+    with pytest.raises(NoIncrementsError):
+        panel(document(inference, model="plain"), "context")
+
+
+def test_the_token_within_a_character_is_chosen(inference):
+    labels = [panel(document(inference, cells=(10,), part=part), "context").said["label"] for part in (1, 2, 3, 9)]
+    assert labels == ["E5…", "…9B…", "…BE…", "…BE…"]
+
+
+def test_the_saved_picture_is_the_one_that_is_drawn(inference):
+    question = Question((("tiny", TEXT), ("plain", TEXT)), view=View("raw", "difference", "all"), theme="dark")
+    picture = spacing_of(inference, question)
+    assert picture.content.title == "How tiny (A) and plain (B) space this text"
+    assert picture.view == question.view
+    np.testing.assert_array_equal(picture.content.rows[1].gaps > 0, True)

@@ -1,9 +1,9 @@
 import asyncio
 import contextlib
+import json
 import socket
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 import uvicorn
@@ -13,9 +13,7 @@ from howfar.explorer import connections, gate, server
 from howfar.explorer.gate import OnlyHere
 
 
-def ask(
-    origin=None, host="127.0.0.1:1", kind="http", path="/", method="GET", body=b"", answer=b"", query=b"", **options
-):
+def ask(origin=None, host="127.0.0.1:1", kind="http", path="/", method="GET", body=b""):
     """What `OnlyHere` sends in answer to a request to an application that says yes to everything."""
     sent, received = [], []
 
@@ -23,9 +21,7 @@ def ask(
         if method == "POST":
             received.append(await receive())
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
-        if answer:
-            await send({"type": "http.response.body", "body": answer[:20], "more_body": True})
-            await send({"type": "http.response.body", "body": answer[20:]})
+        await send({"type": "http.response.body"})
 
     async def send(message):
         sent.append(message)
@@ -34,8 +30,8 @@ def ask(
         return {"type": "http.request", "body": body}
 
     headers = ([(b"host", host.encode())] if host else []) + ([(b"origin", origin.encode())] if origin else [])
-    scope = {"type": kind, "headers": headers, "path": path, "method": method, "query_string": query}
-    asyncio.run(OnlyHere(says_yes, ["known.example"], **options)(scope, receive, send))
+    scope = {"type": kind, "headers": headers, "path": path, "method": method, "query_string": b""}
+    asyncio.run(OnlyHere(says_yes, ["known.example"])(scope, receive, send))
     assert [message["body"] for message in received if sent[0]["status"] == 200] == [body] * len(received)
     return sent
 
@@ -44,7 +40,7 @@ def test_every_answer_forbids_requests_to_other_hosts_and_pages_around_it():
     for sent in (ask(), ask(path="/etc/passwd"), ask(host="evil.example")):
         headers = dict(sent[0]["headers"])
         policy = headers[b"content-security-policy"].decode()
-        assert "default-src 'self'" in policy
+        assert "default-src 'none'" in policy
         assert "frame-ancestors 'self'" in policy
         assert "http" not in policy
         assert headers[b"x-content-type-options"] == b"nosniff"
@@ -57,7 +53,6 @@ def test_the_pages_own_requests_pass():
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:2"])
 def test_other_sites_are_refused(origin):
     assert ask(origin=origin)[0]["status"] == 403
-    assert ask(origin=origin, kind="websocket", path="/ws") == [{"type": "websocket.close", "code": 4403}]
 
 
 @pytest.mark.parametrize(
@@ -81,8 +76,50 @@ def test_other_sites_are_refused(origin):
 def test_only_names_that_the_server_knows_are_answered(host, status):
     # A site whose own name is made to stand for this machine's address sends that name.
     assert ask(host=host, origin=f"http://{host}")[0]["status"] == status
-    if status != 200:
-        assert ask(host=host, kind="websocket", path="/ws") == [{"type": "websocket.close", "code": 4421}]
+
+
+def test_more_than_the_page_sends_is_refused():
+    assert ask(method="POST", path="/read", body=b"x" * 1000)[0]["status"] == 200
+    assert ask(method="POST", path="/read", body=b"x" * (gate.MAX_BODY + 1))[0]["status"] == 413
+
+
+@pytest.mark.parametrize("path", ["/ws", "/terminal/ws", "/", "/read"])
+def test_there_is_no_other_connection(path):
+    assert ask(kind="websocket", path=path) == [{"type": "websocket.close", "code": 4404}]
+
+
+class Client:
+    """Asks an application, with or without the token's cookie."""
+
+    def __init__(self, app, cookie=""):
+        self.app, self.cookie = app, cookie
+
+    def ask(self, method, path, body=b"", query=b""):
+        """Status, headers and body."""
+        sent, received = [], [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive():
+            return received.pop()
+
+        async def send(message):
+            sent.append(message)
+
+        headers = [(b"host", b"127.0.0.1:1"), (b"cookie", self.cookie.encode())]
+        scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http", "root_path": ""}
+        scope |= {"method": method, "path": path, "raw_path": path.encode(), "query_string": query, "headers": headers}
+        asyncio.run(self.app({**scope, "server": ("127.0.0.1", 1), "client": ("127.0.0.1", 2)}, receive, send))
+        return sent[0]["status"], dict(sent[0]["headers"]), b"".join(message.get("body", b"") for message in sent[1:])
+
+    def question(self, route, **asked):
+        """The answer to a question."""
+        status, _, body = self.ask("POST", f"/{route}", json.dumps(asked).encode())
+        assert status == 200
+        return json.loads(body)
+
+
+@pytest.fixture
+def open_to_all(inference):
+    return Client(server.make_app(inference, None))
 
 
 @pytest.mark.parametrize(
@@ -90,67 +127,77 @@ def test_only_names_that_the_server_knows_are_answered(host, status):
     [
         ("GET", "/", 200),
         ("HEAD", "/", 200),
-        ("GET", "/assets/index-1a2B_3.js", 200),
-        ("GET", "/auth/login", 200),
-        ("POST", "/api/kernel/set_ui_element_value", 200),
-        ("GET", "/@file/10-77-abcdefgh.js", 200),
-        ("GET", "/@file/10-NAME", 404),
-        ("GET", "/@file/10-../77-abcdefgh.js", 404),
-        ("GET", "/@file/10-77-abcdefgh.js/x", 404),
+        ("GET", "/folder.json", 200),
+        ("GET", "/assets/page.js", 200),
+        ("GET", "/assets/spacing.css", 200),
+        ("GET", "/assets/worker.js", 404),
         ("GET", "/assets/../secret", 404),
         ("GET", "/assets/..%2fsecret", 404),
+        ("GET", "/assets//etc/passwd", 404),
         ("GET", "//", 404),
-        ("GET", "/api/kernel/set_ui_element_value", 404),
-        ("POST", "/", 404),
-        ("DELETE", "/", 404),
+        ("GET", "/read", 405),
+        ("POST", "/", 405),
+        ("DELETE", "/", 405),
         ("POST", "/api/kernel/run", 404),
-        ("POST", "/api/kernel/execute", 404),
-        ("GET", "/api/environment", 404),
-        ("GET", "/api/status", 404),
-        ("POST", "/api/files/list_files", 404),
-        ("GET", "/public/x", 404),
-        ("GET", "/\n", 404),
+        ("GET", "/openapi.json", 404),
     ],
 )
-def test_only_what_the_page_needs_is_there(method, path, status):
-    own = {"own_file": lambda name: name == "77-abcdefgh.js"}
-    assert ask(method=method, path=path, **own)[0]["status"] == status
+def test_only_what_the_page_needs_is_there(open_to_all, method, path, status):
+    assert open_to_all.ask(method, path)[0] == status
 
 
-@pytest.mark.parametrize(
-    ("query", "status"),
-    [
-        (b"", 200),
-        (b"text=a%2Fcat&model=owner%2Fname", 200),
-        (b"file=notebook.py", 200),
-        (b"file=%2Fsrv%2Fhowfar%2Fnotebook.py", 404),
-        (b"a=1&file=..%2Fnotebook.py", 404),
-        (b"file=C%3A%5Csrv%5Cnotebook.py", 404),
-    ],
-)
-def test_a_place_on_the_server_cannot_be_guessed(query, status):
-    assert ask(query=query)[0]["status"] == status
-    if status != 200:
-        assert ask(kind="websocket", path="/ws", query=query) == [{"type": "websocket.close", "code": 4404}]
+@pytest.mark.parametrize("route", ["read", "effects", "expect", "write", "panel", "save"])
+@pytest.mark.parametrize("body", [b"", b"{", b"null", b"[]", b'{"model": "tiny"}', b"[" * 100_000, b"\xff"])
+def test_what_is_no_question_is_answered_by_a_sentence(open_to_all, route, body):
+    status, _, answer = open_to_all.ask("POST", f"/{route}", body)
+    assert status == 200
+    assert json.loads(answer)["error"].endswith("; reload the page")
 
 
-@pytest.mark.parametrize("path", ["/terminal/ws", "/ws_sync", "/", "/ws/"])
-def test_only_the_pages_own_connection_is_there(path):
-    assert ask(kind="websocket", path=path) == [{"type": "websocket.close", "code": 4404}]
+def test_questions_are_answered_or_refused_by_a_sentence(open_to_all):
+    asked = {"model": "tiny", "text": "Ada 图", "cells": [4], "moves": {"all:4": 2}}
+    assert open_to_all.question("read", **asked)["content"]["texts"][0]["labels"] == list("Ada 图")
+    assert len(open_to_all.question("expect", **asked)["expected"]) == 8
+    (panel,) = open_to_all.question("panel", panel="attention", **asked)["panels"]
+    assert all(chart["svg"].startswith("<svg") for chart in panel["charts"])
+    assert open_to_all.question("panel", panel="context", model="plain", text="a")["panels"][0]["error"]
+    for text, sentence in (("", "the text is empty"), ("x" * 60_000, "at most 50,000"), ("\ud800", "lone surrogate")):
+        assert sentence in open_to_all.question("read", model="tiny", text=text)["error"]
+    assert "this page has no model '/etc'" in open_to_all.question("read", model="/etc", text="a")["error"]
+    assert (
+        "no 'x' to save as" in open_to_all.question("save", what="x", kind="svg", panel="attention", **asked)["error"]
+    )
 
 
-def test_more_than_the_page_sends_is_refused():
-    path = "/api/kernel/set_ui_element_value"
-    assert ask(method="POST", path=path, body=b"x" * 1000)[0]["status"] == 200
-    assert ask(method="POST", path=path, body=b"x" * (gate.MAX_BODY + 1))[0]["status"] == 413
+def test_files_have_their_type(open_to_all):
+    asked = {"model": "tiny", "text": "Ada", "panel": "numbers"}
+    for what, kind, start in (
+        ("spacing", "svg", b"<svg"),
+        ("numbers", "parquet", b"PAR1"),
+        ("numbers", "csv", b"\xef"),
+    ):
+        body = json.dumps({**asked, "what": what, "kind": kind}).encode()
+        status, headers, answer = open_to_all.ask("POST", "/save", body)
+        assert (status, answer[: len(start)]) == (200, start)
+        assert headers[b"content-type"].decode().split(";")[0] in (*server.TYPES.values(), "application/octet-stream")
 
 
-def test_visitors_do_not_learn_where_the_page_lies():
-    folder = Path("/srv/some where/app")
-    page = b'<a href="/srv/some where/app/notebook.py" b="file:///srv/some%20where/app/notebook.py" c="/" d="/srv">'
-    start, body = ask(answer=page, hidden=folder)
-    assert body["body"] == b'<a href="notebook.py" b="notebook.py" c="/" d="">'
-    assert dict(start["headers"])[b"content-length"] == str(len(body["body"])).encode()
+def test_without_the_token_nothing_but_its_form_is_shown(inference):
+    app = server.make_app(inference, "secret")
+    stranger = Client(app)
+    for query in (b"", b"access_token=", b"access_token=Secret", "access_token=é".encode()):
+        status, headers, body = stranger.ask("GET", "/", query=query)
+        assert (status, b"set-cookie" in headers, b"password" in body) == (401, False, True)
+    assert stranger.ask("GET", "/folder.json")[0] == 401
+    for route in ("read", "effects", "expect", "write", "panel", "save"):
+        assert stranger.ask("POST", f"/{route}", b"{}")[0] == 401
+    status, headers, _ = stranger.ask("GET", "/", query=b"access_token=secret")
+    assert (status, headers[b"location"]) == (303, b"./")
+    said = headers[b"set-cookie"].decode()
+    assert "HttpOnly" in said
+    guest = Client(app, said.split(";")[0])
+    assert guest.ask("GET", "/")[0] == guest.ask("GET", "/folder.json")[0] == 200
+    assert Client(app, said.split(";")[0] + "x").ask("GET", "/folder.json")[0] == 401
 
 
 @pytest.fixture
@@ -199,18 +246,12 @@ def test_a_request_that_does_not_end_is_not_waited_for(address, monkeypatch, beg
     assert b"yes" in get(address)
 
 
-def test_without_marimo_the_fix_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "marimo", None)
-    with pytest.raises(
-        MissingExtraError, match=r"needs marimo, which is not installed; .* pip install -c constraints.txt '.\[app\]'"
-    ):
-        server.make_app("token")
-
-
-def test_models_travel_by_the_environment(monkeypatch):
-    models = ["a folder/with spaces", "owner/model"]
-    monkeypatch.setenv(server.MODELS_VARIABLE, server.models_to_environment(models)[server.MODELS_VARIABLE])
-    assert server.models_from_environment() == models
+@pytest.mark.parametrize("package", ["starlette", "uvicorn"])
+def test_without_the_extra_the_fix_is_named(monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    needed = rf"needs {package}, which is not installed; .* pip install -c constraints.txt '.\[app\]'"
+    with pytest.raises(MissingExtraError, match=needed):
+        server.make_app(None, "token")
 
 
 def test_tokens_cannot_be_guessed():

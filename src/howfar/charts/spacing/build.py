@@ -36,7 +36,7 @@ def content_of(
     beside: Trace | None = None,
     layer: int | None = None,
     head: int | None = None,
-    has_captions: bool = True,
+    has_words: bool = True,
 ) -> Content:
     """Collect the contents of a picture.
 
@@ -47,7 +47,7 @@ def content_of(
             model share the average over both texts, so that an equal step looks equal.
         layer: Show this layer alone; for a model with increments per head, one row per head.
         head: The head whose increments to show; None for the mean over heads.
-        has_captions: Whether to look for sentences to say about the text, which takes half of the time.
+        has_words: Whether to make captions and the description, which takes half of the time.
 
     Raises:
         ConfigError: A scale, layer or head does not exist.
@@ -75,7 +75,7 @@ def content_of(
         texts=texts,
         rows=rows,
     )
-    return replace(content, captions=findings(content) if has_captions else [], description=describe(content))
+    return replace(content, captions=findings(content), description=describe(content)) if has_words else content
 
 
 def _num_drawn(cells: Cells) -> int:

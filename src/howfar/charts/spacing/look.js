@@ -6,7 +6,7 @@
      handle.slotAt(event)           { line, slot, before, end } under a pointer, in pixels of its panel, or null
      handle.drawing                 the current lines, layout and shades
      handle.destroy()
-   Options: `onSelect(slot)` and `onView(view)` are called when the reader makes a choice; `hasControls: false` omits the menus;
+   Options: `onSelect(slot)` and `onView(view)` are called when the reader makes a choice;
    `extra(drawing, index)` draws more into a panel; `isMoved(line)` tells which rows are moved by hand. */
 const CHOICES = {
   scale: [["layer-mean", "each row over its average"], ["raw", "positions"], ["shared", "all rows over one average"], ["contrast", "contrast: every row stretched to the same spread"]],
@@ -27,7 +27,7 @@ const element = (tag, properties = {}, ...children) => {
 const digits = value => Number(value.toPrecision(4)).toString();
 const shownSpace = label => label.replaceAll(" ", "␣");
 
-function mount(root, content, view, { onSelect = () => {}, onView = () => {}, hasControls = true, extra = () => "", isMoved = () => false } = {}) {
+function mount(root, content, view, { onSelect = () => {}, onView = () => {}, extra = () => "", isMoved = () => false } = {}) {
   root.dataset.mounted = "";
   const part = name => root.querySelector(`:scope > .${name}`) ?? root.appendChild(element("div", { className: name }));
   const controls = part("controls"), picture = part("picture"), readout = part("readout"), table = root.querySelector(":scope > details");
@@ -146,7 +146,7 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ha
   }
 
   function fillControls() {
-    if (!hasControls || controls.contains(document.activeElement)) return; // the reader has just set them
+    if (controls.contains(document.activeElement)) return; // the reader has just set them
     const select = (name, choices) => {
       const list = element("select", { onchange: () => set({ [name]: list.value }) }, ...choices.map(([value, text]) => element("option", { value, textContent: text, selected: view[name] === value })));
       return element("label", {}, name === "scale" ? "Scale " : "Colour by ", list);

@@ -1,0 +1,90 @@
+"""What the picture is told: its numbers, what the model expects next, and what it writes. Sentences are the page's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from howfar.charts.rows import Cells
+from howfar.charts.spacing.build import content_of
+from howfar.charts.spacing.content import rounded
+from howfar.errors import ConfigError
+from howfar.explorer.inference import Inference
+from howfar.explorer.labels import token_label
+from howfar.explorer.question import Question
+
+
+def read(inference: Inference, question: Question) -> dict[str, Any]:
+    """The numbers of a picture, with the model's own increments.
+
+    Returns:
+        `content`: of one reading, or of two aligned; `ends`: the character of the first text after each of its cells;
+        `numTokens` of that text.
+
+    Raises:
+        HowFarError: A text cannot be read or drawn.
+    """
+    traces = [inference.trace(model, text) for model, text in question.readings]
+    content = content_of(traces[0], beside=traces[1] if len(traces) > 1 else None, has_words=False)
+    ends = Cells.of(traces[0]).end_characters
+    return {"content": content.json(), "ends": ends.tolist(), "numTokens": len(traces[0])}
+
+
+def effects(inference: Inference, question: Question) -> dict[str, Any]:
+    """What the moved gaps of a text change.
+
+    Returns:
+        `gaps` by row, `losses` (changes by cell) and `hasMore`, whether the passage that was read ends before the text.
+
+    Raises:
+        HowFarError: The text cannot be read or drawn.
+    """
+    model, text = question.readings[0]
+    trace = inference.trace(model, text)
+    content, cells = content_of(trace, has_words=False), Cells.of(trace)
+    result = inference.what_if(model, text, question.edit(cells), has_characters=False)
+    changes = result.gaps(cells).group_by("layer", "cell").agg(pl.col("change").mean()).sort("layer", "cell")
+    rows = [index for index, row in enumerate(content.rows) if not row.is_plain]
+    layers = result.before.layers
+    by_row = {}
+    for index, row in zip(rows, layers if len(rows) == len(layers) else layers[:1], strict=False):
+        own = changes.filter(changes["layer"] == row)
+        moved = content.rows[index].gaps.copy()
+        here = own["cell"].to_numpy()
+        drawn = here < len(moved)
+        moved[here[drawn]] += own["change"].to_numpy()[drawn]
+        by_row[index] = rounded(moved).tolist()
+    by_cell = result.losses(cells).group_by("cell").agg(pl.col("change").sum()).sort("cell")
+    labels = content.texts[0].labels
+    return {
+        "gaps": by_row,
+        "hasMore": result.has_more(cells),
+        "losses": [
+            {"label": labels[cell] if cell < len(labels) else "⏎", "change": change} for cell, change in by_cell.rows()
+        ],
+    }
+
+
+def expected(inference: Inference, question: Question) -> dict[str, Any]:
+    """`expected`: the likeliest next characters after the selected cell, with their probabilities before and after."""
+    model, text = question.readings[0]
+    cells = Cells.of(inference.trace(model, text))
+    result = inference.what_if(model, text, question.edit(cells, question.cell(0, cells)))
+    found = [{"label": token_label(data), "before": one, "after": other} for data, one, other in result.characters]
+    return {"expected": found}
+
+
+def written(inference: Inference, question: Question, random: np.random.Generator) -> dict[str, Any]:
+    """`next`: a character that the model writes after the text; null at the end of a document.
+
+    Raises:
+        ConfigError: Two readings are asked for.
+    """
+    if len(question.readings) > 1:
+        raise ConfigError("a model writes in one text at a time; compare with nothing")
+    model, text = question.readings[0]
+    cells = Cells.of(inference.trace(model, text))
+    data = inference.write_on(model, text, question.edit(cells, len(cells) - 1), random)
+    return {"next": data.decode(errors="replace") if data else None}

@@ -1,0 +1,210 @@
+// The page: a text, a model, how the model spaces and predicts the text, and the same with changed steps. The model is the
+// `backend`'s, in the browser (local.js) or on a server (server.js):
+//   backend.open()              what the page has: see `folder`
+//   backend.read(isWanted)      reads what `state` says, and returns what `shown` holds; null if it is no longer wanted
+//   backend.expect(show)        finds what the model expects after the selected character, and shows the rows of the panel
+//   backend.next(text)          the character that the model writes after a text; null at the end of a document
+//   backend.startState, .stateOf   what it adds to the state: at first, and from a link; .follow: fills what stands below the picture
+"use strict";
+
+const byId = (id) => document.getElementById(id);
+let handle = null;
+let shown = null; // what is drawn: text, content, before (without the changes), isEdited, losses (null: not
+                  // known yet), hasMore, ends (of cells in the text), numTokens
+let revision = 0, drawn = 0;
+
+async function refresh() {
+  const own = ++revision, { text } = state, begun = performance.now();
+  try {
+    const read = await backend.read(() => own === revision);
+    if (!read || own <= drawn) return;
+    [shown, drawn] = [{ text, ...read }, own];
+    if (own === revision) keepWithin();
+    draw(shown.content, shown.before);
+    const { numTokens, content: { unit }, note = "" } = shown, seconds = ((performance.now() - begun) / 1000).toPrecision(2);
+    say(`${numTokens.toLocaleString("en-US")} ${unit}${numTokens === 1 ? "" : "s"}, read and drawn in ${seconds} s.${note}`);
+    document.documentElement.dataset.revision = own;
+  } catch (error) {
+    if (own !== revision) return;
+    byId("shown").hidden = true;
+    say(sentenceOf(error), true);
+  }
+}
+
+// The selected character, or the last one if the text has become shorter.
+function keepWithin() {
+  if (state.slot !== null) state.slot = Math.min(state.slot, shown.content.texts[0].labels.length - 1);
+}
+
+const sentenceOf = ({ message }) => `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;
+
+// The chosen view, or the nearest that can be drawn.
+function viewOf(content) {
+  const { scale, colour } = state.view, { scalesOf, hasDifference } = howfarSpacing;
+  return {
+    ...state.view,
+    scale: scalesOf(content).includes(scale) ? scale : "raw",
+    colour: colour === "difference" && !hasDifference(content) ? "gap" : colour,
+  };
+}
+
+function draw(content, before) {
+  const view = viewOf(content);
+  byId("shown").hidden = false;
+  if (!handle)
+    handle = howfarSpacing.mountMoving(byId("picture"), content, view, {
+      layer: state.layer ?? undefined,
+      factorAt: (layer, slot) => state.edits[`${layer}:${slot}`] ?? 1,
+      onSelect: (slot) => { state.slot = slot; showPanel(); },
+      onView: (chosen) => { state.view = chosen; },
+      onLayer: (layer) => { state.layer = layer; },
+      onMove: setFactor,
+      onReset: () => { Object.assign(state, { edits: {}, plain: null }); refresh(); },
+      onWrite: writeOn,
+      onTakeBack: takeBack,
+    });
+  handle.update(content, view, before);
+  if (handle.layer !== state.layer) handle.layer = state.layer; // null: the first
+  if (handle.selected !== state.slot) handle.select(state.slot);
+  byId("captions").replaceChildren(...content.captions.map((textContent) => Object.assign(document.createElement("p"), { textContent })));
+  showPanel();
+}
+
+function say(message, isFailure = false) {
+  byId("status").textContent = message;
+  byId("status").classList.toggle("failed", isFailure);
+}
+
+function warn(message) {
+  byId("warning").textContent = message;
+  byId("warning").hidden = !message;
+}
+
+// The panel of the selected character, and its place in words.
+function showPanel() {
+  if (!shown) return;
+  byId("place").textContent = placeInWords();
+  backend.follow?.();
+  if (state.slot === null) return;
+  const { isEdited, losses, hasMore, content } = shown;
+  const effect = !isEdited || state.compare || !losses ? ""
+    : howfarSpacing.effectInWords(losses.reduce((total, { change }) => total + change, 0), losses.length, content.noun, hasMore);
+  backend.expect((expected) => handle.show({
+    isMoved: isEdited, losses: losses ?? [], isWriting: written?.isGoing, canTakeBack: written && !written.isGoing, effect, expected,
+  }));
+}
+
+// The number of the cell of one of the texts that stands in a slot; two texts are aligned, so that a slot may be empty in one.
+const cellIn = ({ tokens }, slot) => Math.max(0, tokens.slice(0, slot + 1).filter((count) => count > 0).length - 1);
+
+function placeInWords() {
+  const { texts, noun } = shown.content, { slot } = state;
+  if (slot === null) return "";
+  return texts.map((text, index) => {
+    const of = text.tokens.filter((count) => count > 0).length, name = state.compare === "text" ? `${["first", "second"][index]} text: ` : "";
+    return `${name}${noun} ${(cellIn(text, slot) + 1).toLocaleString("en-US")} of ${of.toLocaleString("en-US")}`;
+  }).slice(0, state.compare === "text" ? 2 : 1).join(", ");
+}
+
+function step(by) {
+  if (!shown) return;
+  const last = shown.content.texts[0].labels.length - 1;
+  state.slot = Math.max(0, Math.min(last, (state.slot ?? -1) + by));
+  handle.select(state.slot);
+  showPanel();
+}
+
+function setFactor(layer, slot, factor) {
+  Object.assign(state, { layer, slot });
+  if (factor === 1) delete state.edits[`${layer}:${slot}`];
+  else state.edits[`${layer}:${slot}`] = factor;
+  refresh();
+}
+
+// The form.
+function fillSelect(select, choices, chosen) {
+  select.replaceChildren(...choices.map(([value, textContent]) =>
+    Object.assign(document.createElement("option"), { value, textContent, selected: value === chosen })));
+}
+
+function fillForm() {
+  const names = folder.models.map(({ name }) => [name, name]);
+  byId("text").value = state.text;
+  byId("other").value = state.other;
+  fillSelect(byId("model"), names, state.model);
+  fillSelect(byId("compare"), [["", "nothing"], ["text", "a second text"], ...names.filter(([name]) => name !== state.model)], state.compare);
+  byId("other-label").hidden = state.compare !== "text";
+}
+
+// Do what the visitor chose; what the model is writing ends.
+function choose(changes) {
+  stopWriting();
+  warn("");
+  Object.assign(state, changes);
+  fillForm();
+  refresh();
+}
+
+function type(name, text) {
+  if (isTooLong(text)) return warn(`The text has ${lengthOf(text).toLocaleString("en-US")} characters, but this page takes at most ${folder.most.toLocaleString("en-US")}; shorten it.`);
+  warn("");
+  if (name === "text") {
+    stopWriting();
+    keepEdits(text);
+  }
+  state[name] = text;
+  refresh();
+}
+
+function listen() {
+  for (const name of ["text", "other"]) byId(name).addEventListener("input", ({ target }) => type(name, target.value));
+  byId("model").addEventListener("change", ({ target: { value } }) =>
+    choose({ model: value, edits: {}, layer: null, plain: null, compare: state.compare === value ? "" : state.compare }));
+  byId("compare").addEventListener("change", ({ target: { value } }) =>
+    choose({ compare: value, other: value === "text" && !state.other ? state.text : state.other }));
+  byId("example").addEventListener("change", ({ target }) => {
+    const example = folder.examples[Number(target.value)];
+    if (target.value && example)
+      choose({ text: example.text, model: example.model, slot: example.slot ?? null, edits: { ...example.edits }, layer: layerOfEdits(example), plain: null, compare: "", other: "" });
+  });
+  byId("back").addEventListener("click", () => step(-1));
+  byId("forth").addEventListener("click", () => step(1));
+  byId("link").addEventListener("click", copyLink);
+  byId("inputs").addEventListener("submit", (event) => event.preventDefault());
+  addEventListener("hashchange", openLink);
+}
+
+async function copyLink() {
+  const link = linkOfState();
+  if (link.length > LONGEST_LINK) return say("The text is too long for a link; save what you see instead.", true);
+  history.replaceState(null, "", link);
+  try {
+    await navigator.clipboard.writeText(link);
+    say("The link is copied.");
+  } catch {
+    say("The link is in the address bar.");
+  }
+}
+
+function openLink() {
+  const [found, damage] = stateFromLink();
+  stopWriting();
+  state = found;
+  fillForm();
+  warn(damage);
+  return refresh();
+}
+
+async function begin() {
+  try {
+    folder = await backend.open();
+  } catch (error) {
+    return say(sentenceOf(error), true);
+  }
+  fillSelect(byId("example"), [["", "choose one"], ...folder.examples.map(({ name }, index) => [String(index), name])], "");
+  byId("about").textContent = folder.about;
+  listen();
+  await openLink();
+}
+
+begin();

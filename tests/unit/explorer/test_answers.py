@@ -1,0 +1,90 @@
+"""What the picture is told when it is drawn, when a gap of it is moved, and when the model writes."""
+
+import json
+
+import numpy as np
+import pytest
+
+import howfar
+from howfar.charts.rows import Cells
+from howfar.charts.spacing.build import content_of
+from howfar.errors import ConfigError
+from howfar.explorer.answers import effects, expected, read, written
+from howfar.explorer.question import question_of
+from howfar.explorer.what_if import Edit
+
+TEXT = "Ada wrote 图书馆."
+
+
+def asked(text=TEXT, **more):
+    return question_of({"model": "tiny", "text": text, "cells": [10], **more})
+
+
+def test_the_numbers_are_those_of_a_trace(inference, model_folder):
+    answer = json.loads(json.dumps(read(inference, asked())))
+    wanted = json.loads(json.dumps(content_of(howfar.trace(howfar.load(model_folder), TEXT)).json()))
+    assert answer["content"] == {**wanted, "captions": [], "description": ""}  # words are the page's
+    assert answer["ends"] == list(range(1, len(TEXT) + 1))
+    assert answer["numTokens"] == len(TEXT.encode())
+
+
+def test_a_gap_grows_in_its_layer_and_those_downstream_answer(inference):
+    question = asked(moves={"1:10": 3})
+    answer = effects(inference, question)
+    rows = [row for row in read(inference, question)["content"]["rows"] if not row["isPlain"]]
+    before = [np.array(row["gaps"]) for row in rows]
+    after = [np.array(answer["gaps"][index]) for index in sorted(answer["gaps"])]
+    np.testing.assert_allclose(after[1][10], 3 * before[1][10], rtol=1e-4)
+    np.testing.assert_allclose(after[0], before[0], rtol=1e-4)
+    np.testing.assert_allclose(after[2][:10], before[2][:10], rtol=1e-4)
+    cells = Cells.of(inference.trace("tiny", TEXT))
+    wanted = inference.what_if("tiny", TEXT, Edit(cells.token_spans[10], 3.0, 1)).losses(cells)
+    assert sum(one["change"] for one in answer["losses"]) == pytest.approx(wanted["change"].sum())
+    assert [one["label"] for one in answer["losses"]] == list("书馆.")
+    assert answer["hasMore"] is False
+
+
+def test_several_changes_are_made_at_once(inference, model_folder):
+    answer = effects(inference, asked(moves={"0:2": 2, "all:4": 0.5}))
+    model = howfar.load(model_folder)
+
+    def changed(layer, steps):
+        steps = steps.clone()
+        steps[..., 5] *= 0.5
+        if layer == 0:
+            steps[..., 3] *= 2
+        return steps
+
+    with howfar.override(model, changed):
+        wanted = content_of(howfar.trace(model, TEXT))
+    for index, row in enumerate(wanted.rows):
+        if not row.is_plain:
+            np.testing.assert_allclose(answer["gaps"][index], row.gaps, rtol=1e-4)
+    assert len(answer["losses"]) == len(TEXT) - 3
+
+
+@pytest.mark.parametrize("moves", [{"1:10": 1}, {"1:99": 3}])
+def test_without_a_change_nothing_changes(inference, moves):
+    rows = read(inference, asked())["content"]["rows"]
+    answer = effects(inference, asked(moves=moves))
+    assert all(answer["gaps"][index] == rows[index]["gaps"] for index in answer["gaps"])
+    assert all(one["change"] == 0 for one in answer["losses"])
+
+
+def test_two_readings_are_aligned_and_nothing_is_moved(inference):
+    answer = read(inference, asked(compare="text", other="Ada wrote a 馆."))
+    assert len(answer["content"]["texts"]) == 2
+
+
+def test_what_is_expected_stands_after_the_selected_character(inference):
+    found = expected(inference, asked(moves={"all:10": 8}))["expected"]
+    cells = Cells.of(inference.trace("tiny", TEXT))
+    wanted = inference.what_if("tiny", TEXT, Edit(cells.token_spans[10], 8.0)).characters
+    assert [(one["before"], one["after"]) for one in found] == [(one, other) for _, one, other in wanted]
+
+
+def test_a_character_is_written_behind_the_text(inference):
+    answers = [written(inference, asked("Ada wrote"), np.random.default_rng(seed))["next"] for seed in range(9)]
+    assert any(answers)
+    with pytest.raises(ConfigError, match="a model writes in one text at a time; compare with nothing"):
+        written(inference, asked(compare="text", other="b"), np.random.default_rng(0))
