@@ -4,7 +4,7 @@ import pytest
 
 from howfar.errors import ModelNotFoundError
 from howfar.models.bundled import DEFAULT_NAME, bundled_models
-from howfar.models.folders import find_folder
+from howfar.models.folders import find_model
 
 
 def test_the_default_model_comes_first_and_all_are_small() -> None:
@@ -29,4 +29,4 @@ def test_nothing_of_where_they_were_trained_is_in_them() -> None:
 @pytest.mark.parametrize("name", ["bilingual-per-laye", Path("bilingual-per-laye")])
 def test_a_misspelt_name_is_answered_with_the_right_one(name: str | Path) -> None:
     with pytest.raises(ModelNotFoundError, match=r"'bilingual-per-laye'.*; did you mean bilingual-per-layer\?"):
-        find_folder(name)
+        find_model(name)
