@@ -17,6 +17,21 @@ def test_the_page_opens_with_its_picture_and_says_how_to_read_it(visit):
     page.sees("Do not conclude")
 
 
+def test_an_example_selects_the_token_in_which_its_character_lies(visit):
+    page = visit(wait=False)
+
+    def in_fours(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, json=answer.json() | {"ends": list(range(4, 104, 4))})
+
+    page.page.route("**/read", in_fours)
+    page.page.reload()  # it opens with the 28th character, which is the last of the seventh four
+    page.until(lambda: "character 7 of 102" in page.selection)
+    assert page.page.evaluate("[state.slot, state.edits, 'character' in state]") == [6, {"all:6": 4}, False]
+    page.page.select_option("#example", "1")
+    page.until(lambda: page.page.evaluate("Object.keys(state.edits)[0]") == "all:4")
+
+
 @pytest.mark.parametrize("query", ["", "?access_token=wrong"])
 def test_without_the_token_nothing_is_shown(chromium, server, query):
     address, token = server[1].split("?access_token=")

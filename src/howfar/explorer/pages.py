@@ -53,6 +53,7 @@ def folder(inference: Inference, most_characters: int) -> dict[str, Any]:
                 "text": text,
                 "model": first,
                 "slot": selected_in(name),
+                "character": selected_in(name),
                 "edits": {f"all:{selected_in(name)}": OPENING_FACTOR},
             }
             for name, text in EXAMPLES.items()

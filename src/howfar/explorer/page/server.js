@@ -41,6 +41,14 @@ function afterPause(name, act) {
   pausing[name] = setTimeout(act, Math.max(0, lastKey + PAUSE - performance.now()));
 }
 
+// An example selects and moves a character; which cell that is, a token or a character, is known when the text has been read.
+function placeExample(ends) {
+  const slot = ends.findIndex((end) => end > state.character);
+  state.edits = Object.fromEntries(Object.entries(state.edits).map(([key, factor]) => [`${key.split(":")[0]}:${slot}`, factor]));
+  state.slot = slot;
+  delete state.character;
+}
+
 const backend = {
   canBePlain: true,
   open: () => answerTo("folder.json"),
@@ -52,6 +60,7 @@ const backend = {
     if (!answer) return null;
     if (answer !== known) known = { ...answer, key, effects: null };
     const { content, ends, numTokens } = known;
+    if (state.character !== undefined) placeExample(ends);
     const isEdited = !state.compare && (state.plain !== null || Object.values(state.edits).some((factor) => factor !== 1));
     if (!isEdited) known.effects = null;
     else if (!written?.isGoing) afterPause("effects", showEffects);

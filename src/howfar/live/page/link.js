@@ -3,7 +3,7 @@
 
 const LONGEST_LINK = 40_000; // characters; programs that pass links on may cut longer ones
 let folder; // what the page has: models, examples, most (characters of a text), about
-let state; // text, other, model, compare, slot, layer, edits: { "layer:slot": factor }, plain (a layer of plain steps), view, and what the backend adds
+let state; // text, other, model, compare, slot, layer, edits: { "layer:slot": factor }, plain (a layer of plain steps), view, character (of an example, until its cell is known), and what the backend adds
 
 const modelNamed = (name) => folder.models.find((model) => model.name === name);
 
@@ -14,7 +14,7 @@ function startState() {
   const first = folder.examples[0];
   return {
     text: first.text, other: "", model: first.model, compare: "", slot: first.slot ?? null, layer: layerOfEdits(first), edits: { ...first.edits },
-    plain: null,
+    plain: null, character: first.character,
     view: { scale: "layer-mean", colour: "gap", rows: "auto" },
     ...backend.startState?.(),
   };

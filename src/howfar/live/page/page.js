@@ -165,7 +165,7 @@ function listen() {
   byId("example").addEventListener("change", ({ target }) => {
     const example = folder.examples[Number(target.value)];
     if (target.value && example)
-      choose({ text: example.text, model: example.model, slot: example.slot ?? null, edits: { ...example.edits }, layer: layerOfEdits(example), plain: null, compare: "", other: "" });
+      choose({ text: example.text, model: example.model, slot: example.slot ?? null, character: example.character, edits: { ...example.edits }, layer: layerOfEdits(example), plain: null, compare: "", other: "" });
   });
   byId("back").addEventListener("click", () => step(-1));
   byId("forth").addEventListener("click", () => step(1));
