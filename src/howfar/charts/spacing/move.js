@@ -198,30 +198,36 @@ function panelBeside({ setLayer, setFactor, reset, write, takeBack }) {
     expected.replaceChildren(...panel.expected.map(({ label, before, after }) => element("tr", {},
       element("td", {}, element("bdi", { textContent: label })), element("td", { textContent: chance(before) }), element("td", { textContent: panel.isMoved ? chance(after) : "" }))));
     prediction.hidden = !panel.expected.length;
-    losses.innerHTML = panel.isMoved ? lossesOf(panel.losses) : "";
+    losses.innerHTML = panel.isMoved ? lossesOf(panel.losses, panel.noun) : "";
     writes.textContent = panel.isWriting ? "Stop" : "Continue writing from here";
     takes.hidden = !panel.canTakeBack;
   }
   return { root, select, show, advise: words => { advice.textContent = words; } };
 }
 
-/* A bar for each of the characters that follow: up if it is harder to predict than before, down if it is easier. */
-function lossesOf(losses) {
-  const drawn = losses.slice(0, MOST_LOSSES);
+/* A bar for each of the characters that follow: up if it is harder to predict than before, down if it is easier. Whole words need wider bars, so fewer are drawn. */
+const LONGEST_LABEL = 8;
+function lossesOf(losses, noun = "character") {
+  const shown = losses.slice(0, MOST_LOSSES).map(({ label, change }) => ({ label: cut(Array.from(shownSpace(label))), change }));
+  const widest = Math.max(0, ...shown.map(({ label }) => label.length)), pitch = widest > 2 ? 7 * widest + 4 : 11;
+  const drawn = shown.slice(0, Math.floor(MOST_LOSSES * 11 / pitch));
   if (!drawn.length) return "";
   const most = Math.max(...drawn.map(({ change }) => Math.abs(change)));
   if (most < 0.0005) return "";
-  const pitch = 11, half = 26, top = 16, left = 42, middle = top + half;
+  const half = 26, top = 16, left = 42, middle = top + half;
   const bars = drawn.map(({ label, change }, place) => {
     const x = left + place * pitch, height = Math.abs(change) / most * half;
     return `<rect class="${change > 0 ? "harder" : "easier"}" x="${x}" y="${number(change > 0 ? middle - height : middle)}" width="${pitch - 2}" height="${number(height)}"/>`
-      + `<text class="tick" x="${x + pitch / 2 - 1}" y="${middle + half + 13}">${escapeText(shownSpace(label))}</text>`;
+      + `<text class="tick" x="${x + pitch / 2 - 1}" y="${middle + half + 13}">${escapeText(label)}</text>`;
   }).join("");
   const axis = [[most, top], [0, middle], [-most, middle + half]].map(([value, y]) => `<text class="note" text-anchor="end" x="${left - 4}" y="${number(y + 4)}">${value ? signed(value) : "0"}</text>`).join("");
   const total = left + drawn.length * pitch;
-  return `<h3>Change of surprisal of the characters that follow, in nats (up: harder)</h3><svg width="${total}" viewBox="0 0 ${total} ${middle + half + 18}" role="img" aria-label="Change of surprisal of the characters that follow">`
+  const heading = `Change of surprisal of the ${noun}s that follow`;
+  return `<h3>${heading}, in nats (up: harder)</h3><svg width="${total}" viewBox="0 0 ${total} ${middle + half + 18}" role="img" aria-label="${heading}">`
     + `<path class="axis" d="M${left} ${middle}H${total}"/>${axis}${bars}</svg>`;
 }
+
+const cut = (letters) => (letters.length > LONGEST_LABEL ? [...letters.slice(0, LONGEST_LABEL - 1), "…"] : letters).join("");
 
 /* The effect of a moved gap on the text that follows, in words; `hasMore` if the passage that was read ends before the text. */
 const LEAST_NATS = 0.005;

@@ -90,7 +90,7 @@ function showPanel() {
   const effect = !isEdited || state.compare || !losses ? ""
     : howfarSpacing.effectInWords(losses.reduce((total, { change }) => total + change, 0), losses.length, content.noun, hasMore);
   backend.expect((expected) => handle.show({
-    isMoved: isEdited, losses: losses ?? [], isWriting: written?.isGoing, canTakeBack: written && !written.isGoing, effect, expected,
+    isMoved: isEdited, losses: losses ?? [], noun: content.noun, isWriting: written?.isGoing, canTakeBack: written && !written.isGoing, effect, expected,
   }));
 }
 
