@@ -30,6 +30,7 @@ def test_an_example_selects_the_token_in_which_its_character_lies(visit):
     assert page.page.evaluate("[state.slot, state.edits, 'character' in state]") == [6, {"all:6": 4}, False]
     page.page.select_option("#example", "1")
     page.until(lambda: page.page.evaluate("Object.keys(state.edits)[0]") == "all:4")
+    assert page.page.evaluate("state.character = 9, placeExample([4, 8]), [state.slot, state.edits]") == [None, {}]
 
 
 @pytest.mark.parametrize("query", ["", "?access_token=wrong"])

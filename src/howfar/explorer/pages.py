@@ -52,7 +52,6 @@ def folder(inference: Inference, most_characters: int) -> dict[str, Any]:
                 "name": name,
                 "text": text,
                 "model": first,
-                "slot": selected_in(name),
                 "character": selected_in(name),
                 "edits": {f"all:{selected_in(name)}": OPENING_FACTOR},
             }

@@ -44,8 +44,8 @@ function afterPause(name, act) {
 // An example selects and moves a character; which cell that is, a token or a character, is known when the text has been read.
 function placeExample(ends) {
   const slot = ends.findIndex((end) => end > state.character);
-  state.edits = Object.fromEntries(Object.entries(state.edits).map(([key, factor]) => [`${key.split(":")[0]}:${slot}`, factor]));
-  state.slot = slot;
+  const edits = Object.entries(state.edits).map(([key, factor]) => [`${key.split(":")[0]}:${slot}`, factor]);
+  Object.assign(state, slot < 0 ? { slot: null, edits: {} } : { slot, edits: Object.fromEntries(edits) }); // none if a shorter text was typed meanwhile
   delete state.character;
 }
 
