@@ -86,6 +86,7 @@ def graft(
         losses: dict[str, Any] = {}
         if recipe.baseline and recipe.train != "increments":  # otherwise the baseline is the base itself
             plain = dataclasses.replace(recipe, name=f"{recipe.name}-baseline", increments=None, baseline=False)
+            check_folder(output / "baseline")  # before the base is loaded
             _, record, _ = _run(plain, given, output / "baseline", callbacks, progress)
             losses["baseline"] = record.get("held_out")
         model, record, losses["base"] = _run(recipe, given, output, callbacks, progress)

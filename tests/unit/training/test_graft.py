@@ -314,6 +314,16 @@ def test_a_corpus_from_text_is_built_once(base: Path, corpus: Corpus, tmp_path: 
         text_corpus([text], str(base), tmp_path / "corpus")
 
 
+def test_a_folder_that_cannot_hold_the_baseline_is_refused_before_any_work(
+    recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "baseline").mkdir()
+    (tmp_path / "baseline" / "notes.txt").write_text("mine", encoding="utf-8")
+    monkeypatch.setattr("howfar.training.graft._load_base", lambda *_: pytest.fail("the base was loaded"))
+    with pytest.raises(HowFarError, match="baseline"):
+        graft(recipe(train="lora", baseline=True), tmp_path, progress=False)
+
+
 def test_a_recipe_survives_its_record(recipe: Make) -> None:
     made = recipe(train="lora", baseline=True)
     assert GraftRecipe.from_dict(json.loads(json.dumps(made.to_dict()))) == made
