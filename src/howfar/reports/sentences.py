@@ -11,7 +11,16 @@ from howfar.errors import NotMeasurableError
 from howfar.measures.boundaries.scores import WITHIN
 
 LEVEL = 0.05
-SHOWN = ("seed", "layer", "head", "scored_at", "value [low_together, high_together]", "p_together", "n")
+SHOWN = (
+    "seed",
+    "layer",
+    "head",
+    "scored_at",
+    "value [low_together, high_together]",
+    "p_together",
+    "p_random_together",
+    "n",
+)
 
 
 def strongest(tables: Mapping[int, pl.DataFrame]) -> pl.DataFrame:
@@ -45,18 +54,21 @@ def said(found: pl.DataFrame, tables: Mapping[int, pl.DataFrame]) -> str:
         found: From `strongest`.
         tables: As for `strongest`. The strongest layer of a seed need not be the one with the lowest p-value.
     """
-    marking = [_tested(table).filter(pl.col("p_together") < LEVEL)["layer"].fill_null(0) for table in tables.values()]
-    marking = [layers for layers in marking if len(layers)]
-    of_bytes = sum(bool((layers == 0).all()) for layers in marking)
+    marking = [_tested(table).filter(pl.col("p_together") < LEVEL) for table in tables.values()]
+    marking = [rows.with_columns(pl.col("layer").fill_null(0)) for rows in marking if len(rows)]
+    of_bytes = sum(bool((rows["layer"] == 0).all()) for rows in marking)
+    trained = sum(bool((rows["p_random_together"] < LEVEL).any()) for rows in marking)
     untested = len(tables) - len(found)
     apart = np.abs(found["value"].to_numpy() - 0.5)
     return (
         f"In {len(marking)} of {len(tables)} seeds some layer marks where Chinese words begin among gaps after the "
         f"same character (p < {LEVEL} for all layers, heads and places at once). "
         f"In {of_bytes} of them it is only the first layer or a shared step, which sees single bytes and no context: "
-        f"it marks characters that often begin words. The AUC of the strongest is {apart.mean():.3f} from 0.5 on "
-        f"average, {apart.min():.3f} to {apart.max():.3f}; the strongest of several is some way from 0.5 by chance, "
-        "too."
+        "it marks characters that often begin words. "
+        f"In {trained} of them some such step marks words better than steps of networks with random weights do "
+        f"(p < {LEVEL}, likewise), so that training made it. "
+        f"The AUC of the strongest is {apart.mean():.3f} from 0.5 on average, {apart.min():.3f} to {apart.max():.3f}; "
+        "the strongest of several is some way from 0.5 by chance, too."
         f"{f' In {untested} of the seeds there are too few documents for a p-value.' if untested else ''}"
     )
 

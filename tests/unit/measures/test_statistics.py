@@ -7,6 +7,7 @@ from howfar.errors import NotMeasurableError
 from howfar.measures.statistics import (
     MIN_DOCUMENTS,
     Gains,
+    auc_alone,
     bootstrap,
     correlation,
     equivalence_of_estimate,
@@ -131,6 +132,18 @@ class TestBootstrap:
 
 
 class TestRocAuc:
+    @pytest.mark.parametrize("num_strata", [1, 4, 60])
+    def test_alone_equals_the_value_of_the_estimate(self, num_strata):
+        scores, labels, documents = clustered_scores(0, separation=0.7)
+        several = np.round(np.stack([scores, -scores, RNG(1).normal(size=len(scores))]), 1)  # with ties
+        strata = [RNG(2).integers(num_strata, size=len(scores)) - 2]
+        expected = roc_auc(several, labels, documents, strata=strata, num_resamples=20).value
+        np.testing.assert_allclose(auc_alone(several, labels, strata=strata), expected, atol=1e-12)
+
+    def test_alone_is_nan_where_nothing_can_be_compared(self):
+        labels = np.arange(8) % 2 == 0
+        assert np.isnan(auc_alone(np.zeros((3, 8)), labels, strata=[labels])).tolist() == [True] * 3
+
     def test_equals_scikit_learn(self):
         scores, labels, documents = clustered_scores(0, separation=0.7)
         scores = np.round(scores, 1)  # with ties

@@ -68,7 +68,7 @@ def test_a_study_without_finished_runs_has_no_report(study: Study) -> None:
         study_html(study, "A text.")
 
 
-def of_layers(*values: tuple[float, float | None]) -> pl.DataFrame:
+def of_layers(*values: tuple[float, float | None], p_random: float | None = 0.5) -> pl.DataFrame:
     """What `boundaries` says of the increments of some layers: their AUC behind the same character, and its p-value."""
     rows = [
         {"quantity": quantity, "score": "increment", "layer": layer, "value": value + more, "p_together": p_value}
@@ -76,7 +76,8 @@ def of_layers(*values: tuple[float, float | None]) -> pl.DataFrame:
         for layer, (value, p_value) in enumerate(values)
     ]
     entropy = {"quantity": "auc within", "score": "entropy", "layer": None, "value": 0.9, "p_together": None}
-    return pl.DataFrame([*rows, entropy], schema_overrides={"layer": pl.Int64, "p_together": pl.Float64})
+    table = pl.DataFrame([*rows, entropy], schema_overrides={"layer": pl.Int64, "p_together": pl.Float64})
+    return table.with_columns(p_random_together=pl.lit(p_random, pl.Float64))
 
 
 def test_the_strongest_layer_of_each_seed_may_be_another_one() -> None:
@@ -86,6 +87,19 @@ def test_the_strongest_layer_of_each_seed_may_be_another_one() -> None:
     assert said(found, tables).startswith("In 2 of 3 seeds some layer marks where Chinese words begin")
     assert "In 1 of them it is only the first layer or a shared step" in said(found, tables)
     assert "is 0.103 from 0.5 on average, 0.010 to 0.200;" in said(found, tables)
+    assert "In 0 of them some such step marks words better than steps of networks with random" in said(found, tables)
+
+
+def test_a_seed_whose_layers_mark_words_no_better_than_random_networks_does_not_count_as_trained() -> None:
+    tables = {
+        0: of_layers((0.6, 0.01), p_random=0.02),
+        1: of_layers((0.6, 0.01), p_random=0.2),
+        2: of_layers((0.6, 0.01), p_random=None),  # increments that are not learned
+        3: of_layers((0.6, 0.3), p_random=0.02),
+    }
+    words = said(strongest(tables), tables)
+    assert words.startswith("In 3 of 4 seeds some layer marks")
+    assert "In 1 of them some such step marks words better" in words
 
 
 def test_a_seed_counts_whichever_layer_marks_boundaries_and_whether_or_not_it_could_be_tested() -> None:

@@ -32,15 +32,10 @@ def draw_boundaries(table: pl.DataFrame) -> Picture:
         _panel(layered, "AUC of each layer's increments", "AUC", chance, _reach(both, chance), scores),
         _panel(within, "AUC among gaps after the same character", "AUC", chance, _reach(both, chance), scores),
         _panel(alone, "AUC of other scores of the same gaps", "AUC", chance, _reach(both, chance)),
-        _panel(
-            gains,
-            "What they add to characters, entropy and surprisal",
-            "difference of AUC",
-            0.0,
-            _reach(gains, 0.0),
-            scores,
-        ),
     ]
+    if len(gains):
+        added = "What they add to characters, entropy and surprisal"
+        panels.append(_panel(gains, added, "difference of AUC", 0.0, _reach(gains, 0.0), scores))
     return Picture(
         alt.vconcat(*panels, spacing=24),
         title="How well increments and other scores mark boundaries",
@@ -58,7 +53,9 @@ def _panel(
     base = alt.Chart().encode(
         y=alt.Y(f"{y}:N", title=None, sort=order, axis=alt.Axis(labelLimit=260, minExtent=170)),
         tooltip=tooltip(
-            f"score scored_at {y}", "value low high low_together high_together p_together num_gaps num_boundaries n"
+            f"score scored_at {y}",
+            "value low high low_together high_together p_together random_low random_high p_random "
+            "p_random_together num_gaps num_boundaries n",
         ),
     )
     step: dict[str, Any] = {"step": ROW_HEIGHT}
@@ -69,6 +66,9 @@ def _panel(
     x: dict[str, Any] = {"title": title, "axis": sparse_axis()}
     x["scale"] = alt.Scale(domain=reach, nice=True, zero=False)
     marks = [
+        base.mark_bar(color="gray", opacity=0.25, height=SMALL_ROW - 3)
+        .transform_filter("isValid(datum.random_low)")
+        .encode(x=alt.X("random_low:Q", **x), x2="random_high:Q", color=alt.value("gray")),
         base.mark_rule(strokeWidth=1, opacity=0.8).encode(x=alt.X("low_together:Q", **x), x2="high_together:Q"),
         base.mark_rule(strokeWidth=3, opacity=0.6).encode(x=alt.X("low:Q", **x), x2="high:Q"),
         base.mark_point(filled=True, size=55, opacity=1).encode(x=alt.X("value:Q", **x)),
@@ -80,8 +80,8 @@ def _panel(
 
 def _reach(rows: pl.DataFrame, null: float) -> list[float]:
     """From the lowest to the highest end of an interval, chance included."""
-    ends = [rows[name].drop_nulls().to_list() for name in ("low", "high", "low_together", "high_together")]
-    values = [null, *(value for column in ends for value in column)]
+    ends = rows.select("low", "high", "low_together", "high_together", "random_low", "random_high")
+    values = [null, *(value for column in ends for value in column.drop_nulls())]
     return [min(values), max(values)]
 
 
@@ -90,10 +90,11 @@ def _subtitle(target: str, measured: pl.DataFrame) -> list[str]:
     question = question[0].upper() + question[1:]
     if measured.is_empty():
         return [question, "Not measurable."]
-    first = measured.row(0, named=True)
+    first, has_random = measured.row(0, named=True), measured["random_low"].count() > 0
     return [
         question,
         f"{first['num_gaps']:,} gaps, {first['num_boundaries']:,} of them boundaries; 95% intervals over "
         f"{first['n']:,} documents, thin ones for all layers and places at once.",
         "Dashed: chance. Below it a score is lower at boundaries than elsewhere.",
+        *(["Grey bars: increments of networks with random weights, 95% of them."] if has_random else []),
     ]

@@ -17,6 +17,7 @@ from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError
 from howfar.measures.boundaries.gaps import find_gaps
 from howfar.measures.boundaries.probes import PROBES, probe_rows
+from howfar.measures.boundaries.random_networks import NUM_NETWORKS, compare_with_random
 from howfar.measures.boundaries.scores import (
     AUC,
     BASE,
@@ -60,6 +61,7 @@ def boundaries(
     corpus: Corpus | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
     fitted: bool = True,
+    random_networks: int = NUM_NETWORKS,
     probes: Sequence[ProbeKind] = ("linear",),
     max_gaps: int = MAX_GAPS,
     seed: int = 0,
@@ -74,6 +76,7 @@ def boundaries(
         fitted: Whether to fit models of the gaps too: the gain from increments over a baseline, and probes of the
             residual stream, for which the text is read a second time. If memory does not suffice for all gaps, a part
             of them is probed (`num_gaps`), spread evenly over the documents.
+        random_networks: With how many networks of random weights each layer's own is compared; 0 for no comparison.
         probes: Kinds of probe: `"linear"`, and `"mlp"`, which has one hidden layer as wide as that of the increments'
             networks and takes minutes.
         max_gaps: Documents are read until there are this many gaps.
@@ -88,8 +91,10 @@ def boundaries(
         token whose increment it is; `layer` is null for shared increments and for scores without a layer. `low` and
         `high` bound the 95% interval (bootstrap-t over `n` documents; null if too few contribute). `low_together`,
         `high_together` and `p_together` are simultaneous over all layers, heads and places, so that the best may be
-        picked. AUCs use ranks, so they do not depend on the scale of a layer's increments. `note` says why a number is
-        missing.
+        picked. `random_low` and `random_high` bound the AUCs of 95% of networks of the same shape with random weights,
+        and `p_random` is the share of these that mark boundaries as well, `p_random_together` over all layers, heads
+        and places. Only if it is small did training teach the increments what the AUC shows. AUCs use ranks, so they do
+        not depend on the scale of a layer's increments. `note` says why a number is missing.
 
     Raises:
         NoIncrementsError: The model has no increments.
@@ -103,6 +108,7 @@ def boundaries(
     scores = [*increment_scores(gaps, names, layers), *prediction_scores(gaps), *baseline_scores(gaps, sought)]
     counted, uncounted = corpus_scores(corpus, gaps, model, tokenizer)
     rows = auc_rows([*scores, *counted], gaps, seed=seed)
+    compare_with_random(rows, model, gaps, tokenizer, names, layers, num_networks=random_networks, seed=seed)
     if fitted:
 
         def nested_rows() -> list[Row]:
@@ -152,7 +158,7 @@ MEASURE = Measure(
     run=_run,
     value="ROC-AUC (0.5: chance), or gain of an AUC",
     counts="documents",
-    columns=("quantity", "score", "scored_at", "layer", "head", "value [low, high]", "num_gaps", "n"),
+    columns=("quantity", "score", "scored_at", "layer", "head", "value [low, high]", "p_random", "num_gaps", "n"),
     matrix=Matrix(rows=("quantity", "score", "scored_at")),
     needs=("gold|texts",),
     takes=("target", "probes"),

@@ -28,6 +28,7 @@ class Gaps:
     is_boundary: NDArray[np.bool_]  # [gap]
     documents: NDArray[np.int64]  # [gap]: index into `traces`
     tokens: NDArray[np.int64]  # [gap]: the first token after it; before a word, it may begin with blanks
+    num_tokens: NDArray[np.int64]  # [gap]: of the character (or token) after
     characters: NDArray[np.int64]  # [gap]: the character after it, in its document
     previous: NDArray[np.int64]  # [gap]: code point of the character before if tokens are bytes, else the token before
     next_byte: NDArray[np.int64]  # [gap]: the first byte of the first token after
@@ -133,6 +134,7 @@ def _gaps_of(
         "is_boundary": is_boundary[before],
         "documents": np.full(len(units), number),
         "tokens": tokens,
+        "num_tokens": np.diff(first_tokens, append=len(trace))[units],
         "characters": before,
         "previous": previous.astype(np.int64),
         "next_byte": text[trace.token_bytes[tokens, 0]].astype(np.int64),

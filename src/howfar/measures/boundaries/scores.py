@@ -29,6 +29,7 @@ CORPUS_TOKENS = 64_000_000
 """The most tokens of the training corpus that are counted."""
 
 CORPUS_SCORES = ("-PMI", "branching entropy", "entropy after", "entropy before")
+INCREMENT = "increment"
 AUC, WITHIN, GAIN = "auc", "auc within", "auc gain"
 PLACES = ("first_token", "whole_unit", "token_before")
 LOOKUP = "lookup"
@@ -72,7 +73,7 @@ def increment_scores(gaps: Gaps, names: dict[str, str], layers: Sequence[int | N
     for attribute, name in names.items():
         values = getattr(gaps, attribute)
         for index, place in places_of(layers, values.shape[1]):
-            yield Score("increment", values[index], name, **place)
+            yield Score(INCREMENT, values[index], name, **place)
 
 
 def prediction_scores(gaps: Gaps) -> Iterator[Score]:
@@ -201,9 +202,10 @@ def table_of(rows: Sequence[Row], target: str, gaps: Gaps) -> pl.DataFrame:
     """The table of `boundaries`."""
     unseen = f"{gaps.num_unseen} gaps inside tokens are left out" if gaps.num_unseen else None
     return table(
-        ({"target": target, "note": unseen} | row for row in rows),
+        (row | {"target": target, "note": "; ".join(filter(None, (row.get("note"), unseen))) or None} for row in rows),
         *((str, "target quantity score scored_at"), (int, "layer head")),
-        *((float, "value low high low_together high_together p_together"), (int, "num_gaps num_boundaries n")),
+        (float, "value low high low_together high_together p_together"),
+        *((float, "random_low random_high p_random p_random_together"), (int, "num_gaps num_boundaries n")),
     )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from howfar.measures.choices import ProbeKind
 from howfar.measures.statistics.correlations import correlation, rank_correlation
 from howfar.measures.statistics.cross_fitting import CrossFitted, divide
-from howfar.measures.statistics.discrimination import check_labels, roc_auc
+from howfar.measures.statistics.discrimination import auc_alone, check_labels, roc_auc
 from howfar.measures.statistics.estimate import Estimate
 from howfar.measures.statistics.fitting import fit_probe, nested_scores, probe_scores
 from howfar.measures.statistics.gains import Additions, Gains
@@ -32,7 +32,7 @@ from howfar.measures.statistics.studentised import MIN_DOCUMENTS, Studentised, c
 
 __all__ = [
     "MIN_DOCUMENTS", "Additions", "CrossFitted", "Equivalence", "Estimate", "Gains", "ProbeKind", "Studentised",
-    "bootstrap", "check_labels", "columns_of", "correlation", "divide", "equivalence_of_estimate", "fit_probe", "holm",
-    "mean", "nested_scores", "or_none", "over_intervals", "over_seeds", "permutation_within", "probe_scores",
-    "proportion", "rank_correlation", "ratio", "roc_auc", "wilcoxon",
+    "auc_alone", "bootstrap", "check_labels", "columns_of", "correlation", "divide", "equivalence_of_estimate",
+    "fit_probe", "holm", "mean", "nested_scores", "or_none", "over_intervals", "over_seeds", "permutation_within",
+    "probe_scores", "proportion", "rank_correlation", "ratio", "roc_auc", "wilcoxon",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
 
 from howfar.errors import NotMeasurableError
 from howfar.measures.statistics.estimate import Estimate
@@ -57,6 +58,21 @@ def roc_auc(
     left_out = left_out.reshape(*shape, num_documents)
     options |= {"left_out": left_out, "limits": (0.0, 1.0), "num_carriers": counts.num_documents}
     return bootstrap(statistic, num_documents, **options)
+
+
+def auc_alone(scores: ArrayLike, labels: ArrayLike, *, strata: Sequence[ArrayLike] = ()) -> Array:
+    """The value of `roc_auc` without an interval, `[...]`: much faster; NaN where no pair can be compared."""
+    labels = np.asarray(labels, dtype=bool)
+    groups = _groups(strata, len(labels))
+    num, num_positive = np.bincount(groups), np.bincount(groups, labels)
+    num_pairs = (num_positive * (num - num_positive)).sum()
+    # Ranks by score, and then by group and score, minus the items of groups before.
+    ranks = rankdata(scores, axis=-1)
+    if len(num) > 1:
+        ranks = rankdata(groups * (len(groups) + 1.0) + ranks, axis=-1)
+    before = (np.cumsum(num) - num)[groups]
+    num_in_order = (ranks - before)[..., labels].sum(axis=-1) - (num_positive * (num_positive + 1) / 2).sum()
+    return num_in_order / num_pairs if num_pairs else np.full(num_in_order.shape, np.nan)
 
 
 def check_labels(labels: ArrayLike) -> NDArray[np.bool_]:
