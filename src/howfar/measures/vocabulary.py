@@ -22,6 +22,7 @@ from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.declaration import Measure
 from howfar.measures.inputs import Inputs
+from howfar.measures.layers import check_accumulates
 from howfar.measures.passes import in_batches
 from howfar.models.loading import tokenizer_of
 from howfar.models.origin import origin_of
@@ -61,8 +62,9 @@ def vocabulary(
 
     Raises:
         NoIncrementsError: The model has no increments.
-        NotMeasurableError: Its first layer has no increments, or the corpus has another tokenizer.
+        NotMeasurableError: Its first layer has no increments, they are not summed, or the corpus has another tokenizer.
     """
+    check_accumulates(increments_of(model))
     tokenizer = tokenizer or tokenizer_of(model)
     size = min(len(tokenizer), model.get_input_embeddings().num_embeddings)
     increments = vocabulary_increments(model, size, batch_size=batch_size)

@@ -54,6 +54,34 @@ class TestBootstrap:
             covered += bool(estimate.low <= 0 <= estimate.high)
         assert 0.89 <= covered / 200 <= 0.985
 
+    @pytest.mark.parametrize("limits", [(0.0, 2.0), (0.0, np.inf)])
+    def test_a_mean_near_its_limit_has_no_interval_beyond_it(self, limits):
+        # A few of many tokens are far from 0: around the mean, an interval on its own scale begins below 0.
+        sizes = np.tile([5.0, 40.0, 200.0], 5)
+        sums = 0.002 * sizes + np.r_[6.0, np.zeros(6), 1.0, np.zeros(6), 12.0]
+        beyond, within = ratio(sums, sizes), ratio(sums, sizes, limits=limits)
+        assert beyond.low < 0 < within.low < within.value < within.high < 2
+        assert within.p_value(within.high * 1.01) < 0.05 < within.p_value(within.high * 0.99)
+        assert ratio(sums, sizes, limits=(-np.inf, np.inf)).row() == beyond.row()  # no limit at all
+
+    def test_near_a_limit_intervals_cover_the_truth_more_often(self):
+        covered = np.zeros(2)
+        for seed in range(150):
+            rng = RNG(seed)
+            sizes = np.maximum(1, rng.lognormal(2.5, 1.0, 60)).astype(int)
+            sums = 2.0 * rng.binomial(sizes, 1 - rng.beta(0.3, 6, 60))  # most documents have nothing but 2
+            for kind, limits in enumerate((None, (0.0, 2.0))):
+                estimate = ratio(sums, sizes, limits=limits, num_resamples=400)
+                covered[kind] += bool(estimate.low <= 2 * (1 - 0.3 / 6.3) <= estimate.high)
+        assert covered[0] + 3 < covered[1]
+        assert covered[1] / 150 > 0.9
+
+    def test_a_quotient_of_what_cannot_be_negative_cannot_either(self):
+        sums = np.r_[6.0, np.zeros(6), 1.0, np.zeros(6), 12.0] + 0.1
+        rare, all_of_them = (ratio(of, np.full(15, 50.0), limits=(0.0, 2.0)) for of in (sums, np.full(15, 50.0)))
+        assert (rare / all_of_them).low > 0
+        assert (rare / ratio(np.full(15, 50.0), np.full(15, 50.0))).low < 0  # which may be negative, for all it says
+
     def test_ratio_weights_documents_by_their_size(self):
         nats, num_bytes = np.r_[np.full(19, 1.0), 190.0], np.r_[np.full(19, 1.0), 19.0]
         assert ratio(nats, num_bytes).value == pytest.approx((19 + 190) / (19 + 19))

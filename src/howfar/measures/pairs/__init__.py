@@ -34,7 +34,7 @@ from howfar.measures.choices import Language
 from howfar.measures.declaration import Matrix, Measure
 from howfar.measures.documents import NUM_BLOCKS, sample_blocks
 from howfar.measures.inputs import Inputs
-from howfar.measures.layers import layer_names
+from howfar.measures.layers import check_accumulates, layer_names
 from howfar.measures.pairs.lists import Pair, bundled_pairs
 from howfar.measures.pairs.matching import Matching, match_chinese, match_english
 from howfar.measures.pairs.same_first import same_first as scores_after_same_first
@@ -96,9 +96,9 @@ def pairs(
 
     Raises:
         NoIncrementsError: The model has no increments.
-        NotMeasurableError: The entities are of several languages.
+        NotMeasurableError: The entities are of several languages, or increments are not summed.
     """
-    increments_of(model)
+    check_accumulates(increments_of(model))
     entities = list(entities) if entities is not None else bundled_pairs(language)
     if len({pair.separator for pair in entities}) != 1:
         raise NotMeasurableError("some of the pairs are Chinese and some are not; measure them separately")
