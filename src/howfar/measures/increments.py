@@ -68,9 +68,10 @@ def increments(
         One row per `layer` (null if shared), `head` and `class` (`all` first). Where `over` is `text`, `value` is the
         mean over the tokens of the class in the texts, in positions. `relative` is this mean divided by the mean over
         all tokens of the layer and head, including document ends, which removes the layer's scale; null where that
-        mean's interval contains 0, as it can if steps go both ways. Both have 95% intervals over `n` documents. Where `over` is `vocabulary`, the mean is exact, with each token of the class
-        counted once; these rows exist if the increment depends on the token alone. `sd`, `lowest` and `highest` are
-        over single tokens, in positions. `share_at_zero` and `share_at_maximum` are the shares of tokens within 1% of
+        mean's interval contains 0, as it can if steps go both ways. Both have 95% intervals over `n` documents. Where
+        `over` is `vocabulary`, the mean is exact, with each token of the class counted once; these rows exist if the
+        increment depends on the token alone. `sd`, `lowest` and `highest` are over single tokens, in positions.
+        `share_at_zero` and `share_at_maximum` are the shares of tokens within 1% of
         a bound. `saturated` is true if one of them is at least half, so the mean only says "as near" or "as far as
         possible". `note` says why numbers are missing.
 
@@ -257,7 +258,7 @@ def _rows_over_vocabulary(
     names: Sequence[str],
     scale: Array,
 ) -> Iterator[Row]:
-    """Rows over the vocabulary, if increments depend on the token alone; `scale` `[head]` is the mean over text or NaN."""
+    """Rows over the vocabulary, if increments depend on the token alone; `scale` is the mean or NaN, `[head]`."""
     config = increments_of(model).config
     size = min(len(tokenizer), model.get_input_embeddings().num_embeddings)
     values = vocabulary_increments(model, size).astype(np.float64)

@@ -127,7 +127,7 @@ def agreement(tables: Mapping[str, pl.DataFrame], *, min_count: int = 5) -> pl.D
         min_count: Leave out tokens with fewer occurrences in the training of either run.
 
     Returns:
-        A row for each pair: `first`, `second`, `spearman` with its 95% interval `low`, `high` (tokens are resampled,
+        A row for each pair: `first`, `second`, `spearman` with its 95% interval `low`, `high` (over tokens,
         so it does not cover other seeds), `p_value`, `num_tokens`.
 
     Raises:
