@@ -7,6 +7,7 @@ positions. The latter is `position(query) - position(key)`, so a query's own inc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from torch import Tensor
 from howfar.corpus.corpus import Corpus
 from howfar.measures import statistics
 from howfar.measures.declaration import Matrix, Measure, of_texts
+from howfar.measures.layers import limits_of
 from howfar.measures.passes import sample_windows, window_length
 from howfar.measures.tables import Row, measured, places_of, table
 from howfar.positions import Increments, increments_of
@@ -47,7 +49,9 @@ def attention(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> pl.DataFrame:
-    """Measure how far heads look, and correlate this with the increments; a plain model has distances in tokens only.
+    """Measure how far heads look, and correlate this with the increments.
+
+    A plain model has distances in tokens only, and so has one whose increments are not summed (`accumulate=False`).
 
     Returns:
         One row per quantity, unit (`tokens` or `positions`), layer and head, with a `value` and its 95% interval:
@@ -57,7 +61,7 @@ def attention(
         - `distance of even attention`: the distance if the head attended equally to all tokens that it may
           attend to: all earlier ones, or those in its sliding window.
         - `distance over even attention`: the quotient of the two, which separates a head's choice from what a window
-          allows: 1 for even attention, with or without sinks. Null if a head sees only one token.
+          allows: 1 for even attention, with or without sinks. Null if a head sees only its own token.
         - `rank correlation over queries`: of a query's increment with the head's distance there, among queries at the
           same index in their windows (Spearman, ranks per index), because both grow with the index by themselves.
         - `correlation over heads` and `rank correlation over heads`: of a head's mean increment with its mean distance;
@@ -80,11 +84,19 @@ def attention(
     documents = np.repeat(np.arange(len(parts)), [part["increment"].shape[-1] for part in parts])
     by_query = {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
     indices = np.concatenate([np.arange(part["increment"].shape[-1]) for part in parts])
-    means = {name: statistics.mean(values, documents, seed=seed) for name, values in by_query.items()}
+    limits = dict.fromkeys(by_query, (0.0, math.inf))
+    has_increments = reader.config is not None and reader.config.accumulate
+    if has_increments:
+        own = by_query["increment"]
+        limits["increment"] = limits_of(increments_of(model), own.min(), own.max())
+        if limits["increment"][0] < 0:  # positions may go backwards
+            limits |= dict.fromkeys(("positions", "even_positions"), limits["increment"])
+    means = {
+        name: statistics.mean(values, documents, seed=seed, limits=limits[name]) for name, values in by_query.items()
+    }
     means |= {f"{unit} over even": means[unit] / means[f"even_{unit}"] for unit in UNITS}
-    has_increments = reader.increments is not None
     rows = [
-        {"quantity": quantity, "unit": unit} | place | means[name][index].row()
+        {"quantity": quantity, "unit": unit} | place | _numbers(means[name][index])
         for name, (quantity, unit) in _QUANTITIES.items()
         if has_increments or unit == "tokens"
         for index, place in places_of(reader.layers, means[name].value.shape[1])
@@ -109,6 +121,12 @@ _BY_QUERY = {
     "even_positions": ("distance of even attention", "positions"),
 }
 _QUANTITIES = _BY_QUERY | {f"{unit} over even": ("distance over even attention", unit) for unit in UNITS}
+
+
+def _numbers(estimate: statistics.Estimate) -> Row:
+    """The columns of an estimate; where it has no value, a note."""
+    row: Row = estimate.row()
+    return row if row["value"] is not None else row | {"note": "not measurable: the head sees no token but its own"}
 
 
 def _distances(reading: Reading) -> list[dict[str, Array]]:

@@ -39,7 +39,7 @@ class GapEffects:
         pieces: Each token as text (a byte that is part of a character as `<E4>`).
         layers: The decoder layers with learned positions.
         effects: float32 `[layer, head, predicted, gap]`, in nats per position: how fast the loss of token `predicted`
-            rises as the increment of token `gap` grows; 0 unless `gap < predicted`. The whole model may react to a
+            rises as the gap before token `gap` grows; 0 unless `gap < predicted`. The whole model may react to a
             wider gap, later layers' increments included.
     """
 
@@ -94,9 +94,10 @@ def gap_effects(
     effects = np.zeros((len(reader.layers), reader.num_heads, num_tokens, num_tokens), dtype=np.float32)
     with movable(model) as increments:
         check_accumulates(increments)
+        before = slice(1, None) if increments.config.advance == "before" else slice(-1)  # whose step the gap is
         for batch in followed(in_batches(range(num_tokens), batch_size), progress, num_tokens, len):
             predicted = np.array(batch)
-            effects[:, :, predicted] = _differentiate(reader, window, predicted)[..., 1:].cpu().numpy()
+            effects[:, :, predicted] = _differentiate(reader, window, predicted)[..., before].cpu().numpy()
     data = text.encode()
     pieces = tuple(_readable(data[start:end]) for start, end in spans.byte_spans.tolist())
     return GapEffects(pieces, reader.layers, effects)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from howfar.measures import statistics
 from howfar.measures.choices import Classes
 from howfar.measures.declaration import Matrix, Measure, of_texts
 from howfar.measures.documents import documents_of
-from howfar.measures.layers import check_accumulates, layer_names
+from howfar.measures.layers import check_accumulates, layer_names, limits_of
 from howfar.measures.passes import check_vocabulary, window_length
 from howfar.measures.tables import Row, places_of, rows_or_notes, table
 from howfar.measures.token_classes import class_names, classes_of_vocabulary, classified
@@ -67,10 +67,11 @@ def increments(
     Returns:
         One row per `layer` (null if shared), `head` and `class` (`all` first). Where `over` is `text`, `value` is the
         mean over the tokens of the class in the texts, in positions. `relative` is this mean divided by the mean over
-        all tokens of the layer and head, including document ends, which removes the layer's scale. Both have 95%
-        intervals over `n` documents. Where `over` is `vocabulary`, the mean is exact, with each token of the class
-        counted once; these rows exist if the increment depends on the token alone. `sd`, `lowest` and `highest` are
-        over single tokens, in positions. `share_at_zero` and `share_at_maximum` are the shares of tokens within 1% of
+        all tokens of the layer and head, including document ends, which removes the layer's scale; null where that
+        mean's interval contains 0, as it can if steps go both ways. Both have 95% intervals over `n` documents. Where
+        `over` is `vocabulary`, the mean is exact, with each token of the class counted once; these rows exist if the
+        increment depends on the token alone. `sd`, `lowest` and `highest` are over single tokens, in positions.
+        `share_at_zero` and `share_at_maximum` are the shares of tokens within 1% of
         a bound. `saturated` is true if one of them is at least half, so the mean only says "as near" or "as far as
         possible". `note` says why numbers are missing.
 
@@ -85,8 +86,13 @@ def increments(
     names = class_names(reader.tokenizer, classes)
     windows = _windows(reader, texts, classes, num_documents)
     sums = _read(reader, windows, len(names), progress)
-    rows = list(_rows_over_text(sums, names, layer_names(increments_of(model)), seed))
-    scale = sums.by_class.together.mean[0]
+    spread = sums.by_class.together
+    options: dict[str, Any] = {"seed": seed}
+    options["limits"] = limits_of(increments_of(model), spread.lowest.min(), spread.highest.max())
+    means = statistics.ratio(sums.sums.sum(axis=-2), sums.counts.sum(axis=0), **options)
+    is_scale = (means.low > 0) | (means.high < 0)
+    rows = list(_rows_over_text(sums, names, layer_names(increments_of(model)), means, is_scale, options))
+    scale = np.where(is_scale, means.value, np.nan)[0]
     over_vocabulary = partial(_rows_over_vocabulary, model, reader.tokenizer, classes, names, scale)
     rows += rows_or_notes(over_vocabulary, {"over": "vocabulary"})
     return table(
@@ -208,13 +214,25 @@ def _read(
     return found
 
 
-def _rows_over_text(sums: ClassSums, names: Sequence[str], layers: Sequence[int | None], seed: int) -> Iterator[Row]:
-    """Rows over text: `all` first, then every class."""
+def _rows_over_text(
+    sums: ClassSums,
+    names: Sequence[str],
+    layers: Sequence[int | None],
+    mean_of_all: statistics.Estimate,
+    is_scale: NDArray[np.bool_],
+    options: dict[str, Any],
+) -> Iterator[Row]:
+    """Rows over text: `all` first, then every class.
+
+    Args:
+        mean_of_all: The mean over all tokens, `[layer, head]`.
+        is_scale: Whether that mean is known to differ from 0, so that other means can be divided by it.
+        options: For intervals.
+    """
     num_documents = (sums.counts > 0).sum(axis=-1)
     is_measurable = num_documents >= statistics.MIN_DOCUMENTS
-    mean_of_all = statistics.ratio(sums.sums.sum(axis=-2), sums.counts.sum(axis=0), seed=seed)
     chosen = np.flatnonzero(is_measurable)
-    means = statistics.ratio(sums.sums[:, :, chosen], sums.counts[chosen], seed=seed)
+    means = statistics.ratio(sums.sums[:, :, chosen], sums.counts[chosen], **options)
     relative = means / mean_of_all[:, :, np.newaxis]
     totals, by_class = sums.by_class.together, sums.by_class
     for index, place in places_of(layers, sums.sums.shape[1]):
@@ -222,8 +240,9 @@ def _rows_over_text(sums: ClassSums, names: Sequence[str], layers: Sequence[int 
         yield row | totals.row(index) | {"n": mean_of_all.num_documents}
         for number, of_class in enumerate(chosen.tolist()):
             row = {"over": "text", **place, "class": names[of_class], **means[*index, number].row()}
-            row |= relative[*index, number].row("relative") | by_class.row((*index, of_class))
-            yield row | {"n": int(num_documents[of_class])}
+            if is_scale[index]:
+                row |= relative[*index, number].row("relative")
+            yield row | by_class.row((*index, of_class)) | {"n": int(num_documents[of_class])}
     for of_class in np.flatnonzero(~is_measurable).tolist():
         num = int(num_documents[of_class])
         documents = "1 document" if num == 1 else f"{num} documents"
@@ -239,7 +258,7 @@ def _rows_over_vocabulary(
     names: Sequence[str],
     scale: Array,
 ) -> Iterator[Row]:
-    """Rows over the vocabulary, if increments depend on the token alone; `scale` is the mean over text, `[head]`."""
+    """Rows over the vocabulary, if increments depend on the token alone; `scale` is the mean or NaN, `[head]`."""
     config = increments_of(model).config
     size = min(len(tokenizer), model.get_input_embeddings().num_embeddings)
     values = vocabulary_increments(model, size).astype(np.float64)
@@ -251,7 +270,7 @@ def _rows_over_vocabulary(
             if len(chosen):
                 mean = float(chosen.mean())
                 row = {"over": "vocabulary", "layer": layer, "head": head, "class": name, "value": mean}
-                row |= {"relative": mean / float(scale[head])}
+                row |= {"relative": statistics.or_none(mean / float(scale[head]))}
                 yield row | Spread.of(chosen, bound_of(config).saturation(NEAR_BOUND)).row(())
 
 

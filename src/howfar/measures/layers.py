@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from howfar.errors import ConfigError, NotMeasurableError
 from howfar.positions import Increments
+from howfar.positions.bounds import bound_of
 
 
 def layer_names(increments: Increments) -> Sequence[int | None]:
@@ -27,6 +29,20 @@ def chosen_layers(increments: Increments, layers: Sequence[int] | None) -> tuple
     if unknown := set(layers) - set(increments.layer_indices):
         raise ConfigError(f"layer {min(unknown)} has no rotary positions to change; choose from {known}")
     return tuple(dict.fromkeys(layers))
+
+
+def limits_of(increments: Increments, lowest: float, highest: float) -> tuple[float, float]:
+    """The smallest and the largest possible mean of increments, by their bound.
+
+    An enclosing `override` can set increments beyond the bound; then there are no limits.
+
+    Args:
+        increments: A model's.
+        lowest: The smallest increment found, in positions.
+        highest: The largest.
+    """
+    low, high = bound_of(increments.config).limits
+    return (low, high) if low <= lowest and highest <= high else (-math.inf, math.inf)
 
 
 def check_accumulates(increments: Increments) -> None:

@@ -46,7 +46,7 @@ def over_models(tables: Mapping[str, pl.DataFrame], measure: Measure) -> pl.Data
     names = [name for name in measure.identifies if name in single.columns]
     rows = []
     for key, group in single.group_by(names, maintain_order=True):
-        if len(group) >= len(tables):
+        if group["model"].n_unique() == len(tables):
             identity = dict(zip(names, key, strict=True))
             rows.append(identity | {"model": ALL, "n": len(tables), **_together(group, tables, identity, measure)})
     together = pl.DataFrame(rows, schema=single.select(names).schema | _SCHEMA)

@@ -196,6 +196,8 @@ def _changes(
         surprisal = reader.read_together(windows, "losses").surprisal_nats
         return surprisal[:, gap + 1 :].double().mean(dim=1).cpu().numpy()
 
+    # With `advance="after"` the gap before a token is the step of the token before it.
+    step = gap if reader.config is None or reader.config.advance == "before" else gap - 1
     untouched, found = losses(), np.zeros((len(CHANGES), len(layers), len(windows)))
     for index, change in enumerate(CHANGES):
         for row, chosen in enumerate(layers):
@@ -204,7 +206,7 @@ def _changes(
                 if layer not in chosen:
                     return own
                 edited = own.clone()
-                edited[..., gap] = 0 if change == "closed" else own[..., gap] + own[..., 1 : gap + 1].mean(dim=-1)
+                edited[..., step] = 0 if change == "closed" else own[..., step] + own[..., 1 : gap + 1].mean(dim=-1)
                 return edited
 
             with override(reader.model, edit):

@@ -22,6 +22,7 @@ from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.declaration import Measure
 from howfar.measures.inputs import Inputs
+from howfar.measures.layers import check_accumulates
 from howfar.measures.passes import in_batches
 from howfar.models.loading import tokenizer_of
 from howfar.models.origin import origin_of
@@ -61,8 +62,9 @@ def vocabulary(
 
     Raises:
         NoIncrementsError: The model has no increments.
-        NotMeasurableError: Its first layer has no increments, or the corpus has another tokenizer.
+        NotMeasurableError: Its first layer has no increments, they are not summed, or the corpus has another tokenizer.
     """
+    check_accumulates(increments_of(model))
     tokenizer = tokenizer or tokenizer_of(model)
     size = min(len(tokenizer), model.get_input_embeddings().num_embeddings)
     increments = vocabulary_increments(model, size, batch_size=batch_size)
@@ -125,7 +127,7 @@ def agreement(tables: Mapping[str, pl.DataFrame], *, min_count: int = 5) -> pl.D
         min_count: Leave out tokens with fewer occurrences in the training of either run.
 
     Returns:
-        A row for each pair: `first`, `second`, `spearman` with its 95% interval `low`, `high` (tokens are resampled,
+        A row for each pair: `first`, `second`, `spearman` with its 95% interval `low`, `high` (over tokens,
         so it does not cover other seeds), `p_value`, `num_tokens`.
 
     Raises:

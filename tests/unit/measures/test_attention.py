@@ -149,3 +149,33 @@ def test_sinks_take_no_part_and_sliding_windows_bound_even_attention(name: str) 
         assert value(table, "distance over even attention", "tokens", 0, head) == pytest.approx(1, rel=0.5)
         # Nothing was learned, so a head looks about as far as an even one does, whatever share a sink takes.
         assert value(table, "distance", "tokens", 1, head) == pytest.approx(everywhere, rel=0.5)
+
+
+def test_positions_that_are_no_sums_have_distances_in_tokens_only() -> None:
+    table = attention(copying_model(increments={"accumulate": False}), TEXTS)
+    assert set(table["unit"]) == {"tokens"}
+    assert not table.filter(pl.col("quantity").str.contains("correlation|increment")).height
+
+
+def test_a_head_that_sees_no_token_but_its_own_has_a_note_in_place_of_a_quotient() -> None:
+    model = tiny("gemma3_text", vocab_size=257, layer_types=["sliding_attention", "full_attention"], sliding_window=1)
+    table = attention(model, ["ab cd"] * 12, tokenizer=byte_tokenizer())
+    alone = table.filter(pl.col("value").is_null())
+    assert set(alone["quantity"]) == {"distance over even attention"}
+    assert set(alone["layer"]) == {0}
+    assert alone["note"].str.starts_with("not measurable: the head sees no token but its own").all()
+
+
+def test_intervals_of_distances_and_increments_do_not_reach_what_cannot_be() -> None:
+    model = copying_model(blind_second_layer=True)
+
+    def planted(layer: int, own: torch.Tensor) -> torch.Tensor:
+        steps = torch.full_like(own, 0.0)
+        steps[: own.shape[0] // 6, :, own.shape[-1] // 2 :] = 9.0  # a few texts hold nearly all of the distance
+        return steps
+
+    with override(model, planted):
+        table = attention(model, TEXTS, batch_size=12)
+    found = table.filter(pl.col("low").is_not_null(), ~pl.col("quantity").str.contains("correlation"))
+    assert (found["low"] >= 0).all()
+    assert (found.filter(quantity="increment")["high"] <= 10).all()

@@ -50,6 +50,15 @@ def test_only_the_gaps_between_a_letter_and_its_copy_matter() -> None:
     assert np.abs(before_the_letter).max() < 1e-3
 
 
+def test_a_gap_is_the_same_whichever_of_its_tokens_makes_the_step() -> None:
+    before, after = (
+        gap_effects(copying_model(off_target=0.5, increments={"advance": advance}), TEXT)
+        for advance in ("before", "after")
+    )
+    assert np.abs(before.effects).max() > 1
+    np.testing.assert_allclose(after.effects, before.effects, atol=1e-3)
+
+
 def test_derivatives_equal_finite_differences(small_model: HowFarForCausalLM) -> None:
     text, step = "Größe 中", 1e-2
     found = gap_effects(small_model, text, batch_size=4)

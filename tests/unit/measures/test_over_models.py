@@ -86,6 +86,18 @@ def test_a_value_without_an_interval_is_not_taken_for_an_exact_one() -> None:
     assert (found["value"], found["note"]) == (None, "not measurable: a model has no interval")
 
 
+def test_two_rows_of_one_model_are_not_taken_for_those_of_two() -> None:
+    measure = measure_named("attention")
+    place = {"quantity": "distance", "unit": "tokens", "layer": 0, "head": 0}
+    twice = pl.concat([table(0.8, **place), table(0.9, **place)])
+    other = table(0.5, **place | {"layer": 1})
+    found = over_models({"a": twice, "b": other}, measure)
+    assert found.filter(model=ALL).is_empty()
+    found = over_models({"a": pl.concat([twice, other]), "b": pl.concat([twice, other])}, measure)
+    assert found.filter(model=ALL, layer=0)["note"].item() == "not measurable: a model has several such rows"
+    assert found.filter(model=ALL, layer=1)["value"].item() == 0.5
+
+
 def test_rows_that_cannot_be_matched_are_refused_or_say_so() -> None:
     place = {"quantity": "auc", "score": "increment", "scored_at": "lead byte", "layer": 0, "head": 0}
     twice = pl.concat([table(0.7, **place), table(0.8, **place)])

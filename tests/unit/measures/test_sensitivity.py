@@ -92,6 +92,15 @@ def test_models_with_increments_are_measured_too() -> None:
         sensitivity(copying_model(), ["short"] * 12)
 
 
+def test_a_gap_is_the_same_whichever_of_its_tokens_makes_the_step() -> None:
+    before, after = (
+        sensitivity(copying_model(increments={"advance": advance}), texts(), **SMALL) for advance in ("before", "after")
+    )
+    changes = [cells(table, 0, "closed") for table in (before, after)]
+    assert changes[0]["value"].abs().max() > 0.1
+    assert changes[1]["value"].to_list() == pytest.approx(changes[0]["value"].to_list(), abs=1e-4)
+
+
 def test_some_layers_alone_may_be_asked_about(planted: pl.DataFrame) -> None:
     model = copying_model(increments=None, blind_second_layer=True)
     table = sensitivity(model, texts(), layers=[1], **SMALL)

@@ -55,6 +55,34 @@ class TestBootstrap:
             covered += bool(estimate.low <= 0 <= estimate.high)
         assert 0.89 <= covered / 200 <= 0.985
 
+    @pytest.mark.parametrize("limits", [(0.0, 2.0), (0.0, np.inf)])
+    def test_a_mean_near_its_limit_has_no_interval_beyond_it(self, limits):
+        # A few of many tokens are far from 0: around the mean, an interval on its own scale begins below 0.
+        sizes = np.tile([5.0, 40.0, 200.0], 5)
+        sums = 0.002 * sizes + np.r_[6.0, np.zeros(6), 1.0, np.zeros(6), 12.0]
+        beyond, within = ratio(sums, sizes), ratio(sums, sizes, limits=limits)
+        assert beyond.low < 0 < within.low < within.value < within.high < 2
+        assert within.p_value(within.high * 1.01) < 0.05 < within.p_value(within.high * 0.99)
+        assert ratio(sums, sizes, limits=(-np.inf, np.inf)).row() == beyond.row()  # no limit at all
+
+    def test_near_a_limit_intervals_cover_the_truth_more_often(self):
+        covered = np.zeros(2)
+        for seed in range(150):
+            rng = RNG(seed)
+            sizes = np.maximum(1, rng.lognormal(2.5, 1.0, 60)).astype(int)
+            sums = 2.0 * rng.binomial(sizes, 1 - rng.beta(0.3, 6, 60))  # most documents have nothing but 2
+            for kind, limits in enumerate((None, (0.0, 2.0))):
+                estimate = ratio(sums, sizes, limits=limits, num_resamples=400)
+                covered[kind] += bool(estimate.low <= 2 * (1 - 0.3 / 6.3) <= estimate.high)
+        assert covered[0] + 3 < covered[1]
+        assert covered[1] / 150 > 0.9
+
+    def test_a_quotient_of_what_cannot_be_negative_cannot_either(self):
+        sums = np.r_[6.0, np.zeros(6), 1.0, np.zeros(6), 12.0] + 0.1
+        rare, all_of_them = (ratio(of, np.full(15, 50.0), limits=(0.0, 2.0)) for of in (sums, np.full(15, 50.0)))
+        assert (rare / all_of_them).low > 0
+        assert (rare / ratio(np.full(15, 50.0), np.full(15, 50.0))).low < 0  # which may be negative, for all it says
+
     def test_ratio_weights_documents_by_their_size(self):
         nats, num_bytes = np.r_[np.full(19, 1.0), 190.0], np.r_[np.full(19, 1.0), 19.0]
         assert ratio(nats, num_bytes).value == pytest.approx((19 + 190) / (19 + 19))
@@ -495,34 +523,62 @@ class TestGains:
         assert sum(gain.low > 0 for gain in found[0.6]) >= 10
 
 
+def alone(differences):
+    return wilcoxon(differences, np.arange(len(differences)))
+
+
 class TestWilcoxon:
     def test_equals_scipy(self):
         differences = RNG(0).normal(0.3, 1, size=50)
-        assert wilcoxon(differences).p_value == pytest.approx(stats.wilcoxon(differences).pvalue)
+        assert alone(differences).p_value == pytest.approx(stats.wilcoxon(differences).pvalue)
 
     def test_effect_size_is_favourable_minus_unfavourable_ranks(self):
         differences = np.r_[np.arange(1.0, 11.0), -np.arange(0.5, 4.5)]
         ranks = stats.rankdata(np.abs(differences))
         expected = (ranks[differences > 0].sum() - ranks[differences < 0].sum()) / ranks.sum()
-        assert wilcoxon(differences).effect_size == pytest.approx(expected)
+        assert alone(differences).effect_size == pytest.approx(expected)
 
     @pytest.mark.parametrize(("sign", "effect"), [(1, 1.0), (-1, -1.0)])
     def test_all_on_one_side(self, sign, effect):
-        result = wilcoxon(sign * np.arange(1.0, 21.0))
+        result = alone(sign * np.arange(1.0, 21.0))
         assert result.effect_size == pytest.approx(effect)
         assert result.p_value < 1e-4
 
     def test_equal_pairs_differ_in_nothing(self):
-        result = wilcoxon(np.zeros(20))
+        result = alone(np.zeros(20))
         assert (result.num_different, result.effect_size, result.p_value) == (0, 0.0, 1.0)
 
     def test_zeros_are_counted_as_pairs_and_not_ranked(self):
-        result = wilcoxon(np.r_[np.zeros(5), np.arange(1.0, 16.0)])
+        result = alone(np.r_[np.zeros(5), np.arange(1.0, 16.0)])
         assert (result.num_pairs, result.num_different, result.share_positive) == (20, 15, 0.75)
 
     def test_refuses_few_pairs(self):
         with pytest.raises(NotMeasurableError, match="give at least"):
-            wilcoxon([1.0, 2.0])
+            alone([1.0, 2.0])
+
+    @pytest.mark.parametrize("sizes", [[5] * 12, [1] * 30 + [12, 8]])
+    def test_what_pairs_share_is_found_no_more_often_than_chance_has_it(self, sizes):
+        groups = np.repeat(np.arange(len(sizes)), sizes)
+        found = np.zeros(3)  # by the test, by the interval, and by a test that takes all pairs for independent
+        for seed in range(200):
+            rng = RNG(seed)
+            differences = rng.normal(size=len(sizes))[groups] + rng.normal(0, 0.3, size=len(groups))
+            test = wilcoxon(differences, groups, num_resamples=400)
+            low, high = test.mean_difference.low, test.mean_difference.high
+            found += [test.p_value < 0.05, not low <= 0 <= high, alone(differences).p_value < 0.05]
+        assert max(found[:2]) <= 18 < found[2]  # of 200; ten are to be expected
+
+    def test_what_groups_have_in_common_is_found(self):
+        groups = np.repeat(np.arange(12), 5)
+        differences = 1 + RNG(0).normal(0, 0.5, size=12)[groups] + RNG(1).normal(0, 0.3, size=60)
+        test = wilcoxon(differences, groups)
+        assert (test.num_pairs, test.num_different) == (60, 12)
+        assert test.p_value < 0.01
+        assert 0 < test.mean_difference.low < test.mean_difference.value == pytest.approx(differences.mean())
+
+    def test_refuses_few_groups(self):
+        with pytest.raises(NotMeasurableError, match="9 documents give no interval"):
+            wilcoxon(np.arange(45.0), np.repeat(np.arange(9), 5))
 
 
 def test_holm_multiplies_by_the_number_of_tests_left():
@@ -610,6 +666,15 @@ class TestCorrelation:
         result = correlation(x, -0.6 * x + 0.8 * rng.normal(size=200), rank=rank)
         assert result.low < -0.58 < result.high
         assert result.p_value < 1e-6
+
+    @pytest.mark.parametrize(("num", "sign"), [(10, 1), (10, -1), (40, 1)])
+    def test_the_same_ranks_in_few_pairs_leave_other_correlations_possible(self, num, sign):
+        x = np.arange(num)
+        found = correlation(x, sign * np.exp(x / 4), rank=True)
+        assert found.value == pytest.approx(sign)
+        ends = sorted((abs(found.low), abs(found.high)))
+        assert ends[1] == pytest.approx(1)
+        assert 0.9 < ends[0] < 0.9995  # what the next value, with one exchange of neighbours, allows
 
     def test_ranks_ignore_scale(self):
         x = RNG(0).normal(size=50)

@@ -18,7 +18,7 @@ from howfar.measures.contexts.passages import Ends, Traced, sections_of
 from howfar.measures.contexts.rows import Found, distribution_rows, passage_rows, table_of
 from howfar.measures.declaration import Measure, of_texts
 from howfar.measures.documents import Document, documents_of
-from howfar.measures.layers import layer_names
+from howfar.measures.layers import check_accumulates, layer_names
 from howfar.measures.statistics.streaming import ClassMoments, StreamSample
 from howfar.measures.tables import places_of
 from howfar.measures.token_classes import class_names
@@ -74,9 +74,10 @@ def contexts(
 
     Raises:
         NoIncrementsError: The model has no increments.
-        NotMeasurableError: There is no text, or it is tokenized for another model.
+        NotMeasurableError: There is no text, it is tokenized for another model, or increments are not summed.
         ConfigError: A number is out of range.
     """
+    check_accumulates(increments_of(model))
     config = increments_of(model).config
     for name, number in (("num_passages", num_passages), ("per_document", per_document), ("width", width)):
         if number < 1:

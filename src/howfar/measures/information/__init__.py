@@ -18,7 +18,7 @@ from howfar.measures.documents import documents_of
 from howfar.measures.information.estimation import Controls, fit_baseline, gains, permutation_test
 from howfar.measures.information.items import Items, items_of_code, items_of_words
 from howfar.measures.inputs import Inputs
-from howfar.measures.layers import layer_names
+from howfar.measures.layers import check_accumulates, layer_names
 from howfar.measures.tables import Row, places_of, table
 from howfar.models.loading import tokenizer_of
 from howfar.positions import increments_of
@@ -68,10 +68,12 @@ def information(
 
     Raises:
         NoIncrementsError: The model has no increments.
-        NotMeasurableError: No label has two classes with enough items, or there are too few documents.
+        NotMeasurableError: No label has two classes with enough items, there are too few documents, or increments are
+            not summed.
         ConfigError: The texts have no labels, or `code` is set for a model that does not read bytes.
     """
     increments = increments_of(model)
+    check_accumulates(increments)
     tokenizer = tokenizer or tokenizer_of(model)
     if code:
         if not is_byte_tokenizer(tokenizer):

@@ -184,7 +184,8 @@ def estimates(sums: Sums, shuffle: Sums | None, seed: int) -> Row:
     found |= {"opposite": opposite, "beyond_opposite": change - opposite}
     watched = sums["queries"] > 0
     for name in ("attention_change", "attention_control"):
-        found[name] = statistics.ratio(sums[name][watched], sums["queries"][watched], seed=seed)
+        distances = sums[name][watched], sums["queries"][watched]
+        found[name] = statistics.ratio(*distances, seed=seed, limits=(0.0, 1.0))
     if shuffle is not None:
         found["beyond_shuffle"] = change - statistics.ratio(shuffle["change"], shuffle["bytes"], seed=seed)
     row: Row = {}

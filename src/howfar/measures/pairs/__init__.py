@@ -34,8 +34,8 @@ from howfar.measures.choices import Language
 from howfar.measures.declaration import Matrix, Measure
 from howfar.measures.documents import NUM_BLOCKS, sample_blocks
 from howfar.measures.inputs import Inputs
-from howfar.measures.layers import layer_names
-from howfar.measures.pairs.lists import Pair, bundled_pairs
+from howfar.measures.layers import check_accumulates, layer_names
+from howfar.measures.pairs.lists import Pair, bundled_pairs, families
 from howfar.measures.pairs.matching import Matching, match_chinese, match_english
 from howfar.measures.pairs.same_first import same_first as scores_after_same_first
 from howfar.measures.pairs.scores import SITES, Scores, scores_in_carriers, scores_in_passages
@@ -86,19 +86,20 @@ def pairs(
 
     Returns:
         One row per `control`, `site`, `type` of entity (`all` first), `layer` (null if shared) and `head`. `value` is
-        `entity_mean` minus `control_mean`, in positions, with its 95% interval over `n` pairs. `share_smaller` is the
-        share of entities with the smaller increment, `effect_size` the rank-biserial correlation (-1 to 1, negative
-        if entities are closer together). `p_value` is of the two-sided Wilcoxon test; `p_holm` is corrected over all
-        sites, layers and heads of the same control and type. `largest_imbalance` of the matched control is the largest
+        `entity_mean` minus `control_mean`, in positions, over `n` pairs. Entities that share a word are alike, so they
+        are one case of its 95% interval and of the test. `share_smaller` is the share of entities with the smaller
+        increment, `effect_size` the rank-biserial correlation (-1 to 1, negative if entities are closer together).
+        `p_value` is of the two-sided Wilcoxon test; `p_holm` is corrected over all sites, layers and heads of the same
+        control and type. `largest_imbalance` of the matched control is the largest
         standardised mean difference. For `same first`, `num_passages` is the number of matched passages, and
         `entropy_difference` their mean difference of the entropy of the second word's prediction, in nats. `note` says
         why numbers, or all of a control's, are missing.
 
     Raises:
         NoIncrementsError: The model has no increments.
-        NotMeasurableError: The entities are of several languages.
+        NotMeasurableError: The entities are of several languages, or increments are not summed.
     """
-    increments_of(model)
+    check_accumulates(increments_of(model))
     entities = list(entities) if entities is not None else bundled_pairs(language)
     if len({pair.separator for pair in entities}) != 1:
         raise NotMeasurableError("some of the pairs are Chinese and some are not; measure them separately")
@@ -201,7 +202,7 @@ def _compare(
     sites = SITES_OF[control, bool(entities[0].separator)]
     indices = [SITES.index(site) for site in sites]
     known = np.asarray(~np.isnan((ours + theirs)[:, indices]).any(axis=(2, 3)))
-    types = np.array([pair.type for pair in entities])
+    types, of_family = np.array([pair.type for pair in entities]), families(entities)
     rows = []
     for kind in ("all", *dict.fromkeys(types[known.any(axis=1)].tolist())):
         tests = []
@@ -209,7 +210,7 @@ def _compare(
             chosen = is_known if kind == "all" else is_known & (types == kind)
             tests += [
                 {"control": control, "site": site, "type": kind, **place}
-                | _test(ours[chosen, index, *cell], theirs[chosen, index, *cell], seed)
+                | _test(ours[chosen, index, *cell], theirs[chosen, index, *cell], of_family[chosen], seed)
                 for cell, place in places_of(layers, ours.shape[-1])
             ]
         corrected = statistics.holm([test.get("p_value", np.nan) for test in tests])
@@ -219,11 +220,12 @@ def _compare(
     return rows
 
 
-def _test(ours: NDArray[np.float64], theirs: NDArray[np.float64], seed: int) -> Row:
-    if len(ours) < statistics.MIN_DOCUMENTS:
-        return {"n": len(ours), "note": f"not measurable: {len(ours)} pairs are too few for a test"}
+def _test(ours: NDArray[np.float64], theirs: NDArray[np.float64], of_family: NDArray[np.int64], seed: int) -> Row:
+    if (num := len(np.unique(of_family))) < statistics.MIN_DOCUMENTS:
+        few = f"{len(ours)} pairs" if num == len(ours) else f"{len(ours)} pairs, {num} of which share no word,"
+        return {"n": len(ours), "note": f"not measurable: {few} are too few for a test"}
     differences = np.where(np.abs(ours - theirs) < RESOLUTION, 0.0, ours - theirs)
-    test = statistics.wilcoxon(differences, seed=seed)
+    test = statistics.wilcoxon(differences, of_family, seed=seed)
     means: Row = {"n": len(ours), "entity_mean": float(ours.mean()), "control_mean": float(theirs.mean())}
     if not test.num_different:
         why = "the increment is the same for every pair, because it depends on the token alone"

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from howfar.errors import ConfigError
 from howfar.inputs import read_file
@@ -36,6 +40,20 @@ class Pair:
     def text(self) -> str:
         """Both parts as written."""
         return self.first + self.separator + self.second
+
+
+def families(pairs: Sequence[Pair]) -> NDArray[np.int64]:
+    """The number of each pair's family, `[pair]`: pairs that share a part, directly or through others.
+
+    The increment in *World War* is like that in *World Bank* and the one after *Cold War*, so they are no independent
+    cases.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    sides = [np.unique([getattr(pair, side) for pair in pairs], return_inverse=True)[1] for side in ("first", "second")]
+    links = coo_array((np.ones(len(pairs)), (sides[0], sides[1] + len(pairs))), shape=(2 * len(pairs),) * 2)
+    return np.asarray(connected_components(links, directed=False)[1][sides[0]], dtype=np.int64)
 
 
 def bundled_pairs(language: str) -> list[Pair]:

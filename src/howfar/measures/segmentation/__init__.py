@@ -84,7 +84,8 @@ def segmentation(
     words = Words.of(gaps)
     folds = Folds.of(words)
     compared: list[Contestant] = []
-    if config := increment_config(model):
+    config = increment_config(model)
+    if config and config.accumulate:
         compared += contestants.learned(gaps, folds, names, config.scope == "per_layer")
     compared += contestants.predicted(gaps, sought, folds)
     if probed:
@@ -92,7 +93,11 @@ def segmentation(
         compared += dissimilarities(dissimilarity, gaps, folds, names)
         num_neurons = (config and config.hidden_size) or states.shape[-1] // 4
         compared += probes(states, gaps, words, folds, num_neurons=num_neurons, seed=seed)
-    left_out = {} if config is not None else {contestants.INCREMENT: "the model has no increments"}
+    left_out = {}
+    if config is None:
+        left_out[contestants.INCREMENT] = "the model has no increments"
+    elif not config.accumulate:
+        left_out[contestants.INCREMENT] = "the model's increments are positions themselves (accumulate=False)"
     counted, uncounted = corpus_scores(corpus, gaps, model, tokenizer)
     values = {score.score: score.values for score in counted}
     compared += [fixed(name, values[name], folds) for name in COUNTED if name in values]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -49,10 +49,11 @@ def rows_of(entries: Sequence[Entry], gaps: Gaps, words: Words, *, seed: int) ->
         right, found, true = (
             np.stack([of_entry[f"{kind} {what}"] for of_entry in counts]) for what in ("right", "found", "true")
         )
-        f1 = ratio(2 * right, found + true, seed=seed)
+        options: dict[str, Any] = {"seed": seed, "limits": (0.0, 1.0)}
+        f1 = ratio(2 * right, found + true, **options)
         compared += _with_gains(list(_rows(f"{kind} F1", which, entries, f1)), f1)
-        others += _rows(f"{kind} precision", which, entries, ratio(right, found, seed=seed))
-        others += _rows(f"{kind} recall", which, entries, ratio(right, true, seed=seed))
+        others += _rows(f"{kind} precision", which, entries, ratio(right, found, **options))
+        others += _rows(f"{kind} recall", which, entries, ratio(right, true, **options))
     gold = [*entries, Entry.same("gold", gaps.is_boundary.astype(np.float64))]
     enriched = _rows(ENRICHMENT, BOUNDARIES, gold, _enrichment(gold, gaps, words, seed))
     return [*compared, *enriched, *others]
@@ -109,6 +110,7 @@ def _enrichment(entries: Sequence[Entry], gaps: Gaps, words: Words, seed: int) -
 
     def share_cut(mask: Array) -> Estimate:
         cut = np.stack([np.bincount(gaps.documents, entry.probabilities[BOUNDARIES] * mask, num) for entry in entries])
-        return ratio(cut, np.broadcast_to(np.bincount(gaps.documents, mask, num), cut.shape), seed=seed)
+        of_all = np.broadcast_to(np.bincount(gaps.documents, mask, num), cut.shape)
+        return ratio(cut, of_all, seed=seed, limits=(0.0, 1.0))
 
     return share_cut(is_surprising.astype(np.float64)) / share_cut(np.ones(len(gaps)))

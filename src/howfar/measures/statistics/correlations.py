@@ -55,8 +55,11 @@ def correlation(x: ArrayLike, y: ArrayLike, *, rank: bool = False) -> Correlatio
     spearman = stats.spearmanr(x, y)
     value = float(spearman.statistic)
     reach = stats.norm.ppf((1 + LEVEL) / 2) * np.sqrt((1 + value**2 / 2) / (len(x) - 3))
-    with np.errstate(divide="ignore"):
-        low, high = (float(np.tanh(np.arctanh(value) + sign * reach)) for sign in (-1, 1))
+    # The same ranks on both sides do not show that other pairs have them too: 1 is at most a step from the next value.
+    most = 1 - 6 / (len(x) * (len(x) ** 2 - 1))
+    inner = np.arctanh(np.clip(value, -most, most))
+    low, high = (float(np.tanh(inner + sign * reach)) for sign in (-1, 1))
+    low, high = min(low, value), max(high, value)
     return Correlation(value, low, high, float(spearman.pvalue), len(x))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -30,8 +31,9 @@ class Estimate(Studentised):
             value and no interval.
         level: Coverage of the interval from `low` to `high`.
         limits: The statistic's smallest and largest possible value, if it is bounded. It is then studentised on the
-            `arctanh` scale: half the log odds of an AUC, Fisher's z of a correlation. Where a resample reaches a limit,
-            which is infinitely far on that scale, the statistic is studentised as it is, and its interval ends there.
+            `arctanh` scale: half the log odds of an AUC, Fisher's z of a correlation; on that of its logarithm if only
+            the smallest value is finite. Where a resample reaches a limit, which is infinitely far on that scale, the
+            statistic is studentised as it is, and its interval ends there.
         unseen: `[...]`, variance that resampling documents does not show, for example that of fitted models.
 
     Source:
@@ -80,8 +82,13 @@ class Estimate(Studentised):
         return self._with(other, np.subtract).widened(self.unseen + other.unseen)
 
     def __truediv__(self, other: Estimate) -> Estimate:
-        """The paired quotient of two statistics of the same documents; broadcasts."""
+        """The paired quotient of two statistics of the same documents; broadcasts.
+
+        It is not negative if neither of them can be.
+        """
         found = self._with(other, np.divide)
+        if all(one.limits is not None and one.limits[0] >= 0 for one in (self, other)):
+            found = replace(found, limits=(0.0, math.inf))
         with np.errstate(invalid="ignore", divide="ignore"):
             return found.widened((self.unseen + np.square(found.value) * other.unseen) / np.square(other.value))
 
@@ -137,34 +144,46 @@ class Estimate(Studentised):
         low, high = (np.where(fixed, self.value, np.where(known, end, np.nan)) for end in (low, high))
         return low, high
 
+    @property
+    def _ends(self) -> tuple[float, float] | None:
+        """The limits, if the smaller one is finite; a scale needs no more."""
+        return None if self.limits is None or math.isinf(self.limits[0]) else self.limits
+
     @cached_property
     def _reaches_limit(self) -> NDArray[np.bool_]:
         """Whether a resample has the smallest or largest possible value, `[...]`."""
-        low, high = self.limits or (-np.inf, np.inf)
-        margin = _ROUNDING * (high - low) if self.limits else 0.0
+        low, high = self._ends or (-math.inf, math.inf)
+        margin = _ROUNDING * (high - low if math.isfinite(high) else 1.0)
         reaches = (self.replicates <= low + margin) | (self.replicates >= high - margin)
         return np.asarray(reaches.any(axis=-1))
 
     def _scaled(self, values: Array) -> Array:
         """Values `[...]` or `[..., resample]` on the scale on which they are studentised."""
-        if self.limits is None:
+        if self._ends is None:
             return values
+        low, high = self._ends
         as_it_is = self._reaches_limit[..., *[None] * (values.ndim - self.value.ndim)]
         with np.errstate(invalid="ignore", divide="ignore"):
-            scaled = np.arctanh(np.clip(2 * (values - self.limits[0]) / (self.limits[1] - self.limits[0]) - 1, -1, 1))
+            if math.isinf(high):
+                scaled = np.log(np.maximum(values - low, 0.0))
+            else:
+                scaled = np.arctanh(np.clip(2 * (values - low) / (high - low) - 1, -1, 1))
         return np.where(as_it_is, values, scaled)
 
     def _unscaled(self, values: Array) -> Array:
-        if self.limits is None:
+        if self._ends is None:
             return values
-        unscaled = self.limits[0] + (np.tanh(values) + 1) / 2 * (self.limits[1] - self.limits[0])
-        return np.where(self._reaches_limit, np.clip(values, *self.limits), unscaled)
+        low, high = self._ends
+        with np.errstate(over="ignore"):
+            unscaled = low + (np.exp(values) if math.isinf(high) else (np.tanh(values) + 1) / 2 * (high - low))
+        return np.where(self._reaches_limit, np.clip(values, low, high), unscaled)
 
     def _slope(self) -> Array:
         """Derivative of the scale at the value, `[...]`."""
-        if self.limits is None:
+        if self._ends is None:
             return np.ones_like(self.value)
-        half = (self.limits[1] - self.limits[0]) / 2
-        with np.errstate(divide="ignore"):
-            slope = 1 / (half * (1 - np.square((self.value - self.limits[0]) / half - 1)))
+        low, high = self._ends
+        half, above = (high - low) / 2, self.value - low
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slope = 1 / (above if math.isinf(high) else half * (1 - np.square(above / half - 1)))
         return np.where(self._reaches_limit, 1.0, slope)

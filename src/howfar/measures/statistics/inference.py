@@ -11,30 +11,34 @@ from numpy.typing import ArrayLike
 
 from howfar.errors import NotMeasurableError
 from howfar.measures.statistics.estimate import Estimate
-from howfar.measures.statistics.resampling import ratio
+from howfar.measures.statistics.resampling import numbered, ratio
 from howfar.measures.statistics.studentised import LEVEL, Array
 
 
 @dataclass(frozen=True)
 class PairedTest:
-    """Two-sided Wilcoxon signed-rank test of paired differences."""
+    """Two-sided Wilcoxon signed-rank test of paired differences, of which some may belong together."""
 
     num_pairs: int
-    num_different: int  # pairs that differ; only these are tested
-    mean_difference: Estimate  # with its bootstrap interval over pairs
+    num_different: int  # groups of pairs whose mean difference is not 0; only these are tested
+    mean_difference: Estimate  # over pairs, with its bootstrap interval over groups
     share_positive: float  # share of all pairs whose difference is above 0
-    effect_size: float  # matched-pairs rank-biserial correlation, -1 to 1: 1 if every difference is above 0
+    effect_size: float  # matched-pairs rank-biserial correlation, -1 to 1: 1 if every mean difference is above 0
     p_value: float  # not corrected for multiple tests; see `holm`
 
 
-def wilcoxon(differences: ArrayLike, **options: Any) -> PairedTest:
+def wilcoxon(differences: ArrayLike, groups: ArrayLike, **options: Any) -> PairedTest:
     """Test whether paired differences are centred on 0.
+
+    Pairs of a group are not independent, for example names that share a word. So a group is one case: the interval is
+    over groups, and the mean differences of groups are ranked.
 
     Args:
         differences: `[pair]`.
+        groups: The group of each pair, any integers, `[pair]`.
 
     Raises:
-        NotMeasurableError: There are fewer than `MIN_DOCUMENTS` pairs.
+        NotMeasurableError: There are fewer than `MIN_DOCUMENTS` groups.
 
     Source:
         Kerby 2014, "The simple difference formula" (the effect size).
@@ -42,8 +46,10 @@ def wilcoxon(differences: ArrayLike, **options: Any) -> PairedTest:
     from scipy import stats
 
     differences = np.asarray(differences, np.float64)
-    mean_difference = ratio(differences, np.ones_like(differences), **options)
-    different = differences[differences != 0]
+    which, num_groups = numbered(groups)
+    sums, sizes = np.bincount(which, differences, num_groups), np.bincount(which, minlength=num_groups)
+    mean_difference = ratio(sums, sizes, **options)
+    different = sums[sums != 0] / sizes[sums != 0]
     share_positive = float((differences > 0).mean())
     if not len(different):  # nothing to rank: the pairs are equal
         return PairedTest(len(differences), 0, mean_difference, share_positive, 0.0, 1.0)

@@ -9,7 +9,7 @@ import pytest
 from howfar.errors import ConfigError, NoIncrementsError, NotMeasurableError
 from howfar.measures.increments import MAX_WINDOWS, increments
 from howfar.models.loading import load
-from howfar.positions import IncrementConfig, attach
+from howfar.positions import IncrementConfig, attach, override
 from howfar.text.tokenizer import END_OF_DOCUMENT, byte_tokenizer
 from support.copying import copying_model
 from support.grafts import documents, make_base
@@ -64,6 +64,34 @@ def test_intervals_widen_where_documents_differ() -> None:
         widths.append(row["high"] - row["low"])
     assert widths[0] == 0
     assert 0.3 < widths[1] < 0.8  # 1.96 standard errors of 12 documents that are 1 or 2, to either side: 0.57
+
+
+@pytest.mark.parametrize(("bound", "far"), [("sigmoid", 9.99), ("softplus", 40.0)])
+def test_intervals_of_means_and_shares_end_at_the_bound(bound: str, far: float) -> None:
+    table = {ord("a"): 0.001, ord("b"): far}
+    texts = [f"{'a' * 40}{'b' * max(0, number - 10)}" for number in range(16)] + ["a" * 20 + "b" * 30]
+    row = in_class(increments(lookup_model(table, bound=bound), texts), "lowercase")
+    assert 0 <= row["low"] < row["value"] < row["high"] <= (10 if bound == "sigmoid" else np.inf)
+    assert 0 <= row["relative_low"] < row["relative"] < row["relative_high"]
+
+
+def test_increments_that_someone_sets_beyond_the_bound_have_an_interval_there() -> None:
+    model = lookup_model({ord("a"): 2.0})
+    with override(model, lambda layer, own: own + 20):
+        row = in_class(increments(model, ["aab", "abb"] * 6), "lowercase")
+    assert row["value"] == pytest.approx(21.5)
+    assert 21 < row["low"] < 21.5 < row["high"] < 22
+
+
+def test_steps_that_go_both_ways_are_no_scale() -> None:
+    table = {ord("a"): 1.0, ord("b"): -1.0, END_OF_DOCUMENT: 0.0}
+    texts = ["aab", "abb"] * 6
+    for signed, is_scale in ((table, False), ({ord("a"): -1.0, ord("b"): -2.0}, True)):
+        found = increments(lookup_model(signed, bound="signed"), texts)
+        for over in ("text", "vocabulary"):
+            row = in_class(found, "lowercase", over=over)
+            assert row["value"] is not None
+            assert (row["relative"] is not None) == is_scale
 
 
 def test_over_the_vocabulary_each_token_counts_once() -> None:

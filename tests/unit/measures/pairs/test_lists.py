@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from howfar.errors import ConfigError
-from howfar.measures.pairs.lists import Pair, bundled_pairs, read_pairs
+from howfar.measures.pairs.lists import Pair, bundled_pairs, families, read_pairs
 
 
 @pytest.mark.parametrize(("language", "at_least", "separator"), [("en", 150, " "), ("zh", 100, "")])
@@ -15,6 +15,19 @@ def test_bundled_lists(language: str, at_least: int, separator: str) -> None:
     counts = Counter(pair.type for pair in pairs)
     assert set(counts) == {"person", "place", "organisation", "work", "title", "event", "compound term"}
     assert min(counts.values()) >= 10
+
+
+def test_pairs_that_share_a_part_are_of_one_family() -> None:
+    texts = ["World War", "Cold War", "World Bank", "New York", "New Delhi", "Grand Canyon", "Bank Holiday"]
+    found = families([Pair(*text.split(), "any") for text in texts]).tolist()
+    assert found[0] == found[1] == found[2]  # the last two share nothing but with the first
+    assert found[3] == found[4]
+    assert len(set(found)) == 4  # "Bank" as a second part is not "Bank" as a first
+
+
+@pytest.mark.parametrize(("language", "num"), [("en", 159), ("zh", 120)])
+def test_families_of_the_bundled_lists(language: str, num: int) -> None:
+    assert len(set(families(bundled_pairs(language)).tolist())) == num
 
 
 def test_text_of_a_pair() -> None:

@@ -258,6 +258,13 @@ def test_few_pairs_of_a_type_are_not_tested() -> None:
     assert table["value"].item() is None
 
 
+def test_names_of_few_words_are_too_few_however_many_they_are() -> None:
+    several = [Pair(first, second, "place") for first in FIRSTS[:8] for second in (f"{first}a", f"{first}o")]
+    table = pairs(copying_model(blind_second_layer=True), several).filter(control="reversed", type="all")
+    assert table["note"][0] == "not measurable: 16 pairs, 8 of which share no word, are too few for a test"
+    assert table["value"].null_count() == len(table)
+
+
 def test_shared_increments_depend_on_the_token_alone() -> None:
     model = copying_model(increments={"scope": "shared"}, blind_second_layer=True)
     table = pairs(model, ENTITIES).filter(control="reversed", type="all")

@@ -254,6 +254,10 @@ def test_english_words_sentences_and_models_without_increments() -> None:
     assert f1_of(table, "word F1", "every gap")["n"] == 12
     left_out = table.filter(score="increment").row(0, named=True)
     assert (left_out["value"], left_out["note"]) == (None, "increment left out: the model has no increments")
+    table = measured(copying_model(increments={"accumulate": False}), documents, target="words")
+    left_out = table.filter(score="increment").row(0, named=True)
+    assert left_out["value"] is None
+    assert left_out["note"] == "increment left out: the model's increments are positions themselves (accumulate=False)"
     assert "jieba" not in table["score"]
     sentences = [Segmentation("Ab cd. (Ef.) Gh, ij\nKl mn", (7, 13, 20))] * 12
     table = measured(lookup_model({}), sentences, target="sentences")
