@@ -154,7 +154,9 @@ def test_the_table_of_two_texts_has_no_numbers_where_a_text_has_no_character(pag
     page.evaluate(MOUNT, [content_of(traces[0], beside=traces[1]).json(), asdict(View())])
     page.click("#alone summary")
     page.wait_for_selector("#alone tbody tr")
-    table = page.eval_on_selector_all("#alone tr", "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))")
+    table = page.eval_on_selector_all(
+        "#alone tr", "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
+    )
     assert [table[0][place] for place in (0, 3, 6, 7)] == [
         *("character of A", "character of B", "A layer 0, positions", "B layer 0, positions"),
     ]

@@ -229,8 +229,9 @@ def _tooltip(label: str) -> list[alt.Tooltip]:
 def _strongest(table: pl.DataFrame) -> str:
     """The cell that each row attends to most, in words."""
     best = table.sort("weight", descending=True).group_by("row", maintain_order=True).first().sort("row")
+    places = {0: "itself", 1: "1 token back"}
     return " ".join(
-        f"{name} attends most to {label} ({weight:.0%}), {tokens} tokens back."
+        f"{name} attends most to {label} ({weight:.0%}), {places.get(tokens, f'{tokens} tokens back')}."
         for name, label, weight, tokens in best.select("name", "label", "weight", "tokens").rows()
     )
 

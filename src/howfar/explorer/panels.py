@@ -15,7 +15,7 @@ import polars as pl
 from howfar.charts.alternatives import increments_of_alternatives
 from howfar.charts.attention import attention_arcs, attention_by_distance, gazes
 from howfar.charts.picture import Picture
-from howfar.charts.rows import Cells
+from howfar.charts.rows import Cells, check_selection
 from howfar.charts.spacing import SpacingPicture, spacing
 from howfar.charts.what_if import MOST_TOKENS, gap_changes, loss_changes, prediction_changes
 from howfar.errors import ConfigError
@@ -127,8 +127,13 @@ def what_if(document: Document) -> Panel:
 
 
 def attention(document: Document) -> Panel:
-    """What the selected character attends to: in each head of a layer, or in all layers if none is chosen."""
+    """What the selected character attends to: in each head of a layer, or in all layers if none is chosen.
+
+    Raises:
+        ConfigError: The model does not have the layer.
+    """
     cells, layer, theme = document.cells, document.question.layer, document.question.theme
+    check_selection(document.trace, layer, None)
     token = cells.token_spans[document.at][1] - 1
     found = document.inference.attention(document.model, document.trace.text, token)
     rows = gazes(document.trace, found.layers, found.weights, layer)

@@ -21,7 +21,8 @@ from howfar.charts.spacing.palette import stylesheet
 if TYPE_CHECKING:
     from howfar.charts.spacing.picture import SpacingPicture
 
-_MOVING = "mountMoving, effectInWords, scalesOf, hasDifference, ratioOf, spreadOf, percent, short, number"
+_MOVING = "mountMoving, layerOf, effectInWords, scalesOf, hasDifference, ratioOf, spreadOf, percent, short, number, counted, "
+    "element"
 STILL_PANELS = 3  # panels in the page before its script redraws them
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 HINT = "Point at a character or tap it, or press ← and → here, to follow it through the rows; Esc lets it go."
