@@ -20,7 +20,7 @@ from howfar.charts.spacing import SpacingPicture, spacing
 from howfar.charts.what_if import MOST_TOKENS, gap_changes, loss_changes, prediction_changes
 from howfar.errors import ConfigError
 from howfar.explorer.inference import Inference
-from howfar.explorer.labels import labelled, shortest, token_label, with_ticks
+from howfar.explorer.labels import shortest, token_label, with_labels
 from howfar.explorer.question import Question
 from howfar.measures.contexts.ranks import corpus_ranks
 from howfar.reading import Trace
@@ -104,7 +104,7 @@ def what_if(document: Document) -> Panel:
     if after.edit.is_none:
         return Panel(said, pictures)
     result = document.inference.what_if(document.model, text, document.question.edit(cells), has_characters=False)
-    losses = with_ticks(labelled(result.losses(cells), cells), cells)
+    losses = with_labels(result.losses(cells), cells)
     edited = int(np.searchsorted(cells.end_tokens, result.edit.tokens[0], side="right"))
     gaps = result.gaps(cells)
     gaps = gaps.with_columns(label=pl.Series(cells.labels).gather(gaps["cell"]))
