@@ -133,6 +133,48 @@ def test_a_shorter_text_is_drawn_under_a_pointer_that_rests(page):
     assert page.locator("#resting .readout b").count() == 0
 
 
+MOUNT = """([content, view]) => {
+    document.body.innerHTML = "<div id=alone><details><summary></summary><div class=scroll></div></details></div>";
+    window.handle = howfarSpacing.mount(document.getElementById("alone"), content, view);
+}"""
+
+
+def test_one_is_in_the_singular(page):
+    page.evaluate(MOUNT, [content_of(make_trace("aéb", [1.0, 0.25, 0.75, 0.5])).json(), asdict(View())])
+    page.evaluate("handle.select(0)")
+    assert "layer 0: 1 position, 1.6 of an average step" in page.inner_text("#alone .readout")
+    page.evaluate("handle.select(1)")
+    assert "layer 0: 1 position = 0.25 + 0.75, 0.8 of" in page.inner_text("#alone .readout")
+    page.evaluate("handle.select(2)")
+    assert "layer 0: 0.5 positions," in page.inner_text("#alone .readout")
+
+
+def test_the_table_of_two_texts_has_no_numbers_where_a_text_has_no_character(page):
+    traces = [make_trace(text, [1.5] * len(text)) for text in ("abx", "abcy")]
+    page.evaluate(MOUNT, [content_of(traces[0], beside=traces[1]).json(), asdict(View())])
+    page.click("#alone summary")
+    page.wait_for_selector("#alone tbody tr")
+    table = page.eval_on_selector_all(
+        "#alone tr", "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+    assert [table[0][place] for place in (0, 3, 6, 7)] == [
+        *("character of A", "character of B", "A layer 0, positions", "B layer 0, positions"),
+    ]
+    assert [(row[0], row[3]) for row in table[1:]] == [("a", "a"), ("b", "b"), ("x", "c"), ("", "y")]
+    assert table[-1][:3] == ["", "", ""]
+    assert table[-1][6:] == ["", "1.5"]
+
+
+def test_a_long_text_is_coloured_by_kind_at_once(page):
+    content = content_of(make_trace("ab " * 10_000, [1.0, 1.1, 1.3] * 10_000), has_words=False).json()
+    milliseconds = page.evaluate(
+        "content => { const begun = performance.now(); howfarSpacing.draw(content, "
+        "{ scale: 'raw', colour: 'kind', rows: 'all' }, 1100); return performance.now() - begun; }",
+        content,
+    )
+    assert milliseconds < 5_000
+
+
 def moving(chromium, text, steps):
     """A page with a picture whose steps can be moved, and the content."""
     content = content_of(make_trace(text, steps)).json()

@@ -340,6 +340,24 @@ def test_a_link_restores_all(visit):
     other.until(lambda: other.page.locator(".ghost").count() > 0)
 
 
+def test_a_panels_layer_of_a_model_that_is_compared_is_kept_in_the_link_and_dropped_with_the_model(visit):
+    def with_another_layer(route):
+        answer = route.fetch()
+        models = answer.json()["models"]
+        next(model for model in models if model["name"] == "other")["layers"].append(7)
+        route.fulfill(response=answer, json=answer.json() | {"models": models})
+
+    panel = {"name": "attention", "layer": "7", "part": 20, "only": False}
+    page = visit({"text": "ab", "slot": 1, "compare": "other", "panel": panel}, wait=False)
+    page.page.route("**/folder.json", with_another_layer)
+    page.page.reload()
+    page.sees("tiny. There is no layer 7")
+    assert page.page.locator("#warning").is_hidden()
+    assert page.link["panel"] == panel
+    page.page.get_by_label("Compare with").select_option("nothing")
+    page.heading("What b attends to: all layers")
+
+
 def test_the_page_follows_a_dark_system(visit):
     page = visit({"text": "night", "slot": 1}, color_scheme="dark")
     label = page.page.locator("#panel .chart text", has_text="probability").first

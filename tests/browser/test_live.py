@@ -131,7 +131,7 @@ def assert_pytorchs(content, model, text):
 
 
 def test_numbers_are_pytorchs(live, model):
-    for text in random_texts():
+    for text in [*random_texts(), "\ufeffThe old\x85keeper"]:
         assert_pytorchs(live.evaluate(CONTENT, text), model, text)
 
 

@@ -107,7 +107,7 @@ def attention_arcs(
             opacity=alt.Opacity(
                 "weight:Q", scale=alt.Scale(domain=[0, 0.5], range=[0.35, 0.95], clamp=True), legend=None
             ),
-            tooltip=_tooltip("looks at"),
+            tooltip=_tooltip(),
         )
     )
     text = (
@@ -138,12 +138,7 @@ def attention_by_distance(
 ) -> Picture:
     """Plot attention weight against distance, in ordinary tokens and in learned positions; one point per row and cell.
 
-    Args:
-        cells: As for `attention_arcs`.
-        rows: As for `attention_arcs`.
-        token: As for `attention_arcs`.
-        first_key: As for `attention_arcs`.
-        theme: As for `attention_arcs`.
+    The arguments are those of `attention_arcs`.
     """
     table = attention_by_cell(cells, rows, token, first_key).filter(distance_is_measured())
     base = (
@@ -157,7 +152,7 @@ def attention_by_distance(
                 axis=alt.Axis(values=[1, 0.1, 0.01, 0.001, 0.0001], format="~p"),
             ),
             color=_colour(rows, legend=True),
-            tooltip=_tooltip("looks at"),
+            tooltip=_tooltip(),
         )
         .properties(width=410, height=240)
     )
@@ -216,9 +211,9 @@ def _colour(rows: Sequence[Gaze], *, legend: bool) -> alt.Color:
     )
 
 
-def _tooltip(label: str) -> list[alt.Tooltip]:
+def _tooltip() -> list[alt.Tooltip]:
     return [
-        alt.Tooltip("label:N", title=label),
+        alt.Tooltip("label:N", title="looks at"),
         alt.Tooltip("name:N", title="of"),
         alt.Tooltip("weight:Q", format=".2%"),
         alt.Tooltip("distance:Q", title="learned distance", format=".2f"),
@@ -229,8 +224,9 @@ def _tooltip(label: str) -> list[alt.Tooltip]:
 def _strongest(table: pl.DataFrame) -> str:
     """The cell that each row attends to most, in words."""
     best = table.sort("weight", descending=True).group_by("row", maintain_order=True).first().sort("row")
+    places = {0: "itself", 1: "1 token back"}
     return " ".join(
-        f"{name} attends most to {label} ({weight:.0%}), {tokens} tokens back."
+        f"{name} attends most to {label} ({weight:.0%}), {places.get(tokens, f'{tokens} tokens back')}."
         for name, label, weight, tokens in best.select("name", "label", "weight", "tokens").rows()
     )
 
@@ -255,7 +251,5 @@ def _arcs(table: pl.DataFrame, num_rows: int, highest: float) -> pl.DataFrame:
 
 def _text_rows(table: pl.DataFrame, num_rows: int, *, only_last: bool) -> pl.DataFrame:
     """The text below the arcs: below each row's, or once at the bottom if all rows place it the same."""
-    drawn = table.filter(pl.col("cell") >= 0)
-    if only_last:
-        drawn = drawn.filter(pl.col("row") == num_rows - 1)
+    drawn = table.filter(pl.col("cell") >= 0, pl.col("row") >= (num_rows - 1 if only_last else 0))
     return drawn.select("label", "distance", x="distance", y=num_rows - 1 - pl.col("row") - TEXT_BELOW)

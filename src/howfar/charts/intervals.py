@@ -105,6 +105,16 @@ def panels(layers: Sequence[Any], table: pl.DataFrame, by: str, *, columns: int,
     return panel.facet(facet=alt.Facet(f"{by}:N", title=None, sort=in_order), columns=columns)
 
 
+def band_and_line(base: alt.Chart, title: str, scale: alt.Scale) -> list[Any]:
+    """A line through the `value` of each row, with its points, over a band from `low` to `high`."""
+    return [
+        base.mark_area(opacity=0.15).encode(y=alt.Y("low:Q", title=title), y2="high:Q"),
+        base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(filled=True, size=36)).encode(
+            y=alt.Y("value:Q", title=title, scale=scale)
+        ),
+    ]
+
+
 def numbers(*columns: str, format: str = ".4g") -> list[Any]:
     """Numbers of a row, for its tooltip."""
     return [alt.Tooltip(f"{column}:Q", title=column.replace("_", " "), format=format) for column in columns]

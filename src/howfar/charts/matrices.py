@@ -65,7 +65,9 @@ def grid(table: pl.DataFrame, matrix: Matrix, *, most_rows: int, width: int) -> 
     remarks = [", ".join(f"{_heading(name)} {in_words(values[0])}" for name, values in alike.items() if values)]
     parts = _parts(kept, columns, cells, width)
     if len(parts) > MOST_BLOCKS:
-        widest = max(table.select(half=_half()).drop_nulls()["half"].to_list(), default=0.0)
+        value, low, high = map(pl.col, ("value", "low", "high"))
+        halves = table.select(half=pl.max_horizontal(value - low, high - value)).drop_nulls()["half"]
+        widest = max(halves.to_list(), default=0.0)
         remarks.append(f"95% intervals are at most ±{widest:.2g}; --csv prints them")
         cells = {key: text.split(" ±")[0] for key, text in cells.items()}
         parts = _parts(kept, columns, cells, width)[:MOST_BLOCKS]
@@ -76,11 +78,6 @@ def grid(table: pl.DataFrame, matrix: Matrix, *, most_rows: int, width: int) -> 
         lines = [[row, *(cells.get((row, column), "") for column in part)] for row in kept]
         blocks.append((["", *part], [line for line in lines if any(line[1:])]))
     return Grid(blocks, [remark for remark in remarks if remark])
-
-
-def _half() -> pl.Expr:
-    """The longer side of each interval."""
-    return pl.max_horizontal(pl.col("value") - pl.col("low"), pl.col("high") - pl.col("value"))
 
 
 def _name(row: dict[str, Any], keys: Sequence[str]) -> str:

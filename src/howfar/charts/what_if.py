@@ -81,10 +81,11 @@ def loss_changes(losses: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         )
         .properties(width=PAGE_WIDTH, height=130)
     )
+    which = "the token" if len(losses) == 1 else f"each of the {len(losses)} tokens"
     return Picture(
         chart,
         theme=theme,
-        description=f"Change of loss on each of the {len(losses)} tokens after the edited gap"
+        description=f"Change of loss on {which} after the edited gap"
         f"{f' (the first {MOST_TOKENS} are drawn)' if len(drawn) < len(losses) else ''}; in total "
         f"{losses['change'].sum():+.4f} nats.",
         drawn_text="".join(ticks.values()),

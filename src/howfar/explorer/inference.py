@@ -138,7 +138,7 @@ class Inference:
 
         return self._answer(("characters", name, text, edit), 0, ask)
 
-    def write_on(self, name: str, text: str, edit: Edit | None, random: np.random.Generator) -> bytes:
+    def write_on(self, name: str, text: str, edit: Edit, random: np.random.Generator) -> bytes:
         """Sample the character that the model writes next; empty at the end of a document.
 
         Args:
@@ -155,7 +155,7 @@ class Inference:
         def ask(reader: Reader) -> bytes:
             last = len(document.token_ids) - 1
             passage = passage_around(reader, document, last)
-            with edited(reader, None if edit is None else edit.function(passage)):
+            with edited(reader, edit.function(passage)):
 
                 def predict(window: Window) -> NDArray[np.float32]:
                     reading = reader.read_together([window], predict_at=[len(window) - 1])

@@ -37,16 +37,12 @@ def shortest(number: float) -> str:
     return str(single if float(single) == number else np.float64(number))
 
 
-def labelled(losses: pl.DataFrame, cells: Cells) -> pl.DataFrame:
-    """Add a label for each token; a token that is part of a character is labelled as such."""
-    labels = (
-        token_label(data) if not is_part(data) else f"a part of {cells.labels[cell]}"
+def with_labels(losses: pl.DataFrame, cells: Cells) -> pl.DataFrame:
+    """Add the `label` of each token, and its `tick` on an axis, where a character is named at its first token."""
+    labels = [
+        f"a part of {cells.labels[cell]}" if is_part(data) else token_label(data)
         for data, cell in losses.select("bytes", "cell").rows()
-    )
-    return losses.with_columns(label=pl.Series(list(labels), dtype=pl.String))
-
-
-def with_ticks(losses: pl.DataFrame, cells: Cells) -> pl.DataFrame:
-    """Add axis labels: a character with several tokens is labelled at the first of them."""
+    ]
     characters = pl.Series(cells.labels).gather(losses["cell"])
-    return losses.with_columns(tick=pl.when(pl.col("cell").is_first_distinct()).then(characters).otherwise(pl.lit("")))
+    tick = pl.when(pl.col("cell").is_first_distinct()).then(characters).otherwise(pl.lit(""))
+    return losses.with_columns(label=pl.Series(labels, dtype=pl.String), tick=tick)

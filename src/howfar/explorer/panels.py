@@ -15,12 +15,12 @@ import polars as pl
 from howfar.charts.alternatives import increments_of_alternatives
 from howfar.charts.attention import attention_arcs, attention_by_distance, gazes
 from howfar.charts.picture import Picture
-from howfar.charts.rows import Cells
+from howfar.charts.rows import Cells, check_selection
 from howfar.charts.spacing import SpacingPicture, spacing
 from howfar.charts.what_if import MOST_TOKENS, gap_changes, loss_changes, prediction_changes
 from howfar.errors import ConfigError
 from howfar.explorer.inference import Inference
-from howfar.explorer.labels import labelled, shortest, token_label, with_ticks
+from howfar.explorer.labels import shortest, token_label, with_labels
 from howfar.explorer.question import Question
 from howfar.measures.contexts.ranks import corpus_ranks
 from howfar.reading import Trace
@@ -104,7 +104,7 @@ def what_if(document: Document) -> Panel:
     if after.edit.is_none:
         return Panel(said, pictures)
     result = document.inference.what_if(document.model, text, document.question.edit(cells), has_characters=False)
-    losses = with_ticks(labelled(result.losses(cells), cells), cells)
+    losses = with_labels(result.losses(cells), cells)
     edited = int(np.searchsorted(cells.end_tokens, result.edit.tokens[0], side="right"))
     gaps = result.gaps(cells)
     gaps = gaps.with_columns(label=pl.Series(cells.labels).gather(gaps["cell"]))
@@ -127,8 +127,13 @@ def what_if(document: Document) -> Panel:
 
 
 def attention(document: Document) -> Panel:
-    """What the selected character attends to: in each head of a layer, or in all layers if none is chosen."""
+    """What the selected character attends to: in each head of a layer, or in all layers if none is chosen.
+
+    Raises:
+        ConfigError: The model does not have the layer.
+    """
     cells, layer, theme = document.cells, document.question.layer, document.question.theme
+    check_selection(document.trace, layer, None)
     token = cells.token_spans[document.at][1] - 1
     found = document.inference.attention(document.model, document.trace.text, token)
     rows = gazes(document.trace, found.layers, found.weights, layer)

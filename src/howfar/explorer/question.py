@@ -58,14 +58,12 @@ class Question:
             at: The cell after which effects are asked for.
         """
         spans = cells.token_spans
-        moved = sorted((cell, layer, factor) for layer, cell, factor in self._known(len(cells)))
-        also = [Edit(spans[cell], factor, None if layer < 0 else layer) for cell, layer, factor in moved]
-        place = moved[0][0] if at is None and moved else self.cell(0, cells) if at is None else at
+        known = [move for move in self.moves if move[1] < len(cells)]
+        moved = sorted(known, key=lambda move: (move[1], -1 if move[0] is None else move[0]))
+        also = [Edit(spans[cell], factor, layer) for layer, cell, factor in moved]
+        place = moved[0][1] if at is None and moved else self.cell(0, cells) if at is None else at
         also += [Edit(spans[place], 1.0, layer, plain=True) for layer in self.plain]
         return Edit(spans[place], also=tuple(also))
-
-    def _known(self, length: int) -> list[tuple[int, int, float]]:
-        return [(-1 if layer is None else layer, cell, factor) for layer, cell, factor in self.moves if cell < length]
 
     def cell(self, reading: int, cells: Cells) -> int:
         """The selected cell of a reading, or its last if the text has become shorter."""

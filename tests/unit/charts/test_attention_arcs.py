@@ -63,6 +63,15 @@ def test_it_is_drawn(trace, weights, draw, theme):
     assert "layer 1" in drawn
 
 
+def test_one_token_is_in_the_singular_and_the_token_itself_is_not_back():
+    trace = make_trace("abc", np.ones(3))
+    own, before, two = (np.eye(4, dtype=np.float32)[place] for place in (3, 2, 1))
+    rows = [Gaze(f"head {head}", row, trace.positions[0, 0]) for head, row in enumerate((own, before, two))]
+    said = attention_arcs(Cells.of(trace), rows, 2, -1).description
+    assert "head 0 attends most to c (100%), itself. head 1 attends most to b (100%), 1 token back. " in said
+    assert "head 2 attends most to a (100%), 2 tokens back. " in said
+
+
 def test_what_goes_farther_back_than_the_drawn_text_is_said():
     trace = make_trace("x" * 101, np.ones(101))
     weights = np.full(102, 0.001, dtype=np.float32)

@@ -315,6 +315,8 @@ def test_equal_steps_of_two_texts_look_equal_though_one_text_ends_with_a_long_st
     [
         ({"colour": "red"}, "colour is 'red'; it must be one of gap, rank, surprisal, entropy, kind, difference"),
         ({"colour": "difference"}, "colour is 'difference', which needs a second trace"),
+        ({"color": "red"}, "colour is 'red'; it must be one of gap"),
+        ({"color": "rank", "colour": "kind"}, "colour is 'kind' and color is 'rank', which mean the same; give one"),
         ({"theme": "blue"}, "theme is 'blue'; it must be one of light, dark"),
         ({"rows": "some"}, "rows is 'some'; it must be one of auto, all"),
         ({"width": 100}, "width is 100 pixels; it must be at least 320"),
@@ -325,6 +327,11 @@ def test_equal_steps_of_two_texts_look_equal_though_one_text_ends_with_a_long_st
 def test_what_cannot_be_drawn_is_refused(options, message: str):
     with pytest.raises(ConfigError, match=message):
         spacing(make_trace("ab", [1, 2]), **options)
+
+
+def test_colours_may_be_spelled_colors():
+    trace = make_trace("ab", [1, 2])
+    assert spacing(trace, color="rank").svg == spacing(trace, colour="rank").svg != spacing(trace).svg
 
 
 def test_a_row_that_moves_back_on_average_is_shown_raw_only():

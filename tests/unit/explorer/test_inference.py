@@ -117,8 +117,8 @@ def test_what_is_written_follows_the_text_and_its_edit(inference):
     def written(edit):
         return [inference.write_on("tiny", "Ada", edit, np.random.default_rng(seed)) for seed in range(12)]
 
-    plain = written(None)
-    assert plain == written(Edit((1, 2)))
+    plain = written(Edit((1, 2)))
+    assert plain == written(Edit((0, 2)))
     assert plain != written(Edit((0, 2), 8.0))
 
 

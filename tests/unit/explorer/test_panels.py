@@ -51,6 +51,11 @@ def test_attention_stays_within_the_text_and_its_mark(inference):
     assert 0 < found["own"] + found["mark"] <= 1
 
 
+def test_the_attention_of_a_layer_that_a_model_lacks_is_refused(inference):
+    with pytest.raises(ConfigError, match="there is no layer 9 with positions of its own; there are 0, 1, 2"):
+        panel(document(inference, layer=9), "attention")
+
+
 def test_numbers_come_by_pages_and_sorted(inference):
     first = panel(document(inference), "numbers")
     assert first.said["numRows"] == 3 * len(TEXT.encode())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from howfar.charts.intervals import dashed_line, legend_above, panels, sparse_axis, tooltip
+from howfar.charts.intervals import band_and_line, dashed_line, legend_above, panels, sparse_axis, tooltip
 from howfar.charts.picture import Picture
 
 
@@ -27,14 +27,9 @@ def draw_extrapolation(table: pl.DataFrame) -> Picture:
             "matched_tokens matched_change random_change beyond_random",
         ),
     )
-    y = alt.Y("value:Q", title="loss, nats per byte", scale=alt.Scale(zero=False))
-    marks = [
-        dashed_line(x=training_length),
-        base.mark_area(opacity=0.15).encode(y=alt.Y("low:Q", title="loss, nats per byte"), y2="high:Q"),
-        base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(filled=True, size=36)).encode(y=y),
-    ]
+    lines = band_and_line(base, "loss, nats per byte", alt.Scale(zero=False))
     return Picture(
-        panels(marks, measured, "source", columns=2, width=340, height=260),
+        panels([dashed_line(x=training_length), *lines], measured, "source", columns=2, width=340, height=260),
         title="Loss by position, in texts longer than in training",
         subtitle=["95% intervals over windows. Dashed: the length of the training windows."],
         description="Loss by position for several context lengths",

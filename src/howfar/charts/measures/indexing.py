@@ -7,7 +7,7 @@ from itertools import starmap
 import altair as alt
 import polars as pl
 
-from howfar.charts.intervals import dashed_line, inline, numbers, sparse_axis
+from howfar.charts.intervals import band_and_line, dashed_line, inline, numbers, sparse_axis
 from howfar.charts.picture import Picture
 
 
@@ -20,17 +20,13 @@ def draw_indexing(table: pl.DataFrame) -> Picture:
         side=pl.when(pl.col("offset") < 0).then(pl.lit("left")).otherwise(pl.lit("right"))
     )
 
-    title, share = "places from the source to the answer, negative to the left", "share of right answers"
+    title = "places from the source to the answer, negative to the left"
     base = alt.Chart().encode(
         x=alt.X("offset:Q", title=title, axis=sparse_axis(format="d", tickCount=10)),
         detail="side:N",
         tooltip=numbers("offset", "value", "low", "high", "chance", "num_questions", "n"),
     )
-    y = alt.Y("value:Q", title=share, scale=alt.Scale(domain=[0, 1]))
-    marks = [
-        base.mark_area(opacity=0.15).encode(y=alt.Y("low:Q", title=share), y2="high:Q"),
-        base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(filled=True, size=36)).encode(y=y),
-    ]
+    marks = band_and_line(base, "share of right answers", alt.Scale(domain=[0, 1]))
     if len(by_hops):
         marks.insert(0, dashed_line(y=float(by_hops["chance"][0])))
     return Picture(

@@ -31,6 +31,7 @@ def spacing(
     beside: Trace | None = None,
     scale: Scale = "layer-mean",
     colour: Colour | None = None,
+    color: Colour | None = None,
     rows: Rows = "auto",
     layer: int | None = None,
     head: int | None = None,
@@ -53,6 +54,7 @@ def spacing(
             its row), `"surprisal"` (of the character, in nats), `"entropy"` (of the prediction after it, in nats),
             `"kind"` (the step against the mean of its kind of character, in standard deviations) or `"difference"`
             (from the other trace's row). None for gap, or for difference if there are two traces.
+        color: Another spelling of `colour`.
         rows: `"auto"` folds nearly even rows into one; `"all"` shows each.
         layer: Show this layer alone; for a model with increments per head, one row per head.
         head: The head whose increments to show; None for the mean over heads.
@@ -63,10 +65,13 @@ def spacing(
         A picture that displays itself in notebooks, and saves itself as HTML, SVG, PNG or PDF.
 
     Raises:
-        ConfigError: A scale, colour, layer, head or theme does not exist, or the width is too small.
+        ConfigError: A scale, colour, layer, head or theme does not exist, colours are given twice, or the width is too
+            small.
         NotMeasurableError: The model's positions do not accumulate, or the scale would divide by 0 or less.
     """
-    colour = colour or ("gap" if beside is None else "difference")
+    if colour is not None and color is not None:
+        raise ConfigError(f"colour is {colour!r} and color is {color!r}, which mean the same; give one of them")
+    colour = colour or color or ("gap" if beside is None else "difference")
     for name, got, known in (("colour", colour, Colour), ("theme", theme, Theme), ("rows", rows, Rows)):
         if got not in get_args(known):
             raise ConfigError(f"{name} is {got!r}; it must be one of {', '.join(get_args(known))}")

@@ -130,7 +130,10 @@ function ranks(ratio, tokens) {
 
 function againstKind(ratio, { tokens, kinds }) {
   const of = new Map(), slots = range(0, ratio.length).filter(slot => tokens[slot] > 0);
-  for (const slot of slots) of.set(kinds[slot], [...of.get(kinds[slot]) ?? [], ratio[slot]]);
+  for (const slot of slots) {
+    if (!of.has(kinds[slot])) of.set(kinds[slot], []);
+    of.get(kinds[slot]).push(ratio[slot]);
+  }
   const means = new Map([...of].map(([kind, values]) => [kind, sum(values) / values.length]));
   const deviations = ratio.map((value, slot) => tokens[slot] > 0 ? value - means.get(kinds[slot]) : 0);
   const spread = Math.sqrt(sum(slots.map(slot => deviations[slot] * deviations[slot])) / Math.max(1, slots.length));

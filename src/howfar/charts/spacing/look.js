@@ -26,6 +26,7 @@ const element = (tag, properties = {}, ...children) => {
 };
 const digits = value => Number(value.toPrecision(4)).toString();
 const shownSpace = label => label.replaceAll(" ", "␣");
+const counted = (words, noun) => `${words} ${noun}${words === "1" ? "" : "s"}`;
 
 function mount(root, content, view, { onSelect = () => {}, onView = () => {}, extra = () => "", isMoved = () => false } = {}) {
   root.dataset.mounted = "";
@@ -125,24 +126,27 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ex
       if (label) readout.append(
         element("b", {}, element("bdi", { textContent: shownSpace(label) })),
         element("span", { textContent: `${content.noun} ${grouped(numberOf(text, slot))}, ${codes}${text.tokens[slot] > 1 ? `, ${text.tokens[slot]} ${content.unit}s` : ""}` }),
-        element("span", { textContent: `surprisal ${digits(text.surprisal[slot])} nats, entropy after it ${digits(text.entropy[slot])}` }),
+        element("span", { textContent: `surprisal ${counted(digits(text.surprisal[slot]), "nat")}, entropy after it ${digits(text.entropy[slot])}` }),
       );
       for (const row of content.rows) if (label && row.text === index && !row.isPlain) {
-        const ratio = ratioOf(content, row)[slot], listed = row.parts[slot]?.map(digits).join(" + "), parts = listed ? ` = ${listed}${row.parts[slot].length < text.tokens[slot] ? " + …" : ""}` : "";
-        readout.append(element("span", { className: "row", textContent: `${row.name}: ${digits(row.gaps[slot])}${parts} positions, ${digits(ratio)} of an average step` }));
+        const ratio = ratioOf(content, row)[slot], listed = row.parts[slot]?.map(digits).join(" + ");
+        const parts = listed ? ` = ${listed}${row.parts[slot].length < text.tokens[slot] ? " + …" : ""}` : "";
+        readout.append(element("span", { className: "row", textContent: `${row.name}: ${counted(digits(row.gaps[slot]), "position")}${parts}, ${digits(ratio)} of an average step` }));
       }
     });
   }
 
   function fillTable(details) {
-    const labels = content.texts[0].labels, rows = content.rows.filter(row => !row.isPlain);
+    const { texts, noun } = content, rows = content.rows.filter(row => !row.isPlain);
     const line = (tag, values) => element("tr", {}, ...values.map((value, index) => element(index ? tag : "th", { textContent: value })));
-    const body = labels.map((label, slot) => line("td", [
-      shownSpace(content.texts.map(text => text.labels[slot]).find(Boolean) ?? label), ...content.texts.flatMap(text => [text.surprisal[slot], text.entropy[slot]]), ...rows.map(row => row.gaps[slot]),
+    const inText = (text, slot, values) => text.tokens[slot] > 0 ? values : values.map(() => ""); // a slot may be empty in one of two texts
+    const body = texts[0].labels.map((_, slot) => line("td", [
+      ...texts.flatMap(text => inText(text, slot, [shownSpace(text.labels[slot]), text.surprisal[slot], text.entropy[slot]])),
+      ...rows.flatMap(row => inText(texts[row.text], slot, [row.gaps[slot]])),
     ]));
-    const names = content.texts.flatMap(() => ["surprisal, nats", "entropy after, nats"]);
+    const names = texts.flatMap((_, index) => [`${noun}${texts.length > 1 ? ` of ${"AB"[index]}` : ""}`, "surprisal, nats", "entropy after, nats"]);
     details.querySelector(".scroll").replaceChildren(element("table", {},
-      element("thead", {}, line("th", [content.noun, ...names, ...rows.map(row => `${row.name}, positions`)])), element("tbody", {}, ...body)));
+      element("thead", {}, line("th", [...names, ...rows.map(row => `${row.name}, positions`)])), element("tbody", {}, ...body)));
   }
 
   function fillControls() {

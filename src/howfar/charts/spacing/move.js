@@ -117,10 +117,7 @@ function mountMoving(root, content, view, options) {
   });
   refresh();
   return {
-    ...handle,
-    get drawing() { return handle.drawing; },
-    get selected() { return handle.selected; },
-    get view() { return handle.view; },
+    __proto__: handle, // its `drawing`, `selected` and `view` are read anew each time
     get layer() { return moved.layer; },
     set layer(layer) { moved.layer = layer ?? firstLayer(); handle.mark(); refresh(); },
     select(slot) { handle.select(slot); refresh(); },

@@ -21,7 +21,8 @@ from howfar.charts.spacing.palette import stylesheet
 if TYPE_CHECKING:
     from howfar.charts.spacing.picture import SpacingPicture
 
-_MOVING = "mountMoving, effectInWords, scalesOf, hasDifference, ratioOf, spreadOf, percent, short, number"
+_MOVING = "mountMoving, effectInWords, layerOf, scalesOf, hasDifference, ratioOf, spreadOf, percent, short, number"
+_BASIC = "draw, mount, mountAll, element, counted"
 STILL_PANELS = 3  # panels in the page before its script redraws them
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 HINT = "Point at a character or tap it, or press ← and → here, to follow it through the rows; Esc lets it go."
@@ -71,7 +72,7 @@ def styles(*, moving: bool = False) -> str:
 
 @cache
 def script(*, moving: bool = False) -> str:
-    """The script, which defines `howfarSpacing` on the window: `draw`, `mount`, `mountAll`.
+    """The script, which defines `howfarSpacing` on the window: `draw`, `mount`, `mountAll` and pieces of them.
 
     Args:
         moving: Whether to include `mountMoving`, for pages where a model answers when a gap is moved.
@@ -88,5 +89,5 @@ def script(*, moving: bool = False) -> str:
     constants = "".join(f"const {name} = {script_json(value)};\n" for name, value in shared.items())
     files = ("draw.js", "look.js", "move.js") if moving else ("draw.js", "look.js")
     drawing = "".join(asset(f"charts/spacing/{name}") for name in files)
-    names = f"draw, mount, mountAll{', ' + _MOVING if moving else ''}"
+    names = f"{_BASIC}, {_MOVING}" if moving else _BASIC
     return f'window.howfarSpacing ??= (() => {{\n"use strict";\n{constants}{drawing}return {{ {names} }};\n}})();\n'

@@ -23,15 +23,18 @@ _RAMP: dict[Theme, str] = {
 
 def variables(theme: Theme) -> dict[str, str]:
     """A theme's colours by their names in the style sheet."""
-    named = page_colours(theme)
-    for letter, shades in (("t", _TILES), ("s", _RAMP)):
-        named |= {f"{letter}{shade}": colour for shade, colour in enumerate(shades[theme].split())}
-    return named
+    return page_colours(theme) | _shades(theme)
+
+
+def _shades(theme: Theme) -> dict[str, str]:
+    letters = (("t", _TILES), ("s", _RAMP))
+    return {f"{letter}{shade}": colour for letter, of in letters for shade, colour in enumerate(of[theme].split())}
 
 
 def stylesheet(theme: Theme | None = None) -> str:
     """The style sheet in one theme, for a file; without one, in both, for a page that follows its reader."""
-    css = asset("charts/spacing/spacing.css")
+    strokes = "".join(f".howfar .{shade} {{ stroke: var(--{shade}); }}\n" for shade in _shades("light"))
+    css = asset("charts/spacing/spacing.css") + strokes
     if theme is not None:
         colours = variables(theme)
         return re.sub(r"var\(--(\w+)\)", lambda match: colours[match[1]], css)

@@ -10,26 +10,30 @@ let keyOfPanels = "";
 
 const startPanels = () => ({ panel: { name: "what-if", layer: "all", part: 1, only: false } });
 
-function panelsFromLink({ panel }, oneOf, layers) {
+// The layers of the models that are shown.
+function layersToChoose({ model, compare }) {
+  const layers = [model, compare].flatMap((name) => modelNamed(name)?.layers ?? []).sort((one, other) => one - other);
+  return ["all", ...new Set(layers.map(String))];
+}
+
+function panelsFromLink({ panel }, { read, oneOf }, models) {
   const fresh = startPanels().panel, given = panel !== null && typeof panel === "object" ? panel : {};
   return {
     panel: {
       name: oneOf(given.name, Object.keys(TABS), "panel", fresh.name),
-      layer: oneOf(given.layer, layers, "panel's layer", fresh.layer),
-      part: oneOf(given.part, Array.from({ length: 16 }, (_, index) => index + 1), "token", fresh.part),
+      layer: oneOf(given.layer, layersToChoose(models), "panel's layer", fresh.layer),
+      part: read(given.part, (part) => Number.isInteger(part) && part > 0, "its token must be a number from 1", fresh.part),
       only: oneOf(given.only, [false, true], "choice of numbers", fresh.only),
     },
   };
 }
 
-const make = (tag, properties = {}, ...children) => {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-};
-const token = (textContent) => make("bdi", { className: "token", textContent });
+const token = (textContent) => element("bdi", { className: "token", textContent });
 const percentOf = (share) => `${Math.round(100 * share)}%`;
-const questionOfPanel = () => ({ ...question(), ...state.panel, panel: state.panel.name, page, sort, theme: prefersDark.matches ? "dark" : "light" });
+const questionOfPanel = () => ({
+  ...question(), ...state.panel, panel: state.panel.name, page, sort, theme: prefersDark.matches ? "dark" : "light",
+  layer: layersToChoose(state).includes(state.panel.layer) ? state.panel.layer : "all", // it may be of a model that was shown before
+});
 
 // The panels follow what is chosen in the picture, unless they show it already.
 function followPicture() {
@@ -48,7 +52,7 @@ async function showPanels() {
     byId("panels").dataset.panel = state.panel.name;
   } catch (error) {
     keyOfPanels = "";
-    byId("documents").replaceChildren(make("p", { className: "refused", textContent: sentenceOf(error) }));
+    byId("documents").replaceChildren(element("p", { className: "refused", textContent: sentenceOf(error) }));
   }
 }
 
@@ -61,7 +65,7 @@ function set(changes) {
 function showTabs() {
   if (byId("tabs").childElementCount) return void Array.from(byId("tabs").children, markTab);
   byId("tabs").replaceChildren(...Object.entries(TABS).map(([name, textContent]) => {
-    const tab = make("button", { type: "button", textContent, onclick: () => set({ name }) });
+    const tab = element("button", { type: "button", textContent, onclick: () => set({ name }) });
     tab.dataset.name = name;
     tab.setAttribute("role", "tab");
     tab.setAttribute("aria-controls", "panel");
@@ -81,25 +85,27 @@ function markTab(tab) {
   if (isChosen) byId("panel").setAttribute("aria-label", tab.textContent);
 }
 
-const checkbox = (text, checked, onChange) => make("label", {},
-  make("input", { type: "checkbox", checked, onchange: ({ target }) => onChange(target.checked) }), ` ${text}`);
+const checkbox = (text, checked, onChange) => element("label", {},
+  element("input", { type: "checkbox", checked, onchange: ({ target }) => onChange(target.checked) }), ` ${text}`);
 
 function showSettings(documents) {
   if (byId("settings").contains(document.activeElement) && byId("settings").dataset.of === state.panel.name) return;
   byId("settings").dataset.of = state.panel.name;
-  const models = new Set([state.model, ...(modelNamed(state.compare) ? [state.compare] : [])]);
-  const layers = [...new Set([...models].flatMap((name) => modelNamed(name).layers))].sort((one, other) => one - other);
-  const layer = make("select", { onchange: () => set({ layer: layer.value }) }, ...["all", ...layers.map(String)].map((value) =>
-    make("option", { value, textContent: value === "all" ? "all layers" : `layer ${value}`, selected: value === state.panel.layer })));
+  const nameOf = (layer) => (layer === "all" ? "all layers" : `layer ${layer}`);
+  const layer = element("select", { onchange: () => set({ layer: layer.value }) }, ...layersToChoose(state).map((value) =>
+    element("option", { value, textContent: nameOf(value), selected: value === state.panel.layer })));
   const most = Math.max(1, ...documents.map(({ said }) => said?.numParts ?? 1));
-  const part = make("input", { type: "number", min: 1, max: most, value: Math.min(state.panel.part, most), onchange: () => set({ part: Number(part.value) || 1 }) });
-  const inLayer = handle.layer === "all" ? "all layers" : `layer ${handle.layer}`;
+  const within = (value) => Math.min(Math.max(1, Math.round(value) || 1), most);
+  const part = element("input", { type: "number", min: 1, max: most, value: within(state.panel.part), onchange: () => {
+    part.value = within(part.value);
+    set({ part: Number(part.value) });
+  } });
   byId("settings").replaceChildren(...{
-    "what-if": state.compare ? [] : [checkbox(state.plain === null ? `Plain +1 instead, in ${inLayer}` : "Plain +1 instead", state.plain !== null,
+    "what-if": state.compare ? [] : [checkbox(state.plain === null ? `Plain +1 instead, in ${nameOf(handle.layer)}` : "Plain +1 instead", state.plain !== null,
       (isPlain) => { state.plain = isPlain ? handle.layer : null; refresh(); })],
-    attention: [make("label", {}, "Layer ", layer)],
+    attention: [element("label", {}, "Layer ", layer)],
     numbers: [checkbox("Only the selected character", state.panel.only, (only) => set({ only }))],
-    context: most > 1 ? [make("label", {}, "Token within the character ", part)] : [],
+    context: most > 1 ? [element("label", {}, "Token within the character ", part)] : [],
   }[state.panel.name]);
 }
 
@@ -110,7 +116,7 @@ const WORDS = {
     if (!said.isMoved) return { sentence: ["Nothing has changed yet: drag a tile of ", token(said.label), " in the picture, or the slider beside it."], headings };
     headings.losses = [`${said.first ? `Which of ${said.first}` : "Which"} become harder (up) or easier (down)`];
     headings.gaps = ["Other steps that changed"];
-    const effect = howfarSpacing.effectInWords(said.nats, said.numFollowing, said.noun, said.hasMore);
+    const effect = effectInWords(said.nats, said.numFollowing, said.noun, said.hasMore);
     const [before, after] = said.likeliest.map(token);
     return { sentence: [`${effect} Likeliest next: `, before, " before, ", after, ` after.${said.hasOtherGaps ? "" : " No other step changed."}`], headings };
   },
@@ -133,11 +139,11 @@ const WORDS = {
 };
 
 function showDocument({ name, error, said, charts, table, saved }, number) {
-  if (error) return make("p", { className: "refused" }, make("b", { textContent: `${name}. ` }), sentenceOf({ message: error }));
+  if (error) return element("p", { className: "refused" }, element("b", { textContent: `${name}. ` }), sentenceOf({ message: error }));
   const { sentence, headings } = WORDS[state.panel.name]?.(said) ?? {};
   if (!sentence || (charts.length && !headings[charts[0].name])) return ""; // another panel was chosen meanwhile
-  return make("div", {},
-    make("p", { className: "said" }, make("b", { textContent: `${name}. ` }), ...sentence),
+  return element("div", {},
+    element("p", { className: "said" }, element("b", { textContent: `${name}. ` }), ...sentence),
     ...charts.map((chart) => showChart(chart, headings[chart.name], name, number)),
     ...(saved.length ? [saves("numbers", saved, name, number)] : []),
     ...(table ? [showTable(table, said)] : []));
@@ -145,7 +151,7 @@ function showDocument({ name, error, said, charts, table, saved }, number) {
 
 // A chart in a tree of its own, where its identifiers meet no other's. What a mark says to a screen reader is its tooltip too.
 function showChart({ name, description, svg }, heading, of, number) {
-  const place = make("div", { className: "chart", tabIndex: 0 }), root = place.attachShadow({ mode: "open" });
+  const place = element("div", { className: "chart", tabIndex: 0 }), root = place.attachShadow({ mode: "open" });
   root.innerHTML = svg;
   place.setAttribute("role", "img");
   place.setAttribute("aria-label", description);
@@ -154,28 +160,28 @@ function showChart({ name, description, svg }, heading, of, number) {
     title.textContent = mark.getAttribute("aria-label");
     mark.prepend(title);
   }
-  return make("figure", {}, make("h3", {}, ...heading, " ", saves(name, PICTURE_FILES, of, number)), place);
+  return element("figure", {}, element("h3", {}, ...heading, " ", saves(name, PICTURE_FILES, of, number)), place);
 }
 
 function showTable([columns, ...rows], { numRows, page: shownPage = 0, numPages = 1 }) {
   const heading = (name) => {
-    if (numRows === undefined) return make("th", { textContent: name });
+    if (numRows === undefined) return element("th", { textContent: name });
     const isDescending = sort?.[0] === name && !sort[1], mark = sort?.[0] === name ? (sort[1] ? " ↓" : " ↑") : "";
-    return make("th", {}, make("button", { type: "button", textContent: name + mark, onclick: () => { sort = [name, isDescending]; set({}); } }));
+    return element("th", {}, element("button", { type: "button", textContent: name + mark, onclick: () => { sort = [name, isDescending]; set({}); } }));
   };
-  const turn = (by, textContent) => make("button", { type: "button", textContent, disabled: !(shownPage + by >= 0 && shownPage + by < numPages), onclick: () => { page = shownPage + by; showPanels(); } });
-  const about = numRows === undefined ? [] : [make("p", { className: "turn" },
-    `${numRows.toLocaleString("en-US")} rows, ${columns.length} columns`, ...(numPages > 1 ? [" ", turn(-1, "←"), ` page ${shownPage + 1} of ${numPages} `, turn(1, "→")] : []))];
-  const body = rows.map((row) => make("tr", {}, ...row.map((textContent) => make("td", { textContent }))));
-  return make("div", {}, ...about, make("div", { className: "scroll", tabIndex: 0 }, make("table", {},
-    make("thead", {}, make("tr", {}, ...columns.map(heading))), make("tbody", {}, ...body))));
+  const turn = (by, textContent) => element("button", { type: "button", textContent, disabled: !(shownPage + by >= 0 && shownPage + by < numPages), onclick: () => { page = shownPage + by; showPanels(); } });
+  const about = numRows === undefined ? [] : [element("p", { className: "turn" },
+    `${counted(numRows.toLocaleString("en-US"), "row")}, ${columns.length} columns`, ...(numPages > 1 ? [" ", turn(-1, "←"), ` page ${shownPage + 1} of ${numPages} `, turn(1, "→")] : []))];
+  const body = rows.map((row) => element("tr", {}, ...row.map((textContent) => element("td", { textContent }))));
+  return element("div", {}, ...about, element("div", { className: "scroll", tabIndex: 0 }, element("table", {},
+    element("thead", {}, element("tr", {}, ...columns.map(heading))), element("tbody", {}, ...body))));
 }
 
 // Buttons that save a file, which is made when one is pressed.
 function saves(what, kinds, of, number = 0) {
   const name = `${what}-${of.replaceAll(" ", "-")}`;
-  const made = make("span", { className: "save" }, ...kinds.map((kind) => {
-    const button = make("button", { type: "button", textContent: kind.toUpperCase(), onclick: () => save(what, kind, number, `${name}.${kind}`) });
+  const made = element("span", { className: "save" }, ...kinds.map((kind) => {
+    const button = element("button", { type: "button", textContent: kind.toUpperCase(), onclick: () => save(what, kind, number, `${name}.${kind}`) });
     button.setAttribute("aria-label", `Save ${name} as ${kind.toUpperCase()}`);
     return button;
   }));
@@ -187,7 +193,7 @@ async function save(what, kind, number, name) {
   try {
     const file = await answerTo("save", { ...questionOfPanel(), view: handle.view, what, kind, number });
     const href = URL.createObjectURL(file);
-    make("a", { href, download: name }).click();
+    element("a", { href, download: name }).click();
     setTimeout(() => URL.revokeObjectURL(href), 60_000);
   } catch (error) {
     say(sentenceOf(error), true);

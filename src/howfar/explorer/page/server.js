@@ -103,8 +103,8 @@ const inWords = (content) => Object.assign(content, { captions: findings(content
 
 // The content with changed steps: these by their factors, all others as the model's latest answer has them.
 function movedContent() {
-  const { content, effects } = known, layerOf = ({ name }) => /layer (\d+)$/.exec(name)?.[1] ?? "all";
-  const isIn = (layer, row) => !row.isPlain && (layer === "all" || layer === layerOf(row));
+  const { content, effects } = known;
+  const isIn = (layer, row) => !row.isPlain && (layer === "all" || layer === howfarSpacing.layerOf(row));
   const rows = content.rows.map((row, index) => {
     if (state.plain !== null && isIn(state.plain, row)) return { ...row, gaps: content.texts[0].tokens.slice() };
     const gaps = (effects?.gaps[index] ?? row.gaps).slice(), factors = {};

@@ -26,7 +26,7 @@ function kindOf(text) {
   const first = String.fromCodePoint(text.codePointAt(0));
   const name =
     /[\r\n]/.test(first) ? "line end"
-    : /[\s\x1c-\x1f\x85]/u.test(first) ? "space"
+    : /[\x1c-\x1f\x85]|[^\S\ufeff]/u.test(first) ? "space"
     : /\p{P}/u.test(first) ? "punctuation mark"
     : /\p{Nd}/u.test(first) ? "digit"
     : /[\p{Lu}\p{Lt}]/u.test(first) ? "capital letter"

@@ -43,6 +43,7 @@ function stateFromLink() {
   const objectOf = (value) => (value !== null && typeof value === "object" ? value : {});
   const names = folder.models.map((model) => model.name), view = objectOf(given.view);
   const model = oneOf(given.model, names, "model", fresh.model), layers = ["all", ...modelNamed(model).layers.map(String)];
+  const compare = oneOf(given.compare, ["", "text", ...names], "comparison", "");
   const isEdit = ([key, factor]) => /^(all|\d{1,9}):\d{1,9}$/.test(key) && Number.isFinite(factor) && factor >= 0 && factor <= 16;
   const edits = Object.entries(objectOf(given.edits));
   read(given.edits, () => edits.every(isEdit), "its factors of steps must be numbers from 0 to 16");
@@ -50,7 +51,7 @@ function stateFromLink() {
     text: text(given.text, "text", fresh.text),
     other: text(given.other, "second text", ""),
     model,
-    compare: oneOf(given.compare, ["", "text", ...names], "comparison", ""),
+    compare,
     slot: read(given.slot, (slot) => slot === null || (Number.isInteger(slot) && slot >= 0), "its selected character must be a number from 0", null),
     layer: oneOf(given.layer ?? undefined, layers, "layer", null),
     edits: Object.fromEntries(edits.filter(isEdit)),
@@ -60,7 +61,7 @@ function stateFromLink() {
       colour: oneOf(view.colour, ["gap", "rank", "surprisal", "entropy", "kind", "difference"], "colour", "gap"),
       rows: oneOf(view.rows, ["auto", "all"], "rows", "auto"),
     },
-    ...backend.stateOf?.(given, oneOf, layers),
+    ...backend.stateOf?.(given, { read, oneOf }, { model, compare }),
   };
   return [found, damage];
 }

@@ -7,6 +7,7 @@
 //   backend.startState, .stateOf   what it adds to the state: at first, and from a link; .follow: fills what stands below the picture
 "use strict";
 
+const { counted, element, effectInWords, hasDifference, mountMoving, scalesOf } = howfarSpacing;
 const byId = (id) => document.getElementById(id);
 let handle = null;
 let shown = null; // what is drawn: text, content, before (without the changes), isEdited, losses (null: not
@@ -22,7 +23,7 @@ async function refresh() {
     if (own === revision) keepWithin();
     draw(shown.content, shown.before);
     const { numTokens, content: { unit }, note = "" } = shown, seconds = ((performance.now() - begun) / 1000).toPrecision(2);
-    say(`${numTokens.toLocaleString("en-US")} ${unit}${numTokens === 1 ? "" : "s"}, read and drawn in ${seconds} s.${note}`);
+    say(`${counted(numTokens.toLocaleString("en-US"), unit)}, read and drawn in ${seconds} s.${note}`);
     document.documentElement.dataset.revision = own;
   } catch (error) {
     if (own !== revision) return;
@@ -40,7 +41,7 @@ const sentenceOf = ({ message }) => `${message.charAt(0).toUpperCase()}${message
 
 // The chosen view, or the nearest that can be drawn.
 function viewOf(content) {
-  const { scale, colour } = state.view, { scalesOf, hasDifference } = howfarSpacing;
+  const { scale, colour } = state.view;
   return {
     ...state.view,
     scale: scalesOf(content).includes(scale) ? scale : "raw",
@@ -52,7 +53,7 @@ function draw(content, before) {
   const view = viewOf(content);
   byId("shown").hidden = false;
   if (!handle)
-    handle = howfarSpacing.mountMoving(byId("picture"), content, view, {
+    handle = mountMoving(byId("picture"), content, view, {
       layer: state.layer ?? undefined,
       factorAt: (layer, slot) => state.edits[`${layer}:${slot}`] ?? 1,
       onSelect: (slot) => { state.slot = slot; showPanel(); },
@@ -66,7 +67,7 @@ function draw(content, before) {
   handle.update(content, view, before);
   if (handle.layer !== state.layer) handle.layer = state.layer; // null: the first
   if (handle.selected !== state.slot) handle.select(state.slot);
-  byId("captions").replaceChildren(...content.captions.map((textContent) => Object.assign(document.createElement("p"), { textContent })));
+  byId("captions").replaceChildren(...content.captions.map((textContent) => element("p", { textContent })));
   showPanel();
 }
 
@@ -88,7 +89,7 @@ function showPanel() {
   if (state.slot === null) return;
   const { isEdited, losses, hasMore, content } = shown;
   const effect = !isEdited || state.compare || !losses ? ""
-    : howfarSpacing.effectInWords(losses.reduce((total, { change }) => total + change, 0), losses.length, content.noun, hasMore);
+    : effectInWords(losses.reduce((total, { change }) => total + change, 0), losses.length, content.noun, hasMore);
   backend.expect((expected) => handle.show({
     isMoved: isEdited, losses: losses ?? [], noun: content.noun, isWriting: written?.isGoing, canTakeBack: written && !written.isGoing, effect, expected,
   }));
@@ -123,8 +124,7 @@ function setFactor(layer, slot, factor) {
 
 // The form.
 function fillSelect(select, choices, chosen) {
-  select.replaceChildren(...choices.map(([value, textContent]) =>
-    Object.assign(document.createElement("option"), { value, textContent, selected: value === chosen })));
+  select.replaceChildren(...choices.map(([value, textContent]) => element("option", { value, textContent, selected: value === chosen })));
 }
 
 function fillForm() {
