@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from howfar.errors import NotMeasurableError
+from howfar.measures.boundaries import boundaries
 from howfar.measures.contexts import contexts
 from howfar.measures.information import information
 from howfar.measures.layers import limits_of
@@ -21,6 +22,7 @@ from support.lookup import lookup_model
     [
         pytest.param(pairs, id="pairs"),
         pytest.param(vocabulary, id="vocabulary"),
+        pytest.param(lambda model: boundaries(model, []), id="boundaries"),
         pytest.param(lambda model: contexts(model, ["some text"]), id="contexts"),
         pytest.param(lambda model: information(model, ["x = 1"] * 12, code=True), id="information"),
     ],

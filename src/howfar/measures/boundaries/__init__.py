@@ -38,7 +38,7 @@ from howfar.measures.boundaries.scores import (
 from howfar.measures.boundaries.targets import TARGETS, segmented, target_named
 from howfar.measures.declaration import Matrix, Measure
 from howfar.measures.inputs import Inputs
-from howfar.measures.layers import layer_names
+from howfar.measures.layers import check_accumulates, layer_names
 from howfar.measures.statistics import ProbeKind
 from howfar.measures.tables import Row, rows_or_notes
 from howfar.models.loading import tokenizer_of
@@ -98,9 +98,11 @@ def boundaries(
 
     Raises:
         NoIncrementsError: The model has no increments.
-        NotMeasurableError: The documents have no such gaps or boundaries, or there are too few documents.
+        NotMeasurableError: The documents have no such gaps or boundaries, there are too few documents, or increments
+            are not summed.
         ConfigError: The target is unknown.
     """
+    check_accumulates(increments_of(model))
     layers, sought = layer_names(increments_of(model)), target_named(target)
     tokenizer = tokenizer or tokenizer_of(model)
     gaps = find_gaps(model, segmentations, sought, tokenizer=tokenizer, max_gaps=max_gaps, progress=progress)
