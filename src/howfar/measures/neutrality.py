@@ -61,7 +61,7 @@ def neutrality(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> pl.DataFrame:
-    """Compare losses, pair by pair and over all pairs.
+    """Compare losses, pair by pair and over all pairs; all models read windows of the same length, the shortest's.
 
     Args:
         models: Models with learned positions, one per seed.
@@ -99,7 +99,8 @@ def neutrality(
         if progress is not None:
             progress(next(done) + 1, len(every) * min(total, num_documents or total))
 
-    losses = [_losses(model, tokenizer, documents(), read) for model in every]
+    context = min((Reader(model).longest for model in every), default=None)  # who reads farther back loses less
+    losses = [_losses(model, tokenizer, documents(), context, read) for model in every]
     ours, rest = losses[: len(models)], losses[len(models) :]
     rows: list[Row] = []
     for number, name in enumerate(against):
@@ -152,9 +153,10 @@ def _losses(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase | None,
     documents: Iterable[Document],
+    context: int | None,
     read: Callable[[], None],
 ) -> Losses:
-    reader = Reader(model, tokenizer)
+    reader = Reader(model, tokenizer, context=context)
     nats, num_bytes, sources = list[float](), list[float](), list[str]()
 
     def tokens() -> Iterator[NDArray[np.int64]]:

@@ -54,9 +54,9 @@ def beside_published(measure: str, table: pl.DataFrame, kind: str) -> pl.DataFra
     Returns:
         One row per figure: `figure`, `layer` (null if shared or for all layers), the published `original` and `replica`
         (null if there was none), and the `measured` value with the `low` and `high` of its interval. None if nothing
-        comparable was published.
+        comparable was published: of increments per head there is only the correlation with distances.
     """
-    if measure not in _BESIDE:
+    if measure not in _BESIDE or (measure in _OF_LAYERS and table["head"].drop_nulls().n_unique() > 1):
         return None
     rows = _BESIDE[measure](table, kind)
     schema: dict[str, Any] = {"figure": pl.String, "layer": pl.Int64}
@@ -78,7 +78,8 @@ def _boundaries(table: pl.DataFrame, kind: str) -> list[dict[str, Any]]:
 
 def _pairs(table: pl.DataFrame, kind: str) -> list[dict[str, Any]]:
     """Proportions; the interval is that of the difference, divided by the control's mean."""
-    reverse = table.filter(control="reversed", type="all", head=0).filter(pl.col("value").is_not_null())
+    reverse = table.filter(pl.col("value").is_not_null(), pl.col("control_mean") > 0)  # steps back have no proportion
+    reverse = reverse.filter(control="reversed", type="all", head=0)
     if kind == "shared" or reverse.is_empty():
         return []
     figures = published()["entity_reversed_order"]
@@ -193,6 +194,10 @@ _BESIDE: dict[str, Callable[[pl.DataFrame, str], list[dict[str, Any]]]] = {
     "neutrality": _neutrality,
     "indexing": _indexing,
 }
+
+
+_OF_LAYERS = frozenset({"increments", "boundaries", "pairs"})
+"""Measures whose published figures are of increments that all heads of a layer share."""
 
 
 def _row(figure: str, layer: int | None, runs: dict[str, float | None], measured: dict[str, Any]) -> dict[str, Any]:

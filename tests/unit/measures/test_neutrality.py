@@ -177,3 +177,11 @@ def test_the_loss_is_that_of_a_model_card_and_of_a_trace(
     assert losses == {"all": card.nats_per_byte, **card.nats_per_byte_by_source()}
     traced = trace(model, english[4])
     assert traced.surprisal_nats.sum(dtype="float64") == pytest.approx(card.nats[4], rel=1e-6)
+
+
+@pytest.mark.parametrize("shorter", ["model", "baseline"])
+def test_who_can_read_farther_back_has_no_advantage(shorter: str) -> None:
+    models = {"model": copying_model(), "baseline": copying_model()}
+    models[shorter].config.max_position_embeddings = 8
+    table = neutrality([models["model"]], {"plain": [models["baseline"]]}, TEXTS)
+    assert table.filter(pair=0, source="all")["value"].item() == 0

@@ -227,6 +227,17 @@ class TestPublishedFigures:
         assert beside is not None
         assert beside["original"].item() == pytest.approx(1.0722 - 1.0753)
 
+    @pytest.mark.parametrize("measure", ["increments", "boundaries", "pairs"])
+    def test_one_of_several_heads_is_not_taken_for_the_layer(self, measure: str) -> None:
+        table = pl.DataFrame({"head": [0, 1], "value": [0.1, 0.9]})
+        assert beside_published(measure, table, "per_layer") is None
+
+    @pytest.mark.parametrize("control_mean", [-0.5, 0.0])
+    def test_steps_back_have_no_proportion(self, control_mean: float) -> None:
+        row = {"control": "reversed", "type": "all", "head": 0, "site": "space", "value": -0.1, "layer": 4}
+        table = pl.DataFrame([row | {"low": -0.2, "high": 0.0, "control_mean": control_mean}])
+        assert beside_published("pairs", table, "per_layer") is None
+
     def test_correlations_over_heads(self) -> None:
         row = {"quantity": "correlation over heads", "unit": "tokens", "value": 0.1, "low": 0.0, "high": 0.2}
         beside = beside_published("attention", pl.DataFrame([row]), "per_layer")
