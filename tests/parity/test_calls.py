@@ -422,6 +422,27 @@ def test_one_position_for_all_tokens_is_that_of_each() -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["shared", "per_layer", "per_head"])
+@torch.no_grad()
+def test_a_model_that_counts_from_zero_at_each_call_is_given_position_ids(kind: str) -> None:
+    """Bamba does, but not while it generates, where it gets position ids."""
+    sizes = {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 8, "mamba_n_groups": 1}
+    model, token_ids = tiny(model_type="bamba", attn_layer_indices=[1], **sizes), tokens(NUM_TOKENS)
+    greedy = {"max_new_tokens": 4, "do_sample": False, "pad_token_id": 0}
+    runs = [
+        lambda: model(token_ids).logits,
+        lambda: in_pieces(model, token_ids, {"position_ids": FROM_ZERO}),
+        lambda: model.generate(token_ids, **greedy),
+        lambda: model.generate(token_ids, attention_mask=LEFT, num_beams=2, **greedy),
+    ]
+    expected = [run() for run in runs]
+    attach(model, CONFIGS[kind])
+    assert all(torch.equal(run(), wanted) for run, wanted in zip(runs, expected, strict=True))
+    for arguments in ({}, {"attention_mask": LEFT}):
+        with pytest.raises(UnsupportedModelError, match=r"BambaModel puts .* after 5 cached .* 0, .*give position_ids"):
+            in_pieces(model, token_ids, arguments)
+
+
 def test_continuous_batching_is_refused() -> None:
     model = AutoModelForCausalLM.from_config(tiny().config)
     attach(model)

@@ -141,6 +141,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "hunyuan_v1_dense": {"head_dim": 8},
     "deepseek_v3": {"n_routed_experts": 4, "n_shared_experts": 1, "first_k_dense_replace": 1, **_EXPERTS, **_LATENT},
     "lfm2": {"layer_types": ["conv", "full_attention"]},
+    "nanochat": {},
     "minimax": {
         "layer_types": ["linear_attention", "full_attention"],
         "num_local_experts": 4,

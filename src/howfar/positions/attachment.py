@@ -227,8 +227,21 @@ def _check_identity(increments: Increments, decoder: Decoder, before: Tensor | N
     def placed(layer: int, predicted: Tensor) -> Tensor:
         return torch.arange(predicted.shape[-1], device=predicted.device)
 
-    with increments.overridden_by(one if increments.config.accumulate else placed):
-        after = probe(decoder)
-    if before is not None:
-        message = "at positions 0, 1, 2, ... its output differs from what it was"
-        torch.testing.assert_close(after.output, before, equal_nan=True, msg=message)
+    def again() -> Tensor | None:
+        with increments.overridden_by(one if increments.config.accumulate else placed):
+            return probe(decoder).output
+
+    after = again()
+    if before is None or after is None or _same(after, before):
+        return
+    # Other bits are normal only with angles of another precision, and for kernels that give other bits at each run.
+    is_exact = increments.encoding.name == "rotary" and increments.config.angles == "float32"
+    message = "at positions 0, 1, 2, ... its output differs from what it was"
+    if is_exact and _same(after, again()):
+        raise UnsupportedModelError(message)
+    torch.testing.assert_close(after, before, equal_nan=True, msg=message)
+
+
+def _same(one: Tensor, other: Tensor | None) -> bool:
+    """Whether two outputs are equal bit for bit, NaN at the same places."""
+    return other is not None and bool(((one == other) | (one.isnan() & other.isnan())).all())

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Literal, cast
 
+import torch
 from torch import Tensor, nn
 
+from howfar.errors import OverrideError
 from howfar.positions.clock import Clock, StaticClock, clock_of
 from howfar.positions.padding import check_mask
 from howfar.positions.placement import Placement, place
@@ -44,6 +46,7 @@ class ForwardPass:
     """What the layers of one forward pass share.
 
     Args:
+        decoder: The module that runs the layers; in another process or on another device, its copy there.
         attention_mask: As the decoder got it.
         position_ids: As the decoder got them.
         num_past_tokens: Tokens in the cache before this pass.
@@ -56,6 +59,7 @@ class ForwardPass:
         frequencies: By the prefix of their `Rotation`, in models that change them with the length of a text.
     """
 
+    decoder: nn.Module
     attention_mask: Any
     position_ids: Tensor | None
     num_past_tokens: int | Tensor
@@ -128,3 +132,16 @@ class Calls(threading.local):
     def __reduce__(self) -> tuple[type[Calls], tuple[()]]:
         """A copy of a model is in no call, so it gets a new object."""
         return Calls, ()
+
+
+def like(increments: Tensor, replacement: Any, index: int) -> Tensor:
+    """An override's result in the shape and type of the increments that it replaces."""
+    try:
+        replacement = torch.as_tensor(replacement, dtype=torch.float32, device=increments.device)
+        return replacement.expand_as(increments)
+    except (RuntimeError, TypeError, ValueError) as error:
+        got = f"shape {tuple(replacement.shape)}" if isinstance(replacement, Tensor) else type(replacement).__name__
+        raise OverrideError(
+            f"an override returned {got} for layer {index}; it must return increments [batch, head, token] = "
+            f"{tuple(increments.shape)}, or what broadcasts to them"
+        ) from error

@@ -197,8 +197,14 @@ def clock_of(cache: Any, *, is_new: bool = False) -> Clock | None:
         None for a cache created by compiled code, whose class cannot be changed: it is refused once it is filled.
 
     Raises:
-        UnsupportedModelError: The cache is not one of Transformers', or it holds tokens of unknown increments.
+        UnsupportedModelError: The cache is not one of Transformers', holds tokens of unknown increments, or is static
+            in a model that is being exported.
     """
+    if torch.compiler.is_exporting() and getattr(cache, "is_compileable", False):
+        raise UnsupportedModelError(
+            "a model with increments cannot be exported together with a static cache, since the positions of cached "
+            "tokens would be missing from the exported program; export it with use_cache=False, or by `howfar export`"
+        )
     if isinstance(cache, _Clocked):
         return cache.clock
     if not isinstance(cache, Cache) or isinstance(cache, EncoderDecoderCache):
@@ -227,18 +233,22 @@ def is_empty(cache: Cache) -> bool:
 
 
 def check_length(cache: Any, clock: Clock, layer: int) -> None:
-    """Check that a dynamic cache holds the tokens that its clock knows.
+    """Check that a cache holds the tokens that its clock knows.
 
     Raises:
         UnsupportedModelError: Tokens were added to or removed from the cache without its clock.
     """
-    if not isinstance(clock, GrowingClock) or layer >= len(cache.layers):
+    if isinstance(clock, StaticClock) and (torch.compiler.is_compiling() or layer != next(iter(clock.lengths), None)):
+        return  # its layers grow together, and a device waits for each number that is read
+    if layer >= len(cache.layers):
         return
     own = getattr(cache.layers[layer], "get_seq_length", None)
-    if own is not None and isinstance(found := own(), int) and found != clock.num_tokens(layer):
+    known = clock.num_tokens(layer)
+    if own is not None and isinstance(found := own(), int | Tensor) and int(found) != int(known):
         raise UnsupportedModelError(
-            f"layer {layer} of the cache holds {found} tokens, and the positions of {clock.num_tokens(layer)} are "
-            "known; change a cache by its own methods (crop, reorder_cache, batch_select_indices), not its tensors"
+            f"layer {layer} of the cache holds {int(found)} tokens, and the positions of {int(known)} are known; use a "
+            "cache only while the increments are attached, and change it by its own methods (crop, reorder_cache, "
+            "batch_select_indices), not its tensors"
         )
 
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
-from howfar.errors import OverrideError, UnsupportedModelError
+from howfar.errors import UnsupportedModelError
 from howfar.positions.arguments import LayerCall, parameter_names
-from howfar.positions.calls import Calls, ForwardPass, IncrementFunction, Recording, num_running
+from howfar.positions.calls import Calls, ForwardPass, IncrementFunction, Recording, like, num_running
 from howfar.positions.clock import Clock, check_frequencies, check_length, clock_of
 from howfar.positions.config import IncrementConfig
 from howfar.positions.encodings import encoding_of
@@ -22,7 +22,7 @@ from howfar.positions.encodings.encoding import Encoding
 from howfar.positions.network import IncrementNetwork
 from howfar.positions.placement import Placement, position_ids_of
 from howfar.positions.places import Places
-from howfar.positions.rotation import Rotation
+from howfar.positions.rotation import Rotation, check_count, check_rotary
 from howfar.positions.shapes import Float, Length
 
 
@@ -62,6 +62,7 @@ class Increments:
         self.decoder, self.layers, self.rotations = decoder, layers, rotations
         self.num_holders = 0  # of `observe.movable`
         self._calls = Calls()
+        self._counts_on = False  # as was seen in a pass
         self._names_of_decoder, self._names_of_layers = parameter_names(decoder), [*map(parameter_names, layers)]
         self._hooks: list[RemovableHandle] = []
 
@@ -112,8 +113,9 @@ class Increments:
             self.layers[index].register_forward_pre_hook(partial(self._move_layer, index), with_kwargs=True)
             for index in self.layer_indices
         ]
+        rotary = next(iter(self.rotations.values())).module
+        self._hooks.append(rotary.register_forward_pre_hook(self._check_count, with_kwargs=True))
         if any(rotation.varies for rotation in self.rotations.values()):
-            rotary = next(iter(self.rotations.values())).module
             self._hooks.append(rotary.register_forward_hook(self._note_frequencies))
 
     def remove_hooks(self) -> None:
@@ -128,6 +130,7 @@ class Increments:
                 "continuous batching (generate_batch, paged attention) mixes the tokens of many requests in one row, "
                 "and positions cannot follow its cache; use model.generate with a padded batch"
             )
+        check_rotary(decoder, self.rotations)
         self.encoding.check(decoder)
         call = LayerCall(self._names_of_decoder, args, kwargs)
         cache = call.get("past_key_values")
@@ -138,6 +141,7 @@ class Increments:
             del self._calls.passes[num_running(decoder) - 1 :]  # PyTorch runs no hook after Ctrl-C, which left them
         self._calls.passes.append(
             ForwardPass(
+                decoder,
                 call.get("attention_mask"),
                 position_ids_of(call, self.rotations),
                 num_past_tokens,
@@ -151,6 +155,15 @@ class Increments:
         """Forward hook of the decoder: release the pass's tensors, also when it failed."""
         del self._calls.passes[-1:]  # none if a hook before `_begin_pass` failed
 
+    def _check_count(self, rotary: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Forward pre-hook of the rotary module: check once that the model counts on from a cache by itself."""
+        current = self._calls.passes[-1] if self._calls.passes else None
+        if self._counts_on or current is None or current.position_ids is not None or torch.compiler.is_compiling():
+            return
+        if num_past_tokens := int(current.num_past_tokens):
+            check_count(self.decoder, LayerCall(parameter_names(rotary), args, kwargs), num_past_tokens)
+            self._counts_on = True
+
     def _note_frequencies(self, rotary: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """Forward hook of the rotary module: keep its frequencies for this pass, since other passes change them."""
         if self._calls.passes:
@@ -162,7 +175,7 @@ class Increments:
         """Forward pre-hook of a decoder layer: replace its positions by learned ones."""
         current = self._current_pass(index)
         call = LayerCall(self._names_of_layers[index], args, kwargs)
-        places = self._places(index, call, current)
+        places = self._places(index, layer, call, current)
         for recording in self._calls.recordings:
             recording.increments[index], recording.positions[index] = places.increments, places.positions
         return self.encoding.reach(index, layer, call, places)
@@ -175,7 +188,7 @@ class Increments:
             )
         return self._calls.passes[-1]
 
-    def _places(self, index: int, call: LayerCall, current: ForwardPass) -> Places:
+    def _places(self, index: int, layer: nn.Module, call: LayerCall, current: ForwardPass) -> Places:
         """The positions of a layer's tokens; the previous layer's if both stand at the same ones."""
         clock = current.clock_of(call.get("past_key_values", call.get("layer_past")))
         if clock is not None:
@@ -184,14 +197,14 @@ class Increments:
                 prefix = self.rotations[index].prefix
                 check_frequencies(clock, prefix, current.frequencies[prefix], current.num_past_tokens)
         past = None if clock is None else clock.past(index)
-        sums_of = self.encoding.sums(self.layers[index])
+        sums_of = self.encoding.sums(layer)
         is_shared = self.config.scope == "shared" and not self._calls.overrides and sums_of is None
         first = current.shared_places
         if is_shared and first is not None and first.past is past:
             if clock is not None:
                 clock.share(index, self.layer_indices[0])
             return first
-        increments = self._increments(index, call.hidden_states(), current)
+        increments = self._increments(index, layer, call.hidden_states(), current)
         placement = current.placement_of(increments, past)
         sums = None if sums_of is None else sums_of(call.hidden_states()).to(increments.device)
         if placement.real is not None:
@@ -236,14 +249,16 @@ class Increments:
             frequencies,
         )
 
-    def _increments(self, index: int, hidden_states: Tensor, current: ForwardPass) -> Float[Tensor, "batch head token"]:
+    def _increments(
+        self, index: int, layer: nn.Module, hidden_states: Tensor, current: ForwardPass
+    ) -> Float[Tensor, "batch head token"]:
         """The increments of a layer's tokens, after overrides."""
         if hidden_states.ndim == 4:  # several streams; the layer's attention reads one of them (Gemma 3n)
             hidden_states = hidden_states[self.decoder.config.altup_active_idx]
         if self.is_plain:
             increments = hidden_states.new_ones((len(hidden_states), 1, hidden_states.shape[1]), dtype=torch.float32)
         elif self.config.scope == "per_layer":
-            increments = self.layers[index].get_submodule("increments")(hidden_states)
+            increments = layer.get_submodule("increments")(hidden_states)
         else:
             if current.shared_increments is None:
                 read = hidden_states if self.table is None else current.token_ids
@@ -252,10 +267,10 @@ class Increments:
                         f"{self.encoding.name} increments are looked up by token, and the model was given embeddings; "
                         "give it input_ids"
                     )
-                current.shared_increments = self.decoder.get_submodule("increments")(read)
+                current.shared_increments = current.decoder.get_submodule("increments")(read)
             increments = current.shared_increments
         for function in self._calls.overrides:
-            increments = _like(increments, function(index, increments), index)
+            increments = like(increments, function(index, increments), index)
         return increments
 
     def _drift_and_positions(
@@ -280,16 +295,3 @@ class Increments:
             return drift, exact if sums is None else torch.cat((exact, drift[:, exact.shape[1] :]), dim=1)
         positions = placement.ids[:, None] + drift
         return drift, positions if self.config.advance == "before" else positions - excess
-
-
-def _like(increments: Tensor, replacement: Any, index: int) -> Tensor:
-    """An override's result in the shape and type of the increments that it replaces."""
-    try:
-        replacement = torch.as_tensor(replacement, dtype=torch.float32, device=increments.device)
-        return replacement.expand_as(increments)
-    except (RuntimeError, TypeError, ValueError) as error:
-        got = f"shape {tuple(replacement.shape)}" if isinstance(replacement, Tensor) else type(replacement).__name__
-        raise OverrideError(
-            f"an override returned {got} for layer {index}; it must return increments [batch, head, token] = "
-            f"{tuple(increments.shape)}, or what broadcasts to them"
-        ) from error

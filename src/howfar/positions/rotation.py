@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from howfar.errors import UnsupportedModelError
 from howfar.foreign import first_line
+from howfar.positions.arguments import LayerCall
 from howfar.positions.shapes import Float
 
 Layout = Literal["halves", "interleaved", "single"]
@@ -131,3 +133,37 @@ def rotation_of(rotary: nn.Module, layer_type: str | None, angles: Literal["floa
         f"{name} does not rotate by position times frequency; "
         "use a model whose rotary module maps position ids to (cos, sin)"
     )
+
+
+def check_rotary(decoder: nn.Module, rotations: Mapping[int, Rotation]) -> None:
+    """Check that a decoder still has the rotary module by which its layers' learned positions rotate.
+
+    Raises:
+        UnsupportedModelError: Another one was put in after `attach`.
+    """
+    rotary = next((rotation.module for rotation in rotations.values()), None)
+    is_copy = getattr(decoder, "_is_replica", False)  # of `nn.DataParallel`, as all its modules are
+    if not is_copy and all(rotary is not part for part in decoder.children()):
+        raise UnsupportedModelError(
+            f"the rotary module of {type(decoder).__name__} was replaced after increments were attached, so base "
+            "positions and learned ones would rotate differently; replace it first, and call howfar.attach then"
+        )
+
+
+def check_count(decoder: nn.Module, call: LayerCall, num_past_tokens: int) -> None:
+    """Check that a decoder without `position_ids` counts on from the tokens in its cache.
+
+    Args:
+        decoder: The decoder.
+        call: The coming call of its rotary module.
+        num_past_tokens: Tokens in the cache, at least 1.
+
+    Raises:
+        UnsupportedModelError: It begins at another position, as Bamba does.
+    """
+    ids = call.get("position_ids")
+    if isinstance(ids, Tensor) and ids.numel() and (first := int(ids.flatten()[0])) != num_past_tokens:
+        raise UnsupportedModelError(
+            f"{type(decoder).__name__} puts the first token after {num_past_tokens} cached ones at position {first}, "
+            f"where the text would go on at {num_past_tokens}; give position_ids"
+        )

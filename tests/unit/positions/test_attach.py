@@ -82,6 +82,65 @@ def odd_positions(layer: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
     return args, {**kwargs, "position_embeddings": (cos.roll(1, dims=1), sin)}
 
 
+@pytest.mark.parametrize("name", ["llama", "gemma3_text", "gpt_neox"])
+@pytest.mark.parametrize("config", [SHARED, PER_LAYER, PER_HEAD])
+def test_a_rotary_module_put_in_later_is_refused(name: str, config: IncrementConfig) -> None:
+    """As for a longer context: layers would go on rotating by the previous one."""
+    model, token_ids = tiny(name), tokens()
+    expected = model(token_ids).logits
+    attach(model, config)
+    decoder = find_decoder(model)
+    other = copy.deepcopy(decoder.rotary)
+    for frequencies in other.buffers():
+        frequencies.mul_(0.25)
+    decoder.module.rotary_emb = other
+    with pytest.raises(UnsupportedModelError, match=r"rotary module of \w+ was replaced.*howfar.attach then"):
+        model(token_ids)
+    detach(model)
+    stretched = model(token_ids).logits
+    assert not torch.allclose(stretched, expected, atol=1e-3)
+    attach(model, config)
+    assert torch.equal(model(token_ids).logits, stretched)
+
+
+@pytest.mark.parametrize("removed", [0, 2])
+def test_a_layer_keeps_its_network_where_others_are_removed(removed: int) -> None:
+    model, token_ids = tiny(num_hidden_layers=4), tokens()
+    stir(attach(model))
+    kept = [layer for index, layer in enumerate(model.model.layers) if index != removed]
+    inputs: dict[int, Tensor] = {}
+    for place, layer in enumerate(kept):
+        layer.register_forward_pre_hook(lambda _, args, place=place: inputs.__setitem__(place, args[0]))
+    with record(model) as recording:
+        del model.model.layers[removed]
+        model(token_ids)
+    found = [recording.increments[index] for index in range(4) if index != removed]
+    for place, layer in enumerate(kept):
+        assert torch.equal(found[place], layer.increments(inputs[place]))
+
+
+@pytest.mark.parametrize("config", [SHARED, PER_LAYER, PER_HEAD])
+def test_replicas_of_data_parallelism_use_their_own_networks(config: IncrementConfig) -> None:
+    """`nn.DataParallel` copies each module and its parameters; the hooks are those of the original."""
+    model, token_ids = tiny(), tokens()
+    stir(attach(model, config))
+    expected = copy.deepcopy(model)
+    for parameter in increments_of(expected).parameters():
+        parameter.data.mul_(0.5)
+    replica = replicated(model)
+    assert torch.equal(replica(token_ids).logits, expected(token_ids).logits)
+
+
+def replicated(module: nn.Module, factor: float = 1.0) -> Any:
+    """A copy as `nn.DataParallel` makes it, with other parameters in the networks."""
+    replica = module._replicate_for_data_parallel()
+    for name, parameter in module._parameters.items():
+        setattr(replica, name, None if parameter is None else parameter.detach() * factor)
+    for name, child in module.named_children():
+        setattr(replica, name, replicated(child, 0.5 if name == "increments" else factor))
+    return replica
+
+
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 def test_attention_can_be_switched_with_positions_per_head(implementation: str) -> None:
     model, token_ids = tiny(), tokens()

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import Cache, DynamicCache, PreTrainedModel, StaticCache
 
 from howfar.errors import UnsupportedModelError
-from howfar.positions import IncrementConfig, attach, override, record
+from howfar.positions import IncrementConfig, attach, detach, override, record
 from support.models import stir, tiny, tokens
 
 SHARED, PER_LAYER = IncrementConfig(scope="shared"), IncrementConfig()
@@ -94,6 +94,57 @@ def test_a_cache_whose_tensors_were_changed_is_refused(config: IncrementConfig) 
         layer.keys, layer.values = layer.keys[:, :, [0, 1, 3]], layer.values[:, :, [0, 1, 3]]
     with pytest.raises(UnsupportedModelError, match=r"holds 3 tokens, and the positions of 6 are known.*own methods"):
         read(model, tokens(1), cache)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("static", [False, True])
+def test_a_cache_that_was_used_while_increments_were_away_is_refused(config: IncrementConfig, static: bool) -> None:
+    model, token_ids = model_of(config), tokens(12)
+    cache = StaticCache(model.config, max_cache_len=16) if static else DynamicCache(config=model.config)
+    weights = copy.deepcopy(model.state_dict())
+    read(model, token_ids[:, :4], cache)
+    detach(model)
+    read(model, token_ids[:, 4:8], cache)
+    attach(model, config)
+    model.load_state_dict(weights)
+    with pytest.raises(UnsupportedModelError, match=r"holds 8 tokens, and the positions of 4.*are attached"):
+        read(model, token_ids[:, 8:], cache)
+    cache = StaticCache(model.config, max_cache_len=16) if static else DynamicCache(config=model.config)
+    pieces = [read(model, piece, cache) for piece in token_ids.split(4, dim=1)]
+    torch.testing.assert_close(torch.cat(pieces, dim=1), read(model, token_ids), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mistral", "gemma3_text"])
+def test_a_static_cache_that_was_cleared_by_hand_is_refused(name: str) -> None:
+    """Its sliding layers count their tokens on their own."""
+    model = tiny(name)
+    stir(attach(model))
+    cache = StaticCache(model.config, max_cache_len=16)
+    read(model, tokens(9), cache)
+    for layer in cache.layers:
+        layer.reset()
+    with pytest.raises(UnsupportedModelError, match=r"holds 0 tokens, and the positions of 9 are known.*own methods"):
+        read(model, tokens(5), cache)
+
+
+@pytest.mark.parametrize("filled", [False, True])
+def test_a_static_cache_is_not_exported(filled: bool) -> None:
+    """The exported program would hold the keys of earlier tokens, and their positions not."""
+    model = model_of(SHARED)
+    cache = StaticCache(model.config, max_cache_len=16)
+    if filled:
+        read(model, tokens(4), cache)
+
+    class Step(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, token_ids: Tensor) -> Tensor:
+            return self.model(token_ids, past_key_values=cache).logits
+
+    with pytest.raises(UnsupportedModelError, match=r"cannot be exported together with a static cache.*howfar export"):
+        torch.export.export(Step().eval(), (tokens(1),), strict=False)
 
 
 def test_sums_are_made_once_for_all_layers_of_a_shared_network(monkeypatch: pytest.MonkeyPatch) -> None:
