@@ -234,8 +234,9 @@ def _check_identity(increments: Increments, decoder: Decoder, before: Tensor | N
     after = again()
     if before is None or after is None or _same(after, before):
         return
-    # Other bits are normal only with angles of another precision, and for kernels that give other bits at each run.
-    is_exact = increments.encoding.name == "rotary" and increments.config.angles == "float32"
+    # Other bits are normal only with angles of another precision, and for kernels that give other bits at each run, or,
+    # on an accelerator, for other layouts of the same numbers.
+    is_exact = increments.encoding.name == "rotary" and increments.config.angles == "float32" and after.is_cpu
     message = "at positions 0, 1, 2, ... its output differs from what it was"
     if is_exact and _same(after, again()):
         raise UnsupportedModelError(message)
