@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from howfar.charts.glyphs import counted
 from howfar.charts.intervals import inline, labelled
 from howfar.charts.picture import Picture
 from howfar.charts.rows import Cells
@@ -224,9 +225,8 @@ def _tooltip() -> list[alt.Tooltip]:
 def _strongest(table: pl.DataFrame) -> str:
     """The cell that each row attends to most, in words."""
     best = table.sort("weight", descending=True).group_by("row", maintain_order=True).first().sort("row")
-    places = {0: "itself", 1: "1 token back"}
     return " ".join(
-        f"{name} attends most to {label} ({weight:.0%}), {places.get(tokens, f'{tokens} tokens back')}."
+        f"{name} attends most to {label} ({weight:.0%}), {counted(tokens, 'token') + ' back' if tokens else 'itself'}."
         for name, label, weight, tokens in best.select("name", "label", "weight", "tokens").rows()
     )
 

@@ -1,4 +1,4 @@
-"""How pieces of text are drawn: whitespace made visible, and the width of labels."""
+"""How pieces of text are drawn: whitespace made visible, numbers of things, and the width of labels."""
 
 from __future__ import annotations
 
@@ -46,6 +46,11 @@ def visible(text: str, *, space: str = SPACE) -> str:
     if text in WHITESPACE:
         return space if WHITESPACE[text] == SPACE else WHITESPACE[text]
     return "".join(_visible_character(character, len(text) > 1, space) for character in text.replace("\r\n", "\n"))
+
+
+def counted(number: int, noun: str) -> str:
+    """So many things, in the singular if there is one."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def in_line(text: str) -> str:

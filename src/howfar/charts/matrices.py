@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from howfar.charts.glyphs import counted
 from howfar.charts.text_tables import cell_in_words, estimate, in_words, with_numbers
 
 if TYPE_CHECKING:
@@ -109,6 +110,5 @@ def _parts(
 
 
 def _left_out(names: Sequence[str], what: str) -> str:
-    several = "" if len(names) == 1 else "s"
     listed = "; ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
-    return f"left out {len(names)} {what}{several}: {listed}; --csv prints all"
+    return f"left out {counted(len(names), what)}: {listed}; --csv prints all"

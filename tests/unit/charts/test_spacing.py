@@ -329,6 +329,12 @@ def test_what_cannot_be_drawn_is_refused(options, message: str):
         spacing(make_trace("ab", [1, 2]), **options)
 
 
+def test_one_character_in_one_row_is_in_the_singular():
+    picture = spacing(make_trace("a", [1]))
+    assert "1 character, “a”, in 1 row below one of plain positions." in picture.description
+    assert "1 character, 1 row, scale" in repr(picture)
+
+
 def test_colours_may_be_spelled_colors():
     trace = make_trace("ab", [1, 2])
     assert spacing(trace, color="rank").svg == spacing(trace, colour="rank").svg != spacing(trace).svg

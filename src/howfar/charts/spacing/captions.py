@@ -7,6 +7,7 @@ from itertools import groupby
 
 import numpy as np
 
+from howfar.charts.glyphs import counted
 from howfar.charts.spacing.content import Content, Steps
 from howfar.charts.spacing.elements import fixed
 from howfar.charts.spacing.kinds import KINDS
@@ -113,11 +114,8 @@ def _finding(content: Content, row: Steps) -> tuple[float, str] | None:
 def describe(content: Content) -> str:
     """The picture for readers who do not see it: each row's mean, spread, and widest and narrowest steps."""
     quoted = _quoted(content.texts[0].labels)
-    num_rows = len(content.rows) - 1
-    said = [
-        f"{content.title}: {len(content):,} {content.noun}s, “{quoted}”, in {num_rows} row"
-        f"{'s' if num_rows > 1 else ''} below one of plain positions."
-    ]
+    size, num_rows = counted(len(content), content.noun), counted(len(content.rows) - 1, "row")
+    said = [f"{content.title}: {size}, “{quoted}”, in {num_rows} below one of plain positions."]
     for row in content.rows:
         if row.is_plain:
             continue

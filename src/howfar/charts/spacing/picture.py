@@ -9,6 +9,7 @@ from html import escape
 from textwrap import wrap
 from typing import Any
 
+from howfar.charts.glyphs import counted
 from howfar.charts.rows import SCALES
 from howfar.charts.saving import SavedPicture, pixel_density
 from howfar.charts.spacing.content import Content
@@ -38,11 +39,9 @@ class SpacingPicture(SavedPicture):
         self.drawn_text = content.title + "".join(label for text in content.texts for label in text.labels)
 
     def __repr__(self) -> str:
-        num_rows, view = len(self.content.rows) - 1, self.view
-        return (
-            f"SpacingPicture({self.content.title!r}, {len(self.content):,} {self.content.noun}s, {num_rows} rows, "
-            f"scale {view.scale!r}, colour {view.colour!r})"
-        )
+        content, view = self.content, self.view
+        size = f"{counted(len(content), content.noun)}, {counted(len(content.rows) - 1, 'row')}"
+        return f"SpacingPicture({content.title!r}, {size}, scale {view.scale!r}, colour {view.colour!r})"
 
     @property
     def description(self) -> str:

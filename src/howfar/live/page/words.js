@@ -62,8 +62,8 @@ function describe({ title, texts, noun, rows }) {
     return `${row.name}, mean ${row.mean.toFixed(2)} ±${percent(spreadOf(content, row))}: steps from ${ratio[low].toFixed(2)} of the `
       + `average (to ${named(labels[low])}) to ${ratio[high].toFixed(2)} (to ${named(labels[high])}).`;
   });
-  const { labels } = texts[0], below = `${learned.length} row${learned.length > 1 ? "s" : ""} below one of plain positions`;
-  return [`${title}: ${labels.length.toLocaleString("en-US")} ${noun}s, “${quoted(labels)}”, in ${below}.`, ...said].join(" ");
+  const { labels } = texts[0], below = `${counted(`${learned.length}`, "row")} below one of plain positions`;
+  return [`${title}: ${counted(labels.length.toLocaleString("en-US"), noun)}, “${quoted(labels)}”, in ${below}.`, ...said].join(" ");
 }
 
 // The text of slots, cut where it is long.
