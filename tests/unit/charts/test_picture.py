@@ -135,7 +135,7 @@ def test_a_notebook_shows_the_picture_without_a_network():
     bundle = picture()._repr_mimebundle_()
     assert list(bundle) == ["text/plain", "text/html", "image/svg+xml", "image/png"]
     assert bundle["text/plain"] == (
-        "SpacingPicture('How known spaces this text', 2 characters, 1 rows, scale 'layer-mean', colour 'gap')"
+        "SpacingPicture('How known spaces this text', 2 characters, 1 row, scale 'layer-mean', colour 'gap')"
     )
     assert "mountAll" in bundle["text/html"]
     assert "http" not in bundle["text/html"].replace("http://www.w3.org/2000/svg", "")
