@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from transformers import (
     PrinterCallback,
     ProgressCallback,
@@ -174,7 +175,9 @@ def carry_out(
         termination = Termination(run.arguments)
         trainer = _make_trainer(trainer_class, run, model, tokenizer, [console, termination, *callbacks])
         with termination:
-            termination.or_leave(lambda: trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None))
+            with flushed_denormals():
+                start = str(checkpoint) if checkpoint else None
+                termination.or_leave(lambda: trainer.train(resume_from_checkpoint=start))
             held_out = termination.or_leave(lambda: trainer.score(max_held_out_windows))
             if termination.requested:
                 begun = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
@@ -183,6 +186,20 @@ def carry_out(
             record = run.record(step=trainer.state.global_step, held_out=held_out)
             write(trainer, record, output)
     return record
+
+
+@contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Take numbers too small for float32's normal range as 0.
+
+    Attention that falls fast with distance is full of them, and some CPUs multiply them many times slower.
+    """
+    before = not torch.tensor(1e-40).mul(1.0).item()
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from accelerate.data_loader import prepare_data_loader
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
+from transformers import TrainerCallback
 
 from howfar.corpus.corpus import Corpus
 from howfar.corpus.windows import Windows
@@ -141,6 +142,20 @@ def test_mixed_precision_is_used_in_training_and_left_behind(recipe: MakeRecipe,
     tokens = torch.arange(20)[None]
     loaded = HowFarForCausalLM.from_pretrained(tmp_path / "mixed")
     assert torch.equal(mixed(tokens).logits, loaded(tokens).logits)
+
+
+def test_denormal_numbers_are_0_while_a_model_trains_and_numbers_again_afterwards(
+    recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    class Seen(TrainerCallback):
+        sums: ClassVar[list[float]] = []
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            self.sums.append(torch.full((4,), 1e-40).mul(1.0).sum().item())
+
+    train(recipe(trainer={"max_steps": 2}), tmp_path / "run", callbacks=[Seen()])
+    assert Seen.sums == [0.0, 0.0]
+    assert torch.full((4,), 1e-40).mul(1.0).sum().item() > 0
 
 
 def test_increments_have_the_learning_rate_that_the_recipe_names(recipe: MakeRecipe, tmp_path: Path) -> None:
