@@ -245,7 +245,7 @@ def main() -> None:
         print("without x_transformers, which is not installed: pip install x-transformers")
         names = [name for name in names if name != "x_transformers"]
     batch = options.batch or (64 if device.type == "cuda" else 8)
-    torch.set_flush_denormal(True)  # attention that falls fast with distance is full of them, and some CPUs are slow then
+    torch.set_flush_denormal(True)  # as training does
     tokens = torch.randint(0, 256, (batch, NUM_TOKENS), generator=torch.Generator().manual_seed(0)).to(device)
     result: dict[str, Any] = {"threads": torch.get_num_threads(), "device": str(device), "rounds": options.rounds}
     result.update(windows=batch, compile_mode=options.compile_mode, versions={"torch": torch.__version__})
