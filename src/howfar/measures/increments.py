@@ -71,9 +71,9 @@ def increments(
         mean's interval contains 0, as it can if steps go both ways. Both have 95% intervals over `n` documents. Where
         `over` is `vocabulary`, the mean is exact, with each token of the class counted once; these rows exist if the
         increment depends on the token alone. `sd`, `lowest` and `highest` are over single tokens, in positions.
-        `share_at_zero` and `share_at_maximum` are the shares of tokens within 1% of
-        a bound. `saturated` is true if one of them is at least half, so the mean only says "as near" or "as far as
-        possible". `note` says why numbers are missing.
+        `share_at_zero` and `share_at_maximum` are the shares of tokens within 1% of a bound. `saturated` is true if one
+        of them is at least half, so the mean only says "as near" or "as far as possible". `note` says why numbers are
+        missing.
 
     Raises:
         NoIncrementsError: The model has no increments.

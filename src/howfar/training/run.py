@@ -175,8 +175,8 @@ def carry_out(
         termination = Termination(run.arguments)
         trainer = _make_trainer(trainer_class, run, model, tokenizer, [console, termination, *callbacks])
         with termination:
+            start = str(checkpoint) if checkpoint else None
             with flushed_denormals():
-                start = str(checkpoint) if checkpoint else None
                 termination.or_leave(lambda: trainer.train(resume_from_checkpoint=start))
             held_out = termination.or_leave(lambda: trainer.score(max_held_out_windows))
             if termination.requested:

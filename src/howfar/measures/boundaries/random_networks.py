@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from howfar.measures.boundaries.gaps import Gaps
-from howfar.measures.boundaries.probes import hidden_states
+from howfar.measures.boundaries.probes import hidden_states, most_gaps
 from howfar.measures.boundaries.scores import AUC, INCREMENT, PLACES, WITHIN, Array
 from howfar.measures.statistics import auc_alone
+from howfar.measures.statistics.resampling import numbered
 from howfar.measures.tables import Row
 from howfar.positions import Increments, increments_of
 from howfar.positions.network import IncrementNetwork
@@ -64,7 +65,7 @@ def compare_with_random(
     increments = increments_of(model)
     if not increments.networks or not num_networks:
         return
-    gaps = gaps.among(gaps.documents % -(-len(gaps) // MAX_GAPS) == 0)
+    gaps = _some_documents(gaps, most_gaps(model, len(layers)))
     generator = torch.Generator().manual_seed(seed)
     inputs, places = _inputs(model, gaps, tokenizer)
     drawn: dict[tuple[str, str, int | None, int], Array] = {}  # `[network]`
@@ -77,6 +78,12 @@ def compare_with_random(
     for quantity in (AUC, WITHIN):
         own = [row for row in rows if row["quantity"] == quantity and row["score"] == INCREMENT and "value" in row]
         _compare(own, [drawn[quantity, row["scored_at"], row["layer"], row["head"]] for row in own])
+
+
+def _some_documents(gaps: Gaps, most_tokens: int) -> Gaps:
+    """Whole documents, spread evenly, with about `MAX_GAPS` gaps, or fewer if memory does not suffice."""
+    most = max(1, min(MAX_GAPS, int(most_tokens / (1 + gaps.num_tokens.mean()))))
+    return gaps.among(numbered(gaps.documents)[0] % -(-len(gaps) // most) == 0)
 
 
 def _compare(own: Sequence[Row], drawn: Sequence[Array]) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from howfar.errors import NotMeasurableError
 from howfar.measures.statistics.estimate import Estimate
@@ -62,6 +61,8 @@ def roc_auc(
 
 def auc_alone(scores: ArrayLike, labels: ArrayLike, *, strata: Sequence[ArrayLike] = ()) -> Array:
     """The value of `roc_auc` without an interval, `[...]`: much faster; NaN where no pair can be compared."""
+    from scipy.stats import rankdata
+
     labels = np.asarray(labels, dtype=bool)
     groups = _groups(strata, len(labels))
     num, num_positive = np.bincount(groups), np.bincount(groups, labels)

@@ -11,8 +11,11 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from howfar.measures.boundaries import boundaries
-from howfar.measures.boundaries.random_networks import NOT_TRAINED, _compare
+from howfar.measures.boundaries.gaps import find_gaps
+from howfar.measures.boundaries.random_networks import NOT_TRAINED, _compare, _some_documents
+from howfar.measures.boundaries.targets import target_named
 from howfar.models.configuration import HowFarConfig
+from howfar.models.loading import tokenizer_of
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.positions import IncrementConfig, increments_of
 from howfar.positions.network import IncrementNetwork
@@ -113,6 +116,19 @@ def test_the_p_value_is_uniform_where_nothing_is_planted() -> None:
         alone.append(rows[0]["p_random"])
     for lowest in (together, alone):
         assert np.mean(np.array(lowest) <= 0.1) == pytest.approx(0.1, abs=0.03)
+
+
+@pytest.mark.parametrize(("most_gaps", "most_tokens"), [(58, 10_000), (5_000, 58 * 4), (5_000, 1)])
+def test_some_documents_are_read_where_there_are_many_gaps_whichever_of_them_have_gaps(
+    most_gaps: int, most_tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("howfar.measures.boundaries.random_networks.MAX_GAPS", most_gaps)
+    model = lookup_model(LONGER)
+    options = {"tokenizer": tokenizer_of(model), "max_gaps": 1000}
+    gaps = find_gaps(model, documents(), target_named("chinese-words"), **options)
+    gaps = gaps.among(gaps.documents % 2 == 1)  # all gaps of the others might lie inside tokens
+    chosen = np.unique(_some_documents(gaps, most_tokens).documents)
+    assert chosen.tolist() == ([1] if most_tokens == 1 else [1, 11])
 
 
 @pytest.mark.parametrize(("scope", "per_head"), [("per_layer", False), ("per_layer", True), ("shared", False)])
