@@ -23,6 +23,7 @@ from howfar.locks import one_at_a_time
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.training import starting
+from howfar.training.arithmetic import sound_arithmetic
 from howfar.training.attention import maskless_attention
 from howfar.training.checkpoints import (
     LOCK,
@@ -176,7 +177,7 @@ def carry_out(
         trainer = _make_trainer(trainer_class, run, model, tokenizer, [console, termination, *callbacks])
         with termination:
             start = str(checkpoint) if checkpoint else None
-            with flushed_denormals():
+            with sound_arithmetic(run.arguments.device):
                 termination.or_leave(lambda: trainer.train(resume_from_checkpoint=start))
             held_out = termination.or_leave(lambda: trainer.score(max_held_out_windows))
             if termination.requested:
@@ -186,20 +187,6 @@ def carry_out(
             record = run.record(step=trainer.state.global_step, held_out=held_out)
             write(trainer, record, output)
     return record
-
-
-@contextmanager
-def flushed_denormals() -> Iterator[None]:
-    """Take numbers too small for float32's normal range as 0.
-
-    Attention that falls fast with distance is full of them, and some CPUs multiply them many times slower.
-    """
-    before = not torch.tensor(1e-40).mul(1.0).item()
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(before)
 
 
 @contextmanager
