@@ -7,7 +7,7 @@ from howfar.training.arithmetic import sound_arithmetic
 
 
 def test_a_compiled_sum_over_heads_of_transposed_bfloat16_is_right() -> None:
-    """The gradient of positions, which is NaN here on some CPUs with AMX and GCC 12 as PyTorch compiles it by itself."""
+    """The gradient of positions: NaN, as PyTorch compiles it by itself with GCC 12, on some CPUs with AMX."""
 
     def gradient_of_positions(by_width: Tensor, by_token: Tensor) -> Tensor:
         return (by_width.transpose(-1, -2) * by_token).float().sum(1)
