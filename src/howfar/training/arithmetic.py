@@ -15,8 +15,8 @@ def sound_arithmetic(device: torch.device) -> Iterator[None]:
 
     Attention that falls fast with distance is full of denormal numbers, and some CPUs multiply them many times slower.
 
-    Inductor writes out a sum of up to 8 terms. Where they are transposed bfloat16, as in the gradient of positions (a sum
-    over heads), GCC 12 can make code of it, for CPUs with AMX, that reads memory before it is written.
+    Inductor writes out a sum of up to 8 terms. Where they are transposed bfloat16, as in the gradient of positions (a
+    sum over heads), GCC 12 can make code of it, for CPUs with AMX, that reads memory before it is written.
 
     Args:
         device: Where the model computes. A GPU's kernels keep their short sums.
