@@ -144,6 +144,18 @@ def test_two_texts_are_aligned_as_in_python(live):
         assert slots == _aligned([list(text) for text in pair]), pair
 
 
+@pytest.mark.parametrize(("advance", "changed"), [("before", [2, 3]), ("after", [1, 2])])
+def test_a_moved_gap_changes_the_steps_that_lead_to_its_character(live, advance, changed):
+    multipliers = live.evaluate(
+        """advance => {
+            Object.assign(state, { edits: { "7:1": 3 } });
+            return Array.from(multipliersOf({ layers: [5, 7], advance }, "aé", 4));
+        }""",
+        advance,
+    )
+    assert [place for place, factor in enumerate(multipliers) if factor == 3] == [4 + place for place in changed]
+
+
 # Texts that each change the one before, read on from it, and read by a worker that knows none of them.
 EDITED = """async ([texts, edits]) => {
     const differences = [];

@@ -127,7 +127,7 @@ class Inference:
 
         def ask(reader: Reader) -> tuple[tuple[bytes, float, float], ...]:
             found = likeliest_characters(reader, prefix, first, NUM_CHARACTERS)
-            changed, change = found, edit.function(before.passage)
+            changed, change = found, edit.function(before.passage, reader.lag)
             if change is not None:
                 with edited(reader, change):
                     changed = likeliest_characters(reader, prefix, first_after, NUM_CHARACTERS)
@@ -155,7 +155,7 @@ class Inference:
         def ask(reader: Reader) -> bytes:
             last = len(document.token_ids) - 1
             passage = passage_around(reader, document, last)
-            with edited(reader, edit.function(passage)):
+            with edited(reader, edit.function(passage, reader.lag)):
 
                 def predict(window: Window) -> NDArray[np.float32]:
                     reading = reader.read_together([window], predict_at=[len(window) - 1])
@@ -193,7 +193,7 @@ class Inference:
 
     def _reading(self, name: str, text: str, edit: Edit) -> Reading:
         def ask(reader: Reader, passage: Window, token: int) -> Reading:
-            return read(reader, passage, [token], edit.function(passage))
+            return read(reader, passage, [token], edit.function(passage, reader.lag))
 
         return self._of_token(("reading", edit), ask, name, text, edit.tokens[1] - 1)
 

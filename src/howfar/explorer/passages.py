@@ -56,6 +56,7 @@ class Reading:
         layers: The layers that have positions.
         surprisal_nats: float32 `[token]`; 0 for the passage's first, which nothing precedes.
         increments: float32 `[layer, head, token]`.
+        lag: As `IncrementConfig.lag`.
         predictions: float32 `[vocabulary]` by token of the text: the probabilities of what follows it.
     """
 
@@ -63,7 +64,13 @@ class Reading:
     layers: tuple[int, ...]
     surprisal_nats: NDArray[np.float32]
     increments: NDArray[np.float32]
+    lag: int
     predictions: dict[int, NDArray[np.float32]]
+
+    @property
+    def gaps(self) -> NDArray[np.float32]:
+        """How far each token but the passage's first lies from the one before it, `[layer, head, token]`."""
+        return self.increments[..., : len(self.passage) - 1] if self.lag else self.increments[..., 1:]
 
 
 @contextmanager
@@ -93,6 +100,7 @@ def read(reader: Reader, passage: Window, tokens: Sequence[int], edit: Increment
         reader.layers,
         found.surprisal_nats[0].cpu().numpy(),
         stacked(found.increments)[:, 0],
+        reader.lag,
         dict(zip(tokens, found.predictions[0].exp().cpu().numpy(), strict=True)),
     )
 

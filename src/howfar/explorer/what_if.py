@@ -43,17 +43,22 @@ class Edit:
         """Whether it changes nothing."""
         return self.factor == 1.0 and not self.plain and all(edit.is_none for edit in self.also)
 
-    def function(self, passage: Window) -> IncrementFunction | None:
-        """The edit for a passage, as `howfar.override` takes it; None if it changes nothing."""
-        return None if self.is_none else lambda layer, increments: self.in_passage(passage, layer, increments)
+    def function(self, passage: Window, lag: int) -> IncrementFunction | None:
+        """The edit for a passage, as `howfar.override` takes it; None if it changes nothing.
 
-    def in_passage(self, passage: Window, layer: int, increments: Tensor) -> Tensor:
+        Args:
+            passage: The passage.
+            lag: As `IncrementConfig.lag`.
+        """
+        return None if self.is_none else lambda layer, increments: self.in_passage(passage, lag, layer, increments)
+
+    def in_passage(self, passage: Window, lag: int, layer: int, increments: Tensor) -> Tensor:
         """The edited increments of a layer, `[batch, head, token]`."""
         edited = increments.clone()
         for edit in (self, *self.also):
             if edit.layer is not None and layer != edit.layer:
                 continue
-            first, stop = (max(0, place_in(passage, token)) for token in edit.tokens)
+            first, stop = (max(0, place_in(passage, token) - lag) for token in edit.tokens)
             if edit.plain:
                 edited.fill_(1.0)
             elif edit.factor != 1.0:
@@ -105,7 +110,7 @@ class WhatIf:
         starts = ends - cells.num_tokens
         inside = np.flatnonzero((starts >= passage.start) & (ends < passage.stop))
         before, after = (
-            np.add.reduceat(side.increments[..., 1:].astype(np.float64), starts[inside] - passage.start, axis=-1)
+            np.add.reduceat(side.gaps.astype(np.float64), starts[inside] - passage.start, axis=-1)
             for side in (self.before, self.after)
         )
         layer, head, cell = np.meshgrid(self.before.layers, np.arange(before.shape[1]), inside, indexing="ij")

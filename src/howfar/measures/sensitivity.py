@@ -196,8 +196,7 @@ def _changes(
         surprisal = reader.read_together(windows, "losses").surprisal_nats
         return surprisal[:, gap + 1 :].double().mean(dim=1).cpu().numpy()
 
-    # With `advance="after"` the gap before a token is the step of the token before it.
-    step = gap if reader.config is None or reader.config.advance == "before" else gap - 1
+    step = gap - reader.lag
     untouched, found = losses(), np.zeros((len(CHANGES), len(layers), len(windows)))
     for index, change in enumerate(CHANGES):
         for row, chosen in enumerate(layers):

@@ -65,6 +65,11 @@ class IncrementConfig:
                 "it must be a number greater than 1, the value at the start"
             )
 
+    @property
+    def lag(self) -> int:
+        """How many tokens before a token the increment that leads to it belongs: 0, or 1 with `advance="after"`."""
+        return int(self.advance == "after")
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return asdict(self)

@@ -115,6 +115,11 @@ class Reader:
         """The kind of increments; None for plain rotary positions."""
         return None if self.increments is None else self.increments.config
 
+    @property
+    def lag(self) -> int:
+        """As `IncrementConfig.lag`; 0 for plain rotary positions."""
+        return 0 if self.config is None else self.config.lag
+
     @cached_property
     def layers(self) -> tuple[int, ...]:
         """The decoder layers that have rotary positions.

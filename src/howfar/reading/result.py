@@ -98,7 +98,7 @@ class Trace:
         if self.config is not None and not self.config.accumulate:
             return self.increments.astype(np.float64)
         steps = self.increments
-        if self.config is not None and self.config.advance == "after":
+        if self.config is not None and self.config.lag:
             steps = np.concatenate([self.mark_increments[..., None], steps[..., :-1]], axis=-1)
         return steps.cumsum(axis=-1, dtype=np.float64)
 

@@ -36,3 +36,10 @@ def plain_folder(tmp_path_factory):
 @pytest.fixture
 def inference(model_folder, plain_folder):
     return Inference({"tiny": model_folder, "plain": plain_folder})
+
+
+@pytest.fixture(scope="session", params=["before", "after"])
+def of_either_advance(request, tmp_path_factory):
+    """A model's inference, whose increments count before or after their tokens."""
+    folder = tmp_path_factory.mktemp("models") / request.param
+    return Inference({"tiny": save_model(folder, increments={"start": "random", "advance": request.param})})

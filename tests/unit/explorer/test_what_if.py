@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 
 import howfar
-from howfar.charts.rows import Cells
+from howfar.charts.rows import Cells, rows_of
 from howfar.charts.what_if import gap_changes, loss_changes
 from howfar.explorer.what_if import Edit
 
@@ -46,6 +46,19 @@ def test_a_gap_is_widened_in_its_layer_alone_and_nothing_before_it_moves(inferen
     gaps = result.gaps(cells)
     assert gaps.filter(gaps["change"] != 0)["cell"].min() == 4
     assert gaps.filter(gaps["layer"] == 2)["change"].abs().max() > 0  # downstream increments answer
+
+
+def test_the_gap_that_is_widened_is_the_one_that_the_picture_shows(of_either_advance):
+    cells, layer = Cells.of(of_either_advance.trace("tiny", TEXT)), 1
+    drawn = rows_of(cells)[layer].gaps
+    for cell in (0, 4, cells.texts.index("图")):
+        gaps = of_either_advance.what_if("tiny", TEXT, Edit(tuple(cells.token_spans[cell]), 3.0, layer=layer)).gaps(
+            cells
+        )
+        own = gaps.filter(gaps["layer"] == layer)
+        np.testing.assert_allclose(own["before"], drawn, rtol=1e-5)
+        np.testing.assert_allclose(own["after"][cell], 3 * drawn[cell], rtol=1e-5)
+        np.testing.assert_allclose(own["after"][:cell], drawn[:cell], rtol=1e-5)
 
 
 def test_plain_sets_a_layer_to_ones(inference):

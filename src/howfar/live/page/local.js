@@ -70,7 +70,7 @@ function fitting(text, numBytes) {
 
 function multipliersOf(model, text, length) {
   const values = new Float32Array(model.layers.length * length).fill(1);
-  const cells = cellsOf(text);
+  const cells = cellsOf(text), lag = model.advance === "after" ? 1 : 0; // whose step leads to a byte
   for (const [key, factor] of Object.entries(state.edits)) {
     const [layer, slot] = key.split(":");
     const cell = cells[Number(slot)];
@@ -78,7 +78,7 @@ function multipliersOf(model, text, length) {
     model.layers.forEach((number, row) => {
       if (layer !== "all" && Number(layer) !== number) return;
       for (let token = cell.firstToken + 1; token <= cell.firstToken + cell.numTokens; token++)
-        if (token < length) values[row * length + token] *= factor;
+        if (token < length) values[row * length + token - lag] *= factor;
     });
   }
   return values;
