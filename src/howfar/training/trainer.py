@@ -77,6 +77,15 @@ class IncrementTrainer(Trainer):
             self.optimizer: torch.optim.Optimizer | None = optimizer
         return optimizer
 
+    def create_scheduler(self, *arguments: Any, **options: Any) -> Any:
+        """Make the schedule of learning rates.
+
+        Raises:
+            ConfigError: It refuses one of its options.
+        """
+        with refused_by("the schedule"):
+            return super().create_scheduler(*arguments, **options)
+
     def training_step(
         self, model: nn.Module, inputs: dict[str, Tensor | Any], num_items_in_batch: Any = None
     ) -> Tensor:

@@ -407,6 +407,11 @@ def test_what_the_optimiser_refuses_is_an_error_of_one_line(recipe: MakeRecipe, 
         train(recipe(trainer={"adam_beta2": 2}), tmp_path, progress=False)
 
 
+def test_what_the_schedule_refuses_is_an_error_of_one_line(recipe: MakeRecipe, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"recipe: \[trainer\] is refused by the schedule \(.*'foo'\); change it"):
+        train(recipe(trainer={"lr_scheduler_kwargs": {"foo": 1}}), tmp_path, progress=False)
+
+
 def test_a_tracker_that_is_not_installed_is_an_error_of_one_line(recipe: MakeRecipe, tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"recipe: \[trainer\] is refused by Transformers \(.*[Cc]omet.*\); change it"
