@@ -70,7 +70,7 @@ def load(
     Raises:
         ModelNotFoundError: The model does not exist, or the Hub cannot be reached.
         CheckpointError: Its files are damaged, pickled, or do not fit together; or `device_map` offloads a part.
-        ConfigError: PyTorch cannot use the device, or both a device and a map are given.
+        ConfigError: PyTorch has no such device or type of weights, or both a device and a map are given.
     """
     if device is not None and device_map is not None:
         raise ConfigError("device and device_map are both given; give one of them")
@@ -99,7 +99,11 @@ def load_at(
     Raises:
         ModelNotFoundError: The model does not exist, or the Hub cannot be reached.
         CheckpointError: Its files are damaged, pickled, or do not fit together.
+        ConfigError: PyTorch has no such type of weights.
     """
+    dtype = options.get("dtype")
+    if isinstance(dtype, str) and dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
+        raise ConfigError(f"dtype is {dtype!r}, which is no type of PyTorch's; give 'float32', 'bfloat16' or 'auto'")
     path = find_model(name_or_path, revision=revision, download=download)
     if (path / GRAFT_FILE).is_file():
         with verified(path):

@@ -35,13 +35,14 @@ def add_lora(model: PreTrainedModel, options: Mapping[str, Any]) -> None:
         options: Options of `peft.LoraConfig`; by default all linear layers except the output layer are adapted.
 
     Raises:
-        ConfigError: PEFT refuses an option, or a rank is larger than any layer.
+        ConfigError: PEFT refuses an option, a graft cannot hold what it trains, or a rank is larger than any layer.
         MissingExtraError: PEFT is not installed.
     """
     peft = _peft()
     try:
         config = peft.LoraConfig(task_type="CAUSAL_LM", **{"target_modules": "all-linear", **options})
         _inject(model, config, "default")
+        adapter_of(model)  # what a graft cannot hold is refused before it is trained
     except HowFarError as error:
         raise ConfigError(f"[lora] cannot be used: {error}; change it") from error
     except Exception as error:  # whatever PEFT and PyTorch raise for a value

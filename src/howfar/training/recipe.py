@@ -27,6 +27,8 @@ NOT_THE_TRAINERS = (
     "ignore_data_skip", "save_only_model", "enable_jit_checkpoint",
     # The result is the model of the last step, as its record says.
     "load_best_model_at_end",
+    # A smoothed loss is not in nats per byte, and would be logged as if it were.
+    "label_smoothing_factor",
 )  # fmt: skip
 """Options of `TrainingArguments` that a recipe cannot set."""
 
@@ -82,8 +84,8 @@ class BaseRecipe:
             if name in NOT_THE_TRAINERS:
                 raise ConfigError(
                     f"recipe: [trainer] sets {name}, which a recipe cannot choose: data order follows from the "
-                    "recipe's `seed` and the step, runs resume exactly and end with the model of their last step, and "
-                    "the command names the folder; remove it"
+                    "recipe's `seed` and the step, runs resume exactly and end with the model of their last step, "
+                    "losses are in nats per byte, and the command names the folder; remove it"
                 )
             if needed := needed_instead(value, hints[name]):
                 raise ConfigError(f"recipe: [trainer] {name} is {value!r}; it must be {needed}")

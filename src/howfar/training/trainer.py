@@ -77,6 +77,15 @@ class IncrementTrainer(Trainer):
             self.optimizer: torch.optim.Optimizer | None = optimizer
         return optimizer
 
+    def create_scheduler(self, *arguments: Any, **options: Any) -> Any:
+        """Make the schedule of learning rates.
+
+        Raises:
+            ConfigError: It refuses one of its options.
+        """
+        with refused_by("the schedule"):
+            return super().create_scheduler(*arguments, **options)
+
     def training_step(
         self, model: nn.Module, inputs: dict[str, Tensor | Any], num_items_in_batch: Any = None
     ) -> Tensor:
@@ -137,9 +146,18 @@ class IncrementTrainer(Trainer):
         self.restart_clock()
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
-        """A quick estimate on held-out documents: windows spread evenly over them."""
+        """A quick estimate on held-out documents: windows spread evenly over them.
+
+        Raises:
+            ConfigError: An option follows this loss, and no document is held out.
+        """
         losses = self._losses(self.model, GLANCE_WINDOWS, batch_size=self.args.per_device_eval_batch_size)
         if losses is None:
+            if name := self.args.metric_for_best_model:  # also set by a schedule that follows it
+                raise ConfigError(
+                    f"recipe: [trainer] follows the held-out {name}, but the corpus holds no document out; build it "
+                    "with some, or take another lr_scheduler_type, save_strategy or metric_for_best_model"
+                )
             return {}
         metrics = {
             f"{metric_key_prefix}_loss": losses.nats_per_byte,

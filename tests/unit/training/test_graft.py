@@ -257,9 +257,18 @@ def test_bad_input_is_refused_in_one_line(base: Path, recipe: Make, tmp_path: Pa
     fails(CorpusError, "there is no folder", recipe(corpus=str(tmp_path / "missing")), tmp_path)
     fails(CorpusError, "one window needs 100000; give more text or shorten", recipe(context=100_000), tmp_path)
     fails(ConfigError, r"PEFT refuses \[lora\] \(.*unheard", recipe(train="lora", lora={"unheard": 1}), tmp_path)
+    biases = recipe(train="lora", lora={"r": 2, "bias": "lora_only"}, trainer={"save_strategy": "no"})
+    fails(ConfigError, r"\[lora\] cannot be used: .* trains biases", biases, tmp_path)
     fails(ConfigError, r"\[trainer\] is refused by Transformers", recipe(trainer={"optim": "unheard"}), tmp_path)
     angles = recipe(increments={"angles": "float64"})
     fails(IdentityError, "decoder layer 0 .* use increments with angles = 'float32'", angles, tmp_path)
+
+
+def test_weights_of_no_type_are_refused_by_name(recipe: Make, tmp_path: Path) -> None:
+    graft(recipe(trainer={"max_steps": 1}), tmp_path / "run", progress=False)
+    for name in (tmp_path / "run", "bilingual-per-layer"):
+        with pytest.raises(ConfigError, match="dtype is 'bogus', which is no type of PyTorch's; give 'float32'"):
+            load(name, dtype="bogus")
 
 
 def test_a_corpus_of_other_tokens_is_refused(recipe: Make, tmp_path: Path) -> None:

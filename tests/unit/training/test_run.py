@@ -407,6 +407,20 @@ def test_what_the_optimiser_refuses_is_an_error_of_one_line(recipe: MakeRecipe, 
         train(recipe(trainer={"adam_beta2": 2}), tmp_path, progress=False)
 
 
+def test_what_the_schedule_refuses_is_an_error_of_one_line(recipe: MakeRecipe, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"recipe: \[trainer\] is refused by the schedule \(.*'foo'\); change it"):
+        train(recipe(trainer={"lr_scheduler_kwargs": {"foo": 1}}), tmp_path, progress=False)
+
+
+def test_what_follows_the_held_out_loss_needs_held_out_documents(
+    recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("howfar.training.trainer.held_out_losses", lambda *_, **__: None)
+    plateau = {"lr_scheduler_type": "reduce_lr_on_plateau", "eval_strategy": "steps", "eval_steps": 2}
+    with pytest.raises(ConfigError, match="follows the held-out loss, but the corpus holds no document out"):
+        train(recipe(trainer=plateau), tmp_path, progress=False)
+
+
 def test_a_tracker_that_is_not_installed_is_an_error_of_one_line(recipe: MakeRecipe, tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"recipe: \[trainer\] is refused by Transformers \(.*[Cc]omet.*\); change it"
