@@ -88,7 +88,7 @@ def test_conllu_without_text_is_put_together(tmp_path: Path):
             conllu("1 a", "# text = 看书\n1 看\n2 报"),
             r"line 3 of .*: the segmentation has '报' where .* '书'",
         ),
-        ("1\ta\n", r"line 1 of .* is not CoNLL-U; write ten columns with tabs between them, an ID and a form first"),
+        ("1\ta\n", r"line 1 of .* is not CoNLL-U; write ten columns between tabs, an ID and a form first"),
         ("".join(f"{n}\t{form}" + "\t_" * 8 + "\n" for n, form in ((1, "a"), (2, ""))), "line 2 of .* is not CoNLL-U"),
         (conllu("# c\nx a"), "line 2 of .* is not CoNLL-U"),
         ("# only a comment\n", "has no sentence in CoNLL-U"),
