@@ -72,9 +72,10 @@ def build_corpus(
     check_sources(sources)
     encoder = DocumentEncoder(tokenizer)
     with refused_by_name(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-    with one_at_a_time(out.parent / f".{out.name}.lock", guards=out):
-        return _build(out, sources, options, encoder, progress)
+        target = out.resolve() if out.is_symlink() else out  # a folder cannot be moved over a link
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with one_at_a_time(target.parent / f".{target.name}.lock", guards=out):
+        return _build(target, sources, options, encoder, progress)
 
 
 def _build(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from howfar.corpus.encoding import DocumentEncoder
 from howfar.corpus.journal import Outcome
-from howfar.corpus.pieces import NOT_TEXT, Piece
+from howfar.corpus.pieces import NOT_TEXT, Piece, is_blank
 from howfar.corpus.readers import read_documents, read_pieces
 from howfar.corpus.sources import Location
 from howfar.errors import HowFarError
@@ -142,7 +142,7 @@ def _encoder(tokenizer: bytes | None) -> DocumentEncoder:
 
 
 def _described(text: bytes, seed: int) -> tuple[int, int, Outcome | None]:
-    unfit = Outcome.NOT_TEXT if text == NOT_TEXT else None if text.strip() else Outcome.EMPTY
+    unfit = Outcome.NOT_TEXT if text == NOT_TEXT else Outcome.EMPTY if is_blank(text) else None
     digest = blake2b(text, digest_size=8, key=seed.to_bytes(8, "big")).digest()
     return int.from_bytes(digest), len(text), unfit
 

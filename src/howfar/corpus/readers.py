@@ -116,11 +116,14 @@ def _text_pieces(path: Path) -> Iterator[TextLines]:
 
 def _blocks_of_lines(file: BinaryIO) -> Iterator[list[bytes]]:
     """A file's lines with their ends, of all three kinds; those that end in a block of the file together."""
-    rest = b""
+    waiting: list[bytes] = []
     while block := file.read(_BLOCK):
-        *lines, rest = (rest + block).splitlines(keepends=True)
-        yield lines
-    yield rest.splitlines(keepends=True)
+        waiting.append(block)
+        if b"\n" in block or b"\r" in block:  # a line of many blocks is joined once, when it ends
+            *lines, rest = b"".join(waiting).splitlines(keepends=True)
+            waiting = [rest]
+            yield lines
+    yield b"".join(waiting).splitlines(keepends=True)
 
 
 def _json_pieces(path: Path, field: str) -> Iterator[JsonLines]:
@@ -139,18 +142,18 @@ def _parquet_pieces(path: Path, column: str) -> Iterator[Rows]:
     try:
         table = polars.scan_parquet(path, glob=False)
         columns = table.collect_schema().names()
-    except polars.exceptions.PolarsError as error:
+        if column not in columns:
+            raise CorpusError(f"{path} has no column {column!r} (has: {', '.join(columns)}); name it: {path}:COLUMN")
+        first = 1
+        for batch in table.select(column).collect_batches(chunk_size=_ROWS_PER_BATCH, maintain_order=True):
+            num_rows = _BLOCK * len(batch) // max(_BLOCK, int(batch.estimated_size()))
+            for part in batch.iter_slices(max(1, num_rows)):
+                yield Rows(str(path), part.to_series().to_list(), first)
+                first += len(part)
+    except polars.exceptions.PolarsError as error:  # of its beginning, or of rows that are damaged
         raise CorpusError(
             f"{path} cannot be read as Parquet ({first_line(error)}); write or download it again"
         ) from None
-    if column not in columns:
-        raise CorpusError(f"{path} has no column {column!r} (has: {', '.join(columns)}); name it: {path}:COLUMN")
-    first = 1
-    for batch in table.select(column).collect_batches(chunk_size=_ROWS_PER_BATCH, maintain_order=True):
-        num_rows = _BLOCK * len(batch) // max(_BLOCK, int(batch.estimated_size()))
-        for part in batch.iter_slices(max(1, num_rows)):
-            yield Rows(str(path), part.to_series().to_list(), first)
-            first += len(part)
 
 
 def _hub_pieces(location: HubDataset, skip: int) -> Iterator[Rows]:

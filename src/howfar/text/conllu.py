@@ -102,9 +102,9 @@ def _sentence(block: Sequence[tuple[int, str]], path: Path) -> Iterator[Sentence
     for number, line in rows:
         columns = line.split("\t")
         identifier = _ID.fullmatch(columns[0])
-        if len(columns) != _COLUMNS or not identifier:
+        if len(columns) != _COLUMNS or not identifier or not columns[1].strip():
             raise CorpusError(
-                f"line {number} of {path} is not CoNLL-U; write ten columns with tabs between them, an ID first"
+                f"line {number} of {path} is not CoNLL-U; write ten columns between tabs, an ID and a form first"
             )
         first, last, is_empty_node = int(identifier[1]), identifier[2], identifier[3] is not None
         if first != num_words + (not is_empty_node):

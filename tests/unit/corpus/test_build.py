@@ -296,6 +296,24 @@ def test_a_build_does_not_go_on_with_an_edited_text_of_the_same_size(tmp_path: P
         build(tmp_path / "out", source)
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_link_to_a_folder_is_followed(tmp_path: Path, is_there: bool):
+    disk, link = tmp_path / "disk" / "mine", tmp_path / "link"
+    if is_there:
+        disk.mkdir(parents=True)
+    link.symlink_to(disk)
+    build(link, write(tmp_path / "a.jsonl", ["one", "two"]))
+    assert link.is_symlink()
+    Corpus.open(link).verify()
+    assert [*hidden_leftovers(tmp_path), *hidden_leftovers(disk.parent)] == []
+
+
+def test_a_row_of_blanks_is_empty_as_a_line_of_blanks_is(tmp_path: Path):
+    made = build(tmp_path / "out", write(tmp_path / "a.jsonl", ["\u3000\n ", "\u3000b"]), held_out_documents=0)
+    assert texts(made.train) == ["\u3000b"]
+    assert made.manifest["sources"][0]["dropped"]["empty"] == 1
+
+
 def test_the_current_folder_is_not_replaced(tmp_path: Path, monkeypatch):
     source = write(tmp_path / "a.jsonl", ["one"])
     (tmp_path / "out").mkdir()

@@ -3,6 +3,7 @@ import gzip
 import json
 import lzma
 import sys
+import time
 from pathlib import Path
 
 import polars as pl
@@ -41,6 +42,15 @@ def test_lines_are_whole_where_a_block_of_the_file_ends(tmp_path: Path, monkeypa
     for size in range(1, 12):
         monkeypatch.setattr(readers, "_BLOCK", size)
         assert read(path) == [b"ab\r\ncd", b"ef", b"gh", b"ij"]
+
+
+def test_a_line_of_many_blocks_is_joined_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(readers, "_BLOCK", 4)
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"a" * 200_000 + b"\r\n\r\n" + b"b" * 200_000)
+    begin = time.process_time()
+    assert list(read_documents(LocalFiles(str(path)))) == [b"a" * 200_000, b"b" * 200_000]
+    assert time.process_time() - begin < 1  # joined at each block, it takes several seconds
 
 
 @pytest.mark.parametrize("name", ["a.JSONL", "a.ndjson", "a.NDJSON", "a.json"])
@@ -192,6 +202,16 @@ def test_parquet_without_the_column_is_refused(tmp_path: Path):
     pl.DataFrame({"body": ["a"]}).write_parquet(tmp_path / "a.parquet")
     with pytest.raises(CorpusError, match=r"has no column 'text' \(has: body\); name it: .*a\.parquet:COLUMN"):
         read(tmp_path / "a.parquet")
+
+
+def test_parquet_with_damaged_rows_is_refused_by_name(tmp_path: Path):
+    path = tmp_path / "a.parquet"
+    pl.DataFrame({"text": [f"{number:09}" * 3 for number in range(5000)]}).write_parquet(path, row_group_size=500)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3 : len(data) // 2] = bytes(len(data) // 2 - len(data) // 3)
+    path.write_bytes(data)
+    with pytest.raises(CorpusError, match=r"a\.parquet cannot be read as Parquet"):
+        list(read_documents(LocalFiles(str(path))))
 
 
 def test_parquet_of_numbers_is_refused(tmp_path: Path):
