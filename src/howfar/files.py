@@ -102,6 +102,7 @@ def whole_folder(folder: str | Path, *, replace: bool = False) -> Iterator[Path]
         is_there = _stat(folder) is not None
         target = folder.resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
+        check_replaceable(folder)
         if is_there and not (target.is_dir() and (replace or not any(target.iterdir()))):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         _clear_stale(target)
@@ -120,6 +121,16 @@ def whole_folder(folder: str | Path, *, replace: bool = False) -> Iterator[Path]
         finally:
             shutil.rmtree(partial, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
+
+
+def check_replaceable(folder: Path) -> None:
+    """Refuse a folder that a finished one cannot be moved to.
+
+    Raises:
+        OutputError: It is a mount point, for example a container's volume.
+    """
+    if folder.is_mount():
+        raise OutputError(f"{folder} is a mount point, which cannot be replaced; name a folder in it")
 
 
 @contextmanager

@@ -98,6 +98,17 @@ def test_a_folder_is_replaced_only_where_that_is_asked_for(tmp_path: Path) -> No
         pytest.fail("the block is not to be entered")
 
 
+def test_a_volume_is_refused_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == volume)
+    with pytest.raises(OutputError, match="mount point"), whole_folder(volume):
+        pytest.fail("work was begun")
+    with whole_folder(volume / "inner") as partial:
+        (partial / "a").touch()
+    assert names(volume / "inner") == {"a"}
+
+
 def test_a_folder_stays_as_it_was_where_writing_or_moving_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

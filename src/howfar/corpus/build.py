@@ -22,7 +22,7 @@ from howfar.corpus.preparing import Preparation
 from howfar.corpus.selection import BuildOptions, Selection
 from howfar.corpus.sources import LocalFiles, Source, check_sources
 from howfar.errors import CorpusError, HowFarError, OutputError, SourceInterruptedError, WorkersError
-from howfar.files import refused_by_name
+from howfar.files import check_replaceable, refused_by_name
 from howfar.inputs import read_json
 from howfar.locks import one_at_a_time
 from howfar.progress import progress_bars
@@ -69,6 +69,7 @@ def build_corpus(
     out, options = Path(out), options or BuildOptions()
     if out.exists() and out.samefile(Path.cwd()):  # it is replaced at the end, under the feet of whoever is in it
         raise OutputError(f"{out} is the current folder; name a folder to make in it")
+    check_replaceable(out)
     check_sources(sources)
     encoder = DocumentEncoder(tokenizer)
     with refused_by_name(out):

@@ -14,6 +14,7 @@ def sound_arithmetic(device: torch.device) -> Iterator[None]:
     """Take denormal numbers as 0, and on a CPU compile short sums as loops.
 
     Attention that falls fast with distance is full of denormal numbers, and some CPUs multiply them many times slower.
+    PyTorch sets this for the calling thread; its other threads take it over if they start later.
 
     Inductor writes out a sum of up to 8 terms. Where they are transposed bfloat16, as in the gradient of positions (a
     sum over heads), GCC 12 can make code of it, for CPUs with AMX, that reads memory before it is written.
