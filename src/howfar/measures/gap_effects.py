@@ -94,12 +94,10 @@ def gap_effects(
     effects = np.zeros((len(reader.layers), reader.num_heads, num_tokens, num_tokens), dtype=np.float32)
     with movable(model) as increments:
         check_accumulates(increments)
-        first = 1 - increments.config.lag
+        own = slice(1 - increments.config.lag, num_tokens + 1 - increments.config.lag)
         for batch in followed(in_batches(range(num_tokens), batch_size), progress, num_tokens, len):
             predicted = np.array(batch)
-            effects[:, :, predicted] = (
-                _differentiate(reader, window, predicted)[..., first:][..., :num_tokens].cpu().numpy()
-            )
+            effects[:, :, predicted] = _differentiate(reader, window, predicted)[..., own].cpu().numpy()
     data = text.encode()
     pieces = tuple(_readable(data[start:end]) for start, end in spans.byte_spans.tolist())
     return GapEffects(pieces, reader.layers, effects)
