@@ -43,7 +43,9 @@ def build(
     max_documents: Annotated[int | None, typer.Option(help="The most documents of each source.")] = None,
     max_bytes: Annotated[
         int | None,
-        typer.Option(help="The most bytes of each source, held out or not; held_out=LOCATION does not count."),
+        typer.Option(
+            help="Read each source until it gave this many bytes, held out or not; held_out=LOCATION does not count."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Determines which documents are held out.")] = 0,
     tokenizer: Annotated[

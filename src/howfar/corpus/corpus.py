@@ -139,13 +139,14 @@ class Corpus:
         """Read every file and compare it with its SHA-256.
 
         Raises:
-            CorpusError: A file has changed since the corpus was built.
+            CorpusError: A file has changed since the corpus was built, or is gone.
         """
         for name, expected in self.manifest["files"].items():
-            if sha256(self.folder / name) != expected["sha256"]:
-                raise CorpusError(
-                    f"{self.folder / name} is damaged: its SHA-256 differs from {MANIFEST}; build the corpus again"
-                )
+            file = self.folder / name
+            if not file.is_file():
+                raise CorpusError(f"{file} is missing; build the corpus again")
+            if sha256(file) != expected["sha256"]:
+                raise CorpusError(f"{file} is damaged: its SHA-256 differs from {MANIFEST}; build the corpus again")
         if content_hash(self.manifest["files"]) != self.hash:
             raise CorpusError(
                 f"{self.folder / MANIFEST} was altered: its hash does not match its files' hashes; build it again"

@@ -119,8 +119,12 @@ def test_verify_finds_a_changed_byte_that_opening_does_not(corpus):
     data = bytearray(path.read_bytes())
     data[10] ^= 1
     path.write_bytes(data)
+    opened = Corpus.open(corpus.folder)
     with pytest.raises(CorpusError, match=r"held_out\.bin is damaged"):
-        Corpus.open(corpus.folder).verify()
+        opened.verify()
+    path.unlink()
+    with pytest.raises(CorpusError, match=r"held_out\.bin is missing"):
+        opened.verify()
 
 
 def test_verify_finds_an_altered_hash(corpus):
