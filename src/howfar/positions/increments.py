@@ -254,7 +254,10 @@ class Increments:
     ) -> Float[Tensor, "batch head token"]:
         """The increments of a layer's tokens, after overrides."""
         if hidden_states.ndim == 4:  # several streams; the layer's attention reads one of them (Gemma 3n)
-            hidden_states = hidden_states[self.decoder.config.altup_active_idx]
+            active = getattr(self.decoder.config, "altup_active_idx", None)
+            if active is None:
+                raise UnsupportedModelError(f"{type(self.decoder).__name__} has several streams; use a model with one")
+            hidden_states = hidden_states[active]
         if self.is_plain:
             increments = hidden_states.new_ones((len(hidden_states), 1, hidden_states.shape[1]), dtype=torch.float32)
         elif self.config.scope == "per_layer":

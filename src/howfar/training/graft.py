@@ -180,9 +180,9 @@ def _load_base(recipe: GraftRecipe, given: _Given) -> PreTrainedModel:
         )
     model = load_pretrained(given.path, dtype=recipe.dtype)
     remember_base(model, recipe.base, given.path)
-    if (num_tokens := corpus.manifest["tokenizer"]["vocabulary_size"]) > model.config.vocab_size:
+    if (num_tokens := corpus.manifest["tokenizer"]["vocabulary_size"]) > model.config.get_text_config().vocab_size:
         raise CorpusError(
             f"the tokenizer of {recipe.base} has {num_tokens:,} ids, but its model only "
-            f"{model.config.vocab_size:,}; use a tokenizer that fits the model"
+            f"{model.config.get_text_config().vocab_size:,}; use a tokenizer that fits the model"
         )
     return model

@@ -28,7 +28,7 @@ class GraftTrainer(IncrementTrainer):
             return
         folder = Path(output_dir or self.args.output_dir)
         num_windows = self.state.global_step * self.run.windows_per_step
-        counts = count_tokens(self.train_dataset.windows, num_windows, self.model.config.vocab_size)
+        counts = count_tokens(self.train_dataset.windows, num_windows, self.model.config.get_text_config().vocab_size)
         origin_of(self.model).counts = counts
         save_graft(self.model, folder, whole=self.run.recipe.train == "full")
         self.processing_class.save_pretrained(folder)

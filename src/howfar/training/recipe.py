@@ -39,7 +39,8 @@ SIZES = {
 """Integer options of a model, and their least values."""
 
 LEAST = {
-    "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1, "learning_rate": 0, "dataloader_num_workers": 0,
+    "per_device_train_batch_size": 1, "per_device_eval_batch_size": 1, "gradient_accumulation_steps": 1,
+    "learning_rate": 0, "dataloader_num_workers": 0,
 }  # fmt: skip
 """The least values of options of `TrainingArguments` that it does not check itself."""
 

@@ -93,6 +93,7 @@ def full_path(path: list[str], options: Options, *, where: str = "--set") -> lis
 def toml_value(text: str) -> Any:
     """A TOML value, or the text itself if it is not TOML."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        values = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
+    return values["value"] if len(values) == 1 else text  # of several lines, the others would be lost

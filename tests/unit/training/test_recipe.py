@@ -1,3 +1,4 @@
+import math
 import tomllib
 from pathlib import Path
 
@@ -151,6 +152,11 @@ def test_published_recipes_have_the_published_setup(variant: str, increments: di
         ({"model": 3}, "model is 3; it must be a table"),
         ({"increments": "shared"}, "increments is 'shared'; it must be a table"),
         ({"trainer": []}, "trainer is .*; it must be a table"),
+        (
+            {"trainer": {"max_steps": 1, "per_device_eval_batch_size": 0}},
+            "per_device_eval_batch_size is 0; it must be at",
+        ),
+        ({"increment_learning_rate": math.nan}, "increment_learning_rate is nan; it must be a number, 0 or more"),
         ({"model": {"hidden_size": 0}}, "hidden_size is 0; it must be a whole number of at least 1"),
         ({"model": {"num_hidden_layers": -1}}, "num_hidden_layers is -1; it must be a whole number of at least 1"),
         ({"model": {"max_position_embeddings": 1}}, "max_position_embeddings is 1; it must be a .* of at least 2"),

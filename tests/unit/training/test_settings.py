@@ -29,6 +29,10 @@ def test_settings_are_toml_values_or_else_strings() -> None:
             applied(wrong)
 
 
+def test_a_value_of_several_lines_is_a_string_whole() -> None:
+    assert applied("seed=1\nx=2") == {"seed": "1\nx=2"}
+
+
 def test_a_key_of_one_table_needs_no_table() -> None:
     assert applied("max_steps=10") == {"trainer": {"max_steps": 10}}
     assert applied("kwargs.decay=3") == {"trainer": {"kwargs": {"decay": 3}}}
