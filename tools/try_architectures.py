@@ -19,7 +19,7 @@ from typing import Any
 import torch
 import transformers
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as TYPES
 
 import howfar
@@ -102,7 +102,7 @@ class Verdict:
     cache: str = ""
 
 
-def small(config_class: type) -> dict[str, Any]:
+def small(config_class: type[PretrainedConfig]) -> dict[str, Any]:
     """The options that make a configuration small, those of the configurations inside it too."""
     default, known = config_class(), config_class.__dataclass_fields__
     values = default.to_dict()
