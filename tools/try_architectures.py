@@ -9,7 +9,6 @@ for bit, and random increments must give the same logits from a cache as in one 
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -60,7 +59,6 @@ SIZES: dict[str, Any] = {
 }
 FURTHER: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1]},
-    "dots1": {"num_key_value_heads": 4},
     "falcon_h1": {"mamba_d_ssm": 64},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
     "granitemoehybrid": {"layer_types": ["mamba", "attention"], "position_embedding_type": "rope"},
@@ -78,7 +76,6 @@ BY_LAYER = (
     "mlp_layer_types",
     "no_rope_layers",
     "block_types",
-    "hybrid_override_pattern",
 )
 """Options with an entry for each layer, cut to as many as there are."""
 
@@ -136,11 +133,9 @@ def build(model_type: str) -> PreTrainedModel:
         raise ValueError(f"its sizes are not understood: {num_parameters:,} parameters")
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager").eval()
-    for parameter in model.parameters():
-        parameter.data.add_(
-            torch.randn_like(parameter), alpha=0.05
-        )  # no output then depends on zeros or ones at the start
-    model(token_ids(), use_cache=False)
+    for parameter in model.parameters():  # so that no output depends on zeros or ones that an architecture starts at
+        parameter.data.add_(torch.randn_like(parameter), alpha=0.05)
+    logits(model)
     return model
 
 
@@ -149,27 +144,32 @@ def token_ids() -> torch.Tensor:
     return torch.randint(3, 64, (2, NUM_TOKENS), generator=torch.Generator().manual_seed(0))
 
 
+def logits(model: PreTrainedModel) -> torch.Tensor:
+    """The logits of those tokens, read in one pass."""
+    return model(token_ids(), use_cache=False).logits
+
+
 def reason(error: Exception) -> str:
     """Why increments are refused: an error's first line, without the model's name, the module's and what to do."""
     said = first_line(error).partition("; ")[0]
-    for beginning in (" has no rotary positions that increments could replace: ", " cannot have positions per head: "):
-        said = said.rpartition(beginning)[2]
+    for what in (
+        "has no rotary positions that increments could replace",
+        "cannot have positions per head",
+        "cannot have increments",
+    ):
+        said = said.rpartition(f" {what}: ")[2]
     return re.sub(r" \([\w.]*\.[\w.]*\)$", "", said)
 
 
 @torch.no_grad()
 def refusal(model: PreTrainedModel, **options: Any) -> str:
     """Why increments cannot be attached; empty if they can. They are attached afterwards."""
-    expected = model(token_ids(), use_cache=False).logits
+    expected = logits(model)
     try:
         howfar.attach(model, howfar.IncrementConfig(**options))
     except HowFarError as error:
         return reason(error)
-    return (
-        ""
-        if torch.equal(model(token_ids(), use_cache=False).logits, expected)
-        else "WRONG: increments of 1 change the logits"
-    )
+    return "" if torch.equal(logits(model), expected) else "WRONG: increments of 1 change the logits"
 
 
 @torch.no_grad()
@@ -178,8 +178,7 @@ def difference_in_pieces(model: PreTrainedModel) -> str:
     increments = howfar.increments_of(model)
     for parameter in increments.parameters():
         nn.init.normal_(parameter, std=0.3)
-    tokens = token_ids()
-    whole = model(tokens, use_cache=False).logits
+    tokens, whole = token_ids(), logits(model)
     try:
         first = model(tokens[:, :7], use_cache=True)
         if getattr(first, "past_key_values", None) is None:
@@ -269,5 +268,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     main()

@@ -102,7 +102,7 @@ def whole_folder(folder: str | Path, *, replace: bool = False) -> Iterator[Path]
         is_there = _stat(folder) is not None
         target = folder.resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
-        check_replaceable(folder)
+        check_replaceable(target)
         if is_there and not (target.is_dir() and (replace or not any(target.iterdir()))):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         _clear_stale(target)

@@ -104,6 +104,9 @@ def test_a_volume_is_refused_before_anything_is_written(tmp_path: Path, monkeypa
     monkeypatch.setattr(Path, "is_mount", lambda path: path == volume)
     with pytest.raises(OutputError, match="mount point"), whole_folder(volume):
         pytest.fail("work was begun")
+    (tmp_path / "link").symlink_to(volume)
+    with pytest.raises(OutputError, match="mount point"), whole_folder(tmp_path / "link"):
+        pytest.fail("work was begun")
     with whole_folder(volume / "inner") as partial:
         (partial / "a").touch()
     assert names(volume / "inner") == {"a"}

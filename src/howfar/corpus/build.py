@@ -69,11 +69,11 @@ def build_corpus(
     out, options = Path(out), options or BuildOptions()
     if out.exists() and out.samefile(Path.cwd()):  # it is replaced at the end, under the feet of whoever is in it
         raise OutputError(f"{out} is the current folder; name a folder to make in it")
-    check_replaceable(out)
+    target = out.resolve() if out.is_symlink() else out  # a folder cannot be moved over a link
+    check_replaceable(target)
     check_sources(sources)
     encoder = DocumentEncoder(tokenizer)
     with refused_by_name(out):
-        target = out.resolve() if out.is_symlink() else out  # a folder cannot be moved over a link
         target.parent.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(target.parent / f".{target.name}.lock", guards=out):
         return _build(target, sources, options, encoder, progress)
