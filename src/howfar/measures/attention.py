@@ -63,7 +63,8 @@ def attention(
         - `distance over even attention`: the quotient of the two, which separates a head's choice from what a window
           allows: 1 for even attention, with or without sinks. Null if a head sees only its own token.
         - `rank correlation over queries`: of a query's increment with the head's distance there, among queries at the
-          same index in their windows (Spearman, ranks per index), because both grow with the index by themselves.
+          same index in windows of the same source of the corpus (Spearman of ranks among those), because both grow
+          with the index by themselves, and languages differ in both.
         - `correlation over heads` and `rank correlation over heads`: of a head's mean increment with its mean distance;
           one number for the model (layer and head null), with an interval over heads, not documents. `over layers` if
           the heads of a layer share their increments.
@@ -81,9 +82,10 @@ def attention(
     for reading in followed(readings, progress, len(windows), lambda reading: len(reading.windows)):
         found |= zip(reading.windows, _distances(reading), strict=True)
     parts = [found[window] for window in windows]
-    documents = np.repeat(np.arange(len(parts)), [part["increment"].shape[-1] for part in parts])
+    lengths = [part["increment"].shape[-1] for part in parts]
+    documents = np.repeat(np.arange(len(parts)), lengths)
     by_query = {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
-    indices = np.concatenate([np.arange(part["increment"].shape[-1]) for part in parts])
+    groups = _groups(texts, windows, lengths)
     limits = dict.fromkeys(by_query, (0.0, math.inf))
     has_increments = reader.config is not None and reader.config.accumulate
     if has_increments:
@@ -105,7 +107,7 @@ def attention(
         for index, place in places_of(reader.layers, by_query[unit].shape[1]):
             sides = by_query["increment"][index], by_query[unit][index]
             row = {"quantity": "rank correlation over queries", "unit": unit} | place
-            rows.append(measured(row, partial(_over_queries, *sides, indices, documents, seed)))
+            rows.append(measured(row, partial(_over_queries, *sides, groups, documents, seed)))
         rows += _over_heads(increments_of(model), means["increment"].value, means[unit].value, unit)
     return table(
         (row | {"n": len(windows)} for row in rows),
@@ -159,19 +161,26 @@ def _looked_at(weights: Tensor, places: Tensor) -> Tensor:
     return torch.einsum("bhqk,bhk->bhq", weights, places) / weights.sum(dim=-1)
 
 
-def _over_queries(increments: Array, distances: Array, indices: Integers, documents: Integers, seed: int) -> Row:
-    """Correlate over the queries of a head `[query]`, within each index of their windows."""
+def _groups(texts: Corpus | Iterable[str], windows: list[Window], lengths: list[int]) -> Integers:
+    """A number of each query that is the same for those at the same index in windows of one source."""
+    sources = [texts.held_out.sources[window.document] if isinstance(texts, Corpus) else 0 for window in windows]
+    places = zip(sources, lengths, strict=True)
+    return np.concatenate([int(source) * max(lengths) + np.arange(length) for source, length in places])
+
+
+def _over_queries(increments: Array, distances: Array, groups: Integers, documents: Integers, seed: int) -> Row:
+    """Correlate over the queries of a head `[query]`, within groups: an index in windows of one source."""
     # Beyond four digits the values hold float32 noise, and so would their ranks.
-    x, y = (_ranked_at_index(side.round(4), indices) for side in (increments, distances))
+    x, y = (_ranked_in_group(side.round(4), groups) for side in (increments, distances))
     return statistics.rank_correlation(x, y, documents, seed=seed).row()
 
 
-def _ranked_at_index(values: Array, indices: Integers) -> Array:
-    """Ranks among the queries at the same index, from -0.5 to 0.5; 0 for a query without others."""
+def _ranked_in_group(values: Array, groups: Integers) -> Array:
+    """Ranks among the queries of the same group, from -0.5 to 0.5; 0 for a query without others."""
     from scipy.stats import rankdata
 
-    order = np.argsort(indices, kind="stable")
-    starts = np.flatnonzero(np.diff(indices[order], prepend=-1))
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
     ranked = np.empty(len(values))
     for members in np.split(order, starts[1:]):
         ranked[members] = (rankdata(values[members]) - 0.5) / len(members) - 0.5

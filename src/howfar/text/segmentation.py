@@ -28,12 +28,14 @@ class Segmentation:
             a unit). Whitespace between two units belongs to the one before it.
         tokens: The units with their words and annotation, if the segmentation was read from CoNLL-U.
         begins_document: Whether the text is the first of a document with several texts.
+        source: Where the text is from, for example its language; measures compare gaps of one source only.
     """
 
     text: str
     boundaries: tuple[int, ...]
     tokens: tuple[Token, ...] = field(default=(), compare=False, repr=False)
     begins_document: bool = field(default=False, compare=False, repr=False)
+    source: str = field(default="", compare=False, repr=False)
 
     @property
     def units(self) -> list[str]:

@@ -1,7 +1,10 @@
+from collections.abc import Callable
+
 import polars as pl
 import pytest
 import torch
 
+from howfar.corpus.corpus import Corpus
 from howfar.measures.attention import attention
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
@@ -73,6 +76,24 @@ def test_what_only_grows_with_the_place_correlates_with_nothing() -> None:
         blind["note"].item().startswith("not measurable: a variable is the same")
     )  # the place says all of the distance
     assert abs(row["value"]) < 0.5
+
+
+def test_what_only_differs_between_languages_correlates_with_nothing(make_corpus: Callable[..., Corpus]) -> None:
+    """Steps of 1 in one language and of 2 in the other: the head looks back by 8 positions, so by 8 and by 4 tokens."""
+    model, texts = copying_model(), repeating_texts(16)
+    languages = {"small": texts[:8], "large": [text.upper() for text in texts[8:]]}
+    read: list[torch.Tensor] = []
+
+    def planted(layer: int, own: torch.Tensor) -> torch.Tensor:
+        return torch.where(read[-1][:, None, -1:] < ord("a"), 2.0, 1.0).expand_as(own)
+
+    handle = model.register_forward_pre_hook(lambda _, __, given: read.append(given["input_ids"]), with_kwargs=True)
+    with handle, override(model, planted):
+        both = attention(model, [text for language in languages.values() for text in language])
+        apart = attention(model, make_corpus(**{name: (texts, texts) for name, texts in languages.items()}))
+    query = {"quantity": "rank correlation over queries", "unit": "tokens"}
+    assert both.filter(**query)["high"].item() < -0.5
+    assert apart.filter(**query)["note"].item().startswith("not measurable: a variable is the same")
 
 
 def test_distances_relative_to_even_attention() -> None:

@@ -141,6 +141,19 @@ setattr(owner, name, die)
 """
 
 
+@pytest.fixture(scope="session")
+def undisturbed(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Recipe], Path]:
+    """The folder of a run of a recipe that nothing disturbs; it runs once."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+
+    def run(plan: Recipe) -> Path:
+        if not folder.exists():
+            finish(start(plan, folder))
+        return folder
+
+    return run
+
+
 @pytest.mark.parametrize(
     ("moment", "on_call"),
     [
@@ -158,12 +171,16 @@ setattr(owner, name, die)
     ids=lambda value: value[1] if isinstance(value, tuple) else None,
 )
 def test_a_run_killed_while_it_writes_ends_as_if_it_had_not_been(
-    start: Start, recipe: MakeRecipe, tmp_path: Path, moment: tuple[str, str], on_call: int
+    start: Start,
+    recipe: MakeRecipe,
+    undisturbed: Callable[[Recipe], Path],
+    tmp_path: Path,
+    moment: tuple[str, str],
+    on_call: int,
 ) -> None:
-    plan = recipe(trainer={**OFTEN, "max_steps": 6})
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    plan, killed = recipe(trainer={**OFTEN, "max_steps": 6}), tmp_path / "killed"
     dying = start(plan, killed, before=DIE, moment=moment, on_call=on_call)
-    finish(start(plan, whole))
+    whole = undisturbed(plan)
     dying.join(120)
     assert dying.exitcode == -9
     finish(start(plan, killed))

@@ -82,7 +82,8 @@ def boundaries(
         max_gaps: Documents are read until there are this many gaps.
 
     Returns:
-        One row for each score and `quantity`. `auc` is the probability that a boundary scores higher than another gap.
+        One row for each score and `quantity`. `auc` is the probability that a boundary scores higher than another gap
+        of the same source of the corpus; between languages both increments and boundaries differ for other reasons.
         `auc within` is the same among gaps after the same character (the same token, if tokens are not bytes), which
         separates association from identity. `auc gain` is how much increments raise the AUC of a model that knows the
         character before and the first byte after the gap, entropy and surprisal, compared with increments that are

@@ -27,6 +27,7 @@ class Gaps:
 
     is_boundary: NDArray[np.bool_]  # [gap]
     documents: NDArray[np.int64]  # [gap]: index into `traces`
+    sources: NDArray[np.int64]  # [gap]: number of the document's source; gaps of different sources are not compared
     tokens: NDArray[np.int64]  # [gap]: the first token after it; before a word, it may begin with blanks
     num_tokens: NDArray[np.int64]  # [gap]: of the character (or token) after
     characters: NDArray[np.int64]  # [gap]: the character after it, in its document
@@ -104,7 +105,10 @@ def find_gaps(
     arrays = {key: np.concatenate([part[key] for part in parts], axis=-1) for key in parts[0]}
     num_unseen = int(arrays.pop("num_unseen").sum())
     neighbours = np.ascontiguousarray(arrays.pop("neighbours").T)
-    return Gaps(**arrays, neighbours=neighbours, num_unseen=num_unseen, traces=traces, segmentations=read)
+    sources = np.unique([segmentation.source for segmentation in read], return_inverse=True)[1][arrays["documents"]]
+    return Gaps(
+        **arrays, sources=sources, neighbours=neighbours, num_unseen=num_unseen, traces=traces, segmentations=read
+    )
 
 
 def _gaps_of(

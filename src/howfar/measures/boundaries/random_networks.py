@@ -72,7 +72,7 @@ def compare_with_random(
     for layer, vectors in zip(layers, inputs, strict=True):
         networks = [_increments(vectors, increments, generator) for _ in range(num_networks)]
         for place, scores in places.scores(np.stack(networks, axis=1)):
-            for quantity, strata in ((AUC, []), (WITHIN, [gaps.previous])):
+            for quantity, strata in ((AUC, [gaps.sources]), (WITHIN, [gaps.sources, gaps.previous])):
                 aucs = auc_alone(scores, gaps.is_boundary, strata=strata)
                 drawn |= {(quantity, names[place], layer, head): of_head for head, of_head in enumerate(aucs)}
     for quantity in (AUC, WITHIN):

@@ -142,28 +142,32 @@ def nested(
 
 
 def auc_rows(scores: Sequence[Score], gaps: Gaps, **options: Any) -> list[Row]:
-    """Rows of scores with the same folds: their AUC, and their AUC among gaps after the same character or token."""
+    """Rows of scores with the same folds: their AUC, and their AUC among gaps after the same character or token.
+
+    Only gaps of the same source are compared: where languages are mixed, a step that differs between them, but not
+    between gaps of one language, would mark the boundaries of the language that has more of them.
+    """
     values = np.stack([score.values for score in scores])
     instability = np.array([score.instability for score in scores])
     folds = [] if scores[0].folds is None else [scores[0].folds]
     rows: list[Row] = []
-    for quantity, strata in ((AUC, folds), (WITHIN, [*folds, gaps.previous])):
+    for quantity, strata in ((AUC, [gaps.sources]), (WITHIN, [gaps.sources, gaps.previous])):
         try:
-            estimates = roc_auc(values, gaps.is_boundary, gaps.documents, strata=strata, **options)
+            estimates = roc_auc(values, gaps.is_boundary, gaps.documents, strata=[*folds, *strata], **options)
         except NotMeasurableError as error:
             if quantity == AUC:
                 raise
             rows += [score.row(quantity) | {"note": f"not measurable: {error}"} for score in scores]
             continue
         estimates = estimates.widened(instability * np.square(estimates.error))
-        compared = _compared(gaps) if quantity == WITHIN else np.ones(len(gaps), dtype=bool)
+        compared = _compared(gaps, strata)
         rows += estimate_rows(quantity, scores, estimates, gaps, compared, null=0.5)
     return rows
 
 
 def gain_rows(scores: Sequence[Score], additions: Additions, gaps: Gaps, **options: Any) -> list[Row]:
     """Rows of how much increments raise the AUC of a model, compared with permuted increments."""
-    gains = additions.gains(gaps.is_boundary, gaps.documents, **options)
+    gains = additions.gains(gaps.is_boundary, gaps.documents, strata=[gaps.sources], **options)
     return estimate_rows(GAIN, scores, gains, gaps, np.ones(len(gaps), dtype=bool), null=0.0)
 
 
@@ -209,8 +213,8 @@ def table_of(rows: Sequence[Row], target: str, gaps: Gaps) -> pl.DataFrame:
     )
 
 
-def _compared(gaps: Gaps) -> NDArray[np.bool_]:
-    """Gaps that share the character or token before them with a gap of the other class; bool `[gap]`."""
-    which = np.unique(gaps.previous, return_inverse=True)[1]
+def _compared(gaps: Gaps, strata: Sequence[NDArray[np.int64]]) -> NDArray[np.bool_]:
+    """Gaps that agree in all strata with a gap of the other class; bool `[gap]`."""
+    which = np.unique(np.stack(strata), axis=1, return_inverse=True)[1].ravel()
     num, positive = np.bincount(which), np.bincount(which, gaps.is_boundary)
     return np.asarray(((positive > 0) & (positive < num))[which])

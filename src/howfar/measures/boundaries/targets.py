@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -141,8 +141,8 @@ def segmented(
     documents rather than long ones.
     """
     documents = documents_of(texts, tokenizer, num_documents=MOST_DOCUMENTS)
-    found = [document.text for document in documents if document.text]
-    gaps_per_character = sum(target.candidates(text[:FIRST_CHARACTERS]).mean() for text in found)
+    found = [document for document in documents if document.text]
+    gaps_per_character = sum(target.candidates(document.text[:FIRST_CHARACTERS]).mean() for document in found)
     length = math.ceil(max_gaps / max(gaps_per_character, 1e-9))
     for number in np.random.default_rng(seed).permutation(len(found)).tolist():
-        yield target.segment(found[number][:length])
+        yield replace(target.segment(found[number].text[:length]), source=found[number].source)

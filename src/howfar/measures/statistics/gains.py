@@ -11,6 +11,7 @@ that the one found does not contradict, each with its variance (Wilson's interva
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -101,7 +102,9 @@ class Additions:
     feature lowers the score of a fitted model; this shows by how much, and how much that varies."""
     num_coefficients: NDArray[np.int64]  # `[addition]`, how many coefficients each addition has
 
-    def gains(self, labels: ArrayLike, documents: ArrayLike, *, seed: int = 0) -> Gains:
+    def gains(
+        self, labels: ArrayLike, documents: ArrayLike, *, strata: Sequence[ArrayLike] = (), seed: int = 0
+    ) -> Gains:
         """How much each addition raises the AUC, compared with the same addition permuted; `[addition]`.
 
         The variance of a useless addition is that of permuted ones, over all additions, which may differ in it, with
@@ -109,6 +112,8 @@ class Additions:
         due to its gain.
 
         Args:
+            strata: As for `roc_auc`, beside the folds.
+
         Source:
             Satterthwaite 1946, "An approximate distribution of estimates of variance components".
 
@@ -116,7 +121,7 @@ class Additions:
             NotMeasurableError: As `roc_auc`.
         """
         more, permuted = (
-            roc_auc(models.scores, labels, documents, strata=[models.folds], num_resamples=1)
+            roc_auc(models.scores, labels, documents, strata=[models.folds, *strata], num_resamples=1)
             for models in (self.more, self.permuted)
         )
         value = more.value - permuted.value.mean(axis=0)

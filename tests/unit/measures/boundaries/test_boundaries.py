@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from howfar.measures.boundaries import boundaries
 from howfar.measures.boundaries.gaps import Gaps, find_gaps
 from howfar.measures.boundaries.random_networks import NOT_TRAINED
 from howfar.measures.boundaries.targets import TARGETS
+from howfar.measures.boundaries.targets import segmented as rule_segmented
 from howfar.models.loading import load, tokenizer_of
 from howfar.positions import IncrementConfig, attach
 from howfar.text.segmentation import Segmentation, read_conllu, word_segmentation
+from howfar.text.tokenizer import byte_tokenizer
 from support.copying import copying_model
 from support.grafts import make_base
 from support.lookup import lookup_model
@@ -178,6 +181,50 @@ def test_a_planted_boundary_effect_stays_within_strata() -> None:
     table = measured(lookup_model(LEADS), segmented(num=40, error=0.2))
     row = table.filter(quantity="auc within", score="increment", scored_at="lead byte").row(0, named=True)
     assert row["low_together"] > 0.7
+
+
+def in_two_languages(num: int = 20, length: int = 30) -> list[Segmentation]:
+    """Most gaps of one language are boundaries and few of the other; within each, boundaries are at random places."""
+    generator, documents = random.Random(0), []
+    for source, letters, share in (("dense", FIRST, 0.7), ("sparse", INNER, 0.3)) * num:
+        text = "".join(generator.choice(letters) for _ in range(length))
+        starts = tuple(place for place in range(1, length) if generator.random() < share)
+        documents.append(Segmentation(text, starts, source=source))
+    return documents
+
+
+def test_steps_that_only_differ_between_languages_mark_nothing() -> None:
+    documents = in_two_languages()
+    mixed = increment_rows(measured(lookup_model(LEADS), [replace(one, source="") for one in documents]))
+    assert mixed["low_together"].item() > 0.65
+    table = boundaries(lookup_model(LEADS), documents, probes=())
+    assert increment_rows(table)["value"].item() == 0.5
+    assert increment_rows(table)["random_low"].item() == 0.5  # a language's lead bytes are all the same
+    gain = table.filter(quantity="auc gain", scored_at="lead byte")
+    assert gain["low"].item() < 0 < gain["high"].item()
+
+
+def test_a_planted_effect_is_found_in_each_of_two_languages() -> None:
+    documents = [
+        replace(document, source=source)
+        for source, seed in (("one", 0), ("other", 1))
+        for document in segmented(num=20, error=0.2, seed=seed)
+    ]
+    both = increment_rows(measured(lookup_model(LEADS), documents)).row(0, named=True)
+    assert both["low_together"] > 0.7
+    each = [
+        increment_rows(measured(lookup_model(LEADS), [one for one in documents if one.source == source]))[
+            "value"
+        ].item()
+        for source in ("one", "other")
+    ]
+    assert min(each) < both["value"] < max(each)
+
+
+def test_gaps_that_a_rule_finds_have_the_source_of_their_document(make_corpus: Callable[..., Corpus]) -> None:
+    corpus = make_corpus(en=(["a b"], ["a b c", "d e"]), zh=(["一"], ["一二。"]))
+    found = rule_segmented(corpus, byte_tokenizer(), TARGETS["delimiters"], 100, seed=0)
+    assert {(one.text, one.source) for one in found} == {("a b c", "en"), ("d e", "en"), ("一二。", "zh")}
 
 
 def test_characters_behind_which_all_gaps_are_alike_leave_nothing_to_compare() -> None:
