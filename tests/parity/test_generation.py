@@ -95,6 +95,20 @@ def test_static_cache(kind: str, name: str) -> None:
     check_logits(model, output, 5)
 
 
+@pytest.mark.parametrize("kind", MAIN)
+@pytest.mark.parametrize("name", ["falcon_h1", "lfm2", "granitemoehybrid"])
+def test_hybrids_with_static_caches_of_their_attention(kind: str, name: str) -> None:
+    """Such a cache cannot be compiled, and has empty slots for keys all the same."""
+    if name == "falcon_h1":
+        widths = {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8, "mamba_d_state": 8}
+        model = tiny("llama", model_type=name, **widths, mamba_n_groups=1)
+        stir(attach(model, CONFIGS[kind]))
+    else:
+        model = model_of(kind, name)
+    prompt = tokens(5)
+    check_logits(model, generate(model, prompt, cache_implementation="static", disable_compile=True), 5)
+
+
 @pytest.mark.parametrize(("kind", "name"), ON_ALL)
 @pytest.mark.parametrize("cache", ["dynamic", "static"])
 def test_left_padded_batches_equal_single_runs(kind: str, name: str, cache: str) -> None:

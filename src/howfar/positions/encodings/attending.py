@@ -95,7 +95,9 @@ def of_keys(values: Tensor, num_keys: Length, num_tokens: Length | Tensor, dim: 
     """
     num_latest = values.shape[dim]
     if not isinstance(num_tokens, Tensor):
-        return values.narrow(dim, num_latest - num_keys, num_keys) if num_keys != num_latest else values
+        if num_keys <= num_latest:
+            return values.narrow(dim, num_latest - num_keys, num_keys) if num_keys != num_latest else values
+        num_tokens = torch.tensor(num_tokens, device=values.device)  # a hybrid's cache, some layers of which are static
     first = num_latest - num_tokens.clamp(max=num_keys)
     slots = (first + torch.arange(num_keys, device=values.device)).clamp(max=num_latest - 1)
     return values.index_select(dim, slots)
