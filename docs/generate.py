@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import os
 import re
@@ -15,8 +16,11 @@ from pathlib import Path
 from types import FunctionType
 
 import howfar
-from howfar import errors, training
+from howfar import errors, measures, training
 from howfar.files import ADVICE
+from howfar.measures import registry
+from howfar.measures.pairs import lists
+from howfar.text import segmentation
 
 DOCS = Path(__file__).parent
 SOURCE = Path(howfar.__file__).parent
@@ -43,6 +47,24 @@ def python_page() -> str:
     return "\n".join(parts)
 
 
+def measures_page() -> str:
+    """Each measure's question, signature and docstring, after the arguments that they share."""
+    parts = [
+        f"{NOTICE}# Measures in Python\n\n"
+        "The measure `NAME` is the function `howfar.measures.NAME.NAME`. On the command line `howfar measure NAME`\n"
+        "runs it. [How to measure](../how-to/measure.md) is the guide.\n\n"
+        f"{(inspect.getdoc(measures) or '').partition(chr(10) * 2)[2]}\n"
+    ]
+    for name, measure in registry.MEASURES.items():
+        module = importlib.import_module(f"{measures.__name__}.{name}")
+        about = (inspect.getdoc(module) or "").partition("\n\n")[2]
+        parts.append(f"## `{name}`\n\n{measure.question}\n\n{about}\n\n{_described(getattr(module, name))}")
+    parts.append("## Reading files\n")
+    for thing in (segmentation.read_spaced, segmentation.read_conllu, lists.read_pairs):
+        parts.append(f"### `{thing.__module__}.{thing.__name__}`\n\n{_described(thing)}")
+    return re.sub("\n{3,}", "\n\n", "\n".join(parts))
+
+
 def _members(kind: type) -> list[tuple[str, object]]:
     """Its own public methods and properties, in the order of the source."""
     kinds = (FunctionType, classmethod, property, cached_property)
@@ -59,9 +81,15 @@ def _described(thing: object) -> str:
 
 
 def _signature(function: FunctionType) -> str:
-    """As it stands in the source."""
+    """As it stands in the source, with the values of constants."""
     definition = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     assert isinstance(definition, ast.FunctionDef)
+    for defaults in (definition.args.defaults, definition.args.kw_defaults):
+        values = [function.__globals__.get(node.id) if isinstance(node, ast.Name) else None for node in defaults]
+        defaults[:] = [
+            ast.Constant(value) if isinstance(value, int | float | tuple) else node
+            for node, value in zip(defaults, values, strict=True)
+        ]
     result = f" -> {ast.unparse(definition.returns)}" if definition.returns else ""
     line = f"{definition.name}({ast.unparse(definition.args)}){result}"
     return textwrap.fill(line, width=100, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
@@ -152,7 +180,12 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
-PAGES = {"reference/commands.md": commands_page, "reference/python.md": python_page, "errors.md": errors_page}
+PAGES = {
+    "reference/commands.md": commands_page,
+    "reference/python.md": python_page,
+    "reference/measures.md": measures_page,
+    "errors.md": errors_page,
+}
 
 if __name__ == "__main__":
     for page, write in PAGES.items():

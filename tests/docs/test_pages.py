@@ -95,7 +95,7 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("page", ["reference/commands.md", "reference/python.md", "errors.md"])
+@pytest.mark.parametrize("page", ["reference/commands.md", "reference/python.md", "reference/measures.md", "errors.md"])
 def test_generated_pages_are_up_to_date(page: str) -> None:
     pages = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
     wanted = pages[page]().rstrip() + "\n"

@@ -208,4 +208,5 @@ def check_selection(trace: Trace, layer: int | None, head: int | None) -> None:
 
 def _check(what: str, got: int | None, there: Sequence[int]) -> None:
     if got is not None and got not in there:
-        raise ConfigError(f"there is no {what} {got} with positions of its own; there are {', '.join(map(str, there))}")
+        choices = f"choose from {', '.join(map(str, there))}" if len(there) > 1 else f"the only {what} is {there[0]}"
+        raise ConfigError(f"there is no {what} {got} with positions of its own; {choices}")

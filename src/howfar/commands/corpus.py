@@ -38,7 +38,7 @@ def build(
     balance: Annotated[Balance, typer.Option(help="Balance sources by bytes, by documents, or not at all.")] = "bytes",
     held_out_fraction: Annotated[float, typer.Option(help="Share of documents kept from training.")] = 0.01,
     held_out_documents: Annotated[
-        int | None, typer.Option(help="Instead: this many first documents of each source.")
+        int | None, typer.Option(help="Hold out this many first documents of each source instead.")
     ] = None,
     max_documents: Annotated[int | None, typer.Option(help="The most documents of each source.")] = None,
     max_bytes: Annotated[
@@ -102,7 +102,7 @@ def build(
         )
     if not made.held_out.num_documents:
         typer.echo(
-            "No document is held out, so no loss can be measured: separate documents by empty lines, or build it again "
+            "No document is held out, so no loss can be measured: separate documents by blank lines, or build it again "
             "with `--source NAME=TEXT,held_out=TEXT`."
         )
     if others := [name for source in made.manifest["sources"] for name in source["not_text"]]:

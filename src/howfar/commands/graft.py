@@ -50,7 +50,11 @@ def graft(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Replace one of its values, as in --set trainer.bf16=true."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Replace a value of the recipe, as in --set trainer.bf16=true. May be repeated.",
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the graft; by default runs/NAME.")
@@ -110,7 +114,7 @@ def _report(folder: Path) -> None:
     if not losses:
         typer.echo(
             "No loss was measured: no document is held out. The text is one document, or one document is most of it: "
-            "separate documents by empty lines, or build a corpus with `--source NAME=TEXT,held_out=TEXT`."
+            "separate documents by blank lines, or build a corpus with `--source NAME=TEXT,held_out=TEXT`."
         )
     else:
         typer.echo(f"on {losses['graft']['documents']:,} held-out documents")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from howfar.commands.options import (
+    Classes,
     Corpus,
     Device,
     DType,
@@ -24,7 +25,7 @@ from howfar.commands.options import (
 from howfar.commands.output import console, printing, say, say_json
 from howfar.commands.tables import print_table
 from howfar.foreign import harmless_lines
-from howfar.measures.choices import Classes, Language, ProbeKind, Target
+from howfar.measures.choices import Language, ProbeKind, Target
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from howfar.measures.register import Claim
 
 SAMPLES = (
-    "documents; gaps in boundaries, gaps in segmentation, windows in extrapolation, tokens in gap_effects, "
-    "tokens in information, seeds in calibration"
+    "documents; gaps in boundaries and segmentation; tokens in gap_effects and information; "
+    "windows in extrapolation; seeds in calibration"
 )
 """The unit of the sample size, by measure."""
 
@@ -56,17 +57,24 @@ def measure(
     corpus: Corpus = None,
     text: Texts = None,
     gold: Gold = None,
-    target: Annotated[Target | None, typer.Option(help="Boundaries to look for. [default: chinese-words]")] = None,
-    pairs: Annotated[Path | None, typer.Option(help="CSV file of entities, instead of the bundled list.")] = None,
-    language: Annotated[Language | None, typer.Option(help="Language of the bundled list. [default: en]")] = None,
-    classes: Annotated[Classes | None, typer.Option(help="Classes of tokens. [default: text]")] = None,
+    target: Annotated[
+        Target | None,
+        typer.Option(help="Boundaries to look for, in boundaries and segmentation. [default: chinese-words]"),
+    ] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="CSV file of names for pairs, instead of the bundled list.")
+    ] = None,
+    language: Annotated[Language | None, typer.Option(help="Language of this list. [default: en]")] = None,
+    classes: Classes = None,
     probe: Annotated[
         ProbeKind | None,
-        typer.Option(help="Probe of the residual stream; mlp runs both kinds and takes minutes."),
+        typer.Option(help="Probe of the residual stream, in boundaries; mlp runs both kinds and takes minutes."),
     ] = None,
     layer: Annotated[
         list[int] | None,
-        typer.Option(help="Layer to change, in interventions and sensitivity. May be repeated. [default: all]"),
+        typer.Option(
+            metavar="<int>", help="Layer to change, in interventions and sensitivity. May be repeated. [default: all]"
+        ),
     ] = None,
     training_length: Annotated[
         int | None,
@@ -76,7 +84,9 @@ def measure(
     ] = None,
     against: Annotated[
         list[str] | None,
-        typer.Option(metavar="<model>", help="Model with plain positions to compare with. May be repeated."),
+        typer.Option(
+            metavar="<model>", help="Model with plain positions to compare with, in neutrality. May be repeated."
+        ),
     ] = None,
     sample: Annotated[int | None, typer.Option(help=f"Sample size: {SAMPLES}.")] = None,
     seed: Seed = 0,

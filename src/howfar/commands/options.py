@@ -8,13 +8,17 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from howfar.measures import choices
+
 Corpus = Annotated[
     Path | None,
     typer.Option(help="Corpus folder: held-out documents are measured, n-grams are counted in the training part."),
 ]
 Texts = Annotated[
     list[Path] | None,
-    typer.Option(metavar="<path>", help="UTF-8 text file, with blank lines between documents. May be repeated."),
+    typer.Option(
+        metavar="<path>", help="UTF-8 text with blank lines between documents, .jsonl or .parquet. May be repeated."
+    ),
 ]
 Gold = Annotated[
     list[Path] | None,
@@ -22,6 +26,10 @@ Gold = Annotated[
         metavar="<path>",
         help="Known boundaries: CoNLL-U, or a sentence on each line with words separated by spaces. May be repeated.",
     ),
+]
+Classes = Annotated[
+    choices.Classes | None,
+    typer.Option(help="Classes of tokens, in increments and information; code is source code. [default: text]"),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed for sampling and bootstrap intervals.")]
 Mark = Annotated[

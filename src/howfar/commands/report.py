@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from howfar.commands.options import Corpus, Device, DType, Gold, Mark, Seed, Texts, check_given, placed
+from howfar.commands.options import Classes, Corpus, Device, DType, Gold, Mark, Seed, Texts, check_given, placed
 from howfar.commands.output import say
 from howfar.errors import ConfigError
-from howfar.measures.choices import Classes
 
 DEFAULT_OUTPUT = Path("report.html")
 
@@ -33,7 +32,7 @@ def report(
             help="Take only this measure of `howfar measure`. May be repeated. [default: all of a model]",
         ),
     ] = None,
-    classes: Annotated[Classes | None, typer.Option(help="Classes of tokens. [default: text]")] = None,
+    classes: Classes = None,
     seed: Seed = 0,
     mark: Mark = None,
     device: Device = None,

@@ -26,9 +26,8 @@ MOST_CHARACTERS = 50_000  # in a picture; more would make a browser slow
 LONG = 100_000  # characters from which a progress bar is shown
 
 PLAIN = (
-    "plain positions: every token +1, so all gaps are even; colours are the {colour}. Try "
-    "--colour {other}, `howfar measure sensitivity -m {model}` (how much each kind of gap matters), "
-    "`howfar explore {model}` (what if a gap were wider?)"
+    "Plain positions: every step is 1, and colours show {colour}. Try --color {other}, `howfar explore {model}` "
+    "(what if a gap were wider?), `howfar measure sensitivity -m {model} --text FILE` (which gaps matter?)"
 )
 
 

@@ -22,7 +22,11 @@ def train(
     corpus: Annotated[Path | None, typer.Option(help="Folder of the corpus, instead of the recipe's.")] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Replace a value, as in --set max_steps=100."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Replace a value of the recipe, as in --set max_steps=100. May be repeated.",
+        ),
     ] = None,
 ) -> None:
     """Train a model from scratch, or continue an interrupted run.

@@ -207,7 +207,7 @@ def _over_heads(own: Increments, increments: Array, distances: Array, unit: str)
 
 MEASURE = Measure(
     name="attention",
-    question="How far do heads look, and does that correlate with the increments?",
+    question="How far back do heads look, and does that correlate with the increments?",
     run=of_texts(attention, "num_documents"),
     value="the quantity named in its row, in tokens or in positions",
     counts="documents",

@@ -133,7 +133,7 @@ def _answers(reader: Reader, windows: dict[Window, Asked], progress: Progress | 
 
 MEASURE = Measure(
     name="indexing",
-    question="Does the model find the character so many places to the left or right of another?",
+    question="Does the model find the character a given number of places from another?",
     run=of_texts(indexing, "num_documents"),
     value="share of right answers",
     counts="documents",

@@ -242,7 +242,7 @@ def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> p
 
 MEASURE = Measure(
     name="neutrality",
-    question="Is the loss the same as with plain positions?",
+    question="Is the loss the same as with plain positions, within a margin?",
     run=_run,
     value="difference of the loss, nats per byte",
     counts="documents, or pairs of models",

@@ -237,7 +237,7 @@ def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> p
 
 MEASURE = Measure(
     name="vocabulary",
-    question="Which tokens are farther than usual from the token before, and which nearer?",
+    question="Which tokens of the vocabulary have much larger or smaller increments than usual?",
     run=_run,
     rows="exact increments, one for each token of the vocabulary",
     columns=("head", "token_id", "token", "class", "count", "increment", "drift"),

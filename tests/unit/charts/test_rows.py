@@ -57,7 +57,7 @@ def test_shared_increments_are_one_row():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"layer": 2}, "there is no layer 2 with positions of its own; there are 0, 1"),
+        ({"layer": 2}, "there is no layer 2 with positions of its own; choose from 0, 1"),
         ({"head": 1}, "there is no head 1"),
     ],
 )

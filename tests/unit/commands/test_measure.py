@@ -249,7 +249,7 @@ def test_plain_models_of_any_architecture_are_measured_as_they_are(
             assert table.filter(pl.col("value").is_null())["note"].null_count() == 0
     code, out, err = run("show", "--model", "model", "abc de")
     assert (code, err) == (0, "")
-    assert "plain positions: every token +1" in out
+    assert "Plain positions: every step is 1" in out
 
 
 def test_what_has_no_number_is_not_drawn_but_may_be_written(run, model_folder: Path, files: Path):

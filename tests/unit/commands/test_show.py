@@ -34,14 +34,14 @@ def test_it_prints_the_layers_and_writes_the_picture(run, model_folder: Path, tm
 def test_of_a_plain_model_it_says_so_and_what_there_is_to_see(run, plain_folder: Path, model_folder: Path):
     code, out, err = run("show", TEXT, "--model", str(plain_folder), "-o", "x.svg")
     assert (code, err) == (0, "")
-    assert "plain positions: every token +1, so all gaps are even; colours are the surprisal." in out
+    assert "Plain positions: every step is 1, and colours show surprisal." in out
     assert f"howfar measure sensitivity -m {plain_folder}" in " ".join(out.split())
     assert "surprisal" in Path("x.svg").read_text(encoding="utf-8")
-    assert "the entropy" in run("show", TEXT, "--model", str(plain_folder), "--colour", "entropy")[1]
+    assert "colours show entropy" in run("show", TEXT, "--model", str(plain_folder), "--colour", "entropy")[1]
     code, out, err = run("show", TEXT, "--model", str(plain_folder), "--json")
     assert json.loads(out)["increments"][0][0][0] == 1
-    assert "plain positions" in err
-    assert "plain positions" not in run("show", TEXT, "--model", str(model_folder))[1]
+    assert "Plain positions" in err
+    assert "Plain positions" not in run("show", TEXT, "--model", str(model_folder))[1]
 
 
 def test_what_it_suggests_for_a_plain_model_can_be_copied_and_is_something_else(run, plain_folder: Path):
@@ -49,7 +49,7 @@ def test_what_it_suggests_for_a_plain_model_can_be_copied_and_is_something_else(
     out = " ".join(run("show", TEXT, "--model", "a model", "--colour", "entropy")[1].split())
     assert "howfar measure sensitivity -m 'a model'" in out
     assert "howfar explore 'a model'" in out
-    assert "Try --colour surprisal" in out
+    assert "Try --color surprisal" in out
 
 
 def test_of_two_texts_the_model_is_named_once(run):

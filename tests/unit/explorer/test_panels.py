@@ -52,7 +52,7 @@ def test_attention_stays_within_the_text_and_its_mark(inference):
 
 
 def test_the_attention_of_a_layer_that_a_model_lacks_is_refused(inference):
-    with pytest.raises(ConfigError, match="there is no layer 9 with positions of its own; there are 0, 1, 2"):
+    with pytest.raises(ConfigError, match="there is no layer 9 with positions of its own; choose from 0, 1, 2"):
         panel(document(inference, layer=9), "attention")
 
 

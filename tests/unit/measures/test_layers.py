@@ -24,7 +24,7 @@ from support.lookup import lookup_model
         pytest.param(vocabulary, id="vocabulary"),
         pytest.param(lambda model: boundaries(model, []), id="boundaries"),
         pytest.param(lambda model: contexts(model, ["some text"]), id="contexts"),
-        pytest.param(lambda model: information(model, ["x = 1"] * 12, code=True), id="information"),
+        pytest.param(lambda model: information(model, ["x = 1"] * 12, classes="code"), id="information"),
     ],
 )
 def test_measures_of_steps_refuse_positions_that_are_no_sums(measure: Callable[..., Any]) -> None:

@@ -157,7 +157,7 @@ def _variants(inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
 
 MEASURE = Measure(
     name="boundaries",
-    question="Do increments tell where words begin, beyond entropy and surprisal?",
+    question="Do increments mark word boundaries, beyond what characters, entropy and surprisal tell?",
     run=_run,
     value="ROC-AUC (0.5: chance), or gain of an AUC",
     counts="documents",

@@ -224,7 +224,7 @@ def _run(model: None, inputs: Inputs, progress: Progress | None) -> pl.DataFrame
 
 MEASURE = Measure(
     name="calibration",
-    question="What does `boundaries` find in models of text with known units, and of text without units?",
+    question="Does `boundaries` find units that are known to be there, and none where there are none?",
     run=_run,
     value="ROC-AUC, gain of an AUC, or excess loss in nats per byte",
     counts="documents",

@@ -13,6 +13,7 @@ import numpy as np
 
 from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures import statistics
+from howfar.measures.choices import Classes
 from howfar.measures.declaration import Matrix, Measure
 from howfar.measures.documents import documents_of
 from howfar.measures.information.estimation import Controls, fit_baseline, gains, permutation_test
@@ -20,11 +21,11 @@ from howfar.measures.information.items import Items, items_of_code, items_of_wor
 from howfar.measures.inputs import Inputs
 from howfar.measures.layers import check_accumulates, layer_names
 from howfar.measures.tables import Row, places_of, table
+from howfar.measures.token_classes import class_names
 from howfar.models.loading import tokenizer_of
 from howfar.positions import increments_of
 from howfar.progress import Progress
 from howfar.text.segmentation import Segmentation
-from howfar.text.tokenizer import is_byte_tokenizer
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,7 +42,7 @@ def information(
     model: PreTrainedModel,
     texts: Iterable[Segmentation] | Sequence[str],
     *,
-    code: bool = False,
+    classes: Classes = "text",
     tokenizer: PreTrainedTokenizerBase | None = None,
     max_items: int = MAX_ITEMS,
     num_permutations: int = NUM_PERMUTATIONS,
@@ -51,8 +52,9 @@ def information(
     """Measure the information of increments about the labels of words, or about classes of bytes of source code.
 
     Args:
-        texts: Sentences from `read_conllu`; with `code`, source files.
-        code: Whether the labels are classes of code; this needs a model that reads bytes.
+        texts: Sentences with labels, from `read_conllu`; or source files, with the classes `"code"`.
+        classes: `"text"` for the labels of words, or `"code"` for classes of bytes of source code, which needs a model
+            that reads bytes.
         max_items: Sentences are read until there are this many words; of code, the beginning of each file is read.
         num_permutations: Permutations within each word, for the p-values.
 
@@ -70,19 +72,19 @@ def information(
         NoIncrementsError: The model has no increments.
         NotMeasurableError: No label has two classes with enough items, there are too few documents, or increments are
             not summed.
-        ConfigError: The texts have no labels, or `code` is set for a model that does not read bytes.
+        ConfigError: The texts have no labels, or the classes are unknown, or are those of code but the model does
+            not read bytes.
     """
     increments = increments_of(model)
     check_accumulates(increments)
     tokenizer = tokenizer or tokenizer_of(model)
-    if code:
-        if not is_byte_tokenizer(tokenizer):
-            raise ConfigError("classes of code need a model that reads bytes; give one, or labels in CoNLL-U")
+    class_names(tokenizer, classes)  # refuses what does not exist
+    if classes == "code":
         documents = documents_of(texts, num_documents=MOST_FILES)  # type: ignore[arg-type]
         files = [document.text for document in documents if document.text]
         items = items_of_code(model, files, tokenizer, max_items=max_items, progress=progress)
     else:
-        sentences = _with_labels(texts)  # type: ignore[arg-type]
+        sentences = _with_labels(texts)
         items = items_of_words(model, sentences, tokenizer, max_items=max_items, progress=progress)
     left_out = f"{items.num_left_out} multiword tokens, or words that share a token with others, are left out"
     common = {"note": left_out} if items.num_left_out else {}
@@ -93,12 +95,11 @@ def information(
     )
 
 
-def _with_labels(sentences: Iterable[Segmentation]) -> Iterable[Segmentation]:
+def _with_labels(sentences: Iterable[Segmentation] | Sequence[str]) -> Iterable[Segmentation]:
     for sentence in sentences:
-        if not sentence.tokens:
-            raise ConfigError(
-                f"the words of {sentence.text[:20]!r} have no labels; give sentences in CoNLL-U (.conllu)"
-            )
+        if isinstance(sentence, str) or not sentence.tokens:
+            text = sentence if isinstance(sentence, str) else sentence.text
+            raise ConfigError(f"the words of {text[:20]!r} have no labels; give sentences in CoNLL-U (.conllu)")
         yield sentence
 
 
@@ -179,12 +180,12 @@ def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> p
         raise ConfigError(
             "information needs labelled words or source code; give --gold FILE.conllu, or --text FILE --classes code"
         )
-    return information(model, texts, code=code, progress=progress, **inputs.options(sample="max_items"))
+    return information(model, texts, progress=progress, **inputs.options("classes", sample="max_items"))
 
 
 MEASURE = Measure(
     name="information",
-    question="What do increments tell about grammar, names or code, beyond the identity of the tokens?",
+    question="Do increments carry information about grammar, names or code, beyond the identity of the tokens?",
     run=_run,
     value="information, bits per token",
     counts="documents",

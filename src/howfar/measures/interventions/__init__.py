@@ -179,7 +179,7 @@ def _mean_increments(reader: Reader, windows: Sequence[Window]) -> dict[int, NDA
 
 MEASURE = Measure(
     name="interventions",
-    question="How does the loss change when increments are replaced, beyond a shuffle and an equal displacement?",
+    question="How does the loss change if increments are replaced, compared with a shuffle and an equal displacement?",
     run=of_texts(interventions, "num_documents"),
     value="change of the loss, nats per byte",
     counts="documents",

@@ -250,7 +250,7 @@ def _variants(inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
 
 MEASURE = Measure(
     name="pairs",
-    question="Are the parts of a name closer together than other words that are as likely to follow each other?",
+    question="Are the two words of a name closer together than other words after the same first word?",
     run=_run,
     value="increment in entities minus increment in the control, positions",
     counts="pairs",

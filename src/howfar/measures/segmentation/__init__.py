@@ -1,4 +1,4 @@
-"""How well do increments segment a text into words, compared with other segmenters?
+"""How well do increments cut a text into words, compared with other ways to cut it?
 
 An AUC does not say how good a segmentation is: if six in ten gaps are word boundaries, a cut at every gap already has
 an F1 of 0.75. So all contestants decide about the same gaps, with thresholds, layers and directions chosen on other
@@ -125,7 +125,7 @@ def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> p
 
 MEASURE = Measure(
     name="segmentation",
-    question="How well do increments segment a text into words, compared with other segmenters?",
+    question="How well do increments cut a text into words, compared with other ways to cut it?",
     run=_run,
     value="precision, recall, F1, or enrichment (1: as many cuts as elsewhere)",
     counts="texts",

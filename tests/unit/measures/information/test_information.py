@@ -266,7 +266,7 @@ def test_entities_in_brackets_multiword_tokens_and_documents(tmp_path: Path) -> 
 def test_classes_of_code() -> None:
     files = [f"def f{number}(x):\n    return x + {number}2 * (x)\n" * 3 for number in range(12)]
     model = lookup_model({ord(" "): 2.0})
-    table = information(model, files, code=True, num_permutations=39)
+    table = information(model, files, classes="code", num_permutations=39)
     assert set(table["label"]) == {"class of code"}
     assert set(table["scored_at"]) == {"this token", "token before"}
 
@@ -285,5 +285,9 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
         information(model, [Segmentation("ab", (1,))])
     subwords = load(make_base(tmp_path / "base"))
     attach(subwords, IncrementConfig(scope="shared"))
-    with pytest.raises(ConfigError, match="need a model that reads bytes"):
-        information(subwords, ["x = 1"] * 12, code=True)
+    with pytest.raises(ConfigError, match="classes are 'code'; give 'text', or 'code' for a model that reads bytes"):
+        information(subwords, ["x = 1"] * 12, classes="code")
+    with pytest.raises(ConfigError, match="classes are 'coed'; give 'text'"):
+        information(model, ["x = 1"] * 12, classes="coed")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"the words of 'x = 1' have no labels"):
+        information(model, ["x = 1"] * 12)
