@@ -86,11 +86,11 @@ def pairs(
 
     Returns:
         One row per `control`, `site`, `type` of entity (`all` first), `layer` (null if shared) and `head`. `value` is
-        `entity_mean` minus `control_mean`, in positions, over `n` pairs. Entities that share a word are alike, so they
-        are one case of its 95% interval and of the test. `share_smaller` is the share of entities with the smaller
-        increment, `effect_size` the rank-biserial correlation (-1 to 1, negative if entities are closer together).
-        `p_value` is of the two-sided Wilcoxon test; `p_holm` is corrected over all sites, layers and heads of the same
-        control and type. `largest_imbalance` of the matched control is the largest
+        `entity_mean` minus `control_mean`, in positions, over `n` pairs. Entities that share a word, or whose matched
+        bigrams begin with the same word, are one case of its 95% interval and of the test. `share_smaller` is the share
+        of entities with the smaller increment, `effect_size` the rank-biserial correlation (-1 to 1, negative if
+        entities are closer together). `p_value` is of the two-sided Wilcoxon test; `p_holm` is corrected over all
+        sites, layers and heads of the same control and type. `largest_imbalance` of the matched control is the largest
         standardised mean difference. For `same first`, `num_passages` is the number of matched passages, and
         `entropy_difference` their mean difference of the entropy of the second word's prediction, in nats. `note` says
         why numbers, or all of a control's, are missing.
@@ -133,7 +133,7 @@ def pairs(
             ours = scores_in_passages(model, tokenizer, matching.entities.pairs, corpus)
             done(total - SAME_FIRST_PARTS - PASSAGE_PARTS)
             theirs = scores_in_passages(model, tokenizer, matching.controls.pairs, corpus)
-            found = _compare(model, "matched", matching.entities.pairs, ours, theirs, seed)
+            found = _compare(model, "matched", matching.entities.pairs, ours, theirs, seed, matching.controls.pairs)
             return [row | {"largest_imbalance": matching.largest_imbalance} for row in found]
 
         def of_same_first() -> list[Row]:
@@ -195,14 +195,20 @@ def _recombined(entities: Sequence[Pair]) -> list[Pair]:
 
 
 def _compare(
-    model: PreTrainedModel, control: str, entities: Sequence[Pair], ours: Scores, theirs: Scores, seed: int
+    model: PreTrainedModel,
+    control: str,
+    entities: Sequence[Pair],
+    ours: Scores,
+    theirs: Scores,
+    seed: int,
+    controls: Sequence[Pair] = (),
 ) -> list[Row]:
-    """Test each site, type, layer and head."""
+    """Test each site, type, layer and head; `controls` are as for `families`."""
     layers = layer_names(increments_of(model))
     sites = SITES_OF[control, bool(entities[0].separator)]
     indices = [SITES.index(site) for site in sites]
     known = np.asarray(~np.isnan((ours + theirs)[:, indices]).any(axis=(2, 3)))
-    types, of_family = np.array([pair.type for pair in entities]), families(entities)
+    types, of_family = np.array([pair.type for pair in entities]), families(entities, controls)
     rows = []
     for kind in ("all", *dict.fromkeys(types[known.any(axis=1)].tolist())):
         tests = []

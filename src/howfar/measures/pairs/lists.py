@@ -42,18 +42,25 @@ class Pair:
         return self.first + self.separator + self.second
 
 
-def families(pairs: Sequence[Pair]) -> NDArray[np.int64]:
+def families(pairs: Sequence[Pair], controls: Sequence[Pair] = ()) -> NDArray[np.int64]:
     """The number of each pair's family, `[pair]`: pairs that share a part, directly or through others.
 
     The increment in *World War* is like that in *World Bank* and the one after *Cold War*, so they are no independent
-    cases.
+    cases. Nor are pairs whose controls begin with the same word.
+
+    Args:
+        controls: What each pair is compared with, if that is not made of the same words.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    sides = [np.unique([getattr(pair, side) for pair in pairs], return_inverse=True)[1] for side in ("first", "second")]
-    links = coo_array((np.ones(len(pairs)), (sides[0], sides[1] + len(pairs))), shape=(2 * len(pairs),) * 2)
-    return np.asarray(connected_components(links, directed=False)[1][sides[0]], dtype=np.int64)
+    num, shared = len(pairs), [[pair.first for pair in pairs], [pair.second for pair in pairs]]
+    shared += [[pair.first for pair in controls]] if controls else []
+    words = np.concatenate(
+        [np.unique(of_pairs, return_inverse=True)[1] + num * (1 + i) for i, of_pairs in enumerate(shared)]
+    )
+    links = coo_array((np.ones(len(words)), (np.tile(np.arange(num), len(shared)), words)), shape=(num * 4,) * 2)
+    return np.asarray(connected_components(links, directed=False)[1][:num], dtype=np.int64)
 
 
 def bundled_pairs(language: str) -> list[Pair]:

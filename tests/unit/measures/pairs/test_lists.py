@@ -25,6 +25,16 @@ def test_pairs_that_share_a_part_are_of_one_family() -> None:
     assert len(set(found)) == 4  # "Bank" as a second part is not "Bank" as a first
 
 
+def test_pairs_whose_controls_begin_with_one_word_are_of_one_family() -> None:
+    pairs, controls = (
+        [Pair(*text.split(), "any") for text in texts]
+        for texts in (["New York", "Grand Canyon", "Red Cross", "New Delhi"], ["Due to", "Near by", "Due in", "Out of"])
+    )
+    assert len(set(families(pairs).tolist())) == 3
+    found = families(pairs, controls).tolist()
+    assert found[0] == found[2] == found[3] != found[1]
+
+
 @pytest.mark.parametrize(("language", "num"), [("en", 159), ("zh", 120)])
 def test_families_of_the_bundled_lists(language: str, num: int) -> None:
     assert len(set(families(bundled_pairs(language)).tolist())) == num

@@ -137,7 +137,7 @@ def corpus(make_corpus: Callable[..., Corpus]) -> Corpus:
     """Entities and bigrams of grammar, alike in counts: sixteen of each, 20 times, half of the time in company."""
     others = [word.upper() for word in FIRSTS]
     lines = [f"we saw {pair.text} today and {pair.first} too" for pair in ENTITIES]
-    lines += [f"we saw {other} of old and {other} too" for other in others]
+    lines += [f"we saw {other} of old and {other} twice" for other in others]
     return make_corpus(en=([f"{line} {number}" for number in range(20) for line in lines], ["nothing"]))
 
 
@@ -148,6 +148,18 @@ def test_matched_control_finds_a_planted_effect(corpus: Corpus) -> None:
     assert found["n"] == 16
     assert (found["share_smaller"], found["effect_size"]) == (1.0, -1.0)
     assert found["largest_imbalance"] < 0.1
+
+
+def test_matched_bigrams_with_one_first_word_are_one_case(make_corpus: Callable[..., Corpus]) -> None:
+    """Eight first words stand before two function words each, so of sixteen differences eight are independent."""
+    lines = [f"we saw {pair.text} today and {pair.first} too" for pair in ENTITIES]
+    lines += [f"we saw {word.upper()} of old and {word.upper()} too" for word in FIRSTS[:8]]
+    corpus = make_corpus(en=([f"{line} {number}" for number in range(20) for line in lines], ["nothing"]))
+    model = copying_model()
+    with increments_by_bytes(model, closer_behind(FIRSTS, b" ", by=1.5)):
+        found = row(pairs(model, ENTITIES, corpus=corpus), "matched", "space")
+    assert found["n"] == 16
+    assert found["note"] == "not measurable: 16 pairs, 8 of which share no word, are too few for a test"
 
 
 def test_matched_control_does_not_take_expectation_for_grouping(corpus: Corpus) -> None:
