@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus, SplitName
 from howfar.corpus.encoding import is_tokenized_by
-from howfar.errors import NotMeasurableError
+from howfar.errors import NotMeasurableError, TextError
 from howfar.text.spans import token_bytes
 
 if TYPE_CHECKING:
@@ -54,7 +54,10 @@ def documents_of(
 
     Raises:
         NotMeasurableError: The corpus has no such documents, or another tokenizer.
+        TextError: The texts are one string.
     """
+    if isinstance(texts, str):  # else each of its characters would be a document
+        raise TextError("texts are needed, but this is one string; give a list of texts")
     if not isinstance(texts, Corpus):
         if num_documents is None:
             chosen: Iterable[tuple[int, str]] = enumerate(texts)

@@ -346,3 +346,9 @@ def test_a_row_that_moves_back_on_average_is_shown_raw_only():
         with pytest.raises(NotMeasurableError, match="the mean increment of layer 0"):
             spacing(trace, scale=scale)
     assert spacing(trace, scale="raw").svg
+
+
+def test_what_is_no_trace_is_refused() -> None:
+    for given in ({"trace": "ab"}, {"trace": make_trace("ab", [1, 2]), "beside": "ab"}):
+        with pytest.raises(ConfigError, match=r"a trace is needed, but this is a str; make one with howfar.trace"):
+            spacing(**given)

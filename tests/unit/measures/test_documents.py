@@ -1,6 +1,6 @@
 import pytest
 
-from howfar.errors import NotMeasurableError
+from howfar.errors import NotMeasurableError, TextError
 from howfar.measures.documents import Document, documents_of, sample_blocks
 
 
@@ -12,6 +12,13 @@ def corpus(make_corpus):
 
 def test_texts_are_numbered():
     assert list(documents_of(["a", "b"])) == [Document("a", "text", 0), Document("b", "text", 1)]
+
+
+def test_one_string_is_not_a_list_of_its_characters():
+    with pytest.raises(TextError, match="texts are needed, but this is one string; give a list of texts"):
+        list(documents_of("a long text"))
+    with pytest.raises(TextError, match="this is one string"):
+        list(documents_of("a long text", num_documents=3))
 
 
 def test_held_out_documents_of_a_corpus(corpus):

@@ -69,6 +69,10 @@ def spacing(
             small.
         NotMeasurableError: The model's positions do not accumulate, or the scale would divide by 0 or less.
     """
+    from howfar.reading import Trace
+
+    if wrong := [given for given in (trace, beside) if given is not None and not isinstance(given, Trace)]:
+        raise ConfigError(f"a trace is needed, but this is a {type(wrong[0]).__name__}; make one with howfar.trace")
     if colour is not None and color is not None:
         raise ConfigError(f"colour is {colour!r} and color is {color!r}, which mean the same; give one of them")
     colour = colour or color or ("gap" if beside is None else "difference")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from howfar.errors import NotMeasurableError
+from howfar.errors import NotMeasurableError, TextError
 from howfar.measures.boundaries.targets import Target
 from howfar.progress import Progress
 from howfar.reading import Trace, trace_many
@@ -76,6 +76,7 @@ def find_gaps(
 
     Raises:
         NotMeasurableError: The documents have no such gaps, or a boundary lies beyond its text.
+        TextError: There are texts without their boundaries.
     """
     read: list[Segmentation] = []
     waiting: deque[NDArray[np.bool_]] = deque()
@@ -83,6 +84,11 @@ def find_gaps(
     def texts() -> Iterator[str]:
         num_gaps = 0
         for segmentation in segmentations:
+            if not isinstance(segmentation, Segmentation):
+                raise TextError(
+                    f"a segmentation is needed, but this is a {type(segmentation).__name__}; read some from a file "
+                    "with `howfar.text.segmentation.read_spaced` or `read_conllu`"
+                )
             candidates = target.candidates(segmentation.text)
             if num_gaps >= max_gaps:
                 return

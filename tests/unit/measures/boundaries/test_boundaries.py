@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from howfar.corpus.corpus import Corpus
-from howfar.errors import ConfigError, CorpusError, NoIncrementsError, NotMeasurableError
+from howfar.errors import ConfigError, CorpusError, NoIncrementsError, NotMeasurableError, TextError
 from howfar.measures.boundaries import boundaries
 from howfar.measures.boundaries.gaps import Gaps, find_gaps
 from howfar.measures.boundaries.random_networks import NOT_TRAINED
@@ -400,6 +400,8 @@ def test_what_cannot_be_measured_is_said() -> None:
 
 
 def test_gold_that_does_not_match_its_text(tmp_path) -> None:
+    with pytest.raises(TextError, match="a segmentation is needed, but this is a str; read some from a file"):
+        measured(lookup_model(LEADS), ["一唐"] * 12)  # type: ignore[list-item]
     with pytest.raises(NotMeasurableError, match="a boundary of '一唐' lies beyond its 2 characters"):
         measured(lookup_model(LEADS), [Segmentation("一唐", (5,))] * 12)
     rows = [f"{number}\t{form}" + "\t_" * 8 for number, form in ((1, "一"), (2, "唐唐"))]
