@@ -101,7 +101,10 @@ def read_options(what: str, kind: type[Options], values: Mapping[str, Any]) -> O
         values: Values by name.
 
     Raises:
-        ConfigError: A key is unknown (the message names the nearest known one) or a value is out of range.
+        ConfigError: They are no table, a key is unknown (the message names the nearest known one), or a value is out of
+            range.
     """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{what}: the options are {values!r}; they must be a table")
     check_keys(f"{what}: there is", values, [field.name for field in fields(kind)])  # type: ignore[arg-type]
     return kind(**values)

@@ -18,12 +18,13 @@ from howfar.corpus.encoding import is_tokenized_by
 from howfar.corpus.from_text import corpus_from_text
 from howfar.corpus.windows import Windows
 from howfar.errors import ConfigError, CorpusError, HowFarError, InUseError, OutputError
+from howfar.foreign import first_line
 from howfar.models.configuration import HowFarConfig
 from howfar.models.description import read_description
 from howfar.models.disguise import GRAFT_FILE
-from howfar.models.folders import find_model, read_config
+from howfar.models.folders import find_model, read_config, revision_of
 from howfar.models.graft_card import LABELS, write_card
-from howfar.models.lora import add_lora
+from howfar.models.lora import add_lora, is_adapter
 from howfar.models.origin import remember_base
 from howfar.models.pretrained import is_gguf, load_pretrained, load_tokenizer
 from howfar.positions import attach
@@ -134,8 +135,16 @@ def _given(recipe: GraftRecipe, text: Sequence[str], mark: int | str | None, out
 def _find_base(recipe: GraftRecipe, output: Path) -> Path:
     """Before any work, refuse models that cannot be a base, and output folders with other content."""
     base, path = recipe.base, find_model(recipe.base, revision=recipe.revision)
+    if recipe.revision is not None and revision_of(path) is None:
+        raise ConfigError(
+            f"recipe: revision is {recipe.revision!r}, but {base} is a model here, which has no revisions; leave it out"
+        )
     if (path / GRAFT_FILE).is_file():
         raise ConfigError(f"{base} is a graft already; name its base model, or continue its run in its own folder")
+    if is_adapter(path):
+        raise ConfigError(
+            f"{base} is only an adapter, without its base model; merge the two, save the merged model, and name that"
+        )
     if not is_gguf(path) and read_config(path)[0].get("model_type") == HowFarConfig.model_type:
         raise ConfigError(
             f"{base} is a model that howfar trained from scratch, with its own tokens and positions; name a "
@@ -180,9 +189,25 @@ def _load_base(recipe: GraftRecipe, given: _Given) -> PreTrainedModel:
         )
     model = load_pretrained(given.path, dtype=recipe.dtype)
     remember_base(model, recipe.base, given.path)
+    _check_settings(model, recipe)
     if (num_tokens := corpus.manifest["tokenizer"]["vocabulary_size"]) > model.config.get_text_config().vocab_size:
         raise CorpusError(
             f"the tokenizer of {recipe.base} has {num_tokens:,} ids, but its model only "
             f"{model.config.get_text_config().vocab_size:,}; use a tokenizer that fits the model"
         )
     return model
+
+
+def _check_settings(model: PreTrainedModel, recipe: GraftRecipe) -> None:
+    """Refuse increments, which a load leaves out, and settings that Transformers reads but does not write."""
+    if getattr(model.config.get_text_config(), "increments", None) is not None:
+        raise ConfigError(f"{recipe.base} has increments already, which a graft would replace; name its base model")
+    if recipe.train != "full":
+        return
+    try:
+        model.generation_config.validate(strict=True)
+    except ValueError as error:
+        raise ConfigError(
+            f"Transformers does not save weights with the settings for generation of {recipe.base} "
+            f"({first_line(error)}); correct generation_config.json in a copy of the model, or set train = 'lora'"
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,8 @@ def start_from(model: HowFarForCausalLM, name: str) -> dict[str, str]:
         name: A bundled model, or the folder of one that howfar trained.
 
     Returns:
-        For the record: the other model's name, without its folder, and the SHA-256 of its weights.
+        For the record: the other model's name, without its folder, and the SHA-256 of its weights; if they are in
+        several files, that of the files' own.
 
     Raises:
         CheckpointError: The other model's files are damaged.
@@ -98,7 +100,9 @@ def start_from(model: HowFarForCausalLM, name: str) -> dict[str, str]:
                 "make them the same, or leave start_from out"
             )
     model.load_state_dict(other.state_dict())
-    return {"name": Path(name).name, "sha256": sha256(folder / "model.safetensors")}
+    digests = [sha256(file) for file in sorted(folder.glob("*.safetensors"))]
+    whole = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    return {"name": Path(name).name, "sha256": whole}
 
 
 def fill_table(model: HowFarForCausalLM) -> None:

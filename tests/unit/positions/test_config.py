@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from howfar.errors import ConfigError
@@ -26,9 +28,11 @@ from howfar.positions import IncrementConfig
         ({"hidden_size": 1.5}, "hidden_size is 1.5; it must be a whole number, at least 1"),
         ({"scop": "shared"}, "there is no option 'scop'; did you mean 'scope'?"),
         ({"colour": "red"}, "there is no option 'colour'; known are scope, per_head, bound"),
+        (3, "the options are 3; they must be a table"),
+        (["shared"], "the options are ['shared']; they must be a table"),
     ],
 )
-def test_impossible_options_are_refused_in_one_line(options: dict[str, object], message: str) -> None:
+def test_impossible_options_are_refused_in_one_line(options: Any, message: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         IncrementConfig.from_dict(options)
     assert message in str(refusal.value)

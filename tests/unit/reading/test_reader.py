@@ -103,6 +103,15 @@ def test_what_predicts_no_tokens_is_refused(kind: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+@pytest.mark.parametrize("attached", [False, True])
+def test_a_model_without_weights_is_refused(attached: bool) -> None:
+    model = tiny().to("meta")
+    if attached:
+        howfar.attach(model)
+    with pytest.raises(UnsupportedModelError, match=r"LlamaForCausalLM is on the meta device.*howfar\.load"):
+        trace(model, "the cat", byte_tokenizer())
+
+
 def test_adapters_are_read_and_virtual_tokens_refused() -> None:
     base = LlamaForCausalLM(LlamaConfig(**SIZE)).eval()
     plain = trace(base, "adapters", byte_tokenizer())

@@ -306,6 +306,34 @@ def test_a_graft_is_not_grafted_again(recipe: Make, tmp_path: Path) -> None:
     fails(ConfigError, "is a graft already", recipe(base=str(tmp_path / "first")), tmp_path)
 
 
+def test_a_model_whose_increments_would_be_lost_is_not_grafted(base: Path, recipe: Make, tmp_path: Path) -> None:
+    model = load(base)
+    attach(model)
+    model.save_pretrained(tmp_path / "attached")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(base / name, tmp_path / "attached")
+    fails(ConfigError, "attached has increments already", recipe(base=str(tmp_path / "attached")), tmp_path)
+
+
+def test_an_adapter_alone_is_not_grafted(recipe: Make, tmp_path: Path) -> None:
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / PEFT_FILES.config).write_text("{}")
+    fails(ConfigError, "adapter is only an adapter", recipe(base=str(tmp_path / "adapter")), tmp_path)
+
+
+def test_a_model_here_has_no_revisions(recipe: Make, tmp_path: Path) -> None:
+    fails(ConfigError, "revision is 'v2', but .* has no revisions", recipe(revision="v2"), tmp_path)
+
+
+def test_settings_that_cannot_be_saved_are_refused_before_training(base: Path, recipe: Make, tmp_path: Path) -> None:
+    shutil.copytree(base, tmp_path / "warm")
+    (tmp_path / "warm" / "generation_config.json").write_text('{"temperature": 0.6}')  # as many on the Hub have it
+    warm = recipe(base=str(tmp_path / "warm"), train="full")
+    fails(ConfigError, "`temperature`.*; correct generation_config.json", warm, tmp_path)
+    options = {"train": "lora", "lora": {"r": 2}, "trainer": {"max_steps": 1}}
+    graft(recipe(base=str(tmp_path / "warm"), **options), tmp_path / "run", progress=False)
+
+
 def test_a_corpus_from_text_is_built_once(base: Path, corpus: Corpus, tmp_path: Path) -> None:
     text = str(make_text(tmp_path))
     first = text_corpus([text], str(base), tmp_path / "corpus")

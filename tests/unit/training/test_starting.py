@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import howfar
@@ -35,6 +36,21 @@ def test_a_run_starts_from_another_models_weights(recipe: MakeRecipe, first: Pat
     assert "start_from" not in read_record(first)
     longer = {**recipe().model, "max_position_embeddings": 40}
     train(recipe(start_from=str(first), model=longer, trainer=STILL), tmp_path / "longer", progress=False)
+
+
+def test_a_run_starts_from_weights_in_several_files(recipe: MakeRecipe, first: Path, tmp_path: Path) -> None:
+    model = howfar.load(first)
+    model.save_pretrained(tmp_path / "parts", max_shard_size="4KB")
+    assert not (tmp_path / "parts" / "model.safetensors").exists()
+    plan = recipe(start_from=str(tmp_path / "parts"), trainer=STILL)
+    started = train(plan, tmp_path / "second", progress=False)
+    assert all(map(torch.equal, model.state_dict().values(), started.state_dict().values()))
+    part = next((tmp_path / "parts").glob("model-*.safetensors"))
+    before = read_record(tmp_path / "second")["start_from"]["sha256"]
+    tensors = load_file(part)
+    save_file({name: tensor + 1 for name, tensor in tensors.items()}, part, metadata={"format": "pt"})
+    train(plan, tmp_path / "third", progress=False)
+    assert read_record(tmp_path / "third")["start_from"]["sha256"] != before
 
 
 def test_where_a_run_started_cannot_be_changed_when_it_is_carried_on(
