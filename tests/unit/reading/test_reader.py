@@ -102,7 +102,6 @@ def test_what_predicts_no_tokens_is_refused(kind: Any) -> None:
         trace(kind(LlamaConfig(**SIZE)), "abc", byte_tokenizer())
 
 
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 @pytest.mark.parametrize("attached", [False, True])
 def test_a_model_without_weights_is_refused(attached: bool) -> None:
     model = tiny().to("meta")
@@ -112,6 +111,7 @@ def test_a_model_without_weights_is_refused(attached: bool) -> None:
         trace(model, "the cat", byte_tokenizer())
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 def test_adapters_are_read_and_virtual_tokens_refused() -> None:
     base = LlamaForCausalLM(LlamaConfig(**SIZE)).eval()
     plain = trace(base, "adapters", byte_tokenizer())
