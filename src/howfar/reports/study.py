@@ -115,8 +115,8 @@ def over_pairs(
     Intervals are over seeds and documents; only pairs show whether a difference is due to the positions or the seed.
 
     Returns:
-        By variant, the table of `neutrality`, or why it is missing. Every variant but plain RoPE is compared with plain
-        RoPE; one with increments and another encoding also with this encoding alone.
+        By variant, the table of `neutrality` with the seed of each pair, or why it is missing. Every variant but plain
+        RoPE is compared with plain RoPE; one with increments and another encoding also with this encoding alone.
     """
     by_variant: dict[str, dict[str, RunState]] = {}
     for state in finished:
@@ -134,13 +134,15 @@ def over_pairs(
             )
             continue
         try:
-            found[name] = neutrality(
+            table = neutrality(
                 [_load(study, own[order]) for order in shared],
                 {other: [_load(study, of[order]) for order in shared] for other, of in others.items()},
                 own[shared[0]].run.corpus(),
                 num_documents=NUM_DOCUMENTS,
                 progress=watch(f"losses of {name}") if watch else None,
             )
+            seeds = {pair: own[order].run.recipe[SEED] for pair, order in enumerate(shared)}
+            found[name] = table.with_columns(seed=pl.col("pair").replace_strict(seeds, default=None))
         except NotMeasurableError as error:
             found[name] = str(error)
     return found
@@ -196,7 +198,7 @@ def _differences(
             told["chart"] = page.place(draw_neutrality(table))
         together, alone = table.filter(pl.col("pair").is_null()), table.filter(pl.col("pair").is_not_null())
         told["together"] = _rows(together, (*MEASURE.columns, "seed_share"))
-        yield told | {"pairs": _rows(alone, ("pair", *MEASURE.columns))}
+        yield told | {"pairs": _rows(alone, ("pair", SEED, *MEASURE.columns))}
 
 
 def _boundaries(

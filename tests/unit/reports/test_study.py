@@ -73,6 +73,8 @@ def test_controls_that_read_other_windows_cost_no_comparison(study: Study) -> No
         "recipe learned": ["recipe plain"],
         "recipe learned, length 64": ["recipe plain, length 64"],
     }
+    (of_one_seed,) = over_pairs(study, by_order["order1"]).values()
+    assert of_one_seed.select("pair", "seed").rows() == [(0, 1), (None, None)]
     apart = [by_order["order0"][0], by_order["order1"][1]]  # plain with seed 0, learned with seed 1
     assert over_pairs(study, apart) == {
         "recipe learned": "no finished run of it read the same windows as finished runs of recipe plain"
