@@ -90,7 +90,7 @@ def loss_table(finished: Sequence[RunState]) -> pl.DataFrame:
         | {"nats_per_byte": state.nats_per_byte, "step": state.step, "run": state.run.id}
         for state in finished
     ]
-    return pl.DataFrame(rows, infer_schema_length=None)
+    return pl.DataFrame(rows, infer_schema_length=None, schema_overrides={"nats_per_byte": pl.Float64})
 
 
 def variant_table(study: Study, finished: Sequence[RunState]) -> pl.DataFrame:
@@ -100,8 +100,8 @@ def variant_table(study: Study, finished: Sequence[RunState]) -> pl.DataFrame:
     losses = loss_table(finished).group_by("variant", maintain_order=True)
     table = losses.agg(
         # Variants differ in later digits than tables usually show.
-        pl.col("nats_per_byte").cast(float).mean().round(5).cast(str).alias("nats_per_byte"),
-        pl.col("nats_per_byte").cast(float).std().round(5).cast(str).alias("sd_over_seeds"),
+        pl.col("nats_per_byte").mean().round(5).cast(str).alias("nats_per_byte"),
+        pl.col("nats_per_byte").std().round(5).cast(str).alias("sd_over_seeds"),
         pl.len().alias("seeds"),
     )
     return table.with_columns(parameters=pl.col("variant").replace_strict(sizes, return_dtype=pl.Int64))
@@ -115,8 +115,8 @@ def over_pairs(
     Intervals are over seeds and documents; only pairs show whether a difference is due to the positions or the seed.
 
     Returns:
-        By variant, the table of `neutrality`, or why it is missing. Every variant but plain RoPE is compared with plain
-        RoPE; one with increments and another encoding also with this encoding alone.
+        By variant, the table of `neutrality` with the seed of each pair, or why it is missing. Every variant but plain
+        RoPE is compared with plain RoPE; one with increments and another encoding also with this encoding alone.
     """
     by_variant: dict[str, dict[str, RunState]] = {}
     for state in finished:
@@ -124,18 +124,25 @@ def over_pairs(
     recipes = {name: next(iter(own.values())).run.recipe for name, own in by_variant.items()}
     found: dict[str, pl.DataFrame | str] = {}
     for name, controls in controls_of(recipes).items():
-        own, others = by_variant[name], {other: by_variant[other] for other in controls}
-        shared = [order for order in own if others and all(order in of for of in others.values())]
-        if not shared:
+        own = by_variant[name]
+        # Those that read other windows (another corpus or length, more steps) are no controls of this variant.
+        others = {other: by_variant[other] for other in controls if own.keys() & by_variant[other].keys()}
+        shared = [order for order in own if all(order in of for of in others.values())]
+        if not others or not shared:
+            found[name] = (
+                f"no finished run of it read the same windows as finished runs of {' and '.join(others or controls)}"
+            )
             continue
         try:
-            found[name] = neutrality(
+            table = neutrality(
                 [_load(study, own[order]) for order in shared],
                 {other: [_load(study, of[order]) for order in shared] for other, of in others.items()},
-                Corpus.open(own[shared[0]].run.recipe["corpus"]),
+                own[shared[0]].run.corpus(),
                 num_documents=NUM_DOCUMENTS,
                 progress=watch(f"losses of {name}") if watch else None,
             )
+            seeds = {pair: own[order].run.recipe[SEED] for pair, order in enumerate(shared)}
+            found[name] = table.with_columns(seed=pl.col("pair").replace_strict(seeds, default=None))
         except NotMeasurableError as error:
             found[name] = str(error)
     return found
@@ -191,7 +198,7 @@ def _differences(
             told["chart"] = page.place(draw_neutrality(table))
         together, alone = table.filter(pl.col("pair").is_null()), table.filter(pl.col("pair").is_not_null())
         told["together"] = _rows(together, (*MEASURE.columns, "seed_share"))
-        yield told | {"pairs": _rows(alone, ("pair", *MEASURE.columns))}
+        yield told | {"pairs": _rows(alone, ("pair", SEED, *MEASURE.columns))}
 
 
 def _boundaries(
@@ -210,7 +217,7 @@ def _boundaries(
         for state in learned:
             seed, model = state.run.recipe[SEED], _load(study, state)
             told = watch(f"boundaries of {variant}, seed {seed}") if watch else None
-            texts = gold if gold is not None else _by_rule(Corpus.open(state.run.recipe["corpus"]), model)
+            texts = gold if gold is not None else _by_rule(state.run.corpus(), model)
             tables[seed] = boundaries(model, texts, fitted=False, max_gaps=NUM_GAPS, progress=told)
         found = strongest(tables)
     except (MissingExtraError, NotMeasurableError) as error:

@@ -86,6 +86,10 @@ def study(
             f"at_once, retries, cpus and gpus are {at_once}, {retries}, {cpus} and {gpus}; at_once must be at least 1, "
             "the others 0 or more"
         )
+    if at_once > 1 if ray is not None else (cpus, gpus) != (1, 0):
+        raise ConfigError(
+            "at_once is for runs on this machine, cpus and gpus are for runs on Ray; leave out what does not apply"
+        )
     asked = Specification.load(specification) if isinstance(specification, str | Path) else specification
     if not isinstance(asked, Specification):
         asked = Specification.from_dict(asked)
@@ -178,4 +182,5 @@ def _line(study: Study, run: PlannedRun, error: str | None, again: bool) -> str:
     result = study.place.read_file(f"{RUNS}/{run.id}/{RESULT}")
     loss = (result.get("held_out") or {}).get("nats_per_byte")
     said = "finished" if loss is None else f"{loss:.4f} nats/byte held out"
-    return f"{run.label}: {said}, {result.get('seconds', 0):,.0f} s"
+    seconds = result.get("seconds")
+    return f"{run.label}: {said}{'' if seconds is None else f', {seconds:,.0f} s'}"

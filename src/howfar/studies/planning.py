@@ -6,13 +6,15 @@ import copy
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import StudyError
+from howfar.inputs import sha256
+from howfar.models.bundled import bundled_models
 from howfar.studies.runs import PlannedRun
 from howfar.studies.specification import BEYOND_RECIPES, PARAMETER_MATCHED, RECIPE, Specification
 from howfar.training.graft_recipe import GraftRecipe
@@ -40,18 +42,22 @@ def plan(specification: Specification, versions: Mapping[str, str]) -> list[Plan
     """
     base = functools.cache(functools.partial(_base, specification))
     corpus_hash = functools.cache(lambda folder: Corpus.open(folder).hash)
+    weights_hash = functools.cache(_weights_hash)
     runs: dict[str, PlannedRun] = {}
     for chosen in specification.choices():
         values, options = copy.deepcopy(base(chosen.get(RECIPE, specification.recipe)))
         for key, value in chosen.items():
             if key not in BEYOND_RECIPES:
-                put(values, full_path(key.split("."), options, where="study: axis"), value, said=f"study: {key}")
+                parts = full_path(key.split("."), options, where="study: axis")
+                put(values, parts, copy.deepcopy(value), said=f"study: {key}")
         if isinstance(values.get("corpus"), str):  # otherwise the recipe refuses it
             values["corpus"] = str(Path(values["corpus"]).absolute())
+        for table, key, path in _local_models(values):
+            table[key] = str(path.absolute())
         recipe = CLASSES[values["kind"]].from_dict({**values, "name": specification.name})
         if chosen.get(PARAMETER_MATCHED):
             recipe = _control_of(recipe)
-        run = _planned(recipe, chosen, corpus_hash(recipe.corpus), versions)
+        run = _planned(recipe, chosen, corpus_hash(recipe.corpus), weights_hash, versions)
         if run.id in runs:
             raise StudyError(
                 f"study: two runs are the same, {runs[run.id].label} and {run.label}; remove one of them, or make them "
@@ -69,22 +75,45 @@ def _base(specification: Specification, name: str) -> tuple[dict[str, Any], Opti
     if kind not in CLASSES:
         raise StudyError(f"study: the kind of recipe {name} is {kind!r}; it must be {' or '.join(map(repr, CLASSES))}")
     options = CLASSES[kind].options()
+    _check_apart(specification, options)
+    is_axis = RECIPE in (*specification.varied, *specification.grid)
+    if is_axis and kind == SCRATCH and "increments" not in values:
+        _check_stays_plain(specification, name, options)
     for key, value in specification.settings.items():
         put(values, full_path(key.split("."), options, where="study: [set]"), value, said=f"study: [set] {key}")
-    _check_apart([key for key in (*specification.varied, *specification.grid) if key not in BEYOND_RECIPES], options)
     return values, options
 
 
-def _check_apart(keys: list[str], options: Options) -> None:
-    """Refuse axes that override each other."""
-    seen: dict[tuple[str, ...], str] = {}
-    for key in keys:
-        path = tuple(full_path(key.split("."), options, where="study: axis"))
-        for other, named in seen.items():
-            shorter = min(len(path), len(other))
-            if path[:shorter] == other[:shorter]:
-                raise StudyError(f"study: the axes {named!r} and {key!r} set the same value; keep one of them")
-        seen[path] = key
+def _check_apart(specification: Specification, options: Options) -> None:
+    """Refuse axes that override each other, and settings that no run would have.
+
+    A variant may deviate from a setting, and an axis may extend a table that is set.
+    """
+    places = {
+        "[set]": specification.settings, "[[variant]]": specification.varied, "[grid]": specification.grid,
+    }  # fmt: skip
+    seen: list[tuple[list[str], str, str]] = []
+    for where, keys in places.items():
+        for key in keys:
+            if key in BEYOND_RECIPES:
+                continue
+            path = full_path(key.split("."), options, where=f"study: {where}")
+            for other, there, named in seen:
+                shorter = min(len(path), len(other))
+                may = there == "[set]" and (where == "[[variant]]" or len(path) > len(other))
+                if path[:shorter] == other[:shorter] and not may:
+                    raise StudyError(f"study: {there} {named} and {where} {key} set the same value; keep one of them")
+            seen.append((path, where, key))
+
+
+def _check_stays_plain(specification: Specification, name: str, options: Options) -> None:
+    """Refuse values for all runs that give increments to a recipe without them: it could be a control no more."""
+    for key in (*specification.settings, *specification.grid):
+        if key not in BEYOND_RECIPES and full_path(key.split("."), options, where="study:")[0] == "increments":
+            raise StudyError(
+                f"study: {key!r} is set for all runs, but the recipe {name} has no increments and would get some; put "
+                "it in the [[variant]]s of the other recipes"
+            )
 
 
 def _control_of(recipe: Recipe | GraftRecipe) -> Recipe:
@@ -99,17 +128,42 @@ def _control_of(recipe: Recipe | GraftRecipe) -> Recipe:
     return replace(parameter_matched(recipe), name=recipe.name)
 
 
+def _local_models(values: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, Path]]:
+    """Where a recipe names a model that is neither bundled nor on the Hub: the table, its key, and the model's path."""
+    encoding = values.get("encoding")
+    tables = {"start_from": values, "base": values, "table": encoding if isinstance(encoding, dict) else {}}
+    for key, table in tables.items():
+        name = table.get(key)
+        if not isinstance(name, str) or not (path := Path(name).expanduser()).exists():
+            continue
+        if name not in (model.name for model in bundled_models()):
+            yield table, key, path
+
+
+def _weights_hash(path: Path) -> str:
+    return _digest([sha256(file) for file in sorted(path.glob("*.safetensors")) or [path] if file.is_file()])
+
+
 def _planned(
-    recipe: Recipe | GraftRecipe, chosen: dict[str, Any], corpus_hash: str, versions: Mapping[str, str]
+    recipe: Recipe | GraftRecipe,
+    chosen: dict[str, Any],
+    corpus_hash: str,
+    weights_hash: Callable[[Path], str],
+    versions: Mapping[str, str],
 ) -> PlannedRun:
     values = recipe.to_dict()
-    deciding = {**values, "name": None, "corpus": corpus_hash, "versions": dict(versions)}
+    deciding = {**copy.deepcopy(values), "name": None, "corpus": corpus_hash, "versions": dict(versions)}
+    for table, key, path in _local_models(deciding):
+        table[key] = weights_hash(path)
+    trainer = recipe.trainer
+    windows = trainer.get("per_device_train_batch_size", 8) * trainer.get("gradient_accumulation_steps", 1)
+    read = [corpus_hash, recipe.seed, recipe.context, windows, trainer["max_steps"]]
     return PlannedRun(
         id=_digest(deciding)[:ADDRESS_LENGTH],
         chosen=chosen,
         recipe=values,
         corpus_hash=corpus_hash,
-        data_order=_digest([corpus_hash, recipe.seed, recipe.context])[:ORDER_LENGTH],
+        data_order=_digest(read)[:ORDER_LENGTH],
     )
 
 

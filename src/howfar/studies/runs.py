@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from howfar.errors import StudyError
+from howfar.corpus.corpus import Corpus
+from howfar.errors import CorpusError, StudyError
 
 RESULT = "result.json"
 """Written last into the folder of a run: the run is finished."""
@@ -24,7 +25,7 @@ class PlannedRun:
         recipe: The values of its recipe.
         corpus_hash: Hash of the corpus's content.
         data_order: Equal for runs that read the same windows in the same order: those with equal seed, corpus, window
-            length. These are pairs, to be compared window by window.
+            length, windows per step, number of steps. These are pairs, to be compared window by window.
     """
 
     id: str
@@ -37,6 +38,20 @@ class PlannedRun:
     def label(self) -> str:
         """What distinguishes it from the others, in words."""
         return ", ".join(f"{key} {value}" for key, value in self.chosen.items()) or str(self.recipe["name"])
+
+    def corpus(self) -> Corpus:
+        """Open its corpus.
+
+        Raises:
+            CorpusError: The corpus is missing or damaged, or another one is in its place.
+        """
+        corpus = Corpus.open(self.recipe["corpus"])
+        if corpus.hash != self.corpus_hash:
+            raise CorpusError(
+                f"the corpus in {corpus.folder} is not the one that the study was planned with; put that one back, or "
+                "start another study"
+            )
+        return corpus
 
 
 @dataclass(frozen=True)

@@ -108,9 +108,11 @@ class Specification:
             raise StudyError(
                 f"study: [set] has {PARAMETER_MATCHED!r}; put it in a [[variant]], beside what it controls for"
             )
-        for value in (choice.get(PARAMETER_MATCHED, False) for choice in self.choices()):
-            if not isinstance(value, bool):
+        for choice in self.choices():
+            if not isinstance(value := choice.get(PARAMETER_MATCHED, False), bool):
                 raise StudyError(f"study: {PARAMETER_MATCHED} is {value!r}; it must be true or false")
+            if not isinstance(value := choice.get(RECIPE, ""), str):
+                raise StudyError(f"study: {RECIPE} is {value!r}; it must be a string")
         if self.recipe is None and RECIPE not in self.grid and not all(RECIPE in variant for variant in self.variants):
             raise StudyError(f"study: {RECIPE!r} is missing; name a bundled recipe or a TOML file")
 

@@ -81,7 +81,7 @@ class Study:
         if lost:
             raise StudyError(
                 f"{where} holds {len(lost)} finished runs that the study no longer has, for example "
-                f"{lost[0].run.label}; put them back, or give another folder"
+                f"{lost[0].run.label}; put back their recipe, corpus or model, or give another folder"
             )
 
     def states(self) -> list[RunState]:

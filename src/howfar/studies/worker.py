@@ -13,7 +13,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from howfar.locks import one_at_a_time
 from howfar.studies.place import RUNS, Place
 from howfar.studies.runs import RESULT, PlannedRun, check_versions
-from howfar.training.checkpoints import read_record
+from howfar.training.checkpoints import last_complete_checkpoint, read_record
 from howfar.training.graft import graft
 from howfar.training.graft_recipe import GraftRecipe
 from howfar.training.recipe import Recipe
@@ -41,10 +41,12 @@ def work(job: Job) -> None:
     """Train one run to its end, from its last complete checkpoint if there is one, and write down the result.
 
     Raises:
+        CorpusError: The corpus here differs from the one that the study was planned with.
         StudyError: The packages installed here differ from those that the study was started with.
         HowFarError: Whatever training raises.
     """
     check_versions(job.versions, versions(), "this worker")
+    job.run.corpus()
     place = Place(job.location)
     with place.folder_of(job.run.id) as folder:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -52,24 +54,26 @@ def work(job: Job) -> None:
         with one_at_a_time(lock, guards=folder, patience_seconds=PATIENCE_SECONDS):
             if place.read_file(f"{RUNS}/{job.run.id}/{RESULT}"):  # the other worker finished it
                 return
-            begun = time.monotonic()
+            is_new, begun = last_complete_checkpoint(folder) is None, time.monotonic()
             callbacks = [] if place.is_local else [_Keep(place, folder)]
             if job.run.recipe["kind"] == GRAFT:
                 graft(GraftRecipe.from_dict(job.run.recipe), folder, callbacks=callbacks)
             else:
                 train(Recipe.from_dict(job.run.recipe), folder, callbacks=callbacks)
             place.keep(folder)
-            place.write(f"{RUNS}/{job.run.id}/{RESULT}", _result(job.run, folder, time.monotonic() - begun))
+            seconds = time.monotonic() - begun if is_new else None
+            place.write(f"{RUNS}/{job.run.id}/{RESULT}", _result(job.run, folder, seconds))
 
 
-def _result(run: PlannedRun, folder: Path, seconds: float) -> dict[str, Any]:
+def _result(run: PlannedRun, folder: Path, seconds: float | None) -> dict[str, Any]:
+    """A run's result; the seconds are those of all its steps, so a run that was continued has none."""
     record = read_record(folder)
     return {
         "chosen": run.chosen,
         "data_order": run.data_order,
         "step": record["step"],
         "held_out": record.get("held_out"),
-        "seconds": round(seconds, 1),
+        "seconds": seconds and round(seconds, 1),
         "host": socket.gethostname(),
     }
 

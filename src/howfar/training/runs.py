@@ -20,6 +20,9 @@ from howfar.training.recipe import BaseRecipe
 
 PACKAGES = ("howfar", "torch", "transformers", "accelerate", "numpy", "safetensors", "tokenizers", "peft")
 
+METRICS = ("loss", "nats_per_byte", "bits_per_byte")
+"""What is measured of held-out documents during training."""
+
 AnyRecipe = TypeVar("AnyRecipe", bound=BaseRecipe, covariant=True)
 
 
@@ -33,6 +36,9 @@ class Run(Generic[AnyRecipe]):
         length: Tokens in a window.
         arguments: The trainer's options, from `training_arguments`.
         start_from: The source of initial weights that are not random: `name` and `sha256`.
+
+    Raises:
+        ConfigError: An option follows a held-out loss that is not measured.
     """
 
     recipe: AnyRecipe
@@ -40,6 +46,25 @@ class Run(Generic[AnyRecipe]):
     length: int
     arguments: TrainingArguments
     start_from: dict[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        arguments, metric = self.arguments, self.arguments.metric_for_best_model
+        if not metric:  # a schedule that follows the held-out loss sets it, too
+            return
+        if not self.corpus.held_out.num_documents:
+            raise ConfigError(
+                f"recipe: [trainer] follows the held-out {metric}, but the corpus holds no document out; build it "
+                "with some, or take another lr_scheduler_type, save_strategy or metric_for_best_model"
+            )
+        if metric.removeprefix("eval_") not in METRICS:
+            raise ConfigError(
+                f"recipe: [trainer] metric_for_best_model is {metric!r}; it must be {' or '.join(METRICS)}"
+            )
+        if arguments.save_strategy == "best" and arguments.eval_strategy == "no":
+            raise ConfigError(
+                "recipe: [trainer] save_strategy is 'best', but eval_strategy is 'no', so nothing would be saved; set "
+                "eval_strategy and eval_steps, or take another save_strategy"
+            )
 
     @property
     def windows_per_step(self) -> int:
@@ -104,8 +129,9 @@ def refused_by(name: str) -> Iterator[None]:
         yield
     except HowFarError:
         raise
-    except (ValueError, TypeError, RuntimeError, ImportError) as error:
-        raise ConfigError(f"recipe: [trainer] is refused by {name} ({error}); change it") from error
+    except Exception as error:  # KeyError or AttributeError, too, for a value of another type
+        what = error if isinstance(error, ValueError | ImportError | OSError) else f"{type(error).__name__}: {error}"
+        raise ConfigError(f"recipe: [trainer] is refused by {name} ({what}); change it") from error
 
 
 def versions() -> dict[str, str]:

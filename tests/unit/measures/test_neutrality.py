@@ -140,6 +140,18 @@ def test_pairs_are_checked_by_their_training_records(tmp_path: Path) -> None:
     assert check_paired(one, copying_model()) == "not verified: a model has no training record"
 
 
+def test_windows_of_grafts_and_those_of_the_usual_length_are_compared(tmp_path: Path) -> None:
+    usual, unsaid = with_record(tmp_path / "a", length=512), with_record(tmp_path / "b")
+    grafts = [with_record(tmp_path / name) for name in "cd"]
+    for model, recipe in ((unsaid, {"model": {}}), *zip(grafts, ({"context": 64}, {"context": 32}), strict=True)):
+        file = Path(model.name_or_path, "training.json")
+        record = json.loads(file.read_text())
+        file.write_text(json.dumps({**record, "recipe": {"seed": 0, "trainer": record["recipe"]["trainer"], **recipe}}))
+    assert check_paired(usual, unsaid).startswith("same seed, data and steps")
+    with pytest.raises(NotMeasurableError, match="length of windows is 64 and 32"):
+        check_paired(*grafts)
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -13,7 +14,7 @@ from howfar import HowFarConfig, HowFarForCausalLM
 from howfar.cli import app
 from howfar.errors import NotMeasurableError
 from howfar.reports.sentences import said, strongest, verdicts
-from howfar.reports.study import controls_of, study_html, variant_table
+from howfar.reports.study import controls_of, over_pairs, study_html, variant_table
 from howfar.studies.place import Place
 from howfar.studies.runs import PlannedRun
 from howfar.studies.study import Study
@@ -60,6 +61,30 @@ def test_a_study_is_reported_seed_by_seed(study: Study, tmp_path: Path) -> None:
     assert "documents" in html.partition("over pairs")[2]  # four held-out documents are too few, and it says so
     for state in study.states()[:2]:
         assert state.run.id in html
+
+
+def test_controls_that_read_other_windows_cost_no_comparison(study: Study) -> None:
+    finished = [state for state in study.states() if state.state == "finished"]
+    by_order = {order: [state for state in finished if state.run.data_order == order] for order in ("order0", "order1")}
+    long = [replace(state, run=replace(state.run, chosen={**state.run.chosen, "length": 64})) for state in finished]
+    long = [replace(state, run=replace(state.run, data_order=f"long {state.run.data_order}")) for state in long]
+    tables = over_pairs(study, [*finished, *long])
+    assert {name: table["against"].unique().to_list() for name, table in tables.items()} == {
+        "recipe learned": ["recipe plain"],
+        "recipe learned, length 64": ["recipe plain, length 64"],
+    }
+    (of_one_seed,) = over_pairs(study, by_order["order1"]).values()
+    assert of_one_seed.select("pair", "seed").rows() == [(0, 1), (None, None)]
+    apart = [by_order["order0"][0], by_order["order1"][1]]  # plain with seed 0, learned with seed 1
+    assert over_pairs(study, apart) == {
+        "recipe learned": "no finished run of it read the same windows as finished runs of recipe plain"
+    }
+
+
+def test_a_study_without_held_out_documents_has_a_page(study: Study) -> None:
+    for result in Path(study.place.path("runs")).glob("*/result.json"):
+        result.write_text(json.dumps({"step": 1, "held_out": None}))
+    assert "6 runs: 4 finished" in study_html(study, "A text.")
 
 
 def test_a_study_without_finished_runs_has_no_report(study: Study) -> None:

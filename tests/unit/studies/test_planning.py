@@ -49,6 +49,25 @@ def test_pairs_are_runs_of_one_seed_corpus_and_window(asked: Any) -> None:
     assert len({run.data_order for run in runs}) == 4
     told = {(run.data_order, run.chosen["seed"], run.chosen["max_position_embeddings"]) for run in runs}
     assert len(told) == 4
+    (run,) = planned(asked())
+    for other in ({"max_steps": 7}, {"per_device_train_batch_size": 8}, {"gradient_accumulation_steps": 2}):
+        assert planned(asked(set=other))[0].data_order != run.data_order
+    halved = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
+    assert planned(asked(set=halved))[0].data_order == run.data_order
+
+
+def test_a_model_to_start_from_is_found_from_every_folder_and_known_by_its_weights(
+    asked: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for folder, weights in (("a", b"1"), ("b", b"1"), ("c", b"2")):
+        (tmp_path / folder / "mine").mkdir(parents=True)
+        (tmp_path / folder / "mine" / "model.safetensors").write_bytes(weights)
+        monkeypatch.chdir(tmp_path / folder)
+        found += planned(asked(set={"start_from": "mine"}))
+        assert found[-1].recipe["start_from"] == str(tmp_path / folder / "mine")
+    assert found[0].id == found[1].id != found[2].id
+    assert planned(asked(set={"start_from": "bilingual-rope"}))[0].recipe["start_from"] == "bilingual-rope"
 
 
 def test_an_address_is_of_what_decides_the_result(asked: Any, recipe: Path, tmp_path: Path, corpus: Corpus) -> None:
@@ -87,17 +106,26 @@ def test_a_control_has_as_many_parameters_and_plain_positions(asked: Any) -> Non
     [
         (
             {"grid": {"learning_rat": [1]}},
-            "axis learning_rat: a recipe has no such option; did you mean .*rate",
+            r"\[grid\] learning_rat: a recipe has no such option; did you mean .*rate",
         ),
         ({"variant": [{"trainer.lr": 1}]}, r"\[trainer\] has no option 'lr'"),
         ({"set": {"sede": 1}}, r"\[set\] sede: a recipe has no such option; did you mean seed"),
         (
             {"grid": {"max_steps": [1], "trainer.max_steps": [2]}},
-            "'max_steps' and 'trainer.max_steps' set the same value",
+            r"\[grid\] max_steps and \[grid\] trainer.max_steps set the same value",
         ),
         (
+            {"set": {"seed": 5}, "grid": {"seed": [0, 1]}},
+            r"\[set\] seed and \[grid\] seed set the same value; keep one",
+        ),
+        (
+            {"set": {"corpus": "{corpus}", "bound": "sigmoid"}, "grid": {"recipe": ["small-rope", "small-shared"]}},
+            "'bound' is set for all runs, but the recipe small-rope has no increments and would get some; put it in",
+        ),
+        ({"grid": {"recipe": [["small-rope"]]}}, r"recipe is \['small-rope'\]; it must be a string"),
+        (
             {"grid": {"model": [{}]}, "variant": [{"num_hidden_layers": 1}]},
-            "'num_hidden_layers' and 'model' set the same value",
+            r"\[\[variant\]\] num_hidden_layers and \[grid\] model set the same value",
         ),
         ({"grid": {"seed": [0, 0]}}, "two runs are the same, seed 0 and seed 0; remove one"),
         ({"variant": [{"seed": 0}, {}]}, "two runs are the same"),

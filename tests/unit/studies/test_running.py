@@ -1,5 +1,6 @@
 """Studies in processes of this machine: trained, killed, extended, failed."""
 
+import dataclasses
 import errno
 import itertools
 import json
@@ -21,14 +22,18 @@ import torch
 from safetensors.torch import load_file
 
 import howfar
-from howfar.errors import InUseError, OutputError, StudyError
+from howfar.errors import ConfigError, CorpusError, InUseError, OutputError, StudyError
 from howfar.files import refused_by_name
 from howfar.studies.place import Place
+from howfar.studies.planning import plan
 from howfar.studies.processes import Processes
+from howfar.studies.specification import Specification
 from howfar.studies.study import Study
+from howfar.studies.worker import Job, work
 from howfar.training.checkpoints import RECORD
 from howfar.training.recipe import Recipe
 from howfar.training.run import train
+from howfar.training.runs import versions
 
 PATIENCE_SECONDS = 120
 LONG = {"max_steps": 30, "save_steps": 2, "logging_steps": 1}
@@ -94,6 +99,7 @@ def test_runs_equal_those_by_hand_and_a_study_is_extended(asked: Any, recipe: Pa
     study = howfar.study(asked(grid={"seed": [0, 1]}), folder, at_once=2, progress=False)
     first = study.states()
     assert [state.state for state in first] == ["finished", "finished"]
+    assert all(state.row()["seconds"] > 0 for state in first)
     for state in first:
         alone = by_hand(recipe, tmp_path / "alone" / state.run.id, seed=state.run.chosen["seed"])
         assert_same(weights(alone), weights(folder / "runs" / state.run.id))
@@ -176,6 +182,7 @@ def test_a_killed_driver_loses_nothing(asked: Any, recipe: Path, tmp_path: Path,
     howfar.study(study, folder, at_once=2, progress=False)  # while the worker may still save
     states = Study.open(folder).states()
     assert [state.state for state in states] == ["finished"] * len(seeds)
+    assert states[0].row()["seconds"] is None  # those of its last part are not those of the run
     for state in states:
         logged = steps_logged(folder, state.run.id)
         assert logged == sorted(set(logged))  # no step was taken twice
@@ -197,6 +204,19 @@ def test_a_failed_run_is_told_and_hides_no_other(
     said = capsys.readouterr().err.splitlines()
     assert [line.endswith("; retrying") for line in said if "100000" in line] == [True, False]
     assert any(re.match(r"max_position_embeddings 32: \d\.\d{4} nats/byte held out", line) for line in said)
+
+
+def test_a_worker_refuses_another_corpus_than_the_planned_one(asked: Any, tmp_path: Path) -> None:
+    (run,) = plan(Specification.from_dict(asked()), versions())
+    changed = dataclasses.replace(run, corpus_hash="of what was there before")
+    with pytest.raises(CorpusError, match="is not the one that the study was planned with; put that one back"):
+        work(Job(changed, str(tmp_path), versions()))
+
+
+@pytest.mark.parametrize("options", [{"gpus": 1}, {"cpus": 2}, {"at_once": 2, "ray": ""}])
+def test_options_of_another_kind_of_worker_are_refused(asked: Any, tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="cpus and gpus are for runs on Ray; leave out what does not apply"):
+        howfar.study(asked(), tmp_path / "study", **options)
 
 
 def test_a_folder_of_other_files_or_in_use_or_full_is_refused(asked: Any, tmp_path: Path) -> None:

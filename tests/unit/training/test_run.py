@@ -12,7 +12,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 
+from howfar.corpus.build import build_corpus
 from howfar.corpus.corpus import Corpus
+from howfar.corpus.selection import BuildOptions
+from howfar.corpus.sources import parse_source
 from howfar.corpus.windows import Windows
 from howfar.errors import CheckpointError, ConfigError, CorpusError, HowFarError, OutputError
 from howfar.models.manifest import MANIFEST_FILE
@@ -22,6 +25,7 @@ from howfar.training.checkpoints import RECORD, last_complete_checkpoint, read_r
 from howfar.training.data import TrainingWindows
 from howfar.training.recipe import Recipe
 from howfar.training.run import fit, train
+from howfar.training.trainer import IncrementTrainer
 
 MakeRecipe = Callable[..., Recipe]
 
@@ -412,13 +416,30 @@ def test_what_the_schedule_refuses_is_an_error_of_one_line(recipe: MakeRecipe, t
         train(recipe(trainer={"lr_scheduler_kwargs": {"foo": 1}}), tmp_path, progress=False)
 
 
-def test_what_follows_the_held_out_loss_needs_held_out_documents(
+@pytest.mark.parametrize("options", [{"log_level": "x"}, {"accelerator_config": "x"}, {"parallelism_config": "x"}])
+def test_an_option_of_another_type_is_an_error_of_one_line(
+    recipe: MakeRecipe, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match=r"recipe: \[trainer\] is refused by Transformers \(.*\); change it"):
+        train(recipe(trainer=options), tmp_path, progress=False)
+
+
+def test_what_follows_a_held_out_loss_needs_one_before_training(
     recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("howfar.training.trainer.held_out_losses", lambda *_, **__: None)
-    plateau = {"lr_scheduler_type": "reduce_lr_on_plateau", "eval_strategy": "steps", "eval_steps": 2}
-    with pytest.raises(ConfigError, match="follows the held-out loss, but the corpus holds no document out"):
-        train(recipe(trainer=plateau), tmp_path, progress=False)
+    evaluated = {"eval_strategy": "steps", "eval_steps": 2}
+    bare = tmp_path / "text"
+    bare.write_text("words and more words\n" * 90)
+    options = BuildOptions(held_out_documents=0)
+    corpus = build_corpus(tmp_path / "corpus", [parse_source(f"en={bare}")], options, progress=False)
+    monkeypatch.setattr(IncrementTrainer, "training_step", None)
+    for trainer, own, message in (
+        ({**evaluated, "lr_scheduler_type": "reduce_lr_on_plateau"}, {"corpus": str(corpus.folder)}, "holds no doc"),
+        ({**evaluated, "metric_for_best_model": "accuracy"}, {}, "is 'accuracy'; it must be loss or nats_per_byte or"),
+        ({"save_strategy": "best", "metric_for_best_model": "loss"}, {}, "is 'no', so nothing would be saved; set"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            train(recipe(trainer=trainer, **own), tmp_path / "run", progress=False)
 
 
 def test_a_tracker_that_is_not_installed_is_an_error_of_one_line(recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -522,6 +543,8 @@ def test_the_module_trains_and_says_how_it_goes(
 
 
 def test_errors_are_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert capsys.readouterr().out.startswith("usage: python -m howfar.training RECIPE [OUTPUT]")
     assert main([]) == 2
     assert main([str(tmp_path / "missing.toml")]) == 2
     err = capsys.readouterr().err.splitlines()
