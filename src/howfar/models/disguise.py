@@ -45,8 +45,12 @@ def adapter_files(folder: Path) -> AdapterFiles:
     return OWN_FILES if any((folder / name).exists() for name in OWN_FILES) else PEFT_FILES
 
 
-def write_disguise(folder: Path) -> None:
+def write_disguise(folder: Path, vocabulary_size: int) -> None:
     """Write a graft's `config.json`; if the base's is there, put it inside.
+
+    Args:
+        folder: The graft's folder.
+        vocabulary_size: Number of tokens; PEFT compares it to learn whether an adapter must hold the embeddings too.
 
     Raises:
         OSError: It cannot be written.
@@ -59,6 +63,7 @@ def write_disguise(folder: Path) -> None:
         "architectures": [GRAFT_CLASS],
         "model_type": GRAFT_TYPE,
         "transformers_version": transformers.__version__,
+        "vocab_size": vocabulary_size,
         **refusal,
     }
     if path.is_file():

@@ -106,7 +106,7 @@ def save_graft(model: PreTrainedModel, folder: Path, *, whole: bool | None = Non
     if whole:
         save_whole(model, folder, variant=None if description.is_plain else VARIANT)
     if not description.is_plain:
-        write_disguise(folder)
+        write_disguise(folder, model.config.get_text_config().vocab_size)
     if origin.counts is not None:
         save_file({"counts": origin.counts}, folder / COUNTS_FILE)
     write_card(folder, description)

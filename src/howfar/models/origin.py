@@ -74,10 +74,11 @@ def remember_base(model: PreTrainedModel, name: str | Path | None, path: Path) -
         name: The name that it was requested by.
         path: Its files.
     """
-    origin, revision = origin_of(model), revision_of(path)
+    is_here = name is not None and Path(name).expanduser().exists()  # a download's own folder, too
+    origin, revision = origin_of(model), None if is_here else revision_of(path)
     origin.config, origin.generation = copy.deepcopy(model.config), copy.deepcopy(model.generation_config)
-    # The name that finds it again: a Hub id if it has a commit, else its local path.
-    origin.base = Base(str(name) if revision else str(path.resolve()), revision, fingerprint(model, origin.config))
+    # The name that finds it again: a Hub id if it has a commit, else its local path. A link's target may lack `.gguf`.
+    origin.base = Base(str(name) if revision else str(path.absolute()), revision, fingerprint(model, origin.config))
     return origin.base
 
 

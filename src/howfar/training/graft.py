@@ -22,7 +22,7 @@ from howfar.foreign import first_line
 from howfar.models.configuration import HowFarConfig
 from howfar.models.description import read_description
 from howfar.models.disguise import GRAFT_FILE
-from howfar.models.folders import find_model, read_config, revision_of
+from howfar.models.folders import find_model, read_config
 from howfar.models.graft_card import LABELS, write_card
 from howfar.models.lora import add_lora, is_adapter
 from howfar.models.origin import remember_base
@@ -135,7 +135,7 @@ def _given(recipe: GraftRecipe, text: Sequence[str], mark: int | str | None, out
 def _find_base(recipe: GraftRecipe, output: Path) -> Path:
     """Before any work, refuse models that cannot be a base, and output folders with other content."""
     base, path = recipe.base, find_model(recipe.base, revision=recipe.revision)
-    if recipe.revision is not None and revision_of(path) is None:
+    if recipe.revision is not None and Path(base).expanduser().exists():
         raise ConfigError(
             f"recipe: revision is {recipe.revision!r}, but {base} is a model here, which has no revisions; leave it out"
         )

@@ -68,9 +68,15 @@ class GraftRecipe(BaseRecipe):
             raise ConfigError(f"recipe: [lora] is given, but train is {self.train!r}; set train = 'lora' or remove it")
         if self.increment_config is None and self.train == "increments":
             raise ConfigError("recipe: without [increments] there is nothing to train; set train = 'lora' or 'full'")
-        if self.increment_config is not None and self.increment_config.start != "identity":
+        config = self.increment_config
+        if config is not None and not config.accumulate:
             raise ConfigError(
-                f"recipe: increments start as {self.increment_config.start!r}; a graft must start as the base model: "
+                "recipe: increments do not accumulate, so all positions would be 1 at first; a graft must start as the "
+                "base model: remove accumulate"
+            )
+        if config is not None and config.start != "identity":
+            raise ConfigError(
+                f"recipe: increments start as {config.start!r}; a graft must start as the base model: "
                 "remove start, or set it to 'identity'"
             )
 

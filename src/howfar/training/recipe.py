@@ -24,11 +24,13 @@ NOT_THE_TRAINERS = (
     # Data and folder are set elsewhere ...
     "seed", "data_seed", "train_sampling_strategy", "output_dir", "auto_find_batch_size",
     # ... and a run that was killed must be able to continue exactly where it stopped.
-    "ignore_data_skip", "save_only_model", "enable_jit_checkpoint",
+    "ignore_data_skip", "save_only_model", "enable_jit_checkpoint", "resume_from_checkpoint",
     # The result is the model of the last step, as its record says.
     "load_best_model_at_end",
     # A smoothed loss is not in nats per byte, and would be logged as if it were.
     "label_smoothing_factor",
+    # It would upload the whole folder, in which the text may be; and the record would tell the token.
+    "push_to_hub", "hub_token",
 )  # fmt: skip
 """Options of `TrainingArguments` that a recipe cannot set."""
 
@@ -40,7 +42,7 @@ SIZES = {
 
 LEAST = {
     "per_device_train_batch_size": 1, "per_device_eval_batch_size": 1, "gradient_accumulation_steps": 1,
-    "learning_rate": 0, "dataloader_num_workers": 0,
+    "learning_rate": 0, "weight_decay": 0, "dataloader_num_workers": 0,
 }  # fmt: skip
 """The least values of options of `TrainingArguments` that it does not check itself."""
 
@@ -86,7 +88,7 @@ class BaseRecipe:
                 raise ConfigError(
                     f"recipe: [trainer] sets {name}, which a recipe cannot choose: data order follows from the "
                     "recipe's `seed` and the step, runs resume exactly and end with the model of their last step, "
-                    "losses are in nats per byte, and the command names the folder; remove it"
+                    "losses are in nats per byte, the command names the folder, and nothing is uploaded; remove it"
                 )
             if needed := needed_instead(value, hints[name]):
                 raise ConfigError(f"recipe: [trainer] {name} is {value!r}; it must be {needed}")

@@ -1,5 +1,6 @@
 """GGUF files, through Transformers' reader: the same model as in its folder, and grafted like it."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from howfar.errors import CheckpointError, MissingExtraError
-from howfar.models.loading import load, tokenizer_of
+from howfar.models.loading import load, save, tokenizer_of
+from howfar.positions import attach
 from howfar.training.graft import graft
 from howfar.training.graft_recipe import GraftRecipe
 from support.grafts import make_base, make_gguf, make_text
@@ -52,6 +54,15 @@ def test_a_file_is_grafted_and_the_graft_loads_bit_for_bit(file: Path, tmp_path:
     assert torch.equal(logits(again), logits(model))
     assert not torch.equal(logits(again), logits(load(file)))
     assert tokenizer_of(again)("the cat").input_ids == tokenizer_of(load(file))("the cat").input_ids
+
+
+def test_a_link_to_a_file_stays_the_name_of_the_base(file: Path, tmp_path: Path) -> None:
+    shutil.copy(file, tmp_path / "blob")  # as in the Hub's cache, where only the link has the suffix
+    (tmp_path / "model.gguf").symlink_to(tmp_path / "blob")
+    model = load(tmp_path / "model.gguf")
+    attach(model)
+    save(model, tmp_path / "graft")
+    assert torch.equal(logits(load(tmp_path / "graft")), logits(model))
 
 
 def test_a_file_cut_short_is_refused_in_one_line(file: Path, tmp_path: Path) -> None:

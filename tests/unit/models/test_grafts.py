@@ -372,6 +372,17 @@ def test_a_folder_of_snapshots_is_no_download(base: Path, tmp_path: Path, monkey
     load(tmp_path / "graft")
 
 
+def test_a_folder_in_the_hubs_cache_is_a_local_base(base: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "models--owner--model" / "snapshots" / (40 * "a")
+    shutil.copytree(base, folder)
+    model = load(folder)
+    attach(model, IncrementConfig())
+    save(model, tmp_path / "graft")
+    assert read_description(tmp_path / "graft").base.name == str(folder)
+    with pytest.raises(CheckpointError, match="exists on this machine only"):
+        push_to_hub(tmp_path / "graft", "me/graft")
+
+
 def test_a_download_is_known_by_its_commit(tmp_path: Path) -> None:
     commit = 40 * "a"
     assert revision_of(tmp_path / "models--owner--model" / "snapshots" / commit) == commit

@@ -430,6 +430,15 @@ def test_a_folder_with_an_adapter_alone_is_loaded_on_its_base(base: Path, tmp_pa
     assert tokenizer_of(again)("the cat").input_ids == tokenizer_of(load(base))("the cat").input_ids
 
 
+def test_an_adapter_of_a_graft_is_loaded_on_it(base: Path, tmp_path: Path) -> None:
+    save(grafted(base), tmp_path / "graft")
+    wrapped = peft(load(tmp_path / "graft"), lora())
+    wrapped.save_pretrained(tmp_path / "adapter")
+    again = load(tmp_path / "adapter")
+    assert torch.equal(logits(again), logits(wrapped))
+    assert increments_of(again).config == increments_of(wrapped).config
+
+
 def test_an_adapter_saved_by_peft_beside_increments_says_how_to_save_both(base: Path, tmp_path: Path) -> None:
     wrapped = peft(grafted(base), lora(modules_to_save=["increments"]))
     wrapped.save_pretrained(tmp_path / "adapter")

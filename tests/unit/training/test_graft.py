@@ -223,6 +223,7 @@ def test_a_run_that_does_not_start_as_its_base_is_not_begun(
         ({"lora": {"r": 2}}, r"\[lora\] is given, but train is 'increments'"),
         ({"increments": None}, "there is nothing to train"),
         ({"increments": {"start": "random"}}, "increments start as 'random'; a graft must start as the base"),
+        ({"increments": {"accumulate": False}}, "do not accumulate, .* must start as the base model"),
         ({"increments": {"scop": "shared"}}, "did you mean 'scope'"),
         ({"base": 3}, "base is 3; it must be a string"),
     ],

@@ -135,6 +135,7 @@ def test_published_recipes_have_the_published_setup(variant: str, increments: di
         ({"trainer": {"learning_rate": "fast"}}, r"\[trainer\] learning_rate is 'fast'; it must be a number"),
         ({"trainer": {"max_steps": 1, "learning_rate": -1.0}}, "learning_rate is -1.0; it must be at least 0"),
         ({"trainer": {"per_device_train_batch_size": 0}}, "per_device_train_batch_size is 0; it must be at least 1"),
+        ({"trainer": {"weight_decay": -0.1}}, "weight_decay is -0.1; it must be at least 0"),
         ({"trainer": {"dataloader_num_workers": -1}}, "dataloader_num_workers is -1; it must be at least 0"),
         ({"trainer": {"bf16": 1}}, r"\[trainer\] bf16 is 1; it must be true or false"),
         ({"increment_learning_rate": "slow"}, "increment_learning_rate is 'slow'; it must be a number, 0 or more"),
