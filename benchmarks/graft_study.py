@@ -33,8 +33,8 @@ from howfar.models.loading import load
 from howfar.positions.observe import override
 from howfar.training.checkpoints import RECORD, read_record
 from howfar.training.evaluation import DocumentLosses, document_losses
-from howfar.training.graft import graft
 from howfar.training.graft_recipe import GraftRecipe
+from howfar.training.graft_run import graft
 from howfar.training.trainer import increment_statistics
 
 RATES = {"shared": 1e-2, "per_layer": 3e-3}  # a network of layer inputs reads far larger numbers than one of embeddings

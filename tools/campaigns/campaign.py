@@ -121,7 +121,7 @@ class Command:
 
     def __init__(self, arguments: list[str], folder: Path) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["howfar.cli", "howfar.training.graft", "howfar.training.run"])
+        context.set_forkserver_preload(["howfar.cli", "howfar.training.graft_run", "howfar.training.run"])
         self._errors = folder / f"said-{next(_count)}.txt"
         self._process = context.Process(target=_command, args=(arguments, folder, self._errors), daemon=True)
         self._process.start()

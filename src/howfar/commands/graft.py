@@ -66,8 +66,8 @@ def graft(
 
     The same command continues an interrupted run.
     """
-    from howfar.training.graft import graft
     from howfar.training.graft_recipe import GraftRecipe
+    from howfar.training.graft_run import graft
 
     if corpus and text:
         raise ConfigError("--corpus and --text are both given; give one of them")

@@ -98,6 +98,10 @@ class Corpus:
     train: Split
     held_out: Split
 
+    def __repr__(self) -> str:
+        train, held_out = self.train.num_documents, self.held_out.num_documents
+        return f"Corpus({str(self.folder)!r}, {train:,} training and {held_out:,} held-out documents)"
+
     @classmethod
     def open(cls, folder: str | Path) -> Self:
         """Open a corpus. Only the files' sizes are checked; `verify` checks their contents.

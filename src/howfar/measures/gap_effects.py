@@ -47,6 +47,9 @@ class GapEffects:
     layers: tuple[int, ...]
     effects: NDArray[np.float32]
 
+    def __repr__(self) -> str:
+        return f"GapEffects({len(self.pieces)} tokens, {self.effects.shape[0]} layers, {self.effects.shape[1]} heads)"
+
     def table(self) -> pl.DataFrame:
         """One row per layer, head, predicted token and gap before it."""
         layer, head, predicted, gap = np.nonzero(

@@ -174,9 +174,9 @@ def save_lora(model: PreTrainedModel, folder: Path, base: str, files: AdapterFil
 
 
 def merge_lora(model: nn.Module) -> None:
-    """Merge a model's adapters into its weights and remove them; only increments that an adapter wraps change.
+    """Merge a model's adapters into its weights and remove them. Increments that no adapter wraps stay as they are.
 
-    The model's output stays the same up to rounding, and saving it then writes all its weights.
+    The model's output stays the same up to rounding. Saving the model then writes all its weights.
 
     Args:
         model: A model with an adapter inside, or wrapped by PEFT. Afterwards use the inner model (`get_base_model()`).

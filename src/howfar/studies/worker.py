@@ -14,8 +14,8 @@ from howfar.locks import one_at_a_time
 from howfar.studies.place import RUNS, Place
 from howfar.studies.runs import RESULT, PlannedRun, check_versions
 from howfar.training.checkpoints import last_complete_checkpoint, read_record
-from howfar.training.graft import graft
 from howfar.training.graft_recipe import GraftRecipe
+from howfar.training.graft_run import graft
 from howfar.training.recipe import Recipe
 from howfar.training.recipe_files import GRAFT
 from howfar.training.run import train

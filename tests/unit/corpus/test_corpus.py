@@ -34,6 +34,7 @@ def test_manifest_tells_counts_and_tokenizer(corpus):
     assert corpus.source_names == ("en", "zh")
     assert corpus.tokenizer_name == "bytes"
     assert corpus.end_of_document == END_OF_DOCUMENT
+    assert repr(corpus) == f"Corpus({str(corpus.folder)!r}, 8 training and 2 held-out documents)"
 
 
 def test_document_index_out_of_range(corpus):

@@ -65,6 +65,7 @@ def test_derivatives_equal_finite_differences(small_model: HowFarForCausalLM) ->
     tokens = np.array([256, *text.encode()])
     num_tokens = len(tokens) - 1
     assert found.effects.shape == (2, 2, num_tokens, num_tokens)
+    assert repr(found) == f"GapEffects({num_tokens} tokens, 2 layers, 2 heads)"
     for layer, head, gap in [(0, 0, 1), (0, 1, 4), (1, 0, 0), (1, 1, num_tokens - 2)]:
         losses = []
         for by in (step, -step):

@@ -12,8 +12,8 @@ from transformers import PreTrainedModel
 from howfar.errors import CheckpointError, MissingExtraError
 from howfar.models.loading import load, save, tokenizer_of
 from howfar.positions import attach
-from howfar.training.graft import graft
 from howfar.training.graft_recipe import GraftRecipe
+from howfar.training.graft_run import graft
 from support.grafts import make_base, make_gguf, make_text
 from support.training import text_corpus
 

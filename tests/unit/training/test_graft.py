@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
-import howfar.training.graft as graft_module
+import howfar.training.graft_run as graft_module
 from howfar.corpus.corpus import Corpus
 from howfar.corpus.windows import Windows
 from howfar.errors import (
@@ -31,8 +31,8 @@ from howfar.models.loading import load
 from howfar.models.origin import origin_of
 from howfar.positions import IncrementConfig, attach, increments_of
 from howfar.training.checkpoints import read_record
-from howfar.training.graft import graft
 from howfar.training.graft_recipe import GraftRecipe
+from howfar.training.graft_run import graft
 from howfar.training.graft_trainer import count_tokens
 from howfar.training.identity import Reading, check_identical
 from howfar.training.recipe_files import bundled_recipes
@@ -357,7 +357,7 @@ def test_a_folder_that_cannot_hold_the_baseline_is_refused_before_any_work(
 ) -> None:
     (tmp_path / "baseline").mkdir()
     (tmp_path / "baseline" / "notes.txt").write_text("mine", encoding="utf-8")
-    monkeypatch.setattr("howfar.training.graft._load_base", lambda *_: pytest.fail("the base was loaded"))
+    monkeypatch.setattr("howfar.training.graft_run._load_base", lambda *_: pytest.fail("the base was loaded"))
     with pytest.raises(HowFarError, match="baseline"):
         graft(recipe(train="lora", baseline=True), tmp_path, progress=False)
 

@@ -10,15 +10,15 @@ import torch
 from safetensors.torch import load_file
 
 from howfar.training.checkpoints import read_record
-from howfar.training.graft import graft
 from howfar.training.graft_recipe import GraftRecipe
+from howfar.training.graft_run import graft
 from support.grafts import make_base, make_text
 from support.training import text_corpus
 
 GRAFT_AND_DIE = """
 import os, torch
 from pkgutil import resolve_name
-from howfar.training.graft import graft
+from howfar.training.graft_run import graft
 from howfar.training.graft_recipe import GraftRecipe
 torch.set_num_threads(1)
 owner, calls = resolve_name(module), []
@@ -57,7 +57,7 @@ def whole(recipe: GraftRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path
 def processes() -> Iterator[ForkServerContext]:
     """Starts processes that have torch loaded already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["howfar.training.graft"])
+    context.set_forkserver_preload(["howfar.training.graft_run"])
     yield context
     for process in multiprocessing.active_children():
         process.kill()
@@ -70,7 +70,7 @@ def processes() -> Iterator[ForkServerContext]:
         ("howfar.models.grafts", "save_lora", 2),  # the baseline's second checkpoint is in part there
         ("howfar.models.grafts", "save_lora", 5),  # its own second checkpoint has increments and no adapter
         ("howfar.training.finishing", "_publish", 2),  # it is trained, the result is not where it belongs
-        ("howfar.training.graft", "write_record", 1),  # the result is there without the losses
+        ("howfar.training.graft_run", "write_record", 1),  # the result is there without the losses
     ],
 )
 def test_a_killed_graft_ends_as_if_it_had_not_been(
