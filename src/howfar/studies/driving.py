@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 import sys
 import threading
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from howfar.errors import ConfigError, OutputError
+from howfar.errors import ConfigError, OutputError, StudyError
 from howfar.files import refused_by_name
 from howfar.foreign import harmless
 from howfar.locks import one_at_a_time
@@ -89,6 +90,11 @@ def study(
     if at_once > 1 if ray is not None else (cpus, gpus) != (1, 0):
         raise ConfigError(
             "at_once is for runs on this machine, cpus and gpus are for runs on Ray; leave out what does not apply"
+        )
+    if hasattr(multiprocessing.current_process(), "_inheriting"):  # as multiprocessing itself finds out, but too late
+        raise StudyError(
+            "a worker of the study reads the script that started it, and would start it again; put the call of "
+            'howfar.study under `if __name__ == "__main__":`'
         )
     asked = Specification.load(specification) if isinstance(specification, str | Path) else specification
     if not isinstance(asked, Specification):

@@ -13,7 +13,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from howfar.locks import one_at_a_time
 from howfar.studies.place import RUNS, Place
 from howfar.studies.runs import RESULT, PlannedRun, check_versions
-from howfar.training.checkpoints import last_complete_checkpoint, read_record
+from howfar.training.checkpoints import RECORD, read_record
 from howfar.training.graft_recipe import GraftRecipe
 from howfar.training.graft_run import graft
 from howfar.training.recipe import Recipe
@@ -54,7 +54,8 @@ def work(job: Job) -> None:
         with one_at_a_time(lock, guards=folder, patience_seconds=PATIENCE_SECONDS):
             if place.read_file(f"{RUNS}/{job.run.id}/{RESULT}"):  # the other worker finished it
                 return
-            is_new, begun = last_complete_checkpoint(folder) is None, time.monotonic()
+            is_new = not any(folder.rglob(f"checkpoint-*/{RECORD}"))  # a graft's baseline has some, too
+            begun = time.monotonic()
             callbacks = [] if place.is_local else [_Keep(place, folder)]
             if job.run.recipe["kind"] == GRAFT:
                 graft(GraftRecipe.from_dict(job.run.recipe), folder, callbacks=callbacks)

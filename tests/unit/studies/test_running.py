@@ -9,6 +9,8 @@ import os
 import re
 import resource
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -204,6 +206,13 @@ def test_a_failed_run_is_told_and_hides_no_other(
     said = capsys.readouterr().err.splitlines()
     assert [line.endswith("; retrying") for line in said if "100000" in line] == [True, False]
     assert any(re.match(r"max_position_embeddings 32: \d\.\d{4} nats/byte held out", line) for line in said)
+
+
+def test_a_script_without_a_guard_is_told_so(asked: Any, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(f"import howfar\nhowfar.study({asked()!r}, {str(tmp_path / 'study')!r}, retries=0)\n")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    assert "StudyError: a worker of the study reads the script that started it" in done.stderr
 
 
 def test_a_worker_refuses_another_corpus_than_the_planned_one(asked: Any, tmp_path: Path) -> None:
