@@ -23,7 +23,7 @@ _PLACE = ("cache_dir", "force_download", "local_files_only", "token")
 """Options that say how files are downloaded."""
 _PASSED_ON = ("dtype", "attn_implementation", "device_map")
 _WITHOUT_EFFECT = (
-    "_from_auto", "_from_pipeline", "adapter_kwargs", "config", "low_cpu_mem_usage", "name_or_path",
+    "_from_auto", "_from_pipeline", "config", "low_cpu_mem_usage", "name_or_path",
     "trust_remote_code", "use_safetensors", "weights_only",
 )  # fmt: skip
 """Options that change nothing here: weights are always safetensors, and no remote code is run."""
@@ -58,7 +58,7 @@ class HowFarGraftForCausalLM:
         """Load a graft as `howfar.load` does.
 
         Args:
-            name_or_path: A graft's folder or Hub id.
+            name_or_path: A graft's folder or Hub id, or that of an adapter of a graft.
             *arguments: None are taken.
             revision: Branch, tag or commit on the Hub; if None, the newest.
             **options: `dtype` (or `torch_dtype`), `attn_implementation` and `device_map`, as for Transformers'
@@ -72,6 +72,9 @@ class HowFarGraftForCausalLM:
             CheckpointError: The graft's files are damaged, or its base is not the model that was grafted.
             ModelNotFoundError: The graft or its base cannot be found.
         """
+        adapter = options.pop("adapter_kwargs", None) or {}
+        if path := adapter.get("_adapter_model_path"):  # an adapter was asked for, and this graft is only its base
+            name_or_path, revision = path, adapter.get("revision")
         options = {
             {"torch_dtype": "dtype"}.get(name, name): value
             for name, value in options.items()

@@ -166,6 +166,8 @@ def load_graft(
         read_increments(model, folder)
     if adapter and adapter.around_increments:
         load_lora(model, folder, adapter.name)
+    if adapter and description.increments is not None:  # Transformers saves the adapter alone; its base is this graft
+        model.peft_config[adapter.name].base_model_name_or_path = str(folder)
     if (folder / COUNTS_FILE).is_file():
         origin_of(model).counts = read_tensors(folder / COUNTS_FILE)["counts"]
     return model.eval()

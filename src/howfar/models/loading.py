@@ -111,7 +111,13 @@ def load_at(
     elif (path / INCREMENTS_FILE).exists():
         raise CheckpointError(f"{path / GRAFT_FILE} is missing; save or download the graft again")
     elif is_adapter(path):
-        model = load(base_of_adapter(path), **options)
+        base = base_of_adapter(path)
+        model = load(base, **options)
+        if adapter_of(model):
+            raise CheckpointError(
+                f"{path} holds an adapter alone, and its base {base} has one already; save a graft with its adapter by "
+                "howfar.save(model, folder)"
+            )
         load_lora(model, path)
         return model  # it uses its base's tokenizer
     else:

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from howfar.errors import UnsupportedModelError
 from howfar.models.unwrapping import unwrap
 from howfar.positions.attachment import check_is_model
+from howfar.positions.decoder import input_device
 from howfar.positions.shapes import Float, Int
 
 Part = Callable[[Tensor], Tensor]
@@ -70,6 +71,21 @@ def innermost(model: nn.Module) -> PreTrainedModel:
         return unwrap(model)
     except UnsupportedModelError:  # running it will show whether it can be read
         return cast(PreTrainedModel, model)
+
+
+def readable(model: nn.Module) -> PreTrainedModel:
+    """As `innermost`, for a model whose weights are there.
+
+    Raises:
+        UnsupportedModelError: It still waits for its weights, on the meta device.
+    """
+    inner = innermost(model)
+    if input_device(model).type == "meta":
+        raise UnsupportedModelError(
+            f"this {type(model).__name__} is on the meta device, without the values of its weights; load it by "
+            "howfar.load, or load its weights first"
+        )
+    return inner
 
 
 def inner_model(model: nn.Module) -> PreTrainedModel | None:

@@ -27,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from howfar.errors import TextError, UnsupportedModelError
+from howfar.errors import TextError
 from howfar.models.loading import tokenizer_of
 from howfar.positions import IncrementConfig, Increments, record
 from howfar.positions.attachment import find_increments, positions_of
@@ -65,7 +65,6 @@ class Reader:
 
     Raises:
         ConfigError: `context`, `overlap` or `batch_size` is out of range.
-        UnsupportedModelError: The model still waits for its weights, on the meta device.
     """
 
     def __init__(
@@ -78,12 +77,7 @@ class Reader:
         batch_size: int | None = None,
         mark: int | str | None = None,
     ) -> None:
-        self.model, self.inner = cast("PreTrainedModel", model), head.innermost(model)
-        if self.device.type == "meta":
-            raise UnsupportedModelError(
-                f"this {type(self.inner).__name__} is on the meta device, without the values of its weights; load it "
-                "by howfar.load, or load its weights first"
-            )
+        self.model, self.inner = cast("PreTrainedModel", model), head.readable(model)
         self._tokenizer, self._mark = tokenizer, mark
         self.context = self.longest if context is None else context
         self.overlap = max(1, self.context // 6) if overlap is None else overlap

@@ -430,13 +430,25 @@ def test_a_folder_with_an_adapter_alone_is_loaded_on_its_base(base: Path, tmp_pa
     assert tokenizer_of(again)("the cat").input_ids == tokenizer_of(load(base))("the cat").input_ids
 
 
-def test_an_adapter_of_a_graft_is_loaded_on_it(base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", [load, AutoModelForCausalLM.from_pretrained])
+def test_an_adapter_of_a_graft_is_loaded_on_it(base: Path, tmp_path: Path, way: Callable[[Path], nn.Module]) -> None:
     save(grafted(base), tmp_path / "graft")
     wrapped = peft(load(tmp_path / "graft"), lora())
     wrapped.save_pretrained(tmp_path / "adapter")
-    again = load(tmp_path / "adapter")
+    again = way(tmp_path / "adapter")
     assert torch.equal(logits(again), logits(wrapped))
     assert increments_of(again).config == increments_of(wrapped).config
+
+
+def test_a_graft_s_adapter_that_transformers_saved_alone_is_refused(base: Path, tmp_path: Path) -> None:
+    model = load(base)
+    add_lora(model, {"r": 2})
+    attach(model)
+    save(model, tmp_path / "graft")
+    load(tmp_path / "graft").save_pretrained(tmp_path / "adapter")  # it would be read without increments
+    for way in (load, AutoModelForCausalLM.from_pretrained):
+        with pytest.raises(CheckpointError, match=r"has one already; save .* by howfar\.save\(model, folder\)"):
+            way(tmp_path / "adapter")
 
 
 def test_an_adapter_saved_by_peft_beside_increments_says_how_to_save_both(base: Path, tmp_path: Path) -> None:
