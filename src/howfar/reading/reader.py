@@ -7,10 +7,9 @@
         reading.windows, reading.surprisal_nats, reading.increments[layer]
 
 `read` batches windows by length; `read_together` reads windows as one batch. Both keep only what is asked for:
-`"losses"` (surprisal and entropy), `"increments"`, `"positions"`, `"attention"`, `"residuals"`. `nats_of` sums losses
-by document; this is the only definition of the held-out loss. The model is in evaluation mode during a batch and
-restored afterwards. An enclosing `howfar.override` applies. Results are tensors on the model's device, without
-gradients unless asked for.
+`"losses"` (surprisal and entropy), `"increments"`, `"positions"`, `"attention"`, `"residuals"`. `nats_of`, which sums
+losses by document, is the only definition of the held-out loss. The model is in evaluation mode during a batch. An
+enclosing `howfar.override` applies. Results are on the model's device, without gradients unless asked for.
 """
 
 from __future__ import annotations
@@ -283,8 +282,7 @@ class Reader:
         parts = scored if predict_at is None else [*scored, head.after(predict_at)]
         if not parts:
             inner = head.inner_model(self.model)
-            run: Any = self.model if inner is None else inner.base_model
-            run(input_ids=tokens, use_cache=False)
+            (self.model if inner is None else inner.base_model)(input_ids=tokens, use_cache=False)
             return {}
         following = tokens.roll(-1, dims=1)
         columns, found = [], {}
