@@ -164,8 +164,8 @@ def _looked_at(weights: Tensor, places: Tensor) -> Tensor:
 def _groups(texts: Corpus | Iterable[str], windows: list[Window], lengths: list[int]) -> Integers:
     """A number of each query that is the same for those at the same index in windows of one source."""
     sources = [texts.held_out.sources[window.document] if isinstance(texts, Corpus) else 0 for window in windows]
-    places = zip(sources, lengths, strict=True)
-    return np.concatenate([int(source) * max(lengths) + np.arange(length) for source, length in places])
+    indices = np.concatenate([np.arange(length) for length in lengths])
+    return statistics.groups_of((np.repeat(sources, lengths), indices), len(indices))
 
 
 def _over_queries(increments: Array, distances: Array, groups: Integers, documents: Integers, seed: int) -> Row:

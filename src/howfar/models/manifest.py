@@ -7,6 +7,7 @@ written by other software, or by an old version; then only its tensors are check
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -45,6 +46,19 @@ def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
         for path in sorted(folder.iterdir())
         if path.is_file() and path.name not in (MANIFEST_FILE, *FOR_READERS)
     }
+
+
+def sha256_of_weights(path: Path) -> str:
+    """The SHA-256 of a model's weights, a file or the files of a folder; if there are several, that of their own.
+
+    Raises:
+        CheckpointError: There are none.
+    """
+    files = [path] if path.is_file() else sorted(path.glob("*.safetensors")) or sorted(path.glob("*.bin"))
+    if not files:
+        raise CheckpointError(f"there are no weights in {path}; save or download the model again")
+    digests = [sha256(file) for file in files]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def write_manifest(folder: Path) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import StudyError
-from howfar.inputs import sha256
 from howfar.models.bundled import bundled_models
+from howfar.models.manifest import sha256_of_weights
 from howfar.studies.runs import PlannedRun
 from howfar.studies.specification import BEYOND_RECIPES, PARAMETER_MATCHED, RECIPE, Specification
 from howfar.training.graft_recipe import GraftRecipe
@@ -42,7 +42,7 @@ def plan(specification: Specification, versions: Mapping[str, str]) -> list[Plan
     """
     base = functools.cache(functools.partial(_base, specification))
     corpus_hash = functools.cache(lambda folder: Corpus.open(folder).hash)
-    weights_hash = functools.cache(_weights_hash)
+    weights_hash = functools.cache(sha256_of_weights)
     runs: dict[str, PlannedRun] = {}
     for chosen in specification.choices():
         values, options = copy.deepcopy(base(chosen.get(RECIPE, specification.recipe)))
@@ -138,10 +138,6 @@ def _local_models(values: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str,
             continue
         if name not in (model.name for model in bundled_models()):
             yield table, key, path
-
-
-def _weights_hash(path: Path) -> str:
-    return _digest([sha256(file) for file in sorted(path.glob("*.safetensors")) or [path] if file.is_file()])
 
 
 def _planned(

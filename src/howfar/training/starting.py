@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +10,9 @@ import torch
 from howfar.corpus.corpus import Corpus
 from howfar.corpus.encoding import DocumentEncoder
 from howfar.errors import CheckpointError, ConfigError, CorpusError, ModelNotFoundError
-from howfar.inputs import sha256
 from howfar.models.configuration import HowFarConfig
 from howfar.models.folders import find_model, read_config
+from howfar.models.manifest import sha256_of_weights
 from howfar.models.modeling import HowFarForCausalLM
 from howfar.models.pretrained import load_pretrained, load_tokenizer
 from howfar.positions.attachment import positions_of
@@ -100,9 +99,7 @@ def start_from(model: HowFarForCausalLM, name: str) -> dict[str, str]:
                 "make them the same, or leave start_from out"
             )
     model.load_state_dict(other.state_dict())
-    digests = [sha256(file) for file in sorted(folder.glob("*.safetensors"))]
-    whole = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-    return {"name": Path(name).name, "sha256": whole}
+    return {"name": Path(name).name, "sha256": sha256_of_weights(folder)}
 
 
 def fill_table(model: HowFarForCausalLM) -> None:

@@ -1,5 +1,6 @@
 """The list of a model's files: written with it, checked when it is loaded."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -12,7 +13,14 @@ import pytest
 from howfar.errors import CheckpointError
 from howfar.models.bundled import FOLDER, bundled_models
 from howfar.models.loading import load, save
-from howfar.models.manifest import MANIFEST_FILE, describe_files, read_manifest, verified, write_manifest
+from howfar.models.manifest import (
+    MANIFEST_FILE,
+    describe_files,
+    read_manifest,
+    sha256_of_weights,
+    verified,
+    write_manifest,
+)
 from howfar.positions import attach
 from support.grafts import make_base
 
@@ -138,3 +146,16 @@ def test_a_pipe_among_the_files_is_refused_before_it_is_read(tmp_path: Path, nam
     os.mkfifo(tmp_path / name)
     with pytest.raises(CheckpointError, match=rf"{name} is not a file \(but a pipe, .*remove it"):
         load(str(tmp_path))
+
+
+def test_weights_are_known_by_their_content_however_they_are_stored(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"there are no weights in .*; save or download the model again"):
+        sha256_of_weights(tmp_path)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"pickled")
+    assert sha256_of_weights(tmp_path) == hashlib.sha256(b"pickled").hexdigest()
+    for number in (1, 2):
+        (tmp_path / f"model-{number}.safetensors").write_bytes(b"%d" % number)
+    both = sha256_of_weights(tmp_path)
+    assert sha256_of_weights(tmp_path / "model-1.safetensors") == hashlib.sha256(b"1").hexdigest() != both
+    (tmp_path / "model-2.safetensors").write_bytes(b"3")
+    assert sha256_of_weights(tmp_path) != both

@@ -18,7 +18,7 @@ from torch import nn
 
 from howfar.measures.boundaries.gaps import Gaps
 from howfar.measures.boundaries.probes import hidden_states, most_gaps
-from howfar.measures.boundaries.scores import AUC, INCREMENT, PLACES, WITHIN, Array
+from howfar.measures.boundaries.scores import AUC, INCREMENT, PLACES, WITHIN, Array, gaps_compared
 from howfar.measures.statistics import auc_alone
 from howfar.measures.statistics.resampling import numbered
 from howfar.measures.tables import Row
@@ -72,7 +72,7 @@ def compare_with_random(
     for layer, vectors in zip(layers, inputs, strict=True):
         networks = [_increments(vectors, increments, generator) for _ in range(num_networks)]
         for place, scores in places.scores(np.stack(networks, axis=1)):
-            for quantity, strata in ((AUC, [gaps.sources]), (WITHIN, [gaps.sources, gaps.previous])):
+            for quantity, strata in gaps_compared(gaps).items():
                 aucs = auc_alone(scores, gaps.is_boundary, strata=strata)
                 drawn |= {(quantity, names[place], layer, head): of_head for head, of_head in enumerate(aucs)}
     for quantity in (AUC, WITHIN):

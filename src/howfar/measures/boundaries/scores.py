@@ -15,7 +15,15 @@ from howfar.measures.boundaries.gaps import Gaps
 from howfar.measures.boundaries.targets import Target
 from howfar.measures.ngrams import gap_statistics
 from howfar.measures.seen import blocks_seen
-from howfar.measures.statistics import Additions, CrossFitted, Studentised, nested_scores, or_none, roc_auc
+from howfar.measures.statistics import (
+    Additions,
+    CrossFitted,
+    Studentised,
+    groups_of,
+    nested_scores,
+    or_none,
+    roc_auc,
+)
 from howfar.measures.tables import Row, places_of, table
 from howfar.text.tokenizer import is_byte_tokenizer
 
@@ -141,17 +149,22 @@ def nested(
     return baselines, with_increments, found
 
 
-def auc_rows(scores: Sequence[Score], gaps: Gaps, **options: Any) -> list[Row]:
-    """Rows of scores with the same folds: their AUC, and their AUC among gaps after the same character or token.
+def gaps_compared(gaps: Gaps) -> dict[str, list[NDArray[np.int64]]]:
+    """By quantity, the strata within which gaps are compared.
 
-    Only gaps of the same source are compared: where languages are mixed, a step that differs between them, but not
-    between gaps of one language, would mark the boundaries of the language that has more of them.
+    Only gaps of the same source are: where languages are mixed, a step that differs between them, but not between gaps
+    of one language, would mark the boundaries of the language that has more of them.
     """
+    return {AUC: [gaps.sources], WITHIN: [gaps.sources, gaps.previous]}
+
+
+def auc_rows(scores: Sequence[Score], gaps: Gaps, **options: Any) -> list[Row]:
+    """Rows of scores with the same folds: their AUC, and their AUC among gaps after the same character or token."""
     values = np.stack([score.values for score in scores])
     instability = np.array([score.instability for score in scores])
     folds = [] if scores[0].folds is None else [scores[0].folds]
     rows: list[Row] = []
-    for quantity, strata in ((AUC, [gaps.sources]), (WITHIN, [gaps.sources, gaps.previous])):
+    for quantity, strata in gaps_compared(gaps).items():
         try:
             estimates = roc_auc(values, gaps.is_boundary, gaps.documents, strata=[*folds, *strata], **options)
         except NotMeasurableError as error:
@@ -167,8 +180,9 @@ def auc_rows(scores: Sequence[Score], gaps: Gaps, **options: Any) -> list[Row]:
 
 def gain_rows(scores: Sequence[Score], additions: Additions, gaps: Gaps, **options: Any) -> list[Row]:
     """Rows of how much increments raise the AUC of a model, compared with permuted increments."""
-    gains = additions.gains(gaps.is_boundary, gaps.documents, strata=[gaps.sources], **options)
-    return estimate_rows(GAIN, scores, gains, gaps, np.ones(len(gaps), dtype=bool), null=0.0)
+    strata = gaps_compared(gaps)[AUC]
+    gains = additions.gains(gaps.is_boundary, gaps.documents, strata=strata, **options)
+    return estimate_rows(GAIN, scores, gains, gaps, _compared(gaps, strata), null=0.0)
 
 
 def estimate_rows(
@@ -215,6 +229,6 @@ def table_of(rows: Sequence[Row], target: str, gaps: Gaps) -> pl.DataFrame:
 
 def _compared(gaps: Gaps, strata: Sequence[NDArray[np.int64]]) -> NDArray[np.bool_]:
     """Gaps that agree in all strata with a gap of the other class; bool `[gap]`."""
-    which = np.unique(np.stack(strata), axis=1, return_inverse=True)[1].ravel()
+    which = groups_of(strata, len(gaps))
     num, positive = np.bincount(which), np.bincount(which, gaps.is_boundary)
     return np.asarray(((positive > 0) & (positive < num))[which])

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from howfar.errors import NotMeasurableError
 from howfar.measures.statistics.estimate import Estimate
-from howfar.measures.statistics.resampling import bootstrap, numbered
+from howfar.measures.statistics.resampling import bootstrap, groups_of, numbered
 from howfar.measures.statistics.studentised import Array
 
 Integers = NDArray[np.int64]
@@ -36,7 +36,7 @@ def roc_auc(
     if not np.isfinite(scores).all():
         raise NotMeasurableError("a score is infinite or NaN, so items cannot be ranked; leave such items out")
     which, num_documents = numbered(documents)
-    groups = _groups(strata, len(labels))
+    groups = groups_of(strata, len(labels))
     counts = _Comparisons.among(np.zeros(len(labels)), labels, which, groups)
     if not counts.num_all:
         raise NotMeasurableError(
@@ -64,7 +64,7 @@ def auc_alone(scores: ArrayLike, labels: ArrayLike, *, strata: Sequence[ArrayLik
     from scipy.stats import rankdata
 
     labels = np.asarray(labels, dtype=bool)
-    groups = _groups(strata, len(labels))
+    groups = groups_of(strata, len(labels))
     num, num_positive = np.bincount(groups), np.bincount(groups, labels)
     num_pairs = (num_positive * (num - num_positive)).sum()
     # Ranks by score, and then by group and score, minus the items of groups before.
@@ -87,15 +87,6 @@ def check_labels(labels: ArrayLike) -> NDArray[np.bool_]:
         what = "there are no items" if not len(labels) else f"all {len(labels)} labels are {bool(labels[0])}"
         raise NotMeasurableError(f"{what}, so there are no two classes to tell apart; give labels of both")
     return labels
-
-
-def _groups(strata: Sequence[ArrayLike], num_items: int) -> Integers:
-    """The number of each item's combination of strata, `[item]`."""
-    groups = np.zeros(num_items, dtype=np.int64)
-    for stratum in strata:
-        numbers, num = numbered(stratum)
-        groups = numbered(groups * num + numbers)[0]
-    return groups
 
 
 @dataclass(frozen=True)
@@ -176,7 +167,7 @@ def _within_documents(ranks: Integers, labels: NDArray[np.bool_], documents: Int
     """Number of pairs in order whose items are of the same document and group, `[document]`."""
     num_documents = int(documents.max()) + 1
     order = np.lexsort((ranks, groups, documents))
-    cells, ranked, positive = _groups((documents, groups), len(ranks))[order], ranks[order], labels[order]
+    cells, ranked, positive = groups_of((documents, groups), len(ranks))[order], ranks[order], labels[order]
     keys = cells * (ranks.max() + 1) + ranked
     starts = cells * (ranks.max() + 1)
     negatives = keys[~positive]

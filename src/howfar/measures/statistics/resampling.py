@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -113,6 +113,15 @@ def numbered(documents: ArrayLike) -> tuple[NDArray[np.int64], int]:
     """Each item's document, numbered from 0, `[item]`; and the number of documents."""
     names, which = np.unique(np.asarray(documents), return_inverse=True)
     return which.astype(np.int64), len(names)
+
+
+def groups_of(strata: Sequence[ArrayLike], num_items: int) -> NDArray[np.int64]:
+    """The number of each item's combination of strata, each `[item]`; `[item]`."""
+    groups = np.zeros(num_items, dtype=np.int64)
+    for stratum in strata:
+        numbers, num = numbered(stratum)
+        groups = numbered(groups * num + numbers)[0]
+    return groups
 
 
 def permutation_within(groups: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:

@@ -94,11 +94,12 @@ def of_keys(values: Tensor, num_keys: Length, num_tokens: Length | Tensor, dim: 
         dim: The dimension of the tokens, counted from the end.
     """
     num_latest = values.shape[dim]
-    if not isinstance(num_tokens, Tensor):
-        if num_keys <= num_latest:
-            return values.narrow(dim, num_latest - num_keys, num_keys) if num_keys != num_latest else values
-        num_tokens = torch.tensor(num_tokens, device=values.device)  # a hybrid's cache, some layers of which are static
-    first = num_latest - num_tokens.clamp(max=num_keys)
+    if isinstance(num_tokens, Tensor):
+        first: int | Tensor = num_latest - num_tokens.clamp(max=num_keys)
+    elif num_keys > num_latest:
+        first = 0  # a hybrid's cache, some layers of which are static
+    else:
+        return values.narrow(dim, num_latest - num_keys, num_keys) if num_keys != num_latest else values
     slots = (first + torch.arange(num_keys, device=values.device)).clamp(max=num_latest - 1)
     return values.index_select(dim, slots)
 
