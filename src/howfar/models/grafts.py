@@ -169,8 +169,15 @@ def load_graft(
     if adapter and description.increments is not None:  # Transformers saves the adapter alone; its base is this graft
         model.peft_config[adapter.name].base_model_name_or_path = str(folder)
     if (folder / COUNTS_FILE).is_file():
-        origin_of(model).counts = read_tensors(folder / COUNTS_FILE)["counts"]
+        origin_of(model).counts = _read_counts(folder / COUNTS_FILE)
     return model.eval()
+
+
+def _read_counts(path: Path) -> Tensor:
+    counts = read_tensors(path).get("counts")
+    if counts is None or counts.ndim != 1 or counts.dtype != torch.int64:
+        raise CheckpointError(f"{path} holds no count for each token; save the graft again, or remove the file")
+    return counts
 
 
 def attach_saved(model: PreTrainedModel, folder: Path) -> None:

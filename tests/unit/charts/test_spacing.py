@@ -7,6 +7,7 @@ import pytest
 
 from howfar.charts.spacing import spacing
 from howfar.charts.spacing.geometry import CONTRAST_SPREAD
+from howfar.charts.spacing.svg import Drawing, View
 from howfar.errors import ConfigError, NotMeasurableError
 from howfar.positions import IncrementConfig
 from support.traces import make_trace
@@ -106,6 +107,18 @@ def test_heads_are_named():
     assert list(lines(spacing(trace, layer=1, rows="all"))) == ["plain", "head 0", "head 1", "head 2"]
 
 
+@pytest.mark.parametrize("text", ["我们去北京大", "abcdef", "ابجدهو"])
+def test_letters_of_the_key_do_not_overlap_where_steps_are_short(text):
+    content = spacing(
+        make_trace(text, np.repeat([0.1, 0.1, 3, 0.1, 0.1, 0.1], len(text.encode()) // len(text)))
+    ).content
+    drawing = Drawing(content, View(), 380.0)
+    sample = ElementTree.fromstring(drawing.header()).find("text[@class='letters']")
+    places = [float(x) for piece in sample for x in piece.get("x").split()]
+    assert len(places) >= 3
+    assert np.abs(np.diff(places)).min() >= min(drawing.letter_widths[1]) - 0.11  # rounded
+
+
 def test_nearly_even_rows_are_folded_and_opened():
     uneven, even = [1, 4, 1, 1], [1, 1.01, 1, 1]
     trace = make_trace("abcd", [uneven, even, even, uneven, even])
@@ -131,7 +144,7 @@ def test_captions_say_what_the_numbers_say_and_no_more():
     assert spacing(make_trace("aa", [1.5, 1.5])).content.captions == ["All steps are equal."]
     noise = RANDOM.uniform(0.9, 1.1, (1, 40))
     (said,) = spacing(make_trace("ab c" * 10, noise)).content.captions
-    assert re.fullmatch(r"Steps vary, by ±\d(\.\d)?%; the longest is to a (space|lowercase letter)\.", said)
+    assert re.fullmatch(r"Steps vary by ±\d(\.\d)?%; the longest is to a (space|lowercase letter)\.", said)
     several = spacing(make_trace("ab c" * 10, [*noise, [1, 2, *[1] * 38]])).content.captions
     assert several == ["Steps of layer 1 vary most, by ±15%; the longest is to a lowercase letter."]
 

@@ -165,6 +165,17 @@ def test_training_counts_travel_with_a_graft(base: Path, tmp_path: Path) -> None
     assert torch.equal(origin_of(load(tmp_path / "graft")).counts, torch.arange(320))
 
 
+@pytest.mark.parametrize(
+    "tensors", [{"count": torch.arange(320)}, {"counts": torch.ones(320)}, {"counts": torch.tensor(3)}, {}]
+)
+def test_other_tensors_in_the_place_of_training_counts_are_refused(base: Path, tmp_path: Path, tensors) -> None:
+    save(grafted(base), tmp_path / "graft")
+    (tmp_path / "graft" / MANIFEST_FILE).unlink()
+    save_file(tensors, tmp_path / "graft" / COUNTS_FILE)
+    with pytest.raises(CheckpointError, match="holds no count for each token; save the graft again"):
+        load(tmp_path / "graft")
+
+
 def test_the_fingerprint_is_that_of_the_base_whatever_its_type_and_what_was_added(base: Path) -> None:
     expected = fingerprint(load(base))
     assert fingerprint(load(base, dtype=torch.bfloat16)) == expected

@@ -43,9 +43,9 @@ def findings(content: Content) -> list[str]:
         return [f"{'Every row' if len(learned) > 1 else 'The row'}'s steps are equal, to a hundredth of a percent."]
     if not sentences:
         widest = learned[int(np.argmax(spreads))]
-        which = f"Steps of {widest.name} vary most" if len(learned) > 1 else "Steps vary"
+        which = f"Steps of {widest.name} vary most," if len(learned) > 1 else "Steps vary"
         kind = int(content.texts[widest.text].kinds[_longest(content, widest)])
-        sentences = [f"{which}, by ±{percent(max(spreads))}; the longest is to {_a(kind)}."]
+        sentences = [f"{which} by ±{percent(max(spreads))}; the longest is to {_a(kind)}."]
     return sentences
 
 

@@ -11,7 +11,7 @@ const largest = values => { let most = -Infinity; for (const value of values) if
 const clip = (value, low, high) => Math.min(Math.max(value, low), high);
 const ascending = values => Float64Array.from(values).sort();
 const escapeText = text => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;").replaceAll("'", "&#x27;");
-const number = value => String(+value.toFixed(1) || 0);
+const number = value => String(Math.trunc(value * 10 + (value < 0 ? -0.5 : 0.5)) / 10 || 0); // -0 is 0
 const startsWith = (pattern, text) => { const found = PATTERN[pattern].exec(text); return found !== null && found.index === 0; };
 const once = measure => { const known = new Map(); return label => { if (!known.has(label)) known.set(label, measure(label)); return known.get(label); }; };
 const isWide = once(label => startsWith("eastAsian", label));
@@ -142,7 +142,7 @@ function againstKind(ratio, { tokens, kinds }) {
 
 /* Layout. */
 function layOut(drawn, letterWidths, isPause, width, rightToLeft, fixedScale) {
-  const left = width < G.narrow ? G.margin : G.gutter, room = width - left - G.margin;
+  const room = roomOf(width), left = width - room - G.margin;
   const scale = fixedScale ?? pixelsPerStep(drawn, letterWidths, room), most = G.widestGap * room; // longer steps are cut
   const lengths = drawn.map(row => row.map(step => clip(step * scale, -most, most)));
   const ends = lengths.map(row => { let at = 0; return row.map(length => at += length); });
@@ -239,7 +239,7 @@ function makeWay(middles, widths, room) {
 
 /* Elements. */
 function stroke(shade, height, marks, middle) {
-  const path = marks.map(([start, length]) => `M${number(start)} ${number(middle)}h${number(length)}`).join("");
+  const y = number(middle), path = marks.map(([start, length]) => `M${number(start)} ${y}h${number(length)}`).join("");
   return path && `<path class="${shade}" stroke-width="${number(height)}" d="${path}"/>`;
 }
 
@@ -304,15 +304,29 @@ function spacesOf(labels, places, middle) {
 
 const isDivided = ({ content, lines, view }) => view.colour === "gap" && lines.some(line => !line.isFolded && Object.keys(content.rows[line.rows[0]].parts).length > 0);
 
+const roomOf = width => width - (width < G.narrow ? G.margin : G.gutter) - G.margin;
+
+/* The drawn lines of a picture, and the widths of their letters. */
+function drawnLines(content, view) {
+  const folds = view.rows === "auto" && view.scale !== "contrast" && ["gap", "surprisal", "entropy"].includes(view.colour);
+  const lines = linesOf(content, view.scale, folds);
+  const widths = content.texts.map(text => text.labels.map(label => label.trim() ? G.fontSize * widthInEms(label) : 0));
+  const letterWidths = lines.map(line => line.isFolded ? line.drawn.map(() => 0) : widths[content.rows[line.rows[0]].text]);
+  return { lines, letterWidths };
+}
+
+/* Pixels per step of a picture in a width. */
+function scaleOf(content, view, width) {
+  const { lines, letterWidths } = drawnLines(content, view);
+  return pixelsPerStep(lines.map(line => line.drawn), letterWidths, roomOf(width));
+}
+
 /* A picture laid out for a width: `header()` and `panel(index)` return the content of SVG elements. `scale`, in pixels per
    step, is optional; it keeps the other gaps as wide as they were while one gap is moved. */
 function draw(content, view, width, scale) {
   const isNarrow = width < G.narrow;
-  const folds = view.rows === "auto" && view.scale !== "contrast" && ["gap", "surprisal", "entropy"].includes(view.colour);
-  const lines = linesOf(content, view.scale, folds), shades = shadesOf(content, lines, view.colour, view.scale);
+  const { lines, letterWidths } = drawnLines(content, view), shades = shadesOf(content, lines, view.colour, view.scale);
   const textOf = line => content.texts[content.rows[line.rows[0]].text];
-  const widths = content.texts.map(text => text.labels.map(label => label.trim() ? G.fontSize * widthInEms(label) : 0));
-  const letterWidths = lines.map(line => line.isFolded ? line.drawn.map(() => 0) : widths[content.rows[line.rows[0]].text]);
   const isPause = content.texts[0].labels.map(label => label.endsWith(" ") || label.endsWith("⏎"));
   const layout = layOut(lines.map(line => line.drawn), letterWidths, isPause, width, content.rightToLeft, scale);
   const middles = [];
@@ -326,7 +340,7 @@ function draw(content, view, width, scale) {
   const keyHeight = isNarrow ? G.keyHeightNarrow : G.keyHeight;
   const hasOverview = layout.panels.length >= G.overviewFrom;
   const drawing = {
-    content, view, width, isNarrow, lines, shades, layout, middles, panelHeight, textOf, keyHeight, hasOverview,
+    content, view, width, isNarrow, lines, letterWidths, shades, layout, middles, panelHeight, textOf, keyHeight, hasOverview,
     headerHeight: keyHeight + (hasOverview ? G.overviewPitch * lines.length + 24 : 0),
     header: () => keyOf(drawing) + (hasOverview ? overviewOf(drawing) : ""),
     panel: index => lines.map((_, line) => rowOf(drawing, line, layout.panels[index])).join(""),
@@ -409,11 +423,12 @@ function keyOf(drawing) {
     if (length === 0 || (layout.isBroken[index][near] && near !== slot)) continue;
     places.push([near, end, length]);
     shown.push(labels[near]);
-    middles.push(end + length / 2);
+    middles.push(end - G.margin + length / 2);
     if (near === slot) bracket = `<path class="bracket" d="M${number(end + 1)} 25v-4h${number(Math.max(length - 2, 0.3))}v4"/>`;
     end += length;
   }
-  if (content.rightToLeft) for (const list of [shown, middles]) list.reverse();
+  const at = makeWay(middles, places.map(([near]) => drawing.letterWidths[index][near]), drawing.width - 2 * G.margin).map(place => place + G.margin);
+  if (content.rightToLeft) for (const list of [shown, at]) list.reverse();
   const units = UNITS_IN_KEY[drawing.view.scale] ?? "average steps", howFar = short(line.drawn[slot], 2);
   const unit = howFar === "1" ? units.replace("steps", "step") : units;
   const what = labels[slot].trim() ? `this ${content.noun}` : "the space", isStretched = drawing.view.scale === "contrast";
@@ -429,7 +444,7 @@ function keyOf(drawing) {
       : "Beside each row: its mean step in positions, ± the standard deviation of its steps, and their histogram."];
   const [left, first] = isNarrow ? [G.margin, 70] : [end + 16, 36];
   return `<g class="key">${tilesOf(drawing, index, places, top)}${spacesOf(labels, places, top)}${bracket}<text class="note" x="${number(G.margin)}" y="14">${escapeText(`${line.name}: ${howFar} ${unit} to ${what}${many}`)}</text>`
-    + `<text class="letters" y="${number(top + G.fontSize * 0.36)}">${lettersOf(shown, middles)}</text>`
+    + `<text class="letters" y="${number(top + G.fontSize * 0.36)}">${lettersOf(shown, at)}</text>`
     + sentences.map((sentence, place) => `<text class="note" x="${number(left)}" y="${number(first + 15 * place)}">${escapeText(sentence)}</text>`).join("")
     + `${legendOf(drawing, isNarrow ? G.margin : drawing.width - G.margin - SHADES * SWATCH, isNarrow ? 114 : 36)}</g>`;
 }
@@ -449,11 +464,12 @@ function overviewOf(drawing) {
   const edges = range(0, numBins + 1).map(place => Math.floor(place * numSlots / numBins));
   return `<g class="overview">${drawing.lines.map((line, index) => {
     const middle = drawing.keyHeight + G.overviewPitch * (index + 0.5);
-    const means = range(0, numBins).map(place => {
+    const marks = range(0, SHADES).map(() => []);
+    for (let place = 0; place < numBins; place++) {
       const values = drawing.shades.of[index].slice(edges[place], edges[place + 1]);
-      return values.length ? Math.floor(sum(values) / values.length + 0.5) : -1;
-    });
-    return range(0, SHADES).map(shade => stroke(`${drawing.shades.letter}${shade}`, 7, means.flatMap((mean, place) => mean === shade ? [[left + place * STRIP, STRIP]] : []), middle)).join("")
+      if (values.length) marks[Math.floor(sum(values) / values.length + 0.5)].push([left + place * STRIP, STRIP]);
+    }
+    return marks.map((of, shade) => stroke(`${drawing.shades.letter}${shade}`, 7, of, middle)).join("")
       + (drawing.isNarrow ? "" : `<text class="strip" x="${number(left - 6)}" y="${number(middle + 3)}">${escapeText(line.name)}</text>`);
   }).join("")}</g>`;
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal
 from html import escape
@@ -23,14 +24,14 @@ def significant(value: float, digits: int) -> Decimal:
 
 
 def number(value: float) -> str:
-    """A number, to a tenth of a pixel."""
-    rounded = fixed(value, 1).removesuffix(".0")
-    return "0" if rounded == "-0" else rounded
+    """A number, to a tenth of a pixel; floats are rounded by the same operations as in JavaScript."""
+    return str(math.trunc(value * 10 + (-0.5 if value < 0 else 0.5)) / 10).removesuffix(".0")
 
 
 def stroke(shade: str, height: float, marks: Iterable[tuple[float, float]], middle: float) -> str:
     """Horizontal bars of one shade as one thick stroke; starts and lengths in pixels."""
-    path = "".join(f"M{number(start)} {number(middle)}h{number(length)}" for start, length in marks)
+    y = number(middle)
+    path = "".join(f"M{number(start)} {y}h{number(length)}" for start, length in marks)
     return f'<path class="{shade}" stroke-width="{number(height)}" d="{path}"/>' if path else ""
 
 

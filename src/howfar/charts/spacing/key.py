@@ -11,6 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from howfar.charts.spacing import geometry
 from howfar.charts.spacing.colours import SHADES
 from howfar.charts.spacing.elements import letters, number, stroke
+from howfar.charts.spacing.layout import make_way
 from howfar.charts.spacing.scales import short
 from howfar.charts.spacing.tiles import Place, is_divided, spaces, tiles
 
@@ -71,10 +72,12 @@ def _sample(drawing: Drawing, line: int, slot: int) -> tuple[str, float]:
             continue
         places.append((near, end, length))
         labels.append(text.labels[near])
-        middles.append(end + length / 2)
+        middles.append(end - geometry.MARGIN + length / 2)
         if near == slot:
             bracket = f'<path class="bracket" d="M{number(end + 1)} 25v-4h{number(max(length - 2, 0.3))}v4"/>'
         end += length
+    widths = drawing.letter_widths[line, [near for near, _, _ in places]]
+    at = make_way(np.array(middles), widths, drawing.width - 2 * geometry.MARGIN) + geometry.MARGIN
     unit, num_tokens = UNITS_IN_KEY.get(drawing.view.scale, "average steps"), int(text.tokens[slot])
     how_far = short(float(row.drawn[slot]), 2)
     if how_far == "1":
@@ -87,7 +90,7 @@ def _sample(drawing: Drawing, line: int, slot: int) -> tuple[str, float]:
     explained = f'<text class="note" x="{number(geometry.MARGIN)}" y="14">{said}</text>'
     return (
         f"{tiles(drawing, line, places, _TOP)}{spaces(text.labels, places, _TOP)}{bracket}{explained}"
-        f'<text class="letters" y="{baseline}">{letters(labels[::towards], middles[::towards])}</text>'
+        f'<text class="letters" y="{baseline}">{letters(labels[::towards], at[::towards].tolist())}</text>'
     ), end
 
 

@@ -87,7 +87,7 @@ def lay_out(
         end[:, here] = offsets - min(0.0, float(offsets.min()))
         for line in range(len(end)):
             middles = end[line, here] - lengths[line, here] / 2
-            letters[line, here] = _make_way(middles, letter_widths[line, here], room)
+            letters[line, here] = make_way(middles, letter_widths[line, here], room)
     places = [end - lengths, end, letters]
     before, end, letters = (left + (room - place if right_to_left else place) for place in places)
     return Layout(width, pixels, panels, before, end, letters, np.abs(drawn * pixels) > WIDEST_GAP * room)
@@ -145,7 +145,7 @@ def after_pause(first: int, stop: int, is_pause: Sequence[bool]) -> int:
     return pauses[-1] + 1 if pauses else stop
 
 
-def _make_way(middles: NDArray[np.float64], widths: NDArray[np.float64], room: float) -> NDArray[np.float64]:
+def make_way(middles: NDArray[np.float64], widths: NDArray[np.float64], room: float) -> NDArray[np.float64]:
     """Move letters off their tiles' middles where they would overlap, as little as their order and the picture allow.
 
     After subtracting the widths of the letters before it, each letter's place must not fall: isotonic regression, by

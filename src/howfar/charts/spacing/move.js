@@ -58,7 +58,7 @@ function mountMoving(root, content, view, options) {
     const { now } = moved, isNow = now && options.factorAt(now.layer, now.slot) === now.factor; // false if it was undone meanwhile
     const shown = before && isNow ? { ...content, rows: content.rows.map((row, index) => !isRowMoved(row, now.layer) ? row
       : { ...row, gaps: row.gaps.map((gap, slot) => slot === now.slot ? before.rows[index].gaps[slot] * now.factor : gap) }) } : content;
-    const scale = before ? draw(before, newView, handle.drawing.width).layout.scale : null;
+    const scale = before ? scaleOf(before, newView, handle.drawing.width) : null;
     handle.update(shown, newView, scale);
     refresh();
   }

@@ -64,9 +64,10 @@ class Drawing:
         self.is_narrow = width < geometry.NARROW
         self.lines = lines_of(content, view.scale, fold=view.folds)
         self.shades = shades_of(content, self.lines, view.colour, view.scale)
+        self.letter_widths = self._letter_widths()
         self.layout = lay_out(
             np.stack([line.drawn for line in self.lines]),
-            self._letter_widths(),
+            self.letter_widths,
             content.is_pause,
             width,
             right_to_left=content.right_to_left,

@@ -16,8 +16,8 @@ function findings(content) {
   if (!(most > 0)) return [learned.length > 1 ? "Every row's steps are equal." : "All steps are equal."];
   if (most < ROUNDING) return [`${learned.length > 1 ? "Every row" : "The row"}'s steps are equal, to a hundredth of a percent.`];
   if (found.length) return found.slice(0, MOST_FINDINGS).map(({ sentence }) => sentence);
-  const widest = learned[spreads.indexOf(most)], which = learned.length > 1 ? `Steps of ${widest.name} vary most` : "Steps vary";
-  return [`${which}, by ±${percent(most)}; the longest is to ${aKind(longestKind(content, widest))}.`];
+  const widest = learned[spreads.indexOf(most)], which = learned.length > 1 ? `Steps of ${widest.name} vary most,` : "Steps vary";
+  return [`${which} by ±${percent(most)}; the longest is to ${aKind(longestKind(content, widest))}.`];
 }
 
 // The most words with short steps at all spaces between them.
