@@ -17,7 +17,8 @@ Corpus = Annotated[
 Texts = Annotated[
     list[Path] | None,
     typer.Option(
-        metavar="<path>", help="UTF-8 text with blank lines between documents, .jsonl or .parquet. May be repeated."
+        metavar="<path>",
+        help="UTF-8 text with blank lines between documents, .jsonl or .parquet. May be repeated; files are pooled.",
     ),
 ]
 Gold = Annotated[

@@ -31,7 +31,7 @@ def say(line: str, *, err: bool = False) -> None:
 
 def say_json(value: Any) -> None:
     """Print a value as one line of JSON in the output's encoding; control characters in foreign strings are escaped."""
-    typer.echo(harmless_json(value, encoding=sys.stdout.encoding or "utf-8"))
+    typer.echo(harmless_json(value, encoding=getattr(sys.stdout, "encoding", None) or "utf-8"))
 
 
 def console() -> Console:
@@ -60,7 +60,8 @@ def printing() -> Iterator[Callable[[], None]]:
 
     try:
         yield check
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it may have been closed before the start
+            sys.stdout.flush()
     except OSError as error:
         failed.append(error)
         drop_output()

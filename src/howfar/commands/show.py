@@ -131,6 +131,8 @@ def _read(text: str | None, file: Path | None) -> str:
     try:
         if file is not None:
             return decode(read_file(file, pipes=True), file, error=TextError)
+        if text == "-" and sys.stdin is None:
+            raise TextError("standard input is closed; give the text in quotes, or --file FILE")
         if text == "-":
             return decode(sys.stdin.buffer.read(), "standard input", error=TextError)
     except OSError as error:

@@ -98,6 +98,8 @@ def _build(
         with Journal(partial, encoder.end_of_document, encoder.dtype) as journal:
             selection = Selection(sources, options, preparation, journal)
             _run(selection, _expected_bytes(sources, options), progress)
+            if [source.provenance() for source in sources] != description["sources"]:
+                raise CorpusError("a source's files changed while they were read; build the corpus again")
             if not selection.num_bytes:
                 raise CorpusError(
                     f"there is no document with text in {', '.join(source.name for source in sources)}; name other "

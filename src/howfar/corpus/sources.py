@@ -19,6 +19,7 @@ Examples:
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -166,6 +167,8 @@ def check_sources(sources: Sequence[Source]) -> None:
 def _parse_location(text: str) -> Location:
     if text.startswith("hub:"):
         return _parse_hub(text)
+    if text == "files:":
+        raise ConfigError("source 'files:' has no location; write it as files:PATH, for example files:src/**/*.py")
     if text.startswith("files:"):
         return LocalFiles(text.removeprefix("files:"), whole_files=True)
     path, colon, column = text.rpartition(":")
@@ -195,6 +198,6 @@ def _identity(file: Path) -> dict[str, Any]:
 def _default_name(location: Location) -> str:
     if isinstance(location, HubDataset):
         return location.config or location.repository.rpartition("/")[2]
-    path = Path(location.path)
-    named = [part for part in path.absolute().parts if not _PATTERN.search(part)]
+    path = Path(os.path.abspath(location.path))  # noqa: PTH100 - "." and ".." have no names; links keep theirs
+    named = [part for part in path.parts if not _PATTERN.search(part)]
     return path.stem if path.exists() or not _PATTERN.search(location.path) else Path(named[-1]).stem

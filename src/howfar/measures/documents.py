@@ -83,7 +83,10 @@ def documents_of(
     if num_documents is not None:
         numbers = numbers[spread_evenly(len(numbers), num_documents)]
     for number in numbers.tolist():
-        yield Document(decode(part.document(number)), part.source_of(number), number)
+        text = decode(part.document(number))
+        if text.startswith(" ") and len(text.encode()) == int(part.num_bytes[number]) + 1:
+            text = text[1:]  # the space that SentencePiece puts before a text
+        yield Document(text, part.source_of(number), number)
 
 
 def every_document(corpus: Corpus, tokenizer: PreTrainedTokenizerBase | None) -> Iterator[Document]:

@@ -75,7 +75,7 @@ class GoldFiles:
 
     def __iter__(self) -> Iterator[Segmentation]:
         for path in self._paths:
-            yield from (read_conllu if path.suffix == ".conllu" else read_spaced)(path)
+            yield from (read_conllu if path.suffix.lower() == ".conllu" else read_spaced)(path)
 
 
 def read_gold(paths: Sequence[Path]) -> GoldFiles:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,9 +103,12 @@ class Report:
         except OSError as error:
             raise OutputError(f"{folder} cannot be created ({error.strerror}); name another one") from error
         paths = []
+        short = {model: Path(model).name for model in self.models}
+        if len(set(short.values())) < len(short):  # their folders tell them apart
+            short = {model: re.sub(r"[\\/:]+", "-", model) for model in self.models}
         for section in self.sections:
             if section.table is not None:
-                words = f"{Path(section.model).name} {section.title}".replace("(", "").replace(")", "")
+                words = f"{short.get(section.model, section.model)} {section.title}".replace("(", "").replace(")", "")
                 paths.append(Path(folder, "-".join(words.split()) + ".parquet"))
                 write_table(section.table, paths[-1])
         return paths

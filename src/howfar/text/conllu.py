@@ -10,7 +10,7 @@ from pathlib import Path
 from howfar.errors import CorpusError
 
 EMPTY = "_"
-_COLUMNS = 10
+NUM_COLUMNS = 10
 _ID = re.compile(r"(\d+)(?:-(\d+)|(\.\d+))?")
 
 
@@ -102,7 +102,7 @@ def _sentence(block: Sequence[tuple[int, str]], path: Path) -> Iterator[Sentence
     for number, line in rows:
         columns = line.split("\t")
         identifier = _ID.fullmatch(columns[0])
-        if len(columns) != _COLUMNS or not identifier or not columns[1].strip():
+        if len(columns) != NUM_COLUMNS or not identifier or not columns[1].strip():
             raise CorpusError(
                 f"line {number} of {path} is not CoNLL-U; write ten columns between tabs, an ID and a form first"
             )

@@ -14,7 +14,7 @@ from howfar.errors import CorpusError
 from howfar.imports import import_extra
 from howfar.inputs import check_file
 from howfar.text.classes import is_word_character
-from howfar.text.conllu import Sentence, Token, sentences_of
+from howfar.text.conllu import NUM_COLUMNS, Sentence, Token, sentences_of
 from howfar.text.decoding import decode
 
 
@@ -57,6 +57,8 @@ def read_spaced(path: str | Path) -> Iterator[Segmentation]:
     """
     has_some = False
     for number, line in _lines(Path(path)):
+        if line.count("\t") == NUM_COLUMNS - 1:  # its columns would pass for words
+            raise CorpusError(f"line {number} of {path} is of CoNLL-U; end the file's name in .conllu")
         if words := line.split():
             has_some = True
             yield _align(words, "".join(words), Path(path), number)

@@ -327,6 +327,18 @@ def test_the_picture_goes_through_links_and_pipes(run, model_folder: Path, tmp_p
         assert picture.endswith(b"</svg>")
 
 
+@pytest.mark.parametrize("stream", ["stdin", "stdout"])
+def test_a_stream_that_was_closed_before_the_start_is_no_accident(
+    run, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: str
+):
+    monkeypatch.setattr(f"sys.{stream}", None)
+    code, _, err = run("show", {"stdin": "-", "stdout": TEXT}[stream], "-m", str(model_folder), "-o", "x.svg")
+    if stream == "stdin":
+        assert (code, err.strip()) == (2, "error: standard input is closed; give the text in quotes, or --file FILE")
+    else:
+        assert (code, (tmp_path / "x.svg").exists()) == (0, True)
+
+
 def closed_pipe() -> TextIOWrapper:
     read, write = os.pipe()
     os.close(read)

@@ -284,6 +284,25 @@ def test_an_interrupted_build_is_no_corpus_and_goes_on_when_repeated(tmp_path: P
     assert not hidden_leftovers(tmp_path)
 
 
+@pytest.mark.parametrize("change", ["edit", "add", "remove"])
+def test_a_source_that_changes_while_it_is_read_gives_no_corpus(tmp_path: Path, monkeypatch, change):
+    (tmp_path / "texts").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "texts" / f"{name}.txt").write_text("one\n\ntwo\n")
+    read = preparing.read_documents
+
+    def changing(*arguments, **options):
+        yield from read(*arguments, **options)
+        file = tmp_path / "texts" / {"edit": "a.txt", "add": "c.txt", "remove": "a.txt"}[change]
+        file.unlink() if change == "remove" else file.write_text("two\n\none\n")
+
+    monkeypatch.setattr(preparing, "read_documents", changing)
+    with pytest.raises(CorpusError, match="a source's files changed while they were read; build the corpus again"):
+        build(tmp_path / "out", f"en={tmp_path / 'texts'}", held_out_documents=1)
+    assert not (tmp_path / "out").exists()
+    assert not hidden_leftovers(tmp_path)
+
+
 def test_a_build_does_not_go_on_with_an_edited_text_of_the_same_size(tmp_path: Path, monkeypatch):
     source = write(tmp_path / "a.jsonl", [f"document {number}" for number in range(100)])
     read = preparing.read_documents

@@ -40,6 +40,19 @@ def test_a_source_without_location_is_refused(text):
         parse_source(text)
 
 
+@pytest.mark.parametrize("text", ["files:", "en=files:", "en=a.txt,held_out=files:"])
+def test_a_folder_that_is_not_named_is_not_the_current_one(text):
+    with pytest.raises(ConfigError, match="'files:' has no location; write it as files:PATH"):
+        parse_source(text)
+
+
+@pytest.mark.parametrize(("text", "name"), [(".", "inner"), ("..", "outer"), ("files:.", "inner"), ("../*.x", "outer")])
+def test_a_relative_folder_has_the_name_of_the_folder_that_it_is(tmp_path: Path, monkeypatch, text, name):
+    (tmp_path / "outer" / "inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "outer" / "inner")
+    assert parse_source(text).name == name
+
+
 @pytest.mark.parametrize("text", ["hub:", "hub:a/b/c", "hub:a/b:c:d:e:f"])
 def test_a_malformed_hub_source_is_refused(text):
     with pytest.raises(ConfigError, match="is not hub:OWNER/NAME"):

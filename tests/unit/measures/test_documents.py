@@ -1,5 +1,10 @@
 import pytest
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
 
+from howfar.corpus.build import build_corpus
+from howfar.corpus.selection import BuildOptions
+from howfar.corpus.sources import parse_source
 from howfar.errors import NotMeasurableError, TextError
 from howfar.measures.documents import Document, documents_of, sample_blocks
 
@@ -56,3 +61,27 @@ def test_a_corpus_without_the_part_is_refused(make_corpus):
     corpus = make_corpus(en=(["only training"], []))
     with pytest.raises(NotMeasurableError, match="has no documents"):
         list(documents_of(corpus))
+
+
+def prepending(way):
+    """A tokenizer that puts a space before each text, as that of Llama 2 does."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
+    if way == "normalizer":
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    else:
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    special = ["<unk>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=special, show_progress=False)
+    tokenizer.train_from_iterator(["a first document", " and another one"], trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", unk_token="<unk>")
+
+
+@pytest.mark.parametrize("way", ["normalizer", "pre-tokenizer"])
+@pytest.mark.parametrize("text", ["a first document", " and another", "  two spaces", "字 and bytes"])
+def test_the_space_that_a_tokenizer_puts_before_a_text_is_not_part_of_it(tmp_path, way, text):
+    (tmp_path / "a.txt").write_text(text, encoding="utf-8")
+    (tmp_path / "b.txt").write_text("another document", encoding="utf-8")
+    sources = [parse_source(f"en=files:{tmp_path / 'b.txt'},held_out=files:{tmp_path / 'a.txt'}")]
+    tokenizer = prepending(way)
+    corpus = build_corpus(tmp_path / "corpus", sources, BuildOptions(), tokenizer=tokenizer, progress=False)
+    assert [document.text for document in documents_of(corpus, tokenizer)] == [text]

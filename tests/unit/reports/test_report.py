@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -105,6 +106,24 @@ def test_tables_are_written_under_readable_names(found: Report, tmp_path: Path) 
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(OutputError, match="cannot be created"):
         found.save_tables(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (("one/model", "two/model"), ["one-model", "two-model"]),
+        (("/one/model", "two/model"), ["-one-model", "two-model"]),
+        (("owner/first", "owner/second"), ["first", "second"]),
+    ],
+)
+def test_tables_of_models_of_one_name_are_kept_apart(
+    found: Report, tmp_path: Path, labels: tuple[str, str], names: list[str]
+) -> None:
+    section = next(section for section in found.sections if section.measure.name == "vocabulary")
+    both = Report(labels, tuple(replace(section, model=label) for label in labels))
+    paths = both.save_tables(tmp_path / "tables")
+    assert [path.name for path in paths] == [f"{name}-vocabulary.parquet" for name in names]
+    assert all(path.exists() for path in paths)
 
 
 def test_names_from_models_and_texts_are_no_markup(found: Report) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from howfar.errors import CorpusError, MissingExtraError
+from howfar.measures.files import read_gold
 from howfar.text.segmentation import (
     Segmentation,
     jieba_segment,
@@ -164,3 +165,12 @@ def test_sentences(text, sentences):
 @pytest.mark.parametrize("text", ["", " ", "\n", ".", "。"])
 def test_texts_without_boundaries(segment, text):
     assert segment(text).boundaries == ()
+
+
+@pytest.mark.parametrize("name", ["gold.txt", "gold", "gold.conll"])
+def test_conllu_under_another_name_is_not_read_as_words(tmp_path, name):
+    rows = "# text = 他来\n1\t他\t他\tPRON\t_\t_\t2\t_\t_\tSpaceAfter=No\n2\t来\t来\tVERB\t_\t_\t0\t_\t_\t_\n"
+    with pytest.raises(CorpusError, match=r"line 2 of .* is of CoNLL-U; end the file's name in \.conllu"):
+        list(read_spaced(put(tmp_path / name, rows)))
+    gold = read_gold([put(tmp_path / "gold.CONLLU", rows)])
+    assert [sentence.units for sentence in gold] == [["他", "来"]]

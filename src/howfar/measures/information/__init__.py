@@ -16,7 +16,7 @@ from howfar.measures import statistics
 from howfar.measures.choices import Classes
 from howfar.measures.declaration import Matrix, Measure
 from howfar.measures.documents import documents_of
-from howfar.measures.information.estimation import Controls, fit_baseline, gains, permutation_test
+from howfar.measures.information.estimation import Controls, dependence_test, fit_baseline, gains
 from howfar.measures.information.items import Items, items_of_code, items_of_words
 from howfar.measures.inputs import Inputs
 from howfar.measures.layers import check_accumulates, layer_names
@@ -45,7 +45,7 @@ def information(
     classes: Classes = "text",
     tokenizer: PreTrainedTokenizerBase | None = None,
     max_items: int = MAX_ITEMS,
-    num_permutations: int = NUM_PERMUTATIONS,
+    num_draws: int = NUM_PERMUTATIONS,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> pl.DataFrame:
@@ -56,7 +56,7 @@ def information(
         classes: `"text"` for the labels of words, or `"code"` for classes of bytes of source code, which needs a model
             that reads bytes.
         max_items: Sentences are read until there are this many words; of code, the beginning of each file is read.
-        num_permutations: Permutations within each word, for the p-values.
+        num_draws: Permutations, and draws of signs, for the p-values.
 
     Returns:
         One row for each `label`, place (`scored_at`), layer and head. `value` is the conditional mutual information of
@@ -64,7 +64,8 @@ def information(
         code: the byte, the byte before it and the entropy). It is the cross-fitted difference between the label's
         cross-entropy with increments that are permuted within each word, and with the true ones: a lower bound, about
         0 if there is no information. `low` and `high` bound the 95% interval (bootstrap-t over `n` documents).
-        `p_together` is the p-value of a permutation test within words, corrected for all layers, places and labels.
+        `p_together` is the larger p-value of two tests, by permutations within words and by random signs of documents,
+        corrected for all layers, places and labels.
         `known_bits` is the label's cross-entropy without increments, `num_tokens` how many words have the label. `note`
         says why a number is missing.
 
@@ -89,7 +90,7 @@ def information(
     left_out = f"{items.num_left_out} multiword tokens, or words that share a token with others, are left out"
     common = {"note": left_out} if items.num_left_out else {}
     return table(
-        (common | row for row in _rows(items, layer_names(increments), num_permutations, seed)),
+        (common | row for row in _rows(items, layer_names(increments), num_draws, seed)),
         *((str, "label scored_at"), (int, "layer head"), (float, "value low high p_together known_bits")),
         (int, "num_tokens n"),
     )
@@ -103,7 +104,7 @@ def _with_labels(sentences: Iterable[Segmentation] | Sequence[str]) -> Iterable[
         yield sentence
 
 
-def _rows(items: Items, layers: Sequence[int | None], num_permutations: int, seed: int) -> Iterator[Row]:
+def _rows(items: Items, layers: Sequence[int | None], num_draws: int, seed: int) -> Iterator[Row]:
     if not len(items) and items.num_left_out:
         raise NotMeasurableError(
             f"each of {items.num_left_out} words after the first is a multiword token or shares a token of the model "
@@ -140,8 +141,8 @@ def _rows(items: Items, layers: Sequence[int | None], num_permutations: int, see
         residuals[-1][mask] = of_label  # 0 for an item without the label
     p_values = np.ones((len(cells), len(usable)))
     if measurable:
-        p_values[list(measurable)] = permutation_test(
-            list(measurable.values()), residuals, items.identity, num_permutations=num_permutations, seed=seed
+        p_values[list(measurable)] = dependence_test(
+            *(list(measurable.values()), residuals, items.identity, items.documents), num_draws=num_draws, seed=seed
         )
     for column, label in enumerate(usable):
         mask, baseline = labelled[label], baselines[label]

@@ -1,4 +1,4 @@
-"""How many bits increments tell about labels beyond a baseline, and a permutation test of whether that is chance.
+"""How many bits increments tell about labels beyond a baseline, and a test of whether that is chance.
 
 The baseline predicts a label from its word's counts, the counts of the word after the word before it, and the entropy
 of the model's prediction. Increments are replaced by their residuals given the same variables, so an increment that
@@ -7,7 +7,8 @@ the labels alone, or in that of the increments alone, does not pass for informat
 
 Source:
     Shah & Peters 2020, "The hardness of conditional independence testing and the generalised covariance measure"
-    (residuals of both sides); Phipson & Smyth 2010, "Permutation p-values should never be zero".
+    (residuals of both sides); Phipson & Smyth 2010, "Permutation p-values should never be zero"; Canay, Romano &
+    Shaikh 2017, "Randomization tests under an approximate symmetry assumption" (signs of clusters).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
-from howfar.measures.statistics import divide, permutation_within
+from howfar.measures.statistics import divide, numbered, permutation_within
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -147,19 +148,34 @@ def gains(baseline: Baseline, curves: Array, seed: int) -> Array:
     return np.asarray(without - with_)
 
 
-def permutation_test(
-    curves: list[Array], residuals: list[Array], identity: Integers, *, num_permutations: int, seed: int = 0
+def dependence_test(
+    curves: list[Array],
+    residuals: list[Array],
+    identity: Integers,
+    documents: Integers,
+    *,
+    num_draws: int,
+    seed: int = 0,
 ) -> Array:
-    """Test whether increments and labels are dependent, by permuting labels among items of the same word.
+    """Test whether increments and labels are dependent, in two ways; the larger p-value counts.
+
+    Labels are permuted among items of the same word, which is exact if items are exchangeable. Neighbouring items are
+    not: classes of code come in runs, and increments drift along a text. So whole documents also get random signs:
+    without dependence, the products of both residuals sum to about 0 in each document, above it as often as below.
 
     Args:
         curves: For each increment, `[item, curve]`.
         residuals: For each label, `[item, class]`; 0 for an item without the label.
         identity: `[item]`, the number of its word.
+        documents: `[item]`, the number of its document.
+        num_draws: Permutations, and draws of signs.
+        seed: Determines both.
 
     Returns:
         `[increment, label]`, p-values corrected for all increments and labels (single-step max statistic).
     """
+    from scipy.sparse import csr_array
+
     generator = np.random.default_rng(seed)
     increments = np.concatenate([_whitened(features) for features in curves], axis=1)
     scaled = [part / np.sqrt(np.maximum(np.square(part).mean(axis=0), 1e-12)) for part in residuals]
@@ -167,16 +183,27 @@ def permutation_test(
     rows = np.cumsum([0, *(features.shape[1] for features in curves)])[:-1]
     columns = np.cumsum([0, *(part.shape[1] for part in residuals)])[:-1]
 
-    def statistic(permuted: Array) -> Array:
-        squares = np.square(increments.T @ permuted)
-        return np.add.reduceat(np.add.reduceat(squares, rows, axis=0), columns, axis=1)
+    def statistic(sums: Array) -> Array:  # from `[curve, class]`
+        return np.add.reduceat(np.add.reduceat(np.square(sums), rows, axis=0), columns, axis=1)
 
-    under_null = [statistic(labels[permutation_within(identity, generator)]) for _ in range(num_permutations)]
+    which, num_documents = numbered(documents)
+    members = csr_array((np.ones(len(which)), (which, np.arange(len(which)))), shape=(num_documents, len(which)))
+    products = np.stack([members @ (increments * label[:, None]) for label in labels.T], axis=-1)
+    draws = range(num_draws)
+    signs = (generator.choice((-1.0, 1.0), num_documents) for _ in draws)
+    signed = [statistic(np.tensordot(sign, products, 1)) for sign in signs]
+    permuted = [statistic(increments.T @ labels[permutation_within(identity, generator)]) for _ in draws]
+    true = statistic(products.sum(axis=0))
+    return np.maximum(_of_largest(true, signed), _of_largest(true, permuted))
+
+
+def _of_largest(true: Array, under_null: list[Array]) -> Array:
+    """p-values of statistics `[increment, label]` by the largest of each draw under the null hypothesis."""
     # Statistics differ in their spread under the null hypothesis, so each is standardised.
-    found = np.stack([statistic(labels), *under_null])
+    found = np.stack([true, *under_null])
     found = (found - found.mean(axis=0)) / np.maximum(found.std(axis=0), 1e-12)
     largest = found[1:].max(axis=(1, 2))
-    return np.asarray((1 + (largest[:, None, None] >= found[0]).sum(axis=0)) / (1 + num_permutations))
+    return np.asarray((1 + (largest[:, None, None] >= found[0]).sum(axis=0)) / len(found))
 
 
 def _from_counts(

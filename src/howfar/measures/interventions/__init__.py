@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus
-from howfar.errors import ConfigError
+from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.declaration import Matrix, Measure, of_texts
 from howfar.measures.interventions.replacements import AT_ONE_GAP, REPLACEMENTS, SWAPPED, changed_layers
@@ -123,6 +123,11 @@ def _check(increments: Increments, kinds: Sequence[str], doses: Sequence[float])
     if not doses or not all(0 < dose <= 1 for dose in doses):
         raise ConfigError(f"the doses are {list(doses)}; give some above 0 and at most 1")
     check_accumulates(increments)
+    if increments.config is not None and increments.config.lag:
+        raise NotMeasurableError(
+            "in this model an increment leads to the token after it (advance = 'after'), and interventions change the "
+            "steps to tokens; take the measure sensitivity, or train with advance = 'before'"
+        )
 
 
 def _why_not(increments: Increments, cell: Cell) -> str | None:

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures.information import information
-from howfar.measures.information.estimation import Controls, fit_baseline, gains, permutation_test
+from howfar.measures.information.estimation import Controls, dependence_test, fit_baseline, gains
 from howfar.measures.information.items import items_of_words, labels_of
 from howfar.models.loading import load, tokenizer_of
 from howfar.positions import IncrementConfig, attach
@@ -44,16 +44,14 @@ def words(seed: int, num: int = 1200, num_documents: int = 30) -> dict[str, Arra
     }  # fmt: skip
 
 
-def estimated(
-    data: dict[str, Array], increments: Array, seed: int = 0, num_permutations: int = 99
-) -> tuple[float, float]:
+def estimated(data: dict[str, Array], increments: Array, seed: int = 0, num_draws: int = 99) -> tuple[float, float]:
     """The information in bits and its p-value."""
     context = [data[name] for name in ("identity", "previous", "entropy", "documents")]
     baseline = fit_baseline(data["labels"], *context)
     curves = Controls(*context).residual_curves(increments)
     assert curves is not None
-    p_value = permutation_test(
-        [curves], [baseline.residuals], data["identity"], num_permutations=num_permutations, seed=seed
+    p_value = dependence_test(
+        [curves], [baseline.residuals], data["identity"], data["documents"], num_draws=num_draws, seed=seed
     )
     return float(gains(baseline, curves, seed).mean()), float(p_value.item())
 
@@ -96,7 +94,7 @@ def test_a_planted_null_is_rejected_in_about_one_of_twenty() -> None:
     rejected = 0
     for seed in range(60):
         data = words(seed, num=400, num_documents=20)
-        _, p_value = estimated(data, data["repeats"] + data["noise"], seed, num_permutations=39)
+        _, p_value = estimated(data, data["repeats"] + data["noise"], seed, num_draws=39)
         rejected += p_value <= 0.05
     assert rejected <= 8  # more in one of 160 times at 5%
 
@@ -122,25 +120,45 @@ def test_rare_words_leave_nothing_of_what_repeats_them_and_reject_no_more_than_o
         if seed < 3:
             assert Controls(*context).residual_curves(repeats) is None
         noise = np.random.default_rng(1000 + seed).normal(size=800)
-        _, p_value = estimated(data, repeats + 0.5 * noise, seed, num_permutations=39)
+        _, p_value = estimated(data, repeats + 0.5 * noise, seed, num_draws=39)
         rejected += p_value <= 0.05
     assert rejected <= 5
 
 
+@pytest.mark.parametrize(("persistence", "length_of_runs"), [(0.9, 20), (0.97, 40), (0.0, 20)])
+def test_neighbours_that_resemble_each_other_are_no_evidence(persistence: float, length_of_runs: int) -> None:
+    """As classes of code do, labels come in runs; increments drift along a document, whatever the labels are."""
+    rejected = 0
+    for seed in range(40):
+        generator = np.random.default_rng(seed)
+        documents, shape = np.repeat(np.arange(40), 80), (40, 80)
+        runs = np.cumsum(generator.random(shape) < 1 / length_of_runs, axis=1)
+        labels = (runs + generator.integers(2, size=(40, 1))) % 2
+        drift = np.empty(shape)
+        drift[:, 0] = generator.normal(size=40)
+        for place in range(1, 80):
+            noise = np.sqrt(1 - persistence**2) * generator.normal(size=40)
+            drift[:, place] = persistence * drift[:, place - 1] + noise
+        identity = generator.integers(0, 30, documents.size)
+        context = {"identity": identity, "previous": np.roll(identity, 1), "documents": documents}
+        data = context | {"labels": labels.ravel().astype(np.int64), "entropy": generator.normal(size=documents.size)}
+        _, p_value = estimated(data, drift.ravel(), seed, num_draws=39)
+        rejected += p_value <= 0.05
+    assert rejected <= 6  # more in one of 70 times at 5%
+
+
 def test_the_p_value_of_the_largest_of_many_holds_for_all() -> None:
-    data = words(3)
-    context = [data[name] for name in ("identity", "previous", "entropy", "documents")]
-    baseline = fit_baseline(data["labels"], *context)
-    generator = np.random.default_rng(0)
-    controls = Controls(*context)
-    many = [controls.residual_curves(generator.normal(size=1200)) for _ in range(40)]
-    alone = [
-        permutation_test([own], [baseline.residuals], data["identity"], num_permutations=99).item() for own in many[:20]
-    ]
-    together = permutation_test(many, [baseline.residuals], data["identity"], num_permutations=99)[:, 0]
-    assert min(alone) < 0.1
-    assert together.min() > 0.05
-    assert (together[:20] >= np.array(alone) - 0.02).all()
+    alone = together = 0
+    for seed in range(16):
+        data = words(seed)
+        context = [data[name] for name in ("identity", "previous", "entropy", "documents")]
+        of_items = [fit_baseline(data["labels"], *context).residuals], data["identity"], data["documents"]
+        generator, controls = np.random.default_rng(seed), Controls(*context)
+        many = [controls.residual_curves(generator.normal(size=1200)) for _ in range(10)]
+        alone += min(dependence_test([own], *of_items, num_draws=39).item() for own in many) <= 0.05
+        together += dependence_test(many, *of_items, num_draws=39).min() <= 0.05
+    assert alone >= 3  # each of 160 increments has its chance of one in twenty
+    assert together <= 3
 
 
 def sentence(number: int, nouns: bool = True, entity: str = "") -> str:
@@ -225,7 +243,7 @@ def test_words_that_share_a_token_with_others_are_left_out(
     assert items.num_left_out == 2
     np.testing.assert_allclose(items.increments[1, 0, 0], cut.increments[0, 0, [1, 3, 4]], rtol=1e-6)
     with pytest.raises(NotMeasurableError, match=r"each of 2 words after the first .* shares a token of the model"):
-        information(subwords, [of_forms("a_", "._", '"')], num_permutations=9)
+        information(subwords, [of_forms("a_", "._", '"')], num_draws=9)
     # Blanks may as well stand at the end of a token.
     cuts = np.array([0, 2, 3, 5, 7, 8])  # "a ", b, '."', "c ", "d"
     cut = replace(cut, token_bytes=np.stack([cuts[:-1], cuts[1:]], axis=1))
@@ -233,7 +251,7 @@ def test_words_that_share_a_token_with_others_are_left_out(
 
 
 def test_increments_that_repeat_the_word_are_said_to(tmp_path: Path) -> None:
-    table = information(lookup_model({ord("n"): 5.0}), annotated(tmp_path), num_permutations=39)
+    table = information(lookup_model({ord("n"): 5.0}), annotated(tmp_path), num_draws=39)
     speech = table.filter(label="part of speech", scored_at="whole word").row(0, named=True)
     assert speech["value"] is None
     assert "a function of the tokens" in speech["note"]
@@ -266,7 +284,7 @@ def test_entities_in_brackets_multiword_tokens_and_documents(tmp_path: Path) -> 
 def test_classes_of_code() -> None:
     files = [f"def f{number}(x):\n    return x + {number}2 * (x)\n" * 3 for number in range(12)]
     model = lookup_model({ord(" "): 2.0})
-    table = information(model, files, classes="code", num_permutations=39)
+    table = information(model, files, classes="code", num_draws=39)
     assert set(table["label"]) == {"class of code"}
     assert set(table["scored_at"]) == {"this token", "token before"}
 
@@ -278,7 +296,7 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
     ):
         information(model, annotated(tmp_path, nouns=False))
     with pytest.raises(NotMeasurableError, match=r"9 documents with the label .* are too few"):
-        information(model, annotated(tmp_path, num=9), num_permutations=9)
+        information(model, annotated(tmp_path, num=9), num_draws=9)
     with pytest.raises(NotMeasurableError, match="there is no labelled text"):
         information(model, [])
     with pytest.raises(ConfigError, match=r"the words of 'ab' have no labels; give sentences in CoNLL-U"):

@@ -54,6 +54,11 @@ def test_set_to_one_costs_what_the_losses_say(table: pl.DataFrame) -> None:
     assert row["moved"].item() == pytest.approx(INCREMENT - 1)
 
 
+def test_increments_that_lead_to_the_next_token_are_refused() -> None:
+    with pytest.raises(NotMeasurableError, match=r"leads to the token after it .* take the measure sensitivity"):
+        interventions(copying_model(increments={"advance": "after"}), TEXTS)
+
+
 def test_the_opposite_goes_the_other_way(table: pl.DataFrame) -> None:
     model, windows = copying_model(), [np.array([256, *text.encode()]) for text in TEXTS]
     plain = token_losses(model, windows)
