@@ -105,7 +105,7 @@ class Report:
         paths = []
         short = {model: Path(model).name for model in self.models}
         if len(set(short.values())) < len(short):  # their folders tell them apart
-            short = {model: re.sub(r"[\\/:]+", "-", model) for model in self.models}
+            short = {model: re.sub(r"[\\/:]+", "-", model).strip("-") for model in self.models}
         for section in self.sections:
             if section.table is not None:
                 words = f"{short.get(section.model, section.model)} {section.title}".replace("(", "").replace(")", "")

@@ -112,7 +112,7 @@ def test_tables_are_written_under_readable_names(found: Report, tmp_path: Path) 
     ("labels", "names"),
     [
         (("one/model", "two/model"), ["one-model", "two-model"]),
-        (("/one/model", "two/model"), ["-one-model", "two-model"]),
+        (("/one/model", "two/model"), ["one-model", "two-model"]),
         (("owner/first", "owner/second"), ["first", "second"]),
     ],
 )

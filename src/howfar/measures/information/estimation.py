@@ -183,24 +183,26 @@ def dependence_test(
     rows = np.cumsum([0, *(features.shape[1] for features in curves)])[:-1]
     columns = np.cumsum([0, *(part.shape[1] for part in residuals)])[:-1]
 
-    def statistic(sums: Array) -> Array:  # from `[curve, class]`
-        return np.add.reduceat(np.add.reduceat(np.square(sums), rows, axis=0), columns, axis=1)
-
     which, num_documents = numbered(documents)
     members = csr_array((np.ones(len(which)), (which, np.arange(len(which)))), shape=(num_documents, len(which)))
-    products = np.stack([members @ (increments * label[:, None]) for label in labels.T], axis=-1)
-    draws = range(num_draws)
-    signs = (generator.choice((-1.0, 1.0), num_documents) for _ in draws)
-    signed = [statistic(np.tensordot(sign, products, 1)) for sign in signs]
-    permuted = [statistic(increments.T @ labels[permutation_within(identity, generator)]) for _ in draws]
-    true = statistic(products.sum(axis=0))
-    return np.maximum(_of_largest(true, signed), _of_largest(true, permuted))
+    signs = np.vstack([np.ones(num_documents), generator.choice((-1.0, 1.0), (num_draws, num_documents))])
+    # One class at a time, because its sums are `[draw, curve]`.
+    of_classes = (signs @ (members @ (increments * label[:, None])) for label in labels.T)
+    of_classes = (np.add.reduceat(np.square(sums), rows, axis=1) for sums in of_classes)
+    signed = np.add.reduceat(np.stack(list(of_classes), axis=-1), columns, axis=2)
+
+    def statistic(permuted: Array) -> Array:
+        squares = np.square(increments.T @ permuted)
+        return np.add.reduceat(np.add.reduceat(squares, rows, axis=0), columns, axis=1)
+
+    others = (labels[permutation_within(identity, generator)] for _ in range(num_draws))
+    permuted = np.stack([statistic(labels), *map(statistic, others)])
+    return np.maximum(_of_largest(signed), _of_largest(permuted))
 
 
-def _of_largest(true: Array, under_null: list[Array]) -> Array:
-    """p-values of statistics `[increment, label]` by the largest of each draw under the null hypothesis."""
+def _of_largest(found: Array) -> Array:
+    """p-values of statistics, `[draw, increment, label]`, by the largest of each draw; the first draw is the data."""
     # Statistics differ in their spread under the null hypothesis, so each is standardised.
-    found = np.stack([true, *under_null])
     found = (found - found.mean(axis=0)) / np.maximum(found.std(axis=0), 1e-12)
     largest = found[1:].max(axis=(1, 2))
     return np.asarray((1 + (largest[:, None, None] >= found[0]).sum(axis=0)) / len(found))
