@@ -202,7 +202,7 @@ def test_information() -> None:
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
     model = HowFarForCausalLM(HowFarConfig(**sizes, initializer_range=0.4, increments={"start": "random"})).eval()
-    table = information(model, files, classes="code", num_permutations=9)
+    table = information(model, files, classes="code", num_draws=9)
     picture = draw_information(table)
     assert {row["scored_at"] for row in rows_of(picture)} == {"this token", "token before"}
     check_drawn(picture, "class of code", "layer 1", "bits per token", "beyond the tokens themselves")
