@@ -19,7 +19,7 @@ import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
-from howfar.measures.statistics import divide, numbered, permutation_within
+from howfar.measures.statistics import divide, documents_sum, numbered, permutation_within
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -174,8 +174,6 @@ def dependence_test(
     Returns:
         `[increment, label]`, p-values corrected for all increments and labels (single-step max statistic).
     """
-    from scipy.sparse import csr_array
-
     generator = np.random.default_rng(seed)
     increments = np.concatenate([_whitened(features) for features in curves], axis=1)
     scaled = [part / np.sqrt(np.maximum(np.square(part).mean(axis=0), 1e-12)) for part in residuals]
@@ -184,12 +182,13 @@ def dependence_test(
     columns = np.cumsum([0, *(part.shape[1] for part in residuals)])[:-1]
 
     which, num_documents = numbered(documents)
-    members = csr_array((np.ones(len(which)), (which, np.arange(len(which)))), shape=(num_documents, len(which)))
+    by_document = documents_sum(which, num_documents)
     signs = np.vstack([np.ones(num_documents), generator.choice((-1.0, 1.0), (num_draws, num_documents))])
-    # One class at a time, because its sums are `[draw, curve]`.
-    of_classes = (signs @ (members @ (increments * label[:, None])) for label in labels.T)
-    of_classes = (np.add.reduceat(np.square(sums), rows, axis=1) for sums in of_classes)
-    signed = np.add.reduceat(np.stack(list(of_classes), axis=-1), columns, axis=2)
+    of_classes = []
+    for label in labels.T:  # one class at a time, because its sums are `[draw, curve]`
+        sums = signs @ (by_document @ (increments * label[:, None]))
+        of_classes.append(np.add.reduceat(np.square(sums), rows, axis=1))
+    signed = np.add.reduceat(np.stack(of_classes, axis=-1), columns, axis=2)
 
     def statistic(permuted: Array) -> Array:
         squares = np.square(increments.T @ permuted)

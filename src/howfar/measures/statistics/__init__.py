@@ -27,12 +27,21 @@ from howfar.measures.statistics.inference import (
     proportion,
     wilcoxon,
 )
-from howfar.measures.statistics.resampling import bootstrap, groups_of, mean, numbered, permutation_within, ratio
+from howfar.measures.statistics.resampling import (
+    bootstrap,
+    documents_sum,
+    groups_of,
+    mean,
+    numbered,
+    permutation_within,
+    ratio,
+)
 from howfar.measures.statistics.studentised import MIN_DOCUMENTS, Studentised, columns_of, or_none
 
 __all__ = [
     "MIN_DOCUMENTS", "Additions", "CrossFitted", "Equivalence", "Estimate", "Gains", "ProbeKind", "Studentised",
-    "auc_alone", "bootstrap", "check_labels", "columns_of", "correlation", "divide", "equivalence_of_estimate",
-    "fit_probe", "groups_of", "holm", "mean", "nested_scores", "numbered", "or_none", "over_intervals", "over_seeds",
-    "permutation_within", "probe_scores", "proportion", "rank_correlation", "ratio", "roc_auc", "wilcoxon",
+    "auc_alone", "bootstrap", "check_labels", "columns_of", "correlation", "divide", "documents_sum",
+    "equivalence_of_estimate", "fit_probe", "groups_of", "holm", "mean", "nested_scores", "numbered", "or_none",
+    "over_intervals", "over_seeds", "permutation_within", "probe_scores", "proportion", "rank_correlation", "ratio",
+    "roc_auc", "wilcoxon",
 ]  # fmt: skip

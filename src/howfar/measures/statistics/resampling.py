@@ -98,15 +98,19 @@ def mean(values: ArrayLike, documents: ArrayLike, **options: Any) -> Estimate:
     Args:
         values: `[..., item]`.
     """
-    from scipy.sparse import csr_array
-
     values = np.asarray(values, np.float64)
     which, num_documents = numbered(documents)
-    shape = (len(which), num_documents)
-    members = csr_array((np.ones(len(which)), which, np.arange(len(which) + 1)), shape=shape)
-    flat = values.reshape(-1, values.shape[-1])
-    sums = (members.T @ flat.T).T.reshape(*values.shape[:-1], num_documents)
+    sums = (documents_sum(which, num_documents) @ values.reshape(-1, values.shape[-1]).T).T
+    sums = sums.reshape(*values.shape[:-1], num_documents)
     return ratio(sums, np.bincount(which, minlength=num_documents), **options)
+
+
+def documents_sum(which: NDArray[np.int64], num_documents: int) -> Any:
+    """A sparse matrix `[document, item]` that sums items by their document; the numbers are those of `numbered`."""
+    from scipy.sparse import csr_array
+
+    shape = (len(which), num_documents)
+    return csr_array((np.ones(len(which)), which, np.arange(len(which) + 1)), shape=shape).T
 
 
 def numbered(documents: ArrayLike) -> tuple[NDArray[np.int64], int]:
