@@ -27,14 +27,14 @@ class Segmentation:
         boundaries: The characters that begin a unit, ascending, without the text's first character (every text begins
             a unit). Whitespace between two units belongs to the one before it.
         tokens: The units with their words and annotation, if the segmentation was read from CoNLL-U.
-        begins_document: Whether the text is the first of a document with several texts.
+        begins_document: Whether the text is the first, or only, one of a document; else it goes on with the last one.
         source: Where the text is from, for example its language; measures compare gaps of one source only.
     """
 
     text: str
     boundaries: tuple[int, ...]
     tokens: tuple[Token, ...] = field(default=(), compare=False, repr=False)
-    begins_document: bool = field(default=False, compare=False, repr=False)
+    begins_document: bool = field(default=True, compare=False, repr=False)
     source: str = field(default="", compare=False, repr=False)
 
     @property
@@ -70,7 +70,8 @@ def read_conllu(path: str | Path) -> Iterator[Segmentation]:
     """Read a CoNLL-U file by surface tokens.
 
     A multiword token (`3-4`) is one unit; the words in its range and empty nodes (`5.1`) are skipped. The text is
-    the sentence's `# text`, or is joined from the tokens and `SpaceAfter=No`.
+    the sentence's `# text`, or is joined from the tokens and `SpaceAfter=No`. Documents begin at `# newdoc`; where no
+    such comment has come yet, each sentence is a document.
 
     Yields:
         Each sentence.
@@ -82,10 +83,11 @@ def read_conllu(path: str | Path) -> Iterator[Segmentation]:
     Source:
         https://universaldependencies.org/format.html
     """
-    has_some = False
+    has_some = are_marked = False
     for sentence in sentences_of(_lines(Path(path)), Path(path)):
         has_some = True
-        yield _of_sentence(sentence, Path(path))
+        are_marked |= sentence.begins_document
+        yield replace(_of_sentence(sentence, Path(path)), begins_document=sentence.begins_document or not are_marked)
     if not has_some:
         raise CorpusError(f"{path} has no sentence in CoNLL-U; give a .conllu file with ten columns separated by tabs")
 
@@ -187,7 +189,7 @@ def _of_sentence(sentence: Sentence, path: Path) -> Segmentation:
     if text is None:
         text = "".join(token.form + " " * token.is_spaced for token in sentence.tokens).rstrip()
     found = _align([token.form for token in sentence.tokens], text, path, sentence.line)
-    return replace(found, tokens=sentence.tokens, begins_document=sentence.begins_document)
+    return replace(found, tokens=sentence.tokens)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

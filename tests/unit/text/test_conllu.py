@@ -35,6 +35,13 @@ def test_words_ranges_empty_nodes_and_enhanced_dependencies(tmp_path: Path) -> N
     assert (first.begins_document, second.begins_document) == (True, False)
 
 
+def test_documents_begin_at_their_comments_and_until_one_comes_at_each_sentence(tmp_path: Path) -> None:
+    marked, unmarked = LINES, LINES.replace("# newdoc id = one\n", "")
+    found = read(tmp_path, "\n".join([unmarked, unmarked, marked, unmarked, marked]))
+    assert [sentence.begins_document for sentence in found] == [True, True, True, False, True]
+    assert [sentence.begins_document for sentence in read(tmp_path, f"{unmarked}\n{unmarked}")] == [True, True]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

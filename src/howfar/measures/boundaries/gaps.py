@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Gaps:
-    """Gaps of some documents, in order; numbers are in positions or nats."""
+    """Gaps of some texts, in order; numbers are in positions or nats."""
 
     is_boundary: NDArray[np.bool_]  # [gap]
-    documents: NDArray[np.int64]  # [gap]: index into `traces`
-    sources: NDArray[np.int64]  # [gap]: number of the document's source; gaps of different sources are not compared
+    texts: NDArray[np.int64]  # [gap]: index into `traces`
+    documents: NDArray[np.int64]  # [gap]: the text's document, which may have several texts
+    sources: NDArray[np.int64]  # [gap]: number of the text's source; gaps of different sources are not compared
     tokens: NDArray[np.int64]  # [gap]: the first token after it; before a word, it may begin with blanks
     num_tokens: NDArray[np.int64]  # [gap]: of the character (or token) after
-    characters: NDArray[np.int64]  # [gap]: the character after it, in its document
+    characters: NDArray[np.int64]  # [gap]: the character after it, in its text
     previous: NDArray[np.int64]  # [gap]: code point of the character before if tokens are bytes, else the token before
     next_byte: NDArray[np.int64]  # [gap]: the first byte of the first token after
     first_token: NDArray[np.float64]  # [layer, head, gap]: increment of the first token after
@@ -43,14 +44,15 @@ class Gaps:
     num_unseen: int  # gaps that are left out because they lie inside a token
     traces: list[Trace]
     segmentations: list[Segmentation]
+    document_of_text: list[int]
 
     def __len__(self) -> int:
         return len(self.is_boundary)
 
-    def by_document(self) -> Iterator[tuple[Trace, NDArray[np.int64]]]:
-        """The documents in order, each with the indices of its gaps."""
-        documents, first = np.unique(self.documents, return_index=True)
-        for number, members in zip(documents.tolist(), np.split(np.arange(len(self)), first[1:]), strict=True):
+    def by_text(self) -> Iterator[tuple[Trace, NDArray[np.int64]]]:
+        """The texts in order, each with the indices of its gaps."""
+        texts, first = np.unique(self.texts, return_index=True)
+        for number, members in zip(texts.tolist(), np.split(np.arange(len(self)), first[1:]), strict=True):
             yield self.traces[number], members
 
     def among(self, chosen: NDArray[np.bool_]) -> Gaps:
@@ -72,29 +74,32 @@ def find_gaps(
     max_gaps: int,
     progress: Progress | None = None,
 ) -> Gaps:
-    """Read documents, one by one, until one reaches `max_gaps` of the target's gaps.
+    """Read texts, one by one, until one reaches `max_gaps` of the target's gaps.
 
     Raises:
-        NotMeasurableError: The documents have no such gaps, or a boundary lies beyond its text.
+        NotMeasurableError: The texts have no such gaps, or a boundary lies beyond its text.
         TextError: There are texts without their boundaries.
     """
     read: list[Segmentation] = []
+    numbers: list[int] = []
     waiting: deque[NDArray[np.bool_]] = deque()
 
     def texts() -> Iterator[str]:
-        num_gaps = 0
+        num_gaps, document = 0, -1
         for segmentation in segmentations:
             if not isinstance(segmentation, Segmentation):
                 raise TextError(
                     f"a segmentation is needed, but this is a {type(segmentation).__name__}; read some from a file "
                     "with `howfar.text.segmentation.read_spaced` or `read_conllu`"
                 )
+            document += segmentation.begins_document
             candidates = target.candidates(segmentation.text)
             if num_gaps >= max_gaps:
                 return
             if candidates.any():
                 num_gaps += int(candidates.sum())
                 read.append(segmentation)
+                numbers.append(document)
                 waiting.append(candidates)
                 yield segmentation.text
 
@@ -111,16 +116,24 @@ def find_gaps(
     arrays = {key: np.concatenate([part[key] for part in parts], axis=-1) for key in parts[0]}
     num_unseen = int(arrays.pop("num_unseen").sum())
     neighbours = np.ascontiguousarray(arrays.pop("neighbours").T)
-    sources = np.unique([segmentation.source for segmentation in read], return_inverse=True)[1][arrays["documents"]]
+    document_of_text = np.unique(numbers, return_inverse=True)[1]
+    sources = np.unique([segmentation.source for segmentation in read], return_inverse=True)[1]
     return Gaps(
-        **arrays, sources=sources, neighbours=neighbours, num_unseen=num_unseen, traces=traces, segmentations=read
+        **arrays,
+        documents=document_of_text[arrays["texts"]],
+        sources=sources[arrays["texts"]],
+        neighbours=neighbours,
+        num_unseen=num_unseen,
+        traces=traces,
+        segmentations=read,
+        document_of_text=document_of_text.tolist(),
     )
 
 
 def _gaps_of(
     trace: Trace, segmentation: Segmentation, candidates: NDArray[np.bool_], number: int, of_bytes: bool
 ) -> dict[str, NDArray]:
-    """The gaps of one document; gaps are along the last axis of every array."""
+    """The gaps of one text; gaps are along the last axis of every array."""
     is_boundary = np.zeros(len(trace.text), dtype=bool)
     if not all(0 < boundary < len(trace.text) for boundary in segmentation.boundaries):
         raise NotMeasurableError(
@@ -142,7 +155,7 @@ def _gaps_of(
     text = np.frombuffer(trace.text.encode(), dtype=np.uint8)
     return {
         "is_boundary": is_boundary[before],
-        "documents": np.full(len(units), number),
+        "texts": np.full(len(units), number),
         "tokens": tokens,
         "num_tokens": np.diff(first_tokens, append=len(trace))[units],
         "characters": before,

@@ -48,8 +48,8 @@ def probe_rows(
     chosen = np.zeros(len(gaps), dtype=bool)
     chosen[spread_evenly(len(gaps), most_gaps(model, len(gaps.traces[0].layers)))] = True
     probed = gaps.among(chosen)
-    traces, members = zip(*probed.by_document(), strict=True)
-    states = hidden_states(model, traces, [probed.tokens[of_document] for of_document in members], tokenizer)
+    traces, members = zip(*probed.by_text(), strict=True)
+    states = hidden_states(model, traces, [probed.tokens[of_text] for of_text in members], tokenizer)
     options: dict[str, Any] = {"kind": kind, "seed": seed}
     options["num_neurons"] = increments_of(model).config.hidden_size or width // 4
     scores = []

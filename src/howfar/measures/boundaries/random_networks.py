@@ -134,11 +134,11 @@ def _inputs(
     reach = np.arange(-1, gaps.num_tokens.max())
     is_needed = reach < gaps.num_tokens[:, None]
     tokens = np.where(is_needed, gaps.tokens[:, None] + reach, gaps.tokens[:, None])
-    documents = np.broadcast_to(gaps.documents[:, None], tokens.shape)
-    (of_document, read), where = np.unique([documents.ravel(), tokens.ravel()], axis=1, return_inverse=True)
+    texts = np.broadcast_to(gaps.texts[:, None], tokens.shape)
+    (of_text, read), where = np.unique([texts.ravel(), tokens.ravel()], axis=1, return_inverse=True)
     where = where.reshape(tokens.shape)
     places = _Places(where[:, 0], where[:, 1:], is_needed[:, 1:])
-    numbers, first = np.unique(of_document, return_index=True)
+    numbers, first = np.unique(of_text, return_index=True)
     traces, tokens_read = [gaps.traces[number] for number in numbers], np.split(read, first[1:])
     if increments_of(model).config.scope == "per_layer":
         return hidden_states(model, traces, tokens_read, tokenizer), places

@@ -98,7 +98,7 @@ def baseline_scores(gaps: Gaps, target: Target) -> Iterator[Score]:
     name, rule = target.baseline
     found = [rule(trace.text) for trace in gaps.traces]
     starts = np.cumsum([0, *map(len, found)])
-    yield Score(name, np.concatenate(found)[starts[gaps.documents] + gaps.characters].astype(np.float64))
+    yield Score(name, np.concatenate(found)[starts[gaps.texts] + gaps.characters].astype(np.float64))
 
 
 def corpus_scores(

@@ -69,9 +69,9 @@ def items_of_words(
     max_items: int,
     progress: Progress | None = None,
 ) -> Items:
-    """Read annotated sentences until there are enough words. A sentence's first word is left out: no word precedes it.
+    """Read annotated sentences until there are enough words.
 
-    If no sentence is marked as the beginning of a document, each sentence is a document.
+    A sentence's first word is left out, because no word precedes it.
     """
 
     def enough() -> Iterator[Segmentation]:
@@ -83,16 +83,14 @@ def items_of_words(
             yield sentence
 
     parts: list[_Part] = []
-    documents, document, are_marked = [], -1, False
+    begins_document: list[bool] = []
     read, told = tee(enough())
     traces = trace_many(model, (sentence.text for sentence in read), tokenizer)
     pairs = followed(zip(traces, told, strict=False), progress, max_items, lambda pair: len(pair[1].tokens))
     for trace, sentence in pairs:
-        are_marked |= sentence.begins_document
-        document += sentence.begins_document or not are_marked
         parts.append(_words_of(trace, sentence))
-        documents.append(document)
-    return _gathered(parts, documents, WORD_PLACES)
+        begins_document.append(sentence.begins_document)
+    return _gathered(parts, np.cumsum(begins_document) - 1, WORD_PLACES)
 
 
 def items_of_code(

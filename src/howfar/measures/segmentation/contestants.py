@@ -57,7 +57,7 @@ def entropy_rises(gaps: Gaps) -> tuple[Array, Array]:
         Both `[gap]`, in nats; 0 where the token or unit before is the text's first, which is not predicted.
     """
     rises = np.zeros((2, len(gaps)))
-    for trace, members in gaps.by_document():
+    for trace, members in gaps.by_text():
         first = gaps.tokens[members]
         starts = np.array([unit.start_token for unit in trace.units])
         unit_before = starts[np.searchsorted(starts, first) - 1]
@@ -81,7 +81,7 @@ def jieba_boundaries(gaps: Gaps) -> Array:
         MissingExtraError: jieba is not installed.
     """
     decided = np.zeros(len(gaps))
-    for trace, members in gaps.by_document():
+    for trace, members in gaps.by_text():
         decided[members] = np.isin(gaps.characters[members], jieba_segment(trace.text).boundaries)
     return decided
 

@@ -37,15 +37,15 @@ def read_states(
     num_layers, width = len(gaps.traces[0].layers), model.get_input_embeddings().weight.shape[1]
     states = np.empty((num_layers, len(gaps), width), dtype=np.float16)
     dissimilarity = np.empty((2, num_layers, len(gaps)), dtype=np.float32)
-    documents = list(gaps.by_document())
-    places = [(first := gaps.tokens[gap], first - 1, _last_tokens(trace, first)) for trace, gap in documents]
-    tokens = [np.unique(np.concatenate(of_document)) for of_document in places]
-    found = hidden_states(model, [trace for trace, _ in documents], tokens, tokenizer)
+    texts = list(gaps.by_text())
+    places = [(first := gaps.tokens[gap], first - 1, _last_tokens(trace, first)) for trace, gap in texts]
+    tokens = [np.unique(np.concatenate(of_text)) for of_text in places]
+    found = hidden_states(model, [trace for trace, _ in texts], tokens, tokenizer)
     begin = 0
-    for (_, members), wanted, read in zip(documents, places, tokens, strict=True):
-        of_document = found[:, begin : begin + len(read)]
+    for (_, members), wanted, read in zip(texts, places, tokens, strict=True):
+        of_text = found[:, begin : begin + len(read)]
         begin += len(read)
-        after, before, last = (of_document[:, np.searchsorted(read, token)].astype(np.float32) for token in wanted)
+        after, before, last = (of_text[:, np.searchsorted(read, token)].astype(np.float32) for token in wanted)
         states[:, members] = after
         for place, state in enumerate((after, last)):  # vectors have a mean square of 1
             dissimilarity[place][:, members] = 1 - (state * before).mean(axis=-1)

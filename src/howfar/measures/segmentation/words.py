@@ -36,25 +36,26 @@ class Words:
 
     @classmethod
     def of(cls, gaps: Gaps) -> Words:
-        """The words of the documents of some gaps."""
+        """The words of the texts of some gaps."""
         segmentations = gaps.segmentations
-        lengths = np.array([len(document.text) + 1 for document in segmentations])
-        begins = np.cumsum(lengths) - lengths  # the start of each document in their concatenation
+        lengths = np.array([len(one.text) + 1 for one in segmentations])
+        begins = np.cumsum(lengths) - lengths  # the start of each text in their concatenation
         edges = np.concatenate(
             [
-                begin + np.array([0, *document.boundaries, len(document.text)])
-                for begin, document in zip(begins, segmentations, strict=True)
+                begin + np.array([0, *one.boundaries, len(one.text)])
+                for begin, one in zip(begins, segmentations, strict=True)
             ]
         )
-        documents = np.repeat(np.arange(len(segmentations)), [len(one.boundaries) + 2 for one in segmentations])
-        is_word = documents[1:] == documents[:-1]
-        begin, end, documents = edges[:-1][is_word], edges[1:][is_word], documents[1:][is_word]
-        places = begins[gaps.documents] + gaps.characters
+        texts = np.repeat(np.arange(len(segmentations)), [len(one.boundaries) + 2 for one in segmentations])
+        is_word = texts[1:] == texts[:-1]
+        begin, end = edges[:-1][is_word], edges[1:][is_word]
+        documents = np.array(gaps.document_of_text)[texts[1:][is_word]]
+        places = begins[gaps.texts] + gaps.characters
         first, last = np.searchsorted(places, begin, "right"), np.searchsorted(places, end, "left")
         start, stop = _gap_at(places, begin), _gap_at(places, end)
         kept = (first < last) | (start >= 0) | (stop >= 0)
         start, stop, first, last, documents = (of_all[kept] for of_all in (start, stop, first, last, documents))
-        num = len(segmentations)
+        num = 1 + gaps.document_of_text[-1]
         num_boundaries = np.bincount(gaps.documents, gaps.is_boundary, num).astype(np.int64)
         num_given = np.bincount(documents, minlength=num) - num_boundaries
         return cls(gaps.is_boundary, gaps.documents, start, stop, first, last, documents, num_given)

@@ -85,6 +85,21 @@ def test_perfect_and_inverted_increments() -> None:
     assert table["target"].unique().to_list() == ["chinese-words"]
 
 
+def test_sentences_of_a_document_are_no_independent_evidence() -> None:
+    alone = segmented(error=0.2)
+    no_gap = Segmentation("a", ())  # a document may begin with a sentence that is not read
+    together = [
+        of_document
+        for one in alone
+        for of_document in (no_gap, *(replace(one, begins_document=False) for _ in range(3)))
+    ]
+    expected, found = (increment_rows(measured(lookup_model(LEADS), documents)) for documents in (alone, together))
+    numbers = ["value", "low", "high", "low_together", "high_together"]
+    np.testing.assert_allclose(found.select(numbers), expected.select(numbers), atol=1e-9)
+    assert found["n"].to_list() == expected["n"].to_list() == [15]
+    assert found["num_gaps"].to_list() == [3 * num for num in expected["num_gaps"]]
+
+
 def test_where_an_increment_is_scored() -> None:
     # The last byte of the character before the gap is 80-83 or 90-AF: it tells what that character is.
     table = measured(lookup_model({0x80: 2.0, 0x81: 2.0, 0x83: 2.0}), segmented())

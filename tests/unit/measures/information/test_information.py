@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from howfar.errors import ConfigError, NotMeasurableError
+from howfar.measures.files import read_gold
 from howfar.measures.information import information
 from howfar.measures.information.estimation import Controls, dependence_test, fit_baseline, gains
 from howfar.measures.information.items import items_of_words, labels_of
@@ -279,6 +280,10 @@ def test_entities_in_brackets_multiword_tokens_and_documents(tmp_path: Path) -> 
     items = items_of_words(model, sentences, tokenizer_of(model), max_items=100)
     assert items.num_left_out == 3
     assert items.documents.tolist() == [0, 0, 0, 0, 1, 1]
+    unmarked = tmp_path / "b.conllu"  # the sentences of a second file do not go on with the first one's last document
+    unmarked.write_text("\n".join([*rows, "", *rows, ""]), encoding="utf-8")
+    both = items_of_words(model, read_gold([path, unmarked]), tokenizer_of(model), max_items=100)
+    assert both.documents.tolist() == [0, 0, 0, 0, 1, 1, 2, 2, 3, 3]
 
 
 def test_classes_of_code() -> None:

@@ -79,6 +79,18 @@ def measured(model: Any, documents: list[Segmentation], **options: Any) -> pl.Da
     return segmentation(model, documents, **{"probed": False, **options})
 
 
+def test_sentences_of_a_document_are_no_independent_evidence() -> None:
+    alone = texts(error=0.2)
+    together = [replace(one, begins_document=begins) for one in alone for begins in (True, False, False)]
+    expected, found = (measured(lookup_model(LEADS), documents) for documents in (alone, together))
+    for quantity in ("boundary F1", "word F1"):
+        one, other = (f1_of(table, quantity, "increment", "lead byte") for table in (expected, found))
+        assert other["n"] == one["n"] == 20
+        assert [other[name] for name in ("value", "low", "high")] == pytest.approx(
+            [one[name] for name in ("value", "low", "high")]
+        )
+
+
 def test_increments_that_equal_the_gold_cut_it_perfectly_whatever_their_layer_and_direction() -> None:
     model = lookup_model({}, {0xE4: 1.0, 0xE5: 2.0}, {})
     table = measured(model, texts())
