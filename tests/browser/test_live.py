@@ -288,6 +288,21 @@ def test_what_a_visitor_types_or_chooses_ends_the_writing_and_stays(live):
         assert page.input_value("#text") == page.evaluate("state.text") == kept
 
 
+def test_a_text_that_is_too_long_stays_in_its_box_until_another_is_chosen(live):
+    page = live
+    begin(page, "Two roads")
+    long = "x" * (page.evaluate("folder.most") + 1)
+    page.fill("#text", long)
+    change(page, lambda: page.select_option("#compare", "text"))
+    assert page.input_value("#text") == long
+    assert "shorten it" in page.inner_text("#warning")
+    page.click(".write")
+    assert page.evaluate("written") is None
+    change(page, lambda: page.select_option("#example", "0"))
+    assert page.input_value("#text") == page.evaluate("state.text") == page.evaluate("folder.examples[0].text")
+    assert page.is_hidden("#warning")
+
+
 def test_the_model_stops_writing_where_a_document_ends(live):
     page = live
     begin(page, "Two roads")

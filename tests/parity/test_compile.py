@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import pickle
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -116,3 +117,45 @@ def test_overrides_and_recordings_reach_a_compiled_model() -> None:
     assert torch.equal(recording.increments[1], torch.full((2, 1, 12), 2.0))
     assert (doubled - plain).abs().max() > 0.01
     assert torch.equal(compiled(token_ids).logits, plain)
+
+
+@pytest.fixture
+def fresh_process() -> Iterator[None]:
+    """The compiler's setting before any model had increments."""
+    with torch._dynamo.config.patch(skip_nnmodule_hook_guards=True):
+        yield
+
+
+@pytest.mark.usefixtures("fresh_process")
+@pytest.mark.parametrize("attached", ["before", "after", "elsewhere"])
+def test_code_compiled_for_a_plain_model_is_not_run_for_one_with_increments(attached: str) -> None:
+    ids, plain, model = tokens(8, 1), tiny(), tiny()
+    if attached != "after":
+        stir(attach(model))
+    stored = pickle.dumps(model)
+    if attached == "elsewhere":  # in a process from which this one gets a copy
+        torch._dynamo.config.skip_nnmodule_hook_guards = True
+    compiled_plain = torch.compile(plain, backend="eager")
+    expected_of_plain = plain(ids).logits
+    torch.testing.assert_close(compiled_plain(ids).logits, expected_of_plain)
+    model = pickle.loads(stored) if attached == "elsewhere" else model
+    compiled = torch.compile(model, backend="eager")
+    if attached == "after":
+        compiled(ids)
+        stir(attach(model))
+    expected = model(ids).logits
+    assert (expected - expected_of_plain).abs().max() > 0.1
+    for _ in range(2):  # in turns
+        torch.testing.assert_close(compiled(ids).logits, expected)
+        torch.testing.assert_close(compiled_plain(ids).logits, expected_of_plain)
+
+
+@pytest.mark.usefixtures("fresh_process")
+def test_compiled_models_learn_one_after_the_other() -> None:
+    ids = tokens(8, 1)
+    for config in (None, CONFIGS["per_layer"], CONFIGS["shared"]):
+        model = tiny()
+        learned = [] if config is None else attach(model, config).parameters()
+        torch.compile(model, backend="aot_eager")(input_ids=ids, labels=ids).loss.backward()
+        assert all(parameter.grad is not None for parameter in learned)
+        assert config is None or any(parameter.grad.abs().max() > 0 for parameter in learned)

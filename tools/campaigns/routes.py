@@ -40,8 +40,9 @@ async def ask(app: object, method: str, path: str, host: str, body: bytes = b"{}
 
 def run(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str]]:
     """Ask by each method, for files that are none of the page's, and under names that the server does not know."""
-    from howfar.explorer.inference import Inference, named_models
+    from howfar.explorer.inference import Inference
     from howfar.explorer.server import make_app
+    from howfar.models.bundled import named_models
 
     app, chance = make_app(Inference(named_models([])), None), random.Random(seed)
     cases = [(method, path, "127.0.0.1:1", {404, 405}, b"{}") for path in PATHS for method in ("GET", "POST", "PUT")]

@@ -62,8 +62,9 @@ def _serve(
     browser: bool,
     contexts: pl.DataFrame | None,
 ) -> None:
-    from howfar.explorer.inference import Inference, named_models
+    from howfar.explorer.inference import Inference
     from howfar.explorer.server import make_app, new_token, prepare, serve
+    from howfar.models.bundled import named_models
     from howfar.text.marks import name_with_mark, unusual_mark
 
     listener = _listen(host, port)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +53,7 @@ class Inference:
 
     def __init__(
         self,
-        models: dict[str, str | None],
+        models: Mapping[str, str | None],
         *,
         mark: str | None = None,
         max_waiting: int = MAX_WAITING,
@@ -262,23 +262,3 @@ def check_text(text: str) -> None:
             f"the text has {len(text):,} characters, but the explorer takes at most {MAX_CHARACTERS:,}; shorten it, or "
             "trace it with `howfar show`"
         )
-
-
-def named_models(models: Sequence[str]) -> dict[str, str | None]:
-    """Give models the names that visitors see: a folder's last part, numbered if two are equal.
-
-    Raises:
-        ModelNotFoundError: None is named and none is bundled.
-    """
-    from howfar.models.bundled import bundled_models
-
-    names: dict[str, str | None] = {}
-    for source in models or [model.name for model in bundled_models()]:
-        name = short = source.rstrip("/").rsplit("/", 1)[-1] or source
-        number = 2
-        while name in names:
-            name, number = f"{short} ({number})", number + 1
-        names[name] = source
-    if not names:
-        raise ModelNotFoundError("no model is bundled with this package; name a model's folder or Hub id")
-    return names

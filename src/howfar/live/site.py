@@ -13,11 +13,11 @@ from howfar.charts.assets import render
 from howfar.charts.glyphs import JOINING, SPACE, WHITESPACE
 from howfar.charts.spacing.kinds import KINDS
 from howfar.charts.spacing.page import script, styles
-from howfar.errors import ConfigError
+from howfar.errors import ConfigError, OutputError
 from howfar.files import check_new_folder, whole_folder, write_file
 from howfar.live.export import export_onnx
 from howfar.live.runtime import PACKAGE, VERSION, runtime_files
-from howfar.models.bundled import bundled_models
+from howfar.models.bundled import named_models
 from howfar.models.loading import load
 from howfar.reading.reader import Reader
 from howfar.text.examples import EXAMPLES, selected_in
@@ -32,7 +32,11 @@ SCRIPTS = ("latest.js", "words.js", "link.js", "writing.js", "page.js")
 """The page's scripts, whatever runs the model."""
 OWN_SCRIPTS = ("content.js", "local.js")
 """Those by which a model runs in the browser."""
+COPIED = (*SCRIPTS, *OWN_SCRIPTS, "worker.js", "live.css")
 RUNTIME = "runtime"
+MODELS = "models"
+WRITTEN = {*COPIED, "index.html", "spacing.js", "characters.js", "spacing.css", "folder.json", RUNTIME, MODELS}
+"""The names in the folder of a page."""
 MOST_CHARACTERS = 4000  # of a text; models read less
 
 
@@ -70,11 +74,12 @@ def write_site(output: str | Path, models: Sequence[str] = (), *, runtime: str |
     """
     output = Path(output)
     check_new_folder(output)
-    names = list(dict.fromkeys(models)) or [model.name for model in bundled_models()]
-    loaded = {name: load(name) for name in names}
+    _check_own(output)
+    named = named_models(models)
+    loaded = {name: load(source) for name, source in named.items()}
     about = {name: _describe(name, model, index) for index, (name, model) in enumerate(loaded.items())}
     files = runtime_files(runtime)
-    with whole_folder(output, replace=_is_ours(output)) as folder:
+    with whole_folder(output, replace=True) as folder:
         for name, description in about.items():
             path = folder / description["file"]
             path.parent.mkdir(exist_ok=True)
@@ -82,7 +87,7 @@ def write_site(output: str | Path, models: Sequence[str] = (), *, runtime: str |
         (folder / RUNTIME).mkdir()
         for name, content in files.items():
             write_file(folder / RUNTIME / name, content)
-        for name in (*SCRIPTS, *OWN_SCRIPTS, "worker.js", "live.css"):
+        for name in COPIED:
             write_file(folder / name, (PAGE / name).read_bytes())
         write_file(folder / "index.html", render("live/page/index.html", styles=STYLES, scripts=scripts(OWN_SCRIPTS)))
         write_file(folder / "spacing.js", script(moving=True))
@@ -90,9 +95,9 @@ def write_site(output: str | Path, models: Sequence[str] = (), *, runtime: str |
         write_file(folder / "spacing.css", styles(moving=True))
         listed = {
             "models": list(about.values()),
-            "examples": _examples(names),
+            "examples": _examples(next(iter(about))),
             "most": MOST_CHARACTERS,
-            "about": f"Models: {', '.join(names)}. Runtime: {PACKAGE} {VERSION} (MIT licence). Everything was loaded "
+            "about": f"Models: {', '.join(about)}. Runtime: {PACKAGE} {VERSION} (MIT licence). Everything was loaded "
             "from this server, and what you type stays in this page.",
         }
         write_file(folder / "folder.json", json.dumps(listed, ensure_ascii=False, indent=1) + "\n")
@@ -105,9 +110,18 @@ def write_site(output: str | Path, models: Sequence[str] = (), *, runtime: str |
     )
 
 
-def _is_ours(folder: Path) -> bool:
-    """Whether a folder is an earlier page, and nothing else."""
-    return (folder / "folder.json").is_file() and (folder / RUNTIME).is_dir()
+def _check_own(folder: Path) -> None:
+    """Refuse a folder that holds anything but an earlier page.
+
+    Raises:
+        OutputError: It does.
+    """
+    others = sorted(path.name for path in folder.iterdir() if path.name not in WRITTEN) if folder.is_dir() else []
+    if others:
+        raise OutputError(
+            f"{folder} holds {others[0]}, which is not of a page and would be deleted; write to a new folder, and copy "
+            "its files to this one"
+        )
 
 
 def _describe(name: str, model: PreTrainedModel, index: int) -> dict[str, Any]:
@@ -127,8 +141,8 @@ def _describe(name: str, model: PreTrainedModel, index: int) -> dict[str, Any]:
             "to draw; name a model whose increments accumulate"
         )
     return {
-        "name": Path(name).name,
-        "file": f"models/{index}.onnx",
+        "name": name,
+        "file": f"{MODELS}/{index}.onnx",
         "layers": list(reader.layers),
         "context": reader.context,
         "mark": reader.mark,
@@ -157,7 +171,6 @@ def characters() -> str:
     return "".join(f"const {name} = {json.dumps(value)};\n" for name, value in known.items())
 
 
-def _examples(names: Sequence[str]) -> list[dict[str, Any]]:
-    """Example texts, read by the first model."""
-    first = Path(names[0]).name
-    return [{"name": name, "text": text, "model": first, "slot": selected_in(name)} for name, text in EXAMPLES.items()]
+def _examples(model: str) -> list[dict[str, Any]]:
+    """Example texts, read by a model."""
+    return [{"name": name, "text": text, "model": model, "slot": selected_in(name)} for name, text in EXAMPLES.items()]

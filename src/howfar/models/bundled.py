@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from howfar.errors import ModelNotFoundError
 
 FOLDER = Path(__file__).with_name("bundled")
 DEFAULT_NAME = "bilingual-per-layer"
@@ -92,3 +95,26 @@ def _num_parameters(weights: Path) -> int:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
     return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+
+
+def named_models(sources: Sequence[str]) -> dict[str, str]:
+    """Give models the names that visitors of a page see: a folder's last part, numbered if two are equal.
+
+    Args:
+        sources: Bundled models, folders or Hub ids; if there are none, all bundled models.
+
+    Raises:
+        ModelNotFoundError: None is named and none is bundled.
+    """
+    names: dict[str, str] = {}
+    for source in dict.fromkeys(sources or [model.name for model in bundled_models()]):
+        path = Path(source).expanduser()
+        last = path.absolute().name if path.is_dir() else source.rstrip("/").rsplit("/", 1)[-1]
+        short = path.resolve().name if last in ("", "..") else last
+        name, number = short or source, 2
+        while name in names:
+            name, number = f"{short} ({number})", number + 1
+        names[name] = source
+    if not names:
+        raise ModelNotFoundError("no model is bundled with this package; name a model's folder or Hub id")
+    return names

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from howfar.errors import CheckpointError
 from howfar.files import write_file
-from howfar.models.description import Description
+from howfar.models.description import Description, read_description
 from howfar.positions import IncrementConfig
 
 CARD = "README.md"
@@ -31,6 +32,19 @@ def write_card(folder: Path, description: Description, training: Mapping[str, An
     Raises:
         OutputError: It cannot be written.
     """
+    write_file(folder / CARD, _card(description, training))
+
+
+def is_edited(folder: Path) -> bool:
+    """Whether a folder has a README that is not the card of its graft, as it was saved."""
+    path = folder / CARD
+    try:
+        return path.is_file() and path.read_text(encoding="utf-8") != _card(read_description(folder))
+    except (CheckpointError, UnicodeDecodeError):  # no graft, or no card
+        return True
+
+
+def _card(description: Description, training: Mapping[str, Any] | None = None) -> str:
     from huggingface_hub import ModelCardData
 
     base = description.base
@@ -65,7 +79,7 @@ def write_card(folder: Path, description: Description, training: Mapping[str, An
         "",
         *(_losses(training) if training else ()),
     ]
-    write_file(folder / CARD, "\n".join(lines).rstrip() + "\n")
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _what_it_is(description: Description, name: str) -> str:

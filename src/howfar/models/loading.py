@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -25,11 +26,12 @@ from howfar.models.configuration import HowFarConfig
 from howfar.models.devices import find_device
 from howfar.models.disguise import GRAFT_FILE
 from howfar.models.folders import find_model
+from howfar.models.graft_card import CARD, is_edited
 from howfar.models.grafts import attach_saved, is_graft, load_graft, save_graft, save_whole
 from howfar.models.increments import INCREMENTS_FILE
 from howfar.models.lora import adapter_of, base_of_adapter, is_adapter, load_lora
-from howfar.models.manifest import verified, write_manifest
-from howfar.models.origin import origin_of, remember_base
+from howfar.models.manifest import names_beside, verified, write_manifest
+from howfar.models.origin import base_of, origin_of, remember_base
 from howfar.models.pretrained import load_pretrained, load_tokenizer
 from howfar.models.tensors import check_finite
 from howfar.models.unwrapping import check_in_memory, check_sharing, learned_tensors, unwrap
@@ -136,12 +138,13 @@ def save(model: nn.Module, folder: str | Path) -> None:
     Args:
         model: Any causal language model, with increments, an adapter, both or neither; compiled, or wrapped by PEFT or
             for several devices, too.
-        folder: A new folder, or one that a model was saved to before; this is then replaced.
+        folder: A new folder, or one that holds nothing but a model that this saved before; this is
+            then replaced, but a README.md that you wrote stays.
 
     Raises:
         CheckpointError: The model cannot be saved completely; the message says why.
         ModelNotFoundError: It has increments, and its base came from no folder or Hub id.
-        OutputError: The folder holds something else, or cannot be written.
+        OutputError: The folder holds anything else, or cannot be written.
         UnsupportedModelError: There is no causal language model inside.
     """
     folder, model = Path(folder), unwrap(model)
@@ -152,10 +155,19 @@ def save(model: nn.Module, folder: str | Path) -> None:
             "is a part of"
         )
     with refused_by_name(folder):
-        if folder.exists() and not _is_replaceable(folder):
-            raise OutputError(f"{folder} exists and is not just a saved model; choose another folder")
+        others = names_beside(folder) if folder.is_dir() else []
+        if others:
+            raise OutputError(
+                f"{folder} holds {others[0]}, which saving there would delete; choose another folder, or move it away"
+            )
+        if is_graft(model) and folder.exists() and _is_base(folder, model):
+            raise OutputError(
+                f"{folder} holds the base model, without which a graft is of no use; choose another folder"
+            )
     with whole_folder(folder, replace=True) as partial:
         _write(model, partial)
+        if is_edited(folder):
+            shutil.copy2(folder / CARD, partial)
         write_manifest(partial)
         check_saved(model, partial, load)
 
@@ -181,13 +193,10 @@ def _write(model: PreTrainedModel, folder: Path) -> None:
         tokenizer_of(model).save_pretrained(folder)
 
 
-def _is_replaceable(folder: Path) -> bool:
-    """Whether a folder is empty or holds what `save` writes; a run with its checkpoints is more than that."""
-    if not folder.is_dir():
-        return False
-    entries = list(folder.iterdir())
-    names = {entry.name for entry in entries}
-    return not names or (bool(names & {"config.json", GRAFT_FILE}) and not any(entry.is_dir() for entry in entries))
+def _is_base(folder: Path, model: PreTrainedModel) -> bool:
+    with suppress(ModelNotFoundError):
+        return find_model(base_of(model).name).samefile(folder)
+    return False
 
 
 def tokenizer_of(model: nn.Module) -> PreTrainedTokenizerBase:

@@ -72,6 +72,16 @@ def write_manifest(folder: Path) -> None:
     write_file(folder / MANIFEST_FILE, json.dumps(manifest, indent=1) + "\n")
 
 
+def names_beside(folder: Path) -> list[str]:
+    """What a folder holds beside a saved model, its list of files and its README; without a list, all that it holds."""
+    try:
+        listed = read_manifest(folder)
+    except CheckpointError:
+        listed = None
+    own = () if listed is None else {MANIFEST_FILE, "README.md", *listed}
+    return sorted(entry.name for entry in folder.iterdir() if entry.name not in own)
+
+
 @contextmanager
 def verified(folder: Path) -> Iterator[None]:
     """Check a saved model's folder against its list, if it has one, while the block loads it.

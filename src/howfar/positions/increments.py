@@ -16,6 +16,7 @@ from howfar.errors import UnsupportedModelError
 from howfar.positions.arguments import LayerCall, parameter_names
 from howfar.positions.calls import Calls, ForwardPass, IncrementFunction, Recording, like, num_running
 from howfar.positions.clock import Clock, check_frequencies, check_length, clock_of
+from howfar.positions.compiling import notice_hooks
 from howfar.positions.config import IncrementConfig
 from howfar.positions.encodings import encoding_of
 from howfar.positions.encodings.encoding import Encoding
@@ -66,6 +67,10 @@ class Increments:
         self._names_of_decoder, self._names_of_layers = parameter_names(decoder), [*map(parameter_names, layers)]
         self._hooks: list[RemovableHandle] = []
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        notice_hooks()  # a copy from another process brings hooks of its own
+        vars(self).update(state)
+
     def __repr__(self) -> str:
         return f"Increments({len(self.layer_indices)} layers, {self.encoding.name}, {self.config})"
 
@@ -105,6 +110,7 @@ class Increments:
 
     def add_hooks(self) -> None:
         """Take over the model's positions."""
+        notice_hooks()
         self._hooks = [
             self.decoder.register_forward_pre_hook(self._begin_pass, with_kwargs=True),
             self.decoder.register_forward_hook(self._end_pass, always_call=True),
@@ -239,15 +245,8 @@ class Increments:
             is_same = all_positions is positions
             positions = positions.float()
             all_positions = positions if is_same else all_positions.float()
-        return Places(
-            increments,
-            positions,
-            all_positions,
-            num_tokens,
-            None if sums is None else totals[:, num_heads:],
-            past,
-            frequencies,
-        )
+        summed = None if sums is None else totals[:, num_heads:]
+        return Places(increments, positions, all_positions, num_tokens, summed, past, frequencies)
 
     def _increments(
         self, index: int, layer: nn.Module, hidden_states: Tensor, current: ForwardPass

@@ -9,7 +9,8 @@ import torch
 
 import howfar
 from howfar.errors import ConfigError
-from howfar.explorer.inference import Inference, named_models
+from howfar.explorer.inference import Inference
+from howfar.models.bundled import named_models
 from howfar.models.devices import known_devices
 
 from .conftest import Run

@@ -7,7 +7,7 @@ import pytest
 import howfar
 from howfar.errors import BusyError, ModelNotFoundError, NoIncrementsError, TextError
 from howfar.explorer import inference as module
-from howfar.explorer.inference import Inference, named_models
+from howfar.explorer.inference import Inference
 from howfar.explorer.what_if import Edit
 
 
@@ -120,11 +120,3 @@ def test_what_is_written_follows_the_text_and_its_edit(inference):
     plain = written(Edit((1, 2)))
     assert plain == written(Edit((0, 2)))
     assert plain != written(Edit((0, 2), 8.0))
-
-
-def test_names_are_short_and_differ():
-    assert named_models(["a/tiny", "b/tiny/", "owner/model"]) == {
-        "tiny": "a/tiny",
-        "tiny (2)": "b/tiny/",
-        "model": "owner/model",
-    }

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from howfar.errors import ModelNotFoundError
-from howfar.models.bundled import DEFAULT_NAME, bundled_models
+from howfar.models.bundled import DEFAULT_NAME, bundled_models, named_models
 from howfar.models.folders import find_model
 
 
@@ -30,3 +30,15 @@ def test_nothing_of_where_they_were_trained_is_in_them() -> None:
 def test_a_misspelt_name_is_answered_with_the_right_one(name: str | Path) -> None:
     with pytest.raises(ModelNotFoundError, match=r"'bilingual-per-laye'.*; did you mean bilingual-per-layer\?"):
         find_model(name)
+
+
+def test_visitors_see_short_names_that_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert named_models(["a/tiny", "b/tiny/", "owner/model", "a/tiny"]) == {
+        "tiny": "a/tiny",
+        "tiny (2)": "b/tiny/",
+        "model": "owner/model",
+    }
+    (tmp_path / "final").mkdir()
+    monkeypatch.chdir(tmp_path / "final")
+    assert named_models([".", "../final"]) == {"final": ".", "final (2)": "../final"}
+    assert list(named_models([])) == [model.name for model in bundled_models()]

@@ -547,6 +547,51 @@ def test_a_place_that_cannot_be_is_refused(base: Path, tmp_path: Path, name: str
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize("other", ["notes.md", "training.json", "checkpoint-5/", "model-00001-of-00002.safetensors"])
+def test_what_a_folder_holds_beside_a_model_is_not_deleted(base: Path, tmp_path: Path, other: str) -> None:
+    model, folder = load(base), tmp_path / "saved"
+    for _ in range(2):
+        save(model, folder)
+    (folder / "README.md").write_text("Mine.", encoding="utf-8")
+    save(model, folder)  # which keeps the README
+    assert (folder / "README.md").read_text(encoding="utf-8") == "Mine."
+    (folder / other).mkdir() if other.endswith("/") else (folder / other).write_text("Mine too.", encoding="utf-8")
+    with pytest.raises(OutputError, match=rf"holds {other.rstrip('/')}, which saving there would delete"):
+        save(model, folder)
+    assert (folder / other).exists()
+
+
+@pytest.mark.parametrize("loaded", ["from it", "from a graft of it"])
+def test_a_graft_does_not_replace_its_base(base: Path, tmp_path: Path, loaded: str) -> None:
+    folder = tmp_path / "base"
+    save(load(base), folder)
+    model = load(folder)
+    attach(model)
+    if loaded == "from a graft of it":
+        save(model, tmp_path / "graft")
+        model = load(tmp_path / "graft")
+    with pytest.raises(OutputError, match=r"holds the base model, which a graft needs; choose another"):
+        save(model, folder)
+    assert torch.equal(logits(load(folder)), logits(load(base)))
+
+
+def test_the_card_of_a_graft_follows_it_until_it_is_edited(base: Path, tmp_path: Path) -> None:
+    folder, model = tmp_path / "graft", load(base)
+    for scope in ("shared", "per_layer"):
+        attach(model, IncrementConfig(scope=scope))
+        save(model, folder)
+        assert f'scope = "{scope}"' in (folder / "README.md").read_text(encoding="utf-8")
+        detach(model)
+
+
+def test_a_folder_that_other_software_wrote_is_not_replaced(base: Path, tmp_path: Path) -> None:
+    model, folder = load(base), tmp_path / "theirs"
+    model.save_pretrained(folder)
+    with pytest.raises(OutputError, match=r"holds .*, which saving there would delete"):
+        save(model, folder)
+    assert (folder / "model.safetensors").is_file()
+
+
 def test_a_full_disk_leaves_what_was_there(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = grafted(base)
     save(model, tmp_path / "graft")

@@ -61,7 +61,7 @@ function draw(content, before) {
       onLayer: (layer) => { state.layer = layer; },
       onMove: setFactor,
       onReset: () => { Object.assign(state, { edits: {}, plain: null }); refresh(); },
-      onWrite: writeOn,
+      onWrite: () => { if (!isTooLong(byId("text").value)) writeOn(); }, // else what was typed would be overwritten
       onTakeBack: takeBack,
     });
   handle.update(content, view, before);
@@ -129,8 +129,6 @@ function fillSelect(select, choices, chosen) {
 
 function fillForm() {
   const names = folder.models.map(({ name }) => [name, name]);
-  byId("text").value = state.text;
-  byId("other").value = state.other;
   fillSelect(byId("model"), names, state.model);
   fillSelect(byId("compare"), [["", "nothing"], ["text", "a second text"], ...names.filter(([name]) => name !== state.model)], state.compare);
   byId("other-label").hidden = state.compare !== "text";
@@ -139,15 +137,24 @@ function fillForm() {
 // Do what the visitor chose; what the model is writing ends.
 function choose(changes) {
   stopWriting();
-  warn("");
   Object.assign(state, changes);
   fillForm();
+  fillTexts(changes);
   refresh();
 }
 
+// Only with texts that were chosen: one that was typed, but is too long to be read, stays.
+function fillTexts(chosen) {
+  for (const name of ["text", "other"]) if (name in chosen) byId(name).value = chosen[name];
+  warn(refusal(byId("text").value) || (state.compare === "text" ? refusal(byId("other").value) : ""));
+}
+
+const refusal = (text) => isTooLong(text)
+  ? `The text has ${lengthOf(text).toLocaleString("en-US")} characters, but this page takes at most ${folder.most.toLocaleString("en-US")}; shorten it.` : "";
+
 function type(name, text) {
-  if (isTooLong(text)) return warn(`The text has ${lengthOf(text).toLocaleString("en-US")} characters, but this page takes at most ${folder.most.toLocaleString("en-US")}; shorten it.`);
-  warn("");
+  warn(refusal(text));
+  if (isTooLong(text)) return;
   if (name === "text") {
     stopWriting();
     keepEdits(text);
@@ -161,7 +168,7 @@ function listen() {
   byId("model").addEventListener("change", ({ target: { value } }) =>
     choose({ model: value, edits: {}, layer: null, plain: null, compare: state.compare === value ? "" : state.compare }));
   byId("compare").addEventListener("change", ({ target: { value } }) =>
-    choose({ compare: value, other: value === "text" && !state.other ? state.text : state.other }));
+    choose({ compare: value, ...(value === "text" && !byId("other").value ? { other: state.text } : {}) }));
   byId("example").addEventListener("change", ({ target }) => {
     const example = folder.examples[Number(target.value)];
     if (target.value && example)
@@ -191,7 +198,8 @@ function openLink() {
   stopWriting();
   state = found;
   fillForm();
-  warn(damage);
+  fillTexts(found);
+  if (damage) warn(damage);
   return refresh();
 }
 

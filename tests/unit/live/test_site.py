@@ -1,0 +1,47 @@
+"""The folder of a live page: which names its models have, and which folders it replaces."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from howfar.errors import OutputError
+from howfar.live import export, site
+from howfar.live.site import write_site
+from howfar.models.bundled import FOLDER
+
+MODEL = "chinese-per-layer"
+
+
+@pytest.fixture(autouse=True)
+def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "_export", lambda *_: b"graph")
+    monkeypatch.setattr(export, "_compare", lambda *_: (0.0, 0.0))
+    monkeypatch.setattr(site, "runtime_files", lambda _: {"runtime.js": b""})
+
+
+def test_a_page_replaces_an_earlier_one_only(tmp_path: Path) -> None:
+    folder = tmp_path / "page"
+    for _ in range(2):
+        write_site(folder, [MODEL])
+    assert {path.name for path in folder.iterdir()} == site.WRITTEN
+    (folder / ".git").mkdir()
+    (folder / "CNAME").write_text("example.org\n", encoding="utf-8")
+    before = {path.name for path in folder.iterdir()}
+    with pytest.raises(OutputError, match=r"holds \.git, which is not of a page .*; write to a new folder"):
+        write_site(folder, [MODEL])
+    assert {path.name for path in folder.iterdir()} == before
+
+
+def test_models_in_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "final").symlink_to(FOLDER / MODEL)
+    sources = [str(tmp_path / name / "final") for name in ("a", "b")]
+    written = write_site(tmp_path / "page", sources)
+    assert list(written.model_bytes) == ["final", "final (2)"]
+    listed = json.loads((tmp_path / "page" / "folder.json").read_text(encoding="utf-8"))
+    assert [(model["name"], model["file"]) for model in listed["models"]] == [
+        ("final", "models/0.onnx"),
+        ("final (2)", "models/1.onnx"),
+    ]
