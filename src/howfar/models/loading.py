@@ -162,7 +162,7 @@ def save(model: nn.Module, folder: str | Path) -> None:
             )
         if is_graft(model) and folder.exists() and _is_base(folder, model):
             raise OutputError(
-                f"{folder} holds the base model, without which a graft is of no use; choose another folder"
+                f"{folder} holds the base model, which a graft needs; choose another folder"
             )
     with whole_folder(folder, replace=True) as partial:
         _write(model, partial)
