@@ -14,7 +14,7 @@ def test_the_page_opens_with_its_picture_and_says_how_to_read_it(visit):
     page = visit()
     assert "How far apart" in page.page.inner_text("h1")
     page.sees("learned how far to step")
-    page.sees("One step is changed: the step to “r” (character 28) is multiplied by 4 in all layers.")
+    page.sees("One step is changed: the step to “A” (character 28) is multiplied by 4 in all layers.")
     assert "layer 2" in page.description
     assert "character 28 of 102" in page.selection
     page.until(lambda: page.page.locator(".ghost").count() > 0, "nothing is moved")
