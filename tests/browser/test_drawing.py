@@ -184,8 +184,8 @@ def moving(chromium, text, steps):
     page.evaluate(
         """([content, view]) => {
             window.factors = {};
-            const onMove = (layer, slot, factor) => { factors[slot] = factor; };
-            const options = { factorAt: (layer, slot) => factors[slot] ?? 1, onMove };
+            const onMove = (layer, slot, factor) => { factors[`${layer}:${slot}`] = factor; };
+            const options = { edits: () => factors, onMove };
             window.content = content;
             window.handle = howfarSpacing.mountMoving(document.querySelector(".howfar"), content, view, options);
         }""",
@@ -217,11 +217,38 @@ def test_arrows_move_along_a_text_that_is_read_from_right_to_left(chromium):
     assert page.evaluate("handle.selected") == 1
     assert page.evaluate(place) < first
     page.keyboard.press("Shift+ArrowLeft")
-    assert page.evaluate("factors") == {"1": 1.25}
+    assert page.evaluate("factors") == {"0:1": 1.25}
     page.keyboard.press("Shift+ArrowRight")
-    assert page.evaluate("factors") == {"1": 1}
+    assert page.evaluate("factors") == {"0:1": 1}
     page.keyboard.press("ArrowRight")
     assert page.evaluate("handle.selected") == 0
+    page.close()
+
+
+def test_a_step_is_multiplied_by_hand_only_until_the_model_answers(chromium):
+    page = moving(chromium, "aéb", [[1.0, 2, 3, 4], [2.0, 4, 6, 8]])
+    drawn = "handle.drawing.content.rows.slice(1).map(row => [row.gaps[1], row.parts[1]])"
+    page.evaluate("handle.select(1)")
+    page.locator("select.layer").select_option("all")
+    page.evaluate(
+        "window.slide = value => { const one = document.querySelector('.factor'); one.value = value; "
+        "one.dispatchEvent(new Event('input')); }"
+    )
+    page.evaluate("slide(2)")
+    assert page.evaluate(drawn) == [[10, [4, 6]], [20, [8, 12]]]
+    # The model answers: its second layer makes less of the gap because the first one's has grown.
+    page.evaluate("""() => {
+        const withGap = (row, gap) => ({ ...row, gaps: row.gaps.with(1, gap), parts: { 1: [gap / 2, gap / 2] } });
+        const rows = content.rows.map((row, at) => at ? withGap(row, [10, 16][at - 1]) : row);
+        window.answer = { ...content, moves: { "all:1": 2 }, rows };
+        handle.update(answer, handle.view, content);
+    }""")
+    assert page.evaluate(drawn) == [[10, [5, 5]], [16, [8, 8]]]
+    page.locator("select.layer").select_option("1")
+    page.evaluate("slide(1.5)")
+    assert page.evaluate(drawn) == [[10, [5, 5]], [24, [12, 12]]]  # both factors, and the first layer as answered
+    page.evaluate("delete factors['1:1'], handle.update({ ...answer, moves: { 'all:1': 0 } }, handle.view, content)")
+    assert page.evaluate(drawn) == [[10, [4, 6]], [20, [8, 12]]]  # nothing can be multiplied to undo a factor of 0
     page.close()
 
 

@@ -1,5 +1,9 @@
 """What a visitor does and sees."""
 
+import json
+import re
+
+import polars as pl
 import pytest
 
 import howfar
@@ -10,6 +14,7 @@ def test_the_page_opens_with_its_picture_and_says_how_to_read_it(visit):
     page = visit()
     assert "How far apart" in page.page.inner_text("h1")
     page.sees("learned how far to step")
+    page.sees("One step is changed: the step to “A” (character 28) is multiplied by 4 in all layers.")
     assert "layer 2" in page.description
     assert "character 28 of 102" in page.selection
     page.until(lambda: page.page.locator(".ghost").count() > 0, "nothing is moved")
@@ -224,6 +229,66 @@ def test_steps_of_a_dragged_gap_are_the_models_own_changed(visit, model):
     page.until(lambda: page.page.locator(".ghost").count() > 0)
     rows = page.page.evaluate("shown.content.rows.filter(row => !row.isPlain).map(row => row.gaps)")
     assert [pytest.approx(row, rel=1e-4) for row in wanted.tolist()] == rows
+
+
+READOUT = "[...document.querySelectorAll('.readout .row')].map(row => row.textContent)"
+CAPTION = "One step is changed: the step to “图” (character 2) is multiplied by 4 in all layers."
+
+
+def test_a_moved_step_is_the_same_in_the_picture_its_sum_and_what_is_saved(visit, tmp_path):
+    page = visit({"text": "a图b", "slot": 1, "edits": {"all:1": 4}, "layer": "all", "panel": {"name": "numbers"}})
+    page.until(lambda: page.page.evaluate("known.effects !== null"))
+    for said in page.page.evaluate(READOUT):
+        gap, parts = re.search(r": (\S+) positions? = ([^,]+)", said).groups()
+        assert sum(map(float, parts.split(" + "))) == pytest.approx(float(gap), rel=1e-2), said
+    rows = page.page.evaluate("shown.content.rows.map(({ gaps, parts }) => [gaps, parts])")
+    assert page.page.evaluate("shown.content.captions[0]") == CAPTION
+    assert CAPTION in page.description
+    saved = page.save("spacing-tiny", "HTML", tmp_path).read_text()
+    content = json.loads(re.search(r'<script type="application/json">(.*?)</script>', saved).group(1))["content"]
+    assert [[row["gaps"], row["parts"]] for row in content["rows"]] == rows
+    assert content["captions"] == page.page.evaluate("shown.content.captions")
+    assert f"{content['description']} Scale" in page.description
+    table = pl.read_parquet(page.save("numbers-tiny", "PARQUET", tmp_path))
+    of_character = table.filter(pl.col("token").is_between(1, 3)).group_by("layer").agg(pl.col("increment").sum())
+    assert of_character.sort("layer")["increment"].to_list() == pytest.approx([row[0][1] for row in rows[1:]], rel=1e-4)
+    page.sees("The changed steps are included.")
+
+
+def test_two_factors_of_a_gap_are_drawn_as_the_model_was_given_them(visit, model):
+    page = visit({"text": "abcdefgh", "slot": 2, "layer": "1", "edits": {"all:2": 2.0}})
+    page.page.get_by_role("slider").fill("1.5")
+    edits = {"all:2": 2, "1:2": 1.5}
+    page.until(lambda: page.page.evaluate("known.effects?.content.moves") == edits)
+    with howfar.override(model, lambda layer, steps: _moved(steps, 3 if layer == 1 else 2)):
+        wanted = howfar.trace(model, "abcdefgh").increments.mean(axis=1)
+    rows = page.page.evaluate("handle.drawing.content.rows.filter(row => !row.isPlain).map(row => row.gaps)")
+    assert [pytest.approx(row, rel=1e-4) for row in wanted.tolist()] == rows
+
+
+def test_nothing_is_moved_while_readings_are_compared(visit):
+    page = visit({"text": "abcdefgh", "slot": 2, "edits": {"all:2": 4}, "panel": {"name": "what-if"}})
+    page.until(lambda: page.page.locator("#panel .chart").count() == 3)
+    page.page.get_by_label("Compare with").select_option("other")
+    page.until(lambda: page.page.locator(".said").count() == 2)
+    for said in page.page.locator(".said").all_inner_texts():
+        assert said.endswith("No step is moved while two readings are compared.")
+    assert page.page.locator("#panel .chart").count() == 2
+    assert "before" not in page.page.locator("#panel .chart").first.get_attribute("aria-label")
+    assert page.page.locator(".ghost").count() == 0
+    assert not page.page.evaluate("shown.isEdited")
+    assert not any("changed" in caption for caption in page.page.evaluate("shown.content.captions"))
+    page.page.get_by_label("Compare with").select_option("")
+    page.until(lambda: page.page.locator(".ghost").count() > 0, "the moved step does not return")
+
+
+def test_what_the_model_writes_after_a_moved_step_is_drawn_as_it_was_read(visit):
+    page = visit({"text": "abcdefgh", "slot": 2, "edits": {"all:1": 4}, "layer": "all"})
+    page.page.locator(".write").click()
+    page.until(lambda: "“abcxx" in page.description)
+    page.page.locator(".write").click()
+    page.page.locator(".take-back").wait_for()
+    page.until(lambda: page.page.evaluate("known.effects?.content.texts[0].labels.join('') === state.text"))
 
 
 def _moved(steps, factor):

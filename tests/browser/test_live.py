@@ -3,6 +3,7 @@
 import json
 import re
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import pytest
 import howfar
 from browser.visiting import PATIENCE
 from howfar.charts.spacing.build import _aligned, content_of
+from howfar.charts.spacing.captions import describe, findings
+from support.traces import make_trace
 
 HOSTILE = "</script><img src=x onerror=alert(1)> \u202e&amp;"
 NUM_TEXTS = 50
@@ -235,6 +238,57 @@ def test_a_step_is_dragged_and_undone(live):
     change(page, lambda: page.click(".reset"))
     assert page.locator(".ghost").count() == 0
     assert page.evaluate("shown.isEdited") is False
+
+
+def test_moved_steps_are_drawn_as_the_model_was_given_them_and_said(live, model):
+    text, page = "The cat sat.", live
+    page.evaluate("([text]) => { Object.assign(state, { text, slot: 4, layer: 'all' }); return refresh(); }", [text])
+    for layer, factor in (("all", "2"), ("1", "1.5")):
+        page.locator("select.layer").select_option(layer)
+        change(page, lambda: page.get_by_role("slider").fill(factor))  # noqa: B023
+    page.wait_for_function("() => Object.keys(shown.content.moves).length === 2")
+    assert page.evaluate("state.edits") == {"all:4": 2, "1:4": 1.5}
+
+    def moved(layer, steps):
+        steps = steps.clone()
+        steps[..., 5] *= 3 if layer == 1 else 2  # the mark is token 0
+        return steps
+
+    with howfar.override(model, moved):
+        wanted = content_of(howfar.trace(model, text))
+    own = content_of(howfar.trace(model, text))
+    wanted = replace(
+        wanted,
+        rows=[replace(row, mean=before.mean) for row, before in zip(wanted.rows, own.rows, strict=True)],
+        shared_mean=own.shared_mean,
+        moves={"all:4": 2.0, "1:4": 1.5},
+    )
+    drawn = page.evaluate("handle.drawing.content")
+    for got, row in zip(drawn["rows"], wanted.rows, strict=True):
+        np.testing.assert_allclose(got["gaps"], row.gaps, rtol=1e-3, atol=1e-4)
+    assert drawn["moves"] == wanted.moves
+    assert drawn["captions"] == findings(wanted)
+    assert drawn["captions"][0] == (
+        "Steps are changed: the step to “c” (character 5) is multiplied by 1.5 in layer 1; "
+        "the step to “c” (character 5) is multiplied by 2 in all layers."
+    )
+    change(page, lambda: page.select_option("#compare", "other"))
+    assert page.evaluate("[shown.isEdited, shown.content.moves]") == [False, {}]
+
+
+def test_what_was_changed_is_said_as_in_python(live):
+    content = content_of(make_trace("a b图c", [[1.0, 2, 3, 4, 5, 6, 7], [2.0] * 7]))
+    for moves, plain in (
+        ({}, "all"),
+        ({"1:3": 0.05}, None),
+        ({"all:1": 8.0}, "1"),
+        ({"1:1": 8.0, "0:1": 3.3333333}, "1"),
+        ({"1:4": 2.0, "all:1": 0.0, "0:1": 16.0, "0:0": 1.25, "all:0": 12.25}, None),
+    ):
+        wanted = replace(content, moves=moves, plain=plain)
+        said, described = live.evaluate("content => [findings(content), describe(content)]", wanted.json())
+        assert said == findings(wanted)
+        assert described == describe(wanted)
 
 
 def test_keys_choose_a_row_and_move_the_gap(live):

@@ -15,16 +15,16 @@ MOST_TOKENS = 120  # tokens of the text on an axis
 
 
 def prediction_changes(predictions: pl.DataFrame, *, theme: Theme = "light") -> Picture:
-    """Draw the prediction of the next token before and after the edit.
+    """Draw the prediction of the next token, before and after the edit if there is one.
 
     Args:
-        predictions: Columns `token_id`, `label`, `before`, `after` (probabilities), the likeliest first.
+        predictions: Columns `token_id`, `label`, `before`, `after` (probabilities), the likeliest first; without
+            `after` if there is no edit.
         theme: `"light"` or `"dark"`.
     """
     _, orange, grey, *_ = COLOURS[theme]["category"]
-    long = predictions.unpivot(
-        ["before", "after"], index=["token_id", "label"], variable_name="when", value_name="probability"
-    )
+    sides = [side for side in ("before", "after") if side in predictions.columns]
+    long = predictions.unpivot(sides, index=["token_id", "label"], variable_name="when", value_name="probability")
     labels = dict(predictions.select("token_id", "label").rows())
     chart: Any = (
         alt.Chart(inline(long))
@@ -36,16 +36,24 @@ def prediction_changes(predictions: pl.DataFrame, *, theme: Theme = "light") -> 
                 sort=predictions["token_id"].to_list(),
                 axis=alt.Axis(labelFontSize=13, labelExpr=labelled(labels), ticks=False, labelPadding=6),
             ),
-            yOffset=alt.YOffset("when:N", sort=["before", "after"]),
+            yOffset=alt.YOffset("when:N", sort=sides),
             x=alt.X("probability:Q", axis=alt.Axis(format="%", tickCount=5), title="probability"),
-            color=alt.Color("when:N", title=None, scale=alt.Scale(domain=["before", "after"], range=[grey, orange])),
-            tooltip=["label:N", "when:N", alt.Tooltip("probability:Q", format=".4%")],
+            color=alt.Color(
+                "when:N",
+                title=None,
+                scale=alt.Scale(domain=["before", "after"], range=[grey, orange]),
+                legend=alt.Legend() if len(sides) > 1 else None,
+            ),
+            tooltip=["label:N", *(["when:N"] if len(sides) > 1 else []), alt.Tooltip("probability:Q", format=".4%")],
         )
         .properties(width=300, height=alt.Step(12))
     )
     said = ", ".join(
-        f"{label} {before:.1%} before and {after:.1%} after"
-        for label, before, after in predictions.select("label", "before", "after").rows()
+        f"{label} "
+        + " and ".join(
+            f"{one:.1%}{f' {side}' if len(sides) > 1 else ''}" for side, one in zip(sides, chances, strict=True)
+        )
+        for label, *chances in predictions.select("label", *sides).rows()
     )
     return Picture(
         chart,

@@ -9,10 +9,10 @@ import polars as pl
 
 from howfar.charts.rows import Cells
 from howfar.charts.spacing.build import content_of
-from howfar.charts.spacing.content import rounded
 from howfar.errors import ConfigError
 from howfar.explorer.inference import Inference
 from howfar.explorer.labels import token_label
+from howfar.explorer.moved import moved_content
 from howfar.explorer.question import Question
 
 
@@ -36,30 +36,20 @@ def effects(inference: Inference, question: Question) -> dict[str, Any]:
     """What the moved gaps of a text change.
 
     Returns:
-        `gaps` by row, `losses` (changes by cell) and `hasMore`, whether the passage that was read ends before the text.
+        `content` with the moved gaps, `losses` (changes by cell) and `hasMore`, whether the passage that was read ends
+        before the text.
 
     Raises:
         HowFarError: The text cannot be read or drawn.
     """
     model, text = question.readings[0]
     trace = inference.trace(model, text)
-    content, cells = content_of(trace, has_words=False), Cells.of(trace)
+    content, cells = moved_content(inference, question, content_of(trace, has_words=False)), Cells.of(trace)
     result = inference.what_if(model, text, question.edit(cells), has_characters=False)
-    changes = result.gaps(cells).group_by("layer", "cell").agg(pl.col("change").mean()).sort("layer", "cell")
-    rows = [index for index, row in enumerate(content.rows) if not row.is_plain]
-    layers = result.before.layers
-    by_row = {}
-    for index, row in zip(rows, layers if len(rows) == len(layers) else layers[:1], strict=False):
-        own = changes.filter(changes["layer"] == row)
-        moved = content.rows[index].gaps.copy()
-        here = own["cell"].to_numpy()
-        drawn = here < len(moved)
-        moved[here[drawn]] += own["change"].to_numpy()[drawn]
-        by_row[index] = rounded(moved).tolist()
     by_cell = result.losses(cells).group_by("cell").agg(pl.col("change").sum()).sort("cell")
     labels = content.texts[0].labels
     return {
-        "gaps": by_row,
+        "content": content.json(),
         "hasMore": result.has_more(cells),
         "losses": [
             {"label": labels[cell] if cell < len(labels) else "⏎", "change": change} for cell, change in by_cell.rows()

@@ -165,13 +165,17 @@ class Inference:
 
         return self._submit(("write", name), ask).result()
 
-    def attention(self, name: str, text: str, token: int) -> Attention:
-        """The earlier tokens that a token attends to.
+    def attention(self, name: str, text: str, token: int, edit: Edit) -> Attention:
+        """The earlier tokens that a token attends to, with an edit of the text's increments.
 
         Raises:
             BusyError: Too many requests are waiting.
         """
-        return self._of_token("attention", attend, name, text, token)
+
+        def ask(reader: Reader, passage: Window, token: int) -> Attention:
+            return attend(reader, passage, token, edit.function(passage, reader.lag))
+
+        return self._of_token(("attention", edit), ask, name, text, token)
 
     def alternatives(self, name: str, text: str, token: int) -> Alternatives:
         """The increments that other tokens would have in a token's place.

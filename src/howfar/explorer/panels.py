@@ -21,7 +21,9 @@ from howfar.charts.what_if import MOST_TOKENS, gap_changes, loss_changes, predic
 from howfar.errors import ConfigError
 from howfar.explorer.inference import Inference
 from howfar.explorer.labels import shortest, token_label, with_labels
+from howfar.explorer.moved import effects_of, moved_content
 from howfar.explorer.question import Question
+from howfar.explorer.what_if import WhatIf
 from howfar.measures.contexts.ranks import corpus_ranks
 from howfar.reading import Trace
 from howfar.text.spans import token_bytes
@@ -54,6 +56,16 @@ class Document:
     def trace(self) -> Trace:
         """The text's trace."""
         return self.inference.trace(*self.question.readings[self.number])
+
+    @cached_property
+    def effects(self) -> WhatIf | None:
+        """What the moved steps change; None if none is moved, as when two readings are compared."""
+        return None if len(self.question.readings) > 1 else effects_of(self.inference, self.question)
+
+    @cached_property
+    def moved(self) -> Trace:
+        """The text's trace with the moved steps, as the picture shows them."""
+        return self.trace if self.effects is None else self.effects.trace(self.trace)
 
     @cached_property
     def cells(self) -> Cells:
@@ -100,9 +112,9 @@ def what_if(document: Document) -> Panel:
         orient="row",
     )
     said: dict[str, Any] = {"label": cells.labels[document.at], "isMoved": not after.edit.is_none}
-    pictures = {"predictions": prediction_changes(predictions, theme=theme)}
     if after.edit.is_none:
-        return Panel(said, pictures)
+        return Panel(said, {"predictions": prediction_changes(predictions.drop("after"), theme=theme)})
+    pictures = {"predictions": prediction_changes(predictions, theme=theme)}
     result = document.inference.what_if(document.model, text, document.question.edit(cells), has_characters=False)
     losses = with_labels(result.losses(cells), cells)
     edited = int(np.searchsorted(cells.end_tokens, result.edit.tokens[0], side="right"))
@@ -135,8 +147,9 @@ def attention(document: Document) -> Panel:
     cells, layer, theme = document.cells, document.question.layer, document.question.theme
     check_selection(document.trace, layer, None)
     token = cells.token_spans[document.at][1] - 1
-    found = document.inference.attention(document.model, document.trace.text, token)
-    rows = gazes(document.trace, found.layers, found.weights, layer)
+    edit = document.question.edit(cells, document.at)
+    found = document.inference.attention(document.model, document.trace.text, token, edit)
+    rows = gazes(document.moved, found.layers, found.weights, layer)
     weights = np.stack([row.weights for row in rows]).mean(axis=0)
     arguments = (cells, rows, token, found.passage.start - 1)
     return Panel(
@@ -146,6 +159,7 @@ def attention(document: Document) -> Panel:
             "unit": cells.token_noun,
             "own": float(weights[-1]),
             "mark": None if found.passage.start else float(weights[0]),
+            "isMoved": document.effects is not None,
         },
         {
             "attention": attention_arcs(*arguments, theme=theme),
@@ -156,7 +170,7 @@ def attention(document: Document) -> Panel:
 
 def numbers(document: Document) -> Panel:
     """The table behind the picture: all of it, a page at a time, or one cell's rows."""
-    question, table = document.question, document.trace.table()
+    question, table = document.question, document.moved.table()
     if question.only:
         first, stop = document.cells.token_spans[document.at]
         table = table.filter(pl.col("token").is_between(first, stop, closed="left"))
@@ -169,7 +183,14 @@ def numbers(document: Document) -> Panel:
     shown = ordered.slice(page * ROWS_OF_A_PAGE, ROWS_OF_A_PAGE)
     rows = [[shortest(one) if isinstance(one, float) else str(one) for one in row] for row in shown.rows()]
     return Panel(
-        {"numRows": len(table), "page": page, "numPages": pages, "sort": question.sort},
+        {
+            "numRows": len(table),
+            "page": page,
+            "numPages": pages,
+            "sort": question.sort,
+            "isMoved": document.effects is not None,
+            "isPart": document.effects is not None and len(document.effects.before.passage) <= len(document.trace),
+        },
         table=[table.columns, *rows],
         saved={
             "csv": lambda: b"\xef\xbb\xbf" + readable.write_csv().encode(),  # the mark tells Excel that it is UTF-8
@@ -204,6 +225,7 @@ def context(document: Document) -> Panel:
         "numOthers": len(names),
         "isAll": found.is_whole_vocabulary,
         "numParts": stop - first,
+        "isMoved": document.effects is not None,
     }
     rows = [[f"{one:.4g}" if isinstance(one, float) else str(one) for one in row] for row in ranks.rows()]
     picture = increments_of_alternatives(candidates, theme=document.question.theme)
@@ -230,10 +252,10 @@ def panel(document: Document, name: str) -> Panel:
 
 
 def spacing_of(inference: Inference, question: Question) -> SpacingPicture:
-    """The picture itself, for a file."""
+    """The picture itself, with the moved steps, for a file."""
     traces = [inference.trace(*reading) for reading in question.readings]
     view = question.view
-    return spacing(
+    own = spacing(
         traces[0],
         beside=traces[1] if len(traces) > 1 else None,
         scale=view.scale,
@@ -241,6 +263,10 @@ def spacing_of(inference: Inference, question: Question) -> SpacingPicture:
         rows=view.rows,
         theme=question.theme,
     )
+    if len(traces) > 1:
+        return own
+    content = moved_content(inference, question, own.content)
+    return SpacingPicture(content, own.view, width=own.width, theme=own.theme)
 
 
 def contexts_of(table: pl.DataFrame | None, model: str) -> pl.DataFrame | None:

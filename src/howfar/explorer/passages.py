@@ -55,6 +55,7 @@ class Reading:
         passage: The passage.
         layers: The layers that have positions.
         surprisal_nats: float32 `[token]`; 0 for the passage's first, which nothing precedes.
+        entropy_nats: float32 `[token]`: of the prediction after each token.
         increments: float32 `[layer, head, token]`.
         lag: As `IncrementConfig.lag`.
         predictions: float32 `[vocabulary]` by token of the text: the probabilities of what follows it.
@@ -63,6 +64,7 @@ class Reading:
     passage: Window
     layers: tuple[int, ...]
     surprisal_nats: NDArray[np.float32]
+    entropy_nats: NDArray[np.float32]
     increments: NDArray[np.float32]
     lag: int
     predictions: dict[int, NDArray[np.float32]]
@@ -99,6 +101,7 @@ def read(reader: Reader, passage: Window, tokens: Sequence[int], edit: Increment
         passage,
         reader.layers,
         found.surprisal_nats[0].cpu().numpy(),
+        found.entropy_nats[0].cpu().numpy(),
         stacked(found.increments)[:, 0],
         reader.lag,
         dict(zip(tokens, found.predictions[0].exp().cpu().numpy(), strict=True)),
@@ -123,14 +126,16 @@ class Attention:
     weights: NDArray[np.float32]
 
 
-def attend(reader: Reader, passage: Window, token: int) -> Attention:
+def attend(reader: Reader, passage: Window, token: int, edit: IncrementFunction | None = None) -> Attention:
     """Find the earlier tokens that a token of a passage attends to.
 
     Args:
         reader: Reads with any model with rotary positions.
         passage: The passage.
         token: A token of the text in the passage.
+        edit: As for `read`.
     """
     until = Window(0, passage.tokens[: place_in(passage, token) + 1], passage.start)
-    weights = stacked(reader.read_together([until], "attention").attention)
+    with edited(reader, edit):
+        weights = stacked(reader.read_together([until], "attention").attention)
     return Attention(passage, token, reader.layers, weights[:, 0, :, -1])

@@ -90,6 +90,8 @@ def question_of(sent: Any) -> Question:
         if other:
             raise TextError("two models and two texts are four pictures; choose one model, or remove the second text")
         readings.append((compare, readings[0][1]))
+    if compare and (given.get("moves") or given.get("plain")):
+        raise ConfigError("a step is moved in one text at a time; compare with nothing")
     return Question(tuple(readings), **given)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from howfar.explorer.passages import Reading, place_in
@@ -15,7 +17,7 @@ from howfar.reading.windows import Window
 
 if TYPE_CHECKING:
     from howfar.charts.rows import Cells
-
+    from howfar.reading import Trace
 
 LARGEST_FACTOR = 16.0
 
@@ -100,6 +102,40 @@ class WhatIf:
             schema_overrides={"bytes": pl.Binary},
         )
 
+    def trace(self, trace: Trace) -> Trace:
+        """The text's trace as the edit makes it.
+
+        In the passage, edited steps are those that the model was given, and everything else changes as it changed
+        there. Outside it only the edited steps change.
+        """
+        passage, lag = self.before.passage, 0 if trace.config is None else trace.config.lag
+        own = np.concatenate([trace.mark_increments[..., None], trace.increments], axis=-1)
+        whole = Window(0, np.append(0, trace.token_ids))  # the document mark stands before the text
+        edited = np.stack(
+            [
+                self.edit.in_passage(whole, lag, layer, torch.from_numpy(row)).numpy()
+                for layer, row in zip(trace.layers, own, strict=True)
+            ]
+        )
+        here = slice(passage.start, passage.stop)
+        changed = _changed(own[..., here], self.before.increments, self.after.increments)
+        edited[..., here] = np.where(edited[..., here] != own[..., here], self.after.increments, changed)
+        tokens = slice(max(0, passage.start - 1), passage.stop - 1)
+        first = place_in(passage, tokens.start)
+        surprisal, entropy = trace.surprisal_nats.copy(), trace.entropy_nats.copy()
+        for values, before, after in (
+            (surprisal, self.before.surprisal_nats, self.after.surprisal_nats),
+            (entropy, self.before.entropy_nats, self.after.entropy_nats),
+        ):
+            values[tokens] = _changed(values[tokens], before[first:], after[first:])
+        return replace(
+            trace,
+            mark_increments=edited[..., 0],
+            increments=edited[..., 1:],
+            surprisal_nats=surprisal,
+            entropy_nats=entropy,
+        )
+
     def has_more(self, cells: Cells) -> bool:
         """Whether the passage ends before the text, so that later losses are unknown."""
         return self.before.passage.stop <= len(cells.trace)
@@ -124,3 +160,8 @@ class WhatIf:
                 "change": (after - before).ravel(),
             }
         )
+
+
+def _changed(own: NDArray[np.float32], before: NDArray[np.float32], after: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Numbers of a text with the changes in a passage of it, where the model may have read less text before them."""
+    return np.where(own == before, after, own + (after - before))

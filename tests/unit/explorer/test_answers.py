@@ -14,6 +14,7 @@ from howfar.explorer.question import question_of
 from howfar.explorer.what_if import Edit
 
 TEXT = "Ada wrote 图书馆."
+LONG = "Ada wrote it. " * 20  # the model reads 64 tokens at once
 
 
 def asked(text=TEXT, **more):
@@ -33,7 +34,7 @@ def test_a_gap_grows_in_its_layer_and_those_downstream_answer(inference):
     answer = effects(inference, question)
     rows = [row for row in read(inference, question)["content"]["rows"] if not row["isPlain"]]
     before = [np.array(row["gaps"]) for row in rows]
-    after = [np.array(answer["gaps"][index]) for index in sorted(answer["gaps"])]
+    after = [np.array(row["gaps"]) for row in answer["content"]["rows"] if not row["isPlain"]]
     np.testing.assert_allclose(after[1][10], 3 * before[1][10], rtol=1e-4)
     np.testing.assert_allclose(after[0], before[0], rtol=1e-4)
     np.testing.assert_allclose(after[2][:10], before[2][:10], rtol=1e-4)
@@ -42,6 +43,48 @@ def test_a_gap_grows_in_its_layer_and_those_downstream_answer(inference):
     assert sum(one["change"] for one in answer["losses"]) == pytest.approx(wanted["change"].sum())
     assert [one["label"] for one in answer["losses"]] == list("书馆.")
     assert answer["hasMore"] is False
+
+
+def trace_with(folder, changed, text=TEXT):
+    model = howfar.load(folder)
+    with howfar.override(model, changed):
+        return howfar.trace(model, text)
+
+
+def test_what_is_drawn_of_moved_steps_is_what_the_model_was_given(inference, model_folder):
+    def changed(layer, steps):
+        steps = steps.clone()
+        steps[..., 11:14] *= 2 * (1.5 if layer == 1 else 1)  # the mark is token 0; the character has three
+        return steps
+
+    content = effects(inference, asked(moves={"all:10": 2, "1:10": 1.5}))["content"]
+    wanted = content_of(trace_with(model_folder, changed)).json()
+    assert content["texts"] == wanted["texts"]
+    assert [(row["gaps"], row["parts"]) for row in content["rows"]] == [
+        (row["gaps"], row["parts"]) for row in wanted["rows"]
+    ]
+    for row in content["rows"][1:]:
+        assert sum(row["parts"][10]) == pytest.approx(row["gaps"][10], rel=1e-2)
+    own = read(inference, asked())["content"]
+    assert [row["mean"] for row in content["rows"]] == [row["mean"] for row in own["rows"]]
+    assert content["moves"] == {"all:10": 2, "1:10": 1.5}
+
+
+@pytest.mark.parametrize("far", [200, 270])
+def test_a_moved_step_outside_the_passage_that_is_read_is_moved_too(inference, far):
+    own, moved = (
+        effects(inference, asked(LONG, moves=moves))["content"] for moves in ({}, {"all:3": 2, f"all:{far}": 4})
+    )
+    for before, after in zip(own["rows"][1:], moved["rows"][1:], strict=True):
+        assert after["gaps"][far] == pytest.approx(4 * before["gaps"][far], rel=1e-4)
+        assert after["gaps"][far - 1] == before["gaps"][far - 1]
+
+
+def test_plain_steps_are_plain_in_the_whole_text(inference):
+    content = effects(inference, asked(LONG, plain="1", moves={"1:3": 2, "0:3": 2}))["content"]
+    rows = {row["name"]: row["gaps"] for row in content["rows"]}
+    assert rows["layer 1"] == rows["plain"]
+    assert rows["layer 2"] != rows["plain"]
 
 
 def test_several_changes_are_made_at_once(inference, model_folder):
@@ -59,7 +102,7 @@ def test_several_changes_are_made_at_once(inference, model_folder):
         wanted = content_of(howfar.trace(model, TEXT))
     for index, row in enumerate(wanted.rows):
         if not row.is_plain:
-            np.testing.assert_allclose(answer["gaps"][index], row.gaps, rtol=1e-4)
+            np.testing.assert_allclose(answer["content"]["rows"][index]["gaps"], row.gaps, rtol=1e-4)
     assert len(answer["losses"]) == len(TEXT) - 3
 
 
@@ -67,7 +110,8 @@ def test_several_changes_are_made_at_once(inference, model_folder):
 def test_without_a_change_nothing_changes(inference, moves):
     rows = read(inference, asked())["content"]["rows"]
     answer = effects(inference, asked(moves=moves))
-    assert all(answer["gaps"][index] == rows[index]["gaps"] for index in answer["gaps"])
+    assert answer["content"]["rows"] == rows
+    assert answer["content"]["moves"] == {}
     assert all(one["change"] == 0 for one in answer["losses"])
 
 

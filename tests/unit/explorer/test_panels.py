@@ -1,8 +1,10 @@
 """What the panels below the picture are told."""
 
 import numpy as np
+import polars as pl
 import pytest
 
+import howfar
 from howfar.charts.spacing.svg import View
 from howfar.errors import ConfigError, NoIncrementsError
 from howfar.explorer.panels import PANELS, Document, panel, spacing_of
@@ -31,12 +33,45 @@ def test_without_a_change_only_the_prediction_is_shown(inference):
     found = panel(document(inference, cells=(10,)), "what-if")
     assert found.said == {"label": "图", "isMoved": False}
     assert list(found.pictures) == ["predictions"]
+    assert '"after"' not in str(found.pictures["predictions"].chart.to_dict()["datasets"])
+    assert "before" not in found.pictures["predictions"].description
 
 
 def test_effects_are_those_after_the_first_changed_step(inference):
     found = panel(document(inference, cells=(12,), moves=((1, 12, 2.0), (None, 10, 4.0))), "what-if")
     assert (found.said["label"], found.said["numFollowing"], found.said["hasMore"]) == ("馆", 3, False)
     assert list(found.pictures) == ["predictions", "losses", "gaps"]
+
+
+def test_numbers_and_saved_pictures_have_the_moved_steps(inference, model_folder):
+    def changed(layer, steps):
+        steps = steps.clone()
+        steps[..., 3] *= 4 if layer == 1 else 1  # the mark is token 0
+        return steps
+
+    model = howfar.load(model_folder)
+    with howfar.override(model, changed):
+        wanted = howfar.trace(model, TEXT)
+    own = inference.trace("tiny", TEXT)
+    found = document(inference, cells=(0,), moves=((1, 2, 4.0),))
+    assert found.moved.table().equals(wanted.table())
+    assert not found.moved.table().equals(own.table())
+    said = panel(found, "numbers")
+    assert (said.said["isMoved"], said.said["isPart"]) == (True, False)
+    assert pl.read_parquet(said.saved["parquet"]()).equals(wanted.table())
+    saved = spacing_of(inference, found.question).content
+    np.testing.assert_allclose(saved.rows[2].gaps[2], 4 * howfar.spacing(own).content.rows[2].gaps[2], rtol=1e-4)
+    caption = "One step is changed: the step to “a” (character 3) is multiplied by 4 in layer 1."
+    assert saved.captions[0] == caption
+    assert caption in saved.description
+
+
+def test_attention_is_that_of_the_moved_steps(inference):
+    moved, own = (
+        panel(document(inference, cells=(12,), moves=moves), "attention").said["own"]
+        for moves in (((None, 3, 8.0),), ())
+    )
+    assert moved != own
 
 
 def test_plain_steps_change_all(inference):

@@ -41,6 +41,13 @@ def test_two_models_and_two_texts_are_refused():
         question_of({**ASKED, "compare": "other", "other": "two"})
 
 
+@pytest.mark.parametrize("moved", [{"moves": {"all:0": 4}}, {"plain": "1"}])
+@pytest.mark.parametrize("beside", [{"compare": "other"}, {"compare": "text", "other": "two"}])
+def test_no_step_is_moved_while_readings_are_compared(beside, moved):
+    with pytest.raises(ConfigError, match="a step is moved in one text at a time; compare with nothing"):
+        question_of({**ASKED, **beside, **moved})
+
+
 @pytest.mark.parametrize("sent", [None, [], "x", 3, {}, {"model": "tiny"}, {"text": "one"}])
 def test_what_is_no_question_is_refused(sent):
     with pytest.raises(ConfigError, match="; reload the page"):

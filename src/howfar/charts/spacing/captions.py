@@ -19,6 +19,7 @@ _LEAST_ERRORS = 3.0  # standard errors between the two
 _ROUNDING = 1e-4  # spreads below it may come from the rounding of the numbers
 _MOST_QUOTED = 60
 _MOST_FINDINGS = 2
+_MOST_MOVED = 3  # steps that are named
 _CLOSE = 0.5  # of an average step: as far as the default colours go
 _LEAST_SPACES = 2  # inside words that are drawn together
 _SPACE = KINDS.index("space")
@@ -27,6 +28,35 @@ _IN_WORDS = [*_LETTERS, KINDS.index("punctuation mark")]
 
 
 def findings(content: Content) -> list[str]:
+    """What a reader has changed; and at most two sentences on what the steps then show."""
+    return [*changes(content), *_findings(content)]
+
+
+def changes(content: Content) -> list[str]:
+    """What is not the model's own: a sentence on steps that are multiplied, and one on those that are plain."""
+    sentences = []
+    keys = {key: key.split(":") for key in content.moves}
+    moved = sorted((int(slot), layer, content.moves[key]) for key, (layer, slot) in keys.items())
+    moved = [move for move in moved if content.plain not in ("all", move[1])]
+    if moved:
+        named = [
+            f"the step to {_quoted_label(content.texts[0].labels[slot])} ({content.noun} {slot + 1:,}) "
+            f"is multiplied by {short(factor, 4)} in {_layer(layer)}"
+            for slot, layer, factor in moved[:_MOST_MOVED]
+        ]
+        named += [f"and {len(moved) - len(named):,} more"] if len(moved) > len(named) else []
+        sentences.append(f"{'One step is' if len(moved) == 1 else 'Steps are'} changed: {'; '.join(named)}.")
+    if content.plain is not None:
+        verb = "advance" if content.plain == "all" else "advances"
+        sentences.append(f"{_layer(content.plain).capitalize()} {verb} by plain +1.")
+    return sentences
+
+
+def _layer(layer: str) -> str:
+    return "all layers" if layer == "all" else f"layer {layer}"
+
+
+def _findings(content: Content) -> list[str]:
     """At most two sentences: words that a row draws together, or the kind of character at which it steps otherwise."""
     learned = [row for row in content.rows if not row.is_plain]
     together = [phrase for row in learned if (phrase := _together(content, row)) is not None]
@@ -115,7 +145,7 @@ def describe(content: Content) -> str:
     """The picture for readers who do not see it: each row's mean, spread, and widest and narrowest steps."""
     quoted = _quoted(content.texts[0].labels)
     size, num_rows = counted(len(content), content.noun), counted(len(content.rows) - 1, "row")
-    said = [f"{content.title}: {size}, “{quoted}”, in {num_rows} below one of plain positions."]
+    said = [f"{content.title}: {size}, “{quoted}”, in {num_rows} below one of plain positions.", *changes(content)]
     for row in content.rows:
         if row.is_plain:
             continue
@@ -142,3 +172,7 @@ def _a(kind: int) -> str:
 
 def _named(label: str) -> str:
     return label if label.strip() else "a space"
+
+
+def _quoted_label(label: str) -> str:
+    return f"“{label}”" if label.strip() else "a space"

@@ -74,6 +74,8 @@ class Content:
         shared_mean: Mean increment over all rows, in positions.
         texts: One text, or two aligned ones.
         rows: From top to bottom, the plain one first.
+        moves: Steps that a reader has multiplied, with their factors: by `layer:slot`, where the layer may be `all`.
+        plain: The layer that advances by plain +1 instead of its own steps, which may be `all`; None for none.
     """
 
     title: str
@@ -85,6 +87,8 @@ class Content:
     shared_mean: float
     texts: list[Text]
     rows: list[Steps]
+    moves: dict[str, float] = field(default_factory=dict)
+    plain: str | None = None
 
     @property
     def is_pause(self) -> list[bool]:
@@ -129,6 +133,8 @@ class Content:
                 }
                 for row in self.rows
             ],
+            "moves": self.moves,
+            "plain": self.plain,
         }
 
 

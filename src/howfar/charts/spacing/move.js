@@ -7,7 +7,7 @@
                                             losses: [{ label, change }], isWriting, canTakeBack }; tiny probabilities are null,
                                             those that are not known yet are undefined
      handle.layer                           the layer that is moved, as text, or "all"
-   Options: `factorAt(layer, slot)` returns the factor of a step; `onMove(layer, slot, factor, isDone)` is called when the reader
+   Options: `edits()` returns the factors of steps by "layer:slot"; `onMove(layer, slot, factor, isDone)` is called when the reader
    moves a gap; `onReset()`, `onLayer(layer)`, `onWrite()` and `onTakeBack()` are called by the buttons. */
 const LONGEST_FACTOR = 8, FACTOR_STEP = 0.05, KEY_STEP = 0.25, GHOST_HEIGHT = 4, LEAST_DRAG = 4, LEAST_MOVED = 1, MOST_LOSSES = 26;
 const layerOf = row => / ?layer (\d+)$/.exec(row.name)?.[1] ?? "all";
@@ -41,31 +41,27 @@ function mountMoving(root, content, view, options) {
     return row ? layerOf(row) : "all";
   }
   const isOne = () => content.texts.length === 1;
-  const isRowMoved = (row, layer) => !row.isPlain && (layer === "all" || layerOf(row) === layer);
+  const factorAt = (layer, slot) => options.edits()[`${layer}:${slot}`] ?? 1;
 
-  /* The step changes at once; changes in other layers come with the model's answer. */
+  /* The step changes at once; what the model makes of it comes with its answer. */
   function move(layer, slot, factor, isDone) {
     if (slot === null || !isOne()) return;
     const wanted = snapped(factor), before = moved.before ?? content;
     moved.layer = layer;
-    moved.now = { layer, slot, factor: wanted };
-    options.onMove(layer, slot, wanted, isDone); // from now on `factorAt` gives the new factor
+    options.onMove(layer, slot, wanted, isDone); // from now on `edits` has the new factor
     update(content, handle.view, before);
   }
   function update(newContent, newView = handle.view, before = null) {
     content = newContent;
     moved.before = before;
-    const { now } = moved, isNow = now && options.factorAt(now.layer, now.slot) === now.factor; // false if it was undone meanwhile
-    const shown = before && isNow ? { ...content, rows: content.rows.map((row, index) => !isRowMoved(row, now.layer) ? row
-      : { ...row, gaps: row.gaps.map((gap, slot) => slot === now.slot ? before.rows[index].gaps[slot] * now.factor : gap) }) } : content;
     const scale = before ? scaleOf(before, newView, handle.drawing.width) : null;
-    handle.update(shown, newView, scale);
+    handle.update(before ? withFactors(content, before, options.edits()) : content, newView, scale);
     refresh();
   }
   function refresh() {
     const slot = handle.selected;
     beside.advise(isOne() ? "Click a character, or drag its tile sideways." : "To move a step, compare with nothing.");
-    beside.select(slot === null || !isOne() ? null : content.texts[0].labels[slot], layersIn(content), moved.layer, options.factorAt(moved.layer, slot));
+    beside.select(slot === null || !isOne() ? null : content.texts[0].labels[slot], layersIn(content), moved.layer, factorAt(moved.layer, slot));
   }
 
   picture.addEventListener("pointerdown", event => {
@@ -74,7 +70,7 @@ function mountMoving(root, content, view, options) {
     const line = handle.drawing.lines[found.line];
     if (line.isPlain || line.isFolded) return;
     const layer = moved.layer === "all" ? "all" : layerOf(line);
-    const factor = options.factorAt(layer, found.slot), towards = content.rightToLeft ? -1 : 1;
+    const factor = factorAt(layer, found.slot), towards = content.rightToLeft ? -1 : 1;
     const perStep = Math.max(1, Math.abs(found.end - found.before)) / Math.max(factor, FACTOR_STEP);
     moved.drag = { x: event.clientX, perStep: towards * perStep, slot: found.slot, layer, factor, pointer: event.pointerId };
     moved.hasDragged = false;
@@ -111,7 +107,7 @@ function mountMoving(root, content, view, options) {
       refresh();
       options.onLayer?.(moved.layer);
     } else if (wider && handle.selected !== null) {
-      move(moved.layer, handle.selected, options.factorAt(moved.layer, handle.selected) + wider, true);
+      move(moved.layer, handle.selected, factorAt(moved.layer, handle.selected) + wider, true);
     } else return;
     event.preventDefault();
   });
@@ -130,6 +126,30 @@ function mountMoving(root, content, view, options) {
       handle.destroy();
     },
   };
+}
+
+/* Content in which the steps have these factors, until the model answers: those that it was not given are multiplied here. */
+function withFactors(content, before, edits) {
+  const { moves, plain } = content, isOf = (layer, row) => layer === "all" || layerOf(row) === layer;
+  const changed = [...new Set([...Object.keys(moves), ...Object.keys(edits)])].filter(key => (moves[key] ?? 1) !== (edits[key] ?? 1)).map(key => key.split(":"));
+  if (!changed.length) return content;
+  const rows = content.rows.map((row, index) => {
+    if (row.isPlain || (plain !== null && isOf(plain, row))) return row;
+    const own = before.rows[index], gaps = row.gaps.slice(), parts = { ...row.parts };
+    const factorOf = (factors, slot) => [...new Set(["all", layerOf(row)])].reduce((product, layer) => product * (factors[`${layer}:${slot}`] ?? 1), 1);
+    for (const slot of new Set(changed.filter(([layer]) => isOf(layer, row)).map(([, slot]) => Number(slot)))) {
+      if (!(slot < gaps.length)) continue;
+      const known = factorOf(moves, slot), base = known ? row : own, by = factorOf(edits, slot) / (known || 1);
+      gaps[slot] = base.gaps[slot] * by;
+      if (base.parts[slot]) parts[slot] = base.parts[slot].map(part => part * by);
+    }
+    return { ...row, gaps, parts };
+  });
+  const drawn = Object.entries(edits).filter(([key, factor]) => {
+    const [layer, slot] = key.split(":");
+    return factor !== 1 && Number(slot) < content.texts[0].labels.length && rows.some(row => !row.isPlain && isOf(layer, row));
+  });
+  return { ...content, rows, moves: Object.fromEntries(drawn) };
 }
 
 /* Ghosts: below each row that has visibly changed, its tiles before the change, thin and pale. */

@@ -21,7 +21,7 @@ from howfar.charts.spacing.palette import stylesheet
 if TYPE_CHECKING:
     from howfar.charts.spacing.picture import SpacingPicture
 
-_MOVING = "mountMoving, effectInWords, layerOf, scalesOf, hasDifference, ratioOf, spreadOf, percent, short, number"
+_MOVING = "mountMoving, withFactors, effectInWords, scalesOf, hasDifference, ratioOf, spreadOf, percent, short, number"
 _BASIC = "draw, mount, mountAll, element, counted"
 STILL_PANELS = 3  # panels in the page before its script redraws them
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"

@@ -113,6 +113,7 @@ function showSettings(documents) {
 const WORDS = {
   "what-if"(said) {
     const headings = { predictions: ["What the model expects after ", token(said.label)] };
+    if (state.compare) return { sentence: ["No step is moved while two readings are compared."], headings };
     if (!said.isMoved) return { sentence: ["Nothing has changed yet: drag a tile of ", token(said.label), " in the picture, or the slider beside it."], headings };
     headings.losses = [`${said.first ? `Which of ${said.first}` : "Which"} become harder (up) or easier (down)`];
     headings.gaps = ["Other steps that changed"];
@@ -120,19 +121,22 @@ const WORDS = {
     const [before, after] = said.likeliest.map(token);
     return { sentence: [`${effect} Likeliest next: `, before, " before, ", after, ` after.${said.hasOtherGaps ? "" : " No other step changed."}`], headings };
   },
-  attention({ label, layer, unit, own, mark }) {
+  attention({ label, layer, unit, own, mark, isMoved }) {
     const of = layer === null ? "all layers, mean over heads" : `layer ${layer}, head by head`;
     const before = mark === null ? "" : ` and ${percentOf(mark)} goes to the mark before the text`;
     return {
-      sentence: [`Attention here (${of}): ${percentOf(own)} stays on the selected ${unit} itself${before}.`],
+      sentence: [`Attention here (${of}${isMoved ? ", with the changed steps" : ""}): ${percentOf(own)} stays on the selected ${unit} itself${before}.`],
       headings: { attention: ["What ", token(label), ` attends to: ${of}`], "attention-by-distance": ["Weight by distance, in plain and in learned positions"] },
     };
   },
-  numbers: () => ({ sentence: ["Every number behind the picture: increments and positions as the model uses them, not divided by the row's mean. Click a column's heading to sort."] }),
-  context({ label, unit, numOthers, isAll }) {
+  numbers({ isMoved, isPart }) {
+    const changed = isPart ? " The changed steps are included; what else they change is included in the passage around them that was read." : " The changed steps are included.";
+    return { sentence: [`Every number behind the picture: increments and positions as the model uses them, not divided by the row's mean.${isMoved ? changed : ""} Click a column's heading to sort.`] };
+  },
+  context({ label, unit, numOthers, isAll, isMoved }) {
     const others = isAll ? `every ${unit}` : `the ${numOthers.toLocaleString("en-US")} likeliest ${unit}s`;
     return {
-      sentence: [`The step that the model would take to ${others} here, after the same text. The text has `, token(label), "."],
+      sentence: [`The step that the model would take to ${others} here, after the same text${isMoved ? " without the changed steps" : ""}. The text has `, token(label), "."],
       headings: { context: ["The step to ", token(label), " among the steps to others"] },
     };
   },

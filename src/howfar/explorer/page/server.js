@@ -24,9 +24,9 @@ const changing = new Latest((question) => answerTo("effects", question));
 const expecting = new Latest((question) => answerTo("expect", question));
 
 function question() {
-  const { text, other, model, compare, edits, plain, view, slot } = state;
+  const { text, other, model, compare, plain, view, slot } = state;
   return {
-    text, model, compare, other: compare === "text" ? other : "", moves: edits, plain, view,
+    text, model, compare, other: compare === "text" ? other : "", moves: moves(), plain: compare ? null : plain, view,
     cells: slot === null || !shown ? [] : shown.content.texts.map((one) => cellIn(one, slot)),
   };
 }
@@ -53,7 +53,7 @@ const backend = {
   canBePlain: true,
   open: () => answerTo("folder.json"),
 
-  // The picture has its changed steps at once; what else they change comes with the model's answer. A text is asked for once.
+  // The picture has its changed steps at once; what the model makes of them comes with its answer. A text is asked for once.
   async read() {
     const asked = question(), key = JSON.stringify([asked.model, asked.compare, asked.text, asked.other]);
     const answer = key === known.key ? known : await reading.ask("read", asked);
@@ -61,9 +61,8 @@ const backend = {
     if (answer !== known) known = { ...answer, key, effects: null };
     const { content, ends, numTokens } = known;
     if (state.character !== undefined) placeExample(ends);
-    const isEdited = !state.compare && (state.plain !== null || Object.values(state.edits).some((factor) => factor !== 1));
+    const isEdited = !state.compare && (state.plain !== null || isAnyMoved());
     if (!isEdited) known.effects = null;
-    else if (!written?.isGoing) afterPause("effects", showEffects);
     const { losses = null, hasMore = false } = known.effects ?? {};
     return { content: inWords(isEdited ? movedContent() : content), before: isEdited ? content : null, isEdited, losses, hasMore, ends, numTokens };
   },
@@ -91,7 +90,11 @@ const backend = {
   next: async (text) => (await answerTo("write", { ...question(), text, compare: "", other: "" })).next,
   startState: startPanels,
   stateOf: panelsFromLink,
-  follow: () => { if (!written?.isGoing) afterPause("panel", followPicture); },
+  follow() {
+    if (written?.isGoing) return;
+    afterPause("panel", followPicture);
+    if (shown.isEdited && known.effects?.of !== movesAsked()) afterPause("effects", showEffects);
+  },
 };
 
 const NAMES = { "␣": "space", "⟨end⟩": "end of document" };
@@ -101,29 +104,21 @@ let known = { key: null }; // the latest answer about a text: content, ends, num
 
 const inWords = (content) => Object.assign(content, { captions: findings(content), description: describe(content) });
 
-// The content with changed steps: these by their factors, all others as the model's latest answer has them.
+// The content with changed steps: as the model's latest answer has them, and those that were changed since by their factors.
 function movedContent() {
-  const { content, effects } = known;
-  const isIn = (layer, row) => !row.isPlain && (layer === "all" || layer === howfarSpacing.layerOf(row));
-  const rows = content.rows.map((row, index) => {
-    if (state.plain !== null && isIn(state.plain, row)) return { ...row, gaps: content.texts[0].tokens.slice() };
-    const gaps = (effects?.gaps[index] ?? row.gaps).slice(), factors = {};
-    for (const [key, factor] of Object.entries(state.edits)) {
-      const [layer, slot] = key.split(":");
-      if (isIn(layer, row) && Number(slot) < gaps.length) factors[slot] = (factors[slot] ?? 1) * factor;
-    }
-    if (!effects) for (const [slot, factor] of Object.entries(factors)) gaps[slot] = row.gaps[slot] * factor;
-    return { ...row, gaps };
-  });
-  return { ...content, rows };
+  const { content, effects } = known, answered = effects?.content.plain === state.plain ? effects.content : content;
+  return howfarSpacing.withFactors(answered, content, moves());
 }
 
+// What the latest answer must be about; a text without moved steps is read around the selected character.
+const movesAsked = () => JSON.stringify([moves(), state.plain, isAnyMoved() ? null : state.slot]);
+
 async function showEffects() {
-  const { key } = known;
+  const { key } = known, of = movesAsked();
   try {
     const answer = await changing.ask("effects", question());
     if (!answer || known.key !== key || !shown?.isEdited) return;
-    known.effects = answer;
+    known.effects = { ...answer, of };
     Object.assign(shown, { losses: answer.losses, hasMore: answer.hasMore, content: inWords(movedContent()) });
     draw(shown.content, shown.before);
   } catch (error) {

@@ -110,8 +110,9 @@ function sharedStretches(a, b) {
 }
 
 // `readings`: one, or two to compare; each { model, text, increments [layer][token], surprisal, entropy } where tokens are
-// the document mark and then the text's bytes, and `model` is what the folder says of it.
-function contentOf(readings) {
+// the document mark and then the text's bytes, and `model` is what the folder says of it. `before` is the content without
+// the moved steps, if there are any: rows keep its units, so that moving one step does not make the others look shorter.
+function contentOf(readings, before = null) {
   const cells = readings.map(({ text }) => cellsOf(text));
   const drawn = cells.map((all) => all.slice(0, numDrawn(all)));
   const slots = aligned(drawn.map((all) => all.map((cell) => cell.text)));
@@ -160,6 +161,7 @@ function contentOf(readings) {
     });
   }
   const means = rows.filter((row) => !row.isPlain).map((row) => row.mean);
+  if (before) rows.forEach((row, index) => { row.mean = before.rows[index].mean; });
   const models = [...new Set(readings.map(({ model }) => model.name))];
   const numTexts = new Set(readings.map(({ text }) => text)).size;
   const what = numTexts > 1 ? (models.length === 1 ? "two texts, A and B" : "two texts") : "this text";
@@ -167,7 +169,8 @@ function contentOf(readings) {
   const title = `How ${named.join(" and ")} ${models.length > 1 ? "space" : "spaces"} ${what}`;
   const content = {
     title, captions: [], description: "", noun: "character", unit: "byte", rightToLeft: readsRightToLeft(readings[0].text),
-    sharedMean: rounded(means.reduce((total, mean) => total + mean, 0) / Math.max(1, means.length)), texts, rows,
+    sharedMean: before?.sharedMean ?? rounded(means.reduce((total, mean) => total + mean, 0) / Math.max(1, means.length)), texts, rows,
+    moves: before ? movesIn(rows, texts[0].labels.length) : {}, plain: null,
   };
   content.captions = findings(content);
   content.description = describe(content);
@@ -185,10 +188,11 @@ function giveOneMean([first, second]) {
   }
 }
 
-// The rows in the units of other rows, so that moving one step does not make the others look shorter.
-function inUnitsOf(before, content) {
-  return { ...content, sharedMean: before.sharedMean, rows: content.rows.map((row, index) => ({ ...row, mean: before.rows[index].mean })) };
-}
+// The moved steps that the picture shows.
+const movesIn = (rows, numSlots) => Object.fromEntries(Object.entries(moves()).filter(([key, factor]) => {
+  const [layer, slot] = key.split(":");
+  return factor !== 1 && Number(slot) < numSlots && (layer === "all" || rows.some(({ name }) => name === `layer ${layer}`));
+}));
 
 // All cells but a line end that is the text's last character, as files have it.
 function numDrawn(cells) {

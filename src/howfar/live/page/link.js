@@ -5,6 +5,10 @@ const LONGEST_LINK = 40_000; // characters; programs that pass links on may cut 
 let folder; // what the page has: models, examples, most (characters of a text), about
 let state; // text, other, model, compare, slot, layer, edits: { "layer:slot": factor }, plain (a layer of plain steps), view, character (of an example, until its cell is known), and what the backend adds
 
+// The moved steps that are shown and given to the model; while readings are compared, none is moved.
+const moves = () => (state.compare ? {} : state.edits);
+const isAnyMoved = () => Object.values(moves()).some((factor) => factor !== 1);
+
 const modelNamed = (name) => folder.models.find((model) => model.name === name);
 
 // An example may come with moved steps; the layer of the first is the one that is moved on.

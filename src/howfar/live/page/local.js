@@ -23,17 +23,16 @@ const backend = {
   },
 
   async read(isWanted) {
-    const text = state.text || " ", isEdited = Object.values(state.edits).some((factor) => factor !== 1);
+    const text = state.text || " ", isEdited = isAnyMoved();
     const plain = await readingOf("plain", state.model, text, false);
     if (!isWanted() || !plain) return null;
     const changed = isEdited ? await readingOf("changed", state.model, text, true) : plain;
     if (!isWanted() || !changed) return null;
-    const readings = [state.compare ? plain : changed];
+    const readings = [changed];
     if (state.compare === "text") readings.push(await readingOf("other", state.model, state.other || " ", false));
     else if (state.compare) readings.push(await readingOf("other", state.compare, text, false));
     if (!isWanted() || readings.includes(null)) return null;
-    const before = isEdited && !state.compare ? contentOf([plain]) : null;
-    const content = before ? inUnitsOf(before, contentOf(readings)) : contentOf(readings);
+    const before = isEdited ? contentOf([plain]) : null, content = contentOf(readings, before);
     return {
       plain, changed, isEdited, before, content, losses: before ? lossesAfterEdits(before, content) : [], hasMore: false,
       ends: endsOf(plain.text), numTokens: plain.tokens.length - 1,
@@ -71,7 +70,7 @@ function fitting(text, numBytes) {
 function multipliersOf(model, text, length) {
   const values = new Float32Array(model.layers.length * length).fill(1);
   const cells = cellsOf(text), lag = model.advance === "after" ? 1 : 0; // whose step leads to a byte
-  for (const [key, factor] of Object.entries(state.edits)) {
+  for (const [key, factor] of Object.entries(moves())) {
     const [layer, slot] = key.split(":");
     const cell = cells[Number(slot)];
     if (!cell) continue;

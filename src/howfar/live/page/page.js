@@ -55,7 +55,7 @@ function draw(content, before) {
   if (!handle)
     handle = mountMoving(byId("picture"), content, view, {
       layer: state.layer ?? undefined,
-      factorAt: (layer, slot) => state.edits[`${layer}:${slot}`] ?? 1,
+      edits: () => moves(),
       onSelect: (slot) => { state.slot = slot; showPanel(); },
       onView: (chosen) => { state.view = chosen; },
       onLayer: (layer) => { state.layer = layer; },

@@ -3,7 +3,8 @@
 
 // At most two sentences, as Python writes them: words that a row draws together, and at which kind of character a row steps otherwise.
 const LEAST_MEMBERS = 3, LEAST_RATIO = 1.25, LEAST_ERRORS = 3, MOST_FINDINGS = 2, CLOSE = 0.5, LEAST_SPACES = 2, MOST_QUOTED = 60, ROUNDING = 1e-4;
-function findings(content) {
+const findings = (content) => [...changes(content), ...numbersInWords(content)];
+function numbersInWords(content) {
   const { spreadOf, percent } = howfarSpacing;
   const learned = content.rows.filter((row) => !row.isPlain);
   const closer = (one, other) => other.count - one.count || one.mean - other.mean;
@@ -18,6 +19,22 @@ function findings(content) {
   if (found.length) return found.slice(0, MOST_FINDINGS).map(({ sentence }) => sentence);
   const widest = learned[spreads.indexOf(most)], which = learned.length > 1 ? `Steps of ${widest.name} vary most,` : "Steps vary";
   return [`${which} by ±${percent(most)}; the longest is to ${aKind(longestKind(content, widest))}.`];
+}
+
+// What is not the model's own: a sentence on steps that are multiplied, and one on those that are plain.
+const MOST_MOVED = 3;
+function changes({ moves, plain, texts, noun }) {
+  const { short } = howfarSpacing, sentences = [];
+  const layerNamed = (layer) => (layer === "all" ? "all layers" : `layer ${layer}`), first = (one, other) => (one < other ? -1 : 1);
+  const label = (text) => (text.trim() ? `“${text}”` : "a space");
+  const moved = Object.entries(moves).map(([key, factor]) => ({ layer: key.split(":")[0], slot: Number(key.split(":")[1]), factor }))
+    .filter(({ layer }) => plain !== "all" && plain !== layer).sort((one, other) => one.slot - other.slot || first(one.layer, other.layer));
+  const named = moved.slice(0, MOST_MOVED).map(({ layer, slot, factor }) =>
+    `the step to ${label(texts[0].labels[slot])} (${noun} ${(slot + 1).toLocaleString("en-US")}) is multiplied by ${short(factor, 4)} in ${layerNamed(layer)}`);
+  if (moved.length > MOST_MOVED) named.push(`and ${(moved.length - MOST_MOVED).toLocaleString("en-US")} more`);
+  if (moved.length) sentences.push(`${moved.length === 1 ? "One step is" : "Steps are"} changed: ${named.join("; ")}.`);
+  if (plain !== null) sentences.push(plain === "all" ? "All layers advance by plain +1." : `Layer ${plain} advances by plain +1.`);
+  return sentences;
 }
 
 // The most words with short steps at all spaces between them.
@@ -52,7 +69,7 @@ function drawnTogether(content, row) {
 }
 
 // The picture for readers who do not see it: each row's mean, spread, and widest and narrowest steps.
-function describe({ title, texts, noun, rows }) {
+function describe({ title, texts, noun, rows, moves, plain }) {
   const { ratioOf, spreadOf, percent } = howfarSpacing, learned = rows.filter((row) => !row.isPlain), content = { texts, rows };
   const named = (label) => (label.trim() ? label : "a space");
   const said = learned.map((row) => {
@@ -63,7 +80,7 @@ function describe({ title, texts, noun, rows }) {
       + `average (to ${named(labels[low])}) to ${ratio[high].toFixed(2)} (to ${named(labels[high])}).`;
   });
   const { labels } = texts[0], below = `${counted(`${learned.length}`, "row")} below one of plain positions`;
-  return [`${title}: ${counted(labels.length.toLocaleString("en-US"), noun)}, “${quoted(labels)}”, in ${below}.`, ...said].join(" ");
+  return [`${title}: ${counted(labels.length.toLocaleString("en-US"), noun)}, “${quoted(labels)}”, in ${below}.`, ...changes({ moves, plain, texts, noun }), ...said].join(" ");
 }
 
 // The text of slots, cut where it is long.
