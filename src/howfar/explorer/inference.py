@@ -14,6 +14,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from howfar.explorer.alternatives import Alternatives, read_alternatives
 from howfar.explorer.characters import likeliest_characters, probabilities_of, sample_character, spelled
 from howfar.explorer.passages import Attention, Reading, attend, edited, is_kept_whole, passage_around, place_in, read
 from howfar.explorer.what_if import Edit, WhatIf
+from howfar.inputs import public_name
 from howfar.models.loading import choose_mark, load
 from howfar.reading import Trace, trace
 from howfar.reading.reader import Reader
@@ -274,7 +276,7 @@ def named_models(models: Sequence[str]) -> dict[str, str | None]:
 
     names: dict[str, str | None] = {}
     for source in models or [model.name for model in bundled_models()]:
-        name = short = source.rstrip("/").rsplit("/", 1)[-1] or source
+        name = short = PurePath(public_name(source)).name or source
         number = 2
         while name in names:
             name, number = f"{short} ({number})", number + 1

@@ -52,7 +52,7 @@ function drawnTogether(content, row) {
 }
 
 // The picture for readers who do not see it: each row's mean, spread, and widest and narrowest steps.
-function describe({ title, texts, noun, rows }) {
+function describe({ title, texts, rows }) {
   const { ratioOf, spreadOf, percent } = howfarSpacing, learned = rows.filter((row) => !row.isPlain), content = { texts, rows };
   const named = (label) => (label.trim() ? label : "a space");
   const said = learned.map((row) => {
@@ -62,8 +62,9 @@ function describe({ title, texts, noun, rows }) {
     return `${row.name}, mean ${row.mean.toFixed(2)} ±${percent(spreadOf(content, row))}: steps from ${ratio[low].toFixed(2)} of the `
       + `average (to ${named(labels[low])}) to ${ratio[high].toFixed(2)} (to ${named(labels[high])}).`;
   });
-  const { labels } = texts[0], below = `${counted(`${learned.length}`, "row")} below one of plain positions`;
-  return [`${title}: ${counted(labels.length.toLocaleString("en-US"), noun)}, “${quoted(labels)}”, in ${below}.`, ...said].join(" ");
+  const { labels, tokens, noun } = texts[0], size = tokens.filter((count) => count > 0).length;
+  const below = `${counted(`${learned.length}`, "row")} below one of plain positions`;
+  return [`${title}: ${counted(size.toLocaleString("en-US"), noun)}, “${quoted(labels)}”, in ${below}.`, ...said].join(" ");
 }
 
 // The text of slots, cut where it is long.
@@ -74,8 +75,9 @@ const aKind = (kind) => `${"aeiou".includes(KINDS[kind][0]) ? "an" : "a"} ${KIND
 // Of the longest step per token, except for the first, which no character is before.
 function longestKind(content, row) {
   const { kinds, tokens } = content.texts[row.text];
-  const ratio = howfarSpacing.ratioOf(content, row).map((value, slot) => (slot && tokens[slot] > 0 ? value : -Infinity));
-  return kinds[kinds.length > 1 ? Math.max(1, ratio.indexOf(Math.max(...ratio))) : 0];
+  const first = tokens.findIndex((count) => count > 0);
+  const ratio = howfarSpacing.ratioOf(content, row).map((value, slot) => (slot > first && tokens[slot] > 0 ? value : -Infinity));
+  return kinds[Math.min(kinds.length - 1, Math.max(first + 1, ratio.indexOf(Math.max(...ratio))))];
 }
 
 function finding(content, row) {
