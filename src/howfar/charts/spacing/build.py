@@ -141,7 +141,8 @@ def _relative(row: Row, cells: Cells, alignment: Alignment, reading: int) -> NDA
     """The step of the stretch in which each slot lies, per token and over the row's mean; NaN for no tokens."""
     unit = row.mean_increment if row.mean_increment > 0 else 1.0
     gaps, num_tokens = (
-        np.bincount(alignment.stretches, _at(values, alignment.slots[reading])) for values in (row.gaps, cells.num_tokens)
+        np.bincount(alignment.stretches, _at(values, alignment.slots[reading]))
+        for values in (row.gaps, cells.num_tokens)
     )
     return np.where(num_tokens > 0, gaps / np.maximum(num_tokens * unit, unit), np.nan)[alignment.stretches]
 

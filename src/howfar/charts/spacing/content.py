@@ -1,7 +1,8 @@
 """The data of a spacing picture: plain numbers and words, the same for Python and for a page's script.
 
 A picture has slots, from left to right. A slot holds one character or token of each text; if two texts are aligned, it
-may be empty in one of them. If one text is read by two models, a token stands in the slot in which it ends. Numbers are rounded before drawing, so that both drawings use the same ones.
+may be empty in one of them. If one text is read by two models, a token stands in the slot in which it ends. Numbers
+are rounded before drawing, so that both drawings use the same ones.
 """
 
 from __future__ import annotations

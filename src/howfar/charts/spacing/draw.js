@@ -17,6 +17,8 @@ const once = measure => { const known = new Map(); return label => { if (!known.
 const isWide = once(label => startsWith("eastAsian", label));
 const characterWidth = character => (WIDTHS.find(([name]) => PATTERN[name].test(character)) ?? [0, 0.56])[1];
 const widthInEms = once(label => Math.max(0.33, sum(Array.from(label.replace(ADDITIONS, ""), characterWidth))));
+/* A label of a text that is read from right to left: brackets mirrored, several characters in its order. */
+const turned = label => PATTERN.turned.test(label) ? `\u2067${label}\u2069` : label;
 const grouped = value => value.toLocaleString("en-US");
 
 function short(value, digits) {
@@ -249,7 +251,8 @@ function stroke(shade, height, marks, middle) {
   return path && `<path class="${shade}" stroke-width="${number(height)}" d="${path}"/>`;
 }
 
-function lettersOf(labels, places) {
+function lettersOf(given, places, rightToLeft) {
+  const labels = rightToLeft ? given.map(turned) : given;
   const pieces = [];
   let run = [], runIsWide = false;
   const piece = (at, label, wide) => pieces.push(`<tspan${wide ? ' class="wide"' : ""} x="${at}">${escapeText(label)}</tspan>`);
@@ -368,7 +371,7 @@ function rowOf(drawing, index, { first, stop }) {
   let body = tilesOf(drawing, index, drawn, y);
   if (!line.isFolded) {
     body += spacesOf(drawing.textOf(line).labels, drawn, y);
-    const text = lettersOf(drawing.textOf(line).labels.slice(first, stop), layout.letters[index].slice(first, stop));
+    const text = lettersOf(drawing.textOf(line).labels.slice(first, stop), layout.letters[index].slice(first, stop), drawing.content.rightToLeft);
     body += `<text class="letters" y="${number(y + G.fontSize * 0.36)}">${text}</text>`;
     for (let slot = first; slot < stop; slot++) if (layout.isBroken[index][slot]) {
       const x = (layout.before[index][slot] + layout.end[index][slot]) / 2;
@@ -454,7 +457,7 @@ function keyOf(drawing) {
       : "Beside each row: its mean step in positions, ± the standard deviation of its steps, and their histogram."];
   const [left, highest] = isNarrow ? [G.margin, 70] : [end + 16, 36];
   return `<g class="key">${tilesOf(drawing, index, places, top)}${spacesOf(labels, places, top)}${bracket}<text class="note" x="${number(G.margin)}" y="14">${escapeText(`${line.name}: ${howFar} ${steps} to ${what}${many}`)}</text>`
-    + `<text class="letters" y="${number(top + G.fontSize * 0.36)}">${lettersOf(shown, at)}</text>`
+    + `<text class="letters" y="${number(top + G.fontSize * 0.36)}">${lettersOf(shown, at, content.rightToLeft)}</text>`
     + sentences.map((sentence, place) => `<text class="note" x="${number(left)}" y="${number(highest + 15 * place)}">${escapeText(sentence)}</text>`).join("")
     + `${legendOf(drawing, isNarrow ? G.margin : drawing.width - G.margin - SHADES * SWATCH, isNarrow ? 114 : 36)}</g>`;
 }
@@ -471,13 +474,14 @@ function legendOf({ shades, isNarrow }, left, top) {
 function overviewOf(drawing) {
   const left = drawing.isNarrow ? G.margin : G.gutter, numSlots = drawing.shades.of[0].length;
   const numBins = Math.floor((drawing.width - left - G.margin) / STRIP);
+  const startOf = place => drawing.content.rightToLeft ? drawing.width - G.margin - (place + 1) * STRIP : left + place * STRIP;
   const edges = range(0, numBins + 1).map(place => Math.floor(place * numSlots / numBins));
   return `<g class="overview">${drawing.lines.map((line, index) => {
     const middle = drawing.keyHeight + G.overviewPitch * (index + 0.5);
     const marks = range(0, SHADES).map(() => []);
     for (let place = 0; place < numBins; place++) {
       const values = drawing.shades.of[index].slice(edges[place], edges[place + 1]);
-      if (values.length) marks[Math.floor(sum(values) / values.length + 0.5)].push([left + place * STRIP, STRIP]);
+      if (values.length) marks[Math.floor(sum(values) / values.length + 0.5)].push([startOf(place), STRIP]);
     }
     return marks.map((of, shade) => stroke(`${drawing.shades.letter}${shade}`, 7, of, middle)).join("")
       + (drawing.isNarrow ? "" : `<text class="strip" x="${number(left - 6)}" y="${number(middle + 3)}">${escapeText(line.name)}</text>`);

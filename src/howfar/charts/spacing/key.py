@@ -87,11 +87,12 @@ def _sample(drawing: Drawing, line: int, slot: int) -> tuple[str, float]:
     plain = "" if drawing.is_narrow else f": {num_tokens} in the plain row"
     many = f" ({num_tokens} {text.unit}s{plain})" if num_tokens > 1 else ""
     said = escape(f"{row.name}: {how_far} {unit} to {what}{many}")
+    shown = letters(labels[::towards], at[::towards].tolist(), right_to_left=drawing.content.right_to_left)
     baseline = number(_TOP + geometry.FONT_SIZE * 0.36)
     explained = f'<text class="note" x="{number(geometry.MARGIN)}" y="14">{said}</text>'
     return (
         f"{tiles(drawing, line, places, _TOP)}{spaces(text.labels, places, _TOP)}{bracket}{explained}"
-        f'<text class="letters" y="{baseline}">{letters(labels[::towards], at[::towards].tolist())}</text>'
+        f'<text class="letters" y="{baseline}">{shown}</text>'
     ), end
 
 

@@ -189,7 +189,8 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ex
   });
   function jump(event, overview) {
     const left = drawing.isNarrow ? G.margin : G.gutter, x = event.clientX - overview.ownerSVGElement.getBoundingClientRect().left;
-    const slot = Math.floor((x - left) / (drawing.width - left - G.margin) * content.texts[0].labels.length);
+    const share = (x - left) / (drawing.width - left - G.margin);
+    const slot = Math.floor((content.rightToLeft ? 1 - share : share) * content.texts[0].labels.length);
     panels()[drawing.layout.panels.findIndex(({ stop }) => slot < stop)]?.scrollIntoView({ block: "start" });
   }
   picture.addEventListener("keydown", event => {

@@ -120,7 +120,11 @@ def _row(drawing: Drawing, index: int, panel: Panel) -> str:
     if not line.is_folded:
         here = slice(panel.first, panel.stop)
         baseline = number(drawing.middles[index] + geometry.FONT_SIZE * 0.36)
-        text = letters(drawing.text_of(line).labels[here], drawing.layout.letters[index, here].tolist())
+        text = letters(
+            drawing.text_of(line).labels[here],
+            drawing.layout.letters[index, here].tolist(),
+            right_to_left=drawing.content.right_to_left,
+        )
         body += f'<text class="letters" y="{baseline}">{text}</text>{_broken(drawing, index, panel)}'
     return f'<g class="row {kind}">{_head(drawing, index, panel)}{body}</g>'
 
