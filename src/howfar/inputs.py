@@ -8,7 +8,7 @@ import json
 import stat
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any
 
 
@@ -55,21 +55,27 @@ def read_json(path: Path) -> Any:
 
 def public_name(place: str | Path) -> str:
     """A place's name in what others will see: of an absolute path only its last part, which reveals no local folder."""
-    place = str(place)
+    place = _with_name(str(place))
     is_absolute = place.startswith(("/", "~")) or PureWindowsPath(place).is_absolute()
     return (PureWindowsPath(place).name or place) if is_absolute else place  # handles both kinds of slash
 
 
 def public_names(places: Sequence[str]) -> list[str]:
     """The public names of several places; if two would have one name, with as many folders as tell them apart."""
-    names = [public_name(place) for place in places]
-    deepest = max((len(PureWindowsPath(place).parts) for place in places), default=0)
+    named = [_with_name(place) for place in places]
+    names = [public_name(place) for place in named]
+    deepest = max((len(PureWindowsPath(place).parts) for place in named), default=0)
     for num_parts in range(2, deepest + 1):
-        num_places = Counter(name for _, name in set(zip(places, names, strict=True)))
+        num_places = Counter(name for _, name in set(zip(named, names, strict=True)))
         names = [
-            _end(place, num_parts) if num_places[name] > 1 else name for place, name in zip(places, names, strict=True)
+            _end(place, num_parts) if num_places[name] > 1 else name for place, name in zip(named, names, strict=True)
         ]
     return names if len(set(names)) == len(set(places)) else list(places)
+
+
+def _with_name(place: str) -> str:
+    """A place whose last part is its name: the whole path of `.` and `..`, which name nothing."""
+    return str(Path(place).resolve()) if place and PurePath(place).name in ("", "..") else place
 
 
 def _end(place: str, num_parts: int) -> str:

@@ -10,6 +10,7 @@ import torch
 from filelock import FileLock
 
 from browser.visiting import PATIENCE, Visit, linked, served
+from support.grafts import make_base
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -63,8 +64,9 @@ def model(model_folders):
 
 @pytest.fixture(scope="session")
 def server(model_folders, tmp_path_factory):
-    """The running explorer, whose models write x after x: its process and its address, token included."""
+    """The running explorer of these models and one of words, which write x after x: its process and its address."""
     log = tmp_path_factory.mktemp("server") / "log"
+    words = str(make_base(log.parent / "words"))
     program = """if True:
         import sys
         from howfar.commands.explore import explore
@@ -75,7 +77,7 @@ def server(model_folders, tmp_path_factory):
     """
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-u", "-c", program, *model_folders],
+            [sys.executable, "-u", "-c", program, *model_folders, words],
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, "OMP_NUM_THREADS": "1"},  # as in the tests, for equal last digits

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import asdict
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ ALPHABET = [
     "居",
     "，",
     "ب",
+    "(",
     "👩‍🔬",
     "🇪🇬",
     "<",
@@ -59,6 +61,15 @@ def random_trace(seed):
         increments = increments + 0.3 * random.standard_normal(increments.shape)
     trace = make_trace(text, increments, config=IncrementConfig(bound="signed") if signed else None)
     return trace, random
+
+
+def in_words(trace, random):
+    """The same text as another model divides it: whole characters, some of them in one token."""
+    data = trace.text.encode()
+    starts = [place for place, byte in enumerate(data) if byte & 0xC0 != 0x80]
+    kept = [0, *(start for start in starts[1:] if random.random() < 0.4), len(data)]
+    spans = list(pairwise(kept))
+    return make_trace(trace.text, random.uniform(0.5, 2, (2, len(spans))), token_bytes=spans, model_name="words")
 
 
 def drawn_in_python(content, view, width):
@@ -102,7 +113,11 @@ def test_both_round_numbers_alike(chromium):
 def test_both_drawings_are_the_same_to_a_tenth_of_a_pixel(page):
     for seed in range(NUM_TRACES):
         trace, random = random_trace(seed)
-        other = random_trace(seed + NUM_TRACES)[0] if seed % 5 == 0 else None
+        other = (
+            random_trace(seed + NUM_TRACES)[0] if seed % 5 == 0 else in_words(trace, random) if seed % 5 == 1 else None
+        )
+        if seed % 10 == 1:
+            trace, other = other, trace
         content = content_of(trace, beside=other)
         colours = COLOURS if other is not None else COLOURS[:-1]
         view = View(str(random.choice(SCALES)), str(random.choice(colours)), str(random.choice(["auto", "all"])))
@@ -163,6 +178,23 @@ def test_the_table_of_two_texts_has_no_numbers_where_a_text_has_no_character(pag
     assert [(row[0], row[3]) for row in table[1:]] == [("a", "a"), ("b", "b"), ("x", "c"), ("", "y")]
     assert table[-1][:3] == ["", "", ""]
     assert table[-1][6:] == ["", "1.5"]
+
+
+def test_what_is_selected_is_the_token_in_which_the_character_lies(page):
+    words = make_trace("the cat", [1, 2], token_bytes=[(0, 3), (3, 7)], model_name="words")
+    content = content_of(make_trace("the cat", np.ones(7), model_name="bytes"), beside=words)
+    said, frames = page.evaluate(
+        """([content, view]) => {
+            const root = document.body.appendChild(document.createElement("div"));
+            const handle = howfarSpacing.mount(root, content, view);
+            handle.select(4);
+            return [root.querySelector(".readout").textContent, root.querySelectorAll(".marks rect").length];
+        }""",
+        [content.json(), View(rows="all").json()],
+    )
+    assert "ccharacter 5, U+0063" in said
+    assert "␣cattoken 2, U+0020 U+0063 U+0061 U+0074" in said
+    assert frames == 3
 
 
 def test_a_long_text_is_coloured_by_kind_at_once(page):

@@ -336,6 +336,18 @@ def test_the_model_writes_on_and_its_words_are_taken_back(visit):
     assert page.text.input_value() == "abcdefgh"
 
 
+def test_an_emoji_before_it_moves_neither_the_writing_nor_a_step(visit):
+    page = visit({"text": "😀👩‍🔬abcd", "slot": 3, "layer": "1", "edits": {"1:3": 2}})
+    page.page.locator(".write").click()
+    page.until(lambda: "abx" in page.description)
+    page.page.locator(".write").click()
+    page.page.locator(".take-back").wait_for()
+    assert page.text.input_value().startswith("😀👩‍🔬abx")
+    assert page.link["edits"] == {"1:3": 2}
+    page.type_text("😀👩‍🔬axy")
+    assert page.link["edits"] == {}
+
+
 def test_what_is_typed_while_the_model_writes_stays(visit):
     page = visit({"text": "abcdefgh", "slot": 2})
     page.page.locator(".write").click()
@@ -363,6 +375,47 @@ def test_two_models_stand_beside_each_other(visit):
     assert [said.split(".")[0] for said in page.page.locator(".said").all_inner_texts()] == ["tiny", "other"]
     page.page.get_by_label("Compare with").select_option("nothing")
     page.until(lambda: "How tiny spaces this text" in page.description)
+
+
+def test_models_of_letters_and_of_words_stand_at_the_same_place(visit):
+    page = visit({"model": "tiny", "compare": "words", "text": "the cat sat", "slot": 6})
+    texts = page.page.evaluate("shown.content.texts.map(text => text.labels)")
+    assert texts[0] == [*"the cat sat"]
+    assert "".join(texts[1]) == "the cat sat"
+    assert texts[1][6] == " cat"
+    assert page.selection == "character 7 of 11"
+    for _ in range(2):
+        page.page.locator("#back").click()
+    page.until(lambda: page.selection == "character 5 of 11")
+    headings = page.page.get_by_role("heading", name="What the model expects after").filter(visible=True)
+    page.until(lambda: headings.count() == 2 and "cat" in headings.nth(1).inner_text())
+    page.page.get_by_label("Compare with").select_option("nothing")
+    page.until(lambda: "How tiny spaces" in page.description)
+    assert page.selection == "character 5 of 11"
+    number = sum(map(bool, texts[1][:6])) + 1
+    page.page.get_by_label("Model").select_option("words")
+    page.until(lambda: page.selection.startswith(f"token {number} of"))
+
+
+def test_the_keyboard_stays_on_what_it_pressed_in_numbers(visit):
+    page = visit({"text": "a text of more than twenty bytes", "panel": {"name": "numbers"}})
+    focused = "document.activeElement.textContent"
+    page.page.get_by_role("button", name="→").focus()
+    page.page.keyboard.press("Enter")
+    page.sees("page 2 of")
+    assert page.page.evaluate(focused) == "→"
+    page.page.get_by_role("button", name="surprisal_nats").focus()
+    page.page.keyboard.press("Enter")
+    page.until(lambda: page.page.evaluate(focused) == "surprisal_nats ↑")
+
+
+def test_the_selected_letter_of_a_wide_chart_is_in_view(visit):
+    page = visit(
+        {"text": "a text that is wider than a phone", "slot": 30, "panel": {"name": "attention"}},
+        viewport={"width": 390, "height": 800},
+    )
+    chart = page.page.locator("#documents .chart").first
+    page.until(lambda: chart.evaluate("chart => chart.scrollLeft > 0"), "it is not scrolled")
 
 
 def test_two_texts_stand_beside_each_other(visit):

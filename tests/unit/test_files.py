@@ -255,6 +255,14 @@ def test_public_names_are_as_long_as_it_takes_to_tell_places_apart(places: list[
     assert public_names(places) == names
 
 
+def test_a_place_of_dots_alone_has_its_folders_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("a/final", "b/final"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a" / "final")
+    assert [public_name(place) for place in (".", "./", "..")] == ["final", "final", "a"]
+    assert public_names([".", str(tmp_path / "b" / "final")]) == ["a/final", "b/final"]
+
+
 def test_a_socket_and_a_link_to_nowhere_are_found_out_before_any_work(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "s"))

@@ -19,6 +19,7 @@ PATTERNS = {
     "narrow": r"""[iljtfrI.,:;'|!()\[\]{}`"/\\\-⏎ ␣]""",
     "broad": r"[mwMW@%—…]",
     "capital": r"\p{Lu}",
+    "turned": r"\p{Bidi_Mirrored}|[^\u200d].*[^\u200d]",
     "additions": r"\u200d.|[" "\U0001f3fb-\U0001f3ff]",
 }
 """Regular expressions that Python and JavaScript read alike, since a page's script measures the same."""
@@ -76,6 +77,11 @@ def width_in_ems(label: str) -> float:
 def is_wide(label: str) -> bool:
     """Whether a label begins with an East Asian character, which few Latin fonts have."""
     return _pattern("eastAsian").match(label) is not None
+
+
+def turned(label: str) -> str:
+    """A label of a text that is read from right to left: brackets mirrored, several characters in its order."""
+    return f"\u2067{label}\u2069" if _pattern("turned").search(label) else label
 
 
 def _character_width(character: str) -> float:

@@ -14,21 +14,22 @@ from howfar.explorer.inference import Inference
 from howfar.explorer.labels import token_label
 from howfar.explorer.moved import moved_content
 from howfar.explorer.question import Question
+from howfar.text.spans import utf16_places
 
 
 def read(inference: Inference, question: Question) -> dict[str, Any]:
     """The numbers of a picture, with the model's own increments.
 
     Returns:
-        `content`: of one reading, or of two aligned; `ends`: the character of the first text after each of its cells;
-        `numTokens` of that text.
+        `content`: of one reading, or of two aligned; `ends`: where each cell of the first text ends in it, in
+        the page's units (UTF-16); `numTokens` of that text.
 
     Raises:
         HowFarError: A text cannot be read or drawn.
     """
     traces = [inference.trace(model, text) for model, text in question.readings]
     content = content_of(traces[0], beside=traces[1] if len(traces) > 1 else None, has_words=False)
-    ends = Cells.of(traces[0]).end_characters
+    ends = utf16_places(traces[0].text)[Cells.of(traces[0]).end_characters]
     return {"content": content.json(), "ends": ends.tolist(), "numTokens": len(traces[0])}
 
 

@@ -11,6 +11,7 @@ from howfar.charts.spacing.page import script, styles
 from howfar.explorer.inference import Inference
 from howfar.live.site import SCRIPTS, STYLES, characters, scripts
 from howfar.text.examples import EXAMPLES, selected_in
+from howfar.text.spans import utf16_places
 
 OPENING_FACTOR = 4.0  # of the selected gap in an example, so that it opens with a visible change
 OWN_SCRIPTS = ("panels.js", "server.js")
@@ -52,7 +53,7 @@ def folder(inference: Inference, most_characters: int) -> dict[str, Any]:
                 "name": name,
                 "text": text,
                 "model": first,
-                "character": selected_in(name),
+                "character": int(utf16_places(text)[selected_in(name)]),
                 "edits": {f"all:{selected_in(name)}": OPENING_FACTOR},
             }
             for name, text in EXAMPLES.items()

@@ -11,10 +11,11 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from howfar.errors import ModelNotFoundError
+from howfar.inputs import public_name
 
 FOLDER = Path(__file__).with_name("bundled")
 DEFAULT_NAME = "bilingual-per-layer"
@@ -108,10 +109,8 @@ def named_models(sources: Sequence[str]) -> dict[str, str]:
     """
     names: dict[str, str] = {}
     for source in dict.fromkeys(sources or [model.name for model in bundled_models()]):
-        path = Path(source).expanduser()
-        last = path.absolute().name if path.is_dir() else source.rstrip("/").rsplit("/", 1)[-1]
-        short = path.resolve().name if last in ("", "..") else last
-        name, number = short or source, 2
+        name = short = PurePath(public_name(source)).name or source
+        number = 2
         while name in names:
             name, number = f"{short} ({number})", number + 1
         names[name] = source

@@ -161,9 +161,7 @@ def save(model: nn.Module, folder: str | Path) -> None:
                 f"{folder} holds {others[0]}, which saving there would delete; choose another folder, or move it away"
             )
         if is_graft(model) and folder.exists() and _is_base(folder, model):
-            raise OutputError(
-                f"{folder} holds the base model, which a graft needs; choose another folder"
-            )
+            raise OutputError(f"{folder} holds the base model, which a graft needs; choose another folder")
     with whole_folder(folder, replace=True) as partial:
         _write(model, partial)
         if is_edited(folder):

@@ -49,6 +49,18 @@ def character_of_byte(text: str) -> NDArray[np.int64]:
     return np.cumsum(~_is_continuation(utf8_bytes(text)), dtype=np.int64) - 1
 
 
+def utf16_places(text: str) -> NDArray[np.int64]:
+    """The place in JavaScript's string of each character, and of the text's end: int64 `[character + 1]`.
+
+    Raises:
+        TextError: The text contains a lone surrogate.
+    """
+    data = utf8_bytes(text)
+    first_bytes = np.frombuffer(data, np.uint8)[~_is_continuation(data)]
+    units = 1 + (first_bytes >= 0xF0)  # two for a character of four bytes
+    return np.concatenate([[0], units.cumsum()])
+
+
 def byte_spans_of_tokens(
     tokenizer: PreTrainedTokenizerBase, text: str, *, add_special_tokens: bool = False
 ) -> TokenSpans:

@@ -1,4 +1,5 @@
 import re
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -7,6 +8,7 @@ import pytest
 
 from howfar.charts.spacing import spacing
 from howfar.charts.spacing.geometry import CONTRAST_SPREAD
+from howfar.charts.spacing.palette import variables
 from howfar.charts.spacing.svg import Drawing, View
 from howfar.errors import ConfigError, NotMeasurableError
 from howfar.positions import IncrementConfig
@@ -300,6 +302,115 @@ def test_two_models_are_aligned_and_compared():
     assert list(lines(picture)) == ["plain", "A layer 0", "B layer 0"]
     assert picture.content.rows[1].difference.tolist() == [-0.5, 0.5]
     assert picture.drawing.shades.of.tolist() == [[4, 4], [0, 8], [8, 0]]
+
+
+def unlike(text, token_bytes, *, words_first=False):
+    """A text read by a model of bytes, whose steps are 1, 2, 3 and so on, and by one of words."""
+    steps = np.arange(1, len(text) + 1)
+    words = make_trace(text, np.ones(len(token_bytes)), token_bytes=token_bytes, model_name="words")
+    bytes_ = make_trace(text, steps, model_name="bytes")
+    return (words, bytes_) if words_first else (bytes_, words)
+
+
+@pytest.mark.parametrize("words_first", [False, True])
+def test_a_token_stands_at_its_last_character_and_is_compared_with_all_of_them(words_first):
+    one, other = unlike("the cat", [(0, 3), (3, 4), (4, 7)], words_first=words_first)
+    content = spacing(one, beside=other).content
+    by_noun = {text.noun: text for text in content.texts}
+    assert by_noun["character"].labels == [*"the cat"]
+    assert by_noun["token"].labels == ["", "", "the", " ", "", "", "cat"]
+    assert (content.noun, content.unit, content.is_one_text) == ("piece", "token", True)
+    rows = {content.texts[row.text].noun: row.difference for row in content.rows if not row.is_plain}
+    np.testing.assert_allclose(rows["character"], [-0.5, -0.5, -0.5, 0, 0.5, 0.5, 0.5])
+    np.testing.assert_allclose(rows["token"], [np.nan, np.nan, 0.5, 0, np.nan, np.nan, -0.5])
+
+
+def test_the_key_calls_neither_a_word_a_character_nor_a_letter_a_token():
+    pair = unlike("the cat sat", [(0, 3), (3, 7), (7, 11)])
+    notes = texts(spacing(pair[1], beside=pair[0], colour="gap"), "note") + texts(
+        spacing(pair[0], beside=pair[1]), "note"
+    )
+    said = texts(spacing(pair[1], beside=pair[0], colour="surprisal"), "note")
+    assert "A piece's tile is as wide as the step to it from the one before." in notes
+    assert "surprisal of the piece" in said
+    assert spacing(pair[1], beside=pair[0]).description.startswith(
+        "How words (A) and bytes (B) space this text: 3 tokens, “the cat sat”"
+    )
+
+
+def test_words_have_room_beside_letters():
+    text = "every letter of a whole sentence " * 3
+    ends = [place for place, letter in enumerate(text) if letter == " "]
+    spans = list(pairwise([0, *ends, len(text)]))
+    letters = make_trace(text, np.ones(len(text)), model_name="bytes")
+    words = make_trace(text, np.ones(len(spans)), token_bytes=spans, model_name="words")
+    together = spacing(letters, beside=words, colour="gap", rows="all").drawing.layout
+    assert together.scale > 1.5 * spacing(letters, rows="all").drawing.layout.scale
+
+
+def test_a_last_line_end_is_drawn_if_it_is_part_of_a_token():
+    one, other = unlike("ab.\n", [(0, 2), (2, 4)])
+    assert spacing(one, beside=other).content.texts[0].labels == [*"ab.", "⏎"]
+    one, other = unlike("ab.\n", [(0, 3), (3, 4)])
+    assert spacing(one, beside=other).content.texts[0].labels == [*"ab."]
+
+
+@pytest.mark.parametrize(
+    ("names", "title"),
+    [
+        (("a/final", "b/final"), "How a/final (A) and b/final (B) space this text"),
+        (("/runs/a/final", "/runs/b/final"), "How a/final (A) and b/final (B) space this text"),
+        (("a/one", "b/other"), "How one (A) and other (B) space this text"),
+        (("a/final", "a/final"), "How final spaces this text"),
+    ],
+)
+def test_models_whose_folders_have_one_name_are_told_apart(names, title):
+    one, other = (make_trace("ab", [1, 2], model_name=name) for name in names)
+    assert spacing(one, beside=other).content.title == title
+
+
+def test_the_folder_that_a_reader_stands_in_has_a_name(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    assert spacing(make_trace("ab", [1, 2], model_name=".")).content.title == "How mine spaces this text"
+
+
+def test_brackets_face_what_they_hold_in_a_text_read_from_right_to_left():
+    text = "של (קצר) מה"
+    turned = spacing(make_trace(text, np.ones(len(text.encode())))).svg
+    for bracket in "()":
+        assert turned.count(f"\u2067{bracket}\u2069") >= 2  # an isolate, in which it is mirrored
+        assert f">{bracket}" not in turned
+    assert "\u2067" not in spacing(make_trace("a (b) c", np.ones(7))).svg
+    token = spacing(make_trace(" (של", [1, 2], token_bytes=[(0, 2), (2, 6)], model_name="words")).svg
+    assert "\u2067 (\u2069" in token
+
+
+def test_the_overview_runs_as_the_rows_do():
+    def starts(text):
+        steps = np.where(np.arange(len(text.encode())) < 40, 3.0, 1.0)
+        svg = spacing(make_trace(text, steps), width=700).svg
+        overview = svg[svg.index('class="overview"') :]
+        return [float(place) for place in re.findall(r"M([\d.]+) ", re.search(r'class="t8"[^/]+', overview)[0])]
+
+    assert max(starts("word " * 400)) < 350
+    assert min(starts("שלום " * 400)) > 500
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_letters_can_be_read_on_every_tile(theme):
+    colours = variables(theme)
+    for name, tile in colours.items():
+        if re.fullmatch(r"[ts]\d", name):
+            lighter, darker = sorted((luminance(tile), luminance(colours["ink"])), reverse=True)
+            assert (lighter + 0.05) / (darker + 0.05) >= 4.5, name
+
+
+def luminance(colour):
+    """As WCAG defines it."""
+    shares = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
+    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
 def test_two_texts_are_aligned_where_they_are_alike():

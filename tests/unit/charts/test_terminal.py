@@ -93,3 +93,10 @@ def test_a_stretch_ends_after_a_word_where_one_ends_near_its_end():
         "was slow",
     ]
     assert list(wrap([1] * 40, 24, [False] * 40)) == [(0, 24), (24, 40)]
+
+
+def test_a_token_stands_below_its_characters_in_a_terminal():
+    words = make_trace("the cat", [1, 2], token_bytes=[(0, 3), (3, 7)], model_name="words")
+    first, second = printed(make_trace("the cat", np.ones(7), model_name="bytes"), beside=words).splitlines()[:2]
+    assert first == second
+    assert first.strip() == "the cat"

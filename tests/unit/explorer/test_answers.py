@@ -115,6 +115,10 @@ def test_without_a_change_nothing_changes(inference, moves):
     assert all(one["change"] == 0 for one in answer["losses"])
 
 
+def test_ends_are_places_in_the_pages_text(inference):
+    assert read(inference, asked(text="😀a👩‍🔬b"))["ends"] == [2, 3, 8, 9]
+
+
 def test_two_readings_are_aligned_and_nothing_is_moved(inference):
     answer = read(inference, asked(compare="text", other="Ada wrote a 馆."))
     assert len(answer["content"]["texts"]) == 2

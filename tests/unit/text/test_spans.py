@@ -13,6 +13,7 @@ from howfar.text.spans import (
     byte_spans_of_tokens,
     character_of_byte,
     token_bytes,
+    utf16_places,
 )
 from howfar.text.tokenizer import byte_tokenizer
 
@@ -159,3 +160,8 @@ def _put_before(token: str, token_id: int):
     from tokenizers.processors import TemplateProcessing
 
     return TemplateProcessing(single=f"{token} $A", special_tokens=[(token, token_id)])
+
+
+def test_places_in_javascripts_strings_count_an_emoji_twice():
+    assert utf16_places("a😀é文b").tolist() == [0, 1, 3, 4, 5, 6]
+    assert utf16_places("").tolist() == [0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
-from difflib import SequenceMatcher
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,11 @@ from numpy.typing import NDArray
 
 from howfar.charts.glyphs import in_line, joined, visible
 from howfar.charts.rows import Cells, Row, Scale, check_scale, rows_of
+from howfar.charts.spacing.align import Alignment, Slots, align
 from howfar.charts.spacing.captions import describe, findings
 from howfar.charts.spacing.content import Content, Steps, Text, rounded
 from howfar.charts.spacing.kinds import kind_of
+from howfar.inputs import public_name, public_names
 
 if TYPE_CHECKING:
     from howfar.reading import Trace
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 _LETTERS = "AB"  # names of two traces, in the names of their rows
 _MOST_PARTS = 12  # listed steps of one character,
 _MOST_LISTED = 20_000  # and of all characters of a picture
-
-Slots = list[int | None]
-"""For each slot, the number of its cell."""
 
 
 def content_of(
@@ -44,7 +42,8 @@ def content_of(
         trace: A trace.
         scale: The scale of the picture.
         beside: The same text read by another model, or another text: aligned with the first, row below row. Rows of one
-            model share the average over both texts, so that an equal step looks equal.
+            model share the average over both texts, so that an equal step looks equal. Steps of two models that
+            divide the text unlike are compared over the stretches between the ends that both have.
         layer: Show this layer alone; for a model with increments per head, one row per head.
         head: The head whose increments to show; None for the mean over heads.
         has_words: Whether to make captions and the description, which takes half of the time.
@@ -59,45 +58,34 @@ def content_of(
     if beside is not None and beside.model_name == trace.model_name:
         learned = _with_one_mean(learned, [len(trace), len(beside)])
     check_scale([row for rows in learned for row in rows], scale)
-    slots = _aligned([one.texts[: _num_drawn(one)] for one in cells])
+    alignment = align(cells)
+    slots = alignment.slots
     texts = [_text(one, places) for one, places in zip(cells, slots, strict=True)]
     rows = [Steps("plain", 0, 1.0, rounded(_at(cells[0].num_tokens, slots[0])), is_plain=True)]
-    rows += _interleaved(traces, cells, slots, learned)
+    rows += _interleaved(cells, alignment, learned)
     shared = float(np.mean([row.mean for row in rows if not row.is_plain]))
     content = Content(
         title=_title(traces, layer, head),
         captions=[],
         description="",
-        noun=cells[0].noun,
-        unit=cells[0].token_noun,
+        noun=_shared([one.noun for one in cells], "piece"),
+        unit=_shared([one.token_noun for one in cells], "token"),
         right_to_left=reads_right_to_left(trace.text),
         shared_mean=float(f"{shared:.5g}"),
         texts=texts,
         rows=rows,
+        is_one_text=alignment.is_one_text,
     )
     return replace(content, captions=findings(content), description=describe(content)) if has_words else content
 
 
-def _num_drawn(cells: Cells) -> int:
-    """All cells except a line end at the end of the text, which most files have."""
-    return len(cells) - (len(cells) > 1 and cells.texts[-1] in ("\n", "\r\n"))
+def _shared(nouns: Sequence[str], other: str) -> str:
+    """The one noun of all readings, or another that fits both."""
+    return nouns[0] if len(set(nouns)) == 1 else other
 
 
-def _aligned(texts: Sequence[list[str]]) -> list[Slots]:
-    """Put what two texts share into the same slots; differing stretches of equal length face each other."""
-    if len(texts) == 1:
-        return [list(range(len(texts[0])))]
-    first: Slots = []
-    second: Slots = []
-    for _, i, i_end, j, j_end in SequenceMatcher(None, texts[0], texts[1], autojunk=False).get_opcodes():
-        length = max(i_end - i, j_end - j)
-        first += [*range(i, i_end), *[None] * (length - (i_end - i))]
-        second += [*range(j, j_end), *[None] * (length - (j_end - j))]
-    return [first, second]
-
-
-def _at(values: NDArray[Any], slots: Slots, empty: float = 0.0) -> NDArray[np.float64]:
-    return np.array([empty if cell is None else values[cell] for cell in slots], dtype=np.float64)
+def _at(values: NDArray[Any], slots: Slots) -> NDArray[np.float64]:
+    return np.array([0.0 if cell is None else values[cell] for cell in slots], dtype=np.float64)
 
 
 def _text(cells: Cells, slots: Slots) -> Text:
@@ -105,6 +93,8 @@ def _text(cells: Cells, slots: Slots) -> Text:
     labels = joined([visible(text, space=" ") if text else "" for text in texts])
     codes = {slot: _code_points(texts[slot]) for slot, label in enumerate(labels) if label != texts[slot]}
     return Text(
+        noun=cells.noun,
+        unit=cells.token_noun,
         labels=labels,
         codes=codes,
         tokens=np.array([0 if cell is None else cells.num_tokens[cell] for cell in slots], dtype=np.int64),
@@ -118,22 +108,22 @@ def _code_points(text: str) -> str:
     return " ".join(f"U+{ord(character):04X}" for character in text)
 
 
-def _interleaved(
-    traces: Sequence[Trace], cells: Sequence[Cells], slots: Sequence[Slots], learned: Sequence[list[Row]]
-) -> list[Steps]:
-    """The rows of all traces; rows of the same name are adjacent."""
-    if len(traces) == 1:
+def _interleaved(cells: Sequence[Cells], alignment: Alignment, learned: Sequence[list[Row]]) -> list[Steps]:
+    """The rows of all readings; rows of the same name are adjacent."""
+    slots = alignment.slots
+    if len(cells) == 1:
         return [_steps(row, row.name, 0, cells[0], slots[0], None) for row in learned[0]]
     steps = []
     by_name = [{row.name: row for row in rows} for rows in learned]
     for row_name in dict.fromkeys(row.name for rows in learned for row in rows):
         pair = [rows.get(row_name) for rows in by_name]
-        relative = [None if row is None else _relative(row, cells[i], slots[i]) for i, row in enumerate(pair)]
+        relative = [None if row is None else _relative(row, cells[i], alignment, i) for i, row in enumerate(pair)]
         for i, row in enumerate(pair):
             if row is None:
                 continue
             own, other = relative[i], relative[1 - i]
-            difference = None if own is None or other is None else own - other
+            is_empty = np.array([cell is None for cell in slots[i]])
+            difference = None if own is None or other is None else np.where(is_empty, np.nan, own - other)
             steps.append(_steps(row, f"{_LETTERS[i]} {row_name}", i, cells[i], slots[i], difference))
     return steps
 
@@ -147,9 +137,14 @@ def _with_one_mean(learned: Sequence[list[Row]], num_tokens: Sequence[int]) -> l
     return [[replace(row, mean_increment=shared.get(row.name, row.mean_increment)) for row in rows] for rows in learned]
 
 
-def _relative(row: Row, cells: Cells, slots: Slots) -> NDArray[np.float64]:
+def _relative(row: Row, cells: Cells, alignment: Alignment, reading: int) -> NDArray[np.float64]:
+    """The step of the stretch in which each slot lies, per token and over the row's mean; NaN for no tokens."""
     unit = row.mean_increment if row.mean_increment > 0 else 1.0
-    return _at(row.gaps / (cells.num_tokens * unit), slots, empty=np.nan)
+    gaps, num_tokens = (
+        np.bincount(alignment.stretches, _at(values, alignment.slots[reading]))
+        for values in (row.gaps, cells.num_tokens)
+    )
+    return np.where(num_tokens > 0, gaps / np.maximum(num_tokens * unit, unit), np.nan)[alignment.stretches]
 
 
 def _steps(row: Row, name: str, text: int, cells: Cells, slots: Slots, difference: NDArray[np.float64] | None) -> Steps:
@@ -176,7 +171,7 @@ def _parts(row: Row, cells: Cells, slots: Slots) -> dict[int, list[float]]:
 
 
 def _title(traces: Sequence[Trace], layer: int | None, head: int | None) -> str:
-    models = list(dict.fromkeys(model_label(trace.model_name) for trace in traces))
+    models = _model_names(list(dict.fromkeys(trace.model_name for trace in traces)))
     texts = list(dict.fromkeys(trace.text for trace in traces))
     of_layer = "" if layer is None else f", layer {layer}"
     per_head = traces[0].increments.shape[1] > 1
@@ -190,9 +185,10 @@ def _title(traces: Sequence[Trace], layer: int | None, head: int | None) -> str:
     return f"How {' and '.join(models)} {verb} {what}{of_layer}{'' if rows_are_heads else of_head}{means}"
 
 
-def model_label(name: str) -> str:
-    """A model's name in the picture: the last part of a path or a Hub id."""
-    return in_line(PurePath(name).name)
+def _model_names(names: Sequence[str]) -> list[str]:
+    """The models' names in the picture: the last part of a path or a Hub id; all that differs if these are equal."""
+    labels = [PurePath(public_name(name)).name for name in names]
+    return [in_line(label) for label in (labels if len(set(labels)) == len(names) else public_names(names))]
 
 
 def reads_right_to_left(text: str) -> bool:

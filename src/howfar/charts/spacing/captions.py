@@ -115,8 +115,9 @@ def _together(content: Content, row: Steps) -> tuple[tuple[int, float], str] | N
 
 def _longest(content: Content, row: Steps) -> int:
     """The longest step per token, except for the first, which no character is before."""
-    ratio = np.where(content.texts[row.text].tokens > 0, ratio_of(content, row), -np.inf)
-    return int(np.argmax(ratio[1:])) + 1 if len(ratio) > 1 else 0
+    present = content.texts[row.text].tokens > 0
+    ratio, second = np.where(present, ratio_of(content, row), -np.inf), int(np.argmax(present)) + 1
+    return int(np.argmax(ratio[second:])) + second if second < len(ratio) else second - 1
 
 
 def _finding(content: Content, row: Steps) -> tuple[float, str] | None:
@@ -143,8 +144,9 @@ def _finding(content: Content, row: Steps) -> tuple[float, str] | None:
 
 def describe(content: Content) -> str:
     """The picture for readers who do not see it: each row's mean, spread, and widest and narrowest steps."""
-    quoted = _quoted(content.texts[0].labels)
-    size, num_rows = counted(len(content), content.noun), counted(len(content.rows) - 1, "row")
+    first = content.texts[0]
+    quoted = _quoted(first.labels)
+    size, num_rows = counted(int((first.tokens > 0).sum()), first.noun), counted(len(content.rows) - 1, "row")
     said = [f"{content.title}: {size}, “{quoted}”, in {num_rows} below one of plain positions.", *changes(content)]
     for row in content.rows:
         if row.is_plain:

@@ -1,7 +1,8 @@
 """The data of a spacing picture: plain numbers and words, the same for Python and for a page's script.
 
-A picture has slots, from left to right. A slot holds one character of each text; if two texts are aligned, it may be
-empty in one of them. Numbers are rounded before drawing, so that both drawings use the same ones.
+A picture has slots, from left to right. A slot holds one character or token of each text; if two texts are aligned, it
+may be empty in one of them. If one text is read by two models, a token stands in the slot in which it ends. Numbers
+are rounded before drawing, so that both drawings use the same ones.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ class Text:
     """One text, by slot; empty slots have no label and no tokens.
 
     Attributes:
+        noun: The word for what a slot holds: `character` or `token`.
+        unit: The word for a token of its model: `byte` or `token`.
         labels: The drawn text of each slot; spaces are spaces.
         codes: Code points of characters that are drawn differently, by slot.
         tokens: int64 `[slot]`: tokens of the character, which is its step with plain positions.
@@ -28,6 +31,8 @@ class Text:
         entropy_nats: float64 `[slot]`: of the prediction after the character.
     """
 
+    noun: str
+    unit: str
     labels: list[str]
     codes: dict[int, str]
     tokens: NDArray[np.int64]
@@ -47,7 +52,8 @@ class Steps:
         gaps: float64 `[slot]`: distance of each character from the one before it, in positions.
         is_plain: Whether it shows plain positions.
         difference: float64 `[slot]`: how much longer the step is than the one it is compared with, both per token and
-            over the means of their rows; None without a comparison, NaN if a slot is empty in one of them.
+            over the means of their rows; None without a comparison, NaN if there is nothing to compare with. Where two
+            models divide the text unlike, of the whole stretch between the ends that both have.
         parts: The steps of a gap's tokens, in positions, by slot; for characters of several tokens, the first twelve.
     """
 
@@ -68,12 +74,14 @@ class Content:
         title: One line.
         captions: Sentences about this text, from its numbers.
         description: The picture in words.
-        noun: The word for a slot: `character` or `token`.
-        unit: The word for a token of the model: `byte` or `token`.
+        noun: The word for what a slot holds: that of its texts, or `piece` where theirs differ.
+        unit: The word for a token of the models: `byte`, or `token` where some are of several bytes.
         right_to_left: Whether positions grow to the left.
         shared_mean: Mean increment over all rows, in positions.
         texts: One text, or two aligned ones.
         rows: From top to bottom, the plain one first.
+        is_one_text: Whether two texts are the same, read by two models: an empty slot then is a part of the next
+            token of its text.
         moves: Steps that a reader has multiplied, with their factors: by `layer:slot`, where the layer may be `all`.
         plain: The layer that advances by plain +1 instead of its own steps, which may be `all`; None for none.
     """
@@ -87,6 +95,7 @@ class Content:
     shared_mean: float
     texts: list[Text]
     rows: list[Steps]
+    is_one_text: bool = True
     moves: dict[str, float] = field(default_factory=dict)
     plain: str | None = None
 
@@ -108,8 +117,11 @@ class Content:
             "unit": self.unit,
             "rightToLeft": self.right_to_left,
             "sharedMean": self.shared_mean,
+            "isOneText": self.is_one_text,
             "texts": [
                 {
+                    "noun": text.noun,
+                    "unit": text.unit,
                     "labels": text.labels,
                     "codes": text.codes,
                     "tokens": text.tokens.tolist(),

@@ -17,6 +17,8 @@ const once = measure => { const known = new Map(); return label => { if (!known.
 const isWide = once(label => startsWith("eastAsian", label));
 const characterWidth = character => (WIDTHS.find(([name]) => PATTERN[name].test(character)) ?? [0, 0.56])[1];
 const widthInEms = once(label => Math.max(0.33, sum(Array.from(label.replace(ADDITIONS, ""), characterWidth))));
+/* A label of a text that is read from right to left: brackets mirrored, several characters in its order. */
+const turned = label => PATTERN.turned.test(label) ? `\u2067${label}\u2069` : label;
 const grouped = value => value.toLocaleString("en-US");
 
 function short(value, digits) {
@@ -41,17 +43,17 @@ function spreadOf(content, row) {
 const stretched = (ratio, stretch) => Math.max(G.contrastLeast, 1 + (ratio - 1) * stretch);
 
 function lineOf(content, index, scale) {
-  const row = content.rows[index], { tokens } = content.texts[row.text];
+  const row = content.rows[index], { tokens, unit } = content.texts[row.text];
   const ratio = ratioOf(content, row), spread = spreadOf(content, row);
-  let note = row.isPlain ? `every ${tokens.some(count => count > 1) ? content.unit : "step"} 1` : `mean ${row.mean.toFixed(2)} ±${percent(spread)}`, stretch = 1, drawn;
+  let note = row.isPlain ? `every ${tokens.some(count => count > 1) ? unit : "step"} 1` : `mean ${row.mean.toFixed(2)} ±${percent(spread)}`, stretch = 1, drawn;
   if (row.isPlain) drawn = tokens.slice();
   else if (scale === "contrast") {
     stretch = spread > 1e-6 ? G.contrastSpread / spread : 1;
     drawn = ratio.map((value, slot) => stretched(value, stretch) * tokens[slot]);
     note = `×${short(stretch, 2)} ±${percent(spread)}`;
   } else {
-    const unit = { "layer-mean": row.mean, raw: 1, shared: content.sharedMean }[scale];
-    drawn = row.gaps.map(gap => gap / unit);
+    const average = { "layer-mean": row.mean, raw: 1, shared: content.sharedMean }[scale];
+    drawn = row.gaps.map(gap => gap / average);
   }
   return { rows: [index], name: row.name, note, ratio, drawn, stretch, isFolded: false, isPlain: row.isPlain };
 }
@@ -141,9 +143,9 @@ function againstKind(ratio, { tokens, kinds }) {
 }
 
 /* Layout. */
-function layOut(drawn, letterWidths, isPause, width, rightToLeft, fixedScale) {
+function layOut(drawn, letterWidths, isPause, width, rightToLeft, groups, fixedScale) {
   const room = roomOf(width), left = width - room - G.margin;
-  const scale = fixedScale ?? pixelsPerStep(drawn, letterWidths, room), most = G.widestGap * room; // longer steps are cut
+  const scale = fixedScale ?? pixelsPerStep(drawn, letterWidths, room, groups), most = G.widestGap * room; // longer steps are cut
   const lengths = drawn.map(row => row.map(step => clip(step * scale, -most, most)));
   const ends = lengths.map(row => { let at = 0; return row.map(length => at += length); });
   const begins = ends.map((row, line) => row.map((end, slot) => end - lengths[line][slot]));
@@ -166,20 +168,26 @@ function layOut(drawn, letterWidths, isPause, width, rightToLeft, fixedScale) {
   };
 }
 
-function pixelsPerStep(drawn, letterWidths, room) {
+function pixelsPerStep(drawn, letterWidths, room, groups) {
+  const pixels = largest(groups.map(group => legible(group.map(line => drawn[line]), group.map(line => letterWidths[line]))));
+  if (!pixels) return 1;
+  const onePanel = room / Math.max(largest(drawn.map(row => sum(row.map(Math.abs)))), 1e-9);
+  return onePanel > pixels / 1.25 ? Math.min(onePanel, 2 * pixels) : pixels;
+}
+
+function legible(drawn, letterWidths) {
   const sizes = [], needed = [];
   drawn.forEach((row, line) => row.slice(0, G.mostMeasured).forEach((step, slot) => {
     if (step === 0) return;
     sizes.push(Math.abs(step));
     needed.push(letterWidths[line][slot] + G.padding);
   }));
-  if (!sizes.length) return 1;
+  if (!sizes.length) return 0;
   const median = ascending(sizes)[Math.floor(sizes.length / 2)];
   const mean = sum(sizes.map(size => Math.min(size, G.huge * median))) / sizes.length;
   const wanted = ascending(needed.map((need, index) => need / Math.max(sizes[index], mean / 20)))[Math.floor(0.75 * (sizes.length - 1))];
-  const typical = sum(needed) / needed.length / mean, pixels = Math.min(Math.max(wanted, 1.2 * typical), 2 * typical);
-  const onePanel = room / Math.max(largest(drawn.map(row => sum(row.map(Math.abs)))), 1e-9);
-  return onePanel > pixels / 1.25 ? Math.min(onePanel, 2 * pixels) : pixels;
+  const typical = sum(needed) / needed.length / mean;
+  return Math.min(Math.max(wanted, 1.2 * typical), 2 * typical);
 }
 
 function balanced(ends, begins, room, isPause) {
@@ -243,7 +251,8 @@ function stroke(shade, height, marks, middle) {
   return path && `<path class="${shade}" stroke-width="${number(height)}" d="${path}"/>`;
 }
 
-function lettersOf(labels, places) {
+function lettersOf(given, places, rightToLeft) {
+  const labels = rightToLeft ? given.map(turned) : given;
   const pieces = [];
   let run = [], runIsWide = false;
   const piece = (at, label, wide) => pieces.push(`<tspan${wide ? ' class="wide"' : ""} x="${at}">${escapeText(label)}</tspan>`);
@@ -306,29 +315,32 @@ const isDivided = ({ content, lines, view }) => view.colour === "gap" && lines.s
 
 const roomOf = width => width - (width < G.narrow ? G.margin : G.gutter) - G.margin;
 
-/* The drawn lines of a picture, and the widths of their letters. */
+/* The drawn lines of a picture, the widths of their letters, and the groups in which they must fit: where one text has letters and
+   the other words, the lines of each; else all lines. */
 function drawnLines(content, view) {
   const folds = view.rows === "auto" && view.scale !== "contrast" && ["gap", "surprisal", "entropy"].includes(view.colour);
   const lines = linesOf(content, view.scale, folds);
   const widths = content.texts.map(text => text.labels.map(label => label.trim() ? G.fontSize * widthInEms(label) : 0));
   const letterWidths = lines.map(line => line.isFolded ? line.drawn.map(() => 0) : widths[content.rows[line.rows[0]].text]);
-  return { lines, letterWidths };
+  const texts = lines.map(line => content.rows[line.rows[0]].text), isMixed = new Set(content.texts.map(({ noun }) => noun)).size > 1;
+  const groups = isMixed ? [0, 1].map(text => range(0, lines.length).filter(line => texts[line] === text)) : [range(0, lines.length)];
+  return { lines, letterWidths, groups };
 }
 
 /* Pixels per step of a picture in a width. */
 function scaleOf(content, view, width) {
-  const { lines, letterWidths } = drawnLines(content, view);
-  return pixelsPerStep(lines.map(line => line.drawn), letterWidths, roomOf(width));
+  const { lines, letterWidths, groups } = drawnLines(content, view);
+  return pixelsPerStep(lines.map(line => line.drawn), letterWidths, roomOf(width), groups);
 }
 
 /* A picture laid out for a width: `header()` and `panel(index)` return the content of SVG elements. `scale`, in pixels per
    step, is optional; it keeps the other gaps as wide as they were while one gap is moved. */
 function draw(content, view, width, scale) {
   const isNarrow = width < G.narrow;
-  const { lines, letterWidths } = drawnLines(content, view), shades = shadesOf(content, lines, view.colour, view.scale);
+  const { lines, letterWidths, groups } = drawnLines(content, view), shades = shadesOf(content, lines, view.colour, view.scale);
   const textOf = line => content.texts[content.rows[line.rows[0]].text];
   const isPause = content.texts[0].labels.map(label => label.endsWith(" ") || label.endsWith("⏎"));
-  const layout = layOut(lines.map(line => line.drawn), letterWidths, isPause, width, content.rightToLeft, scale);
+  const layout = layOut(lines.map(line => line.drawn), letterWidths, isPause, width, content.rightToLeft, groups, scale);
   const middles = [];
   let panelHeight = 0;
   for (const line of lines) {
@@ -359,7 +371,7 @@ function rowOf(drawing, index, { first, stop }) {
   let body = tilesOf(drawing, index, drawn, y);
   if (!line.isFolded) {
     body += spacesOf(drawing.textOf(line).labels, drawn, y);
-    const text = lettersOf(drawing.textOf(line).labels.slice(first, stop), layout.letters[index].slice(first, stop));
+    const text = lettersOf(drawing.textOf(line).labels.slice(first, stop), layout.letters[index].slice(first, stop), drawing.content.rightToLeft);
     body += `<text class="letters" y="${number(y + G.fontSize * 0.36)}">${text}</text>`;
     for (let slot = first; slot < stop; slot++) if (layout.isBroken[index][slot]) {
       const x = (layout.before[index][slot] + layout.end[index][slot]) / 2;
@@ -374,7 +386,7 @@ const numberOf = (text, slot) => text.labels.slice(0, slot).filter(label => labe
 
 function headOf(drawing, index, first) {
   const line = drawing.lines[index], middle = drawing.middles[index], indent = line.isFolded ? 10 : 0;
-  const note = escapeText(line.isPlain && first ? `from ${drawing.content.noun} ${grouped(numberOf(drawing.textOf(line), first))}` : line.note);
+  const note = escapeText(line.isPlain && first ? `from ${drawing.textOf(line).noun} ${grouped(numberOf(drawing.textOf(line), first))}` : line.note);
   const name = escapeText(line.name);
   let tip = middle - 6, written;
   if (drawing.isNarrow) {
@@ -406,15 +418,16 @@ function histogramOf(drawing, line, left, base) {
 function keyOf(drawing) {
   const { content, layout, lines, shades, isNarrow } = drawing;
   const unevenness = lines.map(line => line.isFolded ? 0 : sum(line.ratio.map(ratio => (ratio - 1) * (ratio - 1))));
-  const index = unevenness.indexOf(largest(unevenness)), line = lines[index], { labels, tokens } = drawing.textOf(line);
+  const index = unevenness.indexOf(largest(unevenness)), line = lines[index], { labels, tokens, noun, unit } = drawing.textOf(line);
+  const first = tokens.findIndex(count => count > 0); // nothing is before it
   const isWhole = at => tokens[at] > 0 && !layout.isBroken[index][at];
-  const lengths = line.drawn.map((drawn, at) => at && isWhole(at) ? drawn / tokens[at] : -Infinity);
+  const lengths = line.drawn.map((drawn, at) => at > first && isWhole(at) ? drawn / tokens[at] : -Infinity);
   const room = isNarrow ? drawing.width - 2 * G.margin : G.keyShare * drawing.width;
   const around = slot => range(Math.max(0, slot - 2), Math.min(labels.length, slot + 3));
   const reach = slot => sum(around(slot).map(at => isWhole(at) ? Math.abs(layout.end[index][at] - layout.before[index][at]) : 0));
   const fitting = lengths.map((length, at) => reach(at) <= room ? length : -Infinity);
   const chosen = largest(fitting) > -Infinity ? fitting : lengths;
-  const slot = labels.length > 1 ? Math.max(1, chosen.indexOf(largest(chosen))) : 0;
+  const slot = Math.min(labels.length - 1, Math.max(first + 1, chosen.indexOf(largest(chosen))));
   let end = G.margin, bracket = "";
   const places = [], shown = [], middles = [], top = 40;
   const nearest = around(slot);
@@ -430,10 +443,10 @@ function keyOf(drawing) {
   const at = makeWay(middles, places.map(([near]) => drawing.letterWidths[index][near]), drawing.width - 2 * G.margin).map(place => place + G.margin);
   if (content.rightToLeft) for (const list of [shown, at]) list.reverse();
   const units = UNITS_IN_KEY[drawing.view.scale] ?? "average steps", howFar = short(line.drawn[slot], 2);
-  const unit = howFar === "1" ? units.replace("steps", "step") : units;
-  const what = labels[slot].trim() ? `this ${content.noun}` : "the space", isStretched = drawing.view.scale === "contrast";
+  const steps = howFar === "1" ? units.replace("steps", "step") : units;
+  const what = labels[slot].trim() ? `this ${noun}` : "the space", isStretched = drawing.view.scale === "contrast";
   const plain = drawing.isNarrow ? "" : `: ${tokens[slot]} in the plain row`;
-  const many = tokens[slot] > 1 ? ` (${tokens[slot]} ${content.unit}s${plain})` : "";
+  const many = tokens[slot] > 1 ? ` (${tokens[slot]} ${unit}s${plain})` : "";
   const divided = isDivided(drawing), byToken = divided ? ` Its colours are those of its ${content.unit}s.` : "";
   const sentences = drawing.width < G.roomy
     ? [divided ? `Width: the step to a ${content.noun}; colour: each ${content.unit}'s.` : `A tile is as wide as the step to its ${content.noun}.`, isStretched ? "×: stretch; ±: spread before it" : "±: standard deviation of a row's steps"]
@@ -442,10 +455,10 @@ function keyOf(drawing) {
       : content.texts.some(text => text.tokens.some(count => count > 1))
       ? `Beside each row, per ${content.unit}: mean step in positions, ± standard deviation of steps, and their histogram.`
       : "Beside each row: its mean step in positions, ± the standard deviation of its steps, and their histogram."];
-  const [left, first] = isNarrow ? [G.margin, 70] : [end + 16, 36];
-  return `<g class="key">${tilesOf(drawing, index, places, top)}${spacesOf(labels, places, top)}${bracket}<text class="note" x="${number(G.margin)}" y="14">${escapeText(`${line.name}: ${howFar} ${unit} to ${what}${many}`)}</text>`
-    + `<text class="letters" y="${number(top + G.fontSize * 0.36)}">${lettersOf(shown, at)}</text>`
-    + sentences.map((sentence, place) => `<text class="note" x="${number(left)}" y="${number(first + 15 * place)}">${escapeText(sentence)}</text>`).join("")
+  const [left, highest] = isNarrow ? [G.margin, 70] : [end + 16, 36];
+  return `<g class="key">${tilesOf(drawing, index, places, top)}${spacesOf(labels, places, top)}${bracket}<text class="note" x="${number(G.margin)}" y="14">${escapeText(`${line.name}: ${howFar} ${steps} to ${what}${many}`)}</text>`
+    + `<text class="letters" y="${number(top + G.fontSize * 0.36)}">${lettersOf(shown, at, content.rightToLeft)}</text>`
+    + sentences.map((sentence, place) => `<text class="note" x="${number(left)}" y="${number(highest + 15 * place)}">${escapeText(sentence)}</text>`).join("")
     + `${legendOf(drawing, isNarrow ? G.margin : drawing.width - G.margin - SHADES * SWATCH, isNarrow ? 114 : 36)}</g>`;
 }
 
@@ -461,13 +474,14 @@ function legendOf({ shades, isNarrow }, left, top) {
 function overviewOf(drawing) {
   const left = drawing.isNarrow ? G.margin : G.gutter, numSlots = drawing.shades.of[0].length;
   const numBins = Math.floor((drawing.width - left - G.margin) / STRIP);
+  const startOf = place => drawing.content.rightToLeft ? drawing.width - G.margin - (place + 1) * STRIP : left + place * STRIP;
   const edges = range(0, numBins + 1).map(place => Math.floor(place * numSlots / numBins));
   return `<g class="overview">${drawing.lines.map((line, index) => {
     const middle = drawing.keyHeight + G.overviewPitch * (index + 0.5);
     const marks = range(0, SHADES).map(() => []);
     for (let place = 0; place < numBins; place++) {
       const values = drawing.shades.of[index].slice(edges[place], edges[place + 1]);
-      if (values.length) marks[Math.floor(sum(values) / values.length + 0.5)].push([left + place * STRIP, STRIP]);
+      if (values.length) marks[Math.floor(sum(values) / values.length + 0.5)].push([startOf(place), STRIP]);
     }
     return marks.map((of, shade) => stroke(`${drawing.shades.letter}${shade}`, 7, of, middle)).join("")
       + (drawing.isNarrow ? "" : `<text class="strip" x="${number(left - 6)}" y="${number(middle + 3)}">${escapeText(line.name)}</text>`);

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal
 from html import escape
 
-from howfar.charts.glyphs import is_wide
+from howfar.charts.glyphs import is_wide, turned
 
 _ROUNDING = Context(prec=400, rounding=ROUND_HALF_UP)  # Python's own rounding takes halves to the even digit
 
@@ -35,7 +35,7 @@ def stroke(shade: str, height: float, marks: Iterable[tuple[float, float]], midd
     return f'<path class="{shade}" stroke-width="{number(height)}" d="{path}"/>' if path else ""
 
 
-def letters(labels: Sequence[str], places: Sequence[float]) -> str:
+def letters(labels: Sequence[str], places: Sequence[float], *, right_to_left: bool = False) -> str:
     """Labels, each centred: single letters as lists of coordinates, others one by one.
 
     East Asian labels have a class, because the first font with one letter of a piece draws as much of it as it can.
@@ -50,6 +50,7 @@ def letters(labels: Sequence[str], places: Sequence[float]) -> str:
             pieces.append(_piece(at, "".join(labels[slot] for slot in run), run_is_wide))
             run.clear()
 
+    labels = [turned(label) for label in labels] if right_to_left else labels
     for slot, label in enumerate(labels):
         if not label:
             continue

@@ -54,9 +54,10 @@ def _explained(drawing: Drawing) -> tuple[int, int]:
     reach = sliding_window_view(np.pad(pixels, _BESIDE), 2 * _BESIDE + 1).sum(axis=1)  # of a tile and its neighbours
     room = drawing.width - 2 * geometry.MARGIN if drawing.is_narrow else geometry.KEY_SHARE * drawing.width
     fitting = np.where(reach <= room, lengths, -np.inf)
-    if len(lengths) > 1 and np.isfinite(fitting[1:]).any():
+    second = int(np.argmax(tokens > 0)) + 1  # nothing is before the first
+    if np.isfinite(fitting[second:]).any():
         lengths = fitting
-    return line, (int(np.argmax(lengths[1:])) + 1 if len(lengths) > 1 else 0)
+    return line, (int(np.argmax(lengths[second:])) + second if second < len(lengths) else second - 1)
 
 
 def _sample(drawing: Drawing, line: int, slot: int) -> tuple[str, float]:
@@ -82,15 +83,16 @@ def _sample(drawing: Drawing, line: int, slot: int) -> tuple[str, float]:
     how_far = short(float(row.drawn[slot]), 2)
     if how_far == "1":
         unit = unit.replace("steps", "step", 1)
-    what = f"this {drawing.content.noun}" if text.labels[slot].strip() else "the space"
+    what = f"this {text.noun}" if text.labels[slot].strip() else "the space"
     plain = "" if drawing.is_narrow else f": {num_tokens} in the plain row"
-    many = f" ({num_tokens} {drawing.content.unit}s{plain})" if num_tokens > 1 else ""
+    many = f" ({num_tokens} {text.unit}s{plain})" if num_tokens > 1 else ""
     said = escape(f"{row.name}: {how_far} {unit} to {what}{many}")
+    shown = letters(labels[::towards], at[::towards].tolist(), right_to_left=drawing.content.right_to_left)
     baseline = number(_TOP + geometry.FONT_SIZE * 0.36)
     explained = f'<text class="note" x="{number(geometry.MARGIN)}" y="14">{said}</text>'
     return (
         f"{tiles(drawing, line, places, _TOP)}{spaces(text.labels, places, _TOP)}{bracket}{explained}"
-        f'<text class="letters" y="{baseline}">{letters(labels[::towards], at[::towards].tolist())}</text>'
+        f'<text class="letters" y="{baseline}">{shown}</text>'
     ), end
 
 

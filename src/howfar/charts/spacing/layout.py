@@ -62,6 +62,7 @@ def lay_out(
     width: float,
     *,
     right_to_left: bool = False,
+    groups: Sequence[Sequence[int]] = (),
 ) -> Layout:
     """Place every tile of every line.
 
@@ -73,10 +74,11 @@ def lay_out(
         is_pause: By slot, whether a panel should preferably end after it.
         width: Width of the whole picture, in pixels.
         right_to_left: Whether positions grow to the left, for right-to-left scripts.
+        groups: Lines whose letters must fit in each group, where some hold letters and others words; all by default.
     """
     left = MARGIN if width < NARROW else GUTTER
     room = width - left - MARGIN
-    pixels = _pixels_per_step(drawn, letter_widths, room)
+    pixels = _pixels_per_step(drawn, letter_widths, room, groups)
     lengths = np.clip(drawn * pixels, -WIDEST_GAP * room, WIDEST_GAP * room)
     ends = lengths.cumsum(axis=1)
     panels = _balanced(ends, ends - lengths, room, is_pause)
@@ -93,18 +95,27 @@ def lay_out(
     return Layout(width, pixels, panels, before, end, letters, np.abs(drawn * pixels) > WIDEST_GAP * room)
 
 
-def _pixels_per_step(drawn: NDArray[np.float64], letter_widths: NDArray[np.float64], room: float) -> float:
-    """Choose a scale at which most letters fit, within bounds; a short text fills its panel."""
+def _pixels_per_step(
+    drawn: NDArray[np.float64], letter_widths: NDArray[np.float64], room: float, groups: Sequence[Sequence[int]]
+) -> float:
+    """Choose a scale at which most letters of each group fit, within bounds; a short text fills its panel."""
+    pixels = [_legible(drawn[group], letter_widths[group]) for group in map(list, groups or [range(len(drawn))])]
+    if not any(pixels):
+        return 1.0
+    one_panel = room / max(float(np.abs(drawn).sum(axis=1).max()), 1e-9)
+    return min(one_panel, 2 * max(pixels)) if one_panel > max(pixels) / 1.25 else max(pixels)
+
+
+def _legible(drawn: NDArray[np.float64], letter_widths: NDArray[np.float64]) -> float:
+    """Pixels per step at which most letters fit, within bounds; 0 for no steps."""
     sizes, needed = np.abs(drawn[:, :MOST_MEASURED]).ravel(), letter_widths[:, :MOST_MEASURED].ravel() + PADDING
     sizes, needed = sizes[sizes > 0], needed[sizes > 0]
     if not len(sizes):
-        return 1.0
+        return 0.0
     mean = float(np.minimum(sizes, HUGE * np.sort(sizes)[len(sizes) // 2]).sum()) / len(sizes)
     wanted = np.sort(needed / np.maximum(sizes, mean / 20))[int(0.75 * (len(sizes) - 1))]
     typical = float(needed.sum()) / len(needed) / mean
-    pixels = min(max(float(wanted), 1.2 * typical), 2 * typical)
-    one_panel = room / max(float(np.abs(drawn).sum(axis=1).max()), 1e-9)
-    return min(one_panel, 2 * pixels) if one_panel > pixels / 1.25 else pixels
+    return min(max(float(wanted), 1.2 * typical), 2 * typical)
 
 
 def _balanced(

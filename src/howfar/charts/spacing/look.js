@@ -17,6 +17,8 @@ const scalesOf = content => CHOICES.scale.map(([scale]) => scale).filter(scale =
   || (scale === "shared" ? content.sharedMean > 0 : content.rows.every(row => row.isPlain || row.mean > 0)));
 /* The keys that move along the text and back. */
 const arrowsOf = content => content.rightToLeft ? ["ArrowLeft", "ArrowRight"] : ["ArrowRight", "ArrowLeft"];
+/* The slot in which a text has what is selected: of one text read by two models, the token in which a character lies. */
+const slotIn = ({ isOneText }, { tokens }, slot) => isOneText ? tokens.findIndex((count, at) => at >= slot && count > 0) : slot;
 const hasDifference = content => content.rows.some(row => row.difference);
 const SVG = "http://www.w3.org/2000/svg", AHEAD = "600px";
 const element = (tag, properties = {}, ...children) => {
@@ -77,24 +79,26 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ex
 
   /* A band from row to row through one character, and a frame around each of its tiles. */
   function mark(some = panels()) {
-    const slots = [...new Set([selected, pointed])].filter(slot => slot !== null);
+    const slots = [...new Set([selected, pointed])].filter(slot => slot !== null).map(slot => drawing.lines.map(line => slotIn(content, drawing.textOf(line), slot)));
     for (const panel of some) {
       const marks = panel.querySelector(".marks"), { first, stop } = drawing.layout.panels[panel.dataset.index];
-      if (marks) marks.innerHTML = slots.filter(slot => slot >= first && slot < stop).map(markOf).join("");
+      if (marks) marks.innerHTML = slots.map(ofLines => markOf(ofLines, slot => slot >= first && slot < stop)).join("");
     }
   }
-  function markOf(slot) {
+  function markOf(slots, isHere) {
     const { lines, layout: { before, end }, middles } = drawing, half = index => (lines[index].isFolded ? G.thinTileHeight : G.tileHeight) / 2;
-    const there = lines.map((_, index) => index).filter(index => before[index][slot] !== end[index][slot]);
+    const edges = index => [before[index][slots[index]], end[index][slots[index]]];
+    const there = lines.map((_, index) => index).filter(index => isHere(slots[index]) && edges(index)[0] !== edges(index)[1]);
     const bands = there.slice(1).map((below, at) => {
       const above = there[at], [from, to] = [middles[above] + half(above), middles[below] - half(below)];
-      return `M${number(before[above][slot])} ${number(from)}H${number(end[above][slot])}L${number(end[below][slot])} ${number(to)}H${number(before[below][slot])}z`;
+      const [[begin, finish], [beginBelow, finishBelow]] = [edges(above), edges(below)];
+      return `M${number(begin)} ${number(from)}H${number(finish)}L${number(finishBelow)} ${number(to)}H${number(beginBelow)}z`;
     });
     const frames = there.map(index => {
-      const left = Math.min(before[index][slot], end[index][slot]), width = Math.abs(end[index][slot] - before[index][slot]);
+      const left = Math.min(...edges(index)), width = Math.abs(edges(index)[1] - edges(index)[0]);
       return `<rect${isMoved(lines[index]) ? ' class="moved"' : ""} x="${number(left)}" y="${number(middles[index] - half(index))}" width="${number(width)}" height="${number(2 * half(index))}"/>`;
     });
-    return `<path class="band" d="${bands.join("")}"/>${frames.join("")}`;
+    return there.length ? `<path class="band" d="${bands.join("")}"/>${frames.join("")}` : "";
   }
 
   function slotAt(event) {
@@ -118,14 +122,14 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ex
 
   /* The numbers of the character under the pointer, or else of the selected one. */
   function say() {
-    const slot = pointed ?? selected;
+    const chosen = pointed ?? selected;
     readout.replaceChildren();
-    if (slot === null) return;
+    if (chosen === null) return;
     content.texts.forEach((text, index) => {
-      const label = text.labels[slot], codes = text.codes[slot] ?? Array.from(label, one => `U+${one.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`).join(" ");
+      const slot = slotIn(content, text, chosen), label = text.labels[slot] ?? "", codes = text.codes[slot] ?? Array.from(label, one => `U+${one.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`).join(" ");
       if (label) readout.append(
         element("b", {}, element("bdi", { textContent: shownSpace(label) })),
-        element("span", { textContent: `${content.noun} ${grouped(numberOf(text, slot))}, ${codes}${text.tokens[slot] > 1 ? `, ${text.tokens[slot]} ${content.unit}s` : ""}` }),
+        element("span", { textContent: `${text.noun} ${grouped(numberOf(text, slot))}, ${codes}${text.tokens[slot] > 1 ? `, ${text.tokens[slot]} ${text.unit}s` : ""}` }),
         element("span", { textContent: `surprisal ${counted(digits(text.surprisal[slot]), "nat")}, entropy after it ${digits(text.entropy[slot])}` }),
       );
       for (const row of content.rows) if (label && row.text === index && !row.isPlain) {
@@ -137,14 +141,14 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ex
   }
 
   function fillTable(details) {
-    const { texts, noun } = content, rows = content.rows.filter(row => !row.isPlain);
+    const { texts } = content, rows = content.rows.filter(row => !row.isPlain);
     const line = (tag, values) => element("tr", {}, ...values.map((value, index) => element(index ? tag : "th", { textContent: value })));
     const inText = (text, slot, values) => text.tokens[slot] > 0 ? values : values.map(() => ""); // a slot may be empty in one of two texts
     const body = texts[0].labels.map((_, slot) => line("td", [
       ...texts.flatMap(text => inText(text, slot, [shownSpace(text.labels[slot]), text.surprisal[slot], text.entropy[slot]])),
       ...rows.flatMap(row => inText(texts[row.text], slot, [row.gaps[slot]])),
     ]));
-    const names = texts.flatMap((_, index) => [`${noun}${texts.length > 1 ? ` of ${"AB"[index]}` : ""}`, "surprisal, nats", "entropy after, nats"]);
+    const names = texts.flatMap(({ noun }, index) => [`${noun}${texts.length > 1 ? ` of ${"AB"[index]}` : ""}`, "surprisal, nats", "entropy after, nats"]);
     details.querySelector(".scroll").replaceChildren(element("table", {},
       element("thead", {}, line("th", [...names, ...rows.map(row => `${row.name}, positions`)])), element("tbody", {}, ...body)));
   }
@@ -185,7 +189,8 @@ function mount(root, content, view, { onSelect = () => {}, onView = () => {}, ex
   });
   function jump(event, overview) {
     const left = drawing.isNarrow ? G.margin : G.gutter, x = event.clientX - overview.ownerSVGElement.getBoundingClientRect().left;
-    const slot = Math.floor((x - left) / (drawing.width - left - G.margin) * content.texts[0].labels.length);
+    const share = (x - left) / (drawing.width - left - G.margin);
+    const slot = Math.floor((content.rightToLeft ? 1 - share : share) * content.texts[0].labels.length);
     panels()[drawing.layout.panels.findIndex(({ stop }) => slot < stop)]?.scrollIntoView({ block: "start" });
   }
   picture.addEventListener("keydown", event => {

@@ -32,6 +32,9 @@ def overview(drawing: Drawing) -> str:
         return ""
     left = geometry.MARGIN if drawing.is_narrow else geometry.GUTTER
     num_bins = int((drawing.width - left - geometry.MARGIN) / geometry.STRIP)
+    starts = left + np.arange(num_bins) * geometry.STRIP
+    if drawing.content.right_to_left:
+        starts = drawing.width - geometry.MARGIN - (np.arange(num_bins) + 1) * geometry.STRIP
     edges = np.arange(num_bins + 1) * len(drawing.content) // num_bins
     counts = np.diff(edges)
     parts = []
@@ -40,10 +43,7 @@ def overview(drawing: Drawing) -> str:
         means = np.floor((sums[edges[1:]] - sums[edges[:-1]]) / np.maximum(counts, 1) + 0.5)
         middle = key_height(drawing) + geometry.OVERVIEW_PITCH * (index + 0.5)
         for shade in range(SHADES):
-            marks = [
-                (left + place * geometry.STRIP, geometry.STRIP)
-                for place in np.flatnonzero((means == shade) & (counts > 0)).tolist()
-            ]
+            marks = [(start, geometry.STRIP) for start in starts[(means == shade) & (counts > 0)].tolist()]
             parts.append(stroke(drawing.shades.name(shade), _STRIP_HEIGHT, marks, middle))
         if not drawing.is_narrow:
             parts.append(

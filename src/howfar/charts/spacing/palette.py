@@ -13,7 +13,7 @@ from howfar.charts.theme import Theme, declared, page_colours
 
 _TILES: dict[Theme, str] = {
     "light": "#79aef8 #9ac1f9 #bad4fa #d6e5fa #eceff3 #f9e2cf #f8cba6 #f6b078 #f0934a",
-    "dark": "#2a69bd #28589a #274777 #253853 #262c34 #483526 #664426 #875023 #a55c1f",
+    "dark": "#2966b8 #28589a #274777 #253853 #262c34 #483526 #664426 #875023 #9a561d",
 }
 _RAMP: dict[Theme, str] = {
     "light": "#eef0f4 #e7e6f4 #dfdbf4 #d7d0f3 #cfc5f2 #c7baf0 #bfaeee #b7a3eb #af97e8",

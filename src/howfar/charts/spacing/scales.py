@@ -85,9 +85,10 @@ def stretched(ratio: NDArray[np.float64], stretch: float) -> NDArray[np.float64]
 
 def _line(content: Content, number: int, scale: Scale) -> Line:
     row = content.rows[number]
-    tokens = content.texts[row.text].tokens
+    text = content.texts[row.text]
+    tokens = text.tokens
     ratio, spread = ratio_of(content, row), spread_of(content, row)
-    plain = f"every {content.unit if (tokens > 1).any() else 'step'} 1"
+    plain = f"every {text.unit if (tokens > 1).any() else 'step'} 1"
     note = plain if row.is_plain else f"mean {fixed(row.mean, 2)} ±{percent(spread)}"
     stretch = 1.0
     if row.is_plain:

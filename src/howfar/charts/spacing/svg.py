@@ -71,6 +71,7 @@ class Drawing:
             content.is_pause,
             width,
             right_to_left=content.right_to_left,
+            groups=self._groups(),
         )
         self.middles: list[float] = []
         self.panel_height = 0.0
@@ -85,6 +86,13 @@ class Drawing:
     def text_of(self, line: Line) -> Text:
         """The text of a row."""
         return self.content.texts[self.content.rows[line.rows[0]].text]
+
+    def _groups(self) -> list[list[int]]:
+        """The lines of each text, if one has letters and the other has words; else all lines."""
+        texts = [self.content.rows[line.rows[0]].text for line in self.lines]
+        if len({text.noun for text in self.content.texts}) == 1:
+            return [list(range(len(texts)))]
+        return [[line for line, of in enumerate(texts) if of == text] for text in sorted(set(texts))]
 
     def _letter_widths(self) -> NDArray[np.float64]:
         """Width of letters in pixels, `[line, slot]`; 0 for a space, and in folded rows, which have no letters."""
@@ -112,7 +120,11 @@ def _row(drawing: Drawing, index: int, panel: Panel) -> str:
     if not line.is_folded:
         here = slice(panel.first, panel.stop)
         baseline = number(drawing.middles[index] + geometry.FONT_SIZE * 0.36)
-        text = letters(drawing.text_of(line).labels[here], drawing.layout.letters[index, here].tolist())
+        text = letters(
+            drawing.text_of(line).labels[here],
+            drawing.layout.letters[index, here].tolist(),
+            right_to_left=drawing.content.right_to_left,
+        )
         body += f'<text class="letters" y="{baseline}">{text}</text>{_broken(drawing, index, panel)}'
     return f'<g class="row {kind}">{_head(drawing, index, panel)}{body}</g>'
 
@@ -120,8 +132,9 @@ def _row(drawing: Drawing, index: int, panel: Panel) -> str:
 def _head(drawing: Drawing, index: int, panel: Panel) -> str:
     """A row's name, mean, spread and histogram: to its left, or above it in a narrow picture."""
     line, middle, margin = drawing.lines[index], drawing.middles[index], geometry.MARGIN
-    labels = drawing.text_of(line).labels[: panel.first]  # empty in slots where only the other text has a character
-    first = f"from {drawing.content.noun} {sum(map(bool, labels)) + 1:,}"
+    text = drawing.text_of(line)
+    labels = text.labels[: panel.first]  # empty in slots where only the other text has a character
+    first = f"from {text.noun} {sum(map(bool, labels)) + 1:,}"
     note = first if line.is_plain and panel.first else line.note
     name, note = escape(line.name), escape(note)
     indent = 10.0 if line.is_folded else 0.0

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from howfar.charts.spacing.colours import SHADES, shades_of
 from howfar.charts.spacing.content import Content
+from howfar.charts.spacing.content import Text as SlotTexts
 from howfar.charts.spacing.layout import after_pause
 from howfar.charts.spacing.scales import lines_of
 from howfar.charts.spacing.svg import View
@@ -46,21 +47,21 @@ class TerminalView:
         names = [line.name for line in self._lines]
         name_width = max(cell_len(name) for name in names) + 2
         margin = name_width + max(len(line.note) for line in self._lines) + 2
-        widths = [max(cell_len(_shown(text.labels[slot])) for text in texts) for slot in range(len(self._content))]
+        widths = self._widths()
         blocks = _BLOCKS if _can_be_encoded(_BLOCKS, options.encoding) else _DIGITS
         styles = _DIVERGING if self._shades.is_diverging else _RISING
         shown = 0
         room = max(_SMALLEST_ROOM, options.max_width - margin)
         for first, stop in islice(wrap(widths, room, self._content.is_pause), MOST_PANELS):
             for text in texts:
-                labels = (_padded(_shown(text.labels[slot]), widths[slot]) for slot in range(first, stop))
+                labels = (_padded(text.labels[slot], width) for slot, width in self._places(text, first, stop, widths))
                 yield _line(" " * margin + "".join(labels))
             for index, line in enumerate(self._lines):
                 strip = _line(f"{line.name:<{name_width}}{line.note:<{margin - name_width}}", style="dim")
-                tokens = texts[self._content.rows[line.rows[0]].text].tokens
-                for slot in range(first, stop):
+                text = texts[self._content.rows[line.rows[0]].text]
+                for slot, width in self._places(text, first, stop, widths):
                     shade = int(self._shades.of[index, slot])
-                    strip.append((blocks[shade] if tokens[slot] else " ") * widths[slot], style=styles[shade])
+                    strip.append((blocks[shade] if text.tokens[slot] else " ") * width, style=styles[shade])
                 yield strip
             yield Text()
             shown = stop
@@ -74,6 +75,27 @@ class TerminalView:
         if shown < len(self._content):
             noun = self._content.noun
             yield Text(f"the first {shown:,} of {len(self._content):,} {noun}s; the picture has all", style="dim")
+
+    def _widths(self) -> list[int]:
+        """Columns of each slot: of one text read by two models, a token has those of all slots in which it lies."""
+        widths: list[int] = []
+        begun = [0] * len(self._content.texts)
+        for slot in range(len(self._content)):
+            needed = [1]
+            for number, text in enumerate(self._content.texts):
+                needed.append(cell_len(text.labels[slot]) - sum(widths[begun[number] : slot]))
+                if text.tokens[slot] or not self._content.is_one_text:
+                    begun[number] = slot + 1
+            widths.append(max(needed))
+        return widths
+
+    def _places(self, text: SlotTexts, first: int, stop: int, widths: list[int]) -> Iterator[tuple[int, int]]:
+        """Each place of a text in a stretch: its slot, and its columns."""
+        begun = first
+        for slot in range(first, stop):
+            if text.tokens[slot] or not self._content.is_one_text or slot == stop - 1:
+                yield slot, sum(widths[begun : slot + 1])
+                begun = slot + 1
 
 
 def wrap(widths: Sequence[int], room: int, is_pause: Sequence[bool]) -> Iterator[tuple[int, int]]:
@@ -97,11 +119,10 @@ def _line(text: str, style: str = "") -> Text:
     return Text.assemble((text, style), no_wrap=True, overflow="crop")
 
 
-def _shown(label: str) -> str:
-    return label or " "
-
-
 def _padded(label: str, width: int) -> str:
+    """A label in so many columns; of a token that began on the line before, as much of its end as there is room for."""
+    while cell_len(label) > width:
+        label = label[1:]
     return label + " " * (width - cell_len(label))
 
 

@@ -47,13 +47,37 @@ async function showPanels() {
   try {
     const answer = await asking.ask("panel", questionOfPanel());
     if (!answer) return;
+    const focused = focusedIn(byId("documents"));
     byId("documents").replaceChildren(...answer.panels.map(showDocument));
+    byId("documents").querySelectorAll(".chart").forEach(scrollToSelected);
+    if (focused) focusAgain(...focused);
     showSettings(answer.panels);
     byId("panels").dataset.panel = state.panel.name;
   } catch (error) {
     keyOfPanels = "";
     byId("documents").replaceChildren(element("p", { className: "refused", textContent: sentenceOf(error) }));
   }
+}
+
+// The keyboard's focus stays on the button that was pressed, which is made anew: the number of its document, and what it does.
+function focusedIn(documents) {
+  const { activeElement: button } = document, { does } = button?.dataset ?? {};
+  return does && documents.contains(button) ? [[...documents.children].findIndex((one) => one.contains(button)), does] : null;
+}
+
+function focusAgain(number, does) {
+  const buttons = [...byId("documents").children[number]?.querySelectorAll("[data-does]:not(:disabled)") ?? []];
+  const same = buttons.find((one) => one.dataset.does === does);
+  (same ?? buttons.find((one) => one.dataset.does.startsWith("turn") && does.startsWith("turn")))?.focus(); // on the last page the other arrow
+}
+
+// A chart wider than the screen begins where its largest letter, the selected one, is in view.
+function scrollToSelected(chart) {
+  const sizeOf = (text) => parseFloat(text.getAttribute("font-size")), texts = [...chart.shadowRoot.querySelectorAll(".mark-text text")];
+  const largest = Math.max(...texts.map(sizeOf)), selected = texts.find((text) => sizeOf(text) === largest);
+  if (!selected || texts.every((text) => sizeOf(text) === largest)) return;
+  const beyond = selected.getBoundingClientRect().right + 24 - chart.getBoundingClientRect().right; // some room beside it
+  if (beyond > 0) chart.scrollLeft += beyond;
 }
 
 function set(changes) {
@@ -171,9 +195,15 @@ function showTable([columns, ...rows], { numRows, page: shownPage = 0, numPages 
   const heading = (name) => {
     if (numRows === undefined) return element("th", { textContent: name });
     const isDescending = sort?.[0] === name && !sort[1], mark = sort?.[0] === name ? (sort[1] ? " ↓" : " ↑") : "";
-    return element("th", {}, element("button", { type: "button", textContent: name + mark, onclick: () => { sort = [name, isDescending]; set({}); } }));
+    const button = element("button", { type: "button", textContent: name + mark, onclick: () => { sort = [name, isDescending]; set({}); } });
+    button.dataset.does = `sort ${name}`;
+    return element("th", {}, button);
   };
-  const turn = (by, textContent) => element("button", { type: "button", textContent, disabled: !(shownPage + by >= 0 && shownPage + by < numPages), onclick: () => { page = shownPage + by; showPanels(); } });
+  const turn = (by, textContent) => {
+    const button = element("button", { type: "button", textContent, disabled: !(shownPage + by >= 0 && shownPage + by < numPages), onclick: () => { page = shownPage + by; showPanels(); } });
+    button.dataset.does = `turn ${by}`;
+    return button;
+  };
   const about = numRows === undefined ? [] : [element("p", { className: "turn" },
     `${counted(numRows.toLocaleString("en-US"), "row")}, ${columns.length} columns`, ...(numPages > 1 ? [" ", turn(-1, "←"), ` page ${shownPage + 1} of ${numPages} `, turn(1, "→")] : []))];
   const body = rows.map((row) => element("tr", {}, ...row.map((textContent) => element("td", { textContent }))));

@@ -52,8 +52,8 @@ function visible(text) {
 function joined(labels) {
   const shaped = labels.slice();
   for (let place = 1; place < labels.length; place++) {
-    const [left, right] = [labels[place - 1][0], labels[place][0]];
-    if (!left || !right || !JOINING.Dual.includes(left)) continue;
+    const [left, right] = [place - 1, place].map((at) => String.fromCodePoint(labels[at].codePointAt(0) ?? 0));
+    if (!JOINING.Dual.includes(left)) continue;
     if (!JOINING.Dual.includes(right) && !JOINING.Right.includes(right)) continue;
     shaped[place - 1] += "\u200d";
     shaped[place] = `\u200d${shaped[place]}`;
@@ -129,7 +129,7 @@ function contentOf(readings, before = null) {
     const labels = joined(own.map((text) => (text ? visible(text) : "")));
     const codes = Object.fromEntries(labels.flatMap((label, slot) => label === own[slot] ? [] : [[slot, codePoints(own[slot])]]));
     return {
-      labels, codes,
+      noun: "character", unit: "byte", labels, codes,
       tokens: places.map((cell) => (cell === null ? 0 : all[cell].numTokens)),
       kinds: own.map((text) => (text ? kindOf(text) : 0)),
       surprisal: at(perCell(reading.surprisal, all), places).map((value) => rounded(value)),
@@ -163,13 +163,13 @@ function contentOf(readings, before = null) {
   const means = rows.filter((row) => !row.isPlain).map((row) => row.mean);
   if (before) rows.forEach((row, index) => { row.mean = before.rows[index].mean; });
   const models = [...new Set(readings.map(({ model }) => model.name))];
-  const numTexts = new Set(readings.map(({ text }) => text)).size;
-  const what = numTexts > 1 ? (models.length === 1 ? "two texts, A and B" : "two texts") : "this text";
+  const isOneText = new Set(readings.map(({ text }) => text)).size === 1;
+  const what = !isOneText ? (models.length === 1 ? "two texts, A and B" : "two texts") : "this text";
   const named = models.length > 1 ? models.map((model, index) => `${model} (${LETTERS[index]})`) : models;
   const title = `How ${named.join(" and ")} ${models.length > 1 ? "space" : "spaces"} ${what}`;
   const content = {
     title, captions: [], description: "", noun: "character", unit: "byte", rightToLeft: readsRightToLeft(readings[0].text),
-    sharedMean: before?.sharedMean ?? rounded(means.reduce((total, mean) => total + mean, 0) / Math.max(1, means.length)), texts, rows,
+    sharedMean: before?.sharedMean ?? rounded(means.reduce((total, mean) => total + mean, 0) / Math.max(1, means.length)), isOneText, texts, rows,
     moves: before ? movesIn(rows, texts[0].labels.length) : {}, plain: null,
   };
   content.captions = findings(content);

@@ -13,14 +13,20 @@ let handle = null;
 let shown = null; // what is drawn: text, content, before (without the changes), isEdited, losses (null: not
                   // known yet), hasMore, ends (of cells in the text), numTokens
 let revision = 0, drawn = 0;
+let isPlaceKept = false; // whether the same place of the text stays selected when the answer comes, in whatever slot it then is
 
 async function refresh() {
   const own = ++revision, { text } = state, begun = performance.now();
   try {
     const read = await backend.read(() => own === revision);
     if (!read || own <= drawn) return;
+    const end = isPlaceKept && shown ? endOfSelected() : null;
     [shown, drawn] = [{ text, ...read }, own];
-    if (own === revision) keepWithin();
+    if (end !== null) state.slot = slotOfEnd(end);
+    if (own === revision) {
+      isPlaceKept = false;
+      keepWithin();
+    }
     draw(shown.content, shown.before);
     const { numTokens, content: { unit }, note = "" } = shown, seconds = ((performance.now() - begun) / 1000).toPrecision(2);
     say(`${counted(numTokens.toLocaleString("en-US"), unit)}, read and drawn in ${seconds} s.${note}`);
@@ -95,15 +101,27 @@ function showPanel() {
   }));
 }
 
-// The number of the cell of one of the texts that stands in a slot; two texts are aligned, so that a slot may be empty in one.
-const cellIn = ({ tokens }, slot) => Math.max(0, tokens.slice(0, slot + 1).filter((count) => count > 0).length - 1);
+// The number of the cell of one of the texts at a slot. Two texts are aligned, so that a slot may be empty in one: then it is the
+// cell before, or of one text that two models read, the token in which the character lies.
+const cellIn = ({ tokens }, slot) => {
+  const before = tokens.slice(0, slot + 1).filter((count) => count > 0).length;
+  return shown.content.isOneText && !(tokens[slot] > 0) ? before : Math.max(0, before - 1);
+};
+
+// Where the selected cell of the first text ends in it, and the slot of the cell that ends there or contains that place.
+const endOfSelected = () => (state.slot === null ? null : shown.ends[cellIn(shown.content.texts[0], state.slot)] ?? null);
+function slotOfEnd(end) {
+  let left = shown.ends.findIndex((one) => one >= end);
+  const slot = shown.content.texts[0].tokens.findIndex((count) => count > 0 && left-- === 0);
+  return slot < 0 ? shown.content.texts[0].labels.length - 1 : slot;
+}
 
 function placeInWords() {
-  const { texts, noun } = shown.content, { slot } = state;
+  const { texts } = shown.content, { slot } = state;
   if (slot === null) return "";
   return texts.map((text, index) => {
     const of = text.tokens.filter((count) => count > 0).length, name = state.compare === "text" ? `${["first", "second"][index]} text: ` : "";
-    return `${name}${noun} ${(cellIn(text, slot) + 1).toLocaleString("en-US")} of ${of.toLocaleString("en-US")}`;
+    return `${name}${text.noun} ${(cellIn(text, slot) + 1).toLocaleString("en-US")} of ${of.toLocaleString("en-US")}`;
   }).slice(0, state.compare === "text" ? 2 : 1).join(", ");
 }
 
@@ -135,8 +153,9 @@ function fillForm() {
 }
 
 // Do what the visitor chose; what the model is writing ends.
-function choose(changes) {
+function choose(changes, keepsPlace = false) {
   stopWriting();
+  isPlaceKept = keepsPlace;
   Object.assign(state, changes);
   fillForm();
   fillTexts(changes);
@@ -159,6 +178,7 @@ function type(name, text) {
     stopWriting();
     keepEdits(text);
   }
+  isPlaceKept = name === "other"; // which may move the slots of the first text
   state[name] = text;
   refresh();
 }
@@ -166,9 +186,9 @@ function type(name, text) {
 function listen() {
   for (const name of ["text", "other"]) byId(name).addEventListener("input", ({ target }) => type(name, target.value));
   byId("model").addEventListener("change", ({ target: { value } }) =>
-    choose({ model: value, edits: {}, layer: null, plain: null, compare: state.compare === value ? "" : state.compare }));
+    choose({ model: value, edits: {}, layer: null, plain: null, compare: state.compare === value ? "" : state.compare }, true));
   byId("compare").addEventListener("change", ({ target: { value } }) =>
-    choose({ compare: value, ...(value === "text" && !byId("other").value ? { other: state.text } : {}) }));
+    choose({ compare: value, ...(value === "text" && !byId("other").value ? { other: state.text } : {}) }, true));
   byId("example").addEventListener("change", ({ target }) => {
     const example = folder.examples[Number(target.value)];
     if (target.value && example)
@@ -196,6 +216,7 @@ async function copyLink() {
 function openLink() {
   const [found, damage] = stateFromLink();
   stopWriting();
+  isPlaceKept = false;
   state = found;
   fillForm();
   fillTexts(found);

@@ -79,8 +79,9 @@ function describe({ title, texts, noun, rows, moves, plain }) {
     return `${row.name}, mean ${row.mean.toFixed(2)} ±${percent(spreadOf(content, row))}: steps from ${ratio[low].toFixed(2)} of the `
       + `average (to ${named(labels[low])}) to ${ratio[high].toFixed(2)} (to ${named(labels[high])}).`;
   });
-  const { labels } = texts[0], below = `${counted(`${learned.length}`, "row")} below one of plain positions`;
-  return [`${title}: ${counted(labels.length.toLocaleString("en-US"), noun)}, “${quoted(labels)}”, in ${below}.`, ...changes({ moves, plain, texts, noun }), ...said].join(" ");
+  const { labels, tokens, noun: own } = texts[0], size = tokens.filter((count) => count > 0).length;
+  const below = `${counted(`${learned.length}`, "row")} below one of plain positions`;
+  return [`${title}: ${counted(size.toLocaleString("en-US"), own)}, “${quoted(labels)}”, in ${below}.`, ...changes({ moves, plain, texts, noun }), ...said].join(" ");
 }
 
 // The text of slots, cut where it is long.
@@ -91,8 +92,9 @@ const aKind = (kind) => `${"aeiou".includes(KINDS[kind][0]) ? "an" : "a"} ${KIND
 // Of the longest step per token, except for the first, which no character is before.
 function longestKind(content, row) {
   const { kinds, tokens } = content.texts[row.text];
-  const ratio = howfarSpacing.ratioOf(content, row).map((value, slot) => (slot && tokens[slot] > 0 ? value : -Infinity));
-  return kinds[kinds.length > 1 ? Math.max(1, ratio.indexOf(Math.max(...ratio))) : 0];
+  const first = tokens.findIndex((count) => count > 0);
+  const ratio = howfarSpacing.ratioOf(content, row).map((value, slot) => (slot > first && tokens[slot] > 0 ? value : -Infinity));
+  return kinds[Math.min(kinds.length - 1, Math.max(first + 1, ratio.indexOf(Math.max(...ratio))))];
 }
 
 function finding(content, row) {
