@@ -165,7 +165,7 @@ class Inference:
 
         return self._submit(("write", name), ask).result()
 
-    def attention(self, name: str, text: str, token: int, edit: Edit) -> Attention:
+    def attention(self, name: str, text: str, token: int, edit: Edit | None = None) -> Attention:
         """The earlier tokens that a token attends to, with an edit of the text's increments.
 
         Raises:
@@ -173,7 +173,8 @@ class Inference:
         """
 
         def ask(reader: Reader, passage: Window, token: int) -> Attention:
-            return attend(reader, passage, token, edit.function(passage, reader.lag))
+            change = None if edit is None else edit.function(passage, reader.lag)
+            return attend(reader, passage, token, change)
 
         return self._of_token(("attention", edit), ask, name, text, token)
 
