@@ -102,7 +102,7 @@ def save_graft(model: PreTrainedModel, folder: Path, *, whole: bool | None = Non
     if description.increments is not None:
         save_increments(model, folder)
     if adapter:
-        save_lora(model, folder, base.name, PEFT_FILES if description.is_plain else OWN_FILES)
+        save_lora(model, folder, base, PEFT_FILES if description.is_plain else OWN_FILES)
     if whole:
         save_whole(model, folder, variant=None if description.is_plain else VARIANT)
     if not description.is_plain:

@@ -22,6 +22,8 @@ from howfar.models.unwrapping import is_increment, tuners, unwrap
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from howfar.models.origin import Base
+
 _PREFIX = "base_model.model."  # of every name in PEFT's files
 
 
@@ -88,16 +90,19 @@ def is_adapter(path: Path) -> bool:
     return (path / PEFT_FILES.config).is_file() and not any((path / f).exists() for f in ("config.json", GRAFT_FILE))
 
 
-def base_of_adapter(folder: Path) -> str:
-    """The name of an adapter's base model.
+def base_of_adapter(folder: Path) -> tuple[str, str | None]:
+    """The name of an adapter's base model, and its revision on the Hub; None for the newest.
 
     Raises:
         CheckpointError: Its configuration cannot be read, or names no base model.
     """
     path = folder / PEFT_FILES.config
     try:
-        name = read_json(path)["base_model_name_or_path"]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        values = read_json(path)
+        name, revision = values["base_model_name_or_path"], values.get("revision")
+        if not isinstance(revision, str | None):
+            raise ValueError(f"revision is {revision!r}, not text")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read ({first_line(error)}); save the adapter again") from None
     if not isinstance(name, str) or not name:
         raise CheckpointError(
@@ -106,7 +111,7 @@ def base_of_adapter(folder: Path) -> str:
         )
     if Path(name).resolve() == folder.resolve():
         raise CheckpointError(f"{path} names its own folder as the base model; name the model that was adapted")
-    return name
+    return name, revision or None
 
 
 def load_lora(model: PreTrainedModel, folder: Path, name: str = "default") -> None:
@@ -154,19 +159,19 @@ def read_lora(model: PreTrainedModel, folder: Path) -> None:
     copy_tensors(lora_parameters(model), tensors, path)
 
 
-def save_lora(model: PreTrainedModel, folder: Path, base: str, files: AdapterFiles = PEFT_FILES) -> None:
+def save_lora(model: PreTrainedModel, folder: Path, base: Base, files: AdapterFiles = PEFT_FILES) -> None:
     """Write a model's adapter in PEFT's format; by these names `PeftModel.from_pretrained` reads it.
 
     Args:
         model: A model with an adapter inside.
         folder: Folder to write to.
-        base: The base model's name, for the file.
+        base: The base model, whose name and revision the file gives.
         files: Names of its files.
     """
     from safetensors.torch import save_file
 
     config = copy.copy(next(iter(model.peft_config.values())))
-    config.base_model_name_or_path = base
+    config.base_model_name_or_path, config.revision = base.name, base.revision
     config.save_pretrained(str(folder))
     (folder / PEFT_FILES.config).rename(folder / files.config)
     tensors = {_PREFIX + name: tensor.detach().clone() for name, tensor in lora_parameters(model).items()}

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from transformers import (
 
 from howfar.errors import CheckpointError, HowFarError, OutputError, UnsupportedModelError
 from howfar.models.disguise import GRAFT_FILE
-from howfar.models.loading import load, save, tokenizer_of
+from howfar.models.loading import load, load_at, save, tokenizer_of
 from howfar.models.lora import add_lora, merge_lora
 from howfar.models.manifest import MANIFEST_FILE, write_manifest
 from howfar.models.origin import base_of
@@ -438,6 +439,73 @@ def test_an_adapter_of_a_graft_is_loaded_on_it(base: Path, tmp_path: Path, way: 
     again = way(tmp_path / "adapter")
     assert torch.equal(logits(again), logits(wrapped))
     assert increments_of(again).config == increments_of(wrapped).config
+
+
+@pytest.mark.parametrize("way", [load, load_at, AutoModelForCausalLM.from_pretrained])
+def test_an_adapter_with_dropout_is_loaded_in_eval_mode(base: Path, tmp_path: Path, way: Callable[[Path], nn.Module]):
+    save(grafted(base), tmp_path / "graft")
+    wrapped = peft(load(tmp_path / "graft"), lora(lora_dropout=0.5))
+    wrapped.eval().save_pretrained(tmp_path / "adapter")
+    again = way(tmp_path / "adapter")
+    assert not any(module.training for module in again.modules())
+    assert torch.equal(logits(again), logits(wrapped))
+
+
+def hub_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Let any name on the Hub be a folder; returns what is asked for, as it is asked."""
+    asked: list[dict[str, Any]] = []
+
+    def snapshot_download(name: str, **options: Any) -> str:
+        asked.append({"name": name, **options})
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    return asked
+
+
+@pytest.mark.parametrize("revision", [None, "v2"])
+def test_an_adapter_s_base_is_downloaded_at_its_revision_and_from_the_same_place(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, revision: str | None
+) -> None:
+    wrapped = peft(load(base), lora(revision=revision))
+    wrapped.peft_config["default"].base_model_name_or_path = "owner/model"
+    wrapped.save_pretrained(tmp_path / "adapter")
+    asked = hub_of(base, monkeypatch)
+    again = load_at(tmp_path / "adapter", download={"token": "secret", "local_files_only": True})
+    wanted = {"name": "owner/model", "revision": revision, "token": "secret", "local_files_only": True}
+    assert [wanted.items() <= call.items() for call in asked] == [True]
+    assert torch.equal(logits(again), logits(wrapped))
+
+
+def test_the_tokenizer_of_a_model_at_a_revision_is_of_that_revision(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = tmp_path / "models--owner--model" / "snapshots" / ("a" * 40)
+    shutil.copytree(base, snapshot)
+    asked = hub_of(snapshot, monkeypatch)
+    tokenizer_of(load_at("owner/model", revision="v2"))
+    assert [call["revision"] for call in asked] == ["v2", "a" * 40]
+
+
+def test_an_adapter_that_is_saved_names_the_revision_of_its_base(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = tmp_path / "models--owner--model" / "snapshots" / ("a" * 40)
+    shutil.copytree(base, snapshot)
+    hub_of(snapshot, monkeypatch)
+    model = load_at("owner/model", revision="v2")
+    add_lora(model, {"r": 2})
+    save(model, tmp_path / "baseline")  # PEFT opens its base at the revision that this file gives
+    values = json.loads((tmp_path / "baseline" / "adapter_config.json").read_text())
+    assert (values["base_model_name_or_path"], values["revision"]) == ("owner/model", "a" * 40)
+
+
+def test_an_adapter_whose_base_has_a_revision_of_another_type_is_refused(base: Path, tmp_path: Path) -> None:
+    peft(load(base), lora()).save_pretrained(tmp_path / "adapter")
+    path = tmp_path / "adapter" / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "revision": 3}))
+    with pytest.raises(CheckpointError, match="revision is 3, not text"):
+        load(tmp_path / "adapter")
 
 
 def test_a_graft_s_adapter_that_transformers_saved_alone_is_refused(base: Path, tmp_path: Path) -> None:
