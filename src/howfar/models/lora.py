@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,8 +55,8 @@ def adapter_of(model: PreTrainedModel) -> Adapter | None:
     """The adapter inside a model; None if there is none.
 
     Raises:
-        CheckpointError: A graft cannot save it: there are several adapters, or the one is merged, disabled, or trains
-            biases of the model.
+        CheckpointError: A graft cannot save it: there are several adapters, or the one is merged, disabled, trains
+            biases of the model, or keeps a part of itself outside the model.
     """
     layers = tuners(model)
     if not layers:
@@ -71,6 +71,15 @@ def adapter_of(model: PreTrainedModel) -> Adapter | None:
         raise CheckpointError(
             f"the adapter {names[0]!r} also trains biases of the model, which a graft cannot hold; "
             'train it with bias="none", or call howfar.merge_lora(model), which removes it'
+        )
+    from peft import PEFT_TYPE_TO_TUNER_MAPPING
+
+    kind = model.peft_config[names[0]].peft_type
+    if PEFT_TYPE_TO_TUNER_MAPPING[kind].uses_shared_state:
+        raise CheckpointError(
+            f"the adapter {names[0]!r} is of PEFT's type {kind.value}, which keeps a part of itself in the wrapper "
+            "around the model, and a graft cannot hold that; train another type (LoRA), or call "
+            "howfar.merge_lora(model), which removes it"
         )
     for layer in layers.values():
         if getattr(layer, "merged", False):
@@ -187,22 +196,41 @@ def merge_lora(model: nn.Module) -> None:
         model: A model with an adapter inside, or wrapped by PEFT. Afterwards use the inner model (`get_base_model()`).
 
     Raises:
+        CheckpointError: PEFT cannot merge an adapter of this kind; all adapters stay as they are.
         MissingExtraError: PEFT is not installed.
     """
     _peft()
     from peft.utils.other import AuxiliaryTrainingWrapper
 
     inside = unwrap(model)
-    for name, module in tuners(inside).items():
-        if isinstance(module, AuxiliaryTrainingWrapper):
-            merged = module.unload_and_optionally_merge_module(merge=True, safe_merge=False, adapter_names=None)
+    layers = tuners(inside)
+    _merge([layer for layer in layers.values() if not isinstance(layer, AuxiliaryTrainingWrapper)])
+    for name, layer in reversed(layers.items()):  # a layer inside another is taken out first, while its name is right
+        if isinstance(layer, AuxiliaryTrainingWrapper):
+            own = layer.unload_and_optionally_merge_module(merge=True, safe_merge=False, adapter_names=None)
         else:
-            module.merge()
-            merged = module.get_base_layer()
-        inside.set_submodule(name, merged)
+            own = layer.get_base_layer()
+        inside.set_submodule(name, own)
     if hasattr(inside, "peft_config"):
         inside._hf_peft_config_loaded = False
         del inside.peft_config
+
+
+def _merge(layers: Sequence[Any]) -> None:
+    """Merge PEFT's layers into the weights, all or none."""
+    merged = []
+    try:
+        for layer in layers:
+            was_merged = layer.merged
+            layer.merge(safe_merge=True)  # otherwise PEFT may refuse after it has changed the weight
+            if not was_merged:
+                merged.append(layer)
+    except Exception as error:  # each kind of adapter refuses in its own way
+        for layer in merged:
+            layer.unmerge()
+        raise CheckpointError(
+            f"PEFT cannot merge this adapter ({first_line(error).rstrip('.')}); keep it, and save the model with it"
+        ) from error
 
 
 def lora_parameters(model: PreTrainedModel) -> dict[str, Tensor]:

@@ -28,6 +28,7 @@ from howfar.models.manifest import MANIFEST_FILE, write_manifest
 from howfar.models.origin import base_of
 from howfar.positions import IncrementConfig, attach, detach, increments_of
 from support.grafts import make_base, stir
+from support.models import tiny
 from support.threads import in_threads
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # PEFT's are not ours to mend
@@ -141,6 +142,46 @@ def test_a_merged_adapter_is_saved_with_all_weights(base: Path, tmp_path: Path, 
     save(inside, tmp_path / "merged")
     assert torch.equal(logits(load(tmp_path / "merged")), logits(inside))
     assert not list((tmp_path / "merged").glob("*adapter*"))
+
+
+@pytest.mark.parametrize("architecture", ["mixtral", "qwen3_moe"])
+@pytest.mark.parametrize("targets", [["experts.gate_up_proj", "experts.down_proj"], ["experts.down_proj"]])
+def test_adapters_around_several_tensors_of_a_module_are_merged_and_saved(
+    tmp_path: Path, architecture: str, targets: list[str]
+) -> None:
+    tiny(architecture).save_pretrained(tmp_path / "base")
+    model = load(tmp_path / "base")
+    add_lora(model, {"target_modules": ["q_proj"], "target_parameters": targets, "r": 2})
+    attach(stir(model, "lora_"))
+    stir(model, "increments.")
+    with torch.no_grad():
+        expected = model(IDS).logits
+        merge_lora(model)
+        torch.testing.assert_close(model(IDS).logits, expected, rtol=1e-3, atol=1e-3)
+        assert not any("base_layer" in name for name in model.state_dict())
+        save(model, tmp_path / "merged")
+        assert torch.equal(load(tmp_path / "merged")(IDS).logits, model(IDS).logits)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"lora_bias": True, "target_modules": ["q_proj", "o_proj"]}, "the base layer has no bias"),
+        ({"alora_invocation_tokens": [3, 4]}, "does not support"),
+    ],
+)
+def test_an_adapter_that_peft_does_not_merge_is_refused_and_stays(
+    base: Path, options: dict[str, Any], said: str
+) -> None:
+    model = stir(load(base))
+    model.model.layers[0].self_attn.q_proj.bias = nn.Parameter(torch.randn(32))  # this layer alone can be merged
+    wrapped = peft(model, lora(task_type="CAUSAL_LM", **options))
+    before = {name: tensor.clone() for name, tensor in wrapped.state_dict().items()}
+    with pytest.raises(CheckpointError, match=f"PEFT cannot merge this adapter .*{said}.*; keep it"):
+        merge_lora(wrapped)
+    for name, tensor in wrapped.state_dict().items():
+        torch.testing.assert_close(tensor, before[name])
+    assert not any(getattr(module, "merged", False) for module in wrapped.modules())
 
 
 def with_settings(base: Path, **settings: Any) -> PreTrainedModel:
@@ -305,6 +346,18 @@ def with_biases(model: PreTrainedModel) -> nn.Module:
     return peft(model, lora(bias="all"))
 
 
+def with_a_bank_of_vectors(model: PreTrainedModel) -> nn.Module:
+    from peft import VBLoRAConfig
+
+    return peft(model, VBLoRAConfig(target_modules=["q_proj"], r=2, num_vectors=8, vector_length=8))
+
+
+def with_shared_projections(model: PreTrainedModel) -> nn.Module:
+    from peft import VeraConfig
+
+    return peft(model, VeraConfig(target_modules=["q_proj"], r=2)).get_base_model()
+
+
 def a_part_of_it(model: PreTrainedModel) -> nn.Module:
     return model.model
 
@@ -327,6 +380,8 @@ def no_transformers_model(model: PreTrainedModel) -> nn.Module:
         (a_prompt, UnsupportedModelError, "'default' is a prompt beside the model"),
         (changed_under_an_adapter, CheckpointError, "call howfar.merge_lora"),
         (offloaded, CheckpointError, "lm_head.weight is not in memory"),
+        (with_a_bank_of_vectors, CheckpointError, "'default' is of PEFT's type VBLORA, which keeps a part of itself"),
+        (with_shared_projections, CheckpointError, "'default' is of PEFT's type VERA, which keeps a part of itself"),
         (with_biases, CheckpointError, "'default' also trains biases of the model"),
         (
             nan_in_a_weight,
