@@ -452,6 +452,31 @@ def test_increments_that_transformers_saved_are_loaded(
     assert torch.equal(logits(load(tmp_path / "ours")), logits(model))
 
 
+def image_text_model(folder: Path) -> Path:
+    """A Gemma 3 that also takes images; Transformers gives its parts other names in files."""
+    text = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "head_dim": 8}
+    text |= {"num_attention_heads": 4, "num_key_value_heads": 2}
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision |= {"image_size": 28, "patch_size": 14}
+    config = AutoConfig.for_model("gemma3", text_config=text, vision_config=vision)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("scope", ["shared", "per_layer"])
+@pytest.mark.parametrize("architecture", ["gemma3", "falcon"])
+def test_increments_are_found_by_other_names_in_files(tmp_path: Path, architecture: str, scope: str) -> None:
+    if architecture == "gemma3":
+        image_text_model(tmp_path / "base")
+    else:
+        tiny(architecture).save_pretrained(tmp_path / "base")
+    model = grafted(tmp_path / "base", scope=scope)
+    model.save_pretrained(tmp_path / "saved")
+    again = load(tmp_path / "saved")
+    assert increments_of(again).config == increments_of(model).config
+    assert torch.equal(logits(again), logits(model))
+
+
 def test_increments_of_an_unknown_kind_ask_for_it(base: Path, tmp_path: Path) -> None:
     model = grafted(base)
     model.save_pretrained(tmp_path / "theirs")
