@@ -43,7 +43,7 @@ def read_increments(model: PreTrainedModel, folder: Path) -> None:
 
 
 def short_name(name: str) -> str:
-    """What follows the decoder in the name of an increment's parameter: Transformers renames models' parts on saving."""
+    """What follows the decoder in an increment's parameter's name: on saving, Transformers renames models' parts."""
     before, _, after = name.partition("increments.")
     layer = before.rstrip(".").rpartition(".")[2]
     return f"layers.{layer}.increments.{after}" if layer.isdigit() else f"increments.{after}"
