@@ -193,6 +193,16 @@ def tiny(name: str = "llama", **options: Any) -> PreTrainedModel:
     return model.eval()
 
 
+def sharing_keys(architecture: str) -> PreTrainedModel:
+    """A model whose last two of four layers attend to the keys of the first two."""
+    types = ["sliding_attention", "full_attention"] * 2
+    options = {"num_hidden_layers": 4, "layer_types": types, "num_kv_shared_layers": 2, "sliding_window": 32}
+    if architecture == "gemma3n_text":
+        return tiny(architecture, activation_sparsity_pattern=[0.0] * 4, **options)
+    more = {"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 64, "global_head_dim": 8}
+    return tiny("gemma3_text", model_type=architecture, **more, **options)
+
+
 def tokens(num_tokens: int = 12, batch_size: int = 2, seed: int = 0) -> Tensor:
     """Random token ids, none of them special."""
     generator = torch.Generator().manual_seed(seed)

@@ -85,6 +85,11 @@ def export_onnx(model: PreTrainedModel, path: str | Path) -> Exported:
     check_writable(path)
     _check_place(model)
     with evaluation_mode(model), movable(model) as increments, torch.no_grad():
+        for layer, source in increments.key_sources.items():
+            raise ConfigError(
+                f"layer {layer} of this {type(model).__name__} attends to the keys of layer {source}, so the layers "
+                "cannot be moved one at a time; export another architecture"
+            )
         context = int(model.config.get_text_config().max_position_embeddings)
         try:
             graph = Graph(model, increments).eval()

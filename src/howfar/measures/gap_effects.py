@@ -16,7 +16,7 @@ from howfar.errors import NotMeasurableError
 from howfar.measures.declaration import Measure
 from howfar.measures.documents import documents_of
 from howfar.measures.inputs import Inputs
-from howfar.measures.layers import check_accumulates
+from howfar.measures.layers import check_accumulates, check_movable_alone
 from howfar.measures.passes import MOST_CHARACTERS, in_batches, window_length
 from howfar.models.loading import tokenizer_of
 from howfar.positions import movable, override
@@ -97,6 +97,7 @@ def gap_effects(
     effects = np.zeros((len(reader.layers), reader.num_heads, num_tokens, num_tokens), dtype=np.float32)
     with movable(model) as increments:
         check_accumulates(increments)
+        check_movable_alone(increments)
         own = slice(1 - increments.config.lag, num_tokens + 1 - increments.config.lag)
         for batch in followed(in_batches(range(num_tokens), batch_size), progress, num_tokens, len):
             predicted = np.array(batch)

@@ -31,6 +31,20 @@ def chosen_layers(increments: Increments, layers: Sequence[int] | None) -> tuple
     return tuple(dict.fromkeys(layers))
 
 
+def check_movable_alone(increments: Increments) -> None:
+    """Check that each layer attends to its own keys, so that its positions can be moved alone.
+
+    Raises:
+        NotMeasurableError: A layer attends to the keys of another.
+    """
+    for layer, source in increments.key_sources.items():
+        raise NotMeasurableError(
+            f"layer {layer} of {type(increments.decoder).__name__} attends to the keys of layer {source}, which stand "
+            "at that layer's positions, so the layers cannot be moved one at a time; use a model whose layers have "
+            "keys of their own"
+        )
+
+
 def limits_of(increments: Increments, lowest: float, highest: float) -> tuple[float, float]:
     """The smallest and the largest possible mean of increments, by their bound.
 

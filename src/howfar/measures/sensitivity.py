@@ -23,7 +23,7 @@ from howfar.corpus.corpus import Corpus
 from howfar.errors import NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.declaration import Matrix, Measure, of_texts
-from howfar.measures.layers import check_accumulates, chosen_layers
+from howfar.measures.layers import check_accumulates, check_movable_alone, chosen_layers
 from howfar.measures.passes import in_batches, sample_windows, window_length
 from howfar.measures.statistics import MIN_DOCUMENTS
 from howfar.measures.tables import Row, table
@@ -93,6 +93,7 @@ def sensitivity(
     """
     with movable(model) as increments:
         check_accumulates(increments)
+        check_movable_alone(increments)
         reader = Reader(model, tokenizer, context=window_length(model))
         windows = sample_windows(reader, texts, num_documents=num_documents, seed=seed)
         size = min(context, reader.context // 2)

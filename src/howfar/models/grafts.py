@@ -33,7 +33,7 @@ from howfar.models.disguise import GRAFT_FILE, OWN_FILES, PEFT_FILES, VARIANT, w
 from howfar.models.fingerprint import base_parameters, fingerprint
 from howfar.models.folders import find_model
 from howfar.models.graft_card import write_card
-from howfar.models.increments import increment_config, read_increments, save_increments
+from howfar.models.increments import increment_config, read_increments, save_increments, short_name
 from howfar.models.lora import adapter_of, load_lora, read_lora, save_lora
 from howfar.models.origin import Base, base_of, origin_of
 from howfar.models.pretrained import load_pretrained, read_pretrained_config
@@ -102,7 +102,7 @@ def save_graft(model: PreTrainedModel, folder: Path, *, whole: bool | None = Non
     if description.increments is not None:
         save_increments(model, folder)
     if adapter:
-        save_lora(model, folder, base.name, PEFT_FILES if description.is_plain else OWN_FILES)
+        save_lora(model, folder, base, PEFT_FILES if description.is_plain else OWN_FILES)
     if whole:
         save_whole(model, folder, variant=None if description.is_plain else VARIANT)
     if not description.is_plain:
@@ -199,8 +199,8 @@ def attach_saved(model: PreTrainedModel, folder: Path) -> None:
         raise CheckpointError(f"{folder / 'config.json'}: {error}") from None
     tensors: dict[str, Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
-        tensors |= {name: tensor for name, tensor in read_tensors(path).items() if is_increment(name)}
-    parameters = {name: value for name, value in model.named_parameters() if is_increment(name)}
+        tensors |= {short_name(name): tensor for name, tensor in read_tensors(path).items() if is_increment(name)}
+    parameters = {short_name(name): value for name, value in model.named_parameters() if is_increment(name)}
     copy_tensors(parameters, tensors, folder)
 
 

@@ -42,6 +42,13 @@ def read_increments(model: PreTrainedModel, folder: Path) -> None:
     copy_tensors(_parameters(model), read_tensors(path), path)
 
 
+def short_name(name: str) -> str:
+    """What follows the decoder in an increment's parameter's name: on saving, Transformers renames models' parts."""
+    before, _, after = name.partition("increments.")
+    layer = before.rstrip(".").rpartition(".")[2]
+    return f"layers.{layer}.increments.{after}" if layer.isdigit() else f"increments.{after}"
+
+
 def _parameters(model: PreTrainedModel) -> dict[str, Tensor]:
     """Parameters of a model's increments, by names that do not depend on its architecture."""
     increments = increments_of(model)

@@ -94,8 +94,9 @@ def load_at(
 
     Args:
         name_or_path: As for `load`.
-        revision: Branch, tag or commit on the Hub; if None, the newest.
-        download: Options of `huggingface_hub.snapshot_download`, for the model and for a graft's base.
+        revision: Branch, tag or commit on the Hub; if None, the newest. A base has the one that its graft or adapter
+            names.
+        download: Options of `huggingface_hub.snapshot_download`, for the model and for the base of a graft or adapter.
         **options: Passed to Transformers' `from_pretrained`.
 
     Raises:
@@ -113,15 +114,15 @@ def load_at(
     elif (path / INCREMENTS_FILE).exists():
         raise CheckpointError(f"{path / GRAFT_FILE} is missing; save or download the graft again")
     elif is_adapter(path):
-        base = base_of_adapter(path)
-        model = load(base, **options)
+        base, base_revision = base_of_adapter(path)
+        model = load_at(base, revision=base_revision, download=download, **options)
         if adapter_of(model):
             raise CheckpointError(
                 f"{path} holds an adapter alone, and its base {base} has one already; save a graft with its adapter by "
                 "howfar.save(model, folder)"
             )
         load_lora(model, path)
-        return model  # it uses its base's tokenizer
+        return model.eval()  # it uses its base's tokenizer
     else:
         model = load_pretrained(path, **{"dtype": torch.float32, **options})
         remember_base(model, name_or_path, path)
@@ -242,7 +243,9 @@ def _find_tokenizer(model: PreTrainedModel) -> PreTrainedTokenizerBase:
         raise ModelNotFoundError(
             f"this {type(model).__name__} came from no folder or Hub id, so its tokenizer is unknown; pass one"
         )
+    base = origin_of(model).base
+    revision = base.revision if base is not None and base.name == name else None
     try:
-        return load_tokenizer(find_model(name))
+        return load_tokenizer(find_model(name, revision=revision))
     except CheckpointError as error:
         raise CheckpointError(f"{error}; or pass one in Python") from error

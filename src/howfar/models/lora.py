@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ from howfar.models.unwrapping import is_increment, tuners, unwrap
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from howfar.models.origin import Base
 
 _PREFIX = "base_model.model."  # of every name in PEFT's files
 
@@ -53,8 +55,8 @@ def adapter_of(model: PreTrainedModel) -> Adapter | None:
     """The adapter inside a model; None if there is none.
 
     Raises:
-        CheckpointError: A graft cannot save it: there are several adapters, or the one is merged, disabled, or trains
-            biases of the model.
+        CheckpointError: A graft cannot save it: there are several adapters, or the one is merged, disabled, trains
+            biases of the model, or keeps a part of itself outside the model.
     """
     layers = tuners(model)
     if not layers:
@@ -69,6 +71,15 @@ def adapter_of(model: PreTrainedModel) -> Adapter | None:
         raise CheckpointError(
             f"the adapter {names[0]!r} also trains biases of the model, which a graft cannot hold; "
             'train it with bias="none", or call howfar.merge_lora(model), which removes it'
+        )
+    from peft import PEFT_TYPE_TO_TUNER_MAPPING
+
+    kind = model.peft_config[names[0]].peft_type
+    if PEFT_TYPE_TO_TUNER_MAPPING[kind].uses_shared_state:
+        raise CheckpointError(
+            f"the adapter {names[0]!r} is of PEFT's type {kind.value}, which keeps a part of itself in the wrapper "
+            "around the model, and a graft cannot hold that; train another type (LoRA), or call "
+            "howfar.merge_lora(model), which removes it"
         )
     for layer in layers.values():
         if getattr(layer, "merged", False):
@@ -88,16 +99,19 @@ def is_adapter(path: Path) -> bool:
     return (path / PEFT_FILES.config).is_file() and not any((path / f).exists() for f in ("config.json", GRAFT_FILE))
 
 
-def base_of_adapter(folder: Path) -> str:
-    """The name of an adapter's base model.
+def base_of_adapter(folder: Path) -> tuple[str, str | None]:
+    """The name of an adapter's base model, and its revision on the Hub; None for the newest.
 
     Raises:
         CheckpointError: Its configuration cannot be read, or names no base model.
     """
     path = folder / PEFT_FILES.config
     try:
-        name = read_json(path)["base_model_name_or_path"]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        values = read_json(path)
+        name, revision = values["base_model_name_or_path"], values.get("revision")
+        if not isinstance(revision, str | None):
+            raise ValueError(f"revision is {revision!r}, not text")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read ({first_line(error)}); save the adapter again") from None
     if not isinstance(name, str) or not name:
         raise CheckpointError(
@@ -106,7 +120,7 @@ def base_of_adapter(folder: Path) -> str:
         )
     if Path(name).resolve() == folder.resolve():
         raise CheckpointError(f"{path} names its own folder as the base model; name the model that was adapted")
-    return name
+    return name, revision or None
 
 
 def load_lora(model: PreTrainedModel, folder: Path, name: str = "default") -> None:
@@ -154,19 +168,19 @@ def read_lora(model: PreTrainedModel, folder: Path) -> None:
     copy_tensors(lora_parameters(model), tensors, path)
 
 
-def save_lora(model: PreTrainedModel, folder: Path, base: str, files: AdapterFiles = PEFT_FILES) -> None:
+def save_lora(model: PreTrainedModel, folder: Path, base: Base, files: AdapterFiles = PEFT_FILES) -> None:
     """Write a model's adapter in PEFT's format; by these names `PeftModel.from_pretrained` reads it.
 
     Args:
         model: A model with an adapter inside.
         folder: Folder to write to.
-        base: The base model's name, for the file.
+        base: The base model, whose name and revision the file gives.
         files: Names of its files.
     """
     from safetensors.torch import save_file
 
     config = copy.copy(next(iter(model.peft_config.values())))
-    config.base_model_name_or_path = base
+    config.base_model_name_or_path, config.revision = base.name, base.revision
     config.save_pretrained(str(folder))
     (folder / PEFT_FILES.config).rename(folder / files.config)
     tensors = {_PREFIX + name: tensor.detach().clone() for name, tensor in lora_parameters(model).items()}
@@ -182,22 +196,41 @@ def merge_lora(model: nn.Module) -> None:
         model: A model with an adapter inside, or wrapped by PEFT. Afterwards use the inner model (`get_base_model()`).
 
     Raises:
+        CheckpointError: PEFT cannot merge an adapter of this kind; all adapters stay as they are.
         MissingExtraError: PEFT is not installed.
     """
     _peft()
     from peft.utils.other import AuxiliaryTrainingWrapper
 
     inside = unwrap(model)
-    for name, module in tuners(inside).items():
-        if isinstance(module, AuxiliaryTrainingWrapper):
-            merged = module.unload_and_optionally_merge_module(merge=True, safe_merge=False, adapter_names=None)
+    layers = tuners(inside)
+    _merge([layer for layer in layers.values() if not isinstance(layer, AuxiliaryTrainingWrapper)])
+    for name, layer in reversed(layers.items()):  # a layer inside another is taken out first, while its name is right
+        if isinstance(layer, AuxiliaryTrainingWrapper):
+            own = layer.unload_and_optionally_merge_module(merge=True, safe_merge=False, adapter_names=None)
         else:
-            module.merge()
-            merged = module.get_base_layer()
-        inside.set_submodule(name, merged)
+            own = layer.get_base_layer()
+        inside.set_submodule(name, own)
     if hasattr(inside, "peft_config"):
         inside._hf_peft_config_loaded = False
         del inside.peft_config
+
+
+def _merge(layers: Sequence[Any]) -> None:
+    """Merge PEFT's layers into the weights, all or none."""
+    merged = []
+    try:
+        for layer in layers:
+            was_merged = layer.merged
+            layer.merge(safe_merge=True)  # otherwise PEFT may refuse after it has changed the weight
+            if not was_merged:
+                merged.append(layer)
+    except Exception as error:  # each kind of adapter refuses in its own way
+        for layer in merged:
+            layer.unmerge()
+        raise CheckpointError(
+            f"PEFT cannot merge this adapter ({first_line(error).rstrip('.')}); keep it, and save the model with it"
+        ) from error
 
 
 def lora_parameters(model: PreTrainedModel) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from howfar.errors import OverrideError
+from howfar.errors import OverrideError, UnsupportedModelError
 from howfar.positions.clock import Clock, StaticClock, clock_of
 from howfar.positions.padding import check_mask
 from howfar.positions.placement import Placement, place
@@ -57,6 +57,7 @@ class ForwardPass:
         shared_increments: The increments before overrides; with a shared network.
         shared_places: The positions of the first layer; with a shared network and no overrides.
         frequencies: By the prefix of their `Rotation`, in models that change them with the length of a text.
+        overridden: The increments of each layer after overrides, in models whose layers share keys.
     """
 
     decoder: nn.Module
@@ -70,6 +71,7 @@ class ForwardPass:
     shared_increments: Tensor | None = None
     shared_places: Places | None = None
     frequencies: dict[str, Tensor] = field(default_factory=dict)
+    overridden: dict[int, Tensor] = field(default_factory=dict)
 
     def clock_of(self, cache: Any) -> Clock | None:
         """The clock of the cache that a layer got."""
@@ -132,6 +134,28 @@ class Calls(threading.local):
     def __reduce__(self) -> tuple[type[Calls], tuple[()]]:
         """A copy of a model is in no call, so it gets a new object."""
         return Calls, ()
+
+
+def overridden(
+    increments: Tensor, overrides: list[IncrementFunction], index: int, current: ForwardPass, sources: dict[int, int]
+) -> Tensor:
+    """A layer's increments after overrides; keys that layers share must stand at the same positions for all of them."""
+    for function in overrides:
+        increments = like(increments, function(index, increments), index)
+    if not overrides or not sources:
+        return increments
+    current.overridden[index] = increments
+    source = sources.get(index)
+    if source is None or increments.is_meta:
+        return increments
+    theirs = current.overridden.get(source)
+    if theirs is None or not torch.equal(theirs.to(increments.device), increments):
+        raise UnsupportedModelError(
+            f"layer {index} of {type(current.decoder).__name__} attends to the keys of layer {source}, which stand at "
+            "that layer's positions, and an override gives the two layers other increments; give both the same, or use "
+            "a model whose layers have keys of their own"
+        )
+    return increments
 
 
 def like(increments: Tensor, replacement: Any, index: int) -> Tensor:

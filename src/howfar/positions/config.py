@@ -22,7 +22,9 @@ class IncrementConfig:
 
     Args:
         scope: `"shared"`: one network reads the token embedding and gives one set of positions to all layers.
-            `"per_layer"`: each layer has its own network, which reads the residual stream entering that layer.
+            `"per_layer"`: each layer has its own network, which reads the residual stream entering that layer. A
+            forward pre-hook that changes this stream must be on the layer before `attach`: a later one runs after the
+            network.
         per_head: One increment for each key-value head instead of one for the layer. Query heads that share a key
             head share its positions.
         bound: The range of an increment: `"softplus"` (0, inf), `"sigmoid"` (0, `max_increment`), `"signed"` any real.

@@ -152,14 +152,27 @@ def find_decoder(model: nn.Module) -> Decoder:
     raise no_rotary_positions(model)
 
 
+def key_sources(module: nn.Module) -> dict[int, int]:
+    """The layer whose keys a decoder layer attends to, by the index of each layer that has none of its own."""
+    config: Any = module.config
+    modes = getattr(config, "kv_sharing_modes", None) or []
+    types = getattr(config, "layer_types", None) or [None] * len(modes)
+    named = getattr(config, "kv_source_layers", None)
+    storing = [index for index, mode in enumerate(modes) if mode == "store"]
+    return {
+        index: named[index] if named else max((one for one in storing if types[one] == types[index]), default=index)
+        for index, mode in enumerate(modes)
+        if str(mode).startswith("reuse")
+    }
+
+
 def check_own_keys(model: nn.Module, decoder: Decoder) -> None:
     """Check that each layer attends to its own keys, so that it can have its own positions.
 
     Raises:
         UnsupportedModelError: Layers reuse the keys of other layers, at those layers' positions.
     """
-    modes = getattr(decoder.module.config, "kv_sharing_modes", None) or []
-    reusing = [str(index) for index, mode in enumerate(modes) if mode == "reuse"]
+    reusing = [str(index) for index in key_sources(decoder.module)]
     if reusing:
         raise UnsupportedModelError(
             f"{type(model).__name__} cannot have increments per layer: layers {', '.join(reusing)} attend to the "

@@ -14,10 +14,11 @@ from transformers import PreTrainedModel
 
 from howfar.errors import UnsupportedModelError
 from howfar.positions.arguments import LayerCall, parameter_names
-from howfar.positions.calls import Calls, ForwardPass, IncrementFunction, Recording, like, num_running
+from howfar.positions.calls import Calls, ForwardPass, IncrementFunction, Recording, num_running, overridden
 from howfar.positions.clock import Clock, check_frequencies, check_length, clock_of
 from howfar.positions.compiling import notice_hooks
 from howfar.positions.config import IncrementConfig
+from howfar.positions.decoder import key_sources
 from howfar.positions.encodings import encoding_of
 from howfar.positions.encodings.encoding import Encoding
 from howfar.positions.network import IncrementNetwork
@@ -61,6 +62,7 @@ class Increments:
         self.config = config or IncrementConfig(scope="shared", bound="softplus")
         self.num_heads = num_key_value_heads if self.config.per_head else self.encoding.num_sets
         self.decoder, self.layers, self.rotations = decoder, layers, rotations
+        self.key_sources = key_sources(decoder)
         self.num_holders = 0  # of `observe.movable`
         self._calls = Calls()
         self._counts_on = False  # as was seen in a pass
@@ -271,9 +273,7 @@ class Increments:
                     )
                 current.shared_increments = current.decoder.get_submodule("increments")(read)
             increments = current.shared_increments
-        for function in self._calls.overrides:
-            increments = like(increments, function(index, increments), index)
-        return increments
+        return overridden(increments, self._calls.overrides, index, current, self.key_sources)
 
     def _drift_and_positions(
         self,

@@ -40,7 +40,8 @@ def override(model: nn.Module, fn: IncrementFunction) -> Iterator[None]:
     """Replace a model's increments; interventions are built on this.
 
     Overrides nest; inner ones receive what outer ones return. With shared increments each layer can still be given
-    positions of its own. Padding keeps an increment of 0. While decoding with a cache, `fn` sees the new tokens only.
+    positions of its own, unless it attends to another layer's keys (Gemma 3n, Gemma 4 E): both then need the same
+    increments. Padding keeps an increment of 0. While decoding with a cache, `fn` sees the new tokens only.
 
     Args:
         model: A model with increments.
@@ -50,6 +51,7 @@ def override(model: nn.Module, fn: IncrementFunction) -> Iterator[None]:
     Raises:
         NoIncrementsError: The model has no increments.
         OverrideError: In a forward pass, if what `fn` returns does not broadcast to the increments.
+        UnsupportedModelError: In a forward pass, if layers that share keys get other increments than each other.
     """
     with (positions_of(model) or increments_of(model)).overridden_by(fn):
         yield

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,13 @@ from transformers import (
 
 from howfar.errors import CheckpointError, HowFarError, OutputError, UnsupportedModelError
 from howfar.models.disguise import GRAFT_FILE
-from howfar.models.loading import load, save, tokenizer_of
+from howfar.models.loading import load, load_at, save, tokenizer_of
 from howfar.models.lora import add_lora, merge_lora
 from howfar.models.manifest import MANIFEST_FILE, write_manifest
 from howfar.models.origin import base_of
 from howfar.positions import IncrementConfig, attach, detach, increments_of
 from support.grafts import make_base, stir
+from support.models import tiny
 from support.threads import in_threads
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # PEFT's are not ours to mend
@@ -140,6 +142,46 @@ def test_a_merged_adapter_is_saved_with_all_weights(base: Path, tmp_path: Path, 
     save(inside, tmp_path / "merged")
     assert torch.equal(logits(load(tmp_path / "merged")), logits(inside))
     assert not list((tmp_path / "merged").glob("*adapter*"))
+
+
+@pytest.mark.parametrize("architecture", ["mixtral", "qwen3_moe"])
+@pytest.mark.parametrize("targets", [["experts.gate_up_proj", "experts.down_proj"], ["experts.down_proj"]])
+def test_adapters_around_several_tensors_of_a_module_are_merged_and_saved(
+    tmp_path: Path, architecture: str, targets: list[str]
+) -> None:
+    tiny(architecture).save_pretrained(tmp_path / "base")
+    model = load(tmp_path / "base")
+    add_lora(model, {"target_modules": ["q_proj"], "target_parameters": targets, "r": 2})
+    attach(stir(model, "lora_"))
+    stir(model, "increments.")
+    with torch.no_grad():
+        expected = model(IDS).logits
+        merge_lora(model)
+        torch.testing.assert_close(model(IDS).logits, expected, rtol=1e-3, atol=1e-3)
+        assert not any("base_layer" in name for name in model.state_dict())
+        save(model, tmp_path / "merged")
+        assert torch.equal(load(tmp_path / "merged")(IDS).logits, model(IDS).logits)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"lora_bias": True, "target_modules": ["q_proj", "o_proj"]}, "the base layer has no bias"),
+        ({"alora_invocation_tokens": [3, 4]}, "does not support"),
+    ],
+)
+def test_an_adapter_that_peft_does_not_merge_is_refused_and_stays(
+    base: Path, options: dict[str, Any], said: str
+) -> None:
+    model = stir(load(base))
+    model.model.layers[0].self_attn.q_proj.bias = nn.Parameter(torch.randn(32))  # this layer alone can be merged
+    wrapped = peft(model, lora(task_type="CAUSAL_LM", **options))
+    before = {name: tensor.clone() for name, tensor in wrapped.state_dict().items()}
+    with pytest.raises(CheckpointError, match=f"PEFT cannot merge this adapter .*{said}.*; keep it"):
+        merge_lora(wrapped)
+    for name, tensor in wrapped.state_dict().items():
+        torch.testing.assert_close(tensor, before[name])
+    assert not any(getattr(module, "merged", False) for module in wrapped.modules())
 
 
 def with_settings(base: Path, **settings: Any) -> PreTrainedModel:
@@ -304,6 +346,18 @@ def with_biases(model: PreTrainedModel) -> nn.Module:
     return peft(model, lora(bias="all"))
 
 
+def with_a_bank_of_vectors(model: PreTrainedModel) -> nn.Module:
+    from peft import VBLoRAConfig
+
+    return peft(model, VBLoRAConfig(target_modules=["q_proj"], r=2, num_vectors=8, vector_length=8))
+
+
+def with_shared_projections(model: PreTrainedModel) -> nn.Module:
+    from peft import VeraConfig
+
+    return peft(model, VeraConfig(target_modules=["q_proj"], r=2)).get_base_model()
+
+
 def a_part_of_it(model: PreTrainedModel) -> nn.Module:
     return model.model
 
@@ -326,6 +380,8 @@ def no_transformers_model(model: PreTrainedModel) -> nn.Module:
         (a_prompt, UnsupportedModelError, "'default' is a prompt beside the model"),
         (changed_under_an_adapter, CheckpointError, "call howfar.merge_lora"),
         (offloaded, CheckpointError, "lm_head.weight is not in memory"),
+        (with_a_bank_of_vectors, CheckpointError, "'default' is of PEFT's type VBLORA, which keeps a part of itself"),
+        (with_shared_projections, CheckpointError, "'default' is of PEFT's type VERA, which keeps a part of itself"),
         (with_biases, CheckpointError, "'default' also trains biases of the model"),
         (
             nan_in_a_weight,
@@ -396,6 +452,31 @@ def test_increments_that_transformers_saved_are_loaded(
     assert torch.equal(logits(load(tmp_path / "ours")), logits(model))
 
 
+def image_text_model(folder: Path) -> Path:
+    """A Gemma 3 that also takes images; Transformers gives its parts other names in files."""
+    text = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "head_dim": 8}
+    text |= {"num_attention_heads": 4, "num_key_value_heads": 2}
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision |= {"image_size": 28, "patch_size": 14}
+    config = AutoConfig.for_model("gemma3", text_config=text, vision_config=vision)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("scope", ["shared", "per_layer"])
+@pytest.mark.parametrize("architecture", ["gemma3", "falcon"])
+def test_increments_are_found_by_other_names_in_files(tmp_path: Path, architecture: str, scope: str) -> None:
+    if architecture == "gemma3":
+        image_text_model(tmp_path / "base")
+    else:
+        tiny(architecture).save_pretrained(tmp_path / "base")
+    model = grafted(tmp_path / "base", scope=scope)
+    model.save_pretrained(tmp_path / "saved")
+    again = load(tmp_path / "saved")
+    assert increments_of(again).config == increments_of(model).config
+    assert torch.equal(logits(again), logits(model))
+
+
 def test_increments_of_an_unknown_kind_ask_for_it(base: Path, tmp_path: Path) -> None:
     model = grafted(base)
     model.save_pretrained(tmp_path / "theirs")
@@ -438,6 +519,73 @@ def test_an_adapter_of_a_graft_is_loaded_on_it(base: Path, tmp_path: Path, way: 
     again = way(tmp_path / "adapter")
     assert torch.equal(logits(again), logits(wrapped))
     assert increments_of(again).config == increments_of(wrapped).config
+
+
+@pytest.mark.parametrize("way", [load, load_at, AutoModelForCausalLM.from_pretrained])
+def test_an_adapter_with_dropout_is_loaded_in_eval_mode(base: Path, tmp_path: Path, way: Callable[[Path], nn.Module]):
+    save(grafted(base), tmp_path / "graft")
+    wrapped = peft(load(tmp_path / "graft"), lora(lora_dropout=0.5))
+    wrapped.eval().save_pretrained(tmp_path / "adapter")
+    again = way(tmp_path / "adapter")
+    assert not any(module.training for module in again.modules())
+    assert torch.equal(logits(again), logits(wrapped))
+
+
+def hub_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Let any name on the Hub be a folder; returns what is asked for, as it is asked."""
+    asked: list[dict[str, Any]] = []
+
+    def snapshot_download(name: str, **options: Any) -> str:
+        asked.append({"name": name, **options})
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    return asked
+
+
+@pytest.mark.parametrize("revision", [None, "v2"])
+def test_an_adapter_s_base_is_downloaded_at_its_revision_and_from_the_same_place(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, revision: str | None
+) -> None:
+    wrapped = peft(load(base), lora(revision=revision))
+    wrapped.peft_config["default"].base_model_name_or_path = "owner/model"
+    wrapped.save_pretrained(tmp_path / "adapter")
+    asked = hub_of(base, monkeypatch)
+    again = load_at(tmp_path / "adapter", download={"token": "secret", "local_files_only": True})
+    wanted = {"name": "owner/model", "revision": revision, "token": "secret", "local_files_only": True}
+    assert [wanted.items() <= call.items() for call in asked] == [True]
+    assert torch.equal(logits(again), logits(wrapped))
+
+
+def test_the_tokenizer_of_a_model_at_a_revision_is_of_that_revision(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = tmp_path / "models--owner--model" / "snapshots" / ("a" * 40)
+    shutil.copytree(base, snapshot)
+    asked = hub_of(snapshot, monkeypatch)
+    tokenizer_of(load_at("owner/model", revision="v2"))
+    assert [call["revision"] for call in asked] == ["v2", "a" * 40]
+
+
+def test_an_adapter_that_is_saved_names_the_revision_of_its_base(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = tmp_path / "models--owner--model" / "snapshots" / ("a" * 40)
+    shutil.copytree(base, snapshot)
+    hub_of(snapshot, monkeypatch)
+    model = load_at("owner/model", revision="v2")
+    add_lora(model, {"r": 2})
+    save(model, tmp_path / "baseline")  # PEFT opens its base at the revision that this file gives
+    values = json.loads((tmp_path / "baseline" / "adapter_config.json").read_text())
+    assert (values["base_model_name_or_path"], values["revision"]) == ("owner/model", "a" * 40)
+
+
+def test_an_adapter_whose_base_has_a_revision_of_another_type_is_refused(base: Path, tmp_path: Path) -> None:
+    peft(load(base), lora()).save_pretrained(tmp_path / "adapter")
+    path = tmp_path / "adapter" / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "revision": 3}))
+    with pytest.raises(CheckpointError, match="revision is 3, not text"):
+        load(tmp_path / "adapter")
 
 
 def test_a_graft_s_adapter_that_transformers_saved_alone_is_refused(base: Path, tmp_path: Path) -> None:

@@ -2,10 +2,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from howfar.errors import AlreadyAttachedError, NoIncrementsError, OverrideError
+from howfar.errors import AlreadyAttachedError, NoIncrementsError, OverrideError, UnsupportedModelError
 from howfar.positions import IncrementConfig, attach, override, record
+from howfar.positions.calls import IncrementFunction
 from howfar.positions.observe import movable
-from support.models import stir, tiny, tokens
+from support.models import sharing_keys, stir, tiny, tokens
 
 SHARED, PER_LAYER = IncrementConfig(scope="shared"), IncrementConfig()
 PER_HEAD = IncrementConfig(per_head=True)
@@ -189,3 +190,34 @@ def test_increments_are_attached_after_a_block_that_holds_the_model() -> None:
     with movable(model), pytest.raises(AlreadyAttachedError, match=r"held by a howfar.movable block; call .* after it"):
         attach(model)
     attach(model)
+
+
+def scaled(*layers: int) -> IncrementFunction:
+    return lambda layer, increments: increments * 2 if layer in layers else increments
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("architecture", ["gemma3n_text", "gemma4_text"])
+@pytest.mark.parametrize("layers", [(0,), (3,), (0, 1, 2)])
+@pytest.mark.parametrize("shared", [False, True])
+def test_layers_that_share_keys_move_together_or_not_at_all(
+    architecture: str, layers: tuple[int, ...], shared: bool
+) -> None:
+    model = sharing_keys(architecture)
+    if shared:
+        stir(attach(model, IncrementConfig(scope="shared")))
+    with movable(model):
+        with override(model, scaled(*layers)), pytest.raises(UnsupportedModelError, match="attends to the keys of"):
+            model(tokens())
+        before = model(tokens(), use_cache=False).logits
+        for together in ((0, 2), (1, 3), (0, 1, 2, 3)):
+            with override(model, scaled(*together)):
+                assert not torch.equal(model(tokens(), use_cache=False).logits, before)
+
+        def shift(layer: int, increments: Tensor) -> Tensor:
+            moved = increments.clone()
+            moved[..., 0] += 7 * (layer in (0, 2))
+            return moved
+
+        with override(model, shift):  # every token of the two layers: no distance changes
+            torch.testing.assert_close(model(tokens(), use_cache=False).logits, before, rtol=1e-3, atol=1e-3)

@@ -24,7 +24,7 @@ from howfar.measures import statistics
 from howfar.measures.declaration import Matrix, Measure, of_texts
 from howfar.measures.interventions.replacements import AT_ONE_GAP, REPLACEMENTS, SWAPPED, changed_layers
 from howfar.measures.interventions.trying import ESTIMATES, Cell, Sums, estimates, try_cells
-from howfar.measures.layers import check_accumulates, chosen_layers
+from howfar.measures.layers import check_accumulates, check_movable_alone, chosen_layers
 from howfar.measures.passes import byte_lengths, in_batches, sample_windows, window_length
 from howfar.measures.tables import Row, table
 from howfar.measures.token_classes import classes_of_tokens
@@ -123,6 +123,7 @@ def _check(increments: Increments, kinds: Sequence[str], doses: Sequence[float])
     if not doses or not all(0 < dose <= 1 for dose in doses):
         raise ConfigError(f"the doses are {list(doses)}; give some above 0 and at most 1")
     check_accumulates(increments)
+    check_movable_alone(increments)
     if increments.config is not None and increments.config.lag:
         raise NotMeasurableError(
             "in this model an increment leads to the token after it (advance = 'after'), and interventions change the "
