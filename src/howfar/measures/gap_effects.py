@@ -85,7 +85,8 @@ def gap_effects(
 
     Raises:
         UnsupportedModelError: The model has no rotary positions.
-        NotMeasurableError: The text is empty or longer than a window, or increments are not summed.
+        NotMeasurableError: The text is empty or longer than a window, increments are not summed, or positions reach
+            no layer.
     """
     reader = Reader(model, tokenizer, context=window_length(model))
     spans = byte_spans_of_tokens(reader.tokenizer, text)
@@ -119,7 +120,14 @@ def _differentiate(reader: Reader, window: Window, predicted: NDArray[np.int64])
         reading = reader.read_together([window] * len(predicted), predict_at=predicted.tolist(), gradients=True)
     following = torch.from_numpy(window.tokens[predicted + 1]).to(reading.predictions.device)
     loss = F.nll_loss(reading.predictions, following, reduction="sum")
-    derivatives = torch.autograd.grad(loss, list(moves.values()))
+    # A layer that takes no positions has no derivative, not one of 0.
+    found = torch.autograd.grad(loss, list(moves.values()), allow_unused=True) if loss.requires_grad else [None]
+    if all(derivative is None for derivative in found):
+        raise NotMeasurableError(
+            "positions reach no layer of this model, so a gap has no effect; use a model whose attention depends on "
+            "positions"
+        )
+    derivatives = [torch.zeros_like(move) if by is None else by for move, by in zip(moves.values(), found, strict=True)]
     return torch.stack([derivative.transpose(0, 1) for derivative in derivatives])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from howfar.charts.outputs import write_table
-from howfar.errors import ConfigError, MissingExtraError, NotMeasurableError, OutputError
+from howfar.errors import ConfigError, HowFarError, OutputError
 from howfar.files import write_file
 from howfar.inputs import public_names
 from howfar.measures.declaration import Measure
@@ -164,7 +164,7 @@ def report(
 def _measured(section: Section, model: PreTrainedModel | None, progress: Progress | None) -> Section:
     try:
         table = section.measure.take(model, section.inputs, progress)
-    except (NotMeasurableError, MissingExtraError, ConfigError) as error:
+    except HowFarError as error:  # one refusal does not cost the other sections
         return replace(section, missing=str(error))
     if model is None:
         return replace(section, table=table)

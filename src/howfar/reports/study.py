@@ -16,7 +16,7 @@ from howfar.charts.spacing import spacing
 from howfar.charts.spacing.palette import stylesheet
 from howfar.charts.text_tables import notes, readable
 from howfar.corpus.corpus import Corpus
-from howfar.errors import MissingExtraError, NotMeasurableError
+from howfar.errors import HowFarError, NotMeasurableError
 from howfar.measures.boundaries import boundaries
 from howfar.measures.boundaries.targets import TARGETS, segmented
 from howfar.measures.neutrality import MEASURE, neutrality
@@ -143,7 +143,7 @@ def over_pairs(
             )
             seeds = {pair: own[order].run.recipe[SEED] for pair, order in enumerate(shared)}
             found[name] = table.with_columns(seed=pl.col("pair").replace_strict(seeds, default=None))
-        except NotMeasurableError as error:
+        except HowFarError as error:
             found[name] = str(error)
     return found
 
@@ -220,7 +220,7 @@ def _boundaries(
             texts = gold if gold is not None else _by_rule(state.run.corpus(), model)
             tables[seed] = boundaries(model, texts, fitted=False, max_gaps=NUM_GAPS, progress=told)
         found = strongest(tables)
-    except (MissingExtraError, NotMeasurableError) as error:
+    except HowFarError as error:
         return {"missing": str(error)}
     return {"said": said(found, tables), "strongest": _rows(found, SHOWN)}
 

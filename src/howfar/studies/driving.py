@@ -29,6 +29,7 @@ from howfar.studies.worker import Job, work
 from howfar.training.checkpoints import LOCK
 from howfar.training.runs import versions
 from howfar.training.termination import EXIT_CODE
+from howfar.training.trainer_options import below_full_rate
 
 LOGS = "logs"
 
@@ -154,6 +155,10 @@ def _go_on(study: Study, workers: Workers, retries: int, progress: bool) -> None
     """Do the missing runs; record failures, and retry each at most `retries` times."""
     missing = {state.run.id: state.run for state in study.states() if state.state != "finished"}
     console = Console(stderr=True, quiet=not progress, highlight=False, soft_wrap=True)
+    said = Counter(below_full_rate(run.recipe["trainer"]) for run in missing.values())
+    for line, number in said.items():
+        if line:
+            console.print(harmless(f"{study.name}: in {number} of {len(missing)} runs {line}"), markup=False)
     waiting, running, attempts = deque(missing), set[str](), Counter[str]()
     with bars_on(console) as bars:
         task = bars.add_task(study.name, total=len(study.runs), completed=len(study.runs) - len(missing))

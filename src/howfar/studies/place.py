@@ -68,9 +68,11 @@ class Place:
         found = {}
         for path, content in zip(paths, contents, strict=True):
             try:
-                found[path[len(before) : len(path) - len(after)]] = json.loads(content)
+                value = json.loads(content)
             except (ValueError, TypeError):  # an error instead of the content
                 continue
+            if isinstance(value, dict):
+                found[path[len(before) : len(path) - len(after)]] = value
         return found
 
     def read_file(self, name: str) -> dict[str, Any]:

@@ -95,9 +95,8 @@ def _check_apart(specification: Specification, options: Options) -> None:
     seen: list[tuple[list[str], str, str]] = []
     for where, keys in places.items():
         for key in keys:
-            if key in BEYOND_RECIPES:
-                continue
-            path = full_path(key.split("."), options, where=f"study: {where}")
+            parts = key.split(".")
+            path = parts if key in BEYOND_RECIPES else full_path(parts, options, where=f"study: {where}")
             for other, there, named in seen:
                 shorter = min(len(path), len(other))
                 may = there == "[set]" and (where == "[[variant]]" or len(path) > len(other))

@@ -55,7 +55,13 @@ class Study:
         values = place.read_file(PLAN)
         if (values.get("format"), values.get("format_version")) != (FORMAT, FORMAT_VERSION):
             raise StudyError(f"{place.path(PLAN)} is not a plan that this howfar reads; give another folder")
-        return cls(place, values["name"], [PlannedRun(**run) for run in values["runs"]], values["versions"])
+        try:
+            if not isinstance(values["name"], str):
+                raise TypeError(f"its name is {values['name']!r}")
+            return cls(place, values["name"], [PlannedRun(**run) for run in values["runs"]], values["versions"])
+        except (KeyError, TypeError, ValueError) as error:
+            what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+            raise StudyError(f"{place.path(PLAN)} is damaged: {what}; give another folder") from None
 
     def write(self) -> None:
         """Write the plan.
@@ -89,6 +95,7 @@ class Study:
 
         Raises:
             OutputError: The folder cannot be read.
+            StudyError: A result is damaged.
         """
         results = self.place.read(f"{RUNS}/*/{RESULT}")
         failures = self.place.read(f"{FAILURES}/*.json")
@@ -98,9 +105,17 @@ class Study:
             if found:
                 steps[found[1]] = max(steps.get(found[1], 0), int(found[2]))
         return [
-            _state(run, results.get(run.id), failures.get(run.id, {}).get("error"), steps.get(run.id, 0))
+            self._state(run, results.get(run.id), failures.get(run.id, {}).get("error"), steps.get(run.id, 0))
             for run in self.runs
         ]
+
+    def _state(self, run: PlannedRun, result: dict[str, Any] | None, error: str | None, step: int) -> RunState:
+        if result is None:
+            return RunState(run, "failed" if error else "begun" if step else "waiting", step, error=error)
+        if not isinstance(result.get("step"), int) or not isinstance(result.get("held_out") or {}, dict):
+            file = self.place.path(RUNS, run.id, RESULT)
+            raise StudyError(f"{file} is damaged; remove it, and the study writes it again")
+        return RunState(run, "finished", result["step"], result)
 
     def note(self, run: str, error: str | None, attempts: int) -> None:
         """Record a run's error; if it has none, remove the record of an earlier one.
@@ -130,9 +145,3 @@ class Study:
     def rows(self) -> list[dict[str, Any]]:
         """A table of the runs: their choices, progress and loss."""
         return [state.row() for state in self.states()]
-
-
-def _state(run: PlannedRun, result: dict[str, Any] | None, error: str | None, step: int) -> RunState:
-    if result is not None:
-        return RunState(run, "finished", int(result["step"]), result)
-    return RunState(run, "failed" if error else "begun" if step else "waiting", step, error=error)

@@ -34,6 +34,12 @@ KEPT_BY_OPTIMIZER = (
 )  # fmt: skip
 """Options of `TrainingArguments` that come back with the optimiser's state: another value would have no effect."""
 
+KEPT_BY_SCHEDULE = ("lr_scheduler_type", "lr_scheduler_kwargs")
+"""Options that come back with the state of a schedule that follows the held-out loss."""
+
+FOLLOWING = ("reduce_lr_on_plateau", "greedy")
+"""Schedules that follow the held-out loss. All others are functions of the step, and may change."""
+
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Write the record into a folder, completely or not at all."""
@@ -81,7 +87,7 @@ def check_checkpoint(checkpoint: Path) -> None:
     for name in NEEDED:
         if not (checkpoint / name).is_file():
             raise CheckpointError(f"{checkpoint / name} is missing; {advice}")
-    named = int(checkpoint.name.rpartition("-")[2])
+    named = step_of(checkpoint)
     try:
         reached = read_json(checkpoint / NEEDED[0])["global_step"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -120,6 +126,11 @@ def check_files(folder: Path, listed: Mapping[str, Mapping[str, Any]], *, advice
 def last_complete_checkpoint(folder: Path) -> Path | None:
     """The newest complete checkpoint of a run."""
     return max(((step, path) for step, path in _checkpoints(folder) if (path / RECORD).is_file()), default=(0, None))[1]
+
+
+def step_of(checkpoint: Path | None) -> int:
+    """The step that a checkpoint was saved at, from its folder's name; 0 for none."""
+    return int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
 
 
 def remove_incomplete(folder: Path) -> None:
@@ -180,6 +191,10 @@ def check_same_run(folder: Path, recipe: BaseRecipe, now: Mapping[str, Any]) -> 
     defaults = {option.name: option.default for option in fields(TrainingArguments)}
     options = [{**defaults, **record["recipe"].get("trainer", {})} for record in (before, now)]
     changed += [name for name in KEPT_BY_OPTIMIZER if options[0][name] != options[1][name]]
+    if any(one["lr_scheduler_type"] in FOLLOWING for one in options):
+        changed += [name for name in KEPT_BY_SCHEDULE if (options[0][name] or {}) != (options[1][name] or {})]
+    if len({_unit_of_best(one) for one in options} - {""}) > 1:
+        changed.append("metric_for_best_model")
     if before["corpus"].get("hash") != now["corpus"]["hash"]:
         changed.append("corpus")
     if (before.get("start_from") or {}).get("sha256") != (now.get("start_from") or {}).get("sha256"):
@@ -201,3 +216,9 @@ def check_same_run(folder: Path, recipe: BaseRecipe, now: Mapping[str, Any]) -> 
             f"{run} holds a run with {windows} windows per step, but this one has {now['windows_per_step']}; choose "
             "per_device_train_batch_size x gradient_accumulation_steps x processes as before, or another output folder"
         )
+
+
+def _unit_of_best(options: Mapping[str, Any]) -> str:
+    """The unit of the best held-out loss, which a checkpoint keeps; empty if none is kept."""
+    metric = options["metric_for_best_model"] or ("loss" if options["lr_scheduler_type"] in FOLLOWING else "")
+    return {"loss": "nats_per_byte"}.get(metric.removeprefix("eval_"), metric.removeprefix("eval_"))

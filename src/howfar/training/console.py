@@ -12,6 +12,7 @@ from transformers.utils import logging as transformers_logging
 
 from howfar.foreign import harmless
 from howfar.progress import bars_on
+from howfar.training.trainer_options import below_full_rate
 
 MOST_LAYERS = 12  # more increments than this would not fit a line
 
@@ -48,6 +49,8 @@ class Console(TrainerCallback):
         num_parameters = sum(parameter.numel() for parameter in objects["model"].parameters())
         begun = f", from step {state.global_step:,}" if state.global_step else ""
         self._print(f"{self.name}: {num_parameters:,} parameters, {state.max_steps:,} steps on {args.device}{begun}")
+        if said := below_full_rate(vars(args)):
+            self._print(said)
         if args.bf16 and args.device.type == "cpu" and not multiplies_bfloat16():
             self._print("this CPU multiplies bfloat16 in software, many times slower than float32: leave bf16 out")
         self.progress.update(self.task, total=state.max_steps, completed=state.global_step)

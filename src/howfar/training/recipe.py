@@ -12,27 +12,14 @@ from typing import Any, ClassVar, Self
 from howfar.errors import ConfigError
 from howfar.positions import IncrementConfig
 from howfar.positions.encodings import encoding_options, read_encoding
-from howfar.positions.options import check_keys, check_options, hints_of, needed_instead
+from howfar.positions.options import check_keys, check_options, needed_instead
 from howfar.text.tokenizer import VOCABULARY_SIZE
 from howfar.training.recipe_files import GRAFT, SCRATCH, read_values
-from howfar.training.settings import apply_settings
+from howfar.training.settings import apply_settings, merged
+from howfar.training.trainer_options import check_trainer
 
 KINDS = {SCRATCH: "train", GRAFT: "graft"}
 """The kinds of recipe, and their commands."""
-
-NOT_THE_TRAINERS = (
-    # Data and folder are set elsewhere ...
-    "seed", "data_seed", "train_sampling_strategy", "output_dir", "auto_find_batch_size",
-    # ... and a run that was killed must be able to continue exactly where it stopped.
-    "ignore_data_skip", "save_only_model", "enable_jit_checkpoint", "resume_from_checkpoint",
-    # The result is the model of the last step, as its record says.
-    "load_best_model_at_end",
-    # A smoothed loss is not in nats per byte, and would be logged as if it were.
-    "label_smoothing_factor",
-    # It would upload the whole folder, in which the text may be; and the record would tell the token.
-    "push_to_hub", "hub_token",
-)  # fmt: skip
-"""Options of `TrainingArguments` that a recipe cannot set."""
 
 SIZES = {
     "vocab_size": VOCABULARY_SIZE, "hidden_size": 1, "intermediate_size": 1, "num_hidden_layers": 1,
@@ -40,11 +27,24 @@ SIZES = {
 }  # fmt: skip
 """Integer options of a model, and their least values."""
 
-LEAST = {
-    "per_device_train_batch_size": 1, "per_device_eval_batch_size": 1, "gradient_accumulation_steps": 1,
-    "learning_rate": 0, "weight_decay": 0, "dataloader_num_workers": 0,
+
+_OF_CLASSIFIERS = "it has no effect on a language model that is trained from scratch"
+_OF_CORPUS = "it follows from the corpus's tokenizer"
+NOT_THE_MODELS = {
+    "dtype": "weights are float32; for training in bfloat16 set trainer.bf16 = true",
+    "use_cache": "training needs no cache, and generation uses one",
+    "return_dict": "training reads the model's output by name",
+    "output_hidden_states": "nothing in training reads hidden states",
+    **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), _OF_CORPUS),
+    **dict.fromkeys(("transformers_version", "architectures"), "it is written when the model is saved"),
+    **dict.fromkeys(
+        (
+            "chunk_size_feed_forward", "is_encoder_decoder", "id2label", "label2id", "problem_type", "pretraining_tp",
+        ),
+        _OF_CLASSIFIERS,
+    ),
 }  # fmt: skip
-"""The least values of options of `TrainingArguments` that it does not check itself."""
+"""Options of `HowFarConfig` that a recipe cannot set, and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,34 +76,7 @@ class BaseRecipe:
         check_options("recipe", self)
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"recipe: seed is {self.seed}; it must be 0 or more, and less than 2**32")
-        self._check_trainer()
-
-    def _check_trainer(self) -> None:
-        from transformers import TrainingArguments
-
-        check_keys("recipe: [trainer] has", self.trainer, self.options()["trainer"] or ())
-        hints = hints_of(TrainingArguments)
-        for name, value in self.trainer.items():
-            if name in NOT_THE_TRAINERS:
-                raise ConfigError(
-                    f"recipe: [trainer] sets {name}, which a recipe cannot choose: data order follows from the "
-                    "recipe's `seed` and the step, runs resume exactly and end with the model of their last step, "
-                    "losses are in nats per byte, the command names the folder, and nothing is uploaded; remove it"
-                )
-            if needed := needed_instead(value, hints[name]):
-                raise ConfigError(f"recipe: [trainer] {name} is {value!r}; it must be {needed}")
-            if name in LEAST and not value >= LEAST[name]:
-                raise ConfigError(f"recipe: [trainer] {name} is {value!r}; it must be at least {LEAST[name]}")
-        if self.resident and self.trainer.get("dataloader_num_workers"):
-            raise ConfigError(
-                "recipe: [trainer] sets dataloader_num_workers, but resident is true: windows that are gathered on the "
-                "device need no workers; remove one of the two"
-            )
-        if self.trainer.get("max_steps", 0) < 1:
-            raise ConfigError(
-                f"recipe: [trainer] max_steps is {self.trainer.get('max_steps')}; it must be a positive number of "
-                "steps, since the windows never run out"
-            )
+        check_trainer(self.trainer, self.options()["trainer"] or (), resident=self.resident)
 
     @classmethod
     def options(cls) -> dict[str, Sequence[str] | None]:
@@ -146,16 +119,13 @@ class BaseRecipe:
 
         Args:
             name_or_path: `recipe.toml` or a name from `bundled_recipes()`.
-            overrides: Top-level values to replace; tables are merged.
+            overrides: Values to replace, nested as in the file; tables are merged at every depth.
             settings: Applied last, as for `apply_settings`: `max_steps=100`, `trainer.lr_scheduler_kwargs.x=1`.
 
         Raises:
             ConfigError: The recipe does not exist, is not TOML, or asks for something impossible.
         """
-        values = read_values(name_or_path)
-        for key, value in (overrides or {}).items():
-            tables = isinstance(value, Mapping) and isinstance(values.get(key, {}), Mapping)
-            values[key] = {**values.get(key, {}), **value} if tables else value
+        values = merged(read_values(name_or_path), overrides or {})
         apply_settings(values, settings, cls.options())
         return cls.from_dict(values)
 
@@ -204,6 +174,11 @@ class Recipe(BaseRecipe):
             if name in self.model:
                 raise ConfigError(f"recipe: [model] has `{name}`; put it in its own table, [{name}]")
         check_keys("recipe: [model] has", self.model, self.options()["model"] or ())
+        for name in self.model:
+            if name in NOT_THE_MODELS:
+                raise ConfigError(
+                    f"recipe: [model] sets {name}, which a recipe cannot choose: {NOT_THE_MODELS[name]}; remove it"
+                )
         sizes = json.dumps([self.model, self.increments, self.encoding], sort_keys=True, default=repr)
         if sizes not in _SOUND:
             self.model_config()
@@ -216,7 +191,8 @@ class Recipe(BaseRecipe):
 
         own_tables = ("increments", "encoding")
         sizes = [f.name for f in dataclasses.fields(HowFarConfig) if f.name not in own_tables]
-        return {**super().options(), "model": [*sizes, "attn_implementation"], "encoding": encoding_options()}
+        sizes.sort(key=NOT_THE_MODELS.__contains__)  # what a recipe can choose is named first
+        return {**super().options(), "model": ["attn_implementation", *sizes], "encoding": encoding_options()}
 
     @property
     def increment_config(self) -> IncrementConfig | None:

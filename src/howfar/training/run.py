@@ -31,6 +31,7 @@ from howfar.training.checkpoints import (
     check_folder,
     check_same_run,
     last_complete_checkpoint,
+    step_of,
 )
 from howfar.training.console import Console
 from howfar.training.data import ResidentWindows, TrainingWindows, only_batch
@@ -180,8 +181,9 @@ def carry_out(
                 termination.or_leave(lambda: trainer.train(resume_from_checkpoint=start))
             held_out = termination.or_leave(lambda: trainer.score(max_held_out_windows))
             if termination.requested:
-                begun = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
-                console.say_stopped(max(begun, trainer.state.global_step))
+                if trainer.state.global_step > step_of(last_complete_checkpoint(output)):
+                    trainer.save_after_training()  # it ended, and save_strategy saved something else
+                console.say_stopped(step_of(last_complete_checkpoint(output)))
                 raise SystemExit(EXIT_CODE)
             record = run.record(step=trainer.state.global_step, held_out=held_out)
             write(trainer, record, output)

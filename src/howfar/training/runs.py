@@ -38,7 +38,7 @@ class Run(Generic[AnyRecipe]):
         start_from: The source of initial weights that are not random: `name` and `sha256`.
 
     Raises:
-        ConfigError: An option follows a held-out loss that is not measured.
+        ConfigError: An option follows a held-out loss that is not measured, or has no effect on this device.
     """
 
     recipe: AnyRecipe
@@ -49,6 +49,11 @@ class Run(Generic[AnyRecipe]):
 
     def __post_init__(self) -> None:
         arguments, metric = self.arguments, self.arguments.metric_for_best_model
+        if arguments.fp16 and arguments.device.type == "cpu":
+            raise ConfigError(
+                "recipe: [trainer] fp16 is true, but this run is on a CPU, which would compute in float32; set bf16 "
+                "instead, or leave it out"
+            )
         if not metric:  # a schedule that follows the held-out loss sets it, too
             return
         if not self.corpus.held_out.num_documents:
@@ -104,6 +109,8 @@ def training_arguments(recipe: BaseRecipe, output: Path) -> TrainingArguments:
     """
     # Checking every loss for NaN would make a GPU wait at every step; and all parameters are used at every step.
     options: dict[str, Any] = {"logging_nan_inf_filter": False, "ddp_find_unused_parameters": False, **recipe.trainer}
+    # Transformers takes a metric for better when it is higher, unless its name ends with "loss".
+    options["greater_is_better"] = False
     if recipe.resident:
         options["dataloader_pin_memory"] = False  # windows are on the device already
     if recipe.trainer.get("dataloader_num_workers"):

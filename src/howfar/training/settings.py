@@ -34,6 +34,16 @@ def apply_settings(values: dict[str, Any], settings: Iterable[str], options: Opt
         put(values, full_path(path, options), toml_value(text), said=f"--set {setting!r}")
 
 
+def merged(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values with others in their place; what the others do not name stays, at every depth."""
+    result = dict(values)
+    for key, value in overrides.items():
+        inner = result.get(key, {})
+        tables = isinstance(value, Mapping) and isinstance(inner, Mapping)
+        result[key] = merged(inner, value) if tables else value
+    return result
+
+
 def put(values: dict[str, Any], path: Sequence[str], value: Any, *, said: str) -> None:
     """Set one value of a recipe, at any depth; tables on the way are copied.
 

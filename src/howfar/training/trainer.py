@@ -172,6 +172,18 @@ class IncrementTrainer(Trainer):
         length, tokenizer = self.run.length, self.processing_class
         return held_out_losses(model, tokenizer, self.run.corpus, length=length, max_windows=max_windows, **options)
 
+    def save_after_training(self) -> None:
+        """Write a checkpoint of the last step. The summary of this process's part of the run is not kept in it."""
+        history = self.state.log_history
+        if history and "train_runtime" in history[-1]:
+            history.pop()
+        self._save_checkpoint(self.model_wrapped, None)
+        self.callback_handler.on_save(self.args, self.state, self.control)
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """Whether `save_strategy = "best"` saves: the metric is the best so far, or a callback asked for it."""
+        return super()._determine_best_metric(metrics, trial) or self.control.should_save
+
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Write a checkpoint, then the record that marks it as complete, and only then delete older ones."""
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
@@ -203,12 +215,16 @@ class IncrementTrainer(Trainer):
 
 
 class Flow(TrainerCallback):
-    """Logs before each checkpoint, so that the log of a run that was killed equals that of an uninterrupted one."""
+    """Logs before each checkpoint, so that the log of a run that was killed equals that of an uninterrupted one.
+
+    A continued run logs, evaluates and saves as its own recipe says. Transformers would do so as the checkpoint says.
+    """
 
     def __init__(self, trainer: IncrementTrainer) -> None:
         self.trainer = trainer
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: D102
+        state.compute_steps(args, state.max_steps)
         self.trainer.restart_clock()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: D102

@@ -105,7 +105,7 @@ def test_a_corpus_is_built_and_trained_on(run, tmp_path: Path):
     sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     settings = [f"model.{name}={value}" for name, value in {**sizes, "max_position_embeddings": 16}.items()]
     settings += ["trainer.max_steps=2", "trainer.logging_steps=1", "trainer.eval_steps=2", "trainer.save_steps=2"]
-    settings += ['trainer.lr_scheduler_type="constant"', "trainer.lr_scheduler_kwargs={}"]
+    settings += ['trainer.lr_scheduler_type="constant"', "trainer.lr_scheduler_kwargs={}", "trainer.warmup_steps=0"]
     options = [part for setting in settings for part in ("--set", setting)]
     code, out, err = run("train", "small-per-layer", "--corpus", "made", "-o", "out", *options)
     assert code == 0, err

@@ -36,6 +36,19 @@ def test_positions_that_are_no_sums_have_no_gaps() -> None:
         gap_effects(copying_model(increments={"accumulate": False}), TEXT)
 
 
+def test_gaps_without_an_effect_are_refused() -> None:
+    with pytest.raises(NotMeasurableError, match=r"positions reach no layer of this model, .*; use a model whose att"):
+        gap_effects(copying_model(increments=None, encoding={"name": "nope"}), TEXT)
+    frozen = copying_model(increments=None, encoding={"name": "nope"}).requires_grad_(False)
+    with pytest.raises(NotMeasurableError, match="positions reach no layer"):
+        gap_effects(frozen, TEXT)
+
+
+def test_a_model_whose_weights_are_frozen_has_the_same_effects(small_model: HowFarForCausalLM) -> None:
+    expected = gap_effects(small_model, TEXT).effects
+    assert np.array_equal(gap_effects(small_model.requires_grad_(False), TEXT).effects, expected)
+
+
 def add(chosen: int, move: torch.Tensor, layer: int, own: torch.Tensor) -> torch.Tensor:
     return own + move if layer == chosen else own
 

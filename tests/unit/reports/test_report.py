@@ -11,7 +11,15 @@ import pytest
 from markupsafe import escape
 
 from howfar.charts.text_tables import Column, in_words, notes, readable
-from howfar.errors import ConfigError, ModelNotFoundError, OutputError
+from howfar.errors import (
+    CheckpointError,
+    ConfigError,
+    HowFarError,
+    ModelNotFoundError,
+    OutputError,
+    TextError,
+    UnsupportedModelError,
+)
 from howfar.measures.calibration import Setup, calibration
 from howfar.measures.inputs import Inputs
 from howfar.measures.registry import MEASURES
@@ -145,6 +153,30 @@ def test_without_texts_it_says_what_is_needed(models: tuple[str, str]) -> None:
     found = report(models[:1], Inputs(), measures=["increments", "vocabulary"])
     assert found.sections[0].missing == "increments needs text; give --corpus FOLDER or --text FILE"
     assert found.sections[1].table is not None
+
+
+@pytest.mark.parametrize("error", [UnsupportedModelError, CheckpointError, TextError])
+def test_one_refusal_does_not_cost_the_other_sections(
+    models: tuple[str, str], monkeypatch: pytest.MonkeyPatch, error: type[HowFarError]
+) -> None:
+    refused = replace(MEASURES["vocabulary"], run=partial(refuse, error("it is not so; take another")))
+    taken = {"refused": refused, "usual": MEASURES["increments"]}
+    monkeypatch.setattr("howfar.reports.report.measure_named", taken.__getitem__)
+    sections = report(models[:1], Inputs(texts=TEXTS), measures=list(taken)).sections
+    assert [section.missing for section in sections] == ["it is not so; take another", ""]
+    taken["refused"] = replace(refused, run=partial(refuse, TypeError("a fault of ours")))
+    with pytest.raises(TypeError, match="a fault of ours"):
+        report(models[:1], Inputs(texts=TEXTS), measures=list(taken))
+
+
+def refuse(error: Exception, *_: object) -> None:
+    raise error
+
+
+def test_a_model_without_positions_has_a_report(tmp_path: Path) -> None:
+    save(copying_model(increments=None, encoding={"name": "nope"}), tmp_path / "bare")
+    (section,) = report([str(tmp_path / "bare")], Inputs(texts=TEXTS), measures=["gap_effects"]).sections
+    assert "positions reach no layer of this model" in section.missing
 
 
 def test_calibration_is_of_no_model_and_taken_once(

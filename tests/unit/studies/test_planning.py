@@ -122,6 +122,14 @@ def test_a_control_has_as_many_parameters_and_plain_positions(asked: Any) -> Non
             {"set": {"corpus": "{corpus}", "bound": "sigmoid"}, "grid": {"recipe": ["small-rope", "small-shared"]}},
             "'bound' is set for all runs, but the recipe small-rope has no increments and would get some; put it in",
         ),
+        (
+            {"variant": [{"recipe": "small-rope"}], "grid": {"recipe": ["small-per-layer"]}},
+            r"\[\[variant\]\] recipe and \[grid\] recipe set the same value; keep one",
+        ),
+        (
+            {"variant": [{"parameter_matched": True}, {}], "grid": {"parameter_matched": [False]}},
+            r"\[\[variant\]\] parameter_matched and \[grid\] parameter_matched set the same value; keep one",
+        ),
         ({"grid": {"recipe": [["small-rope"]]}}, r"recipe is \['small-rope'\]; it must be a string"),
         (
             {"grid": {"model": [{}]}, "variant": [{"num_hidden_layers": 1}]},
@@ -191,6 +199,31 @@ def test_a_study_may_grow_and_is_not_mixed_with_another(asked: Any, tmp_path: Pa
         Study.open(place.location)
     with pytest.raises(StudyError, match=r"holds no study: it has no study\.json"):
         Study.open(tmp_path)
+
+
+@pytest.mark.parametrize("lost", ["name", "runs", "versions"])
+def test_a_damaged_plan_is_one_line(asked: Any, tmp_path: Path, lost: str) -> None:
+    place = Place(tmp_path)
+    Study(place, "tiny", planned(asked()), VERSIONS).write()
+    whole = place.read_file("study.json")
+    for part in ({key: value for key, value in whole.items() if key != lost}, {**whole, lost: 3}):
+        place.write("study.json", part)
+        with pytest.raises(StudyError, match=r"study\.json is damaged: .*; give another folder"):
+            Study.open(tmp_path)
+
+
+@pytest.mark.parametrize("damaged", [{}, {"step": "x"}, {"step": 6, "held_out": 3}])
+def test_a_damaged_result_is_one_line(asked: Any, tmp_path: Path, damaged: dict[str, Any]) -> None:
+    place = Place(tmp_path)
+    (run,) = planned(asked())
+    study = Study(place, "tiny", [run], VERSIONS)
+    place.write(f"runs/{run.id}/result.json", damaged)
+    with pytest.raises(StudyError, match=r"result\.json is damaged; remove it, and the study writes it again"):
+        study.rows()
+    (tmp_path / "runs" / run.id / "result.json").write_text("[]")
+    (tmp_path / "failures").mkdir()
+    (tmp_path / "failures" / f"{run.id}.json").write_text("[]")
+    assert study.rows()[0]["state"] == "waiting"
 
 
 def test_a_thousand_runs_are_planned_and_listed_soon(

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 RUN = "small-shared-seed1"
 TINY = (
     "model.hidden_size=16 intermediate_size=32 num_hidden_layers=1 num_attention_heads=2 max_position_embeddings=32 "
-    "per_device_train_batch_size=2 max_steps=10000000 lr_scheduler_type=constant lr_scheduler_kwargs={} "
+    "per_device_train_batch_size=2 max_steps=10000000 lr_scheduler_type=constant warmup_steps=0 lr_scheduler_kwargs={} "
     "logging_steps=50 save_steps=50 save_total_limit=1 eval_strategy=no"
 )
 PATIENCE = 600  # seconds; on a quiet machine everything takes less than one minute

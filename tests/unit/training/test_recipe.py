@@ -6,9 +6,10 @@ import pytest
 
 from howfar.errors import ConfigError
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.training.recipe import NOT_THE_TRAINERS, Recipe
+from howfar.training.recipe import NOT_THE_MODELS, Recipe
 from howfar.training.recipe_files import bundled_recipes
 from howfar.training.runs import training_arguments
+from howfar.training.trainer_options import NOT_THE_TRAINERS, WITHOUT_EFFECT, below_full_rate
 
 MINIMAL = {"name": "a", "corpus": "corpora/b", "trainer": {"max_steps": 10}}
 
@@ -28,6 +29,14 @@ def test_overrides_merge_tables_and_replace_values() -> None:
     recipe = Recipe.load("small-shared", overrides={"seed": 7, "trainer": {"max_steps": 3}})
     assert recipe.seed == 7
     assert recipe.trainer == {**Recipe.load("small-shared").trainer, "max_steps": 3}
+
+
+def test_overrides_merge_as_deep_as_settings_do() -> None:
+    steps = {"trainer": {"lr_scheduler_kwargs": {"num_decay_steps": 5}}}
+    merged = Recipe.load("small-per-layer", overrides=steps)
+    assert merged.trainer["lr_scheduler_kwargs"] == {"num_decay_steps": 5, "decay_type": "1-sqrt"}
+    assert merged == Recipe.load("small-per-layer", settings=["trainer.lr_scheduler_kwargs.num_decay_steps=5"])
+    assert Recipe.load("small-rope", overrides={"encoding": {"name": "nope"}}).encoding == {"name": "nope"}
 
 
 @pytest.mark.parametrize("name", bundled_recipes())
@@ -145,6 +154,26 @@ def test_published_recipes_have_the_published_setup(variant: str, increments: di
             {"resident": True, "trainer": {"max_steps": 1, "dataloader_num_workers": 2}},
             "sets dataloader_num_workers, but resident is true: .* need no workers; remove one of the two",
         ),
+        (
+            {"trainer": {"max_steps": 1, "greater_is_better": True}},
+            "greater_is_better is true, .* a lower loss is better",
+        ),
+        (
+            {"trainer": {"max_steps": 1, "lr_scheduler_kwargs": {"mode": "max"}}},
+            "lr_scheduler_kwargs.mode is 'max', but training measures losses only, .*; remove it",
+        ),
+        (
+            {"trainer": {"max_steps": 1, "lr_scheduler_type": "constant", "warmup_steps": 2}},
+            "'constant' has no warm-up; set warmup_steps to 0, or take constant_with_warmup",
+        ),
+        (
+            {"trainer": {"max_steps": 1, "lr_scheduler_type": "reduce_lr_on_plateau", "warmup_steps": 2}},
+            "has no warm-up; set warmup_steps to 0, or take another schedule",
+        ),
+        (
+            {"model": {"dtype": "bfloat16"}},
+            r"\[model\] sets dtype, .*: weights are float32; .* set trainer.bf16 = true",
+        ),
         ({"name": 3}, "name is 3; it must be a string"),
         ({"seed": "0"}, "seed is '0'; it must be a whole number"),
         ({"seed": True}, "seed is True; it must be a whole number"),
@@ -185,6 +214,32 @@ def test_missing_keys_are_named(name: str) -> None:
 def test_what_is_not_the_trainers_to_choose_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"\[trainer\] sets {name}, which a recipe cannot choose"):
         Recipe.from_dict({**MINIMAL, "trainer": {"max_steps": 1, name: 1}})
+
+
+@pytest.mark.parametrize("name", WITHOUT_EFFECT)
+def test_what_would_have_no_effect_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"\[trainer\] sets {name}, which would have no effect: .*; remove it"):
+        Recipe.from_dict({**MINIMAL, "trainer": {"max_steps": 1, name: 1}})
+
+
+@pytest.mark.parametrize("name", NOT_THE_MODELS)
+def test_what_training_sets_in_a_model_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"\[model\] sets {name}, which a recipe cannot choose: .*; remove it"):
+        Recipe.from_dict({**MINIMAL, "model": {name: 1}})
+
+
+def test_a_type_of_weights_is_refused_as_a_setting_too() -> None:
+    with pytest.raises(ConfigError, match=r"set trainer\.bf16 = true; remove it"):
+        Recipe.load("small-rope", settings=["dtype=bfloat16"])
+
+
+def test_a_decay_that_begins_before_the_warm_up_ends_is_noticed() -> None:
+    assert all(not below_full_rate(Recipe.load(name).trainer) for name in bundled_recipes())
+    short = Recipe.load("small-rope", settings=["max_steps=2_000"]).trainer
+    assert "warm-up (200 steps) and decay (1,875) need more than the 2,000 steps" in below_full_rate(short)
+    assert not below_full_rate({**short, "max_steps": 2_075})
+    assert not below_full_rate({**short, "lr_scheduler_kwargs": {"num_decay_steps": 500}})
+    assert below_full_rate({**short, "max_steps": 2_075, "warmup_steps": 0.1})  # a fraction of all steps
 
 
 def test_an_unknown_recipe_is_refused_and_the_bundled_ones_named() -> None:

@@ -10,7 +10,7 @@ from accelerate.data_loader import prepare_data_loader
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
-from transformers import TrainerCallback
+from transformers import EarlyStoppingCallback, TrainerCallback
 
 from howfar.corpus.build import build_corpus
 from howfar.corpus.corpus import Corpus
@@ -280,6 +280,55 @@ def test_a_continued_run_may_take_another_schedule(recipe: MakeRecipe, tmp_path:
     assert [parts[step] for step in (5, 6)] == [whole[step] for step in (5, 6)] != [0, 0]
 
 
+def test_a_continued_run_logs_evaluates_and_saves_as_its_own_recipe_says(recipe: MakeRecipe, tmp_path: Path) -> None:
+    train(recipe(trainer={"max_steps": 3}), tmp_path, progress=False)
+    every = {"save_steps": 2, "logging_steps": 1, "eval_strategy": "steps", "eval_steps": 4}
+    train(recipe(trainer={**every, "max_steps": 8}), tmp_path, progress=False)
+    saved = sorted(int(path.name.rpartition("-")[2]) for path in tmp_path.glob("checkpoint-*"))
+    assert saved == [3, 4, 6, 8]
+    logs = curve(tmp_path)
+    assert [entry["step"] for entry in logs if "loss" in entry] == [2, 3, 4, 5, 6, 7, 8]
+    assert [entry["step"] for entry in logs if "eval_loss" in entry] == [4, 8]
+
+
+def test_parts_of_a_run_are_saved_as_often_as_its_new_number_of_steps_says(recipe: MakeRecipe, tmp_path: Path) -> None:
+    for steps in (4, 8):
+        train(recipe(trainer={"save_steps": 0.5, "max_steps": steps}), tmp_path, progress=False)
+    assert {path.name for path in tmp_path.glob("checkpoint-*")} == {f"checkpoint-{step}" for step in (2, 4, 8)}
+
+
+PLATEAU = {"lr_scheduler_type": "reduce_lr_on_plateau", "eval_strategy": "steps", "eval_steps": 1}
+
+
+@pytest.mark.parametrize(
+    ("begun", "continued", "changed"),
+    [
+        (PLATEAU, {}, "lr_scheduler_type"),
+        ({}, PLATEAU, "lr_scheduler_type"),
+        (PLATEAU, {**PLATEAU, "lr_scheduler_kwargs": {"factor": 0.5}}, "lr_scheduler_kwargs"),
+        (PLATEAU, {**PLATEAU, "metric_for_best_model": "bits_per_byte"}, "metric_for_best_model"),
+        (
+            {"metric_for_best_model": "eval_bits_per_byte"},
+            {"metric_for_best_model": "loss"},
+            "metric_for_best_model",
+        ),
+    ],
+)
+def test_what_a_schedules_state_keeps_cannot_be_changed_by_continuing(
+    recipe: MakeRecipe, tmp_path: Path, begun: dict[str, Any], continued: dict[str, Any], changed: str
+) -> None:
+    train(recipe(trainer={**begun, "max_steps": 1}), tmp_path, progress=False)
+    with pytest.raises(CheckpointError, match=f"holds a run with another {changed}; choose"):
+        train(recipe(trainer={**continued, "max_steps": 2}), tmp_path, progress=False)
+
+
+def test_a_schedule_that_follows_the_held_out_loss_may_be_continued(recipe: MakeRecipe, tmp_path: Path) -> None:
+    train(recipe(trainer={**PLATEAU, "max_steps": 1}), tmp_path, progress=False)
+    same = {"metric_for_best_model": "nats_per_byte", "lr_scheduler_kwargs": {}}
+    train(recipe(trainer={**PLATEAU, **same, "max_steps": 2}), tmp_path, progress=False)
+    assert read_record(tmp_path)["step"] == 2
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
 def test_an_unreadable_record_is_refused(recipe: MakeRecipe, tmp_path: Path, content: str) -> None:
     (tmp_path / RECORD).write_text(content)
@@ -440,6 +489,31 @@ def test_what_follows_a_held_out_loss_needs_one_before_training(
     ):
         with pytest.raises(ConfigError, match=message):
             train(recipe(trainer=trainer, **own), tmp_path / "run", progress=False)
+
+
+@pytest.mark.parametrize("metric", ["loss", "nats_per_byte", "eval_bits_per_byte"])
+def test_the_best_model_is_the_one_of_the_lowest_loss(recipe: MakeRecipe, tmp_path: Path, metric: str) -> None:
+    options = {"save_strategy": "best", "metric_for_best_model": metric, "eval_strategy": "steps", "eval_steps": 1}
+    train(recipe(trainer={**options, "max_steps": 4}), tmp_path, callbacks=[EarlyStoppingCallback(2)], progress=False)
+    losses = [entry["eval_loss"] for entry in curve(tmp_path) if "eval_loss" in entry]
+    assert losses == sorted(losses, reverse=True)
+    assert len(losses) == read_record(tmp_path)["step"] == 4
+    assert {path.name for path in tmp_path.glob("checkpoint-*")} == {f"checkpoint-{step}" for step in (1, 2, 3, 4)}
+
+
+def test_half_precision_is_refused_on_a_cpu(recipe: MakeRecipe, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"fp16 is true, but this run is on a CPU, .*; set bf16 instead, or leave it"):
+        train(recipe(trainer={"fp16": True}), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_without_a_step_at_the_full_rate_is_told_so(
+    recipe: MakeRecipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    decay = {"lr_scheduler_type": "warmup_stable_decay", "warmup_steps": 1, "max_steps": 2}
+    for steps in (1, 2):
+        train(recipe(trainer={**decay, "lr_scheduler_kwargs": {"num_decay_steps": steps}}), tmp_path / str(steps))
+        assert ("no step has the full learning rate" in capsys.readouterr().err) is (steps == 2)
 
 
 def test_a_tracker_that_is_not_installed_is_an_error_of_one_line(recipe: MakeRecipe, tmp_path: Path) -> None:

@@ -92,6 +92,60 @@ def test_a_run_told_to_end_while_it_is_scored_leaves_that_and_goes_on(
     assert (tmp_path / "parts" / "training.json").read_text() == (tmp_path / "whole" / "training.json").read_text()
 
 
+BEST = {
+    "save_strategy": "best", "metric_for_best_model": "loss", "eval_strategy": "steps", "eval_steps": 3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("more", [{}, {"save_total_limit": 1}])
+def test_a_run_told_to_end_saves_where_its_metric_is_not_the_best(
+    recipe: MakeRecipe,
+    tmp_path: Path,
+    terminated_at: Callable[[int | None], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    more: dict[str, Any],
+) -> None:
+    plan = recipe(trainer={**BEST, **more, "max_steps": 8})
+    usual = run.IncrementTrainer.evaluate
+
+    def rising(self: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
+        return {**usual(self, *args, **kwargs), "eval_loss": float(self.state.global_step)}
+
+    monkeypatch.setattr(run.IncrementTrainer, "evaluate", rising)
+    whole = train(plan, tmp_path / "whole", progress=False).state_dict()
+    terminated_at(6)
+    with pytest.raises(SystemExit):
+        train(plan, tmp_path / "parts")
+    assert last_complete_checkpoint(tmp_path / "parts") == tmp_path / "parts" / "checkpoint-6"
+    assert "saved at step 6;" in capsys.readouterr().err.splitlines()[-1]
+    terminated_at(None)
+    parts = train(plan, tmp_path / "parts", progress=False).state_dict()
+    assert [name for name, tensor in whole.items() if not torch.equal(parts[name], tensor)] == []
+
+
+def test_a_run_told_to_end_while_it_is_scored_saves_what_its_metric_did_not(
+    recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = recipe(trainer={**BEST, "eval_delay": 99})  # so nothing is saved during training
+    whole = train(plan, tmp_path / "whole", progress=False).state_dict()
+    usual = trainer.held_out_losses
+
+    def score(*_: Any, **__: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(trainer, "held_out_losses", score)
+    with pytest.raises(SystemExit):
+        train(plan, tmp_path / "parts")
+    assert last_complete_checkpoint(tmp_path / "parts") == tmp_path / "parts" / "checkpoint-6"
+    assert "saved at step 6;" in capsys.readouterr().err.splitlines()[-1]
+    monkeypatch.setattr(trainer, "held_out_losses", usual)
+    parts = train(plan, tmp_path / "parts", progress=False).state_dict()
+    assert [name for name, tensor in whole.items() if not torch.equal(parts[name], tensor)] == []
+    logs = [(tmp_path / name / "log.json").read_text().count("train_runtime") for name in ("whole", "parts")]
+    assert logs == [1, 1]
+
+
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_run_told_to_end_before_its_first_step_takes_none(
     recipe: MakeRecipe,

@@ -1,0 +1,135 @@
+"""The options of Transformers' Trainer that a recipe may set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from howfar.errors import ConfigError
+from howfar.positions.options import check_keys, hints_of, needed_instead
+
+NOT_THE_TRAINERS = (
+    # Data and folder are set elsewhere ...
+    "seed", "data_seed", "train_sampling_strategy", "output_dir", "auto_find_batch_size",
+    # ... and a run that was killed must be able to continue exactly where it stopped.
+    "ignore_data_skip", "save_only_model", "enable_jit_checkpoint", "resume_from_checkpoint",
+    # The result is the model of the last step, as its record says.
+    "load_best_model_at_end",
+    # A smoothed loss is not in nats per byte, and would be logged as if it were.
+    "label_smoothing_factor",
+    # It would upload the whole folder, in which the text may be; and the record would tell the token.
+    "push_to_hub", "hub_token",
+)  # fmt: skip
+"""Options of `TrainingArguments` that a recipe cannot set."""
+
+WITHOUT_EFFECT = {
+    "num_train_epochs": "max_steps alone decides how long a run is",
+    **dict.fromkeys(
+        (
+            "do_train", "do_eval", "do_predict", "prediction_loss_only", "eval_do_concat_batches",
+            "eval_use_gather_object", "eval_accumulation_steps", "include_for_metrics", "batch_eval_metrics",
+            "bf16_full_eval", "fp16_full_eval",
+        ),
+        "held-out documents are scored by howfar's own loop",
+    ),
+}  # fmt: skip
+"""Options of `TrainingArguments` that would be recorded as used, and why they are not."""
+
+LEAST = {
+    "per_device_train_batch_size": 1, "per_device_eval_batch_size": 1, "gradient_accumulation_steps": 1,
+    "learning_rate": 0, "weight_decay": 0, "dataloader_num_workers": 0,
+}  # fmt: skip
+"""The least values of options of `TrainingArguments` that it does not check itself."""
+
+WITHOUT_WARMUP = {"constant": "constant_with_warmup", "reduce_lr_on_plateau": "", "greedy": ""}
+"""Schedules that ignore `warmup_steps`, and the same ones with a warm-up."""
+
+
+def check_trainer(trainer: Mapping[str, Any], known: Sequence[str], *, resident: bool) -> None:
+    """Refuse options that the trainer does not have, that a recipe cannot choose, or that would have no effect.
+
+    Args:
+        trainer: The recipe's table `[trainer]`.
+        known: The options of `TrainingArguments`.
+        resident: Whether the device holds the corpus.
+
+    Raises:
+        ConfigError: An option is unknown, has an invalid value, or cannot be chosen.
+    """
+    from transformers import TrainingArguments  # slow to import
+
+    check_keys("recipe: [trainer] has", trainer, known)
+    hints = hints_of(TrainingArguments)
+    for name, value in trainer.items():
+        if name in NOT_THE_TRAINERS:
+            raise ConfigError(
+                f"recipe: [trainer] sets {name}, which a recipe cannot choose: data order follows from the "
+                "recipe's `seed` and the step, runs resume exactly and end with the model of their last step, "
+                "losses are in nats per byte, the command names the folder, and nothing is uploaded; remove it"
+            )
+        if name in WITHOUT_EFFECT:
+            raise ConfigError(
+                f"recipe: [trainer] sets {name}, which would have no effect: {WITHOUT_EFFECT[name]}; remove it"
+            )
+        if needed := needed_instead(value, hints[name]):
+            raise ConfigError(f"recipe: [trainer] {name} is {value!r}; it must be {needed}")
+        if name in LEAST and not value >= LEAST[name]:
+            raise ConfigError(f"recipe: [trainer] {name} is {value!r}; it must be at least {LEAST[name]}")
+    if resident and trainer.get("dataloader_num_workers"):
+        raise ConfigError(
+            "recipe: [trainer] sets dataloader_num_workers, but resident is true: windows that are gathered on the "
+            "device need no workers; remove one of the two"
+        )
+    if trainer.get("max_steps", 0) < 1:
+        raise ConfigError(
+            f"recipe: [trainer] max_steps is {trainer.get('max_steps')}; it must be a positive number of "
+            "steps, since the windows never run out"
+        )
+    _check_direction(trainer)
+    _check_warmup(trainer)
+
+
+def _check_direction(trainer: Mapping[str, Any]) -> None:
+    """Everything that training measures of held-out documents is a loss."""
+    schedule = trainer.get("lr_scheduler_kwargs")
+    highest = isinstance(schedule, Mapping) and schedule.get("mode") == "max"
+    for said, is_higher in (
+        ("greater_is_better is true", trainer.get("greater_is_better")),
+        ("lr_scheduler_kwargs.mode is 'max'", highest),
+    ):
+        if is_higher:
+            raise ConfigError(
+                f"recipe: [trainer] {said}, but training measures losses only, and a lower loss is better; remove it"
+            )
+
+
+def _check_warmup(trainer: Mapping[str, Any]) -> None:
+    schedule = trainer.get("lr_scheduler_type", "linear")
+    if trainer.get("warmup_steps") and schedule in WITHOUT_WARMUP:
+        other = WITHOUT_WARMUP[schedule]
+        raise ConfigError(
+            f"recipe: [trainer] warmup_steps is {trainer['warmup_steps']}, but lr_scheduler_type {schedule!r} has no "
+            f"warm-up; set warmup_steps to 0{f', or take {other}' if other else ', or take another schedule'}"
+        )
+
+
+def below_full_rate(trainer: Mapping[str, Any]) -> str:
+    """What to say of a schedule whose decay begins before its warm-up ends; empty for every other one.
+
+    Args:
+        trainer: Options of `TrainingArguments`, by name.
+    """
+    schedule, steps = trainer.get("lr_scheduler_kwargs"), trainer["max_steps"]
+    if trainer.get("lr_scheduler_type") != "warmup_stable_decay" or not isinstance(schedule, Mapping):
+        return ""
+    decay, warmup = schedule.get("num_decay_steps", 0), trainer.get("warmup_steps", 0)
+    if schedule.get("num_stable_steps") is not None or not isinstance(decay, int):
+        return ""
+    warmup = int(warmup) if warmup >= 1 else math.ceil(steps * warmup)
+    if warmup + decay <= steps:
+        return ""
+    return (
+        f"no step has the full learning rate: warm-up ({warmup:,} steps) and decay ({decay:,}) need more than the "
+        f"{steps:,} steps of the run; lower trainer.lr_scheduler_kwargs.num_decay_steps"
+    )
