@@ -10,7 +10,8 @@ import pytest
 
 import howfar
 from browser.visiting import PATIENCE
-from howfar.charts.spacing.build import _aligned, content_of
+from howfar.charts.spacing.align import _by_pieces
+from howfar.charts.spacing.build import content_of
 from howfar.charts.spacing.captions import describe, findings
 from support.traces import make_trace
 
@@ -144,7 +145,7 @@ def test_two_texts_are_aligned_as_in_python(live):
     pairs += [["".join(random.choice(list("ab c"), random.integers(1, 30))) for _ in range(2)] for _ in range(200)]
     found = live.evaluate("pairs => pairs.map(pair => aligned(pair.map(text => Array.from(text))))", pairs)
     for pair, slots in zip(pairs, found, strict=True):
-        assert slots == _aligned([list(text) for text in pair]), pair
+        assert slots == _by_pieces(*map(list, pair)).slots, pair
 
 
 @pytest.mark.parametrize(("advance", "changed"), [("before", [2, 3]), ("after", [1, 2])])
@@ -347,11 +348,11 @@ def test_a_text_that_is_too_long_stays_in_its_box_until_another_is_chosen(live):
     begin(page, "Two roads")
     long = "x" * (page.evaluate("folder.most") + 1)
     page.fill("#text", long)
+    page.click(".write")
+    assert page.evaluate("written") is None
     change(page, lambda: page.select_option("#compare", "text"))
     assert page.input_value("#text") == long
     assert "shorten it" in page.inner_text("#warning")
-    page.click(".write")
-    assert page.evaluate("written") is None
     change(page, lambda: page.select_option("#example", "0"))
     assert page.input_value("#text") == page.evaluate("state.text") == page.evaluate("folder.examples[0].text")
     assert page.is_hidden("#warning")
