@@ -193,8 +193,10 @@ def _write(model: PreTrainedModel, folder: Path) -> None:
 
 
 def _is_base(folder: Path, model: PreTrainedModel) -> bool:
+    """Whether a model's base is in a folder; a base on the Hub is not looked for."""
     with suppress(ModelNotFoundError):
-        return find_model(base_of(model).name).samefile(folder)
+        base = Path(base_of(model).name).expanduser()
+        return base.exists() and base.samefile(folder)
     return False
 
 

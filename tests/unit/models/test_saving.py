@@ -4,6 +4,7 @@ import copy
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ from transformers import (
 )
 
 from howfar.errors import CheckpointError, HowFarError, OutputError, UnsupportedModelError
+from howfar.models import loading
 from howfar.models.disguise import GRAFT_FILE
 from howfar.models.loading import load, load_at, save, tokenizer_of
 from howfar.models.lora import add_lora, merge_lora
 from howfar.models.manifest import MANIFEST_FILE, write_manifest
-from howfar.models.origin import base_of
+from howfar.models.origin import base_of, origin_of
 from howfar.positions import IncrementConfig, attach, detach, increments_of
 from support.grafts import make_base, stir
 from support.models import tiny
@@ -721,6 +723,18 @@ def test_a_graft_does_not_replace_its_base(base: Path, tmp_path: Path, loaded: s
     with pytest.raises(OutputError, match=r"holds the base model, which a graft needs; choose another"):
         save(model, folder)
     assert torch.equal(logits(load(folder)), logits(load(base)))
+
+
+def test_to_save_a_graft_again_asks_the_hub_for_nothing(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, folder, asked = load(base), tmp_path / "graft", []
+    attach(model)
+    save(model, folder)
+    origin_of(model).base = replace(base_of(model), name="owner/model")
+    monkeypatch.setattr(loading, "find_model", lambda name, **_: asked.append(name) or Path(name))
+    assert not loading._is_base(folder, model)
+    assert asked == []
 
 
 def test_the_card_of_a_graft_follows_it_until_it_is_edited(base: Path, tmp_path: Path) -> None:

@@ -35,9 +35,12 @@ def findings(content: Content) -> list[str]:
 def changes(content: Content) -> list[str]:
     """What is not the model's own: a sentence on steps that are multiplied, and one on those that are plain."""
     sentences = []
-    keys = {key: key.split(":") for key in content.moves}
-    moved = sorted((int(slot), layer, content.moves[key]) for key, (layer, slot) in keys.items())
-    moved = [move for move in moved if content.plain not in ("all", move[1])]
+    moved = sorted(
+        (int(slot), layer, factor)
+        for key, factor in content.moves.items()
+        for layer, slot in [key.split(":")]
+        if content.plain not in ("all", layer)
+    )
     if moved:
         named = [
             f"the step to {_quoted_label(content.texts[0].labels[slot])} ({content.noun} {slot + 1:,}) "
