@@ -34,7 +34,7 @@ from howfar.training.attention import maskless_attention
 from howfar.training.data import TrainingWindows
 from howfar.training.recipe import Recipe
 from howfar.training.run import fit
-from howfar.training.runs import training_arguments
+from howfar.training.runs import Run, training_arguments
 from howfar.training.trainer import IncrementTrainer
 
 VARIANTS = ("rope", "shared", "per-layer", "shared-per-head", "per-layer-per-head")
@@ -111,17 +111,8 @@ def run(variant: str, options: argparse.Namespace) -> Stopwatch:
             with maskless_attention(model):
                 tokenizer = byte_tokenizer()
                 model.config.pad_token_id = tokenizer.pad_token_id
-                fit(
-                    model,
-                    tokenizer,
-                    corpus,
-                    recipe,
-                    folder,
-                    length=length,
-                    trainer_class=kind,
-                    max_held_out_windows=1,
-                    progress=False,
-                )
+                run = Run(recipe=recipe, corpus=corpus, output=folder, length=length)
+                fit(run, model, tokenizer, trainer_class=kind, max_held_out_windows=1, progress=False)
     return watch
 
 

@@ -211,6 +211,7 @@ def train(way: str, values: dict[str, Any], work: Path, job: str, settings: list
     from howfar.training.attention import maskless_attention
     from howfar.training.recipe import Recipe
     from howfar.training.run import fit
+    from howfar.training.runs import Run
     from howfar.training.trainer import IncrementTrainer
 
     class Turns(TrainerCallback):
@@ -260,7 +261,8 @@ def train(way: str, values: dict[str, Any], work: Path, job: str, settings: list
     model.config.pad_token_id = tokenizer.pad_token_id
     length = model.config.max_position_embeddings
     with tempfile.TemporaryDirectory() as folder, maskless_attention(model):
-        fit(model, tokenizer, Corpus.open(recipe.corpus), recipe, folder, length=length, trainer_class=Watched)
+        run = Run(recipe=recipe, corpus=Corpus.open(recipe.corpus), output=Path(folder), length=length)
+        fit(run, model, tokenizer, trainer_class=Watched)
 
 
 if __name__ == "__main__":

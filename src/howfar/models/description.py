@@ -12,7 +12,7 @@ import torch
 
 from howfar.errors import CheckpointError, ConfigError
 from howfar.inputs import read_json
-from howfar.models.disguise import GRAFT_FILE, PEFT_FILES
+from howfar.models.disguise import GRAFT_FILE
 from howfar.models.increments import INCREMENTS_FILE
 from howfar.models.origin import Base
 from howfar.positions import IncrementConfig
@@ -21,7 +21,6 @@ FORMAT = "howfar-graft"
 SETTINGS_OF_TRAINER = ("use_cache", "bos_token_id", "eos_token_id", "pad_token_id")
 """Settings that Transformers' Trainer changes and that do not change what a model computes."""
 FORMAT_VERSION = 3
-"""Version 1 had neither settings nor a hash of its own. Until 2 files had the names that Transformers and PEFT use."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +86,8 @@ def read_description(folder: Path) -> Description:
         if values["format"] != FORMAT:
             raise ValueError("it does not describe a graft")
         version = values["format_version"]
-        if version in (1, 2, FORMAT_VERSION):
-            return _description(folder, values, version)
+        if version == FORMAT_VERSION:
+            return _description(folder, values)
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -96,22 +95,20 @@ def read_description(folder: Path) -> Description:
             f"{path} cannot be read ({type(error).__name__}: {error}); name a folder that `howfar graft` wrote"
         ) from None
     raise CheckpointError(
-        f"{path} has format version {version}, this howfar reads 1 to {FORMAT_VERSION}; install the one that wrote it"
+        f"{path} has format version {version}, this howfar reads {FORMAT_VERSION}; install the one that wrote it"
     )
 
 
-def _description(folder: Path, values: dict[str, Any], version: int) -> Description:
-    increments, adapter = values["increments"], values.get("adapter")
-    if version == 1 and (values.get("lora") or (folder / PEFT_FILES.config).is_file()):  # not all of version 1 said so
-        adapter = asdict(Adapter())
+def _description(folder: Path, values: dict[str, Any]) -> Description:
+    increments, adapter = values["increments"], values["adapter"]
     description = Description(
         base=Base(**values["base"]),
         whole=values["whole"],
         dtype=values["dtype"],
         increments=None if increments is None else IncrementConfig.from_dict(increments),
         adapter=None if adapter is None else Adapter(**adapter),
-        settings=dict(values.get("settings", {})),
-        generation_settings=dict(values.get("generation_settings", {})),
+        settings=dict(values["settings"]),
+        generation_settings=dict(values["generation_settings"]),
     )
     if not isinstance(getattr(torch, description.dtype), torch.dtype) or not isinstance(description.whole, bool):
         raise ValueError("it names no type of weights, or does not say whether all weights are there")
@@ -119,7 +116,7 @@ def _description(folder: Path, values: dict[str, Any], version: int) -> Descript
         raise ValueError("its base is not named")
     if increments is None and (folder / INCREMENTS_FILE).exists():
         raise ValueError(f"it says that there are no increments, and {INCREMENTS_FILE} holds some")
-    if version > 1 and values["sha256"] != _hash(values):
+    if values["sha256"] != _hash(values):
         raise ValueError("it was damaged or changed; only the base's name and revision may be")
     return description
 

@@ -41,7 +41,7 @@ OWN_FILES = AdapterFiles("howfar_adapter_config.json", "howfar_adapter.safetenso
 
 
 def adapter_files(folder: Path) -> AdapterFiles:
-    """The names under which a graft's adapter is stored; older grafts, and those that PEFT may open, have PEFT's."""
+    """The names under which a graft's adapter is stored: PEFT's where PEFT may open it."""
     return OWN_FILES if any((folder / name).exists() for name in OWN_FILES) else PEFT_FILES
 
 

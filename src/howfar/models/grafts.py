@@ -11,8 +11,7 @@ A graft is a folder with
 - `training_counts.safetensors`: how often each token was trained on, if known;
 - the base's tokenizer, a model card, `training.json` if this package trained it, and the list of its files.
 
-Weights and adapters of baselines, which have no increments, have the names that Transformers and PEFT expect. Until
-version 2 all grafts had them.
+Weights and adapters of baselines, which have no increments, have the names that Transformers and PEFT expect.
 """
 
 from __future__ import annotations
@@ -123,7 +122,7 @@ def save_whole(model: PreTrainedModel, folder: Path, *, variant: str | None = No
         variant: A part of the weights' file names; None for the usual names.
     """
     tensors = model.state_dict()
-    if not _is_from_scratch(model):
+    if not isinstance(model.config, HowFarConfig):
         tensors = own_tensors(model, tensors)
     with quiet_transformers():
         model.save_pretrained(folder, state_dict=tensors, variant=variant)
@@ -191,7 +190,7 @@ def attach_saved(model: PreTrainedModel, folder: Path) -> None:
         CheckpointError: `config.json` names increments, but they are missing or do not fit.
     """
     options = getattr(model.config.get_text_config(), "increments", None)
-    if _is_from_scratch(model) or options is None:
+    if isinstance(model.config, HowFarConfig) or options is None:
         return
     try:
         attach(model, IncrementConfig.from_dict(options))
@@ -291,7 +290,3 @@ def _is_changed(model: PreTrainedModel, base: Base) -> bool:
     return own.keys() != theirs.keys() or any(
         not torch.equal(parameter.cpu(), theirs[name]) for name, parameter in own.items()
     )
-
-
-def _is_from_scratch(model: PreTrainedModel) -> bool:
-    return bool(model.config.model_type == HowFarConfig.model_type)

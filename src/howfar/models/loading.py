@@ -176,7 +176,7 @@ def _write(model: PreTrainedModel, folder: Path) -> None:
     check_sharing(model)
     check_finite(learned_tensors(model), f"the {type(model).__name__} to save", advice=_WITHOUT_NAN)
     try:
-        is_ours = model.config.model_type == HowFarConfig.model_type
+        is_ours = isinstance(model.config, HowFarConfig)
         if is_ours and adapter_of(model):
             raise CheckpointError(
                 "the model has an adapter, which only a graft can hold; call howfar.merge_lora(model) first"
@@ -238,7 +238,7 @@ def choose_mark(model: nn.Module, mark: int | str | None = None) -> str | None:
 
 
 def _find_tokenizer(model: PreTrainedModel) -> PreTrainedTokenizerBase:
-    if model.config.model_type == HowFarConfig.model_type and model.config.vocab_size == VOCABULARY_SIZE:
+    if isinstance(model.config, HowFarConfig) and model.config.vocab_size == VOCABULARY_SIZE:
         return byte_tokenizer()
     name = model.name_or_path
     if not name:

@@ -175,10 +175,10 @@ def _check_complete(path: Path, model: PreTrainedModel, report: dict[str, Any]) 
     left_over = sorted(
         key
         for key in report["unexpected_keys"]
-        if model.config.model_type == HowFarConfig.model_type
+        if isinstance(model.config, HowFarConfig)
         or (".increments." in key and not getattr(model.config.get_text_config(), "increments", None))
     )
-    if left_over and model.config.model_type != HowFarConfig.model_type:
+    if left_over and not isinstance(model.config, HowFarConfig):
         raise CheckpointError(
             f"{path} holds increments ({left_over[0]}), but its config.json does not name their kind; add the "
             'howfar.IncrementConfig that they were trained with as "increments": {...}, and load it again'

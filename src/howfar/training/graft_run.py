@@ -34,8 +34,8 @@ from howfar.training.evaluation import held_out_losses
 from howfar.training.graft_recipe import GraftRecipe
 from howfar.training.graft_trainer import GraftTrainer
 from howfar.training.identity import left_identical
-from howfar.training.run import carry_out, folder_of_run, new_folders
-from howfar.training.runs import Run, training_arguments
+from howfar.training.run import fit, folder_of_run, new_folders
+from howfar.training.runs import Run
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -161,7 +161,7 @@ def _run(
 ) -> tuple[PreTrainedModel, dict[str, Any], dict[str, Any] | None]:
     """Train once; returns the model, the run's record and the base's held-out loss."""
     tokenizer, corpus, length, scored = given.tokenizer, given.corpus, recipe.context, recipe.held_out_windows
-    run = Run(recipe=recipe, corpus=corpus, length=length, arguments=training_arguments(recipe, output))
+    run = Run(recipe=recipe, corpus=corpus, output=output, length=length)
     model = _load_base(recipe, given).to(run.arguments.device)
     losses = None
     if recipe.increments is not None:
@@ -174,8 +174,14 @@ def _run(
             model.requires_grad_(False)
         if recipe.increment_config is not None:
             attach(model, recipe.increment_config)
-    record = carry_out(
-        run, model, tokenizer, GraftTrainer, max_held_out_windows=scored, callbacks=callbacks, progress=progress
+    record = fit(
+        run,
+        model,
+        tokenizer,
+        trainer_class=GraftTrainer,
+        max_held_out_windows=scored,
+        callbacks=callbacks,
+        progress=progress,
     )
     return model.eval(), record, None if losses is None else losses.summary()
 

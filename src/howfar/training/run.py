@@ -37,7 +37,7 @@ from howfar.training.console import Console
 from howfar.training.data import ResidentWindows, TrainingWindows, only_batch
 from howfar.training.finishing import write
 from howfar.training.recipe import BaseRecipe, Recipe
-from howfar.training.runs import Run, refused_by, training_arguments
+from howfar.training.runs import Run, refused_by
 from howfar.training.termination import EXIT_CODE, Termination
 from howfar.training.trainer import IncrementTrainer
 
@@ -74,18 +74,15 @@ def train(
     starting.fill_table(model)
     started = None if recipe.start_from is None else starting.start_from(model, recipe.start_from)
     model.config.pad_token_id = tokenizer.pad_token_id  # the Trainer would do this with a warning
+    run = Run(
+        recipe=recipe,
+        corpus=corpus,
+        output=Path(output),
+        length=config.max_position_embeddings,
+        start_from=started,
+    )
     with maskless_attention(model):
-        fit(
-            model,
-            tokenizer,
-            corpus,
-            recipe,
-            output,
-            length=model.config.max_position_embeddings,
-            start_from=started,
-            callbacks=callbacks,
-            progress=progress,
-        )
+        fit(run, model, tokenizer, callbacks=callbacks, progress=progress)
     return model.eval()
 
 
@@ -99,34 +96,26 @@ def _make_model(config: HowFarConfig) -> HowFarForCausalLM:
 
 
 def fit(
+    run: Run[BaseRecipe],
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    corpus: Corpus,
-    recipe: BaseRecipe,
-    output: str | Path,
     *,
-    length: int,
     trainer_class: type[IncrementTrainer] = IncrementTrainer,
-    start_from: dict[str, str] | None = None,
     max_held_out_windows: int | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Train any model on a corpus, in place, or continue an interrupted run.
+    """Train any model in place, or continue an interrupted run.
 
     A run that is killed at any moment resumes from its newest complete checkpoint, and ends bit for bit as without
     the interruption (on the same hardware and thread count). A larger `max_steps` continues it beyond its
     end. After SIGTERM a run first saves a checkpoint, and exits with code 143.
 
     Args:
+        run: The training options, the data, and the folder: checkpoints during training, the model at the end.
         model: A model with or without increments. The caller seeds any randomness in making it.
         tokenizer: The corpus's tokenizer, written beside the model.
-        corpus: The training data; its held-out documents are scored at the end.
-        recipe: The training options.
-        output: Folder of the run: checkpoints during training, the model at the end.
-        length: Tokens in a window.
         trainer_class: Overrides how checkpoints are saved and loaded.
-        start_from: The source of the model's initial weights, for the record; see `Run`.
         max_held_out_windows: Score at most this many held-out windows at the end.
         callbacks: More callbacks for Transformers' Trainer; `on_save` is called when a checkpoint is complete.
         progress: Whether to write progress to standard error.
@@ -141,31 +130,7 @@ def fit(
         InUseError: Another process trains in the folder.
         OutputError: The folder cannot be written, or holds something else.
     """
-    arguments = training_arguments(recipe, Path(output))
-    run = Run(recipe=recipe, corpus=corpus, length=length, arguments=arguments, start_from=start_from)
-    return carry_out(
-        run,
-        model,
-        tokenizer,
-        trainer_class,
-        max_held_out_windows=max_held_out_windows,
-        callbacks=callbacks,
-        progress=progress,
-    )
-
-
-def carry_out(
-    run: Run[BaseRecipe],
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    trainer_class: type[IncrementTrainer],
-    *,
-    max_held_out_windows: int | None,
-    callbacks: Sequence[TrainerCallback],
-    progress: bool,
-) -> dict[str, Any]:
-    """As `fit`, for a run whose options are made already."""
-    output = Path(run.arguments.output_dir)
+    output = run.output
     check_folder(output)
     with folder_of_run(output), Console(run.recipe.name, visible=progress) as console:
         checkpoint = last_complete_checkpoint(output)

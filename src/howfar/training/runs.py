@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -33,18 +34,19 @@ class Run(Generic[AnyRecipe]):
     Args:
         recipe: The recipe.
         corpus: The training data; its held-out documents are scored.
+        output: Folder of the run: checkpoints during training, the model at the end.
         length: Tokens in a window.
-        arguments: The trainer's options, from `training_arguments`.
         start_from: The source of initial weights that are not random: `name` and `sha256`.
 
     Raises:
-        ConfigError: An option follows a held-out loss that is not measured, or has no effect on this device.
+        ConfigError: Transformers refuses an option, or one follows a held-out loss that is not measured, or has no
+            effect on this device.
     """
 
     recipe: AnyRecipe
     corpus: Corpus
+    output: Path
     length: int
-    arguments: TrainingArguments
     start_from: dict[str, str] | None = None
 
     def __post_init__(self) -> None:
@@ -70,6 +72,11 @@ class Run(Generic[AnyRecipe]):
                 "recipe: [trainer] save_strategy is 'best', but eval_strategy is 'no', so nothing would be saved; set "
                 "eval_strategy and eval_steps, or take another save_strategy"
             )
+
+    @cached_property
+    def arguments(self) -> TrainingArguments:
+        """The trainer's options."""
+        return training_arguments(self.recipe, self.output)
 
     @property
     def windows_per_step(self) -> int:

@@ -264,7 +264,7 @@ def test_files_cut_short_or_gone_are_refused(saved: Path, file: str) -> None:
     ("change", "message"),
     [
         ({"format": "other"}, "cannot be read"),
-        ({"format_version": 99}, "has format version 99, this howfar reads 1"),
+        ({"format_version": 99}, "has format version 99, this howfar reads 3"),
         ({"dtype": "manual_seed"}, "cannot be read"),
         ({"base": {"name": "x"}}, "cannot be read"),
         ({"increments": {"scop": "shared"}}, "did you mean 'scope'"),

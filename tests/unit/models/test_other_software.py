@@ -15,7 +15,7 @@ from transformers import pipeline as make_pipeline
 
 from howfar.errors import CheckpointError, ConfigError, UnsupportedModelError
 from howfar.models.bundled import FOLDER
-from howfar.models.disguise import GRAFT_FILE, OWN_FILES, PEFT_FILES, VARIANT
+from howfar.models.disguise import GRAFT_FILE, PEFT_FILES
 from howfar.models.grafts import save_graft
 from howfar.models.loading import load, save, tokenizer_of
 from howfar.models.lora import add_lora, merge_lora
@@ -265,42 +265,6 @@ def test_an_adapter_around_other_settings_than_the_base_has_is_not_for_peft(base
     save(stir(model, ".lora_"), tmp_path / "graft")
     assert not (tmp_path / "graft" / PEFT_FILES.config).exists()
     assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(tmp_path / "graft")), logits(model))
-
-
-def as_saved_before(folder: Path) -> None:
-    """Give a graft the names and the description of version 2."""
-    from howfar.models.description import _hash
-
-    for own, usual in zip(OWN_FILES, PEFT_FILES, strict=True):
-        if (folder / own).exists():
-            (folder / own).rename(folder / usual)
-    for file in folder.glob(f"*.{VARIANT}*"):
-        file.rename(folder / file.name.replace(f".{VARIANT}", ""))
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").unlink()
-    if "base_config" in config:
-        usual = {name: value for name, value in config["base_config"].items() if name != "transformers_weights"}
-        (folder / "config.json").write_text(json.dumps(usual))
-    description = json.loads((folder / GRAFT_FILE).read_text())
-    description["format_version"] = 2
-    description["sha256"] = _hash(description)
-    (folder / GRAFT_FILE).write_text(json.dumps(description))
-    (folder / MANIFEST_FILE).unlink()
-
-
-@pytest.mark.parametrize("kind", ["increments", "lora", "whole"])
-def test_a_graft_saved_before_is_read_and_saved_anew(grafts: dict[str, Path], tmp_path: Path, kind: str) -> None:
-    old = shutil.copytree(grafts[kind], tmp_path / "old")
-    as_saved_before(old)
-    assert sorted(file.name for file in old.glob("*howfar*")) == ["howfar.json"]
-    if kind == "whole":
-        assert type(LlamaForCausalLM.from_pretrained(old)) is LlamaForCausalLM  # it is what was written before
-    model = load(old)
-    assert torch.equal(logits(model), logits(load(grafts[kind])))
-    new = tmp_path / "new"
-    save(model, new)
-    assert {file.name for file in new.iterdir()} == {file.name for file in grafts[kind].iterdir()}
-    assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(new)), logits(model))
 
 
 def without_base_config(config: dict[str, Any]) -> None:

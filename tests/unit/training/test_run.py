@@ -25,6 +25,7 @@ from howfar.training.checkpoints import RECORD, last_complete_checkpoint, read_r
 from howfar.training.data import TrainingWindows
 from howfar.training.recipe import Recipe
 from howfar.training.run import fit, train
+from howfar.training.runs import Run
 from howfar.training.trainer import IncrementTrainer
 
 MakeRecipe = Callable[..., Recipe]
@@ -111,7 +112,8 @@ def test_any_model_can_be_fitted(recipe: MakeRecipe, corpus: Corpus, tmp_path: P
 
     model = LlamaForCausalLM(LlamaConfig(**recipe().model, vocab_size=257))
     before = weights(model)
-    facts = fit(model, byte_tokenizer(), corpus, recipe(), tmp_path, length=16, max_held_out_windows=2)
+    run = Run(recipe=recipe(), corpus=corpus, output=tmp_path, length=16)
+    facts = fit(run, model, byte_tokenizer(), max_held_out_windows=2)
     assert facts == read_record(tmp_path)
     assert facts["held_out"]["bytes"] < corpus.held_out.num_bytes.sum()
     assert not torch.equal(before["lm_head.weight"], model.lm_head.weight)

@@ -18,7 +18,7 @@ from howfar.training.console import log_line
 from howfar.training.data import TrainingWindows
 from howfar.training.recipe import Recipe
 from howfar.training.run import fit
-from howfar.training.runs import Run, training_arguments
+from howfar.training.runs import Run
 from howfar.training.trainer import IncrementTrainer, increment_statistics
 
 INPUT_IDS = torch.arange(12).view(2, 6)
@@ -36,12 +36,7 @@ def trainer(recipe: Callable[..., Recipe], corpus: Corpus, tmp_path: Path) -> In
     train = dataclasses.replace(corpus.train, num_bytes=two_bytes_a_token)
     return IncrementTrainer(
         model=model_of(plan),
-        run=Run(
-            recipe=plan,
-            corpus=dataclasses.replace(corpus, train=train),
-            length=32,
-            arguments=training_arguments(plan, tmp_path),
-        ),
+        run=Run(recipe=plan, corpus=dataclasses.replace(corpus, train=train), output=tmp_path, length=32),
         train_dataset=TrainingWindows(corpus.train, 32, 0, 24),
         processing_class=byte_tokenizer(),
     )
@@ -81,7 +76,7 @@ def test_evaluation_has_the_loss_of_the_finished_model(
     tokenizer = byte_tokenizer()
     choose_mark(tokenizer, "a")  # as another tokenizer's beginning of sequence, not what is between documents
     plan = recipe(trainer={"eval_strategy": "steps", "eval_steps": 6, "save_strategy": "no"})
-    record = fit(model_of(plan), tokenizer, corpus, plan, tmp_path, length=32, progress=False)
+    record = fit(Run(recipe=plan, corpus=corpus, output=tmp_path, length=32), model_of(plan), tokenizer, progress=False)
     (glance,) = [entry for entry in json.loads((tmp_path / "log.json").read_text()) if "eval_loss" in entry]
     assert glance["eval_nats_per_byte"] == pytest.approx(record["held_out"]["nats_per_byte"], rel=1e-6)
 
