@@ -18,7 +18,15 @@ SAMPLES = 4096
 """Values read in each tensor: training changes all of them, so a sample is enough."""
 SETTINGS = (
     "model_type", "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
-    "head_dim", "hidden_act", "rms_norm_eps", "layer_norm_eps", "rope_parameters", "sliding_window", "layer_types",
+    "head_dim", "rope_parameters", "partial_rotary_factor", "no_rope_layers", "sliding_window", "layer_types",
+    # Activations and norms ...
+    "hidden_act", "hidden_activation", "activation_function", "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon",
+    "norm_eps",
+    # ... factors: Granite, Gemma, Cohere and others ...
+    "embedding_multiplier", "residual_multiplier", "attention_multiplier", "logits_scaling", "logit_scale",
+    "query_pre_attn_scalar", "attn_logit_softcapping", "final_logit_softcapping", "clip_qkv",
+    # ... and experts.
+    "num_experts_per_tok", "norm_topk_prob", "routed_scaling_factor", "swiglu_limit",
 )  # fmt: skip
 """Options of a configuration that change a model's function, not only the shapes of its weights."""
 
@@ -38,7 +46,8 @@ def fingerprint(model: PreTrainedModel, config: PretrainedConfig | None = None) 
         model: The base model, or a model made from it.
         config: The base's configuration, if the model has another.
     """
-    settings = {name: getattr(config or model.config, name, None) for name in SETTINGS}
+    options = (config or model.config).get_text_config()
+    settings = {name: value for name in SETTINGS if (value := getattr(options, name, None)) is not None}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     for name, parameter in base_parameters(model).items():
         digest.update(f"\n{name} {tuple(parameter.shape)}\n".encode())

@@ -208,6 +208,32 @@ def test_a_base_with_other_settings_is_refused(saved: Path) -> None:
         load(saved)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        ("Granite", "attention_multiplier", 0.5),
+        ("Granite", "logits_scaling", 8.0),
+        ("Gemma2", "final_logit_softcapping", 10.0),
+        ("Cohere", "logit_scale", 0.25),
+    ],
+)
+def test_the_fingerprint_tells_settings_that_change_the_output(kind: str, name: str, value: float) -> None:
+    import transformers
+
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "vocab_size": 320, "head_dim": 8}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "pad_token_id": 0}
+    config = getattr(transformers, f"{kind}Config")(**sizes, **heads)
+    model = getattr(transformers, f"{kind}ForCausalLM")(config).eval()
+    before, print_before = logits(model), fingerprint(model)
+    config.use_cache = False
+    assert fingerprint(model) == print_before
+    setattr(config, name, value)
+    changed = type(model)(config).eval()
+    changed.load_state_dict(model.state_dict())
+    assert not torch.allclose(logits(changed), before)
+    assert fingerprint(changed) != print_before
+
+
 def test_a_lost_adapter_is_missed(base: Path, tmp_path: Path) -> None:
     save(grafted(base, lora=True), tmp_path / "graft")
     (tmp_path / "graft" / OWN_FILES.config).unlink()
