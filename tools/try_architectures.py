@@ -25,6 +25,7 @@ import howfar
 from howfar.errors import HowFarError
 from howfar.foreign import first_line
 from howfar.models.quiet import quiet_transformers
+from howfar.positions.arguments import CACHE_NAME
 
 LARGEST = 20_000_000  # parameters: a type whose sizes are not understood would be built at its full size
 NUM_TOKENS = 12
@@ -181,11 +182,11 @@ def difference_in_pieces(model: PreTrainedModel) -> str:
     tokens, whole = token_ids(), logits(model)
     try:
         first = model(tokens[:, :7], use_cache=True)
-        if getattr(first, "past_key_values", None) is None:
+        if first.get(CACHE_NAME) is None:
             return "it has no cache"
-        pieces, cache = [first.logits], first.past_key_values
+        pieces, cache = [first.logits], first[CACHE_NAME]
         for place in range(7, NUM_TOKENS):
-            pieces.append(model(tokens[:, place : place + 1], past_key_values=cache, use_cache=True).logits)
+            pieces.append(model(tokens[:, place : place + 1], use_cache=True, **{CACHE_NAME: cache}).logits)
     except HowFarError as error:
         return reason(error)
     apart = (torch.cat(pieces, dim=1) - whole).abs().max() / whole.std()

@@ -19,6 +19,7 @@ from transformers import (
 
 from howfar.errors import UnsupportedModelError
 from howfar.positions import IncrementConfig, attach, detach, override, record
+from howfar.positions.arguments import CACHE_NAME
 from support.models import ARCHITECTURES, stir, tiny, tokens
 from support.threads import in_threads
 
@@ -100,8 +101,8 @@ def in_pieces(model: PreTrainedModel, token_ids: Tensor, arguments: dict[str, An
     cache, pieces = None, []
     for start, end in ((0, 5), (5, 9), (9, 10), (10, NUM_TOKENS)):
         piece = {k: v[..., start:end] if k == "position_ids" else v[..., :end] for k, v in arguments.items()}
-        output = model(token_ids[:, start:end], past_key_values=cache, use_cache=True, **piece)
-        cache = output.past_key_values
+        output = model(token_ids[:, start:end], **{CACHE_NAME: cache}, use_cache=True, **piece)
+        cache = output[CACHE_NAME]
         pieces.append(output.logits)
     return torch.cat(pieces, dim=1)
 
@@ -160,7 +161,7 @@ def test_a_text_may_grow_beyond_the_length_at_which_frequencies_change(kind: str
 
     def chunks() -> Tensor:
         cache = DynamicCache(config=model.config)
-        pieces = [model(piece, past_key_values=cache).logits for piece in token_ids.split([5, 9, 1, 9], dim=1)]
+        pieces = [model(piece, **{CACHE_NAME: cache}).logits for piece in token_ids.split([5, 9, 1, 9], dim=1)]
         return torch.cat(pieces, dim=1)
 
     whole = [
@@ -222,9 +223,9 @@ def test_increments_of_one_change_no_bit_at_any_position_ids(kind: str, data: st
             return model(token_ids, position_ids=position_ids, **arguments).logits
         cache = DynamicCache(config=model.config)
         first = model(
-            token_ids[:, :3], attention_mask=mask[:, :3], position_ids=position_ids[:, :3], past_key_values=cache
+            token_ids[:, :3], attention_mask=mask[:, :3], position_ids=position_ids[:, :3], **{CACHE_NAME: cache}
         )
-        last = model(token_ids[:, 3:], attention_mask=mask, position_ids=position_ids[:, 3:], past_key_values=cache)
+        last = model(token_ids[:, 3:], attention_mask=mask, position_ids=position_ids[:, 3:], **{CACHE_NAME: cache})
         return torch.cat((first.logits, last.logits), dim=1)
 
     expected = run()
@@ -267,12 +268,12 @@ def test_branches_go_on_from_their_parent(kind: str, num_cached: int) -> None:
     mask, position_ids = tree()
     cache = DynamicCache(config=model.config)
     if num_cached:
-        model(token_ids[:, :num_cached], past_key_values=cache)
+        model(token_ids[:, :num_cached], **{CACHE_NAME: cache})
     found = model(
         token_ids[:, num_cached:],
         attention_mask=mask[..., num_cached:, :],
         position_ids=position_ids[:, num_cached:],
-        past_key_values=cache,
+        **{CACHE_NAME: cache},
     ).logits
     trunk = token_ids[:, :6]
     close(found[:, : 9 - num_cached], model(token_ids[:, :9]).logits[:, num_cached:])
@@ -289,7 +290,7 @@ def test_packed_rows_cut_anywhere_keep_their_positions(kind: str) -> None:
         for cut in (3, 5, 7):
             cache, found = DynamicCache(config=model.config), []
             for piece in (slice(0, cut), slice(cut, None)):
-                model(token_ids[:, piece], position_ids=PACKED[:, piece], past_key_values=cache)
+                model(token_ids[:, piece], position_ids=PACKED[:, piece], **{CACHE_NAME: cache})
                 found.append(recording.positions[1])
             close(torch.cat(found, dim=-1), whole)
 
@@ -316,11 +317,11 @@ def test_a_mask_without_paths_is_refused(kind: str) -> None:
         with pytest.raises(UnsupportedModelError, match=r"branch without a single path.*sees its parent"):
             model(token_ids, attention_mask=broken, position_ids=position_ids)
     cache = DynamicCache(config=model.config)
-    model(token_ids[:, :6], past_key_values=cache)
+    model(token_ids[:, :6], **{CACHE_NAME: cache})
     beside = mask[..., 6:, :].clone()
     beside[..., 5] = False  # goes on from before the end of the cache
     with pytest.raises(UnsupportedModelError, match="branch without a single path"):
-        model(token_ids[:, 6:], attention_mask=beside, position_ids=position_ids[:, 6:], past_key_values=cache)
+        model(token_ids[:, 6:], attention_mask=beside, position_ids=position_ids[:, 6:], **{CACHE_NAME: cache})
 
 
 def test_parts_of_an_image_are_refused_and_text_is_not() -> None:
@@ -410,7 +411,7 @@ def test_a_longer_mask_is_read_from_its_start_as_transformers_reads_it(kind: str
     assert torch.equal(found, expected)
     cache = DynamicCache()
     for begin, end in ((0, 5), (5, NUM_TOKENS)):
-        piece = model(token_ids[:, begin:end], attention_mask=mask, past_key_values=cache).logits
+        piece = model(token_ids[:, begin:end], attention_mask=mask, **{CACHE_NAME: cache}).logits
         close(piece[1], expected[1, begin:end])
 
 
@@ -455,7 +456,7 @@ def test_static_caches_take_packed_and_padded_prompts() -> None:
 
     @torch.no_grad()
     def run(**arguments: Any) -> Tensor:
-        return model(token_ids, past_key_values=StaticCache(model.config, max_cache_len=16), **arguments).logits
+        return model(token_ids, **{CACHE_NAME: StaticCache(model.config, max_cache_len=16)}, **arguments).logits
 
     calls = [CALLS[call] for call in ("plain", "offset", "left padding, counted", "packed, cache", "packed, mask")]
     expected = [run(**arguments) for arguments in calls]

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import StaticCache
 
 from howfar.positions import IncrementConfig, attach, override, record
+from howfar.positions.arguments import CACHE_NAME
 from howfar.positions.encodings import encodings
 from support.encodings import encoded
 from support.models import gradients, largest_difference, stir, tiny, tokens
@@ -85,9 +86,9 @@ def test_encodings_equal_eager(kind: str) -> None:
     assert largest_difference(gradients(model), wanted) < 1e-4
     with torch.no_grad():
         cache = StaticCache(model.config, max_cache_len=16)
-        pieces = [model(token_ids[:, :6], past_key_values=cache).logits]
+        pieces = [model(token_ids[:, :6], **{CACHE_NAME: cache}).logits]
         step = torch.compile(model, fullgraph=True, backend="aot_eager")
-        pieces += [step(token_ids[:, t : t + 1], past_key_values=cache).logits for t in range(6, 9)]
+        pieces += [step(token_ids[:, t : t + 1], **{CACHE_NAME: cache}).logits for t in range(6, 9)]
     torch.testing.assert_close(torch.cat(pieces, dim=1), expected.logits[:, :9], rtol=1e-5, atol=1e-5)
 
 
@@ -99,9 +100,9 @@ def test_decoding_from_a_static_cache_equals_one_full_pass(kind: str) -> None:
     with torch.no_grad():
         expected = model(token_ids).logits
         cache = StaticCache(model.config, max_cache_len=16)
-        pieces = [model(token_ids[:, :6], past_key_values=cache).logits]
+        pieces = [model(token_ids[:, :6], **{CACHE_NAME: cache}).logits]
         step = torch.compile(model, fullgraph=True, backend="aot_eager")
-        pieces += [step(token_ids[:, t : t + 1], past_key_values=cache).logits for t in range(6, 12)]
+        pieces += [step(token_ids[:, t : t + 1], **{CACHE_NAME: cache}).logits for t in range(6, 12)]
     torch.testing.assert_close(torch.cat(pieces, dim=1), expected, rtol=1e-5, atol=1e-5)
 
 

@@ -13,7 +13,7 @@ import howfar
 from howfar.errors import AlreadyAttachedError, CheckpointError, NoIncrementsError, UnsupportedModelError
 from howfar.models.configuration import HowFarConfig
 from howfar.models.modeling import HowFarForCausalLM
-from howfar.positions.arguments import LayerCall
+from howfar.positions.arguments import CACHE_NAME, LayerCall
 from howfar.positions.attachment import attach_encoding, positions_of
 from howfar.positions.encodings import alibi, encodings, pope
 from howfar.positions.places import Places
@@ -75,19 +75,19 @@ class TestLaws:
         model, token_ids = encoded(kind), tokens(13)
         expected = model(token_ids, use_cache=False).logits
         for cache in (DynamicCache(config=model.config), StaticCache(model.config, max_cache_len=16)):
-            pieces = [model(piece, past_key_values=cache).logits for piece in token_ids.split([5, 3, 1, 1, 3], dim=1)]
+            pieces = [model(piece, **{CACHE_NAME: cache}).logits for piece in token_ids.split([5, 3, 1, 1, 3], dim=1)]
             close(torch.cat(pieces, dim=1), expected)
 
     @torch.no_grad()
     def test_a_cache_that_was_cropped_reordered_and_repeated(self, kind: str) -> None:
         model, token_ids, more = encoded(kind), tokens(6), tokens(4, batch_size=3, seed=1)
         cache = DynamicCache(config=model.config)
-        model(torch.cat((token_ids, tokens(2, seed=5)), dim=1), past_key_values=cache)
+        model(torch.cat((token_ids, tokens(2, seed=5)), dim=1), **{CACHE_NAME: cache})
         cache.crop(-2)
         cache.batch_repeat_interleave(2)
         cache.batch_select_indices(torch.tensor([3, 0, 2]))
         whole = torch.cat((token_ids[[1, 0, 1]], more), dim=1)
-        close(model(more, past_key_values=cache).logits, model(whole).logits[:, 6:])
+        close(model(more, **{CACHE_NAME: cache}).logits, model(whole).logits[:, 6:])
 
     @torch.no_grad()
     def test_padding_and_packing_are_no_matter(self, kind: str) -> None:

@@ -9,6 +9,7 @@ from transformers import Cache, DynamicCache, PreTrainedModel, StaticCache
 
 from howfar.errors import UnsupportedModelError
 from howfar.positions import IncrementConfig, attach, override, record
+from howfar.positions.arguments import CACHE_NAME
 from support.models import stir, tiny, tokens
 
 CONFIGS = {
@@ -145,7 +146,7 @@ def test_pieces_beyond_a_sliding_window(kind: str, name: str, static: bool) -> N
 
 @torch.no_grad()
 def piece_of(model: PreTrainedModel, token_ids: Tensor, cache: Cache) -> Tensor:
-    return model(token_ids, past_key_values=cache, use_cache=True).logits
+    return model(token_ids, **{CACHE_NAME: cache}, use_cache=True).logits
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -192,6 +193,28 @@ class TestCaches:
         cache.crop(-2)
         close(piece_of(model, token_ids[:, 4:], cache), full_pass(model, token_ids)[:, 4:])
 
+    def test_crop_a_static_cache(self, kind: str) -> None:
+        model, token_ids = model_of(kind), tokens(6)
+        cache = StaticCache(model.config, max_cache_len=12)
+        if not cache.is_croppable:
+            pytest.skip("this version of Transformers crops no static cache")
+        piece_of(model, tokens(5, seed=1), cache)
+        cache.crop(-5)
+        close(piece_of(model, token_ids, cache), full_pass(model, token_ids))
+        cache.crop(0)
+        cache.crop(-2)
+        for piece in (token_ids[:, 4:5], token_ids[:, 5:]):
+            found = piece_of(model, piece, cache)
+        close(found, full_pass(model, token_ids)[:, 5:])
+
+    @pytest.mark.filterwarnings("ignore:`past_key_values` is deprecated:FutureWarning")
+    def test_a_cache_by_its_old_name(self, kind: str) -> None:
+        model, token_ids = model_of(kind), tokens(6)
+        cache = DynamicCache(config=model.config)
+        with torch.no_grad():
+            pieces = [model(piece, past_key_values=cache).logits for piece in token_ids.split(2, dim=1)]
+        close(torch.cat(pieces, dim=1), full_pass(model, token_ids))
+
     def test_a_cache_without_a_configuration(self, kind: str) -> None:
         """Its layers appear when they are first written; the clock must stand behind them all the same."""
         model, token_ids = model_of(kind), tokens(6)
@@ -203,7 +226,7 @@ class TestCaches:
         model, prompt = model_of(kind), tokens(6, batch_size=1)
         cache = DynamicCache(config=model.config)
         piece_of(model, prompt[:, :4], cache)
-        output = generate(model, prompt, past_key_values=cache)
+        output = generate(model, prompt, **{CACHE_NAME: cache})
         check_logits(model, output, 6)
 
 
@@ -229,7 +252,7 @@ def test_a_cache_without_layers_is_refused() -> None:
     model = tiny()
     attach(model)
     with pytest.raises(UnsupportedModelError, match=r"Odd is not a list of cache layers.*for example DynamicCache"):
-        model(tokens(4), past_key_values=Odd())
+        model(tokens(4), **{CACHE_NAME: Odd()})
 
 
 def test_a_mask_that_hides_padding_is_refused() -> None:

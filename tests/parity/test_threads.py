@@ -9,6 +9,7 @@ from transformers import DynamicCache, PreTrainedModel, StaticCache
 
 from howfar.errors import UnsupportedModelError
 from howfar.positions import IncrementConfig, attach, increments_of, override, record
+from howfar.positions.arguments import CACHE_NAME
 from support.models import gradients, stir, tiny, tokens
 from support.threads import in_threads
 
@@ -45,7 +46,7 @@ def everything(model: PreTrainedModel, thread: int) -> list[Tensor]:
         results.append(model(token_ids, attention_mask=mask).logits)
     results += [*recording.increments.values()]
     for cache in (DynamicCache(config=model.config), StaticCache(model.config, max_cache_len=24)):
-        options = {"past_key_values": cache, "max_new_tokens": 4, "do_sample": False, "disable_compile": True}
+        options = {CACHE_NAME: cache, "max_new_tokens": 4, "do_sample": False, "disable_compile": True}
         results.append(model.generate(token_ids, attention_mask=mask, **options))
     return results
 

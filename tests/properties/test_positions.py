@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from howfar.positions import IncrementConfig, Recording, attach, override, record
+from howfar.positions.arguments import CACHE_NAME
 from howfar.positions.clock import GrowingClock
 from howfar.positions.decoder import find_decoder
 from support.models import VOCABULARY, stir, tiny
@@ -123,7 +124,7 @@ def test_decoding_in_pieces_of_any_size_equals_one_pass(
     expected, whole = read(model, token_ids)
     past, pieces = DynamicCache(config=model.config), []
     for start, end in pairwise([0, *cuts, len(token_ids)]):
-        logits, part = read(model, token_ids[start:end], past_key_values=past)
+        logits, part = read(model, token_ids[start:end], **{CACHE_NAME: past})
         pieces.append(logits)
         for layer, positions in part.positions.items():
             torch.testing.assert_close(positions, whole.positions[layer][..., start:end], rtol=1e-6, atol=1e-5)
@@ -139,9 +140,9 @@ def test_a_cropped_cache_goes_on_as_if_nothing_had_followed(
     model = model_of(kind)
     kept = data.draw(st.integers(1, len(token_ids)))
     past = DynamicCache(config=model.config)
-    read(model, token_ids, past_key_values=past)
+    read(model, token_ids, **{CACHE_NAME: past})
     past.crop(kept - len(token_ids))
-    found, _ = read(model, others, past_key_values=past)
+    found, _ = read(model, others, **{CACHE_NAME: past})
     expected, _ = read(model, token_ids[:kept] + others)
     torch.testing.assert_close(found, expected[kept:], rtol=1e-5, atol=1e-5)
 

@@ -8,6 +8,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from howfar.positions import Increments, override, record
+from howfar.positions.arguments import CACHE_NAME
 from howfar.positions.clock import GrowingClock, clock_of
 from howfar.positions.shapes import Float, Int
 
@@ -73,7 +74,7 @@ class Graph(nn.Module):
             return increments * multipliers[self.row_of_layer[layer]]
 
         with override(self.model, scale), record(self.model) as recording:
-            logits = self.model(input_ids=token_ids, past_key_values=cache, use_cache=cache is not None).logits
+            logits = self.model(input_ids=token_ids, use_cache=cache is not None, **{CACHE_NAME: cache}).logits
         return logits, torch.stack([recording.increments[layer][0] for layer in self.row_of_layer])
 
     def state_like(self, num_tokens: int) -> State:
@@ -101,7 +102,7 @@ class Graph(nn.Module):
 
     def _state_after_one_token(self) -> State:
         cache, clock = _empty_cache()
-        self.model(input_ids=torch.zeros((1, 1), dtype=torch.long), past_key_values=cache, use_cache=True)
+        self.model(input_ids=torch.zeros((1, 1), dtype=torch.long), use_cache=True, **{CACHE_NAME: cache})
         return self._state_of(cache, clock)
 
     def _state_of(self, cache: DynamicCache, clock: GrowingClock, num_before: int = 0) -> State:

@@ -29,6 +29,7 @@ from howfar.measures.statistics import MIN_DOCUMENTS
 from howfar.measures.tables import Row, table
 from howfar.measures.token_classes import class_names, classes_of_tokens
 from howfar.positions import movable, override
+from howfar.positions.arguments import CACHE_NAME
 from howfar.positions.mode import evaluation_mode
 from howfar.progress import Progress, followed
 from howfar.reading.reader import Reader
@@ -179,8 +180,8 @@ def _sample(reader: Reader, context: NDArray[np.int64], num_tokens: int, random:
     step, cache, sampled = torch.from_numpy(context), None, []
     with evaluation_mode(reader.model):
         for _ in range(num_tokens):
-            output = reader.model(input_ids=step.to(reader.device), past_key_values=cache, use_cache=True)
-            cache = output.past_key_values
+            output = reader.model(input_ids=step.to(reader.device), use_cache=True, **{CACHE_NAME: cache})
+            cache = output[CACHE_NAME]
             step = torch.multinomial(output.logits[:, -1].float().softmax(dim=-1).cpu(), 1, generator=random)
             sampled.append(step)
     return torch.cat(sampled, dim=1).numpy()

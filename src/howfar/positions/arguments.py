@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
+from inspect import signature
 from typing import Any
 
 from torch import Tensor, nn
+from transformers import Cache, GenerationMixin
+
+CACHE_NAMES = ("cache", "past_key_values", "layer_past")
+"""Names under which modules get the key-value cache; the deprecated ones are renamed only inside their forward."""
+CACHE_NAME = next(n for n in CACHE_NAMES if n in signature(GenerationMixin.prepare_inputs_for_generation).parameters)
+"""The cache's name in the calls and outputs of this version of Transformers: `cache` since 5.24."""
 
 
 def parameter_names(module: nn.Module) -> tuple[str, ...]:
     """The parameters of `forward` in a module's class, without `self`."""
-    return tuple(inspect.signature(type(module).forward).parameters)[1:]
+    return tuple(signature(type(module).forward).parameters)[1:]
 
 
 class LayerCall:
@@ -39,6 +45,13 @@ class LayerCall:
             self._kwargs[name] = value
         else:
             self._args[place] = value
+
+    def cache(self) -> Any:
+        """The key-value cache, by whatever name it was passed; None without one."""
+        for name in CACHE_NAMES:
+            if (cache := self.get(name)) is not None:
+                return cache
+        return next((value for value in (*self._args, *self._kwargs.values()) if isinstance(value, Cache)), None)
 
     def hidden_states(self) -> Tensor:
         """The first argument: what a decoder layer reads."""

@@ -133,6 +133,14 @@ class StaticClock:
         """Tokens so far, including those that the buffer has dropped."""
         return self.lengths[layer]
 
+    def crop(self, tokens_to_remove: int) -> None:
+        """As `GrowingClock.crop`."""
+        if tokens_to_remove:
+            for buffer in {id(buffer): buffer for buffer in self.buffers.values()}.values():
+                buffer.copy_(torch.nn.functional.pad(buffer[..., :tokens_to_remove], (-tokens_to_remove, 0)))
+            for length in {id(length): length for length in self.lengths.values()}.values():
+                length.add_(tokens_to_remove)
+
     def reset(self) -> None:
         """Forget all tokens; keep the buffers."""
         for tensor in (*self.buffers.values(), *self.lengths.values()):

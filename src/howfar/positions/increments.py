@@ -141,7 +141,7 @@ class Increments:
         check_rotary(decoder, self.rotations)
         self.encoding.check(decoder)
         call = LayerCall(self._names_of_decoder, args, kwargs)
-        cache = call.get("past_key_values")
+        cache = call.cache()
         num_past_tokens = 0 if cache is None else cache.get_seq_length()
         if isinstance(num_past_tokens, Tensor):
             num_past_tokens = num_past_tokens.clone()  # the first layer advances the cache's own
@@ -198,7 +198,7 @@ class Increments:
 
     def _places(self, index: int, layer: nn.Module, call: LayerCall, current: ForwardPass) -> Places:
         """The positions of a layer's tokens; the previous layer's if both stand at the same ones."""
-        clock = current.clock_of(call.get("past_key_values", call.get("layer_past")))
+        clock = current.clock_of(call.cache())
         if clock is not None:
             check_length(current.cache, clock, index)
             if self.config.per_head and current.frequencies:

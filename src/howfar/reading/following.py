@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from howfar.positions import record
+from howfar.positions.arguments import CACHE_NAME
 from howfar.positions.mode import evaluation_mode
 from howfar.reading.reader import Reader
 from howfar.reading.readings import stacked
@@ -37,9 +38,9 @@ def read_next(
     with evaluation_mode(model), torch.inference_mode():
         output = model(input_ids=torch.from_numpy(tokens)[None].to(reader.device), use_cache=True)
         candidates = choose(output.logits[0, -1])
-        cache = output.past_key_values
+        cache = output[CACHE_NAME]
         cache.batch_repeat_interleave(len(candidates))
         with record(model) as recording:
-            model(input_ids=candidates[:, None].to(reader.device), past_key_values=cache, use_cache=True)
+            model(input_ids=candidates[:, None].to(reader.device), use_cache=True, **{CACHE_NAME: cache})
     increments = stacked(recording.increments)[..., 0]
     return candidates.numpy(), np.moveaxis(increments, 1, 2)

@@ -11,6 +11,7 @@ from transformers import Cache, DynamicCache, PreTrainedModel, StaticCache
 
 from howfar.errors import UnsupportedModelError
 from howfar.positions import IncrementConfig, attach, detach, override, record
+from howfar.positions.arguments import CACHE_NAME
 from support.models import stir, tiny, tokens
 
 SHARED, PER_LAYER = IncrementConfig(scope="shared"), IncrementConfig()
@@ -26,7 +27,7 @@ def model_of(config: IncrementConfig) -> PreTrainedModel:
 
 @torch.no_grad()
 def read(model: PreTrainedModel, token_ids: Tensor, cache: Cache | None = None) -> Tensor:
-    return model(token_ids, past_key_values=cache, use_cache=cache is not None).logits
+    return model(token_ids, **{CACHE_NAME: cache}, use_cache=cache is not None).logits
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -141,7 +142,7 @@ def test_a_static_cache_is_not_exported(filled: bool) -> None:
             self.model = model
 
         def forward(self, token_ids: Tensor) -> Tensor:
-            return self.model(token_ids, past_key_values=cache).logits
+            return self.model(token_ids, **{CACHE_NAME: cache}).logits
 
     with pytest.raises(UnsupportedModelError, match=r"cannot be exported together with a static cache.*howfar export"):
         torch.export.export(Step().eval(), (tokens(1),), strict=False)
