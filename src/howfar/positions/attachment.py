@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from howfar.errors import AlreadyAttachedError, NoIncrementsError, UnsupportedModelError
 from howfar.foreign import first_line
 from howfar.positions.config import IncrementConfig
-from howfar.positions.decoder import Decoder, check_own_keys, find_decoder, no_rotary_positions, probe
+from howfar.positions.decoder import Decoder, check_arguments, check_own_keys, find_decoder, no_rotary_positions, probe
 from howfar.positions.encodings import PLAIN
 from howfar.positions.increments import Increments
 from howfar.positions.network import IncrementNetwork
@@ -72,6 +72,7 @@ def attach_encoding(
     """
     _check_free(model)
     decoder = find_decoder(model)
+    check_arguments(decoder)
     before = probe(decoder)
     if not before.rotating_layers:
         raise no_rotary_positions(model)

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
 from howfar.errors import UnsupportedModelError
-from howfar.positions.arguments import LayerCall, parameter_names
+from howfar.positions.arguments import CACHE_NAMES, LayerCall, parameter_names
 from howfar.positions.config import Angles
 from howfar.positions.mode import evaluation_mode
 from howfar.positions.rotation import Rotation, rotation_of
@@ -164,6 +164,21 @@ def key_sources(module: nn.Module) -> dict[int, int]:
         for index, mode in enumerate(modes)
         if str(mode).startswith("reuse")
     }
+
+
+def check_arguments(decoder: Decoder) -> None:
+    """Check that padding, positions and the cache reach the decoder by names that are known.
+
+    Raises:
+        UnsupportedModelError: An argument has another name: what is passed by it would be overlooked.
+    """
+    name, known = type(decoder.module).__name__, parameter_names(decoder.module)
+    for names in (("attention_mask",), ("position_ids",), CACHE_NAMES):
+        if not set(names) & set(known):
+            raise UnsupportedModelError(
+                f"{name}.forward takes {', '.join(known)}, but no {' or '.join(names)}, which increments must see; "
+                "install the version of Transformers in constraints.txt, or use another architecture"
+            )
 
 
 def check_own_keys(model: nn.Module, decoder: Decoder) -> None:

@@ -1,5 +1,6 @@
 import copy
 import gc
+import inspect
 import pickle
 import weakref
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers import DynamicCache, LlamaModel
 
 from howfar.errors import AlreadyAttachedError, NoIncrementsError, UnsupportedModelError
 from howfar.positions import IncrementConfig, attach, detach, increments_of, override, record
+from howfar.positions.arguments import CACHE_NAME, CACHE_NAMES, LayerCall
 from howfar.positions.decoder import find_decoder, probe
 from support.models import gradients, largest_difference, stir, tiny, tokens
 
@@ -55,6 +58,31 @@ def test_attaching_twice_and_detaching_nothing_are_refused() -> None:
     detach(model)
     with pytest.raises(NoIncrementsError):
         detach(model)
+
+
+@pytest.mark.parametrize("name", ["attention_mask", "position_ids", CACHE_NAME])
+def test_a_decoder_with_an_argument_of_another_name_is_refused(name: str) -> None:
+    """As a new version of Transformers may have it: what it passes would be overlooked."""
+    model = tiny()
+    known = inspect.signature(LlamaModel.forward).parameters
+
+    class Renamed(LlamaModel):
+        def forward(self, *args: Any, **kwargs: Any) -> Any:
+            return super().forward(*args, **kwargs)
+
+    parameters = [value.replace(name="new_name") if key == name else value for key, value in known.items()]
+    Renamed.forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    model.model.__class__ = Renamed
+    with pytest.raises(UnsupportedModelError, match=rf"^Renamed.forward takes .*new_name.*but no .*{name}.*install"):
+        attach(model)
+
+
+@pytest.mark.parametrize("name", [*CACHE_NAMES, "store"])
+def test_a_cache_is_found_by_any_name(name: str) -> None:
+    cache, states = DynamicCache(), torch.zeros(1, 2, 4)
+    assert LayerCall(("hidden_states", name), (states, cache), {}).cache() is cache
+    assert LayerCall(("hidden_states",), (states,), {"use_cache": True, name: cache}).cache() is cache
+    assert LayerCall(("hidden_states", name), (states, None), {"use_cache": True}).cache() is None
 
 
 def test_a_refused_model_is_left_as_it_was() -> None:
