@@ -150,7 +150,7 @@ def load_graft(
         CheckpointError: A file is damaged, tensors are missing or left over, or the base is not the model that was
             grafted.
         ModelNotFoundError: The base model cannot be found.
-        MissingExtraError: The graft has a LoRA adapter and PEFT is not installed.
+        MissingExtraError: The graft has a LoRA adapter, and PEFT is not installed or too old.
     """
     description = read_description(folder)
     if dtype in (None, "auto"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from howfar.errors import CheckpointError, ConfigError, HowFarError
+from howfar.errors import CheckpointError, ConfigError, HowFarError, MissingExtraError
 from howfar.foreign import first_line
 from howfar.imports import import_extra
 from howfar.inputs import read_json
@@ -38,7 +38,7 @@ def add_lora(model: PreTrainedModel, options: Mapping[str, Any]) -> None:
 
     Raises:
         ConfigError: PEFT refuses an option, a graft cannot hold what it trains, or a rank is larger than any layer.
-        MissingExtraError: PEFT is not installed.
+        MissingExtraError: PEFT is not installed, or too old for the installed Transformers.
     """
     peft = _peft()
     try:
@@ -133,7 +133,7 @@ def load_lora(model: PreTrainedModel, folder: Path, name: str = "default") -> No
 
     Raises:
         CheckpointError: Its files are damaged or made for another model.
-        MissingExtraError: PEFT is not installed.
+        MissingExtraError: PEFT is not installed, or too old for the installed Transformers.
     """
     path = folder / adapter_files(folder).config
     if not path.is_file():  # PEFT would search the Hub
@@ -197,7 +197,7 @@ def merge_lora(model: nn.Module) -> None:
 
     Raises:
         CheckpointError: PEFT cannot merge an adapter of this kind; all adapters stay as they are.
-        MissingExtraError: PEFT is not installed.
+        MissingExtraError: PEFT is not installed, or too old for the installed Transformers.
     """
     _peft()
     from peft.utils.other import AuxiliaryTrainingWrapper
@@ -264,4 +264,17 @@ def _check_ranks(model: PreTrainedModel, config: Any) -> None:
 
 
 def _peft() -> Any:
-    return import_extra("peft", "LoRA", extra="lora")
+    """PEFT, in a version that the installed Transformers works with."""
+    import transformers
+    from transformers.integrations.peft import MIN_PEFT_VERSION
+    from transformers.utils import check_peft_version
+
+    peft = import_extra("peft", "LoRA", extra="lora")
+    try:
+        check_peft_version(MIN_PEFT_VERSION)
+    except ValueError as error:
+        raise MissingExtraError(
+            f"Transformers {transformers.__version__} works with PEFT {MIN_PEFT_VERSION} or newer, and "
+            f"{peft.__version__} is installed; in the clone of howfar, run: pip install -c constraints.txt '.[lora]'"
+        ) from error
+    return peft

@@ -319,6 +319,13 @@ def test_without_peft_an_adapter_asks_for_it(saved: Path, monkeypatch: pytest.Mo
         load(saved)
 
 
+def test_a_peft_that_is_too_old_for_transformers_is_named(base: Path, saved: Path, monkeypatch) -> None:
+    monkeypatch.setattr("transformers.integrations.peft.MIN_PEFT_VERSION", "1000.0")
+    for begin in (lambda: load(saved), lambda: add_lora(load(base), {"r": 2})):
+        with pytest.raises(MissingExtraError, match=r"works with PEFT 1000.0 or newer, and [0-9.]+ is installed"):
+            begin()
+
+
 def test_an_adapter_around_changed_weights_is_not_saved(base: Path, tmp_path: Path) -> None:
     model = stir(grafted(base, lora=True))
     with pytest.raises(CheckpointError, match="merge_lora"):
