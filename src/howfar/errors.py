@@ -30,7 +30,7 @@ class StudyError(HowFarError, ValueError):
 
 
 class UnsupportedModelError(HowFarError, ValueError):
-    """The model has no rotary positions that increments could replace."""
+    """The model, or this way of calling it, does not work with learned positions."""
 
 
 class NoIncrementsError(HowFarError, ValueError):

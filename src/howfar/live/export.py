@@ -63,8 +63,8 @@ def export_onnx(model: PreTrainedModel, path: str | Path) -> Exported:
 
     The tokens continue a text, whose state is the other inputs: `past_positions`, float64, and
     `past_key_values.LAYER.key` and `.value`, float32, all with 0 tokens at the start of a text. The other outputs,
-    `present_positions`, `present.LAYER.key` and `.value`, are the state that includes the new tokens. A state is cut
-    back to an earlier token by cutting all of them along `past_token`. A model that keeps more of a text than keys and
+    `present_positions`, `present.LAYER.key` and `.value`, are the state that includes the new tokens. To go
+    back to an earlier token, cut all of them along `past_token`. A model that keeps more of a text than keys and
     values, or whose frequencies change with its length, has no state: its graph reads whole texts.
 
     Args:

@@ -26,12 +26,11 @@ from howfar.measures.declaration import Measure
 from howfar.measures.documents import Document, documents_of
 from howfar.measures.inputs import Inputs
 from howfar.measures.tables import Row, measured, table
-from howfar.models.configuration import HowFarConfig
 from howfar.models.loading import choose_mark, load, tokenizer_of
 from howfar.progress import Progress
 from howfar.reading.reader import Reader
 from howfar.text.marks import chosen_mark
-from howfar.training.checkpoints import read_record
+from howfar.training.checkpoints import read_record, window_length
 
 if TYPE_CHECKING:
     import polars as pl
@@ -141,11 +140,10 @@ def check_paired(model: PreTrainedModel, other: PreTrainedModel) -> str:
 
 def _data_order(record: dict[str, Any]) -> dict[str, Any]:
     """Everything that determines which windows a model has seen, and when."""
-    length = record["recipe"].get("model", {}).get("max_position_embeddings", HowFarConfig.max_position_embeddings)
     return {
         "seed": record["recipe"]["seed"],
         "corpus": record["corpus"].get("hash"),
-        "length of windows": record["recipe"].get("context", length),  # of a graft, or of a model from scratch
+        "length of windows": window_length(record),
         "windows per step": record.get("windows_per_step"),
         "step": record.get("step"),
     }

@@ -10,7 +10,7 @@ from howfar.corpus.windows import Windows
 from howfar.errors import HowFarError
 from howfar.measures.documents import BETWEEN_DOCUMENTS, decoder_of, sample_blocks
 from howfar.models.folders import find_model
-from howfar.training.checkpoints import read_record
+from howfar.training.checkpoints import read_record, window_length
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -23,7 +23,8 @@ def blocks_seen(
 ) -> Iterator[str]:
     """The part of a corpus that a model has read: its training windows, if this package trained it on that corpus.
 
-    Counts of more text than a model has read could know more than the model. Otherwise a sample of the corpus.
+    Counts of more text than a model has read could know more than the model. Otherwise a sample of the corpus, as for
+    a graft, whose base has read other text.
 
     Raises:
         NotMeasurableError: The corpus has no training documents, or another tokenizer.
@@ -40,13 +41,12 @@ def blocks_seen(
 
 
 def windows_seen(model: PreTrainedModel, corpus: Corpus) -> Windows | None:
-    """The windows of a corpus that a model was trained on; None if its record does not say so."""
+    """The windows of a corpus that a model was trained on; None for a graft, and if its record does not say so."""
     try:
         record = read_record(find_model(model.name_or_path))
-        if record["corpus"]["hash"] != corpus.hash:
+        if record["corpus"]["hash"] != corpus.hash or "base" in record["recipe"]:
             return None
         num = int(record["step"]) * int(record["windows_per_step"])
-        length = int(record["recipe"]["model"]["max_position_embeddings"])
-        return Windows(corpus.train, length, int(record["recipe"]["seed"]), num)
+        return Windows(corpus.train, window_length(record), int(record["recipe"]["seed"]), num)
     except (KeyError, TypeError, ValueError, HowFarError):
         return None

@@ -85,6 +85,11 @@ def learned_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from ((name, table) for name, table in model.named_buffers() if is_increment(name))
 
 
+def uncompiled_name(name: str) -> str:
+    """A module's or tensor's name in the model before parts of it were compiled."""
+    return ".".join(part for part in name.split(".") if part != "_orig_mod")
+
+
 def is_increment(name: str) -> bool:
     """Whether a parameter belongs to an increment network."""
     return _INCREMENTS in name.split(".")
@@ -147,5 +152,5 @@ def check_sharing(model: PreTrainedModel) -> None:
         if any(name in (getattr(model, "_tied_weights_keys", None) or ()) for name in untold):
             advice = "to tie them, set model.config.tie_word_embeddings = True and call model.tie_weights()"
         raise CheckpointError(
-            f"{untold[0]} and {untold[1]} are one tensor, of which the model's configuration says nothing; {advice}"
+            f"{untold[0]} and {untold[1]} are one tensor, but the model's configuration does not tie them; {advice}"
         )

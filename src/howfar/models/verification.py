@@ -11,6 +11,7 @@ from torch import Tensor
 
 from howfar.errors import CheckpointError
 from howfar.models.settings import changed_settings
+from howfar.models.unwrapping import uncompiled_name
 from howfar.positions.encodings.attending import PREFIX
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def check_saved(model: PreTrainedModel, folder: Path, load: Callable[..., PreTra
         name = next(iter(settings))
         raise _lost(f"config.{name}", f"is {settings[name]!r} there instead of {getattr(model.config, name, None)!r}")
     _check_tensors(model.state_dict(), again.state_dict())
-    modes = {name.replace("._orig_mod", ""): part.training for name, part in model.named_modules()}
+    modes = {uncompiled_name(name): part.training for name, part in model.named_modules()}
     for name, part in again.named_modules():
         part.training = modes.get(name, model.training)
     outputs = [_output(one) for one in (model, again.to(model.device))]
@@ -50,7 +51,7 @@ def check_saved(model: PreTrainedModel, folder: Path, load: Callable[..., PreTra
 
 
 def _check_tensors(saved: Mapping[str, Tensor], read: Mapping[str, Tensor]) -> None:
-    saved = {name.replace("._orig_mod.", "."): tensor for name, tensor in saved.items()}
+    saved = {uncompiled_name(name): tensor for name, tensor in saved.items()}
     for name in saved.keys() ^ read.keys():
         raise _lost(name, "is not there" if name in saved else "is there but not in the model")
     for name, tensor in saved.items():
@@ -64,7 +65,7 @@ def _check_rounded(own: Mapping[str, Tensor], read: Mapping[str, Tensor]) -> boo
     """Check buffers that are computed, not saved; returns whether none was rounded with the model's weights."""
     is_exact = True
     for name, tensor in own.items():
-        other = read.get(name.replace("._orig_mod.", "."))
+        other = read.get(uncompiled_name(name))
         if other is None or not _same_bits(tensor, other.to(tensor.dtype)):
             raise _lost(name, "differs when it is computed from the configuration there")
         is_exact &= other.dtype == tensor.dtype
@@ -91,5 +92,5 @@ def _output(model: PreTrainedModel) -> Tensor:
 
 def _lost(what: str, how: str) -> CheckpointError:
     return CheckpointError(
-        f"the model cannot be saved whole: {what} {how}; bring the model to a state that its configuration describes"
+        f"saving would lose a part of the model: {what} {how}; change the model so that its configuration describes it"
     )

@@ -107,7 +107,7 @@ def _check_free(model: nn.Module) -> None:
     found = positions_of(model)
     if found is not None and found.is_plain and found.encoding.name == "rotary":
         raise AlreadyAttachedError(
-            f"this {type(model).__name__} is held by a howfar.movable block; call howfar.attach after it"
+            f"this {type(model).__name__} is inside a howfar.movable block; call howfar.attach after the block"
         )
     if found is not None and found.encoding.name == "rotary":
         raise AlreadyAttachedError(

@@ -167,5 +167,5 @@ def like(increments: Tensor, replacement: Any, index: int) -> Tensor:
         got = f"shape {tuple(replacement.shape)}" if isinstance(replacement, Tensor) else type(replacement).__name__
         raise OverrideError(
             f"an override returned {got} for layer {index}; it must return increments [batch, head, token] = "
-            f"{tuple(increments.shape)}, or what broadcasts to them"
+            f"{tuple(increments.shape)}, or a tensor that broadcasts to that shape"
         ) from error

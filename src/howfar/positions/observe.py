@@ -28,7 +28,7 @@ def record(model: nn.Module) -> Iterator[Recording]:
         of the autograd graph unless gradients are disabled.
 
     Raises:
-        NoIncrementsError: The model has no increments.
+        NoIncrementsError: The model has no increments, and is not inside `movable`.
     """
     increments, recording = positions_of(model) or increments_of(model), Recording()
     with increments.recorded_by(recording):
@@ -49,7 +49,7 @@ def override(model: nn.Module, fn: IncrementFunction) -> Iterator[None]:
             anything that broadcasts to it.
 
     Raises:
-        NoIncrementsError: The model has no increments.
+        NoIncrementsError: The model has no increments, and is not inside `movable`.
         OverrideError: In a forward pass, if what `fn` returns does not broadcast to the increments.
         UnsupportedModelError: In a forward pass, if layers that share keys get other increments than each other.
     """

@@ -63,6 +63,16 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
+def window_length(record: Mapping[str, Any]) -> int:
+    """Tokens in a training window, by a record."""
+    from howfar.models.configuration import HowFarConfig  # slow to import
+
+    recipe = record["recipe"]
+    if "context" in recipe:  # a graft
+        return int(recipe["context"])
+    return int(recipe["model"].get("max_position_embeddings", HowFarConfig.max_position_embeddings))
+
+
 def mark_as_whole(checkpoint: Path, record: Mapping[str, Any]) -> None:
     """Write the record into a checkpoint, with the sizes and hashes of all other files there.
 

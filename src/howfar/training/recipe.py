@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,10 +178,7 @@ class Recipe(BaseRecipe):
                 raise ConfigError(
                     f"recipe: [model] sets {name}, which a recipe cannot choose: {NOT_THE_MODELS[name]}; remove it"
                 )
-        sizes = json.dumps([self.model, self.increments, self.encoding], sort_keys=True, default=repr)
-        if sizes not in _SOUND:
-            self.model_config()
-            _SOUND.add(sizes)
+        self.model_config()
 
     @classmethod
     def options(cls) -> dict[str, Sequence[str] | None]:
@@ -221,11 +217,12 @@ class Recipe(BaseRecipe):
         attention = self.model.get("attn_implementation", "")
         if needed_instead(attention, str):
             raise ConfigError(f"recipe: [model] attn_implementation is {attention!r}; it must be a string")
-        increments = None if self.increment_config is None else self.increment_config.to_dict()
+        increments = self.increment_config
         if self.encoding is not None:
-            read_encoding(self.encoding, self.increment_config)
+            read_encoding(self.encoding, increments)
         try:
-            config = HowFarConfig(**self.model, increments=increments, encoding=self.encoding)
+            table = None if increments is None else increments.to_dict()
+            config = HowFarConfig(**self.model, increments=table, encoding=self.encoding)
         except Exception as error:  # huggingface_hub's validation errors share no public base
             raise ConfigError(f"recipe: [model] is invalid: {error}; change it") from error
         if config.num_attention_heads % config.num_key_value_heads:
@@ -239,7 +236,3 @@ class Recipe(BaseRecipe):
                 "change hidden_size or num_attention_heads"
             )
         return config
-
-
-_SOUND: set[str] = set()
-"""Models already found possible, as JSON: a study has a thousand recipes, and a few model sizes."""

@@ -206,7 +206,7 @@ class IncrementTrainer(Trainer):
         """Refuse a checkpoint that does not fit. It stores tied weights once, which is enough."""
         tied = getattr(self.model, "all_tied_weights_keys", {})
         missing = [name for name in load_result.missing_keys if name not in tied]
-        for kind, names in (("lacks", missing), ("has a foreign", load_result.unexpected_keys)):
+        for kind, names in (("lacks", missing), ("holds an unknown", load_result.unexpected_keys)):
             if names:
                 raise CheckpointError(
                     f"the newest checkpoint in {self.args.output_dir} {kind} {names[0]}; remove that checkpoint to "

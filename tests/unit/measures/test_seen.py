@@ -41,6 +41,30 @@ def test_the_very_windows_of_the_training(corpus: Corpus, tmp_path: Path) -> Non
     assert less == text_of(corpus, range(2))
 
 
+def changed(folder: Path, **recipe: object) -> None:
+    record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    record["recipe"] = {"seed": 7, **recipe}
+    (folder / "training.json").write_text(json.dumps(record), encoding="utf-8")
+
+
+def test_a_recipe_that_leaves_the_length_to_the_default(corpus: Corpus, tmp_path: Path) -> None:
+    model = lookup_model({})
+    model.name_or_path = str(tmp_path)
+    trained(tmp_path, corpus.hash)
+    changed(tmp_path, model={})
+    windows = windows_seen(model, corpus)
+    assert windows is not None
+    assert (len(windows), windows.length) == (6, 512)
+
+
+def test_a_graft_has_read_other_text_too(corpus: Corpus, tmp_path: Path) -> None:
+    model = lookup_model({})
+    model.name_or_path = str(tmp_path)
+    trained(tmp_path, corpus.hash)
+    changed(tmp_path, base="other", context=40)
+    assert windows_seen(model, corpus) is None
+
+
 @pytest.mark.parametrize("record", [None, "{", "[]", '{"corpus": {}}', '{"corpus": {"hash": "another"}}'])
 def test_a_sample_where_the_record_does_not_say(corpus: Corpus, tmp_path: Path, record: str | None) -> None:
     model = lookup_model({})

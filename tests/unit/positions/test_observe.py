@@ -108,7 +108,7 @@ def test_what_broadcasts_will_do(replacement: object) -> None:
 def test_what_does_not_broadcast_is_refused(replacement: object, got: str) -> None:
     model, token_ids = tiny(), tokens(4)
     attach(model)
-    message = rf"^an override returned {got} for layer 0; it must return increments .* = \(2, 1, 4\), or what"
+    message = rf"^an override returned {got} for layer 0; it must return increments .* = \(2, 1, 4\), or a"
     with override(model, lambda layer, increments: replacement), pytest.raises(OverrideError, match=message):
         model(token_ids)
     model(token_ids)
@@ -187,7 +187,10 @@ def test_a_model_without_increments_cannot_be_watched() -> None:
 
 def test_increments_are_attached_after_a_block_that_holds_the_model() -> None:
     model = tiny()
-    with movable(model), pytest.raises(AlreadyAttachedError, match=r"held by a howfar.movable block; call .* after it"):
+    with (
+        movable(model),
+        pytest.raises(AlreadyAttachedError, match=r"inside a howfar.movable block; call"),
+    ):
         attach(model)
     attach(model)
 

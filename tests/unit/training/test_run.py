@@ -400,7 +400,7 @@ def test_a_result_that_is_not_the_model_is_not_published(
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
     monkeypatch.setattr("howfar.training.finishing.open_to_readers", lose_a_bit)
-    with pytest.raises(CheckpointError, match=r"cannot be saved whole: model.norm.weight has other values there"):
+    with pytest.raises(CheckpointError, match=r"lose a part of the model: model.norm.weight has other values there"):
         train(recipe(trainer={"save_strategy": "no"}), tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -124,7 +124,7 @@ def _check(increments: Increments, kinds: Sequence[str], doses: Sequence[float])
         raise ConfigError(f"the doses are {list(doses)}; give some above 0 and at most 1")
     check_accumulates(increments)
     check_movable_alone(increments)
-    if increments.config is not None and increments.config.lag:
+    if increments.config.lag:
         raise NotMeasurableError(
             "in this model an increment leads to the token after it (advance = 'after'), and interventions change the "
             "steps to tokens; take the measure sensitivity, or train with advance = 'before'"
