@@ -29,8 +29,8 @@ CHECKED = [
     "network",
     "observe",
     "padding",
-    "placement",
-    "places",
+    "base_positions",
+    "layer_positions",
     "rotation",
 ]
 jaxtyping.install_import_hook([f"howfar.positions.{name}" for name in CHECKED], "beartype.beartype")

@@ -16,7 +16,7 @@ from howfar.models.modeling import HowFarForCausalLM
 from howfar.positions.arguments import CACHE_NAME, LayerCall
 from howfar.positions.attachment import attach_encoding, positions_of
 from howfar.positions.encodings import alibi, encodings, pope
-from howfar.positions.places import Places
+from howfar.positions.layer_positions import LayerPositions
 from support.encodings import ENCODED, encoded
 from support.models import gradients, largest_difference, tiny, tokens
 from support.naive import naive_logits
@@ -219,9 +219,9 @@ def test_peers_give_the_same_biases_and_phases() -> None:
         found = positions_of(model)
         assert found is not None
         encoding: Any = found.encoding
-        places = Places(torch.ones(1, 1, 9), positions, positions, 9, sums)
+        learned = LayerPositions(torch.ones(1, 1, 9), positions, positions, 9, sums)
         call = LayerCall(("hidden_states",), (hidden,), {})
-        return encoding.before_attention(model.model.layers[0], call, places, 0)
+        return encoding.before_attention(model.model.layers[0], call, learned, 0)
 
     counted = torch.arange(9.0)[None, None]
     expected = peers.AlibiPositionalBias(num_heads)(9, 9)

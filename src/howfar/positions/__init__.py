@@ -1,6 +1,6 @@
 """The mechanism: positions that advance by learned increments.
 
-Read in this order: `config`, `network` (predicts increments), `placement` (where tokens stand before they move),
+Read in this order: `config`, `network` (predicts increments), `base_positions` (where tokens stand before they move),
 `clock` (sums and caches), `rotation` and `encodings` (how positions reach attention), `calls` and `increments` (one
 layer's pass), `decoder` and `attachment` (a whole model), `observe`.
 """

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from howfar.errors import OverrideError, UnsupportedModelError
+from howfar.positions.base_positions import BasePositions, base_positions
 from howfar.positions.clock import Clock, StaticClock, clock_of
+from howfar.positions.layer_positions import LayerPositions
 from howfar.positions.padding import check_mask
-from howfar.positions.placement import Placement, place
-from howfar.positions.places import Places
 
 IncrementFunction = Callable[[int, Tensor], Any]
 """`fn(layer, increments)` gives increments, or what broadcasts to them; both are `[batch, head, token]`."""
@@ -53,9 +53,9 @@ class ForwardPass:
         cache: The cache that the decoder got or created.
         token_ids: As the decoder got them; None if it got embeddings.
         clock: That cache's clock.
-        placement: Where the base model puts the tokens.
+        base: Where the base model puts the tokens.
         shared_increments: The increments before overrides; with a shared network.
-        shared_places: The positions of the first layer; with a shared network and no overrides.
+        shared_positions: The positions of the first layer; with a shared network and no overrides.
         frequencies: By the prefix of their `Rotation`, in models that change them with the length of a text.
         overridden: The increments of each layer after overrides, in models whose layers share keys.
     """
@@ -67,9 +67,9 @@ class ForwardPass:
     cache: Any
     clock: Clock | None
     token_ids: Tensor | None = None
-    placement: Placement | None = None
+    base: BasePositions | None = None
     shared_increments: Tensor | None = None
-    shared_places: Places | None = None
+    shared_positions: LayerPositions | None = None
     frequencies: dict[str, Tensor] = field(default_factory=dict)
     overridden: dict[int, Tensor] = field(default_factory=dict)
 
@@ -79,11 +79,11 @@ class ForwardPass:
             self.cache, self.clock = cache, None if cache is None else clock_of(cache, is_new=True)
         return self.clock
 
-    def placement_of(self, increments: Tensor, past: Tensor | None) -> Placement:
+    def base_positions_of(self, increments: Tensor, past: Tensor | None) -> BasePositions:
         """Where the base model puts the tokens, on the device of these increments."""
-        if self.placement is None:
+        if self.base is None:
             check_mask(self.attention_mask, len(increments), increments.shape[-1])
-            self.placement = place(
+            self.base = base_positions(
                 self.position_ids,
                 self.attention_mask,
                 increments.shape[-1],
@@ -92,7 +92,7 @@ class ForwardPass:
                 None if past is None else past[:, 2, 0, -1:],
                 increments.device,
             )
-        return self.placement.on(increments.device)
+        return self.base.on(increments.device)
 
 
 def num_running(module: nn.Module) -> int:

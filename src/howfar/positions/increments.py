@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from howfar.errors import UnsupportedModelError
 from howfar.positions.arguments import LayerCall, parameter_names
+from howfar.positions.base_positions import BasePositions, position_ids_of
 from howfar.positions.calls import Calls, ForwardPass, IncrementFunction, Recording, num_running, overridden
 from howfar.positions.clock import Clock, check_frequencies, check_length, clock_of
 from howfar.positions.compiling import notice_hooks
@@ -21,9 +22,8 @@ from howfar.positions.config import IncrementConfig
 from howfar.positions.decoder import key_sources
 from howfar.positions.encodings import encoding_of
 from howfar.positions.encodings.encoding import Encoding
+from howfar.positions.layer_positions import LayerPositions
 from howfar.positions.network import IncrementNetwork
-from howfar.positions.placement import Placement, position_ids_of
-from howfar.positions.places import Places
 from howfar.positions.rotation import Rotation, check_count, check_rotary
 from howfar.positions.shapes import Float, Length
 
@@ -183,10 +183,10 @@ class Increments:
         """Forward pre-hook of a decoder layer: replace its positions by learned ones."""
         current = self._current_pass(index)
         call = LayerCall(self._names_of_layers[index], args, kwargs)
-        places = self._places(index, layer, call, current)
+        learned = self._layer_positions(index, layer, call, current)
         for recording in self._calls.recordings:
-            recording.increments[index], recording.positions[index] = places.increments, places.positions
-        return self.encoding.reach(index, layer, call, places)
+            recording.increments[index], recording.positions[index] = learned.increments, learned.positions
+        return self.encoding.reach(index, layer, call, learned)
 
     def _current_pass(self, index: int) -> ForwardPass:
         if not self._calls.passes:
@@ -196,7 +196,7 @@ class Increments:
             )
         return self._calls.passes[-1]
 
-    def _places(self, index: int, layer: nn.Module, call: LayerCall, current: ForwardPass) -> Places:
+    def _layer_positions(self, index: int, layer: nn.Module, call: LayerCall, current: ForwardPass) -> LayerPositions:
         """The positions of a layer's tokens; the previous layer's if both stand at the same ones."""
         clock = current.clock_of(call.cache())
         if clock is not None:
@@ -207,38 +207,38 @@ class Increments:
         past = None if clock is None else clock.past(index)
         sums_of = self.encoding.sums(layer)
         is_shared = self.config.scope == "shared" and not self._calls.overrides and sums_of is None
-        first = current.shared_places
+        first = current.shared_positions
         if is_shared and first is not None and first.past is past:
             if clock is not None:
                 clock.share(index, self.layer_indices[0])
             return first
         increments = self._increments(index, layer, call.hidden_states(), current)
-        placement = current.placement_of(increments, past)
+        base = current.base_positions_of(increments, past)
         sums = None if sums_of is None else sums_of(call.hidden_states()).to(increments.device)
-        if placement.real is not None:
-            increments = increments.masked_fill(~placement.real[:, None], 0)
-        places = self._summed(index, increments, sums, placement, past, clock, current.frequencies)
+        if base.real is not None:
+            increments = increments.masked_fill(~base.real[:, None], 0)
+        learned = self._summed(index, increments, sums, base, past, clock, current.frequencies)
         if is_shared and first is None:
-            current.shared_places = places
-        return places
+            current.shared_positions = learned
+        return learned
 
     def _summed(
         self,
         index: int,
         increments: Float[Tensor, "batch head token"],
         sums: Tensor | None,
-        placement: Placement,
+        base: BasePositions,
         past: Tensor | None,
         clock: Clock | None,
         frequencies: dict[str, Tensor],
-    ) -> Places:
+    ) -> LayerPositions:
         """Positions, and whatever an encoding sums, of a layer's tokens; advances the clock."""
-        drift, positions = self._drift_and_positions(increments, sums, placement, past)
+        drift, positions = self._drift_and_positions(increments, sums, base, past)
         num_heads = increments.shape[1]
         totals, all_positions = drift, positions
         num_tokens: Length | Tensor = positions.shape[-1]
         if clock is not None:
-            next_ids = placement.next_id.to(drift.dtype)[:, None].expand_as(drift)
+            next_ids = base.next_id.to(drift.dtype)[:, None].expand_as(drift)
             history = clock.append(index, torch.stack((drift, positions, next_ids), dim=1))
             totals, all_positions, num_tokens = history[:, 0], history[:, 1], clock.num_tokens(index)
         positions = positions[:, :num_heads]
@@ -248,7 +248,7 @@ class Increments:
             positions = positions.float()
             all_positions = positions if is_same else all_positions.float()
         summed = None if sums is None else totals[:, num_heads:]
-        return Places(increments, positions, all_positions, num_tokens, summed, past, frequencies)
+        return LayerPositions(increments, positions, all_positions, num_tokens, summed, past, frequencies)
 
     def _increments(
         self, index: int, layer: nn.Module, hidden_states: Tensor, current: ForwardPass
@@ -279,7 +279,7 @@ class Increments:
         self,
         increments: Float[Tensor, "batch head token"],
         sums: Float[Tensor, "batch row token"] | None,
-        placement: Placement,
+        base: BasePositions,
         past: Tensor | None,
     ) -> tuple[Float[Tensor, "batch head_or_row token"], Float[Tensor, "batch head_or_row token"]]:
         """How far tokens have moved from their base positions, and their positions; in float64 where the device has it.
@@ -290,10 +290,10 @@ class Increments:
         excess = exact - 1
         if sums is not None:
             excess = torch.cat((excess, sums.to(excess.dtype)), dim=1)
-        if placement.real is not None:
-            excess = excess.masked_fill(~placement.real[:, None], 0)
-        drift = placement.drift(excess, None if past is None else past[:, 0, :, -1:])
+        if base.real is not None:
+            excess = excess.masked_fill(~base.real[:, None], 0)
+        drift = base.drift(excess, None if past is None else past[:, 0, :, -1:])
         if not self.config.accumulate:
             return drift, exact if sums is None else torch.cat((exact, drift[:, exact.shape[1] :]), dim=1)
-        positions = placement.ids[:, None] + drift
+        positions = base.ids[:, None] + drift
         return drift, positions if self.config.advance == "before" else positions - excess

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from howfar.positions.encodings.attending import config_of
 from howfar.positions.encodings.biased import Biased, BiasOptions
-from howfar.positions.places import Places
+from howfar.positions.layer_positions import LayerPositions
 from howfar.positions.precision import KeepsFloat32
 from howfar.positions.shapes import Float
 
@@ -42,12 +42,12 @@ class Alibi(Biased):
         """Learned slopes."""
         return Slopes(decoder.config.num_attention_heads) if self.options.learned else None
 
-    def coefficients_and_values(self, layer: nn.Module, places: Places) -> tuple[Tensor, Tensor]:
+    def coefficients_and_values(self, layer: nn.Module, learned: LayerPositions) -> tuple[Tensor, Tensor]:
         """Slopes, and positions."""
         if self.options.learned:
-            return layer.get_submodule("encoding")(), places.all_positions
+            return layer.get_submodule("encoding")(), learned.all_positions
         num_heads = config_of(layer).num_attention_heads
-        return torch.tensor(slopes(num_heads), device=places.all_positions.device), places.all_positions
+        return torch.tensor(slopes(num_heads), device=learned.all_positions.device), learned.all_positions
 
 
 class Slopes(KeepsFloat32):

@@ -20,7 +20,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from howfar.errors import UnsupportedModelError
 from howfar.positions.arguments import LayerCall
 from howfar.positions.encodings.encoding import Encoding
-from howfar.positions.places import Places
+from howfar.positions.layer_positions import LayerPositions
 from howfar.positions.shapes import Length
 
 PREFIX = "howfar_"
@@ -59,13 +59,15 @@ class Attending(Encoding):
                 f"call model.set_attn_implementation({PREFIX + implementation!r})"
             )
 
-    def before_attention(self, layer: nn.Module, call: LayerCall, places: Places, index: int) -> Step:
+    def before_attention(self, layer: nn.Module, call: LayerCall, learned: LayerPositions, index: int) -> Step:
         """The step for this layer's queries and keys."""
         raise NotImplementedError
 
-    def reach(self, index: int, layer: nn.Module, call: LayerCall, places: Places) -> tuple[tuple[Any, ...], Any]:
+    def reach(
+        self, index: int, layer: nn.Module, call: LayerCall, learned: LayerPositions
+    ) -> tuple[tuple[Any, ...], Any]:
         """Make the layer's own rotation the identity, and pass the step to the attention function."""
-        step = self.before_attention(layer, call, places, index)
+        step = self.before_attention(layer, call, learned, index)
         rotate_by_nothing(call)
         call.set("before_attention", step)
         return call.arguments

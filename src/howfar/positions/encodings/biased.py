@@ -20,7 +20,7 @@ from howfar.positions.config import IncrementConfig
 from howfar.positions.encodings.attending import Attending, Step, of_keys, rotate_by_nothing
 from howfar.positions.encodings.encoding import NoOptions, led
 from howfar.positions.encodings.rotary import Rotary
-from howfar.positions.places import Places
+from howfar.positions.layer_positions import LayerPositions
 from howfar.positions.shapes import Length
 
 
@@ -49,23 +49,25 @@ class Biased(Attending, Rotary):
                 "rotary or per_head to false"
             )
 
-    def coefficients_and_values(self, layer: nn.Module, places: Places) -> tuple[Tensor, Tensor]:
+    def coefficients_and_values(self, layer: nn.Module, learned: LayerPositions) -> tuple[Tensor, Tensor]:
         """The coefficients of query heads, `[head]`, and the values of latest keys, `[batch, head, latest_token]`."""
         raise NotImplementedError
 
-    def before_attention(self, layer: nn.Module, call: LayerCall, places: Places, index: int) -> Step:
+    def before_attention(self, layer: nn.Module, call: LayerCall, learned: LayerPositions, index: int) -> Step:
         """Pass the columns on."""
-        coefficients, values = self.coefficients_and_values(layer, places)
+        coefficients, values = self.coefficients_and_values(layer, learned)
         # Counted from the newest token, so that nearby tokens, which weigh most, get the most precision.
         values = (values - values[..., -1:].detach()).float()
         coefficients, values = led(layer, call, coefficients.float(), values)
-        return partial(_add_columns, coefficients, values, places.num_tokens)
+        return partial(_add_columns, coefficients, values, learned.num_tokens)
 
-    def reach(self, index: int, layer: nn.Module, call: LayerCall, places: Places) -> tuple[tuple[Any, ...], Any]:
+    def reach(
+        self, index: int, layer: nn.Module, call: LayerCall, learned: LayerPositions
+    ) -> tuple[tuple[Any, ...], Any]:
         """Let the layer rotate as usual, and pass the columns to the attention function."""
-        call.set("before_attention", self.before_attention(layer, call, places, index))
+        call.set("before_attention", self.before_attention(layer, call, learned, index))
         if self.options.rotary:
-            return Rotary.reach(self, index, layer, call, places)
+            return Rotary.reach(self, index, layer, call, learned)
         rotate_by_nothing(call)
         return call.arguments
 

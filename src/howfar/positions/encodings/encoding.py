@@ -13,8 +13,8 @@ from howfar.errors import ConfigError
 from howfar.positions.arguments import LayerCall
 from howfar.positions.checkpointing import is_reentrant, lead_gradients_through
 from howfar.positions.config import IncrementConfig
+from howfar.positions.layer_positions import LayerPositions
 from howfar.positions.options import check_options
-from howfar.positions.places import Places
 from howfar.positions.rotation import Rotation
 
 
@@ -91,7 +91,9 @@ class Encoding:
     def check(self, decoder: PreTrainedModel) -> None:
         """Before each forward pass: check that the decoder is still as `prepare` left it."""
 
-    def reach(self, index: int, layer: nn.Module, call: LayerCall, places: Places) -> tuple[tuple[Any, ...], Any]:
+    def reach(
+        self, index: int, layer: nn.Module, call: LayerCall, learned: LayerPositions
+    ) -> tuple[tuple[Any, ...], Any]:
         """The positional and keyword arguments that make layer `index` attend by these positions."""
         raise NotImplementedError
 

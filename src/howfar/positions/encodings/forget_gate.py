@@ -19,7 +19,7 @@ from howfar.errors import ConfigError
 from howfar.positions.config import IncrementConfig
 from howfar.positions.encodings.attending import config_of
 from howfar.positions.encodings.biased import Biased, BiasOptions
-from howfar.positions.places import Places
+from howfar.positions.layer_positions import LayerPositions
 from howfar.positions.precision import KeepsFloat32
 from howfar.positions.shapes import Float
 
@@ -48,11 +48,11 @@ class ForgetGate(Biased):
         """The logarithms of the gates."""
         return layer.get_submodule("encoding")
 
-    def coefficients_and_values(self, layer: nn.Module, places: Places) -> tuple[Tensor, Tensor]:
+    def coefficients_and_values(self, layer: nn.Module, learned: LayerPositions) -> tuple[Tensor, Tensor]:
         """Minus the sum: forgetting that happened up to a key does not lower that key's score."""
         num_heads = config_of(layer).num_attention_heads
-        assert places.sums is not None
-        return places.sums.new_full((num_heads,), -1.0), places.sums
+        assert learned.sums is not None
+        return learned.sums.new_full((num_heads,), -1.0), learned.sums
 
 
 class Gates(KeepsFloat32):

@@ -15,7 +15,7 @@ from howfar.positions.arguments import LayerCall
 from howfar.positions.config import IncrementConfig
 from howfar.positions.encodings.attending import rotate_by_nothing
 from howfar.positions.encodings.encoding import Encoding
-from howfar.positions.places import Places
+from howfar.positions.layer_positions import LayerPositions
 
 
 class NoPositions(Encoding):
@@ -29,7 +29,9 @@ class NoPositions(Encoding):
         if increments is not None:
             raise ConfigError("encoding: 'nope' has no positions that increments could move; remove one of the two")
 
-    def reach(self, index: int, layer: nn.Module, call: LayerCall, places: Places) -> tuple[tuple[Any, ...], Any]:
+    def reach(
+        self, index: int, layer: nn.Module, call: LayerCall, learned: LayerPositions
+    ) -> tuple[tuple[Any, ...], Any]:
         """Give the layer cosines of 1 and sines of 0."""
         rotate_by_nothing(call)
         return call.arguments

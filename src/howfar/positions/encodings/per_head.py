@@ -21,7 +21,7 @@ from howfar.errors import UnsupportedModelError
 from howfar.positions.arguments import LayerCall
 from howfar.positions.encodings.attending import Attending, Step, of_keys
 from howfar.positions.encodings.rotary import Rotary
-from howfar.positions.places import Places
+from howfar.positions.layer_positions import LayerPositions
 from howfar.positions.shapes import Float, Length
 
 CosSin = tuple[Tensor, ...]
@@ -41,13 +41,13 @@ class RotaryPerHead(Attending, Rotary):
         self.apply = rotation_function(decoder)
         super().prepare(decoder)
 
-    def before_attention(self, layer: nn.Module, call: LayerCall, places: Places, index: int) -> Step:
+    def before_attention(self, layer: nn.Module, call: LayerCall, learned: LayerPositions, index: int) -> Step:
         """Rotate each head."""
-        queries = keys = self.cosines_and_sines(index, layer, call, places)
+        queries = keys = self.cosines_and_sines(index, layer, call, learned)
         rotation = self.rotations[index]
-        if places.all_positions is not places.positions:
-            keys = self.rotate(places.all_positions, queries[0].dtype, rotation, places)
-        return partial(_rotate, queries, keys, places.num_tokens, rotation.width, self.apply)
+        if learned.all_positions is not learned.positions:
+            keys = self.rotate(learned.all_positions, queries[0].dtype, rotation, learned)
+        return partial(_rotate, queries, keys, learned.num_tokens, rotation.width, self.apply)
 
 
 def _rotate(

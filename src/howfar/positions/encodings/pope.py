@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from howfar.positions.arguments import LayerCall
 from howfar.positions.encodings.attending import Attending, Step, config_of, of_keys
 from howfar.positions.encodings.encoding import led
-from howfar.positions.places import Places
+from howfar.positions.layer_positions import LayerPositions
 from howfar.positions.precision import KeepsFloat32
 from howfar.positions.shapes import Float, Length
 
@@ -37,15 +37,15 @@ class Polar(Attending):
         """The biases of the phases."""
         return Phases(decoder.config.num_key_value_heads, decoder.config.head_dim)
 
-    def before_attention(self, layer: nn.Module, call: LayerCall, places: Places, index: int) -> Step:
+    def before_attention(self, layer: nn.Module, call: LayerCall, learned: LayerPositions, index: int) -> Step:
         """From numbers to polar coordinates, and from these to two Cartesian ones."""
-        if self.name not in places.rotated:
-            places.rotated[self.name] = (_phases(places.all_positions, config_of(layer)),)
-        (angle,) = places.rotated[self.name]
+        if self.name not in learned.rotated:
+            learned.rotated[self.name] = (_phases(learned.all_positions, config_of(layer)),)
+        (angle,) = learned.rotated[self.name]
         bias = layer.get_submodule("encoding")().to(angle.device)
-        of_queries = angle.narrow(2, angle.shape[2] - places.positions.shape[2], places.positions.shape[2])
+        of_queries = angle.narrow(2, angle.shape[2] - learned.positions.shape[2], learned.positions.shape[2])
         of_queries, of_keys = led(layer, call, of_queries, angle + bias[:, None])
-        return partial(_to_polar, of_queries, of_keys, places.num_tokens)
+        return partial(_to_polar, of_queries, of_keys, learned.num_tokens)
 
 
 class Phases(KeepsFloat32):

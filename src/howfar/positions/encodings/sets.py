@@ -13,7 +13,7 @@ from torch import Tensor
 from howfar.errors import ConfigError
 from howfar.positions.config import IncrementConfig
 from howfar.positions.encodings.rotary import Rotary
-from howfar.positions.places import Places
+from howfar.positions.layer_positions import LayerPositions
 from howfar.positions.rotation import Rotation
 from howfar.positions.shapes import Float
 
@@ -29,9 +29,13 @@ class Sets(Rotary):
             raise ConfigError(f"encoding: {cls.name!r} has sets of positions of its own; set per_head to false")
 
     def rotate(
-        self, positions: Float[Tensor, "batch set token"], dtype: torch.dtype, rotation: Rotation, places: Places
+        self,
+        positions: Float[Tensor, "batch set token"],
+        dtype: torch.dtype,
+        rotation: Rotation,
+        learned: LayerPositions,
     ) -> tuple[Tensor, Tensor]:
         """Cosines and sines, each frequency with the positions of its set."""
-        frequencies = places.frequencies.get(rotation.prefix)
+        frequencies = learned.frequencies.get(rotation.prefix)
         turns = torch.arange(len(rotation.frequencies), device=positions.device) % self.num_sets
         return rotation.of_frequencies(positions.mT.index_select(-1, turns)[:, None], dtype, frequencies)

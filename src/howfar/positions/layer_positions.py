@@ -10,7 +10,7 @@ from howfar.positions.shapes import Float, Length
 
 
 @dataclass
-class Places:
+class LayerPositions:
     """The positions of a layer's tokens.
 
     Args:

@@ -27,7 +27,7 @@ from howfar.positions.shapes import Bool, Float, Int, Length
 
 
 @dataclass(frozen=True)
-class Placement:
+class BasePositions:
     """The tokens of one forward pass before increments move them.
 
     Args:
@@ -47,7 +47,7 @@ class Placement:
     follows: Bool[Tensor, "batch token token"] | None = None
     resumes: Bool[Tensor, "batch token"] | None = None
 
-    def on(self, device: torch.device) -> Placement:
+    def on(self, device: torch.device) -> BasePositions:
         """A copy on another device."""
         if self.ids.device == device:
             return self
@@ -75,7 +75,7 @@ class Placement:
         return sums - before.masked_fill(start < 0, 0)
 
 
-def place(
+def base_positions(
     position_ids: Tensor | None,
     attention_mask: Any,
     num_tokens: Length,
@@ -83,7 +83,7 @@ def place(
     has_past: bool | Tensor,
     next_id: Tensor | None,
     device: torch.device,
-) -> Placement:
+) -> BasePositions:
     """The base positions of a pass's tokens.
 
     Args:
@@ -92,7 +92,7 @@ def place(
         num_tokens: Tokens of this pass.
         num_past_tokens: Tokens in the cache before this pass.
         has_past: Whether there is text before this pass that it may continue.
-        next_id: `[batch, 1]`, `Placement.next_id` at the end of the cache; None without one.
+        next_id: `[batch, 1]`, `BasePositions.next_id` at the end of the cache; None without one.
         device: Device of the result.
 
     Raises:
@@ -110,9 +110,9 @@ def place(
         ids, real = torch.broadcast_tensors(ids, real)  # either may have one row for all
         last = torch.where(real, order, -1).cummax(dim=-1).values
         after = torch.where(last < 0, next_id, ids.gather(-1, last.clamp(min=0)) + 1)
-    placement = Placement(ids, real, after)
+    base = BasePositions(ids, real, after)
     if position_ids is None:
-        return placement
+        return base
     num_rows = max(len(after), len(next_id))
     expected = torch.cat((next_id.expand(num_rows, 1), after[:, :-1].expand(num_rows, -1)), dim=-1)
     goes_on = F.pad(last[:, :-1], (1, 0), value=-1) >= 0
@@ -123,10 +123,10 @@ def place(
     if mask is not None and mask.ndim == 4 and num_tokens > 1:
         leaps = goes_on & (ids != expected)
         if torch.compiler.is_compiling() or bool(leaps.any()):
-            return _tree(placement, mask.to(device), num_past_tokens, leaps)
-        return placement
+            return _tree(base, mask.to(device), num_past_tokens, leaps)
+        return base
     starts = goes_on & (ids < expected)
-    return replace(placement, start=torch.where(starts, order, -1).cummax(dim=-1).values)
+    return replace(base, start=torch.where(starts, order, -1).cummax(dim=-1).values)
 
 
 def position_ids_of(call: LayerCall, rotations: Mapping[int, Rotation]) -> Tensor | None:
@@ -180,26 +180,26 @@ def one_axis(position_ids: Tensor) -> Tensor:
     return position_ids[0]
 
 
-def _tree(placement: Placement, mask: Tensor, num_past_tokens: int | Tensor, leaps: Tensor) -> Placement:
+def _tree(base: BasePositions, mask: Tensor, num_past_tokens: int | Tensor, leaps: Tensor) -> BasePositions:
     """What each token follows where position ids go back to a branch's parent.
 
     Compiled code cannot branch on tensors, so it sums over what a token may attend to unless ids only rise by 1.
     """
-    num_tokens = placement.ids.shape[-1]
+    num_tokens = base.ids.shape[-1]
     may = (mask if mask.dtype == torch.bool else mask == 0)[:, 0].expand(len(leaps), -1, -1)
     own = own_keys(mask, num_tokens, num_past_tokens)
     follows = may.gather(-1, own.expand(len(may), num_tokens, -1))
     order = torch.arange(num_tokens, device=mask.device)
-    real = torch.ones_like(follows[..., 0]) if placement.real is None else placement.real
+    real = torch.ones_like(follows[..., 0]) if base.real is None else base.real
     follows = follows & (order[:, None] >= order) & real[:, None]
     end = (own[:1, :, :1] - 1).clamp(min=0).expand(len(may), num_tokens, 1)
     resumes = may.gather(-1, end)[..., 0] & torch.as_tensor(num_past_tokens > 0, device=mask.device)
     if torch.compiler.is_compiling():
         rises = ~leaps.any()
         follows = torch.where(rises, real[:, None] & (order[:, None] >= order), follows)
-        return replace(placement, follows=follows, resumes=resumes | rises)
+        return replace(base, follows=follows, resumes=resumes | rises)
     _check_paths(may, follows, own, resumes, real)
-    return replace(placement, follows=follows, resumes=resumes)
+    return replace(base, follows=follows, resumes=resumes)
 
 
 def _check_paths(may: Tensor, follows: Tensor, own: Tensor, resumes: Tensor, real: Tensor) -> None:
