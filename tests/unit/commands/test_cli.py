@@ -41,6 +41,11 @@ def test_it_says_its_version(run):
     assert run("--version")[1].strip() == f"howfar {version('howfar')}"
 
 
+def test_python_runs_it_as_a_module(run):
+    command = [sys.executable, "-m", "howfar", "--version"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == run("--version")[1]
+
+
 def test_every_command_has_help_with_an_example_or_none_to_give(run):
     for command in ("show", "models", "train", "recipes", "graft", "explore", "corpus build"):
         code, out, _ = run(*command.split(), "--help")
