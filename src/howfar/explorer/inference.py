@@ -22,7 +22,16 @@ from numpy.typing import NDArray
 from howfar.errors import BusyError, ModelNotFoundError, TextError
 from howfar.explorer.alternatives import Alternatives, read_alternatives
 from howfar.explorer.characters import likeliest_characters, probabilities_of, sample_character, spelled
-from howfar.explorer.passages import Attention, Reading, attend, edited, is_kept_whole, passage_around, place_in, read
+from howfar.explorer.passages import (
+    Attention,
+    PassageReading,
+    attend,
+    edited,
+    is_kept_whole,
+    passage_around,
+    place_in,
+    read,
+)
 from howfar.explorer.what_if import Edit, WhatIf
 from howfar.models.loading import choose_mark, load
 from howfar.reading import Trace, trace
@@ -118,7 +127,7 @@ class Inference:
         return WhatIf(before, after, edit, self._characters(name, text, before, after, edit) if has_characters else ())
 
     def _characters(
-        self, name: str, text: str, before: Reading, after: Reading, edit: Edit
+        self, name: str, text: str, before: PassageReading, after: PassageReading, edit: Edit
     ) -> tuple[tuple[bytes, float, float], ...]:
         """The likeliest next characters before or after an edit."""
         token = edit.tokens[1] - 1
@@ -196,20 +205,20 @@ class Inference:
             (kind, name, text, token), 0, lambda reader: answer(reader, passage_around(reader, document, token), token)
         )
 
-    def _reading(self, name: str, text: str, edit: Edit) -> Reading:
-        def ask(reader: Reader, passage: Window, token: int) -> Reading:
+    def _reading(self, name: str, text: str, edit: Edit) -> PassageReading:
+        def ask(reader: Reader, passage: Window, token: int) -> PassageReading:
             return read(reader, passage, [token], edit.function(passage, reader.lag))
 
         return self._of_token(("reading", edit), ask, name, text, edit.tokens[1] - 1)
 
-    def _whole_reading(self, name: str, text: str) -> Reading | None:
+    def _whole_reading(self, name: str, text: str) -> PassageReading | None:
         """A short text with the predictions after all tokens, so that a click needs no pass; None for others."""
         document, reader = self.trace(name, text), self._ready(name)
         if not is_kept_whole(reader, document):
             return None
         tokens = range(len(document))
         key, cost = ("whole reading", name, text), len(tokens) * reader.vocabulary_size // NUMBERS_PER_CHARACTER
-        found: Reading = self._answer(key, cost, lambda own: read(own, passage_around(own, document, 0), tokens))
+        found: PassageReading = self._answer(key, cost, lambda own: read(own, passage_around(own, document, 0), tokens))
         return found
 
     def _answer(self, key: Hashable, size: int, ask: Callable[[Reader], Any]) -> Any:

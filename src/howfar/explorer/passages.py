@@ -48,7 +48,7 @@ def place_in(passage: Window, token: int) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class PassageReading:
     """What a model does with a passage.
 
     Attributes:
@@ -85,7 +85,9 @@ def edited(reader: Reader, edit: IncrementFunction | None) -> Iterator[None]:
         yield
 
 
-def read(reader: Reader, passage: Window, tokens: Sequence[int], edit: IncrementFunction | None = None) -> Reading:
+def read(
+    reader: Reader, passage: Window, tokens: Sequence[int], edit: IncrementFunction | None = None
+) -> PassageReading:
     """Read a passage, with a model's own increments or edited ones.
 
     Args:
@@ -97,7 +99,7 @@ def read(reader: Reader, passage: Window, tokens: Sequence[int], edit: Increment
     places = [place_in(passage, token) for token in tokens]
     with edited(reader, edit):
         found = reader.read_together([passage], "losses", "increments", predict_at=[places])
-    return Reading(
+    return PassageReading(
         passage,
         reader.layers,
         found.surprisal_nats[0].cpu().numpy(),

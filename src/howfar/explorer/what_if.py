@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from howfar.explorer.passages import Reading, place_in
+from howfar.explorer.passages import PassageReading, place_in
 from howfar.positions import IncrementFunction
 from howfar.reading.windows import Window
 
@@ -79,8 +79,8 @@ class WhatIf:
         characters: The likeliest next characters in either: bytes, with their probabilities before and after.
     """
 
-    before: Reading
-    after: Reading
+    before: PassageReading
+    after: PassageReading
     edit: Edit
     characters: tuple[tuple[bytes, float, float], ...] = ()
 

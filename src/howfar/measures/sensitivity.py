@@ -48,7 +48,7 @@ NUM_SPLITS = 200  # random splits of the documents into halves
 
 
 @dataclass(frozen=True)
-class Place:
+class TextGap:
     """A gap of a text."""
 
     document: int
@@ -98,11 +98,11 @@ def sensitivity(
         reader = Reader(model, tokenizer, context=window_length(model))
         windows = sample_windows(reader, texts, num_documents=num_documents, seed=seed)
         size = min(context, reader.context // 2)
-        places = _places(reader, windows, size, horizon, num_gaps, np.random.default_rng(seed))
+        gaps = _gaps(reader, windows, size, horizon, num_gaps, np.random.default_rng(seed))
         chosen = chosen_layers(increments, layers)
         each = [*((layer,) for layer in chosen), increments.layer_indices]
-        changes = _read(reader, each, places, batch_size, seed, progress)
-    documents, kinds = (np.array([getattr(place, name) for place in places]) for name in ("document", "kind"))
+        changes = _read(reader, each, gaps, batch_size, seed, progress)
+    documents, kinds = (np.array([getattr(gap, name) for gap in gaps]) for name in ("document", "kind"))
     names = class_names(reader.tokenizer, "text")
     rows = [_reliability(change, changes[0, index], documents, kinds, seed) for index, change in enumerate(CHANGES)]
     for kind in np.unique(kinds):
@@ -120,24 +120,24 @@ def sensitivity(
     return table(rows, (str, "quantity change"), (int, "layer"), (str, "class"), (float, numbers), (int, "n gaps"))
 
 
-def _places(
+def _gaps(
     reader: Reader,
     windows: Sequence[Window],
     size: int,
     horizon: int,
     num_gaps: int,
     generator: np.random.Generator,
-) -> list[Place]:
+) -> list[TextGap]:
     """Gaps of each class in each document, for classes that enough documents have."""
     found = []
     for number, (window, classes) in enumerate(zip(windows, classes_of_tokens(reader.tokenizer, windows), strict=True)):
         inner = np.arange(size - 1, len(window.tokens) - horizon)
         for kind in np.unique(classes[inner]):
             members = inner[classes[inner] == kind]
-            for place in generator.permutation(members)[:num_gaps]:
-                before = window.tokens[place - size + 2 : place + 1]
-                following = window.tokens[place + 1 : place + 1 + horizon]
-                found.append(Place(number, int(kind), np.append(reader.mark, before), following))
+            for gap in generator.permutation(members)[:num_gaps]:
+                before = window.tokens[gap - size + 2 : gap + 1]
+                following = window.tokens[gap + 1 : gap + 1 + horizon]
+                found.append(TextGap(number, int(kind), np.append(reader.mark, before), following))
     carriers = Counter(kind for kind, _ in {(one.kind, one.document) for one in found})
     kept = [one for one in found if carriers[one.kind] >= MIN_DOCUMENTS]
     if not kept and size + horizon >= reader.context:
@@ -157,23 +157,23 @@ def _places(
 def _read(
     reader: Reader,
     layers: Sequence[tuple[int, ...]],
-    places: Sequence[Place],
+    gaps: Sequence[TextGap],
     batch_size: int,
     seed: int,
     progress: Progress | None,
 ) -> Array:
-    """Changes of the loss `[text or samples, change, which layers, place]`, in nats per token."""
+    """Changes of the loss `[text or samples, change, which layers, gap]`, in nats per token."""
     parts, random = [], torch.Generator().manual_seed(seed)
-    for group in followed(in_batches(places, batch_size), progress, len(places), len):
-        context = np.stack([place.context for place in group])
-        text = np.stack([place.following for place in group])
+    for group in followed(in_batches(gaps, batch_size), progress, len(gaps), len):
+        context = np.stack([gap.context for gap in group])
+        text = np.stack([gap.following for gap in group])
         samples = _sample(reader, context, text.shape[1], random)
         parts.append(np.stack([_changes(reader, context, following, layers) for following in (text, samples)]))
     return np.concatenate(parts, axis=-1)
 
 
 def _sample(reader: Reader, context: NDArray[np.int64], num_tokens: int, random: torch.Generator) -> NDArray[np.int64]:
-    """Continuations sampled from the model's whole distribution, the end of a document included; `[place, token]`.
+    """Continuations sampled from the model's whole distribution, the end of a document included; `[gap, token]`.
 
     Not by `generate`, which follows the temperature and the other habits in a model's `generation_config`.
     """
@@ -190,7 +190,7 @@ def _sample(reader: Reader, context: NDArray[np.int64], num_tokens: int, random:
 def _changes(
     reader: Reader, context: NDArray[np.int64], following: NDArray[np.int64], layers: Sequence[Sequence[int]]
 ) -> Array:
-    """The change of the mean loss of the following tokens, `[change, layer, place]`."""
+    """The change of the mean loss of the following tokens, `[change, layer, gap]`."""
     windows = [Window(number, row) for number, row in enumerate(np.concatenate((context, following), axis=1))]
     gap = context.shape[1] - 1
 

@@ -19,7 +19,7 @@ from howfar.files import refused_by_name
 from howfar.foreign import harmless
 from howfar.locks import one_at_a_time
 from howfar.progress import bars_on
-from howfar.studies.place import RUNS, Place
+from howfar.studies.folder import RUNS, StudyFolder
 from howfar.studies.planning import plan
 from howfar.studies.processes import Ended, Processes
 from howfar.studies.runs import RESULT, PlannedRun
@@ -100,7 +100,7 @@ def study(
     asked = Specification.load(specification) if isinstance(specification, str | Path) else specification
     if not isinstance(asked, Specification):
         asked = Specification.from_dict(asked)
-    place = Place(output)
+    place = StudyFolder(output)
     planned = Study(place, asked.name, plan(asked, versions()), versions())
     with _workers(ray, at_once=at_once, cpus=cpus, gpus=gpus) as workers, _alone(place), _told_to_end():
         if earlier := Study.find(place):
@@ -119,7 +119,7 @@ def _workers(ray: str | None, *, at_once: int, cpus: float, gpus: float) -> Work
 
 
 @contextmanager
-def _alone(place: Place) -> Iterator[None]:
+def _alone(place: StudyFolder) -> Iterator[None]:
     """Make the study's folder, and lock it against other drivers if possible."""
     if not place.is_local:
         yield

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from howfar.errors import StudyError
-from howfar.studies.place import RUNS, Place
+from howfar.studies.folder import RUNS, StudyFolder
 from howfar.studies.runs import RESULT, PlannedRun, RunState, check_versions
 from howfar.training.checkpoints import RECORD
 
@@ -22,13 +22,13 @@ class Study:
     """A study in its folder.
 
     Attributes:
-        place: Its storage.
+        place: Its folder.
         name: Its name.
         runs: The planned runs, in order.
         versions: Versions of the packages that it was started with.
     """
 
-    def __init__(self, place: Place, name: str, runs: Sequence[PlannedRun], versions: Mapping[str, str]) -> None:
+    def __init__(self, place: StudyFolder, name: str, runs: Sequence[PlannedRun], versions: Mapping[str, str]) -> None:
         self.place, self.name, self.runs, self.versions = place, name, tuple(runs), dict(versions)
 
     @classmethod
@@ -38,13 +38,13 @@ class Study:
         Raises:
             StudyError: There is no study, or its plan is damaged.
         """
-        study = cls.find(Place(location))
+        study = cls.find(StudyFolder(location))
         if study is None:
             raise StudyError(f"{location} holds no study: it has no {PLAN}; name a folder that `howfar study` wrote")
         return study
 
     @classmethod
-    def find(cls, place: Place) -> Self | None:
+    def find(cls, place: StudyFolder) -> Self | None:
         """The study at a place, if there is one.
 
         Raises:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from howfar.locks import one_at_a_time
-from howfar.studies.place import RUNS, Place
+from howfar.studies.folder import RUNS, StudyFolder
 from howfar.studies.runs import RESULT, PlannedRun, check_versions
 from howfar.training.checkpoints import RECORD, read_record
 from howfar.training.graft_recipe import GraftRecipe
@@ -47,7 +47,7 @@ def work(job: Job) -> None:
     """
     check_versions(job.versions, versions(), "this worker")
     job.run.corpus()
-    place = Place(job.location)
+    place = StudyFolder(job.location)
     with place.folder_of(job.run.id) as folder:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = folder.with_suffix(".lock")
@@ -82,7 +82,7 @@ def _result(run: PlannedRun, folder: Path, seconds: float | None) -> dict[str, A
 class _Keep(TrainerCallback):
     """Copies each complete checkpoint to the study's place."""
 
-    def __init__(self, place: Place, folder: Path) -> None:
+    def __init__(self, place: StudyFolder, folder: Path) -> None:
         self.place, self.folder = place, folder
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:

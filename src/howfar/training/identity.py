@@ -17,7 +17,7 @@ from howfar.positions.mode import evaluation_mode
 
 
 @dataclass(frozen=True)
-class Reading:
+class Output:
     """A model's output on some windows.
 
     Attributes:
@@ -30,7 +30,7 @@ class Reading:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, model: PreTrainedModel, input_ids: Tensor) -> Reading:
+    def of(cls, model: PreTrainedModel, input_ids: Tensor) -> Output:
         """Run a model in evaluation mode.
 
         Args:
@@ -50,12 +50,12 @@ def left_identical(model: PreTrainedModel, windows: Windows) -> Iterator[None]:
         IdentityError: As `check_identical`.
     """
     tokens = torch.from_numpy(np.stack([windows[index] for index in range(len(windows))])).to(model.device)
-    before = Reading.of(model, tokens)
+    before = Output.of(model, tokens)
     yield
-    check_identical(before, Reading.of(model, tokens))
+    check_identical(before, Output.of(model, tokens))
 
 
-def check_identical(before: Reading, after: Reading) -> None:
+def check_identical(before: Output, after: Output) -> None:
     """Compare two outputs on the same windows, bit for bit.
 
     Raises:

@@ -15,7 +15,7 @@ from howfar.cli import app
 from howfar.errors import NotMeasurableError
 from howfar.reports.sentences import said, strongest, verdicts
 from howfar.reports.study import controls_of, over_pairs, study_html, variant_table
-from howfar.studies.place import Place
+from howfar.studies.folder import StudyFolder
 from howfar.studies.runs import PlannedRun
 from howfar.studies.study import Study
 from support.training import INCREMENTS, MODEL, make_corpus
@@ -31,7 +31,7 @@ def study(tmp_path: Path) -> Study:
             recipe = {"seed": seed, "corpus": str(corpus.folder), "increments": increments, "trainer": {"max_steps": 1}}
             chosen = {"recipe": variant, "seed": seed}
             runs.append(PlannedRun(f"{variant}{seed}", chosen, recipe, corpus.hash, f"order{seed}"))
-    made = Study(Place(tmp_path / "study"), "tiny", runs, {})
+    made = Study(StudyFolder(tmp_path / "study"), "tiny", runs, {})
     made.write()
     for run in runs:
         if run.recipe["seed"] == 2:

@@ -12,7 +12,7 @@ from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError, HowFarError, StudyError
 from howfar.foreign import harmless_lines
 from howfar.progress import bars_on
-from howfar.studies.place import Place
+from howfar.studies.folder import StudyFolder
 from howfar.studies.planning import plan
 from howfar.studies.runs import PlannedRun
 from howfar.studies.specification import Specification
@@ -180,7 +180,7 @@ def test_a_recipe_without_a_corpus_is_told_so(asked: Any, tmp_path: Path) -> Non
 
 
 def test_a_study_may_grow_and_is_not_mixed_with_another(asked: Any, tmp_path: Path) -> None:
-    place = Place(tmp_path / "study")
+    place = StudyFolder(tmp_path / "study")
     both, first, second = (planned(asked(grid={"seed": seeds})) for seeds in ([0, 1], [0], [1]))
     begun = Study(place, "tiny", first, VERSIONS)
     begun.write()
@@ -203,7 +203,7 @@ def test_a_study_may_grow_and_is_not_mixed_with_another(asked: Any, tmp_path: Pa
 
 @pytest.mark.parametrize("lost", ["name", "runs", "versions"])
 def test_a_damaged_plan_is_one_line(asked: Any, tmp_path: Path, lost: str) -> None:
-    place = Place(tmp_path)
+    place = StudyFolder(tmp_path)
     Study(place, "tiny", planned(asked()), VERSIONS).write()
     whole = place.read_file("study.json")
     for part in ({key: value for key, value in whole.items() if key != lost}, {**whole, lost: 3}):
@@ -214,7 +214,7 @@ def test_a_damaged_plan_is_one_line(asked: Any, tmp_path: Path, lost: str) -> No
 
 @pytest.mark.parametrize("damaged", [{}, {"step": "x"}, {"step": 6, "held_out": 3}])
 def test_a_damaged_result_is_one_line(asked: Any, tmp_path: Path, damaged: dict[str, Any]) -> None:
-    place = Place(tmp_path)
+    place = StudyFolder(tmp_path)
     (run,) = planned(asked())
     study = Study(place, "tiny", [run], VERSIONS)
     place.write(f"runs/{run.id}/result.json", damaged)
@@ -236,7 +236,7 @@ def test_a_thousand_runs_are_planned_and_listed_soon(
     rates = [step / 1000 for step in range(1, 101)]
     controlled = [{}, {"parameter_matched": True}]
     runs = planned(asked(grid={"seed": list(range(5)), "learning_rate": rates}, variant=controlled))
-    Study(Place(tmp_path), "tiny", runs, VERSIONS).write()
+    Study(StudyFolder(tmp_path), "tiny", runs, VERSIONS).write()
     states = Study.open(tmp_path).states()
     assert time.process_time() - begun < 5
     assert [state.state for state in states] == ["waiting"] * 1000
@@ -253,7 +253,7 @@ def test_a_table_of_runs_holds_nothing_that_a_terminal_obeys(
     asked: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = planned(asked(set={"max_steps": 1}))
-    study = Study(Place(tmp_path / "study"), "n\x1b[31m[/b]", runs, VERSIONS)
+    study = Study(StudyFolder(tmp_path / "study"), "n\x1b[31m[/b]", runs, VERSIONS)
     study.write()
     study.note(runs[0].id, "no \x1b[2J\x9b1m \u202egnp", 1)
     for form in ([], ["--json"]):

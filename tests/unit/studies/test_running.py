@@ -26,7 +26,7 @@ from safetensors.torch import load_file
 import howfar
 from howfar.errors import ConfigError, CorpusError, InUseError, OutputError, StudyError
 from howfar.files import refused_by_name
-from howfar.studies.place import Place
+from howfar.studies.folder import StudyFolder
 from howfar.studies.planning import plan
 from howfar.studies.processes import Processes
 from howfar.studies.specification import Specification
@@ -136,7 +136,7 @@ def test_a_killed_worker_goes_on_from_its_last_checkpoint(
 
 
 def test_a_killed_copy_of_a_checkpoint_has_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place, folder = Place(f"file://{tmp_path / 'study'}"), tmp_path / "run"
+    place, folder = StudyFolder(f"file://{tmp_path / 'study'}"), tmp_path / "run"
     for name in ("model.safetensors", RECORD):
         (folder / "checkpoint-4").mkdir(parents=True, exist_ok=True)
         (folder / "checkpoint-4" / name).write_text("{}")
@@ -157,7 +157,7 @@ def test_a_killed_copy_of_a_checkpoint_has_no_record(tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("address", ["{}", "memory://{}"])
 def test_a_folder_whose_name_looks_like_a_pattern_is_only_a_name(tmp_path: Path, address: str) -> None:
-    place = Place(address.format(tmp_path / "rates[1]*?"))
+    place = StudyFolder(address.format(tmp_path / "rates[1]*?"))
     place.write("runs/abc/training.json", {"step": 3})
     place.write("runs/abc/checkpoint-3/training.json", {})
     assert place.read("runs/*/training.json") == {"abc": {"step": 3}}

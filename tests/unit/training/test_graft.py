@@ -34,7 +34,7 @@ from howfar.training.checkpoints import read_record
 from howfar.training.graft_recipe import GraftRecipe
 from howfar.training.graft_run import graft
 from howfar.training.graft_trainer import count_tokens
-from howfar.training.identity import Reading, check_identical
+from howfar.training.identity import Output, check_identical
 from howfar.training.recipe_files import bundled_recipes
 from support.grafts import make_base, make_text
 from support.training import text_corpus
@@ -190,14 +190,14 @@ def test_tokens_are_counted_as_often_as_they_were_read(corpus: Corpus) -> None:
 
 def test_the_first_layer_that_differs_is_named(base: Path) -> None:
     model = load(base)
-    before = Reading.of(model, IDS)
-    check_identical(before, Reading.of(model, IDS))
+    before = Output.of(model, IDS)
+    check_identical(before, Output.of(model, IDS))
     attach(model, IncrementConfig(scope="per_layer"))
-    check_identical(before, Reading.of(model, IDS))
+    check_identical(before, Output.of(model, IDS))
     with torch.no_grad():
         increments_of(model).networks[1].output.bias.add_(0.1)
     with pytest.raises(IdentityError, match=r"decoder layer 1 is the first that differs \(by up to \d.*loss \d"):
-        check_identical(before, Reading.of(model, IDS))
+        check_identical(before, Output.of(model, IDS))
 
 
 def test_a_run_that_does_not_start_as_its_base_is_not_begun(

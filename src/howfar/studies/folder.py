@@ -20,7 +20,7 @@ from howfar.training.checkpoints import LOCK, RECORD
 RUNS = "runs"
 
 
-class Place:
+class StudyFolder:
     """A study's folder.
 
     A local folder is used directly. For any other place (`s3://…`, `gs://…`) a run works in a temporary copy;
