@@ -1,5 +1,6 @@
 """Every encoding of models from scratch: the laws of increments hold, and each equals its definition in plain loops."""
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,17 @@ def test_peers_give_the_same_biases_and_phases() -> None:
     found = step_of(model, counted)(query, key, 1.0)
     close(found[0], peers.apply_polar_pos_emb(query, frequencies))
     close(found[1], peers.apply_polar_pos_emb(key, frequencies + bias))
+
+
+def test_biases_of_phases_are_clamped_and_learn_at_both_bounds() -> None:
+    phases = pope.Phases(1, 5)
+    bound = -2 * math.pi
+    phases.phase_bias.data = torch.tensor([[bound - 1, bound, -1.0, 0.0, 1.0]])
+    found = phases()
+    assert torch.equal(found, torch.tensor([[bound, bound, -1.0, 0.0, 0.0]]))
+    found.sum().backward()
+    assert phases.phase_bias.grad is not None
+    assert phases.phase_bias.grad.tolist() == [[0, 1, 1, 1, 0]]
 
 
 @pytest.mark.parametrize("num_heads", [4, 8, 12])

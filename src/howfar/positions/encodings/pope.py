@@ -57,7 +57,9 @@ class Phases(KeepsFloat32):
 
     def forward(self) -> Float[Tensor, "head frequency"]:
         """The biases, clamped; a call, so that Accelerate's hooks bring them if they are elsewhere."""
-        return self.phase_bias.clamp(-2 * math.pi, 0)
+        bias = self.phase_bias
+        # Biases begin at the bound, where `clamp` has no gradient since PyTorch 2.14.
+        return torch.where((bias < -2 * math.pi) | (bias > 0), bias.detach().clamp(-2 * math.pi, 0), bias)
 
 
 def _phases(positions: Float[Tensor, "batch head token"], config: Any) -> Float[Tensor, "batch head token frequency"]:
