@@ -156,6 +156,8 @@ def measure(
     for option, value in {"--model": model, "--mark": mark, "--device": device, "--dtype": dtype}.items():
         if value and not chosen.of_model:
             raise ConfigError(f"{chosen.name} trains its own models; leave out {option}")
+    if mark and not chosen.reads:
+        raise ConfigError(f"{chosen.name} reads no document, so there is no mark before one; leave out --mark")
     where = placed(device, dtype)
     verdict, reading = None, howfar.workers(workers, ray=ray)
     if model is not None and len(model) > 1:
@@ -208,7 +210,7 @@ def _load(
     if not chosen.of_model:
         return None, "models trained for this"
     loaded = load(model, **where)
-    found = choose_mark(loaded, mark) if chosen.uses & {"texts", "gold"} else None
+    found = choose_mark(loaded, mark) if chosen.reads else None
     return loaded, name_with_mark(label or public_name(model or Path(loaded.name_or_path).name), found)
 
 

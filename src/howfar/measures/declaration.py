@@ -100,6 +100,11 @@ class Measure:
         used = {name for need in (*self.needs, *self.takes) for name in _alternatives(need)}
         return used | ({"sample"} if self.sample else set())
 
+    @property
+    def reads(self) -> bool:
+        """Whether the model reads documents, each after a document mark."""
+        return bool(self.uses & {"texts", "gold", "pairs"})
+
     def check(self, inputs: Inputs) -> None:
         """Before any work, find inputs that are missing or unused.
 
@@ -135,9 +140,14 @@ class Measure:
         """One line to put below a table: model, texts, number of cases, seed and version."""
         counted = [] if self.rows else table["n"].drop_nulls().to_list()
         number = f"n = {max(counted):,} {self.counts}" if counted else f"{len(table):,} rows"
-        texts = inputs.origin if self.uses & {"texts", "gold"} else ""
-        parts = (model, texts, number, f"seed {inputs.seed}", f"howfar {version('howfar')}")
+        parts = (model, self._origin(inputs), number, f"seed {inputs.seed}", f"howfar {version('howfar')}")
         return " · ".join(part for part in parts if part)
+
+    def _origin(self, inputs: Inputs) -> str:
+        """Where the text that was read comes from: a gold segmentation, if the measure takes one; else texts."""
+        if inputs.gold is not None and "gold" in self.uses:
+            return inputs.gold_origin + (f", counts of {inputs.origin}" if inputs.corpus is not None else "")
+        return inputs.origin if "texts" in self.uses else ""
 
 
 def _alternatives(need: str) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,18 @@ class Document:
     number: int
 
 
+class SourcedTexts(list[str]):
+    """Texts of several sources, for example of several files; measures compare texts of one source only.
+
+    Args:
+        by_source: The texts of each source, by its name.
+    """
+
+    def __init__(self, by_source: Mapping[str, Sequence[str]]) -> None:
+        super().__init__(text for texts in by_source.values() for text in texts)
+        self.sources = [source for source, texts in by_source.items() for _ in texts]
+
+
 def documents_of(
     texts: Corpus | Iterable[str],
     tokenizer: PreTrainedTokenizerBase | None = None,
@@ -65,7 +77,7 @@ def documents_of(
             every = list(texts)
             chosen = ((number, every[number]) for number in spread_evenly(len(every), num_documents))
         for number, text in chosen:
-            yield Document(text, "text", number)
+            yield Document(text, texts.sources[number] if isinstance(texts, SourcedTexts) else "text", number)
         return
     if source is not None and source not in texts.source_names:
         raise NotMeasurableError(

@@ -13,7 +13,6 @@ extrapolate whatever their order.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING
@@ -21,7 +20,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError
@@ -29,8 +27,8 @@ from howfar.measures import statistics
 from howfar.measures.declaration import Matrix, Measure, of_texts
 from howfar.measures.documents import documents_of
 from howfar.measures.passes import byte_lengths, check_vocabulary
+from howfar.measures.random_order import in_random_order
 from howfar.measures.tables import Row, table
-from howfar.positions import override
 from howfar.progress import Progress, followed
 from howfar.reading.reader import Reader
 from howfar.reading.readings import Reading
@@ -45,6 +43,7 @@ Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 FACTORS = (1, 2, 4, 8)
+MIN_SHARE = 0.9  # of windows that must span as many positions as a matched context
 _CHANGES = ("change", "matched_change", "random_change", "beyond_random")
 _COLUMNS: tuple[tuple[type, str], ...] = (
     *((str, "source"), (int, "times context start stop"), (float, "value low high")),
@@ -80,7 +79,8 @@ def extrapolation(
           average, in the layer and head with the longest span.
         - `matched_change`: the same between contexts that span the same number of positions in all sources: `times` the
           mean over sources of what a context of the training length spans. `matched_tokens` is how many tokens these
-          contexts have, `matched_positions` how many positions they span, `matched_n` how many windows are long enough.
+          contexts have, `matched_positions` how many positions they span, `matched_n` how many windows are long enough:
+          at least 9 of 10, or there is no number.
         - `random_change`: like `change`, with every layer's increments in random order in all contexts.
           `beyond_random` is `change` minus `random_change`.
 
@@ -186,22 +186,6 @@ def _spans_of(reader: Reader, windows: Sequence[Window]) -> list[Array]:
     return [found[window] for window in windows]
 
 
-def in_random_order(reader: Reader, seed: int) -> AbstractContextManager[None]:
-    """Permute every layer's increments among the tokens of a window, in the same way in all windows of a batch.
-
-    Positions accumulate by the same steps, which tell nothing about the text any more. The first token's step stays: it
-    moves all tokens alike, and elsewhere it would be a gap. Layers that share increments get the same permutation.
-    """
-    is_shared = reader.config is not None and reader.config.scope == "shared"
-
-    def permuted(layer: int, increments: Tensor) -> Tensor:
-        generator = np.random.default_rng([seed, 0 if is_shared else layer, increments.shape[-1]])
-        order = np.append(0, 1 + generator.permutation(increments.shape[-1] - 1))
-        return increments[..., torch.from_numpy(order).to(increments.device)]
-
-    return override(reader.model, permuted)
-
-
 def _pack(reader: Reader, texts: Corpus | Iterable[str], num_windows: int) -> dict[str, list[Integers]]:
     """Tokens of windows of the reader's context by source, of whole documents; an incomplete window is left out."""
     windows: dict[str, list[Integers]] = {}
@@ -262,7 +246,7 @@ def _rows(
 def _changes(first: _Context, context: _Context, chosen: NDArray[np.bool_], seed: int) -> Row:
     """Changes from the first context: in the true order, in random order, and in contexts matched by positions."""
     change = _change(first.blocks[:, -1, chosen], context.blocks[:, -1, chosen], seed)
-    row = change.row("change")
+    row: Row = change.row("change")
     if first.random is not None and context.random is not None:
         random = _change(first.random[:, chosen], context.random[:, chosen], seed)
         row |= random.row("random_change") | (change - random).row("beyond_random")
@@ -270,7 +254,10 @@ def _changes(first: _Context, context: _Context, chosen: NDArray[np.bool_], seed
         matched, reference = context.matched[:, chosen], first.matched[:, chosen]
         is_long = (matched[2] > 0) & (reference[2] > 0)
         row |= {"positions": float(context.positions[chosen].mean()), "matched_n": int(is_long.sum())}
-        if is_long.sum() >= statistics.MIN_DOCUMENTS:
+        # Windows with steps that are long enough are not like the others.
+        if is_long.sum() < max(MIN_SHARE * len(is_long), statistics.MIN_DOCUMENTS):
+            row["note"] = f"positions are not matched: {is_long.sum()} of {len(is_long)} windows span as many"
+        else:
             row |= _change(reference[:2, is_long], matched[:2, is_long], seed).row("matched_change")
             means = matched[2:, is_long].mean(axis=1).tolist()
             row |= dict(zip(("matched_tokens", "matched_positions"), means, strict=True))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from howfar.corpus.corpus import Corpus
 from howfar.corpus.readers import read_local_documents
 from howfar.errors import ConfigError, TextError
 from howfar.inputs import public_name, public_names
+from howfar.measures.documents import SourcedTexts
 from howfar.measures.inputs import Inputs
 from howfar.measures.pairs.lists import read_pairs
 from howfar.text.segmentation import Segmentation, read_conllu, read_spaced
@@ -32,10 +35,10 @@ def read_inputs(
     """
     if corpus is not None and texts:
         raise ConfigError("--corpus and --text are both given; give either --corpus FOLDER or --text FILE, not both")
-    paths = [path for given in (texts, gold) if given for path in given]
-    origin = [f"held-out documents of {public_name(corpus)}"] if corpus is not None else []
+    named = f"held-out documents of {public_name(corpus)}" if corpus is not None else _names(texts)
     return Inputs(
-        origin=", ".join([*origin, *public_names([*map(str, paths)])]),
+        origin=named,
+        gold_origin=_names(gold),
         texts=Corpus.open(corpus) if corpus is not None else read_texts(texts) if texts else None,
         gold=read_gold(gold) if gold else None,
         pairs=read_pairs(pairs) if pairs is not None else None,
@@ -43,14 +46,25 @@ def read_inputs(
     )
 
 
-def read_texts(paths: Iterable[Path]) -> list[str]:
+def _names(paths: Sequence[Path] | None) -> str:
+    return ", ".join(_names_of(paths or ()))
+
+
+def _names_of(paths: Sequence[Path]) -> list[str]:
+    return public_names([*map(str, paths)])
+
+
+def read_texts(paths: Sequence[Path]) -> list[str]:
     """Read files of documents: UTF-8 text in which blank lines separate them, lines of JSON, or Parquet.
+
+    Of several files each is a source.
 
     Raises:
         TextError: A file cannot be read, or there is no text in them.
         CorpusError: One is not UTF-8.
     """
-    documents = [document for path in paths for document in _documents(path)]
+    by_file = {name: list(_documents(path)) for name, path in zip(_names_of(paths), paths, strict=True)}
+    documents = SourcedTexts(by_file) if len(by_file) > 1 else next(iter(by_file.values()))
     if not documents:
         raise TextError("there is no text in the files; give some that have text, documents separated by blank lines")
     return documents
@@ -67,15 +81,39 @@ def _documents(path: Path) -> Iterator[str]:
 class GoldFiles:
     """Gold segmentations in files: CoNLL-U if a name ends in .conllu, else words separated by spaces.
 
-    Sentences are read anew at each iteration, so that memory does not grow with the files.
+    Sentences are read anew at each iteration, so that memory does not grow with the files. Several files are sources,
+    read in turns, a document of each at a time.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
 
     def __iter__(self) -> Iterator[Segmentation]:
-        for path in self._paths:
-            yield from (read_conllu if path.suffix.lower() == ".conllu" else read_spaced)(path)
+        if len(self._paths) == 1:
+            yield from _sentences(self._paths[0])
+            return
+        names = _names_of(self._paths)
+        waiting = deque(_by_document(path, name) for path, name in zip(self._paths, names, strict=True))
+        while waiting:
+            documents = waiting.popleft()
+            if (document := next(documents, None)) is not None:
+                yield from document
+                waiting.append(documents)
+
+
+def _sentences(path: Path) -> Iterator[Segmentation]:
+    yield from (read_conllu if path.suffix.lower() == ".conllu" else read_spaced)(path)
+
+
+def _by_document(path: Path, source: str) -> Iterator[list[Segmentation]]:
+    """The sentences of each document of a file."""
+    document: list[Segmentation] = []
+    for sentence in _sentences(path):
+        if sentence.begins_document and document:
+            yield document
+            document = []
+        document.append(replace(sentence, source=source))
+    yield document
 
 
 def read_gold(paths: Sequence[Path]) -> GoldFiles:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from howfar.measures.pairs.lists import Pair
 
 
+_ALWAYS = {"seed", "origin", "gold_origin"}
+"""Inputs that every measure has."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
     """The inputs of measures; each measure takes some of them."""
@@ -30,18 +34,19 @@ class Inputs:
     against: Sequence[str] | None = None  # names of models to compare the loss with
     sample: int | None = None  # sample size, in the measure's own unit; None for its default
     seed: int = 0  # for sampling and bootstrap intervals
-    origin: str = ""  # where the texts or the gold boundaries were read from, in words; empty if unknown
+    origin: str = ""  # where the texts were read from, in words; empty if unknown
+    gold_origin: str = ""  # the same of the gold boundaries
 
     @property
     def given(self) -> set[str]:
-        """Names of the given inputs; `corpus` if the texts are one; without `seed` and `origin`, always given."""
-        names = {field.name for field in fields(self) if getattr(self, field.name) is not None} - {"seed", "origin"}
+        """Names of the given inputs; `corpus` if the texts are one; without `seed` and origins."""
+        names = {field.name for field in fields(self) if getattr(self, field.name) is not None} - _ALWAYS
         return names if self.corpus is None else names - {"texts"} | {"corpus"}
 
     def only(self, names: set[str]) -> Inputs:
-        """A copy with only the inputs of these names, the seed and the origin."""
+        """A copy with only the inputs of these names, the seed and the origins."""
         kept = {"texts" if name == "corpus" else name for name in self.given & names}
-        return Inputs(**{name: getattr(self, name) for name in kept}, seed=self.seed, origin=self.origin)
+        return Inputs(**{name: getattr(self, name) for name in kept | _ALWAYS})
 
     @property
     def some_texts(self) -> Corpus | Sequence[str]:

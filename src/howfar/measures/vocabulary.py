@@ -8,9 +8,9 @@ that it was trained on, is the scale of `drift`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -24,6 +24,7 @@ from howfar.measures.declaration import Measure
 from howfar.measures.inputs import Inputs
 from howfar.measures.layers import check_accumulates
 from howfar.measures.passes import in_batches
+from howfar.measures.seen import windows_seen
 from howfar.models.loading import tokenizer_of
 from howfar.models.origin import origin_of
 from howfar.positions import increments_of
@@ -53,7 +54,8 @@ def vocabulary(
 
     Args:
         model: A model with shared increments, or with increments per layer, of which the first layer's are used.
-        corpus: Its training corpus, of its own tokens, to count them in; a graft made by this package knows its counts.
+        corpus: Its training corpus, of its own tokens. Counted are the windows that a model read of it, if its record
+            says so, else the whole corpus. A graft made by this package knows its counts.
 
     Returns:
         A row for each head and token: `head`, `token_id`, `token` (readable), `class`, `special` (end of text and the
@@ -183,9 +185,9 @@ def _counts(
             f"the corpus in {corpus.folder} is tokenized by {corpus.tokenizer_name!r}, not by this model's "
             "tokenizer; name the one that it was trained on"
         )
-    tokens, counts = corpus.train.tokens, np.zeros(size, dtype=np.int64)
-    for start in range(0, len(tokens), TOKENS_AT_ONCE):
-        counted = np.bincount(tokens[start : start + TOKENS_AT_ONCE], minlength=size)
+    counts = np.zeros(size, dtype=np.int64)
+    for tokens in _read_tokens(model, corpus):
+        counted = np.bincount(tokens, minlength=size)
         if len(counted) > size:
             raise NotMeasurableError(
                 f"the corpus in {corpus.folder} holds token id {len(counted) - 1}, but the model knows ids up to "
@@ -193,6 +195,16 @@ def _counts(
             )
         counts += counted
     return counts
+
+
+def _read_tokens(model: PreTrainedModel, corpus: Corpus) -> Iterator[NDArray[np.integer[Any]]]:
+    """The tokens of a corpus that a model has read, in parts; of a model without a record, all."""
+    windows, tokens = windows_seen(model, corpus), corpus.train.tokens
+    if windows is None:
+        yield from (tokens[start : start + TOKENS_AT_ONCE] for start in range(0, len(tokens), TOKENS_AT_ONCE))
+    else:
+        for numbers in in_batches(range(len(windows)), max(1, TOKENS_AT_ONCE // windows.length)):
+            yield np.concatenate([windows[number] for number in numbers])
 
 
 def _seen(table: pl.DataFrame, min_count: int) -> pl.DataFrame:

@@ -35,11 +35,12 @@ def kind_of(config: IncrementConfig | None, encoding: str | None) -> str | None:
         encoding: Name of its encoding; None for rotary.
 
     Returns:
-        `"shared"` or `"per_layer"`, the scope of rotary increments; `"rope"` or `"pope"` if positions are plain.
+        `"shared"` or `"per_layer"`, the scope of rotary increments, followed by `"_per_head"` if each head has its own;
+        `"rope"` or `"pope"` if positions are plain.
     """
     is_rotary = encoding in (None, "rotary")
     if config is not None:
-        return config.scope if is_rotary else None
+        return config.scope + "_per_head" * config.per_head if is_rotary else None
     return "rope" if is_rotary else "pope" if encoding == "pope" else None
 
 
@@ -54,9 +55,10 @@ def beside_published(measure: str, table: pl.DataFrame, kind: str) -> pl.DataFra
     Returns:
         One row per figure: `figure`, `layer` (null if shared or for all layers), the published `original` and `replica`
         (null if there was none), and the `measured` value with the `low` and `high` of its interval. None if nothing
-        comparable was published: of increments per head there is only the correlation with distances.
+        comparable was published: of increments per head there are the correlation with distances and the loss.
     """
-    if measure not in _BESIDE or (measure in _OF_LAYERS and table["head"].drop_nulls().n_unique() > 1):
+    has_heads = kind.endswith("_per_head") or ("head" in table.columns and table["head"].drop_nulls().n_unique() > 1)
+    if measure not in _BESIDE or (measure in _OF_LAYERS and has_heads):
         return None
     rows = _BESIDE[measure](table, kind)
     schema: dict[str, Any] = {"figure": pl.String, "layer": pl.Int64}
@@ -106,7 +108,7 @@ def _attention(table: pl.DataFrame, kind: str) -> list[dict[str, Any]]:
 
 def _neutrality(table: pl.DataFrame, kind: str) -> list[dict[str, Any]]:
     losses = published()["validation_loss_nats_per_byte"]
-    runs = {"original": _difference(losses[kind], losses["rope"])}
+    runs = {"original": _difference(losses.get(kind), losses["rope"])}
     measured = table.filter(source="all").filter(~table.filter(source="all")["pair"].is_null())
     return [
         _row(f"loss minus that of {row['against']}, nats per byte", None, runs, row)

@@ -87,6 +87,15 @@ def test_several_processes_read_and_say_the_same(run, model_folder: Path, files:
     )
 
 
+def test_a_mark_is_refused_where_no_document_is_read_and_looked_for_where_one_is(run, model_folder: Path, files: Path):
+    code, _, err = run("measure", "vocabulary", "--model", str(model_folder), "--mark", "a")
+    assert code == 2
+    assert err == "error: vocabulary reads no document, so there is no mark before one; leave out --mark\n"
+    code, _, err = run("measure", "pairs", "--model", str(model_folder), "--mark", "no such token")
+    assert code == 2
+    assert "no such token" in err
+
+
 @pytest.mark.parametrize(
     ("ending", "magic"), [("html", b"<!doctype html"), ("svg", b"<svg"), ("png", b"\x89PNG"), ("pdf", b"%PDF")]
 )

@@ -9,7 +9,8 @@ from torch import nn
 
 from howfar.corpus.corpus import Corpus
 from howfar.errors import ConfigError
-from howfar.measures.extrapolation import extrapolation, in_random_order
+from howfar.measures.extrapolation import extrapolation
+from howfar.measures.random_order import in_random_order
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
 from support.copying import LAG, copying_model, repeating_texts
@@ -149,7 +150,10 @@ def test_windows_that_span_too_few_positions_are_not_matched() -> None:
     # Of two documents one steps so little that none of its contexts spans eight times the mean.
     texts = [("a" if number % 2 else "b") * 200 for number in range(24)]
     table = extrapolation(lookup_model({ord("a"): 3.0}), texts, training_length=LENGTH)
-    assert last_blocks(table)["matched_n"].to_list() == [24, 24, 24, 12]
+    last = last_blocks(table)
+    assert last["matched_n"].to_list() == [24, 24, 24, 12]
+    assert last["matched_change"].is_null().to_list() == [False, False, False, True]
+    assert last["note"].to_list() == [None, None, None, "positions are not matched: 12 of 24 windows span as many"]
     plain = last_blocks(extrapolation(copying_model(increments=None), TEXTS, training_length=LENGTH, factors=[1, 2]))
     assert plain["matched_tokens"].to_list() == plain["context"].to_list()
     assert plain["matched_change"].to_list() == pytest.approx(plain["change"].to_list())

@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from howfar.corpus.corpus import Corpus
+from howfar.corpus.windows import Windows
 from howfar.errors import NoIncrementsError, NotMeasurableError
 from howfar.measures.documents import documents_of
 from howfar.measures.vocabulary import agreement, movers, vocabulary, vocabulary_increments
@@ -21,6 +22,7 @@ from howfar.models.modeling import HowFarForCausalLM
 from howfar.models.origin import origin_of
 from howfar.positions import IncrementConfig, attach, record
 from support.grafts import make_base, make_text
+from support.lookup import lookup_model
 from support.models import stir, tiny
 from support.training import text_corpus
 
@@ -118,6 +120,22 @@ def test_counts_come_from_a_corpus_where_the_model_knows_none(
     counted = vocabulary(model, corpus)
     assert counted["count"].sum() == len(corpus.train.tokens)
     assert counted.filter(token_id=EOS)["count"].item() == corpus.train.num_documents + 1
+
+
+def test_of_a_corpus_the_windows_that_a_run_read_are_counted(
+    make_corpus: Callable[..., Corpus], tmp_path: Path
+) -> None:
+    model = lookup_model({})
+    model.name_or_path = str(tmp_path)
+    corpus = make_corpus(en=(["ab" * 300, "cd" * 300], ["ab"]))
+    record = {"corpus": {"hash": corpus.hash}, "step": 3, "windows_per_step": 2}
+    record["recipe"] = {"seed": 7, "model": {"max_position_embeddings": 20}}
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "training.json").write_text(json.dumps(record), encoding="utf-8")
+    windows = Windows(corpus.train, 20, 7, 6)
+    read = np.concatenate([windows[number] for number in range(6)])
+    counts = vocabulary(model, corpus).filter(head=0)["count"].to_numpy()
+    assert counts.tolist() == np.bincount(read, minlength=len(counts)).tolist()
 
 
 def test_a_corpus_of_other_tokens_is_not_counted(

@@ -277,6 +277,9 @@ class TestPublishedFigures:
         beside = beside_published("neutrality", table, "per_layer")
         assert beside is not None
         assert beside["original"].item() == pytest.approx(1.0722 - 1.0753)
+        per_head = beside_published("neutrality", table, "per_layer_per_head")
+        assert per_head is not None
+        assert per_head["original"].item() == pytest.approx(1.0701 - 1.0753)
 
     @pytest.mark.parametrize("measure", ["increments", "boundaries", "pairs"])
     def test_one_of_several_heads_is_not_taken_for_the_layer(self, measure: str) -> None:

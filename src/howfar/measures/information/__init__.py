@@ -111,7 +111,18 @@ def _rows(items: Items, layers: Sequence[int | None], num_draws: int, seed: int)
             "with another word; give other text, or a model with shorter tokens"
         )
     refused = {label: reason for label in items.labels if (reason := _why_not(items, label))}
-    usable = [label for label in items.labels if label not in refused]
+    labelled = {label: numbers >= 0 for label, numbers in items.labels.items() if label not in refused}
+    baselines = {}
+    for label, mask in labelled.items():
+        try:
+            baselines[label] = fit_baseline(
+                *(items.labels[label][mask], items.identity[mask], items.previous[mask]),
+                entropy=items.entropy[mask],
+                documents=items.documents[mask],
+            )
+        except NotMeasurableError as error:  # the documents left to fit to are all of one class
+            refused[label] = f"without some documents, {error}"
+    usable = list(baselines)
     if not usable:
         reasons = "; ".join(refused.values()) or "no word has a label"
         raise NotMeasurableError(
@@ -125,20 +136,10 @@ def _rows(items: Items, layers: Sequence[int | None], num_draws: int, seed: int)
     controls = Controls(items.identity, items.previous, items.entropy, items.documents)
     curves = [controls.residual_curves(increments) for _, increments in cells]
     measurable = {number: of_cell for number, of_cell in enumerate(curves) if of_cell is not None}
-    labelled = {label: items.labels[label] >= 0 for label in usable}
-    baselines = {
-        label: fit_baseline(
-            *(items.labels[label][mask], items.identity[mask], items.previous[mask]),
-            entropy=items.entropy[mask],
-            documents=items.documents[mask],
-        )
-        for label, mask in labelled.items()
-    }
     residuals = []
-    for label, mask in labelled.items():
-        of_label = baselines[label].residuals
-        residuals.append(np.zeros((len(items), of_label.shape[1])))
-        residuals[-1][mask] = of_label  # 0 for an item without the label
+    for label, baseline in baselines.items():
+        residuals.append(np.zeros((len(items), baseline.residuals.shape[1])))
+        residuals[-1][labelled[label]] = baseline.residuals  # 0 for an item without the label
     p_values = np.ones((len(cells), len(usable)))
     if measurable:
         p_values[list(measurable)] = dependence_test(

@@ -3,8 +3,9 @@
 The cost of changed increments depends on how far they displace tokens from each other. Changes of one sign over a
 hundred tokens add up to a larger displacement than changes that alternate. So a control's change has the spectrum of
 the intervention's change: steps of the same size, and the same displacement at every lag. Its phases are random, or
-those of the opposite change. The change is clipped to the increments' bound and projected back on its spectrum,
-alternately. The first token's increment, which only shifts the origin, stays, and counts in no displacement.
+those of the opposite change. Where only one gap is changed, tokens before it see nothing of it: there the
+control changes increments from the gap on. The change is clipped to the increments' bound and projected back on its
+spectrum, alternately. The first token's increment, which only shifts the origin, stays, and counts in no displacement.
 """
 
 from __future__ import annotations
@@ -27,24 +28,41 @@ _NUM_ROUNDS = 100
 
 
 def phase_randomised(
-    untouched: Untouched, replaced: ByLayer, within: tuple[float, float], generator: np.random.Generator
+    untouched: Untouched,
+    replaced: ByLayer,
+    first: NDArray[np.int64],
+    within: tuple[float, float],
+    generator: np.random.Generator,
 ) -> ByLayer:
     """The layers' own increments plus a change with the spectrum of the replacement's and random phases in each window.
+
+    Args:
+        untouched: The windows.
+        replaced: Their replaced increments.
+        first: The first token of each window that the replacement may move, at least 1; `[window]`.
+        within: The smallest and the largest allowed increment.
+        generator: Draws the phases.
 
     Source:
         Theiler et al. 1992, "Testing for nonlinearity in time series: the method of surrogate data"; Schreiber &
         Schmitz 1996, "Improved surrogate data for nonlinearity tests" (alternating projections).
     """
-    return _controls(untouched, replaced, within, partial(_with_random_phases, generator=generator))
+    return _controls(untouched, replaced, first, within, partial(_with_random_phases, generator=generator))
 
 
-def opposite(untouched: Untouched, replaced: ByLayer, within: tuple[float, float]) -> ByLayer:
+def opposite(untouched: Untouched, replaced: ByLayer, first: NDArray[np.int64], within: tuple[float, float]) -> ByLayer:
     """The layers' own increments minus the replacement's change, as far as the bound allows: what grew shrinks."""
-    return _controls(untouched, replaced, within, np.negative)
+    return _controls(untouched, replaced, first, within, np.negative)
 
 
-def squared_displacements(untouched: Untouched, layer: int, new: Tensor) -> Array:
+def squared_displacements(untouched: Untouched, layer: int, new: Tensor, first: NDArray[np.int64]) -> Array:
     """Squared change of the distance of tokens at each lag, averaged over heads and summed over tokens.
+
+    Args:
+        untouched: The windows.
+        layer: The layer.
+        new: Its new increments.
+        first: The first token of each window that counts, as the later of two; `[window]`.
 
     Returns:
         `[lag, window]`, in squared positions.
@@ -54,8 +72,10 @@ def squared_displacements(untouched: Untouched, layer: int, new: Tensor) -> Arra
     for row, size in enumerate(untouched.real.sum(dim=1).tolist()):
         path = np.cumsum(move[row, :, :size], axis=-1)  # from the first token, whose increment stays
         for place, lag in enumerate(LAGS):
-            if lag < size:
-                sums[place, row] = np.square(path[:, lag:] - path[:, :-lag]).sum(axis=-1).mean()
+            start = max(lag, int(first[row]))
+            if start < size:
+                squares = np.square(path[:, start:] - path[:, start - lag : size - lag])
+                sums[place, row] = squares.sum(axis=-1).mean()
     return sums
 
 
@@ -77,7 +97,11 @@ def mismatch(replacement: Array, control: Array) -> float:
 
 
 def _controls(
-    untouched: Untouched, replaced: ByLayer, within: tuple[float, float], start: Callable[[Array], Array]
+    untouched: Untouched,
+    replaced: ByLayer,
+    first: NDArray[np.int64],
+    within: tuple[float, float],
+    start: Callable[[Array], Array],
 ) -> ByLayer:
     """Own increments plus changes; `start` makes them from the replacement's `[head, token]`, with its spectrum."""
     controls = {}
@@ -86,9 +110,10 @@ def _controls(
         before, after = (side.detach().double().cpu().numpy() for side in (own, new))
         moved = before.copy()
         for row, size in enumerate(untouched.real.sum(dim=1).tolist()):
-            inner = before[row, :, 1:size]
-            move = after[row, :, 1:size] - inner
-            moved[row, :, 1:size] += _fitted(inner, start(move), np.abs(np.fft.rfft(move)), within)
+            moving = slice(int(first[row]), size)
+            inner = before[row, :, moving]
+            move = after[row, :, moving] - inner
+            moved[row, :, moving] += _fitted(inner, start(move), np.abs(np.fft.rfft(move)), within)
         controls[layer] = torch.from_numpy(moved).to(own)
     return controls
 

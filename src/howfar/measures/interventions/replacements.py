@@ -98,6 +98,11 @@ SWAPPED = "swapped with next layer"
 AT_ONE_GAP = frozenset({"one gap widened", "one gap closed"})
 
 
+def first_moved(untouched: Untouched, kind: str) -> NDArray[np.int64]:
+    """The first token of each window that an intervention may move relative to others before it; `[window]`."""
+    return untouched.gaps if kind in AT_ONE_GAP else np.ones_like(untouched.gaps)
+
+
 def changed_layers(kind: str, layer: int, every: tuple[int, ...]) -> tuple[int, ...]:
     """The layers that an intervention in a layer changes; a swap changes the next one too, after the last the first."""
     if kind != SWAPPED or len(every) == 1:

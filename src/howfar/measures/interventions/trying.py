@@ -19,7 +19,14 @@ from howfar.measures.interventions.controls import (
     products,
     squared_displacements,
 )
-from howfar.measures.interventions.replacements import AT_ONE_GAP, REPLACEMENTS, SHUFFLED_IN_CLASS, ByLayer, Untouched
+from howfar.measures.interventions.replacements import (
+    AT_ONE_GAP,
+    REPLACEMENTS,
+    SHUFFLED_IN_CLASS,
+    ByLayer,
+    Untouched,
+    first_moved,
+)
 from howfar.measures.tables import Row
 from howfar.positions import movable, override
 from howfar.reading.reader import Reader
@@ -128,14 +135,15 @@ def _intervene(
     """Changes by a replacement and by its controls, summed over each window."""
     replaced = REPLACEMENTS[cell.kind](untouched, cell.layers, generator)
     replaced = {layer: torch.lerp(untouched.increments[layer], new, cell.dose) for layer, new in replaced.items()}
+    first = first_moved(untouched, cell.kind)
     controls = {
-        "control": phase_randomised(untouched, replaced, within, generator),
-        "opposite": opposite(untouched, replaced, within),
+        "control": phase_randomised(untouched, replaced, first, within, generator),
+        "opposite": opposite(untouched, replaced, first, within),
     }
     affected = untouched.real.clone()
     if cell.kind in AT_ONE_GAP:
         # Attention changes from the gap's own token on, and so do the predictions of the tokens after it.
-        affected &= torch.arange(affected.shape[1]) >= torch.from_numpy(untouched.gaps)[:, None]
+        affected &= torch.arange(affected.shape[1]) >= torch.from_numpy(first)[:, None]
     scored = affected[:, :-1] & untouched.real[:, 1:]
     with_attention = bool(untouched.attention)
     sums = {
@@ -147,7 +155,7 @@ def _intervene(
         **{f"attention_{name}": np.zeros(len(untouched.windows)) for name in ("change", "control")},
     }
     for name, increments in {"change": replaced, **controls}.items():
-        displaced = np.sum([squared_displacements(untouched, *of_layer) for of_layer in increments.items()], axis=0)
+        displaced = np.sum([squared_displacements(untouched, *one, first) for one in increments.items()], axis=0)
         sums |= {f"{name} at lag {lag}": at_lag for lag, at_lag in zip(LAGS, displaced, strict=True)}
         watched = with_attention and name != "opposite"
         with override(reader.model, increments.get):

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus
-from howfar.errors import NotMeasurableError
+from howfar.errors import ConfigError, NotMeasurableError
 from howfar.measures import statistics
 from howfar.measures.choices import Language
 from howfar.measures.declaration import Matrix, Measure
@@ -60,8 +60,8 @@ SITES_OF = {
 """The sites that are scored, by control and whether a space separates the parts: those where both sides have the same
 token."""
 
-RESOLUTION = 1e-4
-"""Differences below this, in positions, are rounding of float32 and count as zero."""
+RESOLUTION = 1e-6
+"""Differences below this share of the mean increment are rounding of float32 and count as zero."""
 MAX_TOKENS = 400_000_000  # tokens of the training corpus in which bigrams are counted
 CARRIER_PARTS, MATCHING_PARTS, PASSAGE_PARTS, SAME_FIRST_PARTS = 3, 12, 10, 10
 """Parts of the progress bar: about proportional to the time with a corpus of 100 MB."""
@@ -216,7 +216,13 @@ def _compare(
             chosen = is_known if kind == "all" else is_known & (types == kind)
             tests += [
                 {"control": control, "site": site, "type": kind, **place}
-                | _test(ours[chosen, index, *cell], theirs[chosen, index, *cell], of_family[chosen], seed)
+                | _test(
+                    ours[chosen, index, *cell],
+                    theirs[chosen, index, *cell],
+                    of_family[chosen],
+                    seed,
+                    of_token=place["layer"] in (None, 0),
+                )
                 for cell, place in places_of(layers, ours.shape[-1])
             ]
         corrected = statistics.holm([test.get("p_value", np.nan) for test in tests])
@@ -226,15 +232,24 @@ def _compare(
     return rows
 
 
-def _test(ours: NDArray[np.float64], theirs: NDArray[np.float64], of_family: NDArray[np.int64], seed: int) -> Row:
+def _test(
+    ours: NDArray[np.float64],
+    theirs: NDArray[np.float64],
+    of_family: NDArray[np.int64],
+    seed: int,
+    *,
+    of_token: bool,
+) -> Row:
+    """The row of a layer and head; `of_token` says whether its increments depend on the token alone."""
     if (num := len(np.unique(of_family))) < statistics.MIN_DOCUMENTS:
         few = f"{len(ours)} pairs" if num == len(ours) else f"{len(ours)} pairs, {num} of which share no word,"
         return {"n": len(ours), "note": f"not measurable: {few} are too few for a test"}
-    differences = np.where(np.abs(ours - theirs) < RESOLUTION, 0.0, ours - theirs)
+    smallest = RESOLUTION * np.abs((ours, theirs)).mean()
+    differences = np.where(np.abs(ours - theirs) < smallest, 0.0, ours - theirs)
     test = statistics.wilcoxon(differences, of_family, seed=seed)
     means: Row = {"n": len(ours), "entity_mean": float(ours.mean()), "control_mean": float(theirs.mean())}
     if not test.num_different:
-        why = "the increment is the same for every pair, because it depends on the token alone"
+        why = "the increment is the same for every pair" + ", because it depends on the token alone" * of_token
         return means | {"value": float(test.mean_difference.value), "note": f"not measurable: {why}"}
     means |= test.mean_difference.row() | {"share_smaller": float((differences < 0).mean())}
     return means | {"effect_size": test.effect_size, "p_value": test.p_value}
@@ -242,6 +257,8 @@ def _test(ours: NDArray[np.float64], theirs: NDArray[np.float64], of_family: NDA
 
 def _run(model: PreTrainedModel, inputs: Inputs, progress: Progress | None) -> pl.DataFrame:
     """Matched controls come from the corpus, if there is one."""
+    if inputs.pairs is not None and inputs.language is not None:
+        raise ConfigError("--language chooses a bundled list, and --pairs gives another; leave out one of the two")
     return pairs(model, inputs.pairs, progress=progress, **inputs.options("language", "corpus"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,17 +92,16 @@ def read_pairs(path: str | Path) -> list[Pair]:
 
 
 def _parse(text: str, name: str) -> list[Pair]:
-    lines = text.splitlines()
-    heading = lines[0].lower() if lines else ""
+    heading = text.partition("\n")[0].lower()
     delimiter = max(",;\t", key=heading.count)  # spreadsheets write semicolons if numbers have decimal commas
-    reader = csv.DictReader(lines, skipinitialspace=True, delimiter=delimiter)
+    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, delimiter=delimiter)
     reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
     missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
     if missing:
         raise ConfigError(f"{name} has no column {missing[0]!r}; its first line must be {','.join(COLUMNS)}")
     pairs = []
     for row in reader:
-        first, second, kind = ((row[column] or "").strip() for column in COLUMNS)
+        first, second, kind = (" ".join((row[column] or "").split()) for column in COLUMNS)
         if not (first and second and kind):
             raise ConfigError(f"{name}, line {reader.line_num}: {row} is incomplete; give {', '.join(COLUMNS)}")
         pairs.append(Pair(first, second, kind))

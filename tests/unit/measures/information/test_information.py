@@ -294,6 +294,20 @@ def test_classes_of_code() -> None:
     assert set(table["scored_at"]) == {"this token", "token before"}
 
 
+def test_a_label_that_only_one_document_tells_takes_no_other_away(tmp_path: Path) -> None:
+    foreign = "_\tForeign=Yes"
+    path = tmp_path / "a.conllu"
+    parts = ["# newdoc\n" + "\n\n".join(sentence(20 * number + own) for own in range(20)) for number in range(12)]
+    parts[3] = parts[3].replace("\t_\tNumber=Sing", f"\t{foreign}").replace("\tVERB\t_\t_", f"\tVERB\t{foreign}")
+    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    table = information(lookup_model({ord("a"): 2.0}), list(read_conllu(path)), num_draws=9)
+    notes = {label: table.filter(label=label)["note"].to_list() for label in ("feature Foreign", "part of speech")}
+    assert [note.startswith("not measurable: without some documents, all ") for note in notes["feature Foreign"]] == [
+        True
+    ]
+    assert all("is a function of the tokens" in note for note in notes["part of speech"]), "it was fitted"
+
+
 def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
     model = lookup_model({})
     with pytest.raises(

@@ -10,7 +10,7 @@ from howfar.measures.interventions.controls import (
     products,
     squared_displacements,
 )
-from howfar.measures.interventions.replacements import REPLACEMENTS, Untouched, changed_layers
+from howfar.measures.interventions.replacements import REPLACEMENTS, Untouched, changed_layers, first_moved
 from howfar.measures.interventions.trying import Cell
 from howfar.positions import IncrementConfig
 from howfar.positions.bounds import bound_of
@@ -94,7 +94,8 @@ def test_one_gap_is_moved(untouched: Untouched) -> None:
 @pytest.mark.parametrize("kind", list(REPLACEMENTS))
 def test_control_moves_by_as_much(untouched: Untouched, kind: str) -> None:
     replaced = replace(untouched, kind)
-    control = phase_randomised(untouched, replaced, (-np.inf, np.inf), np.random.default_rng(1))
+    first = first_moved(untouched, kind)
+    control = phase_randomised(untouched, replaced, first, (-np.inf, np.inf), np.random.default_rng(1))
     assert control.keys() == replaced.keys()
     for layer, new in replaced.items():
         own = untouched.increments[layer]
@@ -130,15 +131,16 @@ def test_control_displaces_as_far_at_every_lag_within_the_bound(kind: str, steps
     real = torch.ones(4, 400, dtype=torch.bool)
     many = Untouched(windows, real, classes, np.zeros(4, int), {0: own}, {}, torch.zeros(4, 399), {})
     new = replace(many, kind)[0]
-    control = phase_randomised(many, {0: new}, bound_of(IncrementConfig(max_increment=10.0)).limits, generator)[0]
+    first, limits = np.ones(4, int), bound_of(IncrementConfig(max_increment=10.0)).limits
+    control = phase_randomised(many, {0: new}, first, limits, generator)[0]
     assert control.min() >= 0
     assert control.max() <= 10
-    displaced, by_control = (squared_displacements(many, 0, side).sum(axis=1) for side in (new, control))
+    displaced, by_control = (squared_displacements(many, 0, side, first).sum(axis=1) for side in (new, control))
     assert mismatch(displaced, by_control) < 0.1
     for lag, expected in zip(LAGS, by_control, strict=True):  # by another way
         path = (control - own).double().cumsum(dim=-1)
         assert expected == pytest.approx(float((path[..., lag:] - path[..., :-lag]).square().mean(dim=1).sum()))
-    other_way = opposite(many, {0: new}, bound_of(IncrementConfig(max_increment=10.0)).limits)[0]
+    other_way = opposite(many, {0: new}, first, limits)[0]
     assert other_way.min() >= 0
     assert other_way.max() <= 10
     if steps is not two_sizes:  # where exchanged, these cannot move the other way at all
@@ -147,10 +149,29 @@ def test_control_displaces_as_far_at_every_lag_within_the_bound(kind: str, steps
     assert abs(agreement) < (0.75 if steps is two_sizes else 0.6)  # it goes elsewhere, as far as the bound allows
 
 
+@pytest.mark.parametrize("kind", ["one gap widened", "one gap closed"])
+def test_control_of_one_gap_displaces_the_tokens_that_see_it(kind: str) -> None:
+    generator = np.random.default_rng(0)
+    own = torch.from_numpy(generator.gamma(2.0, 0.5, size=(64, 1, 512))).float()
+    windows, gaps = tuple(Window(number, np.arange(512)) for number in range(64)), generator.integers(1, 511, size=64)
+    real, classes = torch.ones(64, 512, dtype=torch.bool), np.zeros((64, 512), dtype=np.uint8)
+    many = Untouched(windows, real, classes, gaps, {0: own}, {0: torch.ones(1, 1)}, torch.zeros(64, 511), {})
+    new, first = replace(many, kind)[0], first_moved(many, kind)
+    control = phase_randomised(many, {0: new}, first, (-np.inf, np.inf), generator)[0]
+    for row, gap in enumerate(gaps):
+        assert torch.equal(control[row, :, :gap], own[row, :, :gap]), "what comes before sees nothing of either"
+    displaced, by_control = (squared_displacements(many, 0, side, first).sum(axis=1) for side in (new, control))
+    assert mismatch(displaced, by_control) < 0.1
+    for lag, expected in zip(LAGS, displaced, strict=True):  # by another way: all pairs across the gap
+        size = (new - own)[range(64), 0, gaps].double().square().numpy()
+        num_pairs = (np.minimum(512, gaps + lag) - np.maximum(gaps, lag)).clip(min=0)
+        assert expected == pytest.approx(float((size * num_pairs).sum()), rel=1e-4)
+
+
 @pytest.mark.parametrize("kind", list(REPLACEMENTS))
 def test_the_opposite_moves_as_far_the_other_way(untouched: Untouched, kind: str) -> None:
     replaced = replace(untouched, kind)
-    control = opposite(untouched, replaced, (-np.inf, np.inf))
+    control = opposite(untouched, replaced, first_moved(untouched, kind), (-np.inf, np.inf))
     for layer, new in replaced.items():
         own = untouched.increments[layer]
         for row, size in enumerate(NUM_TOKENS):

@@ -51,6 +51,12 @@ def test_reads_a_list_of_ones_own(tmp_path: Path) -> None:
     assert read_pairs(path) == [Pair("Den", "Haag", "place")]
 
 
+def test_a_cell_may_be_broken_into_lines(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text('first,second,type\r\n"New\r\nYork",City,place\r\n', encoding="utf-8", newline="")
+    assert read_pairs(path) == [Pair("New York", "City", "place")]
+
+
 @pytest.mark.parametrize("text", ["First;Second;TYPE\nDen;Haag;place\n", "\ufefffirst\ttype\tsecond\nDen\tplace\tHaag"])
 def test_reads_what_spreadsheets_write(tmp_path: Path, text: str) -> None:
     path = tmp_path / "own.csv"

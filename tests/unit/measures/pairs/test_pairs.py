@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from howfar.corpus.corpus import Corpus
-from howfar.errors import NoIncrementsError, NotMeasurableError
-from howfar.measures.pairs import match_pairs, pairs
+from howfar.errors import ConfigError, NoIncrementsError, NotMeasurableError
+from howfar.measures.inputs import Inputs
+from howfar.measures.pairs import MEASURE, match_pairs, pairs
 from howfar.measures.pairs.lists import Pair
 from howfar.measures.pairs.same_first import find_same_first, match_passages, same_first
 from howfar.measures.pairs.scores import find_passages, scores_in_passages
@@ -284,7 +285,22 @@ def test_shared_increments_depend_on_the_token_alone() -> None:
     assert "because it depends on the token alone" in table["note"].item()
 
 
+def test_steps_that_hardly_vary_are_compared_all_the_same() -> None:
+    model = copying_model()
+    with increments_by_bytes(model, lambda text: 1 + 1e-5 * pseudo_random(text)):
+        table = pairs(model, ENTITIES).filter(control="reversed", type="all", site="space")
+    later = table.filter(pl.col("layer") > 0)
+    assert later["p_value"].null_count() == 0
+    with increments_by_bytes(model, lambda text: 1.0):
+        table = pairs(model, ENTITIES).filter(control="reversed", type="all", site="space")
+    assert [note.endswith("because it depends on the token alone") for note in table["note"]] == [
+        layer == 0 for layer in table["layer"]
+    ]
+
+
 def test_refusals() -> None:
+    with pytest.raises(ConfigError, match="--language chooses a bundled list, and --pairs gives another; leave out"):
+        MEASURE.take(copying_model(), Inputs(pairs=ENTITIES, language="zh"))
     with pytest.raises(NoIncrementsError):
         pairs(copying_model(increments=None), ENTITIES)
     with pytest.raises(NotMeasurableError, match="some of the pairs are Chinese and some are not"):
