@@ -100,11 +100,18 @@ def build(
         typer.echo(
             f"{split.name.replace('_', ' ')}: {split.num_documents:,} {documents}, {int(split.num_bytes.sum()):,} bytes"
         )
+    for outcome, why in {"duplicate": "there already", "in_held_out": "held out, too"}.items():
+        if num := sum(source["dropped"][outcome] for source in made.manifest["sources"]):
+            say(f"left out: {num:,} {'document that is' if num == 1 else 'documents that are'} {why}")
     if not made.held_out.num_documents:
-        typer.echo(
-            "No document is held out, so no loss can be measured: separate documents by blank lines, or build it again "
-            "with `--source NAME=TEXT,held_out=TEXT`."
+        advice = (
+            "build it again with --held-out-documents 1 or more"
+            if made.train.num_documents > 1
+            else "separate documents by blank lines, or build it again with `--source NAME=TEXT,held_out=TEXT`"
         )
+        typer.echo(f"No document is held out, so no loss can be measured: {advice}.")
+    if not made.train.num_documents:
+        typer.echo("No document is left to train on.")
     if others := [name for source in made.manifest["sources"] for name in source["not_text"]]:
         say(f"left out: {len(others):,} files that are not UTF-8 text, listed in {made.folder / MANIFEST}")
 

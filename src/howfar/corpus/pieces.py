@@ -67,8 +67,8 @@ class Lines(Piece):
 class TextLines(Lines):
     """Lines of a text file, with their ends; one or more blank lines separate documents.
 
-    A line is blank if it is empty or whitespace of any kind. Line ends inside a document are kept; those at its end,
-    and a byte order mark, are dropped.
+    A line is blank if it is empty or whitespace of any kind. Lines end in a line feed, however they end in the
+    file; line ends at a document's end, and a byte order mark, are dropped.
     """
 
     def _documents(self) -> Iterator[bytes]:
@@ -88,8 +88,7 @@ class TextLines(Lines):
 
     def _document(self, lines: list[bytes], first_line: int) -> bytes:
         data = b"".join(lines).rstrip(b"\r\n")
-        decode(data, self.path, first_line=first_line)
-        return data
+        return decode(data, self.path, first_line=first_line).encode()
 
 
 @dataclass(frozen=True)

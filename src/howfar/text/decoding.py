@@ -48,7 +48,7 @@ def refuse_other_than_text(beginning: bytes, where: str | Path, *, error: type[H
 
 
 def decode(data: bytes, where: str | Path, *, first_line: int = 1, error: type[HowFarError] = CorpusError) -> str:
-    """Decode UTF-8 and drop a byte order mark.
+    """Decode UTF-8, drop a byte order mark, and end every line in a line feed, as Python does in files of text.
 
     Args:
         data: A file's bytes, or some of its lines.
@@ -64,7 +64,7 @@ def decode(data: bytes, where: str | Path, *, first_line: int = 1, error: type[H
     try:
         if _has_zeros(data):  # ASCII as UTF-16 is valid UTF-8
             raise UnicodeDecodeError("utf-8", data[:_SAMPLE], data.index(0), data.index(0) + 1, "zero bytes")
-        return without_mark(data).decode("utf-8")
+        return without_mark(data).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as found:
         if first_line == 1:
             refuse_other_than_text(data, where, error=error)

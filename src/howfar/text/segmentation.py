@@ -199,8 +199,8 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         check_file(path)
         with path.open("rb") as file:
             for read, data in enumerate(file, start=1):
-                text = decode(data, path, first_line=read).removesuffix("\n").removesuffix("\r")
-                for line in text.split("\r"):  # old line ends
+                text = decode(data, path, first_line=read).removesuffix("\n")
+                for line in text.split("\n"):  # old line ends
                     number += 1
                     yield number, line
     except OSError as error:

@@ -128,6 +128,31 @@ def test_it_says_that_text_without_empty_lines_leaves_nothing_to_hold_out(run, t
     assert "No document is held out" in out.splitlines()[-1]
 
 
+def test_it_says_what_a_corpus_leaves_out(run, tmp_path: Path):
+    (tmp_path / "a.txt").write_text("one\nline\n\ntwo\n\nthree\n\ntwo\n", encoding="utf-8")
+    (tmp_path / "windows.txt").write_bytes(b"one\r\nline\r\n\r\nthree\r\n")
+    code, out, err = run("corpus", "build", "made", "--source", "a.txt,held_out=windows.txt")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "train: 1 document, 3 bytes",
+        "held out: 2 documents, 13 bytes",
+        "left out: 1 document that is there already",
+        "left out: 2 documents that are held out, too",
+    ]
+    code, out, err = run("corpus", "build", "none", "--source", "windows.txt,held_out=windows.txt")
+    assert "No document is left to train on." in out.splitlines()
+    code, out, err = run("corpus", "build", "few", "--source", "a.txt")
+    assert out.splitlines()[-1].endswith("no loss can be measured: build it again with --held-out-documents 1 or more.")
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_line_ends_of_other_systems_change_no_number(run, tmp_path: Path, end: str):
+    (tmp_path / "a.txt").write_text("Some words.\nMore.\n", encoding="utf-8")
+    (tmp_path / "b.txt").write_bytes("Some words.\nMore.\n".replace("\n", end).encode())
+    first, second = (json.loads(run("show", "--file", name, "--json")[1]) for name in ("a.txt", "b.txt"))
+    assert first == second
+
+
 def test_indirect_indexing_is_written_trained_on_and_measured(run, tmp_path: Path):
     how = ("--documents", "300", "--held-out-documents", "12", "--length", "12", "--questions", "3")
     code, out, err = run("corpus", "indexing", "texts", *how)
