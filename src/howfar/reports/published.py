@@ -108,7 +108,9 @@ def _attention(table: pl.DataFrame, kind: str) -> list[dict[str, Any]]:
 
 def _neutrality(table: pl.DataFrame, kind: str) -> list[dict[str, Any]]:
     losses = published()["validation_loss_nats_per_byte"]
-    runs = {"original": _difference(losses.get(kind), losses["rope"])}
+    if kind not in losses:
+        return []
+    runs = {"original": _difference(losses[kind], losses["rope"])}
     measured = table.filter(source="all").filter(~table.filter(source="all")["pair"].is_null())
     return [
         _row(f"loss minus that of {row['against']}, nats per byte", None, runs, row)

@@ -280,6 +280,7 @@ class TestPublishedFigures:
         per_head = beside_published("neutrality", table, "per_layer_per_head")
         assert per_head is not None
         assert per_head["original"].item() == pytest.approx(1.0701 - 1.0753)
+        assert beside_published("neutrality", table, "pope") is None, "on this text no loss of one was published"
 
     @pytest.mark.parametrize("measure", ["increments", "boundaries", "pairs"])
     def test_one_of_several_heads_is_not_taken_for_the_layer(self, measure: str) -> None:
