@@ -163,26 +163,32 @@ def _read(
     progress: Progress | None,
 ) -> Array:
     """Changes of the loss `[text or samples, change, which layers, gap]`, in nats per token."""
-    parts, random = [], torch.Generator().manual_seed(seed)
+    parts, generator = [], np.random.default_rng(seed)
     for group in followed(in_batches(gaps, batch_size), progress, len(gaps), len):
         context = np.stack([gap.context for gap in group])
         text = np.stack([gap.following for gap in group])
-        samples = _sample(reader, context, text.shape[1], random)
+        samples = _sample(reader, context, generator.random(text.shape))
         parts.append(np.stack([_changes(reader, context, following, layers) for following in (text, samples)]))
     return np.concatenate(parts, axis=-1)
 
 
-def _sample(reader: Reader, context: NDArray[np.int64], num_tokens: int, random: torch.Generator) -> NDArray[np.int64]:
+def _sample(reader: Reader, context: NDArray[np.int64], uniform: Array) -> NDArray[np.int64]:
     """Continuations sampled from the model's whole distribution, the end of a document included; `[gap, token]`.
 
     Not by `generate`, which follows the temperature and the other habits in a model's `generation_config`.
+
+    Args:
+        context: The tokens before, `[gap, token]`.
+        uniform: Random numbers from 0 to 1, `[gap, token]`: each token's place in the cumulative distribution, so that it
+            does not depend on the batch.
     """
     step, cache, sampled = torch.from_numpy(context), None, []
     with evaluation_mode(reader.model):
-        for _ in range(num_tokens):
+        for place in torch.from_numpy(uniform).T[..., None]:
             output = reader.model(input_ids=step.to(reader.device), use_cache=True, **{CACHE_NAME: cache})
             cache = output[CACHE_NAME]
-            step = torch.multinomial(output.logits[:, -1].float().softmax(dim=-1).cpu(), 1, generator=random)
+            cumulative = output.logits[:, -1].double().cpu().softmax(dim=-1).cumsum(dim=-1)
+            step = torch.searchsorted(cumulative, place * cumulative[:, -1:], right=True)
             sampled.append(step)
     return torch.cat(sampled, dim=1).numpy()
 

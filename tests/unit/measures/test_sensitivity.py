@@ -3,6 +3,7 @@ import random
 import polars as pl
 import pytest
 import torch
+from polars.testing import assert_frame_equal
 
 from howfar.charts.measures.sensitivity import draw_sensitivity
 from howfar.errors import ConfigError, NotMeasurableError
@@ -115,6 +116,15 @@ def test_some_layers_alone_may_be_asked_about(planted: pl.DataFrame) -> None:
 def test_the_same_seed_gives_the_same_table(planted: pl.DataFrame) -> None:
     again = sensitivity(copying_model(increments=None, blind_second_layer=True), texts(), **SMALL)
     assert again.equals(planted)
+
+
+@pytest.mark.parametrize("batch_size", [5, 7])
+def test_what_is_drawn_does_not_depend_on_the_batch(planted: pl.DataFrame, batch_size: int) -> None:
+    torch.manual_seed(0)
+    again = sensitivity(
+        copying_model(increments=None, blind_second_layer=True), texts(), batch_size=batch_size, **SMALL
+    )
+    assert_frame_equal(again[["value", "null"]], planted[["value", "null"]], rel_tol=1e-4, abs_tol=1e-6)
 
 
 def test_a_picture(planted: pl.DataFrame) -> None:

@@ -157,11 +157,9 @@ def _try(
     total = sum(len(group) for group, _ in groups)
 
     def jobs() -> Iterator[tuple[int, tuple[Any, ...]]]:
-        first = 0
         for group, with_attention in groups:
             classes = classes_of_tokens(reader.tokenizer, group)
-            yield len(group), (group, with_attention, means, classes, cells, lengths, within, [seed, first])
-            first += len(group)
+            yield len(group), (group, with_attention, means, classes, cells, lengths, within, seed)
 
     for _, sums in followed(in_order(reader, try_cells, jobs()), progress, total, lambda result: result[0]):
         for cell in cells:

@@ -10,7 +10,7 @@ spectrum, alternately. The first token's increment, which only shifts the origin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from howfar.measures.interventions.replacements import ByLayer, Untouched
+from howfar.measures.interventions.replacements import ByLayer, Generators, Untouched
 
 Array = NDArray[np.float64]
 
@@ -32,7 +32,7 @@ def phase_randomised(
     replaced: ByLayer,
     first: NDArray[np.int64],
     within: tuple[float, float],
-    generator: np.random.Generator,
+    generators: Generators,
 ) -> ByLayer:
     """The layers' own increments plus a change with the spectrum of the replacement's and random phases in each window.
 
@@ -41,18 +41,19 @@ def phase_randomised(
         replaced: Their replaced increments.
         first: The first token of each window that the replacement may move, at least 1; `[window]`.
         within: The smallest and the largest allowed increment.
-        generator: Draws the phases.
+        generators: One for each window; they draw the phases.
 
     Source:
         Theiler et al. 1992, "Testing for nonlinearity in time series: the method of surrogate data"; Schreiber &
         Schmitz 1996, "Improved surrogate data for nonlinearity tests" (alternating projections).
     """
-    return _controls(untouched, replaced, first, within, partial(_with_random_phases, generator=generator))
+    starts = [partial(_with_random_phases, generator=generator) for generator in generators]
+    return _controls(untouched, replaced, first, within, starts)
 
 
 def opposite(untouched: Untouched, replaced: ByLayer, first: NDArray[np.int64], within: tuple[float, float]) -> ByLayer:
     """The layers' own increments minus the replacement's change, as far as the bound allows: what grew shrinks."""
-    return _controls(untouched, replaced, first, within, np.negative)
+    return _controls(untouched, replaced, first, within, [np.negative] * len(first))
 
 
 def squared_displacements(untouched: Untouched, layer: int, new: Tensor, first: NDArray[np.int64]) -> Array:
@@ -101,15 +102,15 @@ def _controls(
     replaced: ByLayer,
     first: NDArray[np.int64],
     within: tuple[float, float],
-    start: Callable[[Array], Array],
+    starts: Sequence[Callable[[Array], Array]],
 ) -> ByLayer:
-    """Own increments plus changes; `start` makes them from the replacement's `[head, token]`, with its spectrum."""
+    """Own increments plus changes; each window's `start` makes them from the replacement's `[head, token]`."""
     controls = {}
     for layer, new in replaced.items():
         own = untouched.increments[layer]
         before, after = (side.detach().double().cpu().numpy() for side in (own, new))
         moved = before.copy()
-        for row, size in enumerate(untouched.real.sum(dim=1).tolist()):
+        for row, (size, start) in enumerate(zip(untouched.real.sum(dim=1).tolist(), starts, strict=True)):
             moving = slice(int(first[row]), size)
             inner = before[row, :, moving]
             move = after[row, :, moving] - inner

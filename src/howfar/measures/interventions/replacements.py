@@ -31,16 +31,19 @@ class Untouched:
     attention: ByLayer  # weights `[window, head, query, key]`; empty if attention is not compared
 
 
-Replacement = Callable[[Untouched, tuple[int, ...], np.random.Generator], ByLayer]
-"""From the untouched windows, the layers to change and a random generator to the new increments of these layers."""
+Generators = Sequence[np.random.Generator]
+"""One for each window, so that what is drawn for a window does not depend on the windows that are read with it."""
+
+Replacement = Callable[[Untouched, tuple[int, ...], Generators], ByLayer]
+"""From the untouched windows, the layers to change and random generators to the new increments of these layers."""
 
 
-def set_to_one(untouched: Untouched, layers: tuple[int, ...], generator: np.random.Generator) -> ByLayer:
+def set_to_one(untouched: Untouched, layers: tuple[int, ...], generators: Generators) -> ByLayer:
     """Every token advances by 1, as in plain rotary positions."""
     return {layer: torch.ones_like(untouched.increments[layer]) for layer in layers}
 
 
-def set_to_mean(untouched: Untouched, layers: tuple[int, ...], generator: np.random.Generator) -> ByLayer:
+def set_to_mean(untouched: Untouched, layers: tuple[int, ...], generators: Generators) -> ByLayer:
     """Every token except the document mark advances by the mean of its window: the scale stays, differences vanish.
 
     The mean over all windows would change the scale of each, because texts, and above all languages, differ in it.
@@ -55,29 +58,29 @@ def set_to_mean(untouched: Untouched, layers: tuple[int, ...], generator: np.ran
     return replaced
 
 
-def shuffle_in_class(untouched: Untouched, layers: tuple[int, ...], generator: np.random.Generator) -> ByLayer:
+def shuffle_in_class(untouched: Untouched, layers: tuple[int, ...], generators: Generators) -> ByLayer:
     """Increments are permuted among the tokens of a class within a window: what the class predicts stays."""
-    return _shuffled(untouched, layers, untouched.classes, generator)
+    return _shuffled(untouched, layers, untouched.classes, generators)
 
 
-def shuffle(untouched: Untouched, layers: tuple[int, ...], generator: np.random.Generator) -> ByLayer:
+def shuffle(untouched: Untouched, layers: tuple[int, ...], generators: Generators) -> ByLayer:
     """Increments are permuted among all tokens of a window."""
-    return _shuffled(untouched, layers, np.zeros_like(untouched.classes), generator)
+    return _shuffled(untouched, layers, np.zeros_like(untouched.classes), generators)
 
 
-def swap_layers(untouched: Untouched, layers: tuple[int, ...], generator: np.random.Generator) -> ByLayer:
+def swap_layers(untouched: Untouched, layers: tuple[int, ...], generators: Generators) -> ByLayer:
     """Two layers swap their increments, with their scale."""
     layer, other = layers
     return {layer: untouched.increments[other], other: untouched.increments[layer]}
 
 
-def widen_gap(untouched: Untouched, layers: tuple[int, ...], generator: np.random.Generator) -> ByLayer:
+def widen_gap(untouched: Untouched, layers: tuple[int, ...], generators: Generators) -> ByLayer:
     """The increment of one token of each window grows by the layer's mean increment."""
     means = untouched.means
     return {layer: _only_at_gaps(untouched, layer, untouched.increments[layer] + means[layer]) for layer in layers}
 
 
-def close_gap(untouched: Untouched, layers: tuple[int, ...], generator: np.random.Generator) -> ByLayer:
+def close_gap(untouched: Untouched, layers: tuple[int, ...], generators: Generators) -> ByLayer:
     """The increment of one token of each window is 0."""
     return {layer: _only_at_gaps(untouched, layer, torch.zeros_like(untouched.increments[layer])) for layer in layers}
 
@@ -111,11 +114,11 @@ def changed_layers(kind: str, layer: int, every: tuple[int, ...]) -> tuple[int, 
 
 
 def _shuffled(
-    untouched: Untouched, layers: tuple[int, ...], classes: NDArray[np.uint8], generator: np.random.Generator
+    untouched: Untouched, layers: tuple[int, ...], classes: NDArray[np.uint8], generators: Generators
 ) -> ByLayer:
     """Permute increments among the tokens of a class, the same way in all layers; the first token's increment stays."""
     sources = np.tile(np.arange(classes.shape[1]), (len(classes), 1))
-    for row, window in enumerate(untouched.windows):
+    for row, (window, generator) in enumerate(zip(untouched.windows, generators, strict=True)):
         of_tokens = classes[row, 1 : len(window.tokens)]
         for of_class in np.unique(of_tokens):
             members = 1 + np.flatnonzero(of_tokens == of_class)

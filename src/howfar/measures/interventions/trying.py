@@ -24,6 +24,7 @@ from howfar.measures.interventions.replacements import (
     REPLACEMENTS,
     SHUFFLED_IN_CLASS,
     ByLayer,
+    Generators,
     Untouched,
     first_moved,
 )
@@ -73,7 +74,7 @@ def try_cells(
     cells: Sequence[Cell],
     lengths: NDArray[np.int64],
     within: tuple[float, float],
-    seed: Sequence[int],
+    seed: int,
 ) -> dict[Cell, Sums]:
     """Try each cell on a batch of windows.
 
@@ -83,16 +84,20 @@ def try_cells(
         classes: Classes of each window's tokens, `[token]`.
         lengths: Number of bytes of each token id, `[id]`.
         within: The smallest and the largest allowed increment.
-        seed: Seed of all random choices in these windows; what it gives does not depend on the dose.
+        seed: Seed of all random choices; what it gives depends neither on the dose nor on the batch.
     """
     on_device = {layer: torch.from_numpy(mean).to(reader.device) for layer, mean in means.items()}
     with movable(reader.model):
-        untouched = _observe(reader, group, on_device, classes, np.random.default_rng(seed), with_attention)
+        untouched = _observe(reader, group, on_device, classes, _generators(group, seed), with_attention)
         found = {}
         for cell in cells:
-            generator = np.random.default_rng([*seed, tuple(REPLACEMENTS).index(cell.kind), *cell.layers])
-            found[cell] = _intervene(reader, untouched, cell, lengths, within, generator)
+            generators = _generators(group, seed, tuple(REPLACEMENTS).index(cell.kind), *cell.layers)
+            found[cell] = _intervene(reader, untouched, cell, lengths, within, generators)
         return found
+
+
+def _generators(windows: Sequence[Window], *seed: int) -> Generators:
+    return [np.random.default_rng([*seed, window.document]) for window in windows]
 
 
 def _observe(
@@ -100,7 +105,7 @@ def _observe(
     windows: Sequence[Window],
     means: ByLayer,
     classes: Sequence[NDArray[np.uint8]],
-    generator: np.random.Generator,
+    generators: Generators,
     with_attention: bool,
 ) -> Untouched:
     """Read the windows with the model's own increments."""
@@ -110,7 +115,8 @@ def _observe(
     for row, of_window in enumerate(classes):
         padded[row, : len(of_window)] = of_window
     # There must be tokens on both sides of the gap.
-    gaps = np.array([generator.integers(1, max(2, len(window.tokens) - 1)) for window in windows])
+    each = zip(windows, generators, strict=True)
+    gaps = np.array([generator.integers(1, max(2, len(window.tokens) - 1)) for window, generator in each])
     return Untouched(windows, real, padded, gaps, reading.increments, means, _losses(reading), reading.attention)
 
 
@@ -130,14 +136,14 @@ def _intervene(
     cell: Cell,
     lengths: NDArray[np.int64],
     within: tuple[float, float],
-    generator: np.random.Generator,
+    generators: Generators,
 ) -> Sums:
     """Changes by a replacement and by its controls, summed over each window."""
-    replaced = REPLACEMENTS[cell.kind](untouched, cell.layers, generator)
+    replaced = REPLACEMENTS[cell.kind](untouched, cell.layers, generators)
     replaced = {layer: torch.lerp(untouched.increments[layer], new, cell.dose) for layer, new in replaced.items()}
     first = first_moved(untouched, cell.kind)
     controls = {
-        "control": phase_randomised(untouched, replaced, first, within, generator),
+        "control": phase_randomised(untouched, replaced, first, within, generators),
         "opposite": opposite(untouched, replaced, first, within),
     }
     affected = untouched.real.clone()

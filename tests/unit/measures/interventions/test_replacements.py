@@ -34,7 +34,7 @@ def untouched() -> Untouched:
 def replace(untouched: Untouched, kind: str, layers: tuple[int, ...] = (0,)) -> dict[int, torch.Tensor]:
     if len(layers) == 1:
         layers = changed_layers(kind, layers[0], (0, 3))
-    return REPLACEMENTS[kind](untouched, layers, np.random.default_rng(0))
+    return REPLACEMENTS[kind](untouched, layers, [np.random.default_rng(0)] * len(untouched.windows))
 
 
 def test_constants(untouched: Untouched) -> None:
@@ -95,7 +95,7 @@ def test_one_gap_is_moved(untouched: Untouched) -> None:
 def test_control_moves_by_as_much(untouched: Untouched, kind: str) -> None:
     replaced = replace(untouched, kind)
     first = first_moved(untouched, kind)
-    control = phase_randomised(untouched, replaced, first, (-np.inf, np.inf), np.random.default_rng(1))
+    control = phase_randomised(untouched, replaced, first, (-np.inf, np.inf), [np.random.default_rng(1)] * 2)
     assert control.keys() == replaced.keys()
     for layer, new in replaced.items():
         own = untouched.increments[layer]
@@ -132,7 +132,7 @@ def test_control_displaces_as_far_at_every_lag_within_the_bound(kind: str, steps
     many = Untouched(windows, real, classes, np.zeros(4, int), {0: own}, {}, torch.zeros(4, 399), {})
     new = replace(many, kind)[0]
     first, limits = np.ones(4, int), bound_of(IncrementConfig(max_increment=10.0)).limits
-    control = phase_randomised(many, {0: new}, first, limits, generator)[0]
+    control = phase_randomised(many, {0: new}, first, limits, [generator] * 4)[0]
     assert control.min() >= 0
     assert control.max() <= 10
     displaced, by_control = (squared_displacements(many, 0, side, first).sum(axis=1) for side in (new, control))
@@ -157,7 +157,7 @@ def test_control_of_one_gap_displaces_the_tokens_that_see_it(kind: str) -> None:
     real, classes = torch.ones(64, 512, dtype=torch.bool), np.zeros((64, 512), dtype=np.uint8)
     many = Untouched(windows, real, classes, gaps, {0: own}, {0: torch.ones(1, 1)}, torch.zeros(64, 511), {})
     new, first = replace(many, kind)[0], first_moved(many, kind)
-    control = phase_randomised(many, {0: new}, first, (-np.inf, np.inf), generator)[0]
+    control = phase_randomised(many, {0: new}, first, (-np.inf, np.inf), [generator] * 64)[0]
     for row, gap in enumerate(gaps):
         assert torch.equal(control[row, :, :gap], own[row, :, :gap]), "what comes before sees nothing of either"
     displaced, by_control = (squared_displacements(many, 0, side, first).sum(axis=1) for side in (new, control))
