@@ -179,8 +179,8 @@ def _sample(reader: Reader, context: NDArray[np.int64], uniform: Array) -> NDArr
 
     Args:
         context: The tokens before, `[gap, token]`.
-        uniform: Random numbers from 0 to 1, `[gap, token]`: each token's place in the cumulative distribution. So it does
-            not depend on the batch.
+        uniform: Random numbers from 0 to 1, `[gap, token]`: the place of each token in the cumulative distribution. It
+            does not depend on the batch.
     """
     step, cache, sampled = torch.from_numpy(context), None, []
     with evaluation_mode(reader.model):
