@@ -44,9 +44,10 @@ def check_saved(model: PreTrainedModel, folder: Path, load: Callable[..., PreTra
     modes = {uncompiled_name(name): part.training for name, part in model.named_modules()}
     for name, part in again.named_modules():
         part.training = modes.get(name, model.training)
-    outputs = [_output(one) for one in (model, again.to(model.device))]
-    own, read = (dict(one.named_buffers()) for one in (model, again))
-    if _check_rounded(own, read) and not _same_bits(*outputs):
+    own, read = [_output(one) for one in (model, again.to(model.device))]
+    if _take_rounded(model, again):
+        read = _output(again)
+    if not _same_bits(own, read):
         raise _lost("its output on the same tokens", "differs, though all tensors and settings agree")
 
 
@@ -61,15 +62,23 @@ def _check_tensors(saved: Mapping[str, Tensor], read: Mapping[str, Tensor]) -> N
             raise _lost(name, "has other values there")
 
 
-def _check_rounded(own: Mapping[str, Tensor], read: Mapping[str, Tensor]) -> bool:
-    """Check buffers that are computed, not saved; returns whether none was rounded with the model's weights."""
-    is_exact = True
-    for name, tensor in own.items():
+def _take_rounded(model: PreTrainedModel, again: PreTrainedModel) -> bool:
+    """Check buffers that are computed, not saved; take over those that were rounded with the model's weights.
+
+    Returns:
+        Whether there are any.
+    """
+    any_rounded = False
+    read = dict(again.named_buffers())
+    for name, tensor in model.named_buffers():
         other = read.get(uncompiled_name(name))
         if other is None or not _same_bits(tensor, other.to(tensor.dtype)):
             raise _lost(name, "differs when it is computed from the configuration there")
-        is_exact &= other.dtype == tensor.dtype
-    return is_exact
+        if other.dtype != tensor.dtype:
+            module, _, own_name = uncompiled_name(name).rpartition(".")
+            setattr(again.get_submodule(module), own_name, tensor.clone())
+            any_rounded = True
+    return any_rounded
 
 
 def _same_bits(one: Tensor, other: Tensor) -> bool:

@@ -106,6 +106,9 @@ def _check_free(model: nn.Module) -> None:
     """Refuse a model whose positions are replaced already."""
     found = positions_of(model)
     if found is not None and found.is_plain and found.encoding.name == "rotary":
+        if not found.num_holders:  # copied inside the block
+            take_away(found)
+            return
         raise AlreadyAttachedError(
             f"this {type(model).__name__} is inside a howfar.movable block; call howfar.attach after the block"
         )

@@ -141,7 +141,7 @@ def overridden(
 ) -> Tensor:
     """A layer's increments after overrides; keys that layers share must stand at the same positions for all of them."""
     for function in overrides:
-        increments = like(increments, function(index, increments), index)
+        increments = like(increments, function(index, increments.clone()), index)  # it may edit its argument
     if not overrides or not sources:
         return increments
     current.overridden[index] = increments

@@ -71,7 +71,7 @@ class Increments:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         notice_hooks()  # a copy from another process brings hooks of its own
-        vars(self).update(state)
+        vars(self).update(state, num_holders=0)  # no block holds a copy
 
     def __repr__(self) -> str:
         return f"Increments({len(self.layer_indices)} layers, {self.encoding.name}, {self.config})"

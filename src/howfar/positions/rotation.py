@@ -96,6 +96,23 @@ class Rotation:
         return spread(cos.to(dtype), self.layout), spread(sin.to(dtype), self.layout)
 
 
+def fixed_up_to(model: nn.Module) -> float:
+    """The longest text, in tokens, at which a model has the frequencies of the shortest; infinite in most models.
+
+    Dynamic RoPE and LongRoPE choose them for a whole batch, by its longest text.
+    """
+    lengths = [math.inf]
+    rotary: list[Any] = [module for module in model.modules() if hasattr(module, "rope_type")]
+    for module in rotary:
+        kinds = module.config.rope_parameters
+        for kind in [kinds] if "rope_type" in kinds else kinds.values():
+            if "dynamic" in kind["rope_type"]:
+                lengths.append(module.original_max_seq_len)
+            elif kind["rope_type"] == "longrope":
+                lengths.append(kind["original_max_position_embeddings"])
+    return min(lengths)
+
+
 def rotation_of(rotary: nn.Module, layer_type: str | None, angles: Literal["float32", "float64"]) -> Rotation:
     """Infer from a model's rotary module how it rotates.
 

@@ -32,6 +32,7 @@ from howfar.positions import IncrementConfig, Increments, record
 from howfar.positions.attachment import find_increments, positions_of
 from howfar.positions.decoder import find_decoder, input_device, probe
 from howfar.positions.mode import evaluation_mode
+from howfar.positions.rotation import fixed_up_to
 from howfar.reading import head
 from howfar.reading.readings import Kept, Reading, TokenizedText
 from howfar.reading.watch import ends_at, watch
@@ -81,7 +82,7 @@ class Reader:
         self.context = self.longest if context is None else context
         self.overlap = max(1, self.context // 6) if overlap is None else overlap
         check_windows(self.context, self.overlap, batch_size)
-        self.batch_size = batch_size
+        self.batch_size, self._alike_from = batch_size, fixed_up_to(self.inner)
 
     @property
     def longest(self) -> int:
@@ -126,9 +127,8 @@ class Reader:
         Raises:
             UnsupportedModelError: The model has no rotary positions.
         """
-        if self.increments is not None:
-            return self.increments.layer_indices
-        return tuple(probe(find_decoder(self.model)).rotating_layers)
+        positions = positions_of(self.model)  # a plain model has some inside `movable`
+        return tuple(probe(find_decoder(self.model)).rotating_layers) if positions is None else positions.layer_indices
 
     @property
     def num_heads(self) -> int:
@@ -192,7 +192,7 @@ class Reader:
 
     def batches(self, windows: Iterable[Window], with_attention: bool = False) -> Iterator[list[Window]]:
         """Group windows of similar length into batches, the longest first."""
-        for batch in batches(windows, self.max_tokens):
+        for batch in batches(windows, self.max_tokens, self._alike_from):
             size = self.batch_size or len(batch)
             if with_attention:
                 heads = len(self.layers) * self.inner.config.get_text_config().num_attention_heads
@@ -217,9 +217,9 @@ class Reader:
             gradients: Whether increments, positions and predictions stay part of the autograd graph.
 
         Raises:
-            UnsupportedModelError: The model does not predict tokens, or lacks rotary positions that `keep` needs.
+            UnsupportedModelError: The model predicts no tokens, lacks rotary positions, or cannot read these together.
         """
-        tokens = side_by_side(windows).to(self.device)
+        tokens = side_by_side(windows, self._alike_from).to(self.device)
         with ExitStack() as stack:
             # Tensors that a model in training caches (scaled frequencies) must not be inference tensors.
             no_gradients = torch.no_grad() if self.model.training else torch.inference_mode()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from howfar.errors import WorkersError
 from howfar.models.loading import load
@@ -18,11 +19,15 @@ from howfar.models.settings import plain_settings
 from howfar.models.unwrapping import tuners, unwrap
 from howfar.positions.attachment import positions_of
 from howfar.positions.encodings.attending import PREFIX
+from howfar.positions.rotation import fixed_up_to
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 MAX_MODELS = 2  # models that a worker keeps loaded
+
+WITHOUT_EFFECT = ("training", "gradient_checkpointing", "name_or_path", "max_seq_len_cached")
+"""Attributes of modules that differ from process to process, but not what is computed from a whole text."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +113,27 @@ def digest_of(model: PreTrainedModel) -> str:
     increments = None if positions is None or positions.is_plain else positions.config.to_dict()
     digest = hashlib.sha256(json.dumps([plain_settings(model.config), increments], sort_keys=True).encode())
     for name, module in model.named_modules():
-        numbers = {key: value for key, value in sorted(vars(module).items()) if isinstance(value, float)}
-        digest.update(f"\n{name} {type(module).__name__} {numbers}".encode())
+        facts = {key: value for key, value in sorted(vars(module).items()) if _counts(key, value)}
+        digest.update(f"\n{name} {type(module).__name__} {facts}".encode())
     for name, tuner in tuners(model).items():
         adapters = [getattr(tuner, key, None) for key in ("active_adapters", "disable_adapters", "scaling")]
         digest.update(f"\n{name} {adapters}".encode())
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted({**_computed_buffers(model), **model.state_dict()}.items()):
         digest.update(f"\n{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
         digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def _counts(name: str, value: object) -> bool:
+    """Whether an attribute of a module may change what it computes."""
+    return isinstance(value, float) or (isinstance(value, int | str) and name[0] != "_" and name not in WITHOUT_EFFECT)
+
+
+def _computed_buffers(model: PreTrainedModel) -> dict[str, Tensor]:
+    """Buffers that no file holds: rotary frequencies, but not those that follow the length of the latest text."""
+    varying = {name for name, module in model.named_modules() if fixed_up_to(module) < math.inf}
+    return {
+        name: buffer
+        for name, buffer in model.named_buffers()
+        if name.rpartition(".")[0] not in varying or name.endswith("original_inv_freq")
+    }

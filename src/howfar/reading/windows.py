@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from howfar.errors import ConfigError
+from howfar.errors import ConfigError, UnsupportedModelError
 from howfar.positions.shapes import Bool, Int
 
 Item = TypeVar("Item")
@@ -86,16 +87,18 @@ def num_windows(num_tokens: NDArray[np.int64], context: int, overlap: int) -> ND
     return 1 + np.maximum(0, -(-(num_tokens - context) // (context - overlap)))
 
 
-def batches(windows: Iterable[Window], max_tokens: int) -> Iterator[list[Window]]:
+def batches(windows: Iterable[Window], max_tokens: int, alike_from: float = math.inf) -> Iterator[list[Window]]:
     """Group windows of similar length, the longest first.
 
     Args:
         windows: In any order.
         max_tokens: The most tokens in a batch, including padding; a longer window is a batch by itself.
+        alike_from: Windows longer than this many tokens share a batch only with others of the same length.
     """
     batch: list[Window] = []
     for window in sorted(windows, key=len, reverse=True):
-        if batch and (len(batch) + 1) * len(batch[0]) > max_tokens:
+        is_full = (len(batch) + 1) * len(batch[0]) > max_tokens if batch else False
+        if is_full or (batch and len(window) < len(batch[0]) > alike_from):
             yield batch
             batch = []
         batch.append(window)
@@ -123,12 +126,26 @@ def pools(items: Iterable[Item], size_of: Callable[[Item], int], size: int) -> I
         yield pool
 
 
-def side_by_side(windows: Sequence[Window]) -> Int[Tensor, "window token"]:
+def side_by_side(windows: Sequence[Window], alike_from: float = math.inf) -> Int[Tensor, "window token"]:
     """Stack windows into one batch.
 
     Shorter windows are padded at the end, where causal attention never looks, so a batch needs no mask.
+
+    Args:
+        windows: Any windows.
+        alike_from: As for `batches`.
+
+    Raises:
+        UnsupportedModelError: One of different lengths is longer than `alike_from`.
     """
-    tokens = np.zeros((len(windows), max(map(len, windows))), dtype=np.int64)
+    shortest, longest = min(map(len, windows)), max(map(len, windows))
+    if alike_from < longest != shortest:
+        raise UnsupportedModelError(
+            f"in texts of more than {alike_from} tokens this model changes its rotary frequencies (dynamic RoPE or "
+            f"LongRoPE) for all texts of a batch, and here one of {longest} tokens is beside one of {shortest}; read "
+            "with batch_size=1, or with a shorter context"
+        )
+    tokens = np.zeros((len(windows), longest), dtype=np.int64)
     for row, window in enumerate(windows):
         tokens[row, : len(window)] = window.tokens
     return torch.from_numpy(tokens)

@@ -407,6 +407,23 @@ def test_what_cannot_be_saved_whole_is_refused_by_name(
     assert list(tmp_path.iterdir()) == []
 
 
+def another_scale(model: PreTrainedModel) -> nn.Module:
+    model.model.layers[0].self_attn.scaling *= 2
+    return model
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("spoil", [a_hook, another_activation, another_scale])
+def test_output_is_compared_where_frequencies_were_rounded_with_the_weights(
+    base: Path, tmp_path: Path, dtype: torch.dtype, spoil: Shape
+) -> None:
+    model = grafted(base).to(dtype)
+    save(model, tmp_path / "whole")
+    with pytest.raises(CheckpointError, match="its output on the same tokens differs"):
+        save(spoil(model), tmp_path / "graft")
+    assert not (tmp_path / "graft").exists()
+
+
 def test_an_adapter_on_a_model_from_scratch_is_refused(tmp_path: Path) -> None:
     model = load()
     add_lora(model, {"r": 2})

@@ -1,9 +1,13 @@
+import copy
+import pickle
+from collections.abc import Callable
+
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from howfar.errors import AlreadyAttachedError, NoIncrementsError, OverrideError, UnsupportedModelError
-from howfar.positions import IncrementConfig, attach, override, record
+from howfar.positions import IncrementConfig, attach, detach, override, record
 from howfar.positions.calls import IncrementFunction
 from howfar.positions.observe import movable
 from support.models import sharing_keys, stir, tiny, tokens
@@ -21,6 +25,30 @@ def test_ones_give_the_base_model(config: IncrementConfig) -> None:
     with override(model, lambda layer, increments: torch.ones_like(increments)):
         assert torch.equal(model(token_ids).logits, expected)
     assert not torch.allclose(model(token_ids).logits, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("config", KINDS)
+def test_an_override_may_edit_its_argument(config: IncrementConfig) -> None:
+    model, token_ids = tiny(), tokens()
+    stir(attach(model, config))
+
+    def out_of_place(layer: int, increments: Tensor) -> Tensor:
+        return torch.cat((2 * increments[..., :1], increments[..., 1:]), dim=-1) if layer == 0 else increments
+
+    def in_place(layer: int, increments: Tensor) -> Tensor:
+        if layer == 0:
+            increments[..., 0] *= 2
+        return increments
+
+    def recorded(function: IncrementFunction) -> tuple[Tensor, Tensor, Tensor]:
+        with torch.no_grad(), override(model, function), record(model) as recording:
+            logits = model(token_ids).logits
+        return logits, *recording.increments.values()
+
+    for one, other in zip(recorded(in_place), recorded(out_of_place), strict=True):
+        assert torch.equal(one, other)
+    with override(model, in_place):  # the outer one's result is not the inner one's to edit
+        assert torch.equal(recorded(lambda layer, own: own.mul_(1))[1], recorded(lambda layer, own: own)[1])
 
 
 def test_what_is_attached_and_recorded_prints_in_a_line() -> None:
@@ -193,6 +221,22 @@ def test_increments_are_attached_after_a_block_that_holds_the_model() -> None:
     ):
         attach(model)
     attach(model)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_made_inside_a_block_is_held_by_none(copied: Callable[[nn.Module], nn.Module]) -> None:
+    model, token_ids = tiny(), tokens()
+    expected = model(token_ids).logits
+    with movable(model):
+        twin, other = copied(model), copied(model)
+        attach(twin)
+        with pytest.raises(AlreadyAttachedError, match="inside a howfar.movable block"):
+            attach(model)
+    detach(twin)
+    assert torch.equal(twin(token_ids).logits, expected)
+    with movable(other), override(other, lambda layer, increments: increments * 2):
+        assert not torch.equal(other(token_ids).logits, expected)
+    attach(other)
 
 
 def scaled(*layers: int) -> IncrementFunction:

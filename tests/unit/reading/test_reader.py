@@ -198,3 +198,30 @@ def test_increments_that_peft_trains_as_a_whole_are_read() -> None:
     howfar.attach(model, howfar.IncrementConfig(per_head=True))
     wrapped = get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj"], modules_to_save=["increments"]))
     assert Reader(wrapped).num_heads == 2
+
+
+@pytest.mark.parametrize("name", ["phi3-longrope", "llama-dynamic"])
+def test_a_text_is_read_with_frequencies_of_its_own_length(name: str) -> None:
+    model = tiny(name)
+    reader = Reader(model, context=40, batch_size=3)
+    documents = [np.arange(size) % 60 + 3 for size in (5, 30, 6, 30, 24, 7, 30, 30)]
+    apart = [next(reader.nats_of([document]))[0] for document in documents]
+    assert [nats for nats, _ in reader.nats_of(documents)] == pytest.approx(apart, rel=1e-6)
+    windows = [window for document in documents for window in reader.cover(document)]
+    lengths = [sorted(map(len, batch)) for batch in reader.batches(windows)]
+    assert sorted(lengths) == [[5, 6, 7], [24], [30], [30, 30, 30]]
+    with pytest.raises(UnsupportedModelError, match="one of 30 tokens is beside one of 5; read with"):
+        reader.read_together(windows[:2], "losses")
+
+
+def test_a_plain_model_is_read_inside_an_override_of_one_token(tiny_model: TinyModel) -> None:
+    model = tiny_model(increments=None)
+
+    def widen(layer: int, increments: torch.Tensor) -> torch.Tensor:
+        increments[..., 10] = 5
+        return increments
+
+    with howfar.movable(model), howfar.override(model, widen):
+        found = trace(model, "Two roads diverged in a yellow wood")
+    assert (found.increments[:, 0, 9] == 5).all()
+    assert found.increments.sum() == found.increments.size + 4 * len(found.increments)

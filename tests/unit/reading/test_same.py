@@ -29,6 +29,14 @@ def test_a_model_that_was_used_is_found_again(model: PreTrainedModel) -> None:
     assert torch.equal(SameModel.of(model).load()(tokens()).logits, model(tokens()).logits)
 
 
+@pytest.mark.parametrize("name", ["phi3-longrope", "llama-dynamic"])
+def test_frequencies_that_follow_the_latest_text_are_no_difference(name: str, tmp_path: Path) -> None:
+    howfar.save(tiny(name), tmp_path / "model")
+    model = howfar.load(tmp_path / "model").train()
+    model(tokens(24))
+    assert torch.equal(SameModel.of(model).load()(tokens(4)).logits, model.eval()(tokens(4)).logits)
+
+
 def softcapped(model: PreTrainedModel) -> None:
     model.config.final_logit_softcapping = 1.0
 
@@ -45,7 +53,25 @@ def another_weight(model: PreTrainedModel) -> None:
     model.lm_head.weight.data[0, 0] += 1
 
 
-@pytest.mark.parametrize("change", [softcapped, another_activation, another_scale, another_weight])
+def another_frequency(model: PreTrainedModel) -> None:
+    model.model.rotary_emb.inv_freq *= 0.5
+
+
+def rounded_frequencies(model: PreTrainedModel) -> None:
+    model.to(torch.bfloat16)
+
+
+def another_window(model: PreTrainedModel) -> None:
+    model.model.layers[0].self_attn.sliding_window = 3
+
+
+CHANGES = [
+    *(softcapped, another_activation, another_scale, another_weight, another_frequency, rounded_frequencies),
+    another_window,
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_model_that_was_changed_after_loading_is_refused(
     model: PreTrainedModel, change: Callable[[PreTrainedModel], None]
 ) -> None:
