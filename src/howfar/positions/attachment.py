@@ -26,6 +26,7 @@ def attach(model: nn.Module, config: IncrementConfig | None = None) -> Increment
     The networks become submodules named `increments`: of the decoder if shared, of each decoder layer otherwise. The
     layers receive the new positions through forward pre-hooks; the model's code is untouched, so training, generation,
     checkpointing, compilation and adapters work as before. Attach before `torch.compile` and before a model is sharded.
+    Save with `howfar.save`, load with `howfar.load`: Transformers alone would load the model without its increments.
 
     A few tokens are run through the model before and after, to find the layers that rotate and to check that increments
     of 1 change nothing.

@@ -43,10 +43,13 @@ def override(model: nn.Module, fn: IncrementFunction) -> Iterator[None]:
     positions of its own, unless it attends to another layer's keys (Gemma 3n, Gemma 4 E): both then need the same
     increments. Padding keeps an increment of 0. While decoding with a cache, `fn` sees the new tokens only.
 
+    `fn` sees the tokens that the model is given. Under `howfar.trace` these are windows: token 0 is the document mark, and
+    a text of more than one window is read in several batches.
+
     Args:
         model: A model with increments.
         fn: `fn(layer, increments)` returns the increments to use instead; `[batch, head, token]`, in positions, or
-            anything that broadcasts to it.
+            anything that broadcasts to it. It may edit its argument, which is a copy, and return that.
 
     Raises:
         NoIncrementsError: The model has no increments, and is not inside `movable`.

@@ -230,7 +230,7 @@ def test_a_copy_made_inside_a_block_is_held_by_none(copied: Callable[[nn.Module]
     with movable(model):
         twin, other = copied(model), copied(model)
         attach(twin)
-        with pytest.raises(AlreadyAttachedError, match="inside a howfar.movable block"):
+        with pytest.raises(AlreadyAttachedError, match=r"inside a howfar\.movable block"):
             attach(model)
     detach(twin)
     assert torch.equal(twin(token_ids).logits, expected)
