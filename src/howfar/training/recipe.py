@@ -26,6 +26,9 @@ SIZES = {
 }  # fmt: skip
 """Integer options of a model, and their least values."""
 
+RANGES = {"attention_dropout": (0, 1), "initializer_range": (0, 1), "rms_norm_eps": (0, 1)}
+"""Options of a model that are numbers, and their least and greatest values."""
+
 
 _OF_CLASSIFIERS = "it has no effect on a language model that is trained from scratch"
 _OF_CORPUS = "it follows from the corpus's tokenizer"
@@ -214,6 +217,14 @@ class Recipe(BaseRecipe):
             size = self.model.get(name, least)
             if needed_instead(size, int) or size < least:
                 raise ConfigError(f"recipe: [model] {name} is {size!r}; it must be a whole number of at least {least}")
+        for name, (least, most) in RANGES.items():
+            number = self.model.get(name, least)
+            if isinstance(number, int | float) and not least <= number <= most:
+                raise ConfigError(f"recipe: [model] {name} is {number!r}; it must be a number from {least} to {most}")
+        rotary = self.model.get("rope_parameters")
+        base = rotary.get("rope_theta", 1.0) if isinstance(rotary, dict) else 1.0
+        if needed_instead(base, float) or base <= 0:
+            raise ConfigError(f"recipe: [model] rope_parameters.rope_theta is {base!r}; it must be a positive number")
         attention = self.model.get("attn_implementation", "")
         if needed_instead(attention, str):
             raise ConfigError(f"recipe: [model] attn_implementation is {attention!r}; it must be a string")

@@ -197,11 +197,48 @@ def test_published_recipes_have_the_published_setup(variant: str, increments: di
         ({"model": {"hidden_size": "wide"}}, "hidden_size is 'wide'; it must be a whole number"),
         ({"model": {"num_key_value_heads": 3}}, "has 8 attention heads and 3 key-value heads; the first must be a mul"),
         ({"model": {"rms_norm_eps": "small"}}, r"\[model\] is invalid: .*rms_norm_eps"),
+        ({"model": {"rms_norm_eps": math.nan}}, "rms_norm_eps is nan; it must be a number from 0 to 1"),
+        ({"model": {"initializer_range": math.nan}}, "initializer_range is nan; it must be a number from 0 to 1"),
+        ({"model": {"attention_dropout": 2}}, "attention_dropout is 2; it must be a number from 0 to 1"),
+        (
+            {"model": {"rope_parameters": {"rope_type": "default", "rope_theta": math.nan}}},
+            "rope_theta is nan; it must be a positive number",
+        ),
+        (
+            {"trainer": {"max_steps": 1, "dataloader_persistent_workers": True}},
+            "persistent_workers is True, but there are no workers; set dataloader_num_workers, or remove it",
+        ),
+        (
+            {"trainer": {"max_steps": 1, "lr_scheduler_type": "constant", "lr_scheduler_kwargs": {"num_cycles": 2}}},
+            "lr_scheduler_kwargs is .*, but lr_scheduler_type 'constant' has no options; set lr_scheduler_kwargs to {}",
+        ),
+        (
+            {"trainer": {"max_steps": 1, "lr_scheduler_type": "constant_with_warmup", "lr_scheduler_kwargs": {"x": 2}}},
+            "lr_scheduler_type 'constant_with_warmup' has no options",
+        ),
+        (
+            {"trainer": {"max_steps": 1, "optim_args": "beta1=0.5"}},
+            "optim_args has 'beta1=0.5', but optim 'adamw_torch_fused' reads none; remove it, or take another optim",
+        ),
+        (
+            {"trainer": {"max_steps": 1, "optim": "sgd", "optim_args": "momentum=0.9, momentm=0.9"}},
+            "optim_args has 'momentm=0.9', but optim 'sgd' reads momentum, dampening, weight_decay, nesterov; remove",
+        ),
     ],
 )
 def test_impossible_recipes_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Recipe.from_dict({**MINIMAL, **change})
+
+
+def test_options_that_are_read_are_taken() -> None:
+    for options in (
+        {"optim": "sgd", "optim_args": "momentum=0.9, nesterov=true"},
+        {"lr_scheduler_type": "cosine", "lr_scheduler_kwargs": {"num_cycles": 2}},
+        {"lr_scheduler_type": "constant", "lr_scheduler_kwargs": {}},
+        {"dataloader_num_workers": 1, "dataloader_persistent_workers": True},
+    ):
+        assert Recipe.from_dict({**MINIMAL, "trainer": {"max_steps": 1, **options}}).trainer["max_steps"] == 1
 
 
 @pytest.mark.parametrize("name", ["name", "corpus"])
