@@ -69,6 +69,7 @@ class BaseRecipe:
     resident: bool = False
     lean_step: bool = False
     trainer: dict[str, Any] = field(default_factory=dict)
+    increments: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name in ("increment_learning_rate", "muon_learning_rate"):
@@ -79,6 +80,13 @@ class BaseRecipe:
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"recipe: seed is {self.seed}; it must be 0 or more, and less than 2**32")
         check_trainer(self.trainer, self.options()["trainer"] or (), resident=self.resident)
+        rate = self.increment_learning_rate
+        # A class's own rate is nobody's choice.
+        if self.increments is None and rate not in (None, type(self).increment_learning_rate):
+            raise ConfigError(
+                f"recipe: increment_learning_rate is {rate!r}, but the model has no increments to train; give "
+                "[increments], or remove it"
+            )
 
     @classmethod
     def options(cls) -> dict[str, Sequence[str] | None]:
@@ -130,6 +138,10 @@ class BaseRecipe:
         values = merged(read_values(name_or_path), overrides or {})
         apply_settings(values, settings, cls.options())
         return cls.from_dict(values)
+
+    def plain(self, **changes: Any) -> Self:
+        """The same recipe with plain positions, and other changes."""
+        return dataclasses.replace(self, increments=None, increment_learning_rate=None, **changes)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -124,6 +124,7 @@ def test_the_baseline_sees_the_same_windows_and_starts_from_the_same_adapter(rec
     assert list(losses) == ["base", "baseline", "graft"]
     assert losses["baseline"]["nats_per_byte"] == losses["base"]["nats_per_byte"]
     assert json.loads((tmp_path / "baseline" / GRAFT_FILE).read_text())["increments"] is None
+    assert read_record(tmp_path / "baseline")["recipe"]["increment_learning_rate"] is None
     card = (tmp_path / "README.md").read_text()
     for name in ("base", "baseline", "graft"):
         assert f"{losses[name]['nats_per_byte']:.5f}" in card

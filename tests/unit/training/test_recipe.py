@@ -148,6 +148,10 @@ def test_published_recipes_have_the_published_setup(variant: str, increments: di
         ({"trainer": {"dataloader_num_workers": -1}}, "dataloader_num_workers is -1; it must be at least 0"),
         ({"trainer": {"bf16": 1}}, r"\[trainer\] bf16 is 1; it must be true or false"),
         ({"increment_learning_rate": "slow"}, "increment_learning_rate is 'slow'; it must be a number, 0 or more"),
+        (
+            {"increment_learning_rate": 1e-3},
+            r"increment_learning_rate is 0.001, but the model has no increments to train; give \[increments\], or",
+        ),
         ({"increment_learning_rate": -1e-3}, "increment_learning_rate is -0.001; it must be a number, 0 or more"),
         ({"resident": 1}, "resident is 1; it must be true or false"),
         (
