@@ -52,6 +52,10 @@ def read_values(name_or_path: str | Path) -> dict[str, Any]:
         ConfigError: The recipe does not exist, or is not TOML.
     """
     bundled = _bundled()
+    if not str(name_or_path) or Path(name_or_path).is_dir():
+        raise ConfigError(
+            f"the recipe {str(name_or_path)!r} is no file; give a TOML file or one of {', '.join(bundled)}"
+        )
     try:
         if str(name_or_path) in bundled:
             text = _read_bundled(str(name_or_path))

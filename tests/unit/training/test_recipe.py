@@ -308,8 +308,9 @@ def test_a_table_that_is_none_in_the_file_is_refused_or_replaced(tmp_path: Path)
 
 
 def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
-        Recipe.load(tmp_path)
+    for name in ("", tmp_path):
+        with pytest.raises(ConfigError, match=f"the recipe '{name}' is no file; give a TOML file or one of graft-"):
+            Recipe.load(name)
 
 
 def test_a_recipe_file_is_read(tmp_path: Path) -> None:
