@@ -34,7 +34,7 @@ NO_MODEL = {"made-up text": None}
 """Replaces the models for a measure that trains its own."""
 
 
-OF_PLAIN = "{name} is of learned increments, and this model has plain positions; name a model with increments"
+OF_PLAIN = "{name} measures learned increments, and this model has plain positions; name a model with increments"
 """The reason why a measure is missing if all models have plain positions."""
 
 

@@ -163,7 +163,7 @@ def test_a_measure_without_a_variant_says_what_is_needed(models: tuple[str, str]
 
 def test_a_measure_of_increments_says_that_there_are_none(models: tuple[str, str]) -> None:
     found = report(models[1:], Inputs(texts=TEXTS), measures=["increments", "vocabulary"])
-    reason = "is of learned increments, and this model has plain positions; name a model with increments"
+    reason = "measures learned increments, and this model has plain positions; name a model with increments"
     assert [section.missing for section in found.sections] == [
         f"{name} {reason}" for name in ("increments", "vocabulary")
     ]
