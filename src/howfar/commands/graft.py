@@ -71,6 +71,8 @@ def graft(
 
     if corpus and text:
         raise ConfigError("--corpus and --text are both given; give one of them")
+    if text and any(setting.partition("=")[0].strip() == "corpus" for setting in settings or ()):
+        raise ConfigError("--set corpus and --text are both given; give one of them")
     if mark is not None and not text:
         raise ConfigError("--mark belongs to --text; a corpus keeps the mark that it was built with; leave out --mark")
     if not recipe and not (model and (corpus or text)):

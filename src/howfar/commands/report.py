@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +49,9 @@ def report(
     pairs of runs, the layers that mark Chinese words (`--gold`, else jieba's), and the spacing of one text (`--text`)
     by every seed.
     """
-    if len(models) == 1 and (Path(models[0]) / "study.json").is_file():
+    if study := next((model for model in models if _is_study(model)), None):
+        if len(models) > 1:
+            raise ConfigError(f"{study} is a study, which is reported alone; leave out what else is named")
         if mark is not None:
             raise ConfigError("a study's models have their own document mark; leave out --mark")
         if classes is not None:
@@ -61,7 +64,9 @@ def report(
             raise ConfigError("the page of a study has its own measures, no tables; leave out --measure and --tables")
         if seed:
             raise ConfigError("the page of a study is always the same; leave out --seed")
-        _of_study(models[0], text, gold, output)
+        if text and len(text) > 1:
+            raise ConfigError("the page of a study draws one text; give --text once")
+        _of_study(study, text, gold, output)
         return
     check_given(*models, corpus=None if text else corpus, files=[*(text or ()), *(gold or ())])
     from howfar.charts.outputs import check_folder_of_tables, check_page
@@ -85,6 +90,12 @@ def report(
             say(f"{number} {'table is' if number == 1 else 'tables are'} in {tables}")
 
 
+def _is_study(name: str) -> bool:
+    with suppress(OSError):  # a name that no file can have
+        return (Path(name) / "study.json").is_file()
+    return False
+
+
 def _of_study(folder: str, text: list[Path] | None, gold: list[Path] | None, output: Path) -> None:
     """Write the page of a study; its models are measured on their own corpus, and draw the first text."""
     check_given(files=[*(text or ()), *(gold or ())])
@@ -97,8 +108,8 @@ def _of_study(folder: str, text: list[Path] | None, gold: list[Path] | None, out
     from howfar.text.examples import EXAMPLES
 
     check_page(output)
-    spaced = read_texts(text)[0] if text else EXAMPLES["English"]
+    spaced, *others = read_texts(text) if text else (EXAMPLES["English"],)
     with progress_bars() as watch:
         page = study_html(Study.open(folder), spaced, gold=read_gold(gold) if gold else None, watch=watch)
     write_file(output, page)
-    say(f"The report is in {output}")
+    say(f"The report is in {output}{f'; it draws the first of {1 + len(others)} documents' if others else ''}")

@@ -13,6 +13,7 @@ from howfar.corpus.build import build_corpus
 from howfar.corpus.corpus import MANIFEST, Corpus
 from howfar.corpus.selection import BuildOptions
 from howfar.corpus.sources import parse_source
+from howfar.errors import OutputError
 from howfar.text.marks import end_of_document
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ def corpus_from_text(sources: Sequence[str], tokenizer: PreTrainedTokenizerBase,
         found = [{key: source.get(key) for key in wanted[0]} for source in corpus.manifest["sources"]]
         if found == wanted and corpus.end_of_document == end_of_document(tokenizer):
             return corpus
+        another = "document mark" if found == wanted else "text"
+        raise OutputError(
+            f"{folder.parent} holds a graft with another {another}, whose corpus is {folder}; choose another output "
+            f"folder, or give the same {another} again"
+        )
     options = BuildOptions(held_out_fraction=HELD_OUT_SHARE, balance="none")
     corpus = build_corpus(folder, parsed, options, tokenizer=tokenizer, progress=False)
     train = corpus.train

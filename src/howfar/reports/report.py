@@ -34,6 +34,10 @@ NO_MODEL = {"made-up text": None}
 """Replaces the models for a measure that trains its own."""
 
 
+OF_PLAIN = "{name} measures learned increments, and this model has plain positions; name a model with increments"
+"""The reason why a measure is missing if all models have plain positions."""
+
+
 @dataclass(frozen=True)
 class Section:
     """One measure of one model.
@@ -151,11 +155,15 @@ def report(
     inputs = replace(inputs, against=plain or inputs.against)
     sections = []
     for measure in chosen:
-        for of, given in measure.variants(inputs.only(measure.uses)):
+        usable = inputs.only(measure.uses)
+        # Without any variant, the measure itself says what it needs.
+        for of, given in list(measure.variants(usable)) or [("", usable)]:
             for model_name, model in (loaded if measure.of_model else NO_MODEL).items():
-                if model_name in plain and not measure.of_plain:
-                    continue
                 section = Section(labels.get(model_name, model_name), marks.get(model_name), measure, of, given)
+                if model_name in plain and not measure.of_plain:
+                    if measures is not None and len(plain) == len(loaded):  # nobody asked to compare with it
+                        sections.append(replace(section, missing=OF_PLAIN.format(name=measure.name)))
+                    continue
                 progress = watch(f"{section.title} of {model_name}") if watch else None
                 sections.append(_measured(section, model, progress))
     return Report(tuple(labels.values()), tuple(sections))

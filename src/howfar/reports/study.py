@@ -48,7 +48,7 @@ def study_html(
 
     Args:
         study: The study; unfinished runs are counted and left out.
-        text: A text for every model with learned positions; its beginning is drawn.
+        text: A text for every model with learned positions; its beginning is drawn, and the page says how much that is.
         gold: Chinese texts with known words, iterated once for each model; None: jieba's words in held-out documents.
         watch: Called with the name of each next task.
 
@@ -65,6 +65,7 @@ def study_html(
             learned.setdefault(variant_of(state), []).append(state)
     counts = ", ".join(f"{number} {state}" for state, number in Counter(state.state for state in states).items())
     page = Page()
+    drawn = text[:MOST_CHARACTERS]
     return page.html(
         study.name,
         "study.html",
@@ -74,7 +75,8 @@ def study_html(
         losses=_losses(study, finished, page),
         differences=list(_differences(study, finished, page, watch)),
         boundaries=[{"variant": name} | _boundaries(study, name, own, gold, watch) for name, own in learned.items()],
-        pictures=[(name, list(_pictures(study, own, text[:MOST_CHARACTERS]))) for name, own in learned.items()],
+        pictures=[(name, list(_pictures(study, own, drawn))) for name, own in learned.items()],
+        cut=f"The first {len(drawn)} of {len(text):,} characters." if len(drawn) < len(text) else "",
     )
 
 

@@ -25,6 +25,8 @@ from howfar.training.settings import Options, full_path, put
 ADDRESS_LENGTH = 12  # hexadecimal digits: of 10^8 studies with 1,000 runs each, one has two equal addresses
 ORDER_LENGTH = 6
 
+RATE = "increment_learning_rate"
+
 CLASSES: dict[str, type[Recipe] | type[GraftRecipe]] = {SCRATCH: Recipe, GRAFT: GraftRecipe}
 
 
@@ -44,6 +46,7 @@ def plan(specification: Specification, versions: Mapping[str, str]) -> list[Plan
     corpus_hash = functools.cache(lambda folder: Corpus.open(folder).hash)
     weights_hash = functools.cache(sha256_of_weights)
     runs: dict[str, PlannedRun] = {}
+    rate = specification.settings.get(RATE)
     for chosen in specification.choices():
         values, options = copy.deepcopy(base(chosen.get(RECIPE, specification.recipe)))
         for key, value in chosen.items():
@@ -54,6 +57,9 @@ def plan(specification: Specification, versions: Mapping[str, str]) -> list[Plan
             values["corpus"] = str(Path(values["corpus"]).absolute())
         for table, key, path in _local_models(values):
             table[key] = str(path.absolute())
+        is_plain = values["kind"] == SCRATCH and values.get("increments") is None
+        if is_plain and rate is not None and RATE not in chosen:
+            del values[RATE]  # it is set for the other runs
         recipe = CLASSES[values["kind"]].from_dict({**values, "name": specification.name})
         if chosen.get(PARAMETER_MATCHED):
             recipe = _control_of(recipe)
@@ -64,6 +70,8 @@ def plan(specification: Specification, versions: Mapping[str, str]) -> list[Plan
                 "differ in another value"
             )
         runs[run.id] = run
+    if rate is not None and all(run.recipe["increments"] is None for run in runs.values()):
+        raise StudyError(f"study: [set] has {RATE}, but no run has increments to train; remove it")
     return list(runs.values())
 
 

@@ -197,7 +197,9 @@ def check_same_run(folder: Path, recipe: BaseRecipe, now: Mapping[str, Any]) -> 
 
     before = without_places(read_record(folder))  # earlier versions wrote paths too
     run = folder.parent if folder.name.startswith("checkpoint-") else folder
-    changed = [name for name in recipe.LASTING if before["recipe"].get(name) != now["recipe"][name]]
+    # Earlier versions recorded a rate of increments for plain models too, where it had no effect.
+    lasting = [name for name in recipe.LASTING if recipe.increments is not None or name != "increment_learning_rate"]
+    changed = [name for name in lasting if before["recipe"].get(name) != now["recipe"][name]]
     defaults = {option.name: option.default for option in fields(TrainingArguments)}
     options = [{**defaults, **record["recipe"].get("trainer", {})} for record in (before, now)]
     changed += [name for name in KEPT_BY_OPTIMIZER if options[0][name] != options[1][name]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -86,7 +85,7 @@ def graft(
     with folder_of_run(output), _given(recipe, text, mark, output) as given:
         losses: dict[str, Any] = {}
         if recipe.baseline and recipe.train != "increments":  # otherwise the baseline is the base itself
-            plain = dataclasses.replace(recipe, name=f"{recipe.name}-baseline", increments=None, baseline=False)
+            plain = recipe.plain(name=f"{recipe.name}-baseline", baseline=False)
             check_folder(output / "baseline")  # before the base is loaded
             _, record, _ = _run(plain, given, output / "baseline", callbacks, progress)
             losses["baseline"] = record.get("held_out")

@@ -8,7 +8,6 @@ the model is the plain one.)
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import torch
 
@@ -48,4 +47,4 @@ def count_parameters(recipe: Recipe) -> int:
 
 def _plain(recipe: Recipe, width: int) -> Recipe:
     model = {**recipe.model, "intermediate_size": width}
-    return replace(recipe, name=f"{recipe.name}-parameter-matched", model=model, increments=None)
+    return recipe.plain(name=f"{recipe.name}-parameter-matched", model=model)

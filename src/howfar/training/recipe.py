@@ -26,6 +26,9 @@ SIZES = {
 }  # fmt: skip
 """Integer options of a model, and their least values."""
 
+RANGES = {"attention_dropout": (0, 1), "initializer_range": (0, 1), "rms_norm_eps": (0, 1)}
+"""Options of a model that are numbers, and their least and greatest values."""
+
 
 _OF_CLASSIFIERS = "it has no effect on a language model that is trained from scratch"
 _OF_CORPUS = "it follows from the corpus's tokenizer"
@@ -66,6 +69,7 @@ class BaseRecipe:
     resident: bool = False
     lean_step: bool = False
     trainer: dict[str, Any] = field(default_factory=dict)
+    increments: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name in ("increment_learning_rate", "muon_learning_rate"):
@@ -76,6 +80,13 @@ class BaseRecipe:
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"recipe: seed is {self.seed}; it must be 0 or more, and less than 2**32")
         check_trainer(self.trainer, self.options()["trainer"] or (), resident=self.resident)
+        rate = self.increment_learning_rate
+        # A class's own rate is nobody's choice.
+        if self.increments is None and rate not in (None, type(self).increment_learning_rate):
+            raise ConfigError(
+                f"recipe: increment_learning_rate is {rate!r}, but the model has no increments to train; give "
+                "[increments], or remove it"
+            )
 
     @classmethod
     def options(cls) -> dict[str, Sequence[str] | None]:
@@ -127,6 +138,10 @@ class BaseRecipe:
         values = merged(read_values(name_or_path), overrides or {})
         apply_settings(values, settings, cls.options())
         return cls.from_dict(values)
+
+    def plain(self, **changes: Any) -> Self:
+        """The same recipe with plain positions, and other changes."""
+        return dataclasses.replace(self, increments=None, increment_learning_rate=None, **changes)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -214,6 +229,14 @@ class Recipe(BaseRecipe):
             size = self.model.get(name, least)
             if needed_instead(size, int) or size < least:
                 raise ConfigError(f"recipe: [model] {name} is {size!r}; it must be a whole number of at least {least}")
+        for name, (least, most) in RANGES.items():
+            number = self.model.get(name, least)
+            if isinstance(number, int | float) and not least <= number <= most:
+                raise ConfigError(f"recipe: [model] {name} is {number!r}; it must be a number from {least} to {most}")
+        rotary = self.model.get("rope_parameters")
+        base = rotary.get("rope_theta", 1.0) if isinstance(rotary, dict) else 1.0
+        if needed_instead(base, float) or base <= 0:
+            raise ConfigError(f"recipe: [model] rope_parameters.rope_theta is {base!r}; it must be a positive number")
         attention = self.model.get("attn_implementation", "")
         if needed_instead(attention, str):
             raise ConfigError(f"recipe: [model] attn_implementation is {attention!r}; it must be a string")

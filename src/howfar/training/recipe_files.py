@@ -62,5 +62,9 @@ def read_values(name_or_path: str | Path) -> dict[str, Any]:
         near = get_close_matches(str(name_or_path), bundled)
         hint = f"did you mean {' or '.join(near)}?" if near else f"give a TOML file or one of {', '.join(bundled)}"
         raise ConfigError(f"there is no recipe {str(name_or_path)!r}; {hint}") from None
+    except IsADirectoryError:
+        raise ConfigError(
+            f"the recipe {str(name_or_path)!r} is no file; give a TOML file or one of {', '.join(bundled)}"
+        ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"the recipe {name_or_path} cannot be read: {error}; give a TOML file in UTF-8") from error

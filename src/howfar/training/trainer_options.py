@@ -45,6 +45,26 @@ LEAST = {
 WITHOUT_WARMUP = {"constant": "constant_with_warmup", "reduce_lr_on_plateau": "", "greedy": ""}
 """Schedules that ignore `warmup_steps`, and the same ones with a warm-up."""
 
+WITHOUT_OPTIONS = ("constant", "constant_with_warmup")
+"""Schedules to which Transformers does not pass `lr_scheduler_kwargs`."""
+
+OPTIM_ARGS = {
+    **dict.fromkeys(
+        (
+            "adamw_torch", "adamw_torch_fused", "adamw_torch_xla", "adamw_torch_npu_fused", "adafactor", "lomo",
+            "adalomo",
+        ),
+        (),
+    ),
+    "sgd": ("momentum", "dampening", "weight_decay", "nesterov"),
+    "adagrad": ("lr_decay", "weight_decay", "eps"),
+    "rmsprop": ("momentum", "alpha", "eps", "weight_decay", "centered"),
+}  # fmt: skip
+"""What Transformers reads of `optim_args`, by optimiser. It skips everything else without a word."""
+
+OF_WORKERS = ("dataloader_persistent_workers", "dataloader_prefetch_factor", "dataloader_multiprocessing_context")
+"""Options that PyTorch refuses without workers."""
+
 
 def check_trainer(trainer: Mapping[str, Any], known: Sequence[str], *, resident: bool) -> None:
     """Refuse options that the trainer does not have, that a recipe cannot choose, or that would have no effect.
@@ -81,6 +101,12 @@ def check_trainer(trainer: Mapping[str, Any], known: Sequence[str], *, resident:
             "recipe: [trainer] sets dataloader_num_workers, but resident is true: windows that are gathered on the "
             "device need no workers; remove one of the two"
         )
+    for name in OF_WORKERS:
+        if trainer.get(name) and not trainer.get("dataloader_num_workers"):
+            raise ConfigError(
+                f"recipe: [trainer] {name} is {trainer[name]!r}, but there are no workers; set dataloader_num_workers, "
+                "or remove it"
+            )
     if trainer.get("max_steps", 0) < 1:
         raise ConfigError(
             f"recipe: [trainer] max_steps is {trainer.get('max_steps')}; it must be a positive number of "
@@ -88,6 +114,7 @@ def check_trainer(trainer: Mapping[str, Any], known: Sequence[str], *, resident:
         )
     _check_direction(trainer)
     _check_warmup(trainer)
+    _check_read(trainer)
 
 
 def _check_direction(trainer: Mapping[str, Any]) -> None:
@@ -112,6 +139,24 @@ def _check_warmup(trainer: Mapping[str, Any]) -> None:
             f"recipe: [trainer] warmup_steps is {trainer['warmup_steps']}, but lr_scheduler_type {schedule!r} has no "
             f"warm-up; set warmup_steps to 0{f', or take {other}' if other else ', or take another schedule'}"
         )
+
+
+def _check_read(trainer: Mapping[str, Any]) -> None:
+    """Refuse options of a schedule or an optimiser that does not read them."""
+    schedule = trainer.get("lr_scheduler_type", "linear")
+    if trainer.get("lr_scheduler_kwargs") and schedule in WITHOUT_OPTIONS:
+        raise ConfigError(
+            f"recipe: [trainer] lr_scheduler_kwargs is {trainer['lr_scheduler_kwargs']!r}, but lr_scheduler_type "
+            f"{schedule!r} has no options; set lr_scheduler_kwargs to {{}}, or take another schedule"
+        )
+    optimizer, said = trainer.get("optim", "adamw_torch_fused"), trainer.get("optim_args") or ""
+    read = OPTIM_ARGS.get(optimizer) if isinstance(optimizer, str) else None
+    for part in filter(None, said.replace(" ", "").split(",")):
+        if read is not None and part.partition("=")[0] not in read:
+            raise ConfigError(
+                f"recipe: [trainer] optim_args has {part!r}, but optim {optimizer!r} reads "
+                f"{', '.join(read) or 'none'}; remove it, or take another optim"
+            )
 
 
 def below_full_rate(trainer: Mapping[str, Any]) -> str:

@@ -215,6 +215,7 @@ Model = Callable[[Path, Path], str]
         (the_base, ["--context", "100000"], "give more text or shorten"),
         (the_base, ["--text", "nowhere.txt"], "nowhere.txt"),
         (the_base, ["--recipe", "missing.toml"], "there is no recipe 'missing.toml'"),
+        (the_base, ["--set", "corpus=other"], "--set corpus and --text are both given; give one of them"),
         (the_base, ["--set", "context=many"], "context is 'many'; it must be a whole number"),
         (the_base, ["--set", "increments.scop=shared"], "did you mean 'scope'"),
         (the_base, ["--set", "increments.angles=float64"], "decoder layer 0 is the first that differs"),

@@ -52,6 +52,15 @@ def test_the_published_table_of_code_stands_beside_the_measured_one(run, model_f
         assert re.match(f"error: the page of a study .*; leave out .*--{option}", err)
 
 
+def test_a_study_is_reported_alone_and_with_one_text(run, model_folder: Path, files: Path):
+    (files / "study.json").touch()
+    for models in ([".", "."], [".", str(model_folder)], [str(model_folder), "."]):
+        code, _, err = run("report", *models)
+        assert (code, err) == (2, "error: . is a study, which is reported alone; leave out what else is named\n")
+    code, _, err = run("report", ".", "--text", "text.txt", "--text", "text.txt")
+    assert (code, err) == (2, "error: the page of a study draws one text; give --text once\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

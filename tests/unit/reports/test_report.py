@@ -155,6 +155,21 @@ def test_without_texts_it_says_what_is_needed(models: tuple[str, str]) -> None:
     assert found.sections[1].table is not None
 
 
+def test_a_measure_without_a_variant_says_what_is_needed(models: tuple[str, str]) -> None:
+    (section,) = report(models, Inputs(), measures=["boundaries"]).sections
+    assert "boundaries needs a gold segmentation or text; give --gold FILE or --corpus" in section.missing
+    assert section.missing in html(Report(("learned",), (section,)))
+
+
+def test_a_measure_of_increments_says_that_there_are_none(models: tuple[str, str]) -> None:
+    found = report(models[1:], Inputs(texts=TEXTS), measures=["increments", "vocabulary"])
+    reason = "measures learned increments, and this model has plain positions; name a model with increments"
+    assert [section.missing for section in found.sections] == [
+        f"{name} {reason}" for name in ("increments", "vocabulary")
+    ]
+    assert {section.measure.of_plain for section in report(models[1:], Inputs()).sections} == {True}
+
+
 @pytest.mark.parametrize("error", [UnsupportedModelError, CheckpointError, TextError])
 def test_one_refusal_does_not_cost_the_other_sections(
     models: tuple[str, str], monkeypatch: pytest.MonkeyPatch, error: type[HowFarError]

@@ -63,6 +63,16 @@ def test_a_study_is_reported_seed_by_seed(study: Study, tmp_path: Path) -> None:
         assert state.run.id in html
 
 
+def test_a_text_that_is_not_drawn_whole_is_said_to_be_cut(study: Study, tmp_path: Path) -> None:
+    page, text = tmp_path / "page.html", tmp_path / "text.txt"
+    text.write_text("a cat " * 50 + "\n\nthe other", encoding="utf-8")
+    arguments = ["report", study.place.location, "--text", str(text), "-o", str(page)]
+    told = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert told.stdout == f"The report is in {page}; it draws the first of 2 documents\n"
+    assert "<p>The first 120 of 300 characters.</p>" in page.read_text(encoding="utf-8")
+    assert "characters.</p>" not in study_html(study, "A text.")
+
+
 def test_controls_that_read_other_windows_cost_no_comparison(study: Study) -> None:
     finished = [state for state in study.states() if state.state == "finished"]
     by_order = {order: [state for state in finished if state.run.data_order == order] for order in ("order0", "order1")}

@@ -88,6 +88,20 @@ def test_a_grid_of_recipes_mixes_encodings(asked: Any, corpus: Corpus) -> None:
     assert plain.data_order == shared.data_order
 
 
+def test_a_rate_of_increments_for_all_runs_is_for_those_that_have_increments(asked: Any, corpus: Corpus) -> None:
+    values = asked(set={"corpus": str(corpus.folder), "increment_learning_rate": 0.5})
+    del values["recipe"]
+    recipes = [{"recipe": "small-rope"}, {"recipe": "small-shared"}]
+    controls = [{"recipe": "small-shared", "parameter_matched": True}]
+    runs = planned({**values, "variant": recipes + controls})
+    assert [run.recipe["increment_learning_rate"] for run in runs] == [None, 0.5, None]
+    with pytest.raises(StudyError, match=r"\[set\] has increment_learning_rate, but no run has increments to train"):
+        planned({**values, "variant": recipes[:1] + controls})
+    del values["set"]["increment_learning_rate"]
+    with pytest.raises(ConfigError, match=r"increment_learning_rate is 0\.5, but the model has no increments"):
+        planned({**values, "variant": recipes, "grid": {"increment_learning_rate": [0.5]}})
+
+
 def test_a_control_has_as_many_parameters_and_plain_positions(asked: Any) -> None:
     widened = {"model": {"intermediate_size": 25}}
     for values in ({"variant": [{}, {"parameter_matched": True}]}, {"grid": {"parameter_matched": [False, True]}}):

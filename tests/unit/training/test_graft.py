@@ -15,6 +15,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 import howfar.training.graft_run as graft_module
 from howfar.corpus.corpus import Corpus
+from howfar.corpus.from_text import corpus_from_text
 from howfar.corpus.windows import Windows
 from howfar.errors import (
     CheckpointError,
@@ -23,13 +24,16 @@ from howfar.errors import (
     HowFarError,
     IdentityError,
     ModelNotFoundError,
+    OutputError,
     UnsupportedModelError,
 )
 from howfar.models.disguise import GRAFT_FILE, OWN_FILES, PEFT_FILES
 from howfar.models.grafts import COUNTS_FILE
 from howfar.models.loading import load
 from howfar.models.origin import origin_of
+from howfar.models.pretrained import load_tokenizer
 from howfar.positions import IncrementConfig, attach, increments_of
+from howfar.text.marks import choose_mark
 from howfar.training.checkpoints import read_record
 from howfar.training.graft_recipe import GraftRecipe
 from howfar.training.graft_run import graft
@@ -124,6 +128,7 @@ def test_the_baseline_sees_the_same_windows_and_starts_from_the_same_adapter(rec
     assert list(losses) == ["base", "baseline", "graft"]
     assert losses["baseline"]["nats_per_byte"] == losses["base"]["nats_per_byte"]
     assert json.loads((tmp_path / "baseline" / GRAFT_FILE).read_text())["increments"] is None
+    assert read_record(tmp_path / "baseline")["recipe"]["increment_learning_rate"] is None
     card = (tmp_path / "README.md").read_text()
     for name in ("base", "baseline", "graft"):
         assert f"{losses[name]['nats_per_byte']:.5f}" in card
@@ -343,12 +348,17 @@ def test_a_corpus_from_text_is_built_once(base: Path, corpus: Corpus, tmp_path: 
     stamp = (tmp_path / "corpus" / "corpus.json").stat().st_mtime_ns
     text_corpus([text], str(base), tmp_path / "corpus")
     assert (tmp_path / "corpus" / "corpus.json").stat().st_mtime_ns == stamp
+    tokenizer = load_tokenizer(base)
+    choose_mark(tokenizer, 5)
+    with pytest.raises(OutputError, match="holds a graft with another document mark, whose corpus"):
+        corpus_from_text([text], tokenizer, tmp_path / "corpus")
     edited = (tmp_path / Path(text).name).read_text(encoding="utf-8").swapcase()
     (tmp_path / "other.txt").write_text("another text")
-    with pytest.raises(HowFarError, match="exists already"):
+    said = f"{tmp_path} holds a graft with another text, whose corpus is {tmp_path / 'corpus'}; choose another output"
+    with pytest.raises(OutputError, match=said):
         text_corpus([str(tmp_path / "other.txt")], str(base), tmp_path / "corpus")
     Path(text).write_text(edited, encoding="utf-8")  # of the same size
-    with pytest.raises(HowFarError, match="exists already"):
+    with pytest.raises(OutputError, match=said):
         text_corpus([text], str(base), tmp_path / "corpus")
 
 

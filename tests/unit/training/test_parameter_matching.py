@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from howfar.errors import ConfigError
@@ -38,6 +40,11 @@ def test_all_else_is_the_same() -> None:
     assert (control.seed, control.corpus, control.trainer) == (own.seed, own.corpus, own.trainer)
     assert control.model.keys() == MODEL.keys()
     assert {key for key in MODEL if control.model[key] != MODEL[key]} == {"intermediate_size"}
+
+
+def test_the_control_has_no_rate_of_increments() -> None:
+    own = replace(recipe(scope="shared"), increment_learning_rate=1e-3)
+    assert parameter_matched(own).increment_learning_rate is None
 
 
 def test_refuses_a_plain_recipe() -> None:

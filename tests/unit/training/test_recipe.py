@@ -148,6 +148,10 @@ def test_published_recipes_have_the_published_setup(variant: str, increments: di
         ({"trainer": {"dataloader_num_workers": -1}}, "dataloader_num_workers is -1; it must be at least 0"),
         ({"trainer": {"bf16": 1}}, r"\[trainer\] bf16 is 1; it must be true or false"),
         ({"increment_learning_rate": "slow"}, "increment_learning_rate is 'slow'; it must be a number, 0 or more"),
+        (
+            {"increment_learning_rate": 1e-3},
+            r"increment_learning_rate is 0.001, but the model has no increments to train; give \[increments\], or",
+        ),
         ({"increment_learning_rate": -1e-3}, "increment_learning_rate is -0.001; it must be a number, 0 or more"),
         ({"resident": 1}, "resident is 1; it must be true or false"),
         (
@@ -197,11 +201,48 @@ def test_published_recipes_have_the_published_setup(variant: str, increments: di
         ({"model": {"hidden_size": "wide"}}, "hidden_size is 'wide'; it must be a whole number"),
         ({"model": {"num_key_value_heads": 3}}, "has 8 attention heads and 3 key-value heads; the first must be a mul"),
         ({"model": {"rms_norm_eps": "small"}}, r"\[model\] is invalid: .*rms_norm_eps"),
+        ({"model": {"rms_norm_eps": math.nan}}, "rms_norm_eps is nan; it must be a number from 0 to 1"),
+        ({"model": {"initializer_range": math.nan}}, "initializer_range is nan; it must be a number from 0 to 1"),
+        ({"model": {"attention_dropout": 2}}, "attention_dropout is 2; it must be a number from 0 to 1"),
+        (
+            {"model": {"rope_parameters": {"rope_type": "default", "rope_theta": math.nan}}},
+            "rope_theta is nan; it must be a positive number",
+        ),
+        (
+            {"trainer": {"max_steps": 1, "dataloader_persistent_workers": True}},
+            "persistent_workers is True, but there are no workers; set dataloader_num_workers, or remove it",
+        ),
+        (
+            {"trainer": {"max_steps": 1, "lr_scheduler_type": "constant", "lr_scheduler_kwargs": {"num_cycles": 2}}},
+            "lr_scheduler_kwargs is .*, but lr_scheduler_type 'constant' has no options; set lr_scheduler_kwargs to {}",
+        ),
+        (
+            {"trainer": {"max_steps": 1, "lr_scheduler_type": "constant_with_warmup", "lr_scheduler_kwargs": {"x": 2}}},
+            "lr_scheduler_type 'constant_with_warmup' has no options",
+        ),
+        (
+            {"trainer": {"max_steps": 1, "optim_args": "beta1=0.5"}},
+            "optim_args has 'beta1=0.5', but optim 'adamw_torch_fused' reads none; remove it, or take another optim",
+        ),
+        (
+            {"trainer": {"max_steps": 1, "optim": "sgd", "optim_args": "momentum=0.9, momentm=0.9"}},
+            "optim_args has 'momentm=0.9', but optim 'sgd' reads momentum, dampening, weight_decay, nesterov; remove",
+        ),
     ],
 )
 def test_impossible_recipes_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Recipe.from_dict({**MINIMAL, **change})
+
+
+def test_options_that_are_read_are_taken() -> None:
+    for options in (
+        {"optim": "sgd", "optim_args": "momentum=0.9, nesterov=true"},
+        {"lr_scheduler_type": "cosine", "lr_scheduler_kwargs": {"num_cycles": 2}},
+        {"lr_scheduler_type": "constant", "lr_scheduler_kwargs": {}},
+        {"dataloader_num_workers": 1, "dataloader_persistent_workers": True},
+    ):
+        assert Recipe.from_dict({**MINIMAL, "trainer": {"max_steps": 1, **options}}).trainer["max_steps"] == 1
 
 
 @pytest.mark.parametrize("name", ["name", "corpus"])
@@ -267,8 +308,9 @@ def test_a_table_that_is_none_in_the_file_is_refused_or_replaced(tmp_path: Path)
 
 
 def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
-        Recipe.load(tmp_path)
+    for name in ("", tmp_path):
+        with pytest.raises(ConfigError, match=f"the recipe '{name}' is no file; give a TOML file or one of graft-"):
+            Recipe.load(name)
 
 
 def test_a_recipe_file_is_read(tmp_path: Path) -> None:

@@ -266,6 +266,16 @@ def test_what_the_optimisers_state_keeps_cannot_be_changed_by_continuing(recipe:
     assert read_record(tmp_path) == record
 
 
+def test_a_plain_run_that_recorded_a_rate_of_increments_is_continued(recipe: MakeRecipe, tmp_path: Path) -> None:
+    train(recipe(increments=None, trainer={"max_steps": 1}), tmp_path, progress=False)
+    for path in tmp_path.rglob(RECORD):
+        record = json.loads(path.read_text())
+        record["recipe"]["increment_learning_rate"] = 0.3
+        path.write_text(json.dumps(record))
+    train(recipe(increments=None, trainer={"max_steps": 2}), tmp_path, progress=False)
+    assert read_record(tmp_path)["step"] == 2
+
+
 def test_a_continued_run_may_take_another_schedule(recipe: MakeRecipe, tmp_path: Path) -> None:
     def plan(steps: int) -> Recipe:
         decay = {"lr_scheduler_type": "warmup_stable_decay", "lr_scheduler_kwargs": {"num_decay_steps": steps - 1}}
