@@ -1,5 +1,6 @@
 """Files that are none to read from, and places that are full or odd to write to."""
 
+import hashlib
 import os
 import resource
 import threading
@@ -67,11 +68,14 @@ def quick_export(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quick_export", "small_files")
-def test_a_full_disk_leaves_neither_a_graph_nor_a_site(run: Run, model_folder: Path, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_neither_a_graph_nor_a_site(
+    run: Run, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     runtime = tmp_path / "runtime"
     runtime.mkdir()
     for name in FILES:
         (runtime / name).write_bytes(b"")
+        monkeypatch.setitem(FILES, name, hashlib.sha256(b"").hexdigest())
     before = {path.name for path in Path().iterdir()}
     for command in (["export", "onnx", str(model_folder), "-o", "m.onnx"], ["live", "site", str(model_folder)]):
         code, _, errors = run(*command, *(["--runtime", str(runtime)] if command[0] == "live" else []))
