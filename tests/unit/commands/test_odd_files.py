@@ -1,5 +1,6 @@
 """Files that are none to read from, and places that are full or odd to write to."""
 
+import contextlib
 import hashlib
 import os
 import resource
@@ -11,6 +12,8 @@ import pytest
 
 from howfar.live import export
 from howfar.live.runtime import FILES
+from howfar.studies.folder import StudyFolder
+from howfar.studies.study import Study
 
 from .conftest import Run
 
@@ -113,3 +116,18 @@ def test_a_report_on_a_full_disk_leaves_nothing(run: Run, model_folder: Path) ->
     assert code == 2
     assert "page.html cannot be written (File too large); choose another place" in errors
     assert {path.name for path in Path().iterdir()} == before
+
+
+@pytest.mark.parametrize("command", [["study", "status", "s"], ["study", "status", "s", "--json"]])
+def test_a_full_output_is_named_by_a_study(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    Study(StudyFolder(tmp_path / "s"), "s", [], {}).write()
+    full = open("/dev/full", "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    monkeypatch.setattr("sys.stdout", full)
+    code, _, errors = run(*command)
+    monkeypatch.undo()
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "error: standard output cannot be written (No space left on device); send it elsewhere" in errors
+    with contextlib.suppress(OSError):
+        full.close()
