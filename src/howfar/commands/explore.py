@@ -77,7 +77,7 @@ def _serve(
     threading.Thread(target=prepare, daemon=True).start()
     token = new_token() if with_token else None
     app = make_app(inference, token, names=[host, *names], contexts=contexts)
-    address = f"http://{host}:{listener.getsockname()[1]}/" + (f"?access_token={token}" if token else "")
+    address = f"http://{_in_address(host)}:{listener.getsockname()[1]}/" + (f"?access_token={token}" if token else "")
     say(f"The explorer is at {address} until you press Ctrl+C.")
     if browser:
         threading.Timer(1.0, webbrowser.open, [address]).start()
@@ -86,13 +86,26 @@ def _serve(
 
 def _listen(host: str, port: int) -> socket.socket:
     """Bind the address before anything slow happens."""
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if not host:  # the system would take it for all addresses
+        raise ConfigError("--host is empty; give an address of this machine, or 0.0.0.0 for all of them")
+    listener = None
     try:
-        listener.bind((host, port))
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, *_, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)  # localhost has both kinds
+        listener = socket.socket(family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
         listener.listen()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        if listener is not None:
+            listener.close()
+        reason = getattr(error, "strerror", None) or "it is no host name"
         raise ConfigError(
-            f"cannot listen at {host}:{port} ({error.strerror}); choose another --port or --host"
+            f"cannot listen at {_in_address(host)}:{port} ({reason}); choose another --port or --host"
         ) from error
     return listener
+
+
+def _in_address(host: str) -> str:
+    """A host as it is written in an address: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from howfar.commands.groups import Group
-from howfar.commands.output import console, say, say_json
+from howfar.commands.output import console, printing, say, say_json
 from howfar.foreign import harmless
 
 if TYPE_CHECKING:
-    from howfar.studies.study import Study
+    from collections.abc import Mapping, Sequence
 
 RUN = "run"
 WIDE = 1000  # columns of output that is not a terminal: nothing is cut off
@@ -63,8 +63,11 @@ def run(
     import howfar
 
     trained = howfar.study(specification, output, at_once=at_once, retries=retries, ray=ray, cpus=cpus, gpus=gpus)
-    _print(trained)
-    trained.check_finished()
+    rows = trained.rows()
+    with printing() as check_printed:
+        _print(trained.name, rows)
+    trained.check_finished()  # if printing fails, failed runs are still told
+    check_printed()
 
 
 @app.command()
@@ -76,32 +79,34 @@ def status(
     from howfar.studies.study import Study
 
     found = Study.open(folder)
-    if as_json:
-        say_json(found.rows())
-    else:
-        _print(found)
+    rows = found.rows()
+    with printing() as check_printed:
+        if as_json:
+            say_json(rows)
+        else:
+            _print(found.name, rows)
+    check_printed()
 
 
-def _print(study: Study) -> None:
+def _print(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Print a table of all runs, and the number of runs in each state."""
     from collections import Counter
 
     from rich.table import Table
     from rich.text import Text
 
-    rows = study.rows()
     table = Table(box=None, padding=(0, 2, 0, 0))
-    names = [name for name in dict.fromkeys(key for row in rows for key in row) if any(row.get(name) for row in rows)]
-    for name in names:
-        table.add_column(name.replace("_", " "), no_wrap=name != "error")
+    columns = [key for key in dict.fromkeys(key for row in rows for key in row) if any(row.get(key) for row in rows)]
+    for column in columns:
+        table.add_column(column.replace("_", " "), no_wrap=column != "error")
     for row in rows:
-        table.add_row(*(Text(_cell(row.get(name))) for name in names))
+        table.add_row(*(Text(_cell(row.get(column))) for column in columns))
     screen = console()
     if not screen.is_terminal:
         screen.width = WIDE
     screen.print(table)
     counts = Counter(row["state"] for row in rows)
-    say(f"{study.name}: {len(rows):,} runs, " + ", ".join(f"{count:,} {state}" for state, count in counts.items()))
+    say(f"{name}: {len(rows):,} runs, " + ", ".join(f"{count:,} {state}" for state, count in counts.items()))
 
 
 def _cell(value: Any) -> str:

@@ -17,8 +17,11 @@ INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7Q
 """SHA-512 of the package, in base64, as npm lists it."""
 
 SCRIPT, MODULE = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"
-FILES = (SCRIPT, MODULE)
-"""The files that a page needs from the package: WebAssembly, which every browser has."""
+FILES = {
+    SCRIPT: "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
+    MODULE: "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
+}
+"""The files that a page needs from the package, with their SHA-256: WebAssembly, which every browser has."""
 
 
 def runtime_files(folder: str | Path | None = None) -> dict[str, bytes]:
@@ -28,7 +31,7 @@ def runtime_files(folder: str | Path | None = None) -> dict[str, bytes]:
         folder: Their folder (the package, or its `dist`); None to download the package with npm.
 
     Raises:
-        ConfigError: The folder lacks a file, or the download is not the expected package.
+        ConfigError: The folder lacks a file or has another version's, or the download is not the expected package.
         MissingExtraError: npm is not installed.
     """
     if folder is not None:
@@ -71,11 +74,23 @@ def _read(folder: Path) -> dict[str, bytes]:
     """The runtime's files from a folder of the package.
 
     Raises:
-        ConfigError: One of them is missing.
+        ConfigError: One of them is missing, or not that of the expected version.
     """
     for place in (folder / "dist", folder):
         if all((place / name).is_file() for name in FILES):
-            return {name: (place / name).read_bytes() for name in FILES}
+            files = {name: (place / name).read_bytes() for name in FILES}
+            for name, content in files.items():
+                _check(place / name, content)
+            return files
     raise ConfigError(
         f"{folder} does not hold {' and '.join(FILES)}; give the unpacked npm package {PACKAGE} {VERSION}, or its dist"
     )
+
+
+def _check(path: Path, content: bytes) -> None:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != FILES[path.name]:
+        raise ConfigError(
+            f"{path} is not the file of {PACKAGE} {VERSION} (its SHA-256 is {digest[:12]}…, not "
+            f"{FILES[path.name][:12]}…); give the unpacked npm package {PACKAGE} {VERSION}, or its dist"
+        )

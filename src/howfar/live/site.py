@@ -16,7 +16,7 @@ from howfar.charts.spacing.page import script, styles
 from howfar.errors import ConfigError, OutputError
 from howfar.files import check_new_folder, whole_folder, write_file
 from howfar.live.export import export_onnx
-from howfar.live.runtime import PACKAGE, VERSION, runtime_files
+from howfar.live.runtime import FILES, PACKAGE, VERSION, runtime_files
 from howfar.models.bundled import named_models
 from howfar.models.loading import load
 from howfar.reading.reader import Reader
@@ -35,8 +35,11 @@ OWN_SCRIPTS = ("content.js", "local.js")
 COPIED = (*SCRIPTS, *OWN_SCRIPTS, "worker.js", "live.css")
 RUNTIME = "runtime"
 MODELS = "models"
-WRITTEN = {*COPIED, "index.html", "spacing.js", "characters.js", "spacing.css", "folder.json", RUNTIME, MODELS}
+LIST = "folder.json"
+WRITTEN = {*COPIED, "index.html", "spacing.js", "characters.js", "spacing.css", LIST, RUNTIME, MODELS}
 """The names in the folder of a page."""
+LISTED = {"models", "examples", "most", "about"}
+"""The keys of its list, by which an earlier page is recognised."""
 MOST_CHARACTERS = 4000  # of a text; models read less
 
 
@@ -74,8 +77,8 @@ def write_site(output: str | Path, models: Sequence[str] = (), *, runtime: str |
     """
     output = Path(output)
     check_new_folder(output)
-    _check_own(output)
     named = named_models(models)
+    _check_own(output, [*named.values()])
     loaded = {name: load(source) for name, source in named.items()}
     about = {name: _describe(name, model, index) for index, (name, model) in enumerate(loaded.items())}
     files = runtime_files(runtime)
@@ -100,7 +103,7 @@ def write_site(output: str | Path, models: Sequence[str] = (), *, runtime: str |
             "about": f"Models: {', '.join(about)}. Runtime: {PACKAGE} {VERSION} (MIT licence). Everything was loaded "
             "from this server, and what you type stays in this page.",
         }
-        write_file(folder / "folder.json", json.dumps(listed, ensure_ascii=False, indent=1) + "\n")
+        write_file(folder / LIST, json.dumps(listed, ensure_ascii=False, indent=1) + "\n")
     sizes = {path: path.stat().st_size for path in output.rglob("*") if path.is_file()}
     return Site(
         output,
@@ -110,18 +113,33 @@ def write_site(output: str | Path, models: Sequence[str] = (), *, runtime: str |
     )
 
 
-def _check_own(folder: Path) -> None:
-    """Refuse a folder that holds anything but an earlier page.
+def _check_own(folder: Path, models: Sequence[str]) -> None:
+    """Refuse a folder that holds anything but an earlier page, or one of the models.
 
     Raises:
         OutputError: It does.
     """
-    others = sorted(path.name for path in folder.iterdir() if path.name not in WRITTEN) if folder.is_dir() else []
-    if others:
-        raise OutputError(
-            f"{folder} holds {others[0]}, which is not of a page and would be deleted; write to a new folder, and copy "
-            "its files to this one"
-        )
+    advice = "write to a new folder, and copy its files to this one"
+    for model in models:
+        if Path(model).exists() and Path(model).resolve().is_relative_to(folder.resolve()):
+            raise OutputError(f"{folder} holds the model {model}, which would be deleted; {advice}")
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*")} if folder.is_dir() else set()
+    own = _files_of_page(folder)
+    if found and not own:
+        raise OutputError(f"{folder} holds {min(found)} but no {LIST} of a page, and would be replaced; {advice}")
+    if others := sorted(found - own):
+        raise OutputError(f"{folder} holds {others[0]}, which is not of a page and would be deleted; {advice}")
+
+
+def _files_of_page(folder: Path) -> set[str]:
+    """The paths in the folder of an earlier page, by its list; none if it has no list of ours."""
+    try:
+        listed = json.loads((folder / LIST).read_text(encoding="utf-8"))
+        if set(listed) != LISTED:
+            return set()
+        return {*WRITTEN, *(f"{RUNTIME}/{name}" for name in FILES), *(model["file"] for model in listed["models"])}
+    except (OSError, ValueError, TypeError, KeyError):
+        return set()
 
 
 def _describe(name: str, model: PreTrainedModel, index: int) -> dict[str, Any]:

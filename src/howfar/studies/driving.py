@@ -102,11 +102,16 @@ def study(
         asked = Specification.from_dict(asked)
     place = StudyFolder(output)
     planned = Study(place, asked.name, plan(asked, versions()), versions())
-    with _workers(ray, at_once=at_once, cpus=cpus, gpus=gpus) as workers, _alone(place), _told_to_end():
-        if earlier := Study.find(place):
-            planned.check_extends(earlier)
-        planned.write()
-        _go_on(planned, workers, retries, progress)
+    console = Console(stderr=True, quiet=not progress, highlight=False, soft_wrap=True)
+    try:
+        with _workers(ray, at_once=at_once, cpus=cpus, gpus=gpus) as workers, _alone(place), _told_to_end():
+            if earlier := Study.find(place):
+                planned.check_extends(earlier)
+            planned.write()
+            _go_on(planned, workers, retries, console)
+    except (KeyboardInterrupt, SystemExit):
+        console.print(harmless(f"{planned.name}: stopped; the same command continues"), markup=False)
+        raise
     return planned
 
 
@@ -151,10 +156,9 @@ def _told_to_end() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _go_on(study: Study, workers: Workers, retries: int, progress: bool) -> None:
+def _go_on(study: Study, workers: Workers, retries: int, console: Console) -> None:
     """Do the missing runs; record failures, and retry each at most `retries` times."""
     missing = {state.run.id: state.run for state in study.states() if state.state != "finished"}
-    console = Console(stderr=True, quiet=not progress, highlight=False, soft_wrap=True)
     said = Counter(below_full_rate(run.recipe["trainer"]) for run in missing.values())
     for line, number in said.items():
         if line:

@@ -38,7 +38,7 @@ from howfar.training.data import ResidentWindows, TrainingWindows, only_batch
 from howfar.training.finishing import write
 from howfar.training.recipe import BaseRecipe, Recipe
 from howfar.training.runs import Run, refused_by
-from howfar.training.termination import EXIT_CODE, Termination
+from howfar.training.termination import Termination
 from howfar.training.trainer import IncrementTrainer
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ def fit(
 
     A run that is killed at any moment resumes from its newest complete checkpoint, and ends bit for bit as without
     the interruption (on the same hardware and thread count). A larger `max_steps` continues it beyond its
-    end. After SIGTERM a run first saves a checkpoint, and exits with code 143.
+    end. After SIGTERM a run first saves a checkpoint, and exits with code 143; after Ctrl-C it first saves one, and
+    raises KeyboardInterrupt. A second Ctrl-C ends it at once.
 
     Args:
         run: The training options, the data, and the folder: checkpoints during training, the model at the end.
@@ -149,9 +150,12 @@ def fit(
                 if trainer.state.global_step > step_of(last_complete_checkpoint(output)):
                     trainer.save_after_training()  # it ended, and save_strategy saved something else
                 console.say_stopped(step_of(last_complete_checkpoint(output)))
-                raise SystemExit(EXIT_CODE)
+                termination.end()
             record = run.record(step=trainer.state.global_step, held_out=held_out)
             write(trainer, record, output)
+            if termination.interrupted:  # while the model was written
+                console.say_stopped(trainer.state.global_step)
+                termination.end()
     return record
 
 

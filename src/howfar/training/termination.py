@@ -1,4 +1,4 @@
-"""A run that gets SIGTERM (a time limit, a reclaimed machine) saves itself first."""
+"""A run that gets SIGTERM (a time limit, a reclaimed machine) or Ctrl-C saves itself first."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -22,7 +22,7 @@ class _EndOfWork(BaseException):
 
 
 class Termination(TrainerCallback):
-    """Turns SIGTERM into a checkpoint after the present step, and an end of training; a context manager.
+    """Turns SIGTERM or Ctrl-C into a checkpoint after the present step, and an end of training; a context manager.
 
     Before the first step (while a model compiles) there is nothing new to save, and after the last one everything is
     saved: `or_leave` breaks off such work.
@@ -32,32 +32,51 @@ class Termination(TrainerCallback):
     processes ends at once; so does a run that saves no checkpoints, and one outside the main thread, where
     Python receives no signals.
 
+    A second Ctrl-C ends the run at once. Where Ctrl-C is ignored (by a study's workers) or the program handles it
+    itself, that stays so.
+
     Args:
         arguments: The trainer's options.
     """
 
     def __init__(self, arguments: TrainingArguments) -> None:
-        self.requested = False
+        self.requested: int | None = None
+        """The signal that the run got first."""
         self._leaves = False
         self._saves = arguments.save_strategy != "no" and arguments.world_size == 1
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        self._listens = self._saves and threading.current_thread() is threading.main_thread()
-        if self._listens:
-            self._before = signal.signal(signal.SIGTERM, self._request)
+        if self._saves and threading.current_thread() is threading.main_thread():
+            self._before[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._request)
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._request)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._listens:
-            signal.signal(signal.SIGTERM, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _request(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
+        if self.requested is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.requested = self.requested or number
         if self._leaves:
             raise _EndOfWork
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run got Ctrl-C."""
+        return self.requested == signal.SIGINT
+
+    def end(self) -> NoReturn:
+        """End as Python does after the signal that the run got, or with the exit code of SIGTERM."""
+        if self.interrupted:
+            raise KeyboardInterrupt
+        raise SystemExit(EXIT_CODE)
+
     def or_leave(self, work: Callable[[], T]) -> T | None:
-        """Do work that may be broken off anywhere, if the run gets SIGTERM during it or got it before.
+        """Do work that may be broken off anywhere, if the run gets a signal during it or got one before.
 
         Args:
             work: Broken off until its first step changes the model; always, if it takes no steps.

@@ -1,5 +1,7 @@
 """Files that are none to read from, and places that are full or odd to write to."""
 
+import contextlib
+import hashlib
 import os
 import resource
 import threading
@@ -10,6 +12,8 @@ import pytest
 
 from howfar.live import export
 from howfar.live.runtime import FILES
+from howfar.studies.folder import StudyFolder
+from howfar.studies.study import Study
 
 from .conftest import Run
 
@@ -67,11 +71,14 @@ def quick_export(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quick_export", "small_files")
-def test_a_full_disk_leaves_neither_a_graph_nor_a_site(run: Run, model_folder: Path, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_neither_a_graph_nor_a_site(
+    run: Run, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     runtime = tmp_path / "runtime"
     runtime.mkdir()
     for name in FILES:
         (runtime / name).write_bytes(b"")
+        monkeypatch.setitem(FILES, name, hashlib.sha256(b"").hexdigest())
     before = {path.name for path in Path().iterdir()}
     for command in (["export", "onnx", str(model_folder), "-o", "m.onnx"], ["live", "site", str(model_folder)]):
         code, _, errors = run(*command, *(["--runtime", str(runtime)] if command[0] == "live" else []))
@@ -109,3 +116,18 @@ def test_a_report_on_a_full_disk_leaves_nothing(run: Run, model_folder: Path) ->
     assert code == 2
     assert "page.html cannot be written (File too large); choose another place" in errors
     assert {path.name for path in Path().iterdir()} == before
+
+
+@pytest.mark.parametrize("command", [["study", "status", "s"], ["study", "status", "s", "--json"]])
+def test_a_full_output_is_named_by_a_study(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    Study(StudyFolder(tmp_path / "s"), "s", [], {}).write()
+    full = open("/dev/full", "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    monkeypatch.setattr("sys.stdout", full)
+    code, _, errors = run(*command)
+    monkeypatch.undo()
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "error: standard output cannot be written (No space left on device); send it elsewhere" in errors
+    with contextlib.suppress(OSError):
+        full.close()

@@ -193,6 +193,16 @@ def test_a_killed_driver_loses_nothing(asked: Any, recipe: Path, tmp_path: Path,
         assert_same(weights(folder / "runs" / state.run.id), weights(alone))
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_driver_says_so(
+    asked: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(Processes, "wait", lambda *_: signal.raise_signal(number))
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        howfar.study(asked(set=LONG), tmp_path / "study")
+    assert capsys.readouterr().err.splitlines()[-1] == "tiny: stopped; the same command continues"
+
+
 def test_a_failed_run_is_told_and_hides_no_other(
     asked: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,13 +20,13 @@ MakeRecipe = Callable[..., Recipe]
 
 
 @pytest.fixture
-def terminated_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], None]:
-    """Send this process SIGTERM at the end of a step."""
+def terminated_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Send this process a signal at the end of a step."""
 
-    def at(step: int | None) -> None:
+    def at(step: int | None, number: int = signal.SIGTERM, times: int = 1) -> None:
         def terminate(console: Console, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
-            if state.global_step == step:
-                signal.raise_signal(signal.SIGTERM)
+            for _ in range(times if state.global_step == step else 0):
+                signal.raise_signal(number)
 
         monkeypatch.setattr(Console, "on_step_end", terminate)
 
@@ -37,7 +37,7 @@ def terminated_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], Non
 def test_a_run_told_to_end_saves_and_goes_on_as_if_it_had_not_been(
     recipe: MakeRecipe,
     tmp_path: Path,
-    terminated_at: Callable[[int | None], None],
+    terminated_at: Callable[..., None],
     capsys: pytest.CaptureFixture[str],
     resident: bool,
 ) -> None:
@@ -57,6 +57,54 @@ def test_a_run_told_to_end_saves_and_goes_on_as_if_it_had_not_been(
     terminated_at(None)
     parts = train(plan, tmp_path / "parts", progress=False).state_dict()
     assert [name for name, tensor in whole.items() if not torch.equal(parts[name], tensor)] == []
+
+
+def test_an_interrupted_run_saves_and_raises_what_python_does(
+    recipe: MakeRecipe, tmp_path: Path, terminated_at: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = train(recipe(), tmp_path / "whole", progress=False).state_dict()
+    before = signal.getsignal(signal.SIGINT)
+    terminated_at(4, signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe(), tmp_path / "parts")
+    assert last_complete_checkpoint(tmp_path / "parts") == tmp_path / "parts" / "checkpoint-4"
+    last_line = capsys.readouterr().err.splitlines()[-1]
+    assert last_line == "tiny: stopped on request; saved at step 4; the same command continues from there"
+    assert signal.getsignal(signal.SIGINT) == before
+    terminated_at(None)
+    parts = train(recipe(), tmp_path / "parts", progress=False).state_dict()
+    assert [name for name, tensor in whole.items() if not torch.equal(parts[name], tensor)] == []
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_interrupt_stops_at_once(
+    recipe: MakeRecipe, tmp_path: Path, terminated_at: Callable[..., None], monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    begun = []
+
+    def begin(*_: Any, **__: Any) -> None:
+        if len(begun) == 3:
+            signal.raise_signal(first)
+        begun.append(True)
+
+    monkeypatch.setattr(Console, "on_step_begin", begin)
+    terminated_at(4, signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe(), tmp_path, progress=False)
+    assert last_complete_checkpoint(tmp_path) == tmp_path / "checkpoint-3"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interrupt_that_is_ignored_stays_ignored(
+    recipe: MakeRecipe, tmp_path: Path, terminated_at: Callable[..., None]
+) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        terminated_at(4, signal.SIGINT, times=2)
+        train(recipe(), tmp_path, progress=False)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (tmp_path / "training.json").is_file()
 
 
 @pytest.mark.parametrize("window", [0, 2])
@@ -101,7 +149,7 @@ BEST = {
 def test_a_run_told_to_end_saves_where_its_metric_is_not_the_best(
     recipe: MakeRecipe,
     tmp_path: Path,
-    terminated_at: Callable[[int | None], None],
+    terminated_at: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     more: dict[str, Any],
@@ -182,6 +230,21 @@ def test_a_run_told_to_end_while_it_is_written_is_written_to_the_end(
 
     monkeypatch.setattr(finishing, "_publish", publish)
     train(recipe(), tmp_path, progress=False)
+    assert (tmp_path / "training.json").is_file()
+
+
+def test_a_run_interrupted_while_it_is_written_is_written_first(
+    recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = finishing._publish
+
+    def publish(*args: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        usual(*args)
+
+    monkeypatch.setattr(finishing, "_publish", publish)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe(), tmp_path, progress=False)
     assert (tmp_path / "training.json").is_file()
 
 
