@@ -43,8 +43,8 @@ def override(model: nn.Module, fn: IncrementFunction) -> Iterator[None]:
     positions of its own, unless it attends to another layer's keys (Gemma 3n, Gemma 4 E): both then need the same
     increments. Padding keeps an increment of 0. While decoding with a cache, `fn` sees the new tokens only.
 
-    `fn` sees the tokens that the model is given. Under `howfar.trace` these are windows: token 0 is the document mark, and
-    a text of more than one window is read in several batches.
+    `fn` sees the tokens that the model is given. Under `howfar.trace` these are windows: token 0 is the document mark,
+    and a long text is read in several windows.
 
     Args:
         model: A model with increments.
