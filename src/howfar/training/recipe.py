@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from howfar.errors import ConfigError
 from howfar.positions import IncrementConfig
@@ -69,7 +69,8 @@ class BaseRecipe:
     resident: bool = False
     lean_step: bool = False
     trainer: dict[str, Any] = field(default_factory=dict)
-    increments: dict[str, Any] | None = None
+    if TYPE_CHECKING:  # each kind of recipe has its own place for it among its keys
+        increments: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name in ("increment_learning_rate", "muon_learning_rate"):

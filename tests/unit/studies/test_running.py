@@ -198,8 +198,10 @@ def test_a_stopped_driver_says_so(
     asked: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     monkeypatch.setattr(Processes, "wait", lambda *_: signal.raise_signal(number))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a process in the background lacks
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         howfar.study(asked(set=LONG), tmp_path / "study")
+    signal.signal(signal.SIGINT, before)
     assert capsys.readouterr().err.splitlines()[-1] == "tiny: stopped; the same command continues"
 
 
