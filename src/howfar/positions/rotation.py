@@ -104,12 +104,13 @@ def fixed_up_to(model: nn.Module) -> float:
     lengths = [math.inf]
     rotary: list[Any] = [module for module in model.modules() if hasattr(module, "rope_type")]
     for module in rotary:
-        kinds = module.config.rope_parameters
-        for kind in [kinds] if "rope_type" in kinds else kinds.values():
-            if "dynamic" in kind["rope_type"]:
+        options = getattr(module.config, "rope_parameters", None) or {}
+        for each in [options, *options.values()]:  # flat, or one table for each type of layer
+            kind = each.get("rope_type", "") if isinstance(each, Mapping) else ""
+            if "dynamic" in kind:
                 lengths.append(module.original_max_seq_len)
-            elif kind["rope_type"] == "longrope":
-                lengths.append(kind["original_max_position_embeddings"])
+            elif kind == "longrope":
+                lengths.append(each["original_max_position_embeddings"])
     return min(lengths)
 
 
