@@ -22,7 +22,7 @@ def write_subword_tokenizer(
         folder: The folder to make; it must not exist yet or must be empty.
         corpus: A corpus of bytes.
         vocabulary_size: Number of ids, of the end of a document too.
-        max_bytes: About how much text to read, as documents that are spread evenly over the corpus.
+        max_bytes: About how much text to read, as documents that are drawn from the whole corpus.
 
     Returns:
         Bytes of the documents that were read.
@@ -40,7 +40,9 @@ def write_subword_tokenizer(
             "`howfar corpus build` makes without --tokenizer"
         )
     sizes = np.asarray(corpus.train.num_bytes, dtype=np.int64)
-    chosen = np.arange(0, len(sizes), max(1, -(-int(sizes.sum()) // max_bytes)))
+    # By lot: documents of sources take turns, so every second one may be of one source.
+    order = np.random.default_rng(0).permutation(len(sizes))
+    chosen = np.sort(order[: 1 + np.searchsorted(sizes[order].cumsum(), max_bytes)])
     if not len(chosen):
         raise CorpusError(f"the corpus in {corpus.folder} has no training documents; build one that has some")
 

@@ -163,7 +163,8 @@ def _looked_at(weights: Tensor, places: Tensor) -> Tensor:
 
 def _groups(texts: Corpus | Iterable[str], windows: list[Window], lengths: list[int]) -> Integers:
     """A number of each query that is the same for those at the same index in windows of one source."""
-    sources = [texts.held_out.sources[window.document] if isinstance(texts, Corpus) else 0 for window in windows]
+    of_documents = texts.held_out.sources if isinstance(texts, Corpus) else getattr(texts, "sources", None)
+    sources = [0 if of_documents is None else of_documents[window.document] for window in windows]
     indices = np.concatenate([np.arange(length) for length in lengths])
     return statistics.groups_of((np.repeat(sources, lengths), indices), len(indices))
 

@@ -92,8 +92,9 @@ def documents_of(
             f"the {split} part of {texts.folder} has no documents{f' of {source}' if source else ''}; "
             "build a corpus that has some"
         )
-    if num_documents is not None:
-        numbers = numbers[spread_evenly(len(numbers), num_documents)]
+    if num_documents is not None:  # of one source after the other: where sources take turns, a step could skip one
+        by_source = numbers[np.argsort(np.asarray(part.sources)[numbers], kind="stable")]
+        numbers = np.sort(by_source[spread_evenly(len(numbers), num_documents)])
     for number in numbers.tolist():
         text = decode(part.document(number))
         if text.startswith(" ") and len(text.encode()) == int(part.num_bytes[number]) + 1:

@@ -15,7 +15,7 @@ enclosing `howfar.override` applies. Results are on the model's device, without 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from itertools import count
@@ -234,12 +234,14 @@ class Reader:
             found |= self._run(tokens, windows, "losses" in keep, predict_at)
         return Reading(windows, **found)
 
-    def nats_of(self, documents: Iterable[NDArray[np.int64]], *, every: int = 1) -> Iterator[tuple[float, int]]:
+    def nats_of(
+        self, documents: Iterable[NDArray[np.int64]], only: Container[int] | None = None
+    ) -> Iterator[tuple[float, int]]:
         """The loss of documents: the summed surprisal of their tokens, each given the tokens before it.
 
         Args:
             documents: Their tokens, including the mark before each, int64 `[token]`; taken one by one.
-            every: Read only every n-th window.
+            only: Read only the windows of these numbers, counted over all documents; None for all.
 
         Yields:
             For each document, in order: the sum of its loss in nats, and the number of its scored tokens.
@@ -248,7 +250,7 @@ class Reader:
 
         def windows_of(pool: list[NDArray[np.int64]]) -> list[Window]:
             covered = (window for i, tokens in enumerate(pool) if len(tokens) > 1 for window in self.cover(tokens, i))
-            return [window for window in covered if not next(number) % every]
+            return [window for window in covered if only is None or next(number) in only]
 
         nats, counts = defaultdict[int, float](float), defaultdict[int, int](int)
         pooled = pools(documents, len, POOL * self.max_tokens)

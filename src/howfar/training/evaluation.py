@@ -101,7 +101,7 @@ def document_losses(
         length: Tokens in a window; each later window of a document begins with a sixth of that as left context.
         mark: Token id of the document mark; if None, the corpus's end of document.
         batch_size: Windows at a time; if None, chosen by size.
-        max_windows: For a quick estimate: at most this many windows, spread evenly over all documents. None for all.
+        max_windows: For a quick estimate: at most this many windows, drawn from all (always the same). None for all.
 
     Raises:
         CorpusError: There are no held-out documents.
@@ -109,14 +109,15 @@ def document_losses(
     reader = Reader(model, context=length, batch_size=batch_size)
     offsets = np.asarray(split.offsets, dtype=np.int64)
     num_tokens = np.diff(offsets) - 1
-    every = 1
-    if max_windows is not None:
-        every = max(1, -(-int(num_windows(num_tokens + 1, length, reader.overlap).sum()) // max_windows))
+    only = None
+    if max_windows is not None:  # by lot: every second window could be the first of each document, with least context
+        num_all = int(num_windows(num_tokens + 1, length, reader.overlap)[num_tokens > 0].sum())
+        only = set(np.random.default_rng(0).permutation(num_all)[:max_windows].tolist())
     documents = (
         np.append(split.tokens[first - 1] if mark is None else mark, split.document(number)).astype(np.int64)
         for number, first in enumerate(offsets[:-1])
     )
-    losses = np.array(list(reader.nats_of(documents, every=every))).reshape(-1, 2)
+    losses = np.array(list(reader.nats_of(documents, only))).reshape(-1, 2)
     nats, num_scored = losses.T
     seen = num_scored > 0
     if not seen.any():

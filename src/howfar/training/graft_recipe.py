@@ -35,7 +35,7 @@ class GraftRecipe(BaseRecipe):
         increments: Options of `IncrementConfig`; None keeps plain positions, as in a baseline.
         lora: Options of `peft.LoraConfig`.
         baseline: Whether to train the same model with plain positions too, on the same windows in the same order.
-        held_out_windows: Score at most this many windows, spread evenly over the held-out documents; None for all.
+        held_out_windows: Score at most this many windows, drawn from the held-out documents; None for all.
 
     Raises:
         ConfigError: A key is unknown or a value invalid.

@@ -146,7 +146,7 @@ class IncrementTrainer(Trainer):
         self.restart_clock()
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
-        """A quick estimate on held-out documents: windows spread evenly over them. `Run` knows what it returns."""
+        """A quick estimate on held-out documents: windows drawn from them. `Run` knows what it returns."""
         losses = self._losses(self.model, GLANCE_WINDOWS, batch_size=self.args.per_device_eval_batch_size)
         if losses is None:
             return {}

@@ -70,6 +70,20 @@ def test_held_out_documents_and_more_than_asked_are_not_read(tmp_path: Path) -> 
     )
 
 
+def test_each_of_two_sources_that_take_turns_is_read(tmp_path: Path) -> None:
+    """Half of the text: every second document is of one source."""
+    sources = []
+    for letter in "xy":
+        file = tmp_path / f"{letter}.txt"
+        file.write_text("\n\n".join(f"q{letter}q{letter} {number:03}" for number in range(200)))
+        sources.append(parse_source(str(file)))
+    options = BuildOptions(balance="documents", held_out_documents=1)
+    corpus = build_corpus(tmp_path / "corpus", sources, options, progress=False)
+    half = int(corpus.train.num_bytes.sum()) // 2
+    write_subword_tokenizer(tmp_path / "bpe", corpus, vocabulary_size=270, max_bytes=half)
+    assert {"qx", "qy"} <= set(AutoTokenizer.from_pretrained(tmp_path / "bpe").get_vocab())
+
+
 def test_what_cannot_be_is_refused(corpus: Corpus, tmp_path: Path) -> None:
     out = tmp_path / "bpe"
     with pytest.raises(ConfigError, match="the vocabulary has 257 ids; give more than the 257 of bytes"):

@@ -57,6 +57,20 @@ def test_a_sample_is_bounded_and_spread(corpus):
     assert all(block.endswith("\0") for block in blocks)
 
 
+@pytest.mark.parametrize("num_documents", [11, 26, 51])
+def test_each_of_two_sources_that_take_turns_has_its_share(tmp_path, num_documents):
+    sources = []
+    for letter, most in (("a", 51), ("b", 50)):
+        file = tmp_path / f"{letter}.txt"
+        file.write_text("\n\n".join(f"{letter} {number:03}" for number in range(most)))
+        sources.append(parse_source(str(file)))
+    options = BuildOptions(balance="documents", held_out_fraction=0.0)
+    corpus = build_corpus(tmp_path / "corpus", sources, options, progress=False)
+    found = list(documents_of(corpus, num_documents=num_documents, split="train"))
+    assert abs(sum(document.source == "a" for document in found) - num_documents / 2) <= 1
+    assert [document.number for document in found] == sorted({document.number for document in found})
+
+
 def test_a_corpus_without_the_part_is_refused(make_corpus):
     corpus = make_corpus(en=(["only training"], []))
     with pytest.raises(NotMeasurableError, match="has no documents"):

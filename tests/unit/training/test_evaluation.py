@@ -100,6 +100,15 @@ def test_a_glance_sees_all_sources_and_counts_what_it_scored() -> None:
     assert losses.nats_per_byte == pytest.approx(math.log(257) / 2, rel=1e-6)
 
 
+def test_a_glance_sees_ends_of_documents_as_often_as_their_beginnings() -> None:
+    """Every document has two windows, so every second window would be a first one."""
+    num_documents, num_bytes = 200, LENGTH + LENGTH // 2
+    split = split_of([b"a" * num_bytes] * num_documents, [0] * num_documents)
+    scored = document_losses(Uniform(), split, length=LENGTH, max_windows=num_documents).num_bytes
+    assert (scored < LENGTH - 1).sum() > 0
+    assert scored.sum() == pytest.approx(num_documents * num_bytes / 2, rel=0.1)
+
+
 def test_the_mark_before_a_document_can_be_chosen(model: HowFarForCausalLM) -> None:
     split = split_of([b"one document"], [0])
     usual, other = (document_losses(model, split, length=LENGTH, mark=mark).nats for mark in (None, 7))
