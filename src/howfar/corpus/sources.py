@@ -3,8 +3,8 @@
 A source is written `[NAME=]LOCATION[,held_out=LOCATION]`. A location is one of
 
 - `path/to/articles.txt`: UTF-8 text, documents separated by blank lines; markup, tables and other kinds are refused
-- `files:src/**/*.py`: one document per file, kept to the last byte, with its markup if it has any; files that are not
-  UTF-8 text are left out and counted, but a single file that is named must be text
+- `files:src/**/*.py`: one document per file, whole, with its markup if it has any; line ends become line feeds; files
+  that are not UTF-8 text are left out and counted, but a single file that is named must be text
 - `path/to/articles.jsonl[:FIELD]`: one JSON object a line (also `.ndjson`); the field is `text` by default
 - `path/to/articles.parquet[:COLUMN]`: the column is `text` by default
 - `hub:OWNER/NAME[:CONFIG[:SPLIT[:COLUMN]]]`: a Hugging Face dataset, streamed (split `train`, column `text`)
@@ -151,10 +151,11 @@ def parse_source(text: str) -> Source:
 
 
 def check_sources(sources: Sequence[Source]) -> None:
-    """Refuse a corpus without sources, and two sources of the same name.
+    """Refuse a corpus without sources, two sources of one name, and a source's own file held out in another form.
 
     Raises:
-        ConfigError: There are none, or two have the same name.
+        ConfigError: There are none, two have the same name, or a file would be both trained on and held out.
+        CorpusError: A location that must be looked into has no files.
     """
     names = [source.name for source in sources]
     if not names:
@@ -162,6 +163,22 @@ def check_sources(sources: Sequence[Source]) -> None:
     repeated = {name for name in names if names.count(name) > 1}
     if repeated:
         raise ConfigError(f"two sources are named {repeated.pop()!r}; give each its own name: en=..., zh=...")
+    for source in sources:
+        _check_forms(source.location, source.held_out)
+
+
+def _check_forms(location: Location, held_out: Location | None) -> None:
+    """Equal documents are told by their text, so a file that is read once whole and once by paragraphs is not."""
+    if not (isinstance(location, LocalFiles) and isinstance(held_out, LocalFiles)):
+        return
+    if location.whole_files == held_out.whole_files:
+        return
+    own = {file.resolve() for file in location.files()}
+    if both := [file for file in held_out.files() if file.resolve() in own]:
+        raise ConfigError(
+            f"{both[0]} would be trained on and held out, once as one document and once by paragraphs; write files: "
+            "before both locations or before neither"
+        )
 
 
 def _parse_location(text: str) -> Location:

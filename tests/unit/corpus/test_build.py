@@ -83,6 +83,26 @@ def test_documents_in_both_splits_and_duplicates_are_dropped_and_counted(tmp_pat
     }
 
 
+def test_a_held_out_document_is_dropped_whatever_its_line_ends(tmp_path: Path):
+    rows = write(tmp_path / "rows.jsonl", ["one\r\ntwo\r\n", "\none\ntwo", "one\rtwo", "one two"])
+    text = tmp_path / "held_out.txt"
+    text.write_text("one\ntwo\n")
+    corpus = build(tmp_path / "out", f"{rows},held_out={text}")
+    assert (texts(corpus.train), texts(corpus.held_out)) == (["one two"], ["one\ntwo"])
+    assert corpus.manifest["sources"][0]["dropped"]["in_held_out"] == 3
+
+
+@pytest.mark.parametrize("forms", [("files:", ""), ("", "files:")])
+def test_a_file_is_not_trained_on_whole_and_held_out_by_paragraphs(tmp_path: Path, forms: tuple[str, str]):
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text(f"first {name}\n\nsecond {name}\n")
+    own, held_out = (f"{form}{tmp_path / name}" for form, name in zip(forms, ("*.txt", "a.txt"), strict=True))
+    with pytest.raises(ConfigError, match=r"a\.txt would be trained on and held out"):
+        build(tmp_path / "out", f"x={own},held_out={held_out}")
+    (tmp_path / "c.md").write_text("held out")
+    assert build(tmp_path / "out", f"x={own},held_out=files:{tmp_path / 'c.md'}").held_out.num_documents == 1
+
+
 def test_among_whole_files_those_that_are_not_text_are_left_out_and_listed(tmp_path: Path):
     folder = tmp_path / "code"
     (folder / "inner" / "deep").mkdir(parents=True)
