@@ -21,7 +21,7 @@ from howfar.corpus.manifest import finish_corpus
 from howfar.corpus.preparing import Preparation
 from howfar.corpus.selection import BuildOptions, Selection
 from howfar.corpus.sources import LocalFiles, Source, check_sources
-from howfar.errors import CorpusError, HowFarError, OutputError, SourceInterruptedError, WorkersError
+from howfar.errors import ConfigError, CorpusError, HowFarError, OutputError, SourceInterruptedError, WorkersError
 from howfar.files import check_replaceable, refused_by_name
 from howfar.inputs import read_json
 from howfar.locks import one_at_a_time
@@ -72,6 +72,11 @@ def build_corpus(
     target = out.resolve() if out.is_symlink() else out  # a folder cannot be moved over a link
     check_replaceable(target)
     check_sources(sources)
+    if options.held_out_documents is not None and all(source.held_out is not None for source in sources):
+        raise ConfigError(
+            f"held_out_documents is {options.held_out_documents}, but every source names its held-out text, which is "
+            "held out whole; leave one of the two out"
+        )
     encoder = DocumentEncoder(tokenizer)
     with refused_by_name(out):
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from howfar.corpus.corpus import Corpus, token_dtype
-from howfar.text.marks import end_of_document
-from howfar.text.tokenizer import END_OF_DOCUMENT, VOCABULARY_SIZE, is_byte_tokenizer
+from howfar.errors import ConfigError
+from howfar.text.marks import chosen_mark, end_of_document
+from howfar.text.tokenizer import END_OF_DOCUMENT, END_OF_DOCUMENT_TEXT, VOCABULARY_SIZE, is_byte_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -29,11 +30,18 @@ class DocumentEncoder:
         dtype: The type in which tokens are stored.
 
     Raises:
-        ConfigError: As `end_of_document`.
+        ConfigError: As `end_of_document`; or another mark was chosen for the byte tokenizer, which has one of its own.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
-        self.tokenizer = None if tokenizer is None or is_byte_tokenizer(tokenizer) else tokenizer
+        is_bytes = tokenizer is None or is_byte_tokenizer(tokenizer)
+        mark = None if tokenizer is None else chosen_mark(tokenizer)
+        if tokenizer is not None and is_bytes and mark not in (None, END_OF_DOCUMENT):
+            raise ConfigError(
+                f"the byte tokenizer ends documents with {END_OF_DOCUMENT_TEXT}, not with "
+                f"{tokenizer.convert_ids_to_tokens(mark)}; choose no mark for it"
+            )
+        self.tokenizer = None if is_bytes else tokenizer
         self.end_of_document = END_OF_DOCUMENT if self.tokenizer is None else end_of_document(self.tokenizer)
         self.dtype = token_dtype(VOCABULARY_SIZE if self.tokenizer is None else len(self.tokenizer))
 

@@ -18,6 +18,7 @@ from howfar.corpus.selection import BuildOptions
 from howfar.corpus.sources import parse_source
 from howfar.errors import ConfigError, CorpusError, InUseError, OutputError, SourceInterruptedError
 from howfar.locks import one_at_a_time
+from howfar.text.marks import choose_mark
 from howfar.text.tokenizer import byte_tokenizer
 
 
@@ -211,6 +212,18 @@ def test_tokenizers_that_will_not_do_are_refused(tmp_path: Path):
     source = parse_source(write(tmp_path / "a.jsonl", ["one"]))
     with pytest.raises(ConfigError, match="no end-of-sequence token to separate documents; set its eos_token"):
         build_corpus(tmp_path / "out", [source], tokenizer=subword_tokenizer(unk_token="<unk>"))
+    marked = byte_tokenizer()
+    choose_mark(marked, "a")
+    with pytest.raises(ConfigError, match=r"ends documents with <\|endofdocument\|>, not with a; choose no mark"):
+        build_corpus(tmp_path / "out", [source], tokenizer=marked)
+
+
+def test_documents_to_hold_out_are_refused_where_every_source_names_its_own(tmp_path: Path):
+    one, two = (write(tmp_path / f"{name}.jsonl", [name, name * 2, name * 3]) for name in "ab")
+    with pytest.raises(ConfigError, match="held_out_documents is 1, but every source names its held-out text"):
+        build(tmp_path / "out", f"{one},held_out={two}", held_out_documents=1)
+    other = write(tmp_path / "c.jsonl", ["c", "cc", "ccc"])
+    assert build(tmp_path / "out", f"{one},held_out={two}", other, held_out_documents=1).held_out.num_documents == 4
 
 
 def test_more_than_65536_ids_are_stored_in_four_bytes(tmp_path: Path):
