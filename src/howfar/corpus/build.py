@@ -1,13 +1,15 @@
 """Building a corpus from sources of documents.
 
 Documents are read once, in a fixed order, and written as they come; memory grows only by the documents' digests. The
-work is in a hidden folder beside the corpus until it is complete. A build that was killed continues when it is
-started again with the same arguments, and its result is the same to the byte. Inside `howfar.workers` several processes
-read and encode documents. This process chooses and writes them, so the result is the same again.
+work is in a hidden folder beside the corpus until it is complete. A build that was killed, or that found the disk
+full, continues when it is started again with the same arguments, and its result is the same to the byte. Inside
+`howfar.workers` several processes read and encode documents. This process chooses and writes them, so the result is the
+same again.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Sequence
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 _PLAN = "plan.json"
 _BYTES_BETWEEN_PROGRESS = 2**16
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, None)  # NumPy's errors have no number
 
 
 def build_corpus(
@@ -62,7 +65,7 @@ def build_corpus(
         CorpusError: A source cannot be read, no source has text, or an unfinished build with other arguments is in the
             way.
         InUseError: Another process builds the same corpus.
-        OutputError: `out` exists already or cannot be written.
+        OutputError: `out` exists already or cannot be written. If the disk was full, the same call continues the build.
         MissingExtraError: A package that a source needs is not installed.
         WorkersError: Workers were lost; the same call continues the build. Or the tokenizer cannot be sent to them.
     """
@@ -84,6 +87,14 @@ def build_corpus(
         return _build(target, sources, options, encoder, progress)
 
 
+def unfinished_options(out: Path) -> Any:
+    """The options of an unfinished build of a corpus, as its plan holds them; None if there is no such build."""
+    try:
+        return read_json(_partial(out.resolve()) / _PLAN)["options"]
+    except (OSError, ValueError):
+        return None
+
+
 def _build(
     out: Path, sources: Sequence[Source], options: BuildOptions, encoder: DocumentEncoder, progress: bool
 ) -> Corpus:
@@ -95,11 +106,12 @@ def _build(
         "options": vars(options),
         "sources": [source.provenance() for source in sources],
     }
-    partial = out.parent / f".{out.name}.partial"
+    partial = _partial(out)
     _check_plan(partial, description)
     try:
         partial.mkdir(parents=True, exist_ok=True)
-        (partial / _PLAN).write_text(json.dumps(description), encoding="utf-8")
+        if not (partial / _PLAN).exists():  # written anew on a full disk, it would be lost
+            (partial / _PLAN).write_text(json.dumps(description), encoding="utf-8")
         with Journal(partial, encoder.end_of_document, encoder.dtype) as journal:
             selection = Selection(sources, options, preparation, journal)
             _run(selection, _expected_bytes(sources, options), progress)
@@ -120,11 +132,20 @@ def _build(
     except HowFarError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    except OSError:
+    except OSError as error:
+        if error.errno in _NO_ROOM:  # the finished part is kept
+            raise OutputError(
+                f"{out} cannot be written ({error.strerror or error}); make room and start the same command again, "
+                f"which continues from {partial}"
+            ) from error
         shutil.rmtree(partial, ignore_errors=True)
         with refused_by_name(out, "name another place"):
             raise
     return Corpus.open(out)
+
+
+def _partial(out: Path) -> Path:
+    return out.parent / f".{out.name}.partial"
 
 
 def _check_plan(partial: Path, description: dict[str, Any]) -> None:

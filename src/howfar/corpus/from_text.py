@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from howfar.corpus.build import build_corpus
+from howfar.corpus.build import build_corpus, unfinished_options
 from howfar.corpus.corpus import MANIFEST, Corpus
 from howfar.corpus.selection import BuildOptions
 from howfar.corpus.sources import parse_source
@@ -48,11 +48,12 @@ def corpus_from_text(sources: Sequence[str], tokenizer: PreTrainedTokenizerBase,
             f"folder, or give the same {another} again"
         )
     options = BuildOptions(held_out_fraction=HELD_OUT_SHARE, balance="none")
-    corpus = build_corpus(folder, parsed, options, tokenizer=tokenizer, progress=False)
-    train = corpus.train
-    if corpus.held_out.num_documents or train.offsets[1] - train.offsets[0] > len(train.tokens) / 2:
-        return corpus
-    # The share of a few documents may be none. A loss needs one: the first, unless it is most of the text.
-    shutil.rmtree(folder)
-    options = dataclasses.replace(options, held_out_documents=1)
-    return build_corpus(folder, parsed, options, tokenizer=tokenizer, progress=False)
+    first_held_out = dataclasses.replace(options, held_out_documents=1)
+    if unfinished_options(folder) != vars(first_held_out):  # else the second of these builds was stopped, and goes on
+        corpus = build_corpus(folder, parsed, options, tokenizer=tokenizer, progress=False)
+        train = corpus.train
+        if corpus.held_out.num_documents or train.offsets[1] - train.offsets[0] > len(train.tokens) / 2:
+            return corpus
+        # The share of a few documents may be none. A loss needs one: the first, unless it is most of the text.
+        shutil.rmtree(folder)
+    return build_corpus(folder, parsed, first_held_out, tokenizer=tokenizer, progress=False)

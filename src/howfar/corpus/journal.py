@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from enum import IntEnum
 from pathlib import Path
 from struct import Struct
@@ -107,9 +107,10 @@ class Journal(AbstractContextManager["Journal"]):
             yield Record(int(stream), Outcome(int(outcome)), int(digest), int(num_bytes), int(num_tokens))
 
     def close(self) -> None:
-        """Close the files."""
-        for file in (*self._tokens.values(), self._records):
-            file.close()
+        """Close the files, tokens first; all of them, even if one cannot be written to its end."""
+        with ExitStack() as files:
+            for file in (self._records, *self._tokens.values()):
+                files.enter_context(file)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()

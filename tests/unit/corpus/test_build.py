@@ -14,6 +14,8 @@ from transformers import PreTrainedTokenizerFast
 from howfar.corpus import preparing
 from howfar.corpus.build import build_corpus
 from howfar.corpus.corpus import Corpus
+from howfar.corpus.from_text import corpus_from_text
+from howfar.corpus.journal import Journal
 from howfar.corpus.selection import BuildOptions
 from howfar.corpus.sources import parse_source
 from howfar.errors import ConfigError, CorpusError, InUseError, OutputError, SourceInterruptedError
@@ -275,15 +277,50 @@ def test_bad_input_leaves_nothing_behind(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["bad.txt"]
 
 
-def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch):
+def failing_append(real, after: int, error: BaseException):
+    """An append to the journal that fails once, after some documents were written."""
+    left = iter([*[None] * after, error])
+
+    def append(journal, *arguments):
+        if (failure := next(left, None)) is not None:
+            raise failure
+        real(journal, *arguments)
+        journal.flush()
+
+    return append
+
+
+def test_a_place_that_fails_is_left_empty(tmp_path: Path, monkeypatch):
     source = write(tmp_path / "a.jsonl", ["one", "two"])
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("howfar.corpus.journal.Journal.append", full)
-    with pytest.raises(OutputError, match=r"out cannot be written \(No space left on device\); name another place"):
+    error = OSError(errno.EIO, "Input/output error")
+    monkeypatch.setattr(Journal, "append", failing_append(Journal.append, 1, error))
+    with pytest.raises(OutputError, match=r"out cannot be written \(Input/output error\); name another place"):
         build(tmp_path / "out", source)
+    assert not hidden_leftovers(tmp_path)
+
+
+def test_a_build_on_a_full_disk_goes_on_when_there_is_room(tmp_path: Path, monkeypatch):
+    source = write(tmp_path / "a.jsonl", [f"document {number}" for number in range(100)])
+    whole = build(tmp_path / "whole", source, held_out_fraction=0.2)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    said = r"out cannot be written \(No space left on device\); make room and start the same command again"
+    with monkeypatch.context() as disk:
+        disk.setattr(Journal, "append", failing_append(Journal.append, 60, full))
+        with pytest.raises(OutputError, match=said):
+            build(tmp_path / "out", source, held_out_fraction=0.2)
+    with monkeypatch.context() as disk:  # again, before there is room; a file that is written anew would be empty
+        disk.setattr(Journal, "append", failing_append(Journal.append, 0, full))
+        disk.setattr(Path, "write_text", lambda path, *_, **__: path.write_bytes(b""))
+        with pytest.raises(OutputError, match=said):
+            build(tmp_path / "out", source, held_out_fraction=0.2)
+    with Journal(tmp_path / ".out.partial", 256) as journal:
+        assert len(list(journal)) == 60
+    with monkeypatch.context() as disk:  # NumPy's error has no number
+        disk.setattr("howfar.corpus.manifest.np.save", failing_append(None, 0, OSError("10 requested and 5 written")))
+        with pytest.raises(OutputError, match=r"\(10 requested and 5 written\); make room and start the same"):
+            build(tmp_path / "out", source, held_out_fraction=0.2)
+    resumed = build(tmp_path / "out", source, held_out_fraction=0.2)
+    assert contents(resumed.folder) == contents(whole.folder)
     assert not hidden_leftovers(tmp_path)
 
 
@@ -313,6 +350,23 @@ def test_an_interrupted_build_is_no_corpus_and_goes_on_when_repeated(tmp_path: P
     with pytest.raises(CorpusError, match="holds an unfinished build with other sources or options; repeat that build"):
         build(tmp_path / "out", source, held_out_fraction=0.3)
     resumed = build(tmp_path / "out", source, held_out_fraction=0.2)
+    assert contents(resumed.folder) == contents(whole.folder)
+    assert not hidden_leftovers(tmp_path)
+
+
+def test_a_corpus_from_few_documents_goes_on_when_its_second_build_was_stopped(tmp_path: Path, monkeypatch):
+    text = tmp_path / "a.txt"
+    text.write_text("\n\n".join(f"book {number} " + 50 * "word " for number in range(8)))
+    whole = corpus_from_text([str(text)], byte_tokenizer(), tmp_path / "whole")
+    assert whole.held_out.num_documents == 1
+    with monkeypatch.context() as stopped:  # its first build, without a document held out, takes 8
+        stopped.setattr(Journal, "append", failing_append(Journal.append, 8 + 4, KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            corpus_from_text([str(text)], byte_tokenizer(), tmp_path / "out")
+    (tmp_path / "b.txt").write_text("another text")
+    with pytest.raises(CorpusError, match="holds an unfinished build with other sources"):
+        corpus_from_text([str(tmp_path / "b.txt")], byte_tokenizer(), tmp_path / "out")
+    resumed = corpus_from_text([str(text)], byte_tokenizer(), tmp_path / "out")
     assert contents(resumed.folder) == contents(whole.folder)
     assert not hidden_leftovers(tmp_path)
 

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from howfar.corpus.journal import DigestSet, Journal, Outcome, Record
 
@@ -33,6 +34,20 @@ def test_a_journal_cut_inside_a_record_goes_back_to_the_one_before(tmp_path: Pat
         assert list(journal) == records[:2]
     assert (tmp_path / "train.bin").stat().st_size == 2 * (1 + 3)
     assert (tmp_path / "held_out.bin").stat().st_size == 2
+
+
+def test_all_files_are_closed_when_the_disk_is_full(tmp_path: Path):
+    """One that is written later, when there is room, would add old documents to a build that goes on."""
+    journal = Journal(tmp_path, end_of_document=256)
+    journal._tokens["train"].close()
+    journal._tokens["train"] = Path("/dev/full").open("ab")  # noqa: SIM115 - the journal closes it
+    journal.append(Record(0, Outcome.TRAIN, 7, 2, 3), np.zeros(3, np.uint16))
+    with pytest.raises(OSError, match="No space left"):
+        journal.close()
+    assert journal._records.closed
+    assert all(file.closed for file in journal._tokens.values())
+    with Journal(tmp_path, end_of_document=256) as journal:
+        assert not list(journal)
 
 
 def test_tokens_cut_short_take_their_record_and_all_later_ones_along(tmp_path: Path):
