@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 from howfar.errors import CorpusError
 from howfar.inputs import check_file
@@ -36,6 +36,8 @@ _KIND_OF_SUFFIX = {f".{suffix}": kind for kind, suffixes in _OTHER.items() for s
 _MARKUP_BEGINS = re.compile(rb"\s*<(\?xml|!doctype|html|mediawiki|tei|doc|rss|svg)[\s>]", re.IGNORECASE)
 _LONGEST_LINE = 2**26
 _ARCHIVE_BEGINS = re.compile(rb"WARC/\d")
+_LINES_BY_JQ = {b"{": ".", b"[{": ".[]", b'["': ".[]|{text:.}"}
+"""What makes lines of JSON objects of one JSON document: of an object, and of an array of objects or of strings."""
 
 
 def kind_of(path: Path) -> Kind:
@@ -51,7 +53,6 @@ def kind_of(path: Path) -> Kind:
         beginning = file.read(2**16)
         if suffix == ".json" and b"\n" not in beginning:
             beginning += file.readline(_LONGEST_LINE)
-    name = shlex.quote(str(path))
     refuse_other_than_text(beginning, path)
     if suffix == ".parquet" or beginning.startswith(_PARQUET):
         return "Parquet"
@@ -60,13 +61,29 @@ def kind_of(path: Path) -> Kind:
     if suffix == ".json":
         if _is_object(beginning.strip().partition(b"\n")[0]):
             return "lines of JSON"
-        raise CorpusError(f"{path} is one JSON document; make lines of it: jq -c '.[]' {name} > {_renamed(path)}")
+        _refuse_other_than_lines(without_mark(beginning), path)
     if separator := _COLUMNS.get(suffix):
         option = "" if separator == "," else f", separator={separator!r}"
         command = f"import polars; polars.read_csv({str(path)!r}{option}).write_ndjson({_renamed(path)!r})"
         raise CorpusError(f"{path} is a table; make lines of JSON of it: python -c {shlex.quote(command)}")
     _refuse_other_than_paragraphs(without_mark(beginning), path)
     return "text"
+
+
+def _refuse_other_than_lines(beginning: bytes, path: Path) -> NoReturn:
+    """Refuse JSON that is not lines of objects, with the command that makes them."""
+    if not beginning.strip():
+        raise CorpusError(f"{path} is empty; name a file that holds text")
+    opening = b"".join(beginning.split())[:2]
+    lines = _LINES_BY_JQ.get(opening if opening.startswith(b"[") else opening[:1])
+    if lines is None:
+        raise CorpusError(
+            f"{path} is not lines of JSON objects; make lines of it, each an object with a document in its field text"
+        )
+    raise CorpusError(
+        f"{path} is one JSON document; make lines of it: jq -c {shlex.quote(lines)} {shlex.quote(str(path))} > "
+        f"{shlex.quote(_renamed(path))}"
+    )
 
 
 def _refuse_other_than_paragraphs(beginning: bytes, path: Path) -> None:

@@ -74,6 +74,19 @@ def test_parquet_is_known_by_its_content(tmp_path: Path):
     ("name", "content", "message"),
     [
         ("a.json", b'[{"text": "a"}]', r"is one JSON document; make lines of it: jq -c '\.\[\]' \S+ > \S+a\.jsonl"),
+        (
+            "a b.json",
+            b"[\n {",
+            r"one JSON document; make lines of it: jq -c '\.\[\]' '\S+/a b\.json' > '\S+/a b\.jsonl'",
+        ),
+        ("a.json", b'{\n  "text": "a"\n}', r"is one JSON document; make lines of it: jq -c \. \S+ > \S+a\.jsonl"),
+        (
+            "a.json",
+            b'[ "a",\n"b"]',
+            r"one JSON document; make lines of it: jq -c '\.\[\]\|\{text:\.\}' \S+ > \S+a\.jsonl",
+        ),
+        ("a.json", b"[[1], [2]]", r"a\.json is not lines of JSON objects; make lines of it, each an object with a doc"),
+        ("a.json", b" \n", r"a\.json is empty; name a file that holds text"),
         ("a.csv", b"text,n\na,1\n", r"is a table; make lines of JSON of it: python -c .*read_csv.*write_ndjson"),
         ("a.TSV", b"text\tn\na\t1\n", r"is a table; .*separator="),
         ("a.jsonl.gz", gzip.compress(b"x", mtime=0), r"is compressed; unpack it first: gunzip -k \S+a\.jsonl\.gz"),
