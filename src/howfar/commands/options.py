@@ -18,7 +18,8 @@ Texts = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="<path>",
-        help="UTF-8 text with blank lines between documents, .jsonl or .parquet. May be repeated; files are pooled.",
+        help="UTF-8 text with blank lines between documents, or a.jsonl[:FIELD], a.parquet[:COLUMN]. May be repeated; "
+        "files are pooled.",
     ),
 ]
 Gold = Annotated[
@@ -81,7 +82,7 @@ def with_address(words: list[str]) -> list[str]:
 
 
 def check_given(*models: str | None, corpus: Path | None = None, files: Sequence[Path] = ()) -> None:
-    """Check names and paths before anything slow is loaded.
+    """Check names and paths before anything slow is loaded; a file may be followed by its column: `zh.jsonl:body`.
 
     Raises:
         ModelNotFoundError: The model does not exist.
@@ -89,12 +90,13 @@ def check_given(*models: str | None, corpus: Path | None = None, files: Sequence
         TextError: The file does not exist.
     """
     from howfar.corpus.corpus import Corpus
+    from howfar.corpus.sources import file_and_column
     from howfar.errors import TextError
     from howfar.models.folders import find_model
 
     for path in files:
         try:
-            path.stat()
+            Path(file_and_column(str(path))[0]).stat()
         except OSError as error:
             raise TextError(f"{path} cannot be read ({error.strerror}); name an existing file") from None
     if corpus is not None:

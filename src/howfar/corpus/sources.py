@@ -150,6 +150,16 @@ def parse_source(text: str) -> Source:
     return Source(named[1] if named else _default_name(location), location, held_out)
 
 
+def file_and_column(text: str) -> tuple[str, str]:
+    """A path, and the field or column that is named after it as in `zh.jsonl:body`, by default `text`.
+
+    A file whose whole name has such a colon is that file.
+    """
+    path, colon, column = text.rpartition(":")
+    named = colon and path.lower().endswith(TABLE_SUFFIXES) and not os.path.exists(text)  # noqa: PTH110 - never fails
+    return (path, column) if named else (text, LocalFiles.column)
+
+
 def check_sources(sources: Sequence[Source]) -> None:
     """Refuse a corpus without sources, two sources of one name, and a source's own file held out in another form.
 
@@ -188,10 +198,7 @@ def _parse_location(text: str) -> Location:
         raise ConfigError("source 'files:' has no location; write it as files:PATH, for example files:src/**/*.py")
     if text.startswith("files:"):
         return LocalFiles(text.removeprefix("files:"), whole_files=True)
-    path, colon, column = text.rpartition(":")
-    if colon and path.lower().endswith(TABLE_SUFFIXES):
-        return LocalFiles(path, column)
-    return LocalFiles(text)
+    return LocalFiles(*file_and_column(text))
 
 
 def _parse_hub(text: str) -> HubDataset:

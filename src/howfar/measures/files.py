@@ -10,6 +10,7 @@ from typing import Any
 
 from howfar.corpus.corpus import Corpus
 from howfar.corpus.readers import read_local_documents
+from howfar.corpus.sources import file_and_column
 from howfar.errors import ConfigError, TextError
 from howfar.inputs import public_name, public_names
 from howfar.measures.documents import SourcedTexts
@@ -57,7 +58,7 @@ def _names_of(paths: Sequence[Path]) -> list[str]:
 def read_texts(paths: Sequence[Path]) -> list[str]:
     """Read files of documents: UTF-8 text in which blank lines separate them, lines of JSON, or Parquet.
 
-    Of several files each is a source.
+    Of several files each is a source. After a table's path its field or column may be named: `zh.jsonl:body`.
 
     Raises:
         TextError: A file cannot be read, or there is no text in them.
@@ -72,7 +73,8 @@ def read_texts(paths: Sequence[Path]) -> list[str]:
 
 def _documents(path: Path) -> Iterator[str]:
     try:
-        for document in read_local_documents(path):
+        file, column = file_and_column(str(path))
+        for document in read_local_documents(Path(file), column):
             yield document.decode()
     except OSError as error:
         raise TextError(f"{path} cannot be read ({error.strerror}); give a text file") from error

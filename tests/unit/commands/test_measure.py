@@ -129,6 +129,21 @@ def test_other_measures_of_texts(run, files: Path, name: str):
     assert len(pl.read_parquet(files / "x.parquet"))
 
 
+def test_a_field_of_a_table_of_texts_may_be_named(run, model_folder: Path, files: Path):
+    rows = [{"body": f"{number} " + "abcdefgh" * 4} for number in range(12)]
+    (files / "body.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    arguments = ["measure", "increments", "--model", str(model_folder), "--sample", "12", "--text"]
+    code, _, err = run(*arguments, "body.jsonl:body")
+    assert (code, err) == (0, "")
+    code, _, err = run(*arguments, "body.jsonl")
+    assert (code, err.rpartition("; ")[2]) == (2, "name it: body.jsonl:FIELD\n")
+    code, _, err = run(*arguments, "none.jsonl:body")
+    assert (code, err) == (
+        2,
+        "error: none.jsonl:body cannot be read (No such file or directory); name an existing file\n",
+    )
+
+
 @pytest.mark.parametrize("name", ["interventions", "sensitivity"])
 def test_changes_of_some_layers(run, files: Path, name: str):
     save(copying_model(blind_second_layer=True, max_position_embeddings=256), files / "model")

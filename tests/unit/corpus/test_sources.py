@@ -2,7 +2,15 @@ from pathlib import Path
 
 import pytest
 
-from howfar.corpus.sources import WIKIPEDIA, HubDataset, LocalFiles, Source, check_sources, parse_source
+from howfar.corpus.sources import (
+    WIKIPEDIA,
+    HubDataset,
+    LocalFiles,
+    Source,
+    check_sources,
+    file_and_column,
+    parse_source,
+)
 from howfar.errors import ConfigError, CorpusError
 
 
@@ -32,6 +40,13 @@ from howfar.errors import ConfigError, CorpusError
 )
 def test_written_sources(text, source):
     assert parse_source(text) == source
+
+
+def test_a_file_whose_name_has_a_colon_is_that_file(tmp_path: Path):
+    text = str(tmp_path / "a.jsonl:body")
+    assert file_and_column(text) == (str(tmp_path / "a.jsonl"), "body")
+    Path(text).write_text("x")
+    assert file_and_column(text) == (text, "text")
 
 
 @pytest.mark.parametrize("text", ["", "en=", "en=,held_out=a.txt", "en=a.txt,held_out="])

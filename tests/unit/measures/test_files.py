@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from howfar.errors import CorpusError
 from howfar.measures.boundaries import MEASURE
 from howfar.measures.boundaries.gaps import find_gaps
 from howfar.measures.boundaries.targets import TARGETS
@@ -41,6 +43,17 @@ def test_text_files_are_sources(tmp_path: Path) -> None:
     assert [document.source for document in documents] == ["a.txt", "a.txt", "b.txt", "b.txt"]
     assert [document.source for document in documents_of(read_texts(paths), num_documents=2)] == ["a.txt", "b.txt"]
     assert {document.source for document in documents_of(read_texts(paths[:1]))} == {"text"}
+
+
+def test_a_field_or_column_may_be_named(tmp_path: Path) -> None:
+    lines, table = tmp_path / "a.jsonl", tmp_path / "a.parquet"
+    lines.write_text('{"body": "one"}\n{"body": "two"}\n', encoding="utf-8")
+    pl.DataFrame({"body": ["one", "two"]}).write_parquet(table)
+    for path in (lines, table):
+        assert read_texts([Path(f"{path}:body")]) == ["one", "two"]
+        with pytest.raises(CorpusError, match=rf"has no (field|column) 'text' \(has: body\); name it: {path}:[A-Z]+"):
+            read_texts([path])
+    assert read_inputs(texts=[Path(f"{lines}:body")]).origin == "a.jsonl:body"
 
 
 def test_captions_name_what_was_read(tmp_path: Path, gold: list[Path]) -> None:
