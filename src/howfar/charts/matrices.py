@@ -54,7 +54,7 @@ def grid(table: pl.DataFrame, matrix: Matrix, *, most_rows: int, width: int) -> 
     """
     table = with_numbers(table, ["value"])
     names = [name for name in (*matrix.rows, *matrix.columns) if name in table.columns]
-    same = [name for name in names if table[name].drop_nulls().n_unique() <= 1]
+    same = [name for name in names if _is_same(table[name])]
     keys = [[name for name in side if name in names and name not in same] for side in (matrix.rows, matrix.columns)]
     cells: dict[tuple[str, str], str] = {}
     for row in table.iter_rows(named=True):
@@ -64,6 +64,8 @@ def grid(table: pl.DataFrame, matrix: Matrix, *, most_rows: int, width: int) -> 
     kept, left_out = rows[:most_rows], rows[most_rows:]
     alike = {name: table[name].drop_nulls().to_list() for name in same}
     remarks = [", ".join(f"{_heading(name)} {in_words(values[0])}" for name, values in alike.items() if values)]
+    if hidden := len(table) - len(cells):
+        remarks.append(f"left out {counted(hidden, 'value')} with the same row and column as another; --csv prints all")
     parts = _parts(kept, columns, cells, width)
     if len(parts) > MOST_BLOCKS:
         value, low, high = map(pl.col, ("value", "low", "high"))
@@ -79,6 +81,11 @@ def grid(table: pl.DataFrame, matrix: Matrix, *, most_rows: int, width: int) -> 
         lines = [[row, *(cells.get((row, column), "") for column in part)] for row in kept]
         blocks.append((["", *part], [line for line in lines if any(line[1:])]))
     return Grid(blocks, [remark for remark in remarks if remark])
+
+
+def _is_same(column: pl.Series) -> bool:
+    """Whether a column has one value, where null is a value too, except that a single head needs no name."""
+    return (column.drop_nulls() if column.name == "head" else column).n_unique() <= 1
 
 
 def _name(row: dict[str, Any], keys: Sequence[str]) -> str:

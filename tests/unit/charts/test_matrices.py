@@ -60,6 +60,19 @@ def test_what_is_of_no_layer_stands_first() -> None:
     assert grid(rows, MATRIX, most_rows=20, width=80).blocks[0][0] == ["", "all", "layer 0", "layer 1"]
 
 
+def test_one_layer_and_all_layers_are_two_columns() -> None:
+    rows = pl.concat([table(1, 1), table(1, 1).with_columns(layer=pl.lit(None, pl.Int64), value=5.0)])
+    for both in (rows, rows[::-1], rows.with_columns(head=pl.when(pl.col("layer").is_not_null()).then(0))):
+        found = grid(both, MATRIX, most_rows=20, width=80)
+        assert found.blocks[0] == (["", "all", "layer 0"], [["all", "5 ±5", "0.00 ±0.03"]])
+        assert found.remarks == ["class kind_0, head 0"]
+
+
+def test_values_that_no_column_tells_apart_are_counted() -> None:
+    found = grid(pl.concat([table(2, 2), table(2, 1)]), MATRIX, most_rows=20, width=80)
+    assert "left out 2 values with the same row and column as another; --csv prints all" in found.remarks
+
+
 @pytest.mark.parametrize(
     ("numbers", "said"),
     [
