@@ -304,6 +304,21 @@ def test_two_models_are_aligned_and_compared():
     assert picture.drawing.shades.of.tolist() == [[4, 4], [0, 8], [8, 0]]
 
 
+def test_rows_without_a_counterpart_are_not_said_to_be_equal():
+    shared = IncrementConfig(scope="shared")
+    one, other = make_trace("ab", [[1, 3], [3, 1]]), make_trace("ab", [[2, 2]] * 2, model_name="other", config=shared)
+    picture = spacing(one, beside=other)
+    assert picture.view.colour == "gap"
+    said = "3 of 3 rows have no counterpart in the other model, and so no difference from it."
+    assert picture.content.captions[-1] == said
+    with pytest.raises(ConfigError, match="no row of one model has a counterpart in the other; show one layer"):
+        spacing(one, beside=other, colour="difference")
+    assert spacing(one, beside=other, layer=1, colour="difference").content.rows[1].difference.tolist() == [0.5, -0.5]
+    deeper = spacing(one, beside=make_trace("ab", [1, 3], model_name="shallow"))
+    assert deeper.view.colour == "difference"
+    assert deeper.content.captions[-1].startswith("1 of 3 rows has no counterpart")
+
+
 def unlike(text, token_bytes, *, words_first=False):
     """A text read by a model of bytes, whose steps are 1, 2, 3 and so on, and by one of words."""
     steps = np.arange(1, len(text) + 1)

@@ -53,7 +53,8 @@ def spacing(
         colour: By `"gap"` (the step over the average: blue is closer, orange farther), `"rank"` (of the step within
             its row), `"surprisal"` (of the character, in nats), `"entropy"` (of the prediction after it, in nats),
             `"kind"` (the step against the mean of its kind of character, in standard deviations) or `"difference"`
-            (from the other trace's row). None for gap, or for difference if there are two traces.
+            (from the other trace's row of the same name). None for gap, or for difference if there are two traces with
+            a row of the same name.
         color: Another spelling of `colour`.
         rows: `"auto"` folds nearly even rows into one; `"all"` shows each.
         layer: Show this layer alone; for a model with increments per head, one row per head.
@@ -75,8 +76,8 @@ def spacing(
         raise ConfigError(f"a trace is needed, but this is a {type(wrong[0]).__name__}; make one with howfar.trace")
     if colour is not None and color is not None:
         raise ConfigError(f"colour is {colour!r} and color is {color!r}, which mean the same; give one of them")
-    colour = colour or color or ("gap" if beside is None else "difference")
-    for name, got, known in (("colour", colour, Colour), ("theme", theme, Theme), ("rows", rows, Rows)):
+    colour = colour or color
+    for name, got, known in (("colour", colour or "gap", Colour), ("theme", theme, Theme), ("rows", rows, Rows)):
         if got not in get_args(known):
             raise ConfigError(f"{name} is {got!r}; it must be one of {', '.join(get_args(known))}")
     if colour == "difference" and beside is None:
@@ -86,6 +87,13 @@ def spacing(
     if width < SMALLEST_WIDTH:
         raise ConfigError(f"width is {width} pixels; it must be at least {SMALLEST_WIDTH}")
     content = content_of(trace, scale, beside=beside, layer=layer, head=head)
+    has_difference = any(row.difference is not None for row in content.rows)
+    if colour == "difference" and not has_difference:
+        raise ConfigError(
+            "colour is 'difference', but no row of one model has a counterpart in the other; show one layer (--layer), "
+            "or choose another colour"
+        )
+    colour = colour or ("difference" if has_difference else "gap")
     return SpacingPicture(content, View(scale, colour, rows), width=width, theme=theme)
 
 

@@ -28,8 +28,8 @@ _IN_WORDS = [*_LETTERS, KINDS.index("punctuation mark")]
 
 
 def findings(content: Content) -> list[str]:
-    """What a reader has changed; and at most two sentences on what the steps then show."""
-    return [*changes(content), *_findings(content)]
+    """What a reader has changed; at most two sentences on what the steps then show; and which rows are not compared."""
+    return [*changes(content), *_findings(content), *_not_compared(content)]
 
 
 def changes(content: Content) -> list[str]:
@@ -53,6 +53,18 @@ def changes(content: Content) -> list[str]:
         verb = "advance" if content.plain == "all" else "advances"
         sentences.append(f"{_layer(content.plain).capitalize()} {verb} by plain +1.")
     return sentences
+
+
+def _not_compared(content: Content) -> list[str]:
+    """Of two readings, a sentence on the rows without a difference, which would look like rows that do not differ."""
+    learned = [row for row in content.rows if not row.is_plain]
+    num_alone = sum(row.difference is None for row in learned)
+    if len(content.texts) < 2 or not num_alone:
+        return []
+    verb = "has" if num_alone == 1 else "have"
+    return [
+        f"{num_alone} of {len(learned)} rows {verb} no counterpart in the other model, and so no difference from it."
+    ]
 
 
 def _layer(layer: str) -> str:

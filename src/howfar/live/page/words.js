@@ -3,7 +3,7 @@
 
 // At most two sentences, as Python writes them: words that a row draws together, and at which kind of character a row steps otherwise.
 const LEAST_MEMBERS = 3, LEAST_RATIO = 1.25, LEAST_ERRORS = 3, MOST_FINDINGS = 2, CLOSE = 0.5, LEAST_SPACES = 2, MOST_QUOTED = 60, ROUNDING = 1e-4;
-const findings = (content) => [...changes(content), ...numbersInWords(content)];
+const findings = (content) => [...changes(content), ...numbersInWords(content), ...notCompared(content)];
 function numbersInWords(content) {
   const { spreadOf, percent } = howfarSpacing;
   const learned = content.rows.filter((row) => !row.isPlain);
@@ -19,6 +19,13 @@ function numbersInWords(content) {
   if (found.length) return found.slice(0, MOST_FINDINGS).map(({ sentence }) => sentence);
   const widest = learned[spreads.indexOf(most)], which = learned.length > 1 ? `Steps of ${widest.name} vary most,` : "Steps vary";
   return [`${which} by ±${percent(most)}; the longest is to ${aKind(longestKind(content, widest))}.`];
+}
+
+// Of two readings, a sentence on the rows without a difference, which would look like rows that do not differ.
+function notCompared({ texts, rows }) {
+  const learned = rows.filter((row) => !row.isPlain), numAlone = learned.filter((row) => !row.difference).length;
+  if (texts.length < 2 || !numAlone) return [];
+  return [`${numAlone} of ${learned.length} rows ${numAlone === 1 ? "has" : "have"} no counterpart in the other model, and so no difference from it.`];
 }
 
 // What is not the model's own: a sentence on steps that are multiplied, and one on those that are plain.
