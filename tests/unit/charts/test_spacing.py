@@ -97,6 +97,16 @@ def test_colours_tell_short_steps_from_long_ones_and_plain_ones_are_neutral():
     assert np.argsort(ranks.of[1]).tolist() == [1, 0, 2]
 
 
+def test_a_model_that_has_changed_since_keeps_means_of_its_own():
+    changed = make_trace("ab", [1, 1], config=IncrementConfig())
+    for text, before in (("ab", [3, 3]), ("abc", [3, 3, 3])):
+        content = spacing(make_trace(text, before), beside=changed, rows="all").content
+        assert [row.mean for row in content.rows[1:]] == [3, 1]
+        assert "means over both" not in content.title
+    of_one_model = spacing(make_trace("ab", [3, 3]), beside=make_trace("ab", [1, 1])).content
+    assert [row.mean for row in of_one_model.rows[1:]] == [3, 1]
+
+
 def test_a_step_is_compared_with_those_of_its_kind():
     text, steps = "a b c d", [1, 5, 1, 5, 1, 5, 2]
     assert spacing(make_trace(text, steps), colour="kind").drawing.shades.of[1].tolist()[:6] == [2, 4, 2, 4, 2, 4]

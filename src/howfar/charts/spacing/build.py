@@ -42,7 +42,7 @@ def content_of(
         trace: A trace.
         scale: The scale of the picture.
         beside: The same text read by another model, or another text: aligned with the first, row below row. Rows of one
-            model share the average over both texts, so that an equal step looks equal. Steps of two models that
+            model share the average over two texts, so that an equal step looks equal. Steps of two models that
             divide the text unlike are compared over the stretches between the ends that both have.
         layer: Show this layer alone; for a model with increments per head, one row per head.
         head: The head whose increments to show; None for the mean over heads.
@@ -55,7 +55,7 @@ def content_of(
     traces = [trace] if beside is None else [trace, beside]
     cells = [Cells.of(one) for one in traces]
     learned = [rows_of(one, layer=layer, head=head) for one in cells]
-    if beside is not None and beside.model_name == trace.model_name:
+    if _shares_means(traces):
         learned = _with_one_mean(learned, [len(trace), len(beside)])
     check_scale([row for rows in learned for row in rows], scale)
     alignment = align(cells)
@@ -128,6 +128,12 @@ def _interleaved(cells: Sequence[Cells], alignment: Alignment, learned: Sequence
     return steps
 
 
+def _shares_means(traces: Sequence[Trace]) -> bool:
+    """Whether one model has read two texts; a model that changed between two readings may have kept its name."""
+    one, other = traces[0], traces[-1]
+    return one.text != other.text and (one.model_name, one.config) == (other.model_name, other.config)
+
+
 def _with_one_mean(learned: Sequence[list[Row]], num_tokens: Sequence[int]) -> list[list[Row]]:
     """Give the rows of two texts the mean increment over both, layer by layer."""
     own = [{row.name: row.mean_increment for row in rows} for rows in learned]
@@ -181,7 +187,7 @@ def _title(traces: Sequence[Trace], layer: int | None, head: int | None) -> str:
         models = [f"{model} ({letter})" for model, letter in zip(models, _LETTERS, strict=True)]
     verb = "space" if len(models) > 1 else "spaces"
     what = "this text" if len(texts) == 1 else "two texts" if len(models) > 1 else "two texts, A and B"
-    means = " (means over both)" if len(models) < len(texts) else ""
+    means = " (means over both)" if _shares_means(traces) else ""
     return f"How {' and '.join(models)} {verb} {what}{of_layer}{'' if rows_are_heads else of_head}{means}"
 
 
