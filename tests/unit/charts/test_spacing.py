@@ -51,6 +51,14 @@ def test_each_scale_draws_what_it_says(scale, expected):
     np.testing.assert_allclose([line.drawn for line in drawing.lines], expected, rtol=1e-4)
 
 
+def test_the_average_of_all_layers_is_that_of_layers_that_are_not_shown_too():
+    trace = make_trace("ab", [[1, 2], [6, 3]])
+    np.testing.assert_allclose(spacing(trace, layer=1, scale="shared").drawing.lines[1].drawn, [2, 1])
+    per_head = make_trace("ab", [[[1, 1], [3, 3]], [[4, 4], [8, 8]]], config=IncrementConfig(per_head=True))
+    assert spacing(per_head, layer=0, scale="shared").content.shared_mean == 4
+    assert spacing(per_head, layer=0, head=1, scale="shared").content.shared_mean == 5.5
+
+
 def test_tiles_are_as_wide_as_steps_and_end_at_positions():
     trace = make_trace("a居bc", [2, 1, 0.5, 0.25, 1, 3])
     layout = spacing(trace, scale="raw").drawing.layout

@@ -55,15 +55,15 @@ def content_of(
     traces = [trace] if beside is None else [trace, beside]
     cells = [Cells.of(one) for one in traces]
     learned = [rows_of(one, layer=layer, head=head) for one in cells]
+    every = learned if layer is None else [rows_of(one, head=head) for one in cells]  # also those that are not shown
     if _shares_means(traces):
-        learned = _with_one_mean(learned, [len(trace), len(beside)])
-    check_scale([row for rows in learned for row in rows], scale)
+        learned, every = (_with_one_mean(rows, [len(one) for one in traces]) for rows in (learned, every))
+    check_scale([row for rows in (every if scale == "shared" else learned) for row in rows], scale)
     alignment = align(cells)
     slots = alignment.slots
     texts = [_text(one, places) for one, places in zip(cells, slots, strict=True)]
     rows = [Steps("plain", 0, 1.0, rounded(_at(cells[0].num_tokens, slots[0])), is_plain=True)]
     rows += _interleaved(cells, alignment, learned)
-    shared = float(np.mean([row.mean for row in rows if not row.is_plain]))
     content = Content(
         title=_title(traces, layer, head),
         captions=[],
@@ -71,12 +71,16 @@ def content_of(
         noun=_shared([one.noun for one in cells], "piece"),
         unit=_shared([one.token_noun for one in cells], "token"),
         right_to_left=reads_right_to_left(trace.text),
-        shared_mean=float(f"{shared:.5g}"),
+        shared_mean=_short(float(np.mean([_short(row.mean_increment) for rows in every for row in rows]))),
         texts=texts,
         rows=rows,
         is_one_text=alignment.is_one_text,
     )
     return replace(content, captions=findings(content), description=describe(content)) if has_words else content
+
+
+def _short(mean: float) -> float:
+    return float(f"{mean:.5g}")
 
 
 def _shared(nouns: Sequence[str], other: str) -> str:
@@ -157,7 +161,7 @@ def _steps(row: Row, name: str, text: int, cells: Cells, slots: Slots, differenc
     return Steps(
         name,
         text,
-        float(f"{row.mean_increment:.5g}"),
+        _short(row.mean_increment),
         rounded(_at(row.gaps, slots)),
         difference=None if difference is None else rounded(difference),
         parts=_parts(row, cells, slots) if len(cells.trace) <= _MOST_LISTED else {},

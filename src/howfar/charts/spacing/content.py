@@ -77,7 +77,7 @@ class Content:
         noun: The word for what a slot holds: that of its texts, or `piece` where theirs differ.
         unit: The word for a token of the models: `byte`, or `token` where some are of several bytes.
         right_to_left: Whether positions grow to the left.
-        shared_mean: Mean increment over all rows, in positions.
+        shared_mean: Mean increment over all layers, also those that are not shown, in positions.
         texts: One text, or two aligned ones.
         rows: From top to bottom, the plain one first.
         is_one_text: Whether two texts are the same, read by two models: an empty slot then is a part of the next
