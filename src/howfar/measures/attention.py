@@ -215,6 +215,7 @@ MEASURE = Measure(
     sample="documents",
     columns=("quantity", "unit", "layer", "head", "value [low, high]", "n"),
     matrix=Matrix(rows=("layer", "head"), columns=("quantity", "unit")),
+    limits={"rank correlation over queries": (-1.0, 1.0)},
     not_over_cases=tuple(f"{kind}correlation over {cases}" for kind in ("", "rank ") for cases in ("heads", "layers")),
     of_plain=True,
 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,9 @@ class Measure:
     not_over_cases: tuple[str, ...] = ()
     """Values of the column `quantity` in whose rows the interval is not over the cases that `n` counts, so that it says
     nothing about other documents."""
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """By value of the column `quantity` (`""` if there is none), the smallest and the largest possible value of bounded
+    ones, at which an interval over several models ends."""
     needs: tuple[str, ...] = ("texts",)
     """Names of `Inputs` that it requires; alternatives are separated by `|`. `texts` includes a corpus; `corpus` means
     that other texts do not help."""

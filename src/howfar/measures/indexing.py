@@ -140,5 +140,6 @@ MEASURE = Measure(
     sample="documents",
     columns=("hops", "offset", "value [low, high]", "chance", "num_questions", "n"),
     identity=("hops", "offset"),
+    limits={"": (0.0, 1.0)},
     of_plain=True,
 )

@@ -28,7 +28,7 @@ def over_models(tables: Mapping[str, pl.DataFrame], measure: Measure) -> pl.Data
         by one row `all models` for each row that all tables have: the mean as `value`, with an interval over seeds and
         documents for `n` models, and `seed_share`, an upper bound of the share of a single model's variance due to its
         seed. Documents are taken to affect all models alike; if they do not, the interval is too wide. The interval of
-        exact values is over seeds alone. Where the models' intervals are not over documents there is no number, and
+        exact values is over seeds alone. It ends at the limits of a bounded quantity. Where the models' intervals are not over documents there is no number, and
         `note` says so. A layer of one model need not do what the same layer of another does.
 
     Raises:
@@ -77,5 +77,6 @@ def _together(
     if np.isnan([value, low, high, num]).any():
         return {"note": "not measurable: a model has no interval"}
     found = over_intervals(value, low, high, int(num.min()))
-    ends = found.interval()
+    limits = measure.limits.get(identity.get("quantity", ""), (-np.inf, np.inf))
+    ends = np.clip(found.interval(), *limits).tolist()
     return {"value": found.value, "low": ends[0], "high": ends[1], "seed_share": found.seed_share}

@@ -86,6 +86,29 @@ def test_a_value_without_an_interval_is_not_taken_for_an_exact_one() -> None:
     assert (found["value"], found["note"]) == (None, "not measurable: a model has no interval")
 
 
+@pytest.mark.parametrize(
+    ("name", "row", "limits"),
+    [
+        ("boundaries", {"quantity": "auc"}, (0, 1)),
+        ("boundaries", {"quantity": "auc within"}, (0, 1)),
+        ("boundaries", {"quantity": "auc gain"}, (-1, 1)),
+        ("segmentation", {"quantity": "sentence F1"}, (0, 1)),
+        ("attention", {"quantity": "rank correlation over queries"}, (-1, 1)),
+        ("indexing", {"hops": 1, "offset": 2}, (0, 1)),
+        ("segmentation", {"quantity": "surprising gaps"}, None),
+    ],
+)
+def test_an_interval_ends_at_the_smallest_and_the_largest_possible_value(
+    name: str, row: dict[str, Any], limits: tuple[float, float] | None
+) -> None:
+    found = combined({"a": table(0.5, **row), "b": table(0.9, **row)}, name)
+    ends = (found["low"], found["high"])
+    if limits is None:
+        assert ends[0] < -1 < 1 < ends[1]
+    else:
+        assert ends == limits
+
+
 def test_two_rows_of_one_model_are_not_taken_for_those_of_two() -> None:
     measure = measure_named("attention")
     place = {"quantity": "distance", "unit": "tokens", "layer": 0, "head": 0}

@@ -21,7 +21,7 @@ from howfar.measures.declaration import Matrix, Measure
 from howfar.measures.inputs import Inputs
 from howfar.measures.segmentation import contestants
 from howfar.measures.segmentation.choosing import Contestant, Folds, chosen_names, decide, fixed
-from howfar.measures.segmentation.rows import Entry, missing, rows_of, table_of
+from howfar.measures.segmentation.rows import UNITS, Entry, missing, rows_of, table_of
 from howfar.measures.segmentation.states import dissimilarities, probes, read_states
 from howfar.measures.segmentation.words import Words
 from howfar.models.increments import increment_config
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 MAX_GAPS = 40_000
 COUNTED = ("branching entropy", "-PMI")
+KINDS = ("boundary", "word", *UNITS.values())
+"""What can be found, or missed."""
 
 
 def segmentation(
@@ -140,6 +142,7 @@ MEASURE = Measure(
         "n",
     ),
     matrix=Matrix(rows=("score", "scored_at"), columns=("quantity",)),
+    limits={f"{kind} {share}": (0.0, 1.0) for kind in KINDS for share in ("F1", "precision", "recall")},
     needs=("gold",),
     takes=("corpus", "target"),
     sample="gaps",
