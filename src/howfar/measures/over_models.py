@@ -28,8 +28,9 @@ def over_models(tables: Mapping[str, pl.DataFrame], measure: Measure) -> pl.Data
         by one row `all models` for each row that all tables have: the mean as `value`, with an interval over seeds and
         documents for `n` models, and `seed_share`, an upper bound of the share of a single model's variance due to its
         seed. Documents are taken to affect all models alike; if they do not, the interval is too wide. The interval of
-        exact values is over seeds alone. It ends at the limits of a bounded quantity. Where the models' intervals are not over documents there is no number, and
-        `note` says so. A layer of one model need not do what the same layer of another does.
+        exact values is over seeds alone. An interval ends at the limits of a bounded quantity. Where the models'
+        intervals are not over documents there is no number, and `note` says so. A layer of one model need not do what
+        the same layer of another does.
 
     Raises:
         NotMeasurableError: The measure's rows are not estimates, or it does not say what identifies them.
