@@ -82,6 +82,12 @@ def beside_controls(
     return panels([dashed_line(x=0), rows], long, panel, columns=2, width=width).resolve_scale(x="independent")
 
 
+def one_of_heads(table: pl.DataFrame, head: int) -> list[str]:
+    """Which head a chart of one head shows, as a subtitle; nothing if there is no other."""
+    num_heads = table["head"].n_unique()
+    return [f"Head {head} of {num_heads}, numbered from 0."] if num_heads > 1 else []
+
+
 def sparse_axis(**options: Any) -> alt.Axis:
     """An axis of numbers with few ticks, for a small panel; each number is below its tick."""
     return alt.Axis(**{"tickCount": 5, "labelFlush": False, "format": ".6~g", **options})

@@ -232,6 +232,18 @@ def test_gap_effects_of_all_layers() -> None:
     check_drawn(picture, "layer 0", "layer 1", "\\x00", "E4")
 
 
+def test_charts_of_one_head_or_of_the_first_tokens_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = vocabulary(lookup_model({ord(" "): 2.0, ord("a"): 0.5}))
+    effects = gap_effects(copying_model(off_target=0.5), "ab cd").table()
+    for table, draw_table in ((words, draw_vocabulary), (effects, draw_gap_effects)):
+        both = pl.concat([table, table.with_columns(head=pl.lit(1, table["head"].dtype))])
+        assert "Head 1 of 2, numbered from 0." in draw_table(both, head=1).render("svg").decode()
+        assert "Head 0" not in draw_table(table).render("svg").decode()
+    assert "The first" not in draw_gap_effects(effects).render("svg").decode()
+    monkeypatch.setattr("howfar.charts.measures.gap_effects.MOST_TOKENS", 3)
+    assert "The first 3 of the 5 tokens that were measured." in draw_gap_effects(effects).render("svg").decode()
+
+
 def test_the_foot_says_what_was_measured_and_what_could_not_be() -> None:
     table = increments(lookup_model({ord("a"): 2.0}, {}), ["ab ba "] * 12)
     svg = draw(MEASURES["increments"], table, source="tiny · 12 texts · seed 0").render("svg").decode()

@@ -9,7 +9,7 @@ import altair as alt
 import polars as pl
 
 from howfar.charts.glyphs import visible
-from howfar.charts.intervals import inline, labelled, legend_above, tooltip
+from howfar.charts.intervals import inline, labelled, legend_above, one_of_heads, tooltip
 from howfar.charts.picture import Picture
 
 CELL = 14  # pixels,
@@ -25,6 +25,8 @@ def draw_gap_effects(table: pl.DataFrame, *, layer: int | None = None, head: int
         layer: The decoder layer; None for all, one below the other.
         head: The head, if increments are per head.
     """
+    num_tokens = int(table["predicted"].max() or 0) + 1  # type: ignore[arg-type]
+    is_cut = num_tokens > MOST_TOKENS
     drawn = table.filter(pl.col("head") == head, pl.col("predicted") < MOST_TOKENS)
     if layer is not None:
         drawn = drawn.filter(pl.col("layer") == layer)
@@ -62,7 +64,11 @@ def draw_gap_effects(table: pl.DataFrame, *, layer: int | None = None, head: int
     return Picture(
         alt.concat(*panels, columns=2, data=inline(drawn)),
         title="How each token's loss depends on the gaps before it",
-        subtitle=["Change of the loss of each token (row) as the gap before an earlier one (column) widens."],
+        subtitle=[
+            "Change of the loss of each token (row) as the gap before an earlier one (column) widens.",
+            *one_of_heads(table, head),
+            *([f"The first {MOST_TOKENS} of the {num_tokens:,} tokens that were measured."] * is_cut),
+        ],
         description="Derivative of each token's loss by each earlier increment",
         drawn_text="".join(pieces),
     )

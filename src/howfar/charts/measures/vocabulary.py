@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 
 from howfar.charts.glyphs import visible
-from howfar.charts.intervals import class_words, dashed_line, inline, labelled, sparse_axis, tooltip
+from howfar.charts.intervals import class_words, dashed_line, inline, labelled, one_of_heads, sparse_axis, tooltip
 from howfar.charts.picture import Picture
 
 ROW = 17
@@ -50,7 +50,10 @@ def draw_vocabulary(table: pl.DataFrame, *, num: int = 20, head: int = 0) -> Pic
     return Picture(
         chart.properties(width=420, height={"step": ROW}),
         title="Tokens with the largest and the smallest increments",
-        subtitle=[f"The {len(up)} largest and {len(down)} smallest of {len(seen):,} tokens.{known}"],
+        subtitle=[
+            f"The {len(up)} largest and {len(down)} smallest of {len(seen):,} tokens.{known}",
+            *one_of_heads(table, head),
+        ],
         description="Tokens with the largest and the smallest increments",
         drawn_text="".join(shown),
     )
