@@ -80,10 +80,11 @@ def test_a_corpus_holds_each_text_once_and_windows_score_each_byte_once(first, s
             for index in range(split.num_documents)
         ]
         given_texts = {document for document in [*first, *second, "last"] if document.strip()}
-        assert len(found) == len(set(found))
+        assert len(found) == len({text.strip("\n") for text in found})
         assert set(found) <= given_texts
         if balance == "none":
-            assert set(found) == given_texts
+            # Texts that differ by line ends around them only are one document.
+            assert sorted(text.strip("\n") for text in found) == sorted({text.strip("\n") for text in given_texts})
         for split in (corpus.train, corpus.held_out):
             scored = [
                 int(split.offsets[document]) - 1 + place
