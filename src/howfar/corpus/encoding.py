@@ -34,14 +34,14 @@ class DocumentEncoder:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
-        is_bytes = tokenizer is None or is_byte_tokenizer(tokenizer)
-        mark = None if tokenizer is None else chosen_mark(tokenizer)
-        if tokenizer is not None and is_bytes and mark not in (None, END_OF_DOCUMENT):
-            raise ConfigError(
-                f"the byte tokenizer ends documents with {END_OF_DOCUMENT_TEXT}, not with "
-                f"{tokenizer.convert_ids_to_tokens(mark)}; choose no mark for it"
-            )
-        self.tokenizer = None if is_bytes else tokenizer
+        self.tokenizer = tokenizer
+        if tokenizer is not None and is_byte_tokenizer(tokenizer):
+            self.tokenizer = None
+            if (mark := chosen_mark(tokenizer)) not in (None, END_OF_DOCUMENT):
+                raise ConfigError(
+                    f"the byte tokenizer ends documents with {END_OF_DOCUMENT_TEXT}, not with "
+                    f"{tokenizer.convert_ids_to_tokens(mark)}; choose no mark for it"
+                )
         self.end_of_document = END_OF_DOCUMENT if self.tokenizer is None else end_of_document(self.tokenizer)
         self.dtype = token_dtype(VOCABULARY_SIZE if self.tokenizer is None else len(self.tokenizer))
 

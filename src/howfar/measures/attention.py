@@ -20,6 +20,7 @@ from torch import Tensor
 from howfar.corpus.corpus import Corpus
 from howfar.measures import statistics
 from howfar.measures.declaration import Matrix, Measure, of_texts
+from howfar.measures.documents import SourcedTexts
 from howfar.measures.layers import limits_of
 from howfar.measures.passes import sample_windows, window_length
 from howfar.measures.tables import Row, measured, places_of, table
@@ -163,10 +164,12 @@ def _looked_at(weights: Tensor, places: Tensor) -> Tensor:
 
 def _groups(texts: Corpus | Iterable[str], windows: list[Window], lengths: list[int]) -> Integers:
     """A number of each query that is the same for those at the same index in windows of one source."""
-    of_documents = texts.held_out.sources if isinstance(texts, Corpus) else getattr(texts, "sources", None)
-    sources = [0 if of_documents is None else of_documents[window.document] for window in windows]
+    of_windows = np.zeros(len(windows), dtype=np.int64)
+    if isinstance(texts, (Corpus, SourcedTexts)):
+        of_documents = np.asarray(texts.held_out.sources if isinstance(texts, Corpus) else texts.sources)
+        of_windows = of_documents[[window.document for window in windows]]
     indices = np.concatenate([np.arange(length) for length in lengths])
-    return statistics.groups_of((np.repeat(sources, lengths), indices), len(indices))
+    return statistics.groups_of((np.repeat(of_windows, lengths), indices), len(indices))
 
 
 def _over_queries(increments: Array, distances: Array, groups: Integers, documents: Integers, seed: int) -> Row:
