@@ -19,7 +19,7 @@ from howfar.commands import corpus, explore, graft, live, measure, models, repor
 from howfar.commands.groups import Command, Group
 from howfar.commands.output import accept_all_characters, drop_output, finish_printing, printing, say
 from howfar.errors import HowFarError
-from howfar.files import ADVICE
+from howfar.files import ADVICE, FULL
 from howfar.foreign import first_line
 
 _OPTION = re.compile(r"--?[A-Za-z][\w-]*(=.*)?")
@@ -96,6 +96,8 @@ def main() -> None:
         if isinstance(error, OSError) and error.errno and error.filename:  # not yet turned into one of ours
             advice = ADVICE.get(error.errno, "choose another place, or make it readable and writable")
             _fail(error, f"{error.filename} cannot be used ({error.strerror}); {advice}")
+        if isinstance(error, OSError) and error.errno in FULL:  # a stream, of which standard output is likeliest
+            _fail(error, f"nothing more can be written ({error.strerror}); make room, or send the output elsewhere")
         if type(error).__name__ == "OutOfMemoryError":  # PyTorch's, which may not be imported
             _fail(
                 error,

@@ -207,6 +207,6 @@ def check_selection(trace: Trace, layer: int | None, head: int | None) -> None:
 
 
 def _check(what: str, got: int | None, there: Sequence[int]) -> None:
-    if got is not None and got not in there:
+    if got is not None and (isinstance(got, bool) or got not in there):
         choices = f"choose from {', '.join(map(str, there))}" if len(there) > 1 else f"the only {what} is {there[0]}"
         raise ConfigError(f"there is no {what} {got} with positions of its own; {choices}")

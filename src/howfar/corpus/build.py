@@ -9,7 +9,6 @@ same again.
 
 from __future__ import annotations
 
-import errno
 import json
 import shutil
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from howfar.corpus.preparing import Preparation
 from howfar.corpus.selection import BuildOptions, Selection
 from howfar.corpus.sources import LocalFiles, Source, check_sources
 from howfar.errors import ConfigError, CorpusError, HowFarError, OutputError, SourceInterruptedError, WorkersError
-from howfar.files import check_replaceable, refused_by_name
+from howfar.files import FULL, check_replaceable, refused_by_name
 from howfar.inputs import read_json
 from howfar.locks import one_at_a_time
 from howfar.progress import progress_bars
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
 _PLAN = "plan.json"
 _BYTES_BETWEEN_PROGRESS = 2**16
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, None)  # NumPy's errors have no number
+_NO_ROOM = (*FULL, None)  # NumPy's errors have no number
 
 
 def build_corpus(

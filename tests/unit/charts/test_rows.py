@@ -59,6 +59,8 @@ def test_shared_increments_are_one_row():
     [
         ({"layer": 2}, "there is no layer 2 with positions of its own; choose from 0, 1"),
         ({"head": 1}, "there is no head 1"),
+        ({"layer": True}, "there is no layer True"),  # though it equals 1
+        ({"head": False}, "there is no head False"),
     ],
 )
 def test_what_is_not_there_is_refused(options, said: str):

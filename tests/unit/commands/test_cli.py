@@ -81,6 +81,17 @@ def test_what_nobody_foresaw_is_one_line_too(run, monkeypatch: pytest.MonkeyPatc
     assert err == "error: RuntimeError: the roof fell in (run `howfar --debug …` for the traceback)\n"
 
 
+@pytest.mark.parametrize("command", [["models"], ["--version"]])
+def test_no_room_for_what_is_printed_is_one_line(command: list[str]):
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        run = [sys.executable, "-m", "howfar", *command]
+        result = subprocess.run(run, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ")
+    assert "written (No space left on device); " in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 def test_debug_shows_the_traceback(run):
     with pytest.raises(Exception, match="no-such-model"):
         run("--debug", "show", "x", "--model", "no-such-model")
