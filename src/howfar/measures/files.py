@@ -36,10 +36,10 @@ def read_inputs(
     """
     if corpus is not None and texts:
         raise ConfigError("--corpus and --text are both given; give either --corpus FOLDER or --text FILE, not both")
-    named = f"held-out documents of {public_name(corpus)}" if corpus is not None else _names(texts)
+    named = f"held-out documents of {public_name(corpus)}" if corpus is not None else ", ".join(_names(texts))
     return Inputs(
         origin=named,
-        gold_origin=_names(gold),
+        gold_origin=", ".join(_names(gold)),
         texts=Corpus.open(corpus) if corpus is not None else read_texts(texts) if texts else None,
         gold=read_gold(gold) if gold else None,
         pairs=read_pairs(pairs) if pairs is not None else None,
@@ -47,12 +47,8 @@ def read_inputs(
     )
 
 
-def _names(paths: Sequence[Path] | None) -> str:
-    return ", ".join(_names_of(paths or ()))
-
-
-def _names_of(paths: Sequence[Path]) -> list[str]:
-    return public_names([*map(str, paths)])
+def _names(paths: Sequence[Path] | None) -> list[str]:
+    return public_names([*map(str, paths or ())])
 
 
 def read_texts(paths: Sequence[Path]) -> list[str]:
@@ -64,7 +60,7 @@ def read_texts(paths: Sequence[Path]) -> list[str]:
         TextError: A file cannot be read, or there is no text in them.
         CorpusError: One is not UTF-8.
     """
-    by_file = {name: list(_documents(path)) for name, path in zip(_names_of(paths), paths, strict=True)}
+    by_file = {name: list(_documents(path)) for name, path in zip(_names(paths), paths, strict=True)}
     documents = SourcedTexts(by_file) if len(by_file) > 1 else next(iter(by_file.values()))
     if not documents:
         raise TextError("there is no text in the files; give some that have text, documents separated by blank lines")
@@ -94,7 +90,7 @@ class GoldFiles:
         if len(self._paths) == 1:
             yield from _sentences(self._paths[0])
             return
-        names = _names_of(self._paths)
+        names = _names(self._paths)
         waiting = deque(_by_document(path, name) for path, name in zip(self._paths, names, strict=True))
         while waiting:
             documents = waiting.popleft()

@@ -1,8 +1,8 @@
 """The base positions of a pass's tokens, and how far increments move them.
 
 The base model's positions are its `position_ids`: passed in, or 0, 1, 2, ... A token's learned position is its
-base position plus its *drift*: the sum of (increment - 1) over the tokens that it follows, itself included. So
-increments of 1 leave every token where it was, bit for bit, however the model is called. What a token follows is
+base position plus its *displacement*: the sum of (increment - 1) over the tokens that it follows, itself included.
+So increments of 1 leave every token where it was, bit for bit, however the model is called. What a token follows is
 
 - the text before it in its row, the cache included, and no padding;
 - not what is before a document's start: where position ids do not rise, a new document begins;
@@ -53,14 +53,14 @@ class BasePositions:
             return self
         return replace(self, **{k: v.to(device) for k, v in vars(self).items() if v is not None})
 
-    def drift(
+    def displacement(
         self, excess: Float[Tensor, "batch head token"], last: Float[Tensor, "batch head one"] | None
     ) -> Float[Tensor, "batch head token"]:
         """How far each token has moved from its base position.
 
         Args:
             excess: Increments minus 1; 0 for padding.
-            last: The drift at the end of the cache; None without a cache.
+            last: The displacement at the end of the cache; None without a cache.
         """
         if self.follows is not None and self.resumes is not None:
             sums = excess @ self.follows.to(excess.dtype).mT

@@ -4,8 +4,8 @@ While decoding, each layer's *history* is attached to the Transformers cache, as
 cache (beam reordering, cropping, batch repeat and select, reset) happens to the clock too. To do so, the cache changes
 its class to a subclass that is otherwise the same; its layers and their number stay the same.
 
-A history is `[batch, plane, head, token]`. Its three planes are each token's drift, its position, and the base position
-that would continue it.
+A history is `[batch, plane, head, token]`. Its three planes are each token's displacement, its position, and the base
+position that would continue it.
 """
 
 from __future__ import annotations

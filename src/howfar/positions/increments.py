@@ -233,13 +233,13 @@ class Increments:
         frequencies: dict[str, Tensor],
     ) -> LayerPositions:
         """Positions, and whatever an encoding sums, of a layer's tokens; advances the clock."""
-        drift, positions = self._drift_and_positions(increments, sums, base, past)
+        displacement, positions = self._displacement_and_positions(increments, sums, base, past)
         num_heads = increments.shape[1]
-        totals, all_positions = drift, positions
+        totals, all_positions = displacement, positions
         num_tokens: Length | Tensor = positions.shape[-1]
         if clock is not None:
-            next_ids = base.next_id.to(drift.dtype)[:, None].expand_as(drift)
-            history = clock.append(index, torch.stack((drift, positions, next_ids), dim=1))
+            next_ids = base.next_id.to(displacement.dtype)[:, None].expand_as(displacement)
+            history = clock.append(index, torch.stack((displacement, positions, next_ids), dim=1))
             totals, all_positions, num_tokens = history[:, 0], history[:, 1], clock.num_tokens(index)
         positions = positions[:, :num_heads]
         all_positions = positions if clock is None else all_positions[:, :num_heads]
@@ -275,7 +275,7 @@ class Increments:
             increments = current.shared_increments
         return overridden(increments, self._calls.overrides, index, current, self.key_sources)
 
-    def _drift_and_positions(
+    def _displacement_and_positions(
         self,
         increments: Float[Tensor, "batch head token"],
         sums: Float[Tensor, "batch row token"] | None,
@@ -284,7 +284,7 @@ class Increments:
     ) -> tuple[Float[Tensor, "batch head_or_row token"], Float[Tensor, "batch head_or_row token"]]:
         """How far tokens have moved from their base positions, and their positions; in float64 where the device has it.
 
-        What an encoding sums is appended as further heads, whose drift is the sum.
+        What an encoding sums is appended as further heads, whose displacement is the sum.
         """
         exact = increments.to(torch.float32 if increments.device.type == "mps" else torch.float64)
         excess = exact - 1
@@ -292,8 +292,8 @@ class Increments:
             excess = torch.cat((excess, sums.to(excess.dtype)), dim=1)
         if base.real is not None:
             excess = excess.masked_fill(~base.real[:, None], 0)
-        drift = base.drift(excess, None if past is None else past[:, 0, :, -1:])
+        displacement = base.displacement(excess, None if past is None else past[:, 0, :, -1:])
         if not self.config.accumulate:
-            return drift, exact if sums is None else torch.cat((exact, drift[:, exact.shape[1] :]), dim=1)
-        positions = base.ids[:, None] + drift
-        return drift, positions if self.config.advance == "before" else positions - excess
+            return displacement, exact if sums is None else torch.cat((exact, displacement[:, exact.shape[1] :]), dim=1)
+        positions = base.ids[:, None] + displacement
+        return displacement, positions if self.config.advance == "before" else positions - excess

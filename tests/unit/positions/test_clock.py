@@ -151,8 +151,8 @@ def test_a_static_cache_is_not_exported(filled: bool) -> None:
 def test_sums_are_made_once_for_all_layers_of_a_shared_network(monkeypatch: pytest.MonkeyPatch) -> None:
     from howfar.positions.base_positions import BasePositions
 
-    made, drift = [], BasePositions.drift
-    monkeypatch.setattr(BasePositions, "drift", lambda *arguments: made.append(1) or drift(*arguments))
+    made, displacement = [], BasePositions.displacement
+    monkeypatch.setattr(BasePositions, "displacement", lambda *arguments: made.append(1) or displacement(*arguments))
     model = tiny("llama", num_hidden_layers=6)
     stir(attach(model, SHARED))
     cache = DynamicCache(config=model.config)
