@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -10,9 +11,11 @@ import pytest
 
 import howfar
 from browser.visiting import PATIENCE
+from howfar.charts.glyphs import reads_right_to_left, visible
 from howfar.charts.spacing.align import _by_pieces
 from howfar.charts.spacing.build import content_of
 from howfar.charts.spacing.captions import describe, findings
+from howfar.charts.spacing.kinds import kind_of
 from support.traces import make_trace
 
 HOSTILE = "</script><img src=x onerror=alert(1)> \u202e&amp;"
@@ -137,6 +140,14 @@ def assert_pytorchs(content, model, text):
 def test_numbers_are_pytorchs(live, model):
     for text in [*random_texts(), "\ufeffThe old\x85keeper"]:
         assert_pytorchs(live.evaluate(CONTENT, text), model, text)
+
+
+def test_characters_are_classed_as_in_python(live):
+    known = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) not in ("Cn", "Co", "Cs")]
+    texts = [*known[:3000], *np.random.default_rng(0).choice(known, 3000).tolist(), "\U0003fffd", "12 (ב)", "Ⅷ ש", "𞤀𞤣"]
+    found = live.evaluate("texts => texts.map(text => [visible(text), kindOf(text), readsRightToLeft(text)])", texts)
+    for text, classes in zip(texts, found, strict=True):
+        assert classes == [visible(text, space=" "), kind_of(text), reads_right_to_left(text)], ascii(text)
 
 
 def test_two_texts_are_aligned_as_in_python(live):

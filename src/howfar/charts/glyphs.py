@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from functools import cache, lru_cache
 from typing import Any
 
@@ -30,9 +28,18 @@ WIDTHS = (("eastAsian", 1.0), ("emoji", 1.0), ("nothing", 0.0), ("narrow", 0.33)
 _JOINER = "\u200d"
 JOINING = {kind: rf"\p{{Joining_Type={kind}_Joining}}|\u0640" for kind in ("Dual", "Right")}
 """Letters that join both neighbours, and those that join the one before them; JavaScript has no such classes."""
+CHARACTERS = {
+    "invisible": r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Zs}\p{Cs}\p{Cn}]",
+    "joiner": "[\u200c\u200d\U000e0020-\U000e007f]",  # and the tags in flags
+    "directed": "[\\p{L}\\p{Nl}\u061c\u200e\u200f]",
+    "fromTheRight": "[\u0590-\u08ff\u200f\ufb1d-\ufdff\ufe70-\ufeff\U00010800-\U00010fff\U0001e800-\U0001efff]",
+}
+"""Classes of characters, as `PATTERNS`: the pages in which a model runs make labels themselves.
+
+Python's own tables are as old as Python. Unicode keeps the last class's blocks for scripts that are read from the
+right.
+"""
 _MOST_KNOWN = 10_000  # labels whose width is cached
-_JOINERS = re.compile("[\u200c\u200d\U000e0020-\U000e007f]")  # and the tags in flags
-_INVISIBLE = frozenset(("Cc", "Cf", "Zl", "Zp", "Zs", "Cs", "Cn"))
 
 
 def visible(text: str, *, space: str = SPACE) -> str:
@@ -62,7 +69,7 @@ def in_line(text: str) -> str:
 def _visible_character(character: str, beside_others: bool, space: str) -> str:
     if character in WHITESPACE:
         return space if WHITESPACE[character] == SPACE else WHITESPACE[character]
-    if unicodedata.category(character) not in _INVISIBLE or (beside_others and _JOINERS.fullmatch(character)):
+    if not is_a(character, "invisible") or (beside_others and is_a(character, "joiner")):
         return character
     return f"\\x{ord(character):02x}" if ord(character) < 0x100 else f"U+{ord(character):04X}"
 
@@ -76,7 +83,7 @@ def width_in_ems(label: str) -> float:
 @lru_cache(_MOST_KNOWN)
 def is_wide(label: str) -> bool:
     """Whether a label begins with an East Asian character, which few Latin fonts have."""
-    return _pattern("eastAsian").match(label) is not None
+    return is_a(label, "eastAsian")
 
 
 def turned(label: str) -> str:
@@ -84,8 +91,19 @@ def turned(label: str) -> str:
     return f"\u2067{label}\u2069" if _pattern("turned").search(label) else label
 
 
+def reads_right_to_left(text: str) -> bool:
+    """Whether the first character with a direction is read from right to left."""
+    first = _pattern("directed").search(text)
+    return first is not None and is_a(first[0], "fromTheRight")
+
+
+def is_a(character: str, name: str) -> bool:
+    """Whether a character matches a pattern of `PATTERNS` or `CHARACTERS`."""
+    return _pattern(name).match(character) is not None
+
+
 def _character_width(character: str) -> float:
-    return next((width for name, width in WIDTHS if _pattern(name).match(character)), 0.56)
+    return next((width for name, width in WIDTHS if is_a(character, name)), 0.56)
 
 
 def joined(labels: list[str]) -> list[str]:
@@ -109,4 +127,4 @@ def joined(labels: list[str]) -> list[str]:
 def _pattern(name: str) -> Any:
     import regex
 
-    return regex.compile(PATTERNS[name])
+    return regex.compile((PATTERNS | CHARACTERS)[name])

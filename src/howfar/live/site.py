@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from howfar.charts.assets import render
-from howfar.charts.glyphs import JOINING, SPACE, WHITESPACE
-from howfar.charts.spacing.kinds import KINDS
+from howfar.charts.glyphs import CHARACTERS, JOINING, SPACE, WHITESPACE
+from howfar.charts.spacing.kinds import KINDS, PATTERNS
 from howfar.charts.spacing.page import script, styles
 from howfar.errors import ConfigError, OutputError
 from howfar.files import check_new_folder, whole_folder, write_file
@@ -177,15 +177,21 @@ def scripts(own: Sequence[str]) -> list[str]:
 def characters() -> str:
     """What the page knows of characters, as a script.
 
-    Their kinds, those that are drawn differently, and the letters that join others, which JavaScript's regular
-    expressions cannot match.
+    Their kinds and classes, those that are drawn differently, and the letters that join others, which JavaScript's
+    regular expressions cannot match.
     """
     import regex
 
-    letters = [chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000]
+    letters = [chr(code) for code in range(0x20000) if not 0xD800 <= code < 0xE000]
     of_kind = {kind: "".join(filter(regex.compile(pattern).match, letters)) for kind, pattern in JOINING.items()}
     whitespace = {text: " " if drawn == SPACE else drawn for text, drawn in WHITESPACE.items()}
-    known = {"KINDS": KINDS, "WHITESPACE": whitespace, "JOINING": of_kind}
+    known = {
+        "KINDS": KINDS,
+        "PATTERN_OF_KIND": PATTERNS,
+        "PATTERN_OF_CLASS": CHARACTERS,
+        "WHITESPACE": whitespace,
+        "JOINING": of_kind,
+    }
     return "".join(f"const {name} = {json.dumps(value)};\n" for name, value in known.items())
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from howfar.charts.glyphs import joined, visible, width_in_ems
+from howfar.charts.glyphs import joined, reads_right_to_left, visible, width_in_ems
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,10 @@ from howfar.charts.glyphs import joined, visible, width_in_ems
         ("👩\u200d🔬", "👩\u200d🔬"),
         ("e\u0301", "e\u0301"),
         ("居", "居"),
+        ("\U0001fa77", "\U0001fa77"),  # characters that are younger than Python 3.11
+        ("\U0001fae9", "\U0001fae9"),
+        ("\U00031350", "\U00031350"),
+        ("\U0003fffd", "U+3FFFD"),  # this one is not assigned
     ],
 )
 def test_what_leaves_no_ink_is_made_visible(text: str, drawn: str):
@@ -50,7 +54,28 @@ def test_wide_characters_are_wider_than_letters_and_marks_take_nothing():
         ("دار", ["د", "ا", "ر"]),  # these join nothing that follows
         ("ب ا", ["ب", " ", "ا"]),
         ("abא", ["a", "b", "א"]),
+        ("𞤀𞤣", ["𞤀\u200d", "\u200d𞤣"]),
     ],
 )
 def test_letters_that_join_others_keep_the_shapes_that_they_have_in_words(letters: str, shaped: list[str]):
     assert joined(list(letters)) == shaped
+
+
+@pytest.mark.parametrize(
+    ("text", "is_from_the_right"),
+    [
+        ("abc שלום", False),
+        ("שלום abc", True),
+        ("12 (ב) a", True),  # digits and brackets have no direction of their own
+        ("ⅷ שלום", False),  # a numeral that is a letter has
+        ("\u200fabc", True),
+        ("\u200eשלום", False),
+        ("𞤀𞤣𞤤𞤢𞤥 ok", True),  # Adlam
+        ("ࠀࠁ abc", True),  # Samaritan
+        ("居里", False),
+        ("12 …", False),
+        ("", False),
+    ],
+)
+def test_the_first_character_with_a_direction_decides(text: str, is_from_the_right: bool):
+    assert reads_right_to_left(text) == is_from_the_right

@@ -246,12 +246,22 @@ def test_the_key_explains_the_longest_step_of_this_text():
 def test_where_characters_have_several_bytes_the_numbers_are_said_to_be_per_byte():
     said = texts(spacing(make_trace("a居b", [1, 2, 2, 2, 1])), "note")
     assert said[2] == (
-        "Beside each row, per byte: mean step in positions, ± standard deviation of steps, and their histogram."
+        "Beside each row, per byte: mean step in positions; ± standard deviation and histogram over characters."
     )
     assert "every byte 1" in said
     said = texts(spacing(make_trace("abc", [1, 2, 3])), "note")
     assert "every step 1" in said
     assert not any("byte" in note for note in said)
+
+
+@pytest.mark.parametrize(("width", "is_below"), [(390, True), (1000, False)])  # on a phone, the name is above
+def test_the_length_of_a_cut_step_does_not_meet_its_rows_name(width: int, is_below: bool):
+    picture = spacing(make_trace("ab" * 30, [*[1] * 20, 60, *[1] * 39]), width=width)
+    rows = [row for row in ElementTree.fromstring(picture.svg).iter(f"{SVG}g") if row.get("class") == "row layer"]
+    places = [{node.get("class"): float(node.get("y", 0)) for node in row.iter(f"{SVG}text")} for row in rows]
+    [cut] = [place for place in places if "broken" in place]
+    assert (cut["broken"] > cut["letters"]) == is_below
+    assert (cut["broken"] - cut["name"] > 24) or not is_below
 
 
 def test_one_step_is_singular_in_the_key():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePath
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from howfar.charts.glyphs import in_line, joined, visible
+from howfar.charts.glyphs import in_line, joined, reads_right_to_left, visible
 from howfar.charts.rows import Cells, Row, Scale, check_scale, rows_of
 from howfar.charts.spacing.align import Alignment, Slots, align
 from howfar.charts.spacing.captions import describe, findings
@@ -199,9 +198,3 @@ def _model_names(names: Sequence[str]) -> list[str]:
     """The models' names in the picture: the last part of a path or a Hub id; all that differs if these are equal."""
     labels = [PurePath(public_name(name)).name for name in names]
     return [in_line(label) for label in (labels if len(set(labels)) == len(names) else public_names(names))]
-
-
-def reads_right_to_left(text: str) -> bool:
-    """Whether the first character with a direction is read from right to left."""
-    directions = (unicodedata.bidirectional(character) for character in text)
-    return next((direction for direction in directions if direction in ("L", "R", "AL")), "L") != "L"

@@ -375,7 +375,7 @@ function rowOf(drawing, index, { first, stop }) {
     body += `<text class="letters" y="${number(y + G.fontSize * 0.36)}">${text}</text>`;
     for (let slot = first; slot < stop; slot++) if (layout.isBroken[index][slot]) {
       const x = (layout.before[index][slot] + layout.end[index][slot]) / 2;
-      body += `<text class="broken" x="${number(x)}" y="${number(y - G.tileHeight / 2 - 2)}">⟵ ${short(line.drawn[slot], 3)} ⟶</text>`;
+      body += `<text class="broken" x="${number(x)}" y="${number(y + (drawing.isNarrow ? G.tileHeight / 2 + 10 : -G.tileHeight / 2 - 2))}">⟵ ${short(line.drawn[slot], 3)} ⟶</text>`;
     }
   }
   return `<g class="row ${kind}">${headOf(drawing, index, first)}${body}</g>`;
@@ -448,12 +448,13 @@ function keyOf(drawing) {
   const plain = drawing.isNarrow ? "" : `: ${tokens[slot]} in the plain row`;
   const many = tokens[slot] > 1 ? ` (${tokens[slot]} ${unit}s${plain})` : "";
   const divided = isDivided(drawing), byToken = divided ? ` Its colours are those of its ${content.unit}s.` : "";
+  const several = content.texts.some(text => text.tokens.some(count => count > 1));
   const sentences = drawing.width < G.roomy
-    ? [divided ? `Width: the step to a ${content.noun}; colour: each ${content.unit}'s.` : `A tile is as wide as the step to its ${content.noun}.`, isStretched ? "×: stretch; ±: spread before it" : "±: standard deviation of a row's steps"]
+    ? [divided ? `Width: the step to a ${content.noun}; colour: each ${content.unit}'s.` : `A tile is as wide as the step to its ${content.noun}.`, isStretched ? "×: stretch; ±: spread before it" : several ? `±: standard deviation over ${content.noun}s, per ${content.unit}` : "±: standard deviation of a row's steps"]
     : [`A ${content.noun}'s tile is as wide as the step to it from the one before.${byToken}`, isStretched
       ? "Rows are stretched to the same spread: × is the factor, ± the standard deviation before it."
-      : content.texts.some(text => text.tokens.some(count => count > 1))
-      ? `Beside each row, per ${content.unit}: mean step in positions, ± standard deviation of steps, and their histogram.`
+      : several
+      ? `Beside each row, per ${content.unit}: mean step in positions; ± standard deviation and histogram over ${content.noun}s.`
       : "Beside each row: its mean step in positions, ± the standard deviation of its steps, and their histogram."];
   const [left, highest] = isNarrow ? [G.margin, 70] : [end + 16, 36];
   return `<g class="key">${tilesOf(drawing, index, places, top)}${spacesOf(labels, places, top)}${bracket}<text class="note" x="${number(G.margin)}" y="14">${escapeText(`${line.name}: ${howFar} ${steps} to ${what}${many}`)}</text>`

@@ -100,14 +100,20 @@ def _sentences(drawing: Drawing) -> list[str]:
     noun, unit, is_stretched = drawing.content.noun, drawing.content.unit, drawing.view.scale == "contrast"
     several = any((text.tokens > 1).any() for text in drawing.content.texts)
     if drawing.width < geometry.ROOMY:
-        sign = "×: stretch; ±: spread before it" if is_stretched else "±: standard deviation of a row's steps"
+        sign = (
+            "×: stretch; ±: spread before it"
+            if is_stretched
+            else f"±: standard deviation over {noun}s, per {unit}"
+            if several
+            else "±: standard deviation of a row's steps"
+        )
         if is_divided(drawing):
             return [f"Width: the step to a {noun}; colour: each {unit}'s.", sign]
         return [f"A tile is as wide as the step to its {noun}.", sign]
     beside = (
         "Rows are stretched to the same spread: × is the factor, ± the standard deviation before it."
         if is_stretched
-        else f"Beside each row, per {unit}: mean step in positions, ± standard deviation of steps, and their histogram."
+        else f"Beside each row, per {unit}: mean step in positions; ± standard deviation and histogram over {noun}s."
         if several
         else "Beside each row: its mean step in positions, ± the standard deviation of its steps, and their histogram."
     )

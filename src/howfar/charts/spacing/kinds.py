@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-import unicodedata
+from functools import cache
+from typing import Any
 
-KINDS = (
-    "space",
-    "line end",
-    "punctuation mark",
-    "digit",
-    "capital letter",
-    "lowercase letter",
-    "Chinese character",
-    "letter without case",
-    "symbol",
-    "token that begins with a space",
-)
+PATTERNS = {
+    "line end": r"[\r\n]",
+    "space": r"[\x1c-\x1f\p{White_Space}]",
+    "punctuation mark": r"\p{P}",
+    "digit": r"\p{Nd}",
+    "capital letter": r"[\p{Lu}\p{Lt}]",
+    "lowercase letter": r"\p{Ll}",
+    "Chinese character": r"\p{Script=Han}",
+    "letter without case": r"[\p{L}\p{M}\p{N}]",
+}
+"""Regular expressions of single characters, which Python and JavaScript read alike; the first that matches counts."""
+
+_SYMBOL, _WORD = "symbol", "token that begins with a space"
+KINDS = (*PATTERNS, _SYMBOL, _WORD)
 
 
 def kind_of(text: str) -> int:
     """The kind of a character, or of a token by its first character; an index into `KINDS`."""
-    return KINDS.index(_kind(text))
+    kind = next((kind for kind, pattern in _patterns().items() if pattern.match(text)), _SYMBOL)
+    return KINDS.index(_WORD if kind == "space" and text.strip() else kind)
 
 
-def _kind(text: str) -> str:
-    first = text[0]
-    category = unicodedata.category(first)
-    if first in "\r\n":
-        return "line end"
-    if first.isspace():
-        return "token that begins with a space" if text.strip() else "space"
-    if category[0] == "P":
-        return "punctuation mark"
-    if category == "Nd":
-        return "digit"
-    if category in ("Lu", "Lt"):
-        return "capital letter"
-    if category == "Ll":
-        return "lowercase letter"
-    if unicodedata.name(first, "").startswith("CJK "):
-        return "Chinese character"
-    return "letter without case" if category[0] in "LMN" else "symbol"
+@cache
+def _patterns() -> dict[str, Any]:
+    import regex
+
+    return {kind: regex.compile(pattern) for kind, pattern in PATTERNS.items()}

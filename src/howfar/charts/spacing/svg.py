@@ -188,9 +188,10 @@ def _tiles(drawing: Drawing, index: int, panel: Panel) -> str:
 
 
 def _broken(drawing: Drawing, index: int, panel: Panel) -> str:
-    """Labels with the length of steps that are longer than drawn."""
+    """Labels with the length of steps that are longer than drawn; below the tiles where a row's name is above them."""
     layout = drawing.layout
-    y = number(drawing.middles[index] - geometry.TILE_HEIGHT / 2 - 2)
+    edge = geometry.TILE_HEIGHT / 2
+    y = number(drawing.middles[index] + (edge + 10 if drawing.is_narrow else -edge - 2))
     return "".join(
         f'<text class="broken" x="{number((layout.before[index, slot] + layout.end[index, slot]) / 2)}" y="{y}">'
         f"⟵ {short(float(drawing.lines[index].drawn[slot]), 3)} ⟶</text>"

@@ -1,9 +1,9 @@
 // From a model's numbers to the content of a picture of spacing: the same fields as `howfar.charts.spacing.content`.
-// KINDS, WHITESPACE and JOINING are Python's: see `_characters` in `howfar.live.site`.
+// KINDS, PATTERN_OF_KIND, PATTERN_OF_CLASS, WHITESPACE and JOINING are Python's: see `characters` in `howfar.live.site`.
 "use strict";
 
-const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Zs}\p{Cs}\p{Cn}]/u;
-const JOINERS = /[\u200c\u200d\u{e0020}-\u{e007f}]/u;
+const IS_KIND = Object.entries(PATTERN_OF_KIND).map(([kind, source]) => [kind, new RegExp(source, "u")]);
+const IS = Object.fromEntries(Object.entries(PATTERN_OF_CLASS).map(([name, source]) => [name, new RegExp(source, "u")]));
 const LETTERS = "AB"; // names of two readings, in the names of their rows
 const rounded = (value, digits = 5) => Number(value.toPrecision(digits));
 
@@ -24,16 +24,7 @@ function cellsOf(text) {
 
 function kindOf(text) {
   const first = String.fromCodePoint(text.codePointAt(0));
-  const name =
-    /[\r\n]/.test(first) ? "line end"
-    : /[\x1c-\x1f\x85]|[^\S\ufeff]/u.test(first) ? "space"
-    : /\p{P}/u.test(first) ? "punctuation mark"
-    : /\p{Nd}/u.test(first) ? "digit"
-    : /[\p{Lu}\p{Lt}]/u.test(first) ? "capital letter"
-    : /\p{Ll}/u.test(first) ? "lowercase letter"
-    : /[\u2e80-\u2fdf\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u{20000}-\u{323af}]/u.test(first) ? "Chinese character"
-    : /[\p{L}\p{M}\p{N}]/u.test(first) ? "letter without case"
-    : "symbol";
+  const name = IS_KIND.find(([, pattern]) => pattern.test(first))?.[0] ?? "symbol";
   return KINDS.indexOf(name);
 }
 
@@ -42,7 +33,7 @@ function visible(text) {
   const characters = Array.from(text.replaceAll("\r\n", "\n"));
   return characters.map((character) => {
     if (character in WHITESPACE) return WHITESPACE[character];
-    if (!INVISIBLE.test(character) || (Array.from(text).length > 1 && JOINERS.test(character))) return character;
+    if (!IS.invisible.test(character) || (Array.from(text).length > 1 && IS.joiner.test(character))) return character;
     const code = character.codePointAt(0);
     return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `U+${hex(code)}`;
   }).join("");
@@ -231,7 +222,4 @@ function partsOf(row, cells, places) {
 }
 
 // By the first character that has a direction.
-function readsRightToLeft(text) {
-  const first = text.match(/\p{L}/u)?.[0] ?? "";
-  return /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u.test(first);
-}
+const readsRightToLeft = (text) => IS.fromTheRight.test(text.match(IS.directed)?.[0] ?? "");
