@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -23,7 +24,7 @@ from howfar.measures.neutrality import MEASURE, neutrality
 from howfar.positions.encodings import PLAIN
 from howfar.reports.page import Page
 from howfar.reports.sentences import SHOWN, said, strongest, verdicts
-from howfar.studies.runs import RunState
+from howfar.studies.runs import PlannedRun, RunState
 from howfar.studies.study import Study
 from howfar.text.segmentation import Segmentation
 
@@ -82,7 +83,11 @@ def study_html(
 
 def variant_of(state: RunState) -> str:
     """The settings that a run shares with runs that differ in the seed alone."""
-    return ", ".join(f"{key} {value}" for key, value in state.run.chosen.items() if key != SEED) or "all"
+    return _variant(state.run)
+
+
+def _variant(run: PlannedRun) -> str:
+    return ", ".join(f"{key} {value}" for key, value in run.chosen.items() if key != SEED) or "all"
 
 
 def loss_table(finished: Sequence[RunState]) -> pl.DataFrame:
@@ -129,25 +134,70 @@ def over_pairs(
         own = by_variant[name]
         # Those that read other windows (another corpus or length, more steps) are no controls of this variant.
         others = {other: by_variant[other] for other in controls if own.keys() & by_variant[other].keys()}
-        shared = [order for order in own if all(order in of for of in others.values())]
-        if not others or not shared:
-            found[name] = (
-                f"no finished run of it read the same windows as finished runs of {' and '.join(others or controls)}"
-            )
-            continue
+        if others:
+            found[name] = _compared(study, own, others, partial(watch, f"losses of {name}") if watch else None)
+        else:
+            found[name] = f"no finished run of it read the same windows as finished runs of {' and '.join(controls)}"
+    return found
+
+
+def _compared(
+    study: Study,
+    own: Mapping[str, RunState],
+    others: Mapping[str, Mapping[str, RunState]],
+    watch: Callable[[], Progress] | None,
+) -> pl.DataFrame | str:
+    """One variant against controls, each over all data orders that it shares; runs are given by data order."""
+    orders = [order for order in own if any(order in of for of in others.values())]
+    alike: dict[tuple[int, ...], list[str]] = {}  # controls by the pairs that they have
+    for other, of in others.items():
+        alike.setdefault(tuple(pair for pair, order in enumerate(orders) if order in of), []).append(other)
+    tables, failed = list[pl.DataFrame](), dict[str, str]()
+    for pairs, names in alike.items():
+        shared = [orders[pair] for pair in pairs]
         try:
             table = neutrality(
                 [_load(study, own[order]) for order in shared],
-                {other: [_load(study, of[order]) for order in shared] for other, of in others.items()},
+                {other: [_load(study, others[other][order]) for order in shared] for other in names},
                 own[shared[0]].run.corpus(),
                 num_documents=NUM_DOCUMENTS,
-                progress=watch(f"losses of {name}") if watch else None,
+                progress=watch() if watch else None,
             )
-            seeds = {pair: own[order].run.recipe[SEED] for pair, order in enumerate(shared)}
-            found[name] = table.with_columns(seed=pl.col("pair").replace_strict(seeds, default=None))
         except HowFarError as error:
-            found[name] = str(error)
-    return found
+            failed |= dict.fromkeys(names, str(error))
+            continue
+        tables.append(table.with_columns(pair=pl.col("pair").replace_strict(dict(enumerate(pairs)), default=None)))
+    if not tables:
+        return "; ".join(dict.fromkeys(failed.values()))
+    missing = [{"against": other, "source": "all", "note": f"not measurable: {why}"} for other, why in failed.items()]
+    if missing:
+        tables.append(pl.DataFrame(missing))
+    seeds = {pair: own[order].run.recipe[SEED] for pair, order in enumerate(orders)}
+    together = pl.concat(tables, how="diagonal_relaxed")
+    return together.with_columns(seed=pl.col("pair").replace_strict(seeds, default=None))
+
+
+def left_out(study: Study, finished: Sequence[RunState]) -> dict[str, list[str]]:
+    """By variant, sentences on the seeds that are planned in it and in a control, but not finished in both."""
+    planned, done = dict[str, dict[str, PlannedRun]](), dict[str, set[str]]()
+    for run in study.runs:
+        planned.setdefault(_variant(run), {})[run.data_order] = run
+    for state in finished:
+        done.setdefault(variant_of(state), set()).add(state.run.data_order)
+    said: dict[str, list[str]] = {}
+    for name, controls in controls_of({name: next(iter(own.values())).recipe for name, own in planned.items()}).items():
+        for other in controls:
+            seeds: dict[tuple[str, ...], list[str]] = {}
+            for order in filter(planned[other].__contains__, planned[name]):
+                if lacking := tuple(one for one in (name, other) if order not in done.get(one, ())):
+                    seeds.setdefault(lacking, []).append(str(planned[name][order].recipe[SEED]))
+            for lacking, of in seeds.items():
+                seed, is_out = ("seed", "is") if len(of) == 1 else ("seeds", "are")
+                said.setdefault(name, []).append(
+                    f"Against {other}, {seed} {', '.join(sorted(of, key=int))} {is_out} left out: not finished "
+                    f"{f'in {lacking[0]}' if len(lacking) == 1 else 'in either'}."
+                )
+    return said
 
 
 def controls_of(recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -191,11 +241,16 @@ def _losses(study: Study, finished: Sequence[RunState], page: Page) -> dict[str,
 def _differences(
     study: Study, finished: Sequence[RunState], page: Page, watch: Callable[[str], Progress] | None
 ) -> Iterator[dict[str, Any]]:
+    unfinished = left_out(study, finished)
     for name, table in over_pairs(study, finished, watch).items():
         if isinstance(table, str):
             yield {"variant": name, "missing": table}
             continue
-        told: dict[str, Any] = {"variant": name, "notes": notes(table), "verdicts": verdicts(table)}
+        told: dict[str, Any] = {
+            "variant": name,
+            "notes": [*notes(table), *unfinished.get(name, [])],
+            "verdicts": verdicts(table),
+        }
         if table["low"].null_count() < len(table):
             told["chart"] = page.place(draw_neutrality(table))
         together, alone = table.filter(pl.col("pair").is_null()), table.filter(pl.col("pair").is_not_null())

@@ -3,6 +3,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -13,10 +14,11 @@ import howfar
 from howfar import HowFarConfig, HowFarForCausalLM
 from howfar.cli import app
 from howfar.errors import NotMeasurableError
+from howfar.reports import study as study_module
 from howfar.reports.sentences import said, strongest, verdicts
-from howfar.reports.study import controls_of, over_pairs, study_html, variant_table
+from howfar.reports.study import controls_of, left_out, over_pairs, study_html, variant_table
 from howfar.studies.folder import StudyFolder
-from howfar.studies.runs import PlannedRun
+from howfar.studies.runs import PlannedRun, RunState
 from howfar.studies.study import Study
 from support.training import INCREMENTS, MODEL, make_corpus
 
@@ -88,6 +90,81 @@ def test_controls_that_read_other_windows_cost_no_comparison(study: Study) -> No
     apart = [by_order["order0"][0], by_order["order1"][1]]  # plain with seed 0, learned with seed 1
     assert over_pairs(study, apart) == {
         "recipe learned": "no finished run of it read the same windows as finished runs of recipe plain"
+    }
+
+
+def wide(study: Study, seeds: list[int]) -> list[RunState]:
+    """A second control with plain positions: the first one's models, by another name; adds its runs to the study."""
+    plain = [state for state in study.states() if state.run.chosen["recipe"] == "plain"]
+    made = [replace(state, run=replace(state.run, chosen={**state.run.chosen, "recipe": "wide"})) for state in plain]
+    study.runs += tuple(state.run for state in made)
+    return [state for state in made if state.run.recipe["seed"] in seeds]
+
+
+def finished_of(study: Study) -> list[RunState]:
+    return [state for state in study.states() if state.state == "finished"]
+
+
+@pytest.mark.parametrize(
+    ("plain", "wide_ones", "pairs", "said"),
+    [
+        (
+            [0, 1], [1], {"recipe plain": [0, 1], "recipe wide": [1]},
+            ["Against recipe plain, seed 2 is left out: not finished in either.",
+             "Against recipe wide, seed 0 is left out: not finished in recipe wide.",
+             "Against recipe wide, seed 2 is left out: not finished in either."],
+        ),
+        (
+            [0], [1], {"recipe plain": [0], "recipe wide": [1]},
+            ["Against recipe plain, seed 1 is left out: not finished in recipe plain.",
+             "Against recipe plain, seed 2 is left out: not finished in either.",
+             "Against recipe wide, seed 0 is left out: not finished in recipe wide.",
+             "Against recipe wide, seed 2 is left out: not finished in either."],
+        ),
+        (
+            [0, 1], [], {"recipe plain": [0, 1]},
+            ["Against recipe plain, seed 2 is left out: not finished in either.",
+             "Against recipe wide, seeds 0, 1 are left out: not finished in recipe wide.",
+             "Against recipe wide, seed 2 is left out: not finished in either."],
+        ),
+    ],
+)  # fmt: skip
+def test_an_unfinished_control_costs_no_pair_of_another(
+    study: Study, plain: list[int], wide_ones: list[int], pairs: dict[str, list[int]], said: list[str]
+) -> None:
+    kept = [s for s in finished_of(study) if s.run.chosen["recipe"] == "learned" or s.run.recipe["seed"] in plain]
+    kept += wide(study, wide_ones)
+    (table,) = over_pairs(study, kept).values()
+    assert isinstance(table, pl.DataFrame)
+    found = table.filter(pl.col("pair").is_not_null())
+    assert {name: found.filter(against=name)["seed"].to_list() for name in table["against"].unique()} == pairs
+    assert found["pair"].to_list() == found["seed"].to_list()  # a pair has one number against every control
+    assert table.filter(pl.col("pair").is_null())["against"].to_list() == list(pairs)
+    assert left_out(study, kept) == {"recipe learned": said}
+
+
+def test_seeds_that_are_left_out_stand_on_the_page(study: Study) -> None:
+    assert "Against recipe plain, seed 2 is left out: not finished in either." in study_html(study, "A text.")
+    study.runs = tuple(run for run in study.runs if run.recipe["seed"] != 2)
+    assert "left out" not in study_html(study, "A text.")
+
+
+def test_a_control_that_cannot_be_compared_leaves_the_others(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = finished_of(study) + wide(study, [1])
+    usual = study_module.neutrality
+
+    def refusing(models: Any, against: dict[str, Any], *args: Any, **kwargs: Any) -> pl.DataFrame:
+        if "recipe wide" in against:
+            raise NotMeasurableError("they are not a pair")
+        return usual(models, against, *args, **kwargs)
+
+    monkeypatch.setattr(study_module, "neutrality", refusing)
+    (table,) = over_pairs(study, kept).values()
+    assert isinstance(table, pl.DataFrame)
+    assert table.filter(against="recipe plain")["seed"].to_list() == [0, 1, None]
+    assert table.filter(against="recipe wide")["note"].to_list() == ["not measurable: they are not a pair"]
+    assert over_pairs(study, [s for s in kept if s.run.chosen["recipe"] != "plain"]) == {
+        "recipe learned": "they are not a pair"
     }
 
 
