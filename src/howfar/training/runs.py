@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +19,7 @@ from howfar.errors import ConfigError, HowFarError
 from howfar.jobs.starting import worker_context
 from howfar.models.publishing import without_places
 from howfar.training.recipe import BaseRecipe
+from howfar.training.trainer_options import check_accelerator
 
 PACKAGES = ("howfar", "torch", "transformers", "accelerate", "numpy", "safetensors", "tokenizers", "peft")
 
@@ -112,10 +114,11 @@ def training_arguments(recipe: BaseRecipe, output: Path) -> TrainingArguments:
     """The trainer's options; the recipe sets the data order.
 
     Raises:
-        ConfigError: Transformers refuses one of them.
+        ConfigError: Transformers refuses one of them, or a file that one names says something else than the others.
     """
     # Checking every loss for NaN would make a GPU wait at every step; and all parameters are used at every step.
-    options: dict[str, Any] = {"logging_nan_inf_filter": False, "ddp_find_unused_parameters": False, **recipe.trainer}
+    options: dict[str, Any] = {"logging_nan_inf_filter": False, "ddp_find_unused_parameters": False}
+    options |= deepcopy(recipe.trainer)  # Transformers writes into nested tables
     # Transformers takes a metric for better when it is higher, unless its name ends with "loss".
     options["greater_is_better"] = False
     if recipe.resident:
@@ -124,12 +127,14 @@ def training_arguments(recipe: BaseRecipe, output: Path) -> TrainingArguments:
         context = worker_context("howfar.training.data")
         options.setdefault("dataloader_multiprocessing_context", context.get_start_method())
     with refused_by("Transformers"):
-        return TrainingArguments(
+        arguments = TrainingArguments(
             **options,
             output_dir=str(output),
             seed=recipe.seed,
             train_sampling_strategy="sequential",
         )
+    check_accelerator(vars(arguments.accelerator_config))  # also those from a file
+    return arguments
 
 
 @contextmanager

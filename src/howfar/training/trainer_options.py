@@ -62,6 +62,12 @@ OPTIM_ARGS = {
 }  # fmt: skip
 """What Transformers reads of `optim_args`, by optimiser. It skips everything else without a word."""
 
+OF_ACCELERATOR = {
+    "gradient_accumulation_kwargs.num_steps": "gradient_accumulation_steps",
+    "split_batches": "per_device_train_batch_size",
+}  # fmt: skip
+"""Keys of `accelerator_config` that change the windows of a step, and the options that a run's record counts by."""
+
 OF_WORKERS = ("dataloader_persistent_workers", "dataloader_prefetch_factor", "dataloader_multiprocessing_context")
 """Options that PyTorch refuses without workers."""
 
@@ -112,9 +118,31 @@ def check_trainer(trainer: Mapping[str, Any], known: Sequence[str], *, resident:
             f"recipe: [trainer] max_steps is {trainer.get('max_steps')}; it must be a positive number of "
             "steps, since the windows never run out"
         )
+    if isinstance(accelerator := trainer.get("accelerator_config"), Mapping):
+        check_accelerator(accelerator)
     _check_direction(trainer)
     _check_warmup(trainer)
     _check_read(trainer)
+
+
+def check_accelerator(config: Mapping[str, Any]) -> None:
+    """Refuse settings of Accelerate that Transformers reads in place of an option.
+
+    Args:
+        config: The recipe's `accelerator_config`, or what Transformers read from the file that it names.
+
+    Raises:
+        ConfigError: There is one.
+    """
+    for path, option in OF_ACCELERATOR.items():
+        value: Any = config
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if value is not None and value is not False:
+            raise ConfigError(
+                f"recipe: [trainer] sets accelerator_config.{path}, which would change the number of windows per step, "
+                f"but not the one in the record; remove it, and set {option}"
+            )
 
 
 def _check_direction(trainer: Mapping[str, Any]) -> None:

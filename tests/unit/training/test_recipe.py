@@ -228,6 +228,17 @@ def test_published_recipes_have_the_published_setup(variant: str, increments: di
             {"trainer": {"max_steps": 1, "optim": "sgd", "optim_args": "momentum=0.9, momentm=0.9"}},
             "optim_args has 'momentm=0.9', but optim 'sgd' reads momentum, dampening, weight_decay, nesterov; remove",
         ),
+        *(
+            (
+                {"trainer": {"max_steps": 1, "accelerator_config": {"gradient_accumulation_kwargs": {"num_steps": n}}}},
+                "gradient_accumulation_kwargs.num_steps, which .*; remove it, and set gradient_accumulation_steps",
+            )
+            for n in (0, 1, 2)
+        ),
+        (
+            {"trainer": {"max_steps": 1, "accelerator_config": {"split_batches": True}}},
+            "accelerator_config.split_batches, which would .*; remove it, and set per_device_train_batch_size",
+        ),
     ],
 )
 def test_impossible_recipes_are_refused(change: dict[str, object], message: str) -> None:
@@ -241,6 +252,7 @@ def test_options_that_are_read_are_taken() -> None:
         {"lr_scheduler_type": "cosine", "lr_scheduler_kwargs": {"num_cycles": 2}},
         {"lr_scheduler_type": "constant", "lr_scheduler_kwargs": {}},
         {"dataloader_num_workers": 1, "dataloader_persistent_workers": True},
+        {"accelerator_config": {"split_batches": False, "gradient_accumulation_kwargs": {"sync_each_batch": True}}},
     ):
         assert Recipe.from_dict({**MINIMAL, "trainer": {"max_steps": 1, **options}}).trainer["max_steps"] == 1
 

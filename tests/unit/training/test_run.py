@@ -485,6 +485,24 @@ def test_an_option_of_another_type_is_an_error_of_one_line(
         train(recipe(trainer=options), tmp_path, progress=False)
 
 
+def test_windows_per_step_are_not_changed_by_a_file(recipe: MakeRecipe, tmp_path: Path) -> None:
+    config = {"gradient_accumulation_kwargs": {"num_steps": 2}}
+    (tmp_path / "accelerator.json").write_text(json.dumps(config))
+    for given in (str(tmp_path / "accelerator.json"), json.dumps(config)):
+        with pytest.raises(ConfigError, match=r"gradient_accumulation_kwargs\.num_steps, which would change"):
+            train(recipe(trainer={"accelerator_config": given}), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_recipe_is_not_changed_by_training(recipe: MakeRecipe, tmp_path: Path) -> None:
+    config = {"gradient_accumulation_kwargs": {"sync_each_batch": False}}
+    chosen = recipe(trainer={"accelerator_config": config, "max_steps": 1})
+    before = chosen.to_dict()
+    train(chosen, tmp_path, progress=False)
+    assert chosen.to_dict() == before == read_record(tmp_path)["recipe"] | {"corpus": chosen.corpus}
+    assert config == {"gradient_accumulation_kwargs": {"sync_each_batch": False}}
+
+
 def test_what_follows_a_held_out_loss_needs_one_before_training(
     recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
