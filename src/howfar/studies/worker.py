@@ -54,7 +54,7 @@ def work(job: Job) -> None:
         with one_at_a_time(lock, guards=folder, patience_seconds=PATIENCE_SECONDS):
             if place.read_file(f"{RUNS}/{job.run.id}/{RESULT}"):  # the other worker finished it
                 return
-            is_new = not any(folder.rglob(f"checkpoint-*/{RECORD}"))  # a graft's baseline has some, too
+            is_new = not any(folder.rglob(RECORD))  # of a checkpoint or a model, also of a graft's baseline
             begun = time.monotonic()
             callbacks = [] if place.is_local else [_Keep(place, folder)]
             if job.run.recipe["kind"] == GRAFT:

@@ -71,6 +71,10 @@ class Console(TrainerCallback):
         goes_on = f"saved at step {step:,}; the same command continues from there" if step else "no step was taken"
         self._print(f"{self.name}: stopped on request; {goes_on}")
 
+    def say_finished(self, step: int) -> None:
+        """Print that there was nothing left to do."""
+        self._print(f"{self.name}: finished already, at step {step:,}; nothing was changed")
+
     def _print(self, line: str) -> None:
         self.console.print(harmless(line), markup=False)
 

@@ -93,10 +93,18 @@ def graft(
         losses["graft"] = record.get("held_out")
         if torch.distributed.is_initialized() and torch.distributed.get_rank():
             return model
-        training = {**record, "losses": {name: losses[name] for name in LABELS if losses.get(name)}}
-        write_record(output, training)
-        write_card(output, read_description(output), training)
+        training = _with_losses(record, losses)
+        if training != record:
+            write_card(output, read_description(output), training)
+            write_record(output, training)
     return model
+
+
+def _with_losses(record: dict[str, Any], losses: dict[str, Any]) -> dict[str, Any]:
+    """A run's record with all losses; those of a finished run stay, and a baseline may join them."""
+    found = {**losses, **record.get("losses", {})}
+    recipe = {**record["recipe"], "baseline": record["recipe"].get("baseline") or "baseline" in losses}
+    return {**record, "recipe": recipe, "losses": {name: found[name] for name in LABELS if found.get(name)}}
 
 
 @dataclass(frozen=True)

@@ -27,11 +27,20 @@ class GraftTrainer(IncrementTrainer):
         if not self.args.should_save:
             return
         folder = Path(output_dir or self.args.output_dir)
-        num_windows = self.state.global_step * self.run.windows_per_step
-        counts = count_tokens(self.train_dataset.windows, num_windows, self.model.config.get_text_config().vocab_size)
-        origin_of(self.model).counts = counts
+        self._count(self.state.global_step)
         save_graft(self.model, folder, whole=self.run.recipe.train == "full")
         self.processing_class.save_pretrained(folder)
+
+    def take(self, folder: Path) -> None:
+        """Take the weights of a finished run, which needs no training."""
+        load_weights(self.model, folder)
+        self._count(self.args.max_steps)
+
+    def _count(self, num_steps: int) -> None:
+        """Keep with the model how often it was trained on each token."""
+        num_windows = num_steps * self.run.windows_per_step
+        counts = count_tokens(self.train_dataset.windows, num_windows, self.model.config.get_text_config().vocab_size)
+        origin_of(self.model).counts = counts
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         load_weights(self.model, Path(resume_from_checkpoint))

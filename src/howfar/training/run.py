@@ -26,15 +26,13 @@ from howfar.training.arithmetic import sound_arithmetic
 from howfar.training.attention import maskless_attention
 from howfar.training.checkpoints import (
     LOCK,
-    RECORD,
-    check_checkpoint,
     check_folder,
-    check_same_run,
     last_complete_checkpoint,
     step_of,
 )
 from howfar.training.console import Console
 from howfar.training.data import ResidentWindows, TrainingWindows, only_batch
+from howfar.training.finished import SoFar
 from howfar.training.finishing import write
 from howfar.training.recipe import BaseRecipe, Recipe
 from howfar.training.runs import Run, refused_by
@@ -108,9 +106,10 @@ def fit(
     """Train any model in place, or continue an interrupted run.
 
     A run that is killed at any moment resumes from its newest complete checkpoint, and ends bit for bit as without
-    the interruption (on the same hardware and thread count). A larger `max_steps` continues it beyond its
-    end. After SIGTERM a run first saves a checkpoint, and exits with code 143; after Ctrl-C it first saves one, and
-    raises KeyboardInterrupt. A second Ctrl-C ends it at once.
+    the interruption (on the same hardware and thread count). A larger `max_steps` continues it beyond its end. A
+    finished run is not trained, scored or written again; the model takes its weights. After SIGTERM a run first
+    saves a checkpoint, and exits with code 143; after Ctrl-C it first saves one, and raises KeyboardInterrupt. A
+    second Ctrl-C ends it at once.
 
     Args:
         run: The training options, the data, and the folder: checkpoints during training, the model at the end.
@@ -125,7 +124,7 @@ def fit(
         The contents of `training.json`.
 
     Raises:
-        CheckpointError: The folder holds another run.
+        CheckpointError: The folder holds another run, or no step is left to use other settings.
         ConfigError: This machine refuses the trainer's options.
         CorpusError: The corpus is shorter than a window.
         InUseError: Another process trains in the folder.
@@ -134,15 +133,15 @@ def fit(
     output = run.output
     check_folder(output)
     with folder_of_run(output), Console(run.recipe.name, visible=progress) as console:
-        checkpoint = last_complete_checkpoint(output)
-        if checkpoint is not None or (output / RECORD).exists():
-            check_same_run(checkpoint or output, run.recipe, run.record())
-        if checkpoint is not None:
-            check_checkpoint(checkpoint)
+        so_far = SoFar.of(run)
         termination = Termination(run.arguments)
         trainer = _make_trainer(trainer_class, run, model, tokenizer, [console, termination, *callbacks])
+        if so_far.finished is not None:
+            trainer.take(output)
+            console.say_finished(run.arguments.max_steps)
+            return so_far.finished
         with termination:
-            start = str(checkpoint) if checkpoint else None
+            start = str(so_far.checkpoint) if so_far.checkpoint else None
             with sound_arithmetic(run.arguments.device):
                 termination.or_leave(lambda: trainer.train(resume_from_checkpoint=start))
             held_out = termination.or_leave(lambda: trainer.score(max_held_out_windows))
@@ -151,7 +150,7 @@ def fit(
                     trainer.save_after_training()  # it ended, and save_strategy saved something else
                 console.say_stopped(step_of(last_complete_checkpoint(output)))
                 termination.end()
-            record = run.record(step=trainer.state.global_step, held_out=held_out)
+            record = so_far.used(run.record(step=trainer.state.global_step, held_out=held_out))
             write(trainer, record, output)
             if termination.interrupted:  # while the model was written
                 console.say_stopped(trainer.state.global_step)

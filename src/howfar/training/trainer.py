@@ -15,6 +15,7 @@ from transformers.trainer_utils import rotate_checkpoints
 from howfar.errors import CheckpointError, ConfigError
 from howfar.files import removed_if_unwritten
 from howfar.models.increments import increment_config
+from howfar.models.loading import load
 from howfar.positions.bounds import bound_of
 from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
@@ -52,6 +53,11 @@ class IncrementTrainer(Trainer):
             raise ConfigError(
                 "recipe: lean_step is true, but works on one device without fp16 only; leave it out, or use one device"
             )
+        self.begin()
+
+    def begin(self) -> None:
+        """Remember the step that this process starts at."""
+        self._begun = self.state.global_step
         self.restart_clock()
 
     def restart_clock(self) -> None:
@@ -128,6 +134,8 @@ class IncrementTrainer(Trainer):
                     f"the {'held-out' if name == 'eval_loss' else 'training'} loss is {logs[name]} after step "
                     f"{self.state.global_step:,}: training diverged; train with a lower learning_rate, in a new folder"
                 )
+        if "train_loss" in logs and self.state.global_step == self._begun:
+            del logs["train_loss"]  # no step, no loss; Transformers says 0
         if "loss" in logs:
             nats = logs["loss"] * self.tokens_per_byte
             step, seconds = self._clock
@@ -171,6 +179,10 @@ class IncrementTrainer(Trainer):
     def _losses(self, model: nn.Module, max_windows: int | None, **options: Any) -> DocumentLosses | None:
         length, tokenizer = self.run.length, self.processing_class
         return held_out_losses(model, tokenizer, self.run.corpus, length=length, max_windows=max_windows, **options)
+
+    def take(self, folder: Path) -> None:
+        """Take the weights of a finished run, which needs no training."""
+        self.model.load_state_dict(load(folder, dtype=self.model.dtype).state_dict())
 
     def save_after_training(self) -> None:
         """Write a checkpoint of the last step. The summary of this process's part of the run is not kept in it."""
@@ -225,7 +237,7 @@ class Flow(TrainerCallback):
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: D102
         state.compute_steps(args, state.max_steps)
-        self.trainer.restart_clock()
+        self.trainer.begin()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: D102
         control.should_log |= control.should_save

@@ -227,6 +227,23 @@ def test_a_script_without_a_guard_is_told_so(asked: Any, tmp_path: Path) -> None
     assert "StudyError: a worker of the study reads the script that started it" in done.stderr
 
 
+@pytest.mark.parametrize("save_strategy", ["steps", "no"])
+def test_a_worker_killed_before_it_wrote_the_result_leaves_the_run_as_it_is(
+    asked: Any, tmp_path: Path, save_strategy: str
+) -> None:
+    (run,) = plan(Specification.from_dict(asked(set={"save_strategy": save_strategy})), versions())
+    job, folder = Job(run, str(tmp_path), versions()), tmp_path / "runs" / run.id
+    work(job)
+    first = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").unlink()
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+    work(job)
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    again = json.loads((folder / "result.json").read_text())
+    assert first["seconds"] is not None
+    assert again == {**first, "seconds": None}  # its steps took their time before
+
+
 def test_a_worker_refuses_another_corpus_than_the_planned_one(asked: Any, tmp_path: Path) -> None:
     (run,) = plan(Specification.from_dict(asked()), versions())
     changed = dataclasses.replace(run, corpus_hash="of what was there before")
