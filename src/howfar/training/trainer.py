@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import rotate_checkpoints
+from transformers.trainer_utils import SaveStrategy, rotate_checkpoints
 
 from howfar.errors import CheckpointError, ConfigError
 from howfar.files import removed_if_unwritten
@@ -241,6 +241,10 @@ class Flow(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: D102
         control.should_log |= control.should_save
+        if args.save_strategy == SaveStrategy.BEST:  # only the evaluation, which comes after the log, decides to save
+            control.should_log |= control.should_evaluate
+
+    on_epoch_end = on_step_end
 
 
 @torch.no_grad()

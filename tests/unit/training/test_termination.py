@@ -1,3 +1,4 @@
+import json
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -148,6 +149,11 @@ def test_a_run_told_to_end_while_it_is_scored_leaves_that_and_goes_on(
     assert (tmp_path / "parts" / "training.json").read_text() == (tmp_path / "whole" / "training.json").read_text()
 
 
+# What depends on the clock, or on a process's part of the run.
+TIMED = {
+    "tokens_per_second", "train_runtime", "train_samples_per_second", "train_steps_per_second", "train_loss",
+    "total_flos",
+}  # fmt: skip
 BEST = {
     "save_strategy": "best", "metric_for_best_model": "loss", "eval_strategy": "steps", "eval_steps": 3,
 }  # fmt: skip
@@ -200,6 +206,31 @@ def test_a_run_told_to_end_while_it_is_scored_saves_what_its_metric_did_not(
     assert [name for name, tensor in whole.items() if not torch.equal(parts[name], tensor)] == []
     logs = [(tmp_path / name / "log.json").read_text().count("train_runtime") for name in ("whole", "parts")]
     assert logs == [1, 1]
+
+
+@pytest.mark.parametrize("options", [{}, {"logging_steps": 5}, {"save_total_limit": 1, "eval_steps": 2}])
+def test_a_run_that_saves_its_best_and_is_killed_logs_as_an_uninterrupted_one(
+    recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    plan = recipe(trainer={**BEST, **options, "max_steps": 8})
+    whole = train(plan, tmp_path / "whole", progress=False).state_dict()
+    usual = run.IncrementTrainer.training_step
+
+    def killed(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.state.global_step == 7:
+            raise BaseException("killed")
+        return usual(self, *args, **kwargs)
+
+    monkeypatch.setattr(run.IncrementTrainer, "training_step", killed)
+    with pytest.raises(BaseException, match="killed"):
+        train(plan, tmp_path / "parts", progress=False)
+    assert last_complete_checkpoint(tmp_path / "parts") == tmp_path / "parts" / "checkpoint-6"
+    monkeypatch.setattr(run.IncrementTrainer, "training_step", usual)
+    parts = train(plan, tmp_path / "parts", progress=False).state_dict()
+    assert [name for name, tensor in whole.items() if not torch.equal(parts[name], tensor)] == []
+    logs = [json.loads((tmp_path / name / "log.json").read_text()) for name in ("whole", "parts")]
+    whole_log, parts_log = ([{k: v for k, v in entry.items() if k not in TIMED} for entry in log] for log in logs)
+    assert whole_log == parts_log
 
 
 @pytest.mark.parametrize("begun", [False, True])
