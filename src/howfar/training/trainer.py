@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import SaveStrategy, rotate_checkpoints
+from transformers import Trainer
+from transformers.trainer_utils import rotate_checkpoints
 
 from howfar.errors import CheckpointError, ConfigError
 from howfar.files import removed_if_unwritten
@@ -21,12 +21,14 @@ from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
 from howfar.training.checkpoints import mark_as_whole, remove_incomplete
 from howfar.training.evaluation import DocumentLosses, held_out_losses
+from howfar.training.flow import Beginning, Flow
 from howfar.training.optimizer import give_increments_their_rate, with_muon
 from howfar.training.recipe import BaseRecipe
 from howfar.training.runs import Run, refused_by
 
 GLANCE_WINDOWS = 256  # held-out windows in an evaluation during training
 PROBE_WINDOWS = 4  # training windows on which the increments are observed
+OF_THE_MACHINE = (torch.OutOfMemoryError, *([torch.AcceleratorError] if hasattr(torch, "AcceleratorError") else []))
 SATURATED = 0.01  # an increment within 1% of its bound counts as saturated
 
 
@@ -39,8 +41,10 @@ class IncrementTrainer(Trainer):
     """
 
     def __init__(self, *, run: Run[BaseRecipe], **kwargs: Any) -> None:
-        super().__init__(args=run.arguments, eval_dataset=[], **kwargs)
-        self.add_callback(Flow(self))
+        self._begun: int | None = None
+        callbacks = [Beginning(self.begin), *(kwargs.pop("callbacks", None) or ())]
+        super().__init__(args=run.arguments, eval_dataset=[], callbacks=callbacks, **kwargs)
+        self.add_callback(Flow(self.restart_clock))
         self.run = run
         split = run.corpus.train
         self.tokens_per_byte = len(split.tokens) / max(1, int(split.num_bytes.sum()))
@@ -53,12 +57,27 @@ class IncrementTrainer(Trainer):
             raise ConfigError(
                 "recipe: lean_step is true, but works on one device without fp16 only; leave it out, or use one device"
             )
-        self.begin()
+        self.restart_clock()
 
     def begin(self) -> None:
         """Remember the step that this process starts at."""
         self._begun = self.state.global_step
-        self.restart_clock()
+
+    def train(self, *arguments: Any, **options: Any) -> Any:
+        """Train.
+
+        Raises:
+            ConfigError: What training prepares before its first step refuses one of the trainer's options.
+        """
+        try:
+            return super().train(*arguments, **options)
+        except (OSError, MemoryError, *OF_THE_MACHINE):
+            raise
+        except Exception:
+            if self._begun is not None:
+                raise
+            with refused_by("Transformers"):
+                raise
 
     def restart_clock(self) -> None:
         """Count tokens per second from here, without evaluations and checkpoints."""
@@ -224,27 +243,6 @@ class IncrementTrainer(Trainer):
                     f"the newest checkpoint in {self.args.output_dir} {kind} {names[0]}; remove that checkpoint to "
                     "continue from the previous one, or choose another output folder"
                 )
-
-
-class Flow(TrainerCallback):
-    """Logs before each checkpoint, so that the log of a run that was killed equals that of an uninterrupted one.
-
-    A continued run logs, evaluates and saves as its own recipe says. Transformers would do so as the checkpoint says.
-    """
-
-    def __init__(self, trainer: IncrementTrainer) -> None:
-        self.trainer = trainer
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: D102
-        state.compute_steps(args, state.max_steps)
-        self.trainer.begin()
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: D102
-        control.should_log |= control.should_save
-        if args.save_strategy == SaveStrategy.BEST:  # only the evaluation, which comes after the log, decides to save
-            control.should_log |= control.should_evaluate
-
-    on_epoch_end = on_step_end
 
 
 @torch.no_grad()

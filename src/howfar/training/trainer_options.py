@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -38,7 +39,7 @@ WITHOUT_EFFECT = {
 
 LEAST = {
     "per_device_train_batch_size": 1, "per_device_eval_batch_size": 1, "gradient_accumulation_steps": 1,
-    "learning_rate": 0, "weight_decay": 0, "dataloader_num_workers": 0,
+    "learning_rate": 0, "weight_decay": 0, "dataloader_num_workers": 0, "neftune_noise_alpha": 0,
 }  # fmt: skip
 """The least values of options of `TrainingArguments` that it does not check itself."""
 
@@ -67,6 +68,9 @@ OF_ACCELERATOR = {
     "split_batches": "per_device_train_batch_size",
 }  # fmt: skip
 """Keys of `accelerator_config` that change the windows of a step, and the options that a run's record counts by."""
+
+OF_CHECKPOINTING = ("activation_checkpointing_kwargs", "gradient_checkpointing_kwargs")
+"""Tables whose keys Transformers passes on to PyTorch, which refuses unknown ones at the first step only."""
 
 OF_WORKERS = ("dataloader_persistent_workers", "dataloader_prefetch_factor", "dataloader_multiprocessing_context")
 """Options that PyTorch refuses without workers."""
@@ -118,11 +122,22 @@ def check_trainer(trainer: Mapping[str, Any], known: Sequence[str], *, resident:
             f"recipe: [trainer] max_steps is {trainer.get('max_steps')}; it must be a positive number of "
             "steps, since the windows never run out"
         )
+    for name in OF_CHECKPOINTING:
+        if isinstance(table := trainer.get(name), Mapping):
+            check_keys(f"recipe: [trainer] {name} has", table, _checkpointing_options())
     if isinstance(accelerator := trainer.get("accelerator_config"), Mapping):
         check_accelerator(accelerator)
     _check_direction(trainer)
     _check_warmup(trainer)
     _check_read(trainer)
+
+
+def _checkpointing_options() -> list[str]:
+    from torch.utils.checkpoint import checkpoint  # slow to import
+
+    given = inspect.signature(checkpoint).parameters.items()
+    named = [name for name, one in given if one.default is not one.empty and name != "context_fn"]  # a function
+    return ["every_n_layers", "offload", "preserve_rng_state", *named]
 
 
 def check_accelerator(config: Mapping[str, Any]) -> None:

@@ -236,6 +236,18 @@ def test_published_recipes_have_the_published_setup(variant: str, increments: di
             for n in (0, 1, 2)
         ),
         (
+            {"trainer": {"max_steps": 1, "activation_checkpointing_kwargs": {"use_reentrent": False}}},
+            r"activation_checkpointing_kwargs has no option 'use_reentrent'.*use_reentrant",
+        ),
+        (
+            {"trainer": {"max_steps": 1, "gradient_checkpointing_kwargs": {"x": 1}}},
+            "ng_kwargs has no option 'x'; known",
+        ),
+        (
+            {"trainer": {"max_steps": 1, "neftune_noise_alpha": -5.0}},
+            "neftune_noise_alpha is -5.0; it must be at least",
+        ),
+        (
             {"trainer": {"max_steps": 1, "accelerator_config": {"split_batches": True}}},
             "accelerator_config.split_batches, which would .*; remove it, and set per_device_train_batch_size",
         ),
@@ -252,6 +264,8 @@ def test_options_that_are_read_are_taken() -> None:
         {"lr_scheduler_type": "cosine", "lr_scheduler_kwargs": {"num_cycles": 2}},
         {"lr_scheduler_type": "constant", "lr_scheduler_kwargs": {}},
         {"dataloader_num_workers": 1, "dataloader_persistent_workers": True},
+        {"activation_checkpointing_kwargs": {"use_reentrant": True, "preserve_rng_state": False, "every_n_layers": 2}},
+        {"neftune_noise_alpha": 0},
         {"accelerator_config": {"split_batches": False, "gradient_accumulation_kwargs": {"sync_each_batch": True}}},
     ):
         assert Recipe.from_dict({**MINIMAL, "trainer": {"max_steps": 1, **options}}).trainer["max_steps"] == 1

@@ -485,6 +485,45 @@ def test_an_option_of_another_type_is_an_error_of_one_line(
         train(recipe(trainer=options), tmp_path, progress=False)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"use_liger_kernel": True}, "liger-kernel .* is not available"),
+        ({"torch_compile_mode": "foo"}, "RuntimeError: Unrecognized mode=foo"),
+        ({"dataloader_num_workers": 1, "dataloader_multiprocessing_context": "foo"}, "valid start method"),
+        ({"activation_checkpointing": True, "activation_checkpointing_kwargs": {"every_n_layers": 0}}, "ZeroDivision"),
+    ],
+)
+def test_what_training_refuses_before_its_first_step_is_an_error_of_one_line(
+    recipe: MakeRecipe, tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"recipe: \[trainer\] is refused by Transformers \(.*{said}.*\); change it"):
+        train(recipe(trainer=options), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("when", ["on_train_begin", "on_step_end"])
+def test_what_is_raised_later_is_not_said_to_be_an_options(recipe: MakeRecipe, tmp_path: Path, when: str) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ValueError("a fault")
+
+    callback = TrainerCallback()
+    setattr(callback, when, fail)
+    with pytest.raises(ValueError, match="a fault"):
+        train(recipe(), tmp_path / "run", callbacks=[callback], progress=False)
+
+
+def test_a_machine_without_room_is_not_said_to_be_an_option(
+    recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(IncrementTrainer, "create_scheduler", fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        train(recipe(), tmp_path / "run", progress=False)
+
+
 def test_windows_per_step_are_not_changed_by_a_file(recipe: MakeRecipe, tmp_path: Path) -> None:
     config = {"gradient_accumulation_kwargs": {"num_steps": 2}}
     (tmp_path / "accelerator.json").write_text(json.dumps(config))
