@@ -48,7 +48,7 @@ SIZES: dict[str, Any] = {
     **dict.fromkeys(
         ("kv_lora_rank", "q_lora_rank", "head_dim", "v_head_dim", "qk_rope_head_dim", "qk_nope_head_dim"), 8
     ),
-    **dict.fromkeys(("global_head_dim", "attention_head_dim", "rotary_dim"), 8),
+    **dict.fromkeys(("attention_head_dim", "rotary_dim"), 8),
     **dict.fromkeys(("n_group", "topk_group", "n_groups", "mamba_n_groups"), 1),
     **dict.fromkeys(("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx", "max_target_positions"), 64),
     **dict.fromkeys(("vocab_size", "vocab_size_per_layer_input", "num_embeddings"), 64),

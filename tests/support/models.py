@@ -161,6 +161,15 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "activation_sparsity_pattern": [0.0, 0.0],
         "altup_num_inputs": 2,
     },
+    "gemma4_text": {
+        "head_dim": 8,
+        "global_head_dim": 16,  # of the layers with full attention
+        "sliding_window": 6,
+        "layer_types": _SLIDING_AND_FULL,
+        "num_kv_shared_layers": 0,
+        "vocab_size_per_layer_input": 64,
+        "hidden_size_per_layer_input": 8,
+    },
 }
 """Configurations by name: the architecture's `model_type` unless the configuration gives it."""
 
@@ -199,8 +208,7 @@ def sharing_keys(architecture: str) -> PreTrainedModel:
     options = {"num_hidden_layers": 4, "layer_types": types, "num_kv_shared_layers": 2, "sliding_window": 32}
     if architecture == "gemma3n_text":
         return tiny(architecture, activation_sparsity_pattern=[0.0] * 4, **options)
-    more = {"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 64, "global_head_dim": 8}
-    return tiny("gemma3_text", model_type=architecture, **more, **options)
+    return tiny(architecture, **options)
 
 
 def tokens(num_tokens: int = 12, batch_size: int = 2, seed: int = 0) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from howfar.models.unwrapping import own_tensors
+from howfar.positions.decoder import option_of
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -47,7 +48,7 @@ def fingerprint(model: PreTrainedModel, config: PretrainedConfig | None = None) 
         config: The base's configuration, if the model has another.
     """
     options = (config or model.config).get_text_config()
-    settings = {name: value for name in SETTINGS if (value := getattr(options, name, None)) is not None}
+    settings = {name: value for name in SETTINGS if (value := option_of(options, name)) is not None}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     for name, parameter in base_parameters(model).items():
         digest.update(f"\n{name} {tuple(parameter.shape)}\n".encode())

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from howfar.errors import CheckpointError
-from howfar.models.settings import changed_settings
+from howfar.models.settings import changed_settings, plain_settings
 from howfar.models.unwrapping import uncompiled_name
 from howfar.positions.encodings.attending import PREFIX
 
@@ -39,7 +39,8 @@ def check_saved(model: PreTrainedModel, folder: Path, load: Callable[..., PreTra
         raise _lost("what was written", f"does not load ({fault})") from error
     if settings := changed_settings(again.config, model.config):
         name = next(iter(settings))
-        raise _lost(f"config.{name}", f"is {settings[name]!r} there instead of {getattr(model.config, name, None)!r}")
+        own = plain_settings(model.config).get(name)
+        raise _lost(f"config.{name}", f"is {settings[name]!r} there instead of {own!r}")
     _check_tensors(model.state_dict(), again.state_dict())
     modes = {uncompiled_name(name): part.training for name, part in model.named_modules()}
     for name, part in again.named_modules():

@@ -12,7 +12,15 @@ from torch import Tensor, nn
 from howfar.errors import AlreadyAttachedError, NoIncrementsError, UnsupportedModelError
 from howfar.foreign import first_line
 from howfar.positions.config import IncrementConfig
-from howfar.positions.decoder import Decoder, check_arguments, check_own_keys, find_decoder, no_rotary_positions, probe
+from howfar.positions.decoder import (
+    Decoder,
+    check_arguments,
+    check_own_keys,
+    find_decoder,
+    heads_with_own_positions,
+    no_rotary_positions,
+    probe,
+)
 from howfar.positions.encodings import PLAIN
 from howfar.positions.increments import Increments
 from howfar.positions.network import IncrementNetwork
@@ -80,7 +88,9 @@ def attach_encoding(
     if config is not None and config.scope == "per_layer":
         check_own_keys(model, decoder)
     rotations = decoder.rotations(before.rotating_layers, "float32" if config is None else config.angles)
-    increments = Increments(config, encoding, decoder.module, decoder.layers, rotations, decoder.num_key_value_heads)
+    is_per_head = config is not None and config.per_head
+    num_heads = heads_with_own_positions(model, decoder, before.rotating_layers) if is_per_head else 1
+    increments = Increments(config, encoding, decoder.module, decoder.layers, rotations, num_heads)
     _add_modules(increments, decoder, before.devices)
     increments.add_hooks()
     setattr(decoder.module, HANDLE, increments)

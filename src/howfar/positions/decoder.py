@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from howfar.errors import UnsupportedModelError
 from howfar.positions.arguments import CACHE_NAMES, LayerCall, parameter_names
@@ -38,11 +38,11 @@ class Decoder:
         """Width of the residual stream."""
         return int(self.module.config.hidden_size)
 
-    @property
-    def num_key_value_heads(self) -> int:
-        """Key-value heads; the query heads of one share its positions."""
+    def num_key_value_heads(self, layers: list[int]) -> set[int]:
+        """The numbers of key-value heads in these layers; the query heads of one share its positions."""
         config = self.module.config
-        return int(getattr(config, "num_key_value_heads", None) or config.num_attention_heads)
+        numbers = option_of(config, "num_key_value_heads") or option_of(config, "num_attention_heads")
+        return {numbers[index] for index in layers} if isinstance(numbers, list) else {int(numbers)}
 
     def rotations(self, layers: list[int], angles: Angles) -> dict[int, Rotation]:
         """How each of these layers rotates, by its index."""
@@ -96,6 +96,14 @@ def probe(decoder: Decoder) -> Probe:
             watch.used, watch.devices = set(range(len(decoder.layers))), {}
     devices = [watch.devices.get(index, device) for index in range(len(decoder.layers))]
     return Probe(None if no_numbers else output, sorted(watch.used), devices)
+
+
+def option_of(config: PretrainedConfig, name: str) -> Any:
+    """An option of a configuration; a list, by layer, where layers differ in it; None where there is none."""
+    if not getattr(config, "is_heterogeneous", False):
+        return getattr(config, name, None)
+    values = [getattr(layer, name, None) for layer in config.per_layer_config]  # `config` itself refuses to say
+    return values if any(value != values[0] for value in values) else values[0]
 
 
 def input_device(module: nn.Module) -> torch.device:
@@ -193,6 +201,21 @@ def check_own_keys(model: nn.Module, decoder: Decoder) -> None:
             f"{type(model).__name__} cannot have increments per layer: layers {', '.join(reusing)} attend to the "
             "keys of earlier layers, which stand at those layers' positions; use scope='shared'"
         )
+
+
+def heads_with_own_positions(model: nn.Module, decoder: Decoder, layers: list[int]) -> int:
+    """How many heads of each of these layers have positions of their own with `per_head`.
+
+    Raises:
+        UnsupportedModelError: The layers have different numbers of key-value heads.
+    """
+    numbers = sorted(decoder.num_key_value_heads(layers))
+    if len(numbers) > 1:
+        raise UnsupportedModelError(
+            f"{type(model).__name__} cannot have positions per head: some of its layers have {numbers[0]} key-value "
+            f"heads, others {numbers[-1]}; use per_head=False for this model"
+        )
+    return numbers[0]
 
 
 def no_rotary_positions(model: nn.Module) -> UnsupportedModelError:

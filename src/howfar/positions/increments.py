@@ -41,7 +41,7 @@ class Increments:
         decoder: The module that runs the decoder layers.
         layers: The decoder layers.
         rotations: How each layer rotates, by its index; layers without rotary positions are absent.
-        num_key_value_heads: Heads of a layer that have increments of their own with `per_head`.
+        num_heads: Heads of a layer that have increments of their own, with `per_head`.
 
     Attributes:
         num_heads: Increments of a token in a layer.
@@ -54,13 +54,13 @@ class Increments:
         decoder: PreTrainedModel,
         layers: nn.ModuleList,
         rotations: dict[int, Rotation],
-        num_key_value_heads: int,
+        num_heads: int,
     ) -> None:
         self.encoding: Encoding = encoding_of(encoding, config, rotations)
         self.table = self.encoding.token_increments(decoder)
         self.is_plain = config is None and self.table is None
         self.config = config or IncrementConfig(scope="shared", bound="softplus")
-        self.num_heads = num_key_value_heads if self.config.per_head else self.encoding.num_sets
+        self.num_heads = num_heads if self.config.per_head else self.encoding.num_sets
         self.decoder, self.layers, self.rotations = decoder, layers, rotations
         self.key_sources = key_sources(decoder)
         self.num_holders = 0  # of `observe.movable`

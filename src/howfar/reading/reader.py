@@ -30,7 +30,7 @@ from howfar.errors import TextError
 from howfar.models.loading import tokenizer_of
 from howfar.positions import IncrementConfig, Increments, record
 from howfar.positions.attachment import find_increments, positions_of
-from howfar.positions.decoder import find_decoder, input_device, probe
+from howfar.positions.decoder import find_decoder, input_device, option_of, probe
 from howfar.positions.mode import evaluation_mode
 from howfar.positions.rotation import fixed_up_to
 from howfar.reading import head
@@ -195,7 +195,8 @@ class Reader:
         for batch in batches(windows, self.max_tokens, self._alike_from):
             size = self.batch_size or len(batch)
             if with_attention:
-                heads = len(self.layers) * self.inner.config.get_text_config().num_attention_heads
+                numbers = option_of(self.inner.config.get_text_config(), "num_attention_heads")
+                heads = sum(numbers) if isinstance(numbers, list) else len(self.layers) * numbers
                 size = min(size, max(1, MAX_WEIGHTS // (heads * len(batch[0]) ** 2)))
             yield from (batch[begin : begin + size] for begin in range(0, len(batch), size))
 

@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ from howfar.models.origin import origin_of
 from howfar.models.publishing import push_to_hub
 from howfar.positions import IncrementConfig, attach, increments_of, override
 from support.grafts import logits, make_base, stir
-from support.models import tiny
+from support.models import tiny, tokens
 
 Stir = Callable[[PreTrainedModel], PreTrainedModel]
 
@@ -232,6 +233,37 @@ def test_the_fingerprint_tells_settings_that_change_the_output(kind: str, name: 
     changed.load_state_dict(model.state_dict())
     assert not torch.allclose(logits(changed), before)
     assert fingerprint(changed) != print_before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"global_head_dim": 8}, {"num_global_key_value_heads": 1, "attention_k_eq_v": True}],
+)
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_graft_of_a_model_whose_layers_have_heads_of_different_sizes(
+    tmp_path: Path, options: dict[str, Any], whole: bool
+) -> None:
+    tiny("gemma4_text", **options).save_pretrained(tmp_path / "base")
+    model, ids = load(tmp_path / "base"), tokens()
+    attach(model, IncrementConfig())
+    stir(model, "" if whole else "increments.")
+    save(model, tmp_path / "graft")
+    again = load(tmp_path / "graft")
+    assert torch.equal(again(ids).logits, model(ids).logits)
+    assert read_description(tmp_path / "graft").whole == whole
+
+
+def test_the_fingerprint_tells_options_in_which_layers_differ() -> None:
+    model = tiny("mistral", sliding_window=6)
+    prints = [fingerprint(model)]
+    for layer, window in ((0, 4), (0, 5), (1, 4)):
+        model.config.per_layer_config = {layer: {"sliding_window": window}}
+        prints.append(fingerprint(model))
+    assert len(set(prints)) == 4
+    model.config.allow_global_per_layer_attribute_access = True
+    assert fingerprint(model) == prints[-1]
+    model.config.per_layer_config = {0: {"intermediate_size": 24}}
+    assert fingerprint(model) == prints[0]
 
 
 def test_a_lost_adapter_is_missed(base: Path, tmp_path: Path) -> None:

@@ -110,6 +110,26 @@ def odd_positions(layer: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
     return args, {**kwargs, "position_embeddings": (cos.roll(1, dims=1), sin)}
 
 
+@pytest.mark.parametrize("config", [SHARED, PER_LAYER, PER_HEAD])
+@pytest.mark.parametrize("sizes", [{}, {"num_global_key_value_heads": 1, "attention_k_eq_v": True}])
+def test_layers_with_heads_of_different_sizes_and_numbers(config: IncrementConfig, sizes: dict[str, Any]) -> None:
+    model, token_ids = tiny("gemma4_text", **sizes), tokens()
+    expected = model(token_ids).logits
+    if config.per_head and sizes:
+        with pytest.raises(UnsupportedModelError, match="some of its layers have 1 key-value heads, others 2; use per"):
+            attach(model, config)
+        attach(model, SHARED)  # nothing was left
+    else:
+        attach(model, config)
+    assert torch.equal(model(token_ids).logits, expected)
+
+
+def test_layers_without_positions_do_not_count_for_positions_per_head() -> None:
+    model = tiny("gemma4_text", num_global_key_value_heads=1, attention_k_eq_v=True)
+    decoder = find_decoder(model)
+    assert [decoder.num_key_value_heads(layers) for layers in ([0], [1], [0, 1])] == [{2}, {1}, {1, 2}]
+
+
 @pytest.mark.parametrize("name", ["llama", "gemma3_text", "gpt_neox"])
 @pytest.mark.parametrize("config", [SHARED, PER_LAYER, PER_HEAD])
 def test_a_rotary_module_put_in_later_is_refused(name: str, config: IncrementConfig) -> None:
