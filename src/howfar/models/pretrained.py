@@ -93,7 +93,9 @@ def read_pretrained_config(path: Path) -> PretrainedConfig:
     config, of_graft = ({}, False) if is_gguf(path) else read_config(path)
     try:
         if of_graft:
-            return CONFIG_MAPPING[config["model_type"]].from_dict(config)
+            kind = CONFIG_MAPPING[config["model_type"]]
+            # Infinite numbers stand in the file as Transformers writes them.
+            return kind.from_dict(kind._decode_special_floats(config))
         return AutoConfig.from_pretrained(where, trust_remote_code=False, **options)
     except Exception as error:  # whatever Transformers raises for a damaged or foreign one
         raise CheckpointError(

@@ -253,6 +253,33 @@ def test_a_graft_of_a_model_whose_layers_have_heads_of_different_sizes(
     assert read_description(tmp_path / "graft").whole == whole
 
 
+_MAMBA = {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 8}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("granitemoehybrid", {}),
+        ("falcon_h1", {**_MAMBA, "mamba_d_ssm": 64, "mamba_n_groups": 1, "head_dim": 8}),
+        ("bamba", {**_MAMBA, "attn_layer_indices": [1]}),
+    ],
+)
+@pytest.mark.parametrize("limit", [None, [0.0, float("inf")], [0.0, 0.5]])
+def test_settings_that_are_infinite_are_read_back_with_all_weights(
+    tmp_path: Path, name: str, options: dict[str, Any], limit: list[float] | None
+) -> None:
+    limits = {} if limit is None else {"time_step_limit": limit}
+    kind = {} if name == "granitemoehybrid" else {"model_type": name}
+    tiny("llama" if kind else name, **kind, **options, **limits).save_pretrained(tmp_path / "base")
+    model, ids = load(tmp_path / "base"), tokens()
+    attach(model, IncrementConfig())
+    save(stir(model), tmp_path / "graft")
+    again = load(tmp_path / "graft")
+    assert read_description(tmp_path / "graft").whole
+    assert torch.equal(again(ids).logits, model(ids).logits)
+    assert list(again.config.time_step_limit) == list(model.config.time_step_limit)
+
+
 def test_the_fingerprint_tells_options_in_which_layers_differ() -> None:
     model = tiny("mistral", sliding_window=6)
     prints = [fingerprint(model)]
