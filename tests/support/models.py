@@ -202,6 +202,19 @@ def tiny(name: str = "llama", **options: Any) -> PreTrainedModel:
     return model.eval()
 
 
+def seeing(architecture: str) -> PreTrainedModel:
+    """A model of text and pictures, in evaluation mode, whose two parts may attend by different functions."""
+    parts = {"got_ocr2": ("qwen2", "got_ocr2_vision"), "gemma3": ("gemma3_text", "siglip_vision_model")}
+    text, vision = parts[architecture]
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "mlp_dim": 16, "num_hidden_layers": 1}
+    sizes |= {"num_attention_heads": 2, "image_size": 32, "patch_size": 16, "window_size": 2, "output_channels": 8}
+    inside = {"text_config": tiny("llama", model_type=text).config.to_dict()}
+    inside["vision_config"] = {"model_type": vision, **sizes, "global_attn_indexes": [0]}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return AutoModelForCausalLM.from_config(AutoConfig.for_model(architecture, **inside)).eval()
+
+
 def sharing_keys(architecture: str) -> PreTrainedModel:
     """A model whose last two of four layers attend to the keys of the first two."""
     types = ["sliding_attention", "full_attention"] * 2

@@ -51,7 +51,7 @@ def load(
     device: str | torch.device | None = None,
     dtype: torch.dtype | str | None = None,
     device_map: str | Mapping[str, Any] | None = None,
-    attn_implementation: str | None = None,
+    attn_implementation: str | dict[str, Any] | None = None,
 ) -> PreTrainedModel:
     """Load a model, ready for analysis: in eval mode, and by default in float32 or, for a graft, its saved type.
 
@@ -64,7 +64,7 @@ def load(
         dtype: Type of its weights; `"auto"` for the file's. Increments are always float32.
         device_map: Transformers' map of the model's parts to devices, or `"auto"`, which fills them one after another;
             a map that offloads parts is refused.
-        attn_implementation: Transformers' name of an attention function, for example `"eager"`.
+        attn_implementation: Transformers' name of an attention function, for example `"eager"`; or such names by part.
 
     Returns:
         The model; `tokenizer_of` finds its tokenizer.

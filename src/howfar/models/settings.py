@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from howfar.positions.encodings.attending import PREFIX
+
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PretrainedConfig
 
@@ -29,6 +31,17 @@ def changed_settings(config: PretrainedConfig | GenerationConfig, base: Any) -> 
 def plain_settings(config: PretrainedConfig | GenerationConfig) -> dict[str, Any]:
     """A configuration as JSON values, without entries that are not settings."""
     return dict(_without(json.loads(json.dumps(config.to_dict(), default=str))))
+
+
+def attention_of(config: PretrainedConfig) -> str | dict[str, Any]:
+    """Transformers' name of a model's attention function; with those of its parts, by part, if it has several.
+
+    Both are what `from_pretrained` takes as `attn_implementation`.
+    """
+    own = str(config._attn_implementation).removeprefix(PREFIX)
+    parts = {name: getattr(config, name, None) for name in config.sub_configs}
+    named = {name: attention_of(part) for name, part in parts.items() if part and part._attn_implementation}
+    return {"": own, **named} if named else own
 
 
 def _without(value: Any) -> Any:

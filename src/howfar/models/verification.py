@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from howfar.errors import CheckpointError
-from howfar.models.settings import changed_settings, plain_settings
+from howfar.models.settings import attention_of, changed_settings, plain_settings
 from howfar.models.unwrapping import uncompiled_name
-from howfar.positions.encodings.attending import PREFIX
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -31,9 +30,8 @@ def check_saved(model: PreTrainedModel, folder: Path, load: Callable[..., PreTra
     Raises:
         CheckpointError: They differ; the message names the difference.
     """
-    attention = str(model.config._attn_implementation).removeprefix(PREFIX)
     try:
-        again = load(folder, dtype=model.dtype, attn_implementation=attention)
+        again = load(folder, dtype=model.dtype, attn_implementation=attention_of(model.config))
     except CheckpointError as error:
         fault = str(error).replace(f"{folder}/", "").replace(str(folder), "the folder").rpartition("; ")[0]
         raise _lost("what was written", f"does not load ({fault})") from error

@@ -15,10 +15,9 @@ from torch import Tensor, nn
 
 from howfar.errors import WorkersError
 from howfar.models.loading import load
-from howfar.models.settings import plain_settings
+from howfar.models.settings import attention_of, plain_settings
 from howfar.models.unwrapping import tuners, unwrap
 from howfar.positions.attachment import positions_of
-from howfar.positions.encodings.attending import PREFIX
 from howfar.positions.rotation import fixed_up_to
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class SameModel:
         name: As for `howfar.load`; a folder by its absolute path.
         dtype: Type of its weights.
         device: Its device.
-        attention: Transformers' name of its attention function.
+        attention: `attention_of` its configuration, as JSON.
         digest: From `digest_of`.
     """
 
@@ -70,9 +69,9 @@ class SameModel:
             )
         _check_code(inner)
         name = str(Path(name).resolve()) if Path(name).exists() else name
-        device, attention = str(next(inner.parameters()).device), inner.config._attn_implementation
+        device, attention = str(next(inner.parameters()).device), json.dumps(attention_of(inner.config))
         dtype = str(inner.dtype).removeprefix("torch.")
-        return cls(name, dtype, device, attention.removeprefix(PREFIX), digest_of(inner))
+        return cls(name, dtype, device, attention, digest_of(inner))
 
     def load(self) -> PreTrainedModel:
         """The model, which is loaded once per process.
@@ -85,7 +84,7 @@ class SameModel:
 
 @lru_cache(MAX_MODELS)
 def _loaded(same: SameModel) -> PreTrainedModel:
-    model = load(same.name, dtype=same.dtype, device=same.device, attn_implementation=same.attention)
+    model = load(same.name, dtype=same.dtype, device=same.device, attn_implementation=json.loads(same.attention))
     if digest_of(model) != same.digest:
         raise WorkersError(
             f"the model that a worker loads from {same.name} differs from the model here; save the model and load it "

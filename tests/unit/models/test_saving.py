@@ -28,9 +28,10 @@ from howfar.models.loading import load, load_at, save, tokenizer_of
 from howfar.models.lora import add_lora, merge_lora
 from howfar.models.manifest import MANIFEST_FILE, write_manifest
 from howfar.models.origin import base_of, origin_of
+from howfar.models.settings import attention_of
 from howfar.positions import IncrementConfig, attach, detach, increments_of
 from support.grafts import make_base, stir
-from support.models import tiny
+from support.models import seeing, tiny, tokens
 from support.threads import in_threads
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # PEFT's are not ours to mend
@@ -790,3 +791,23 @@ def test_a_map_that_offloads_a_part_is_refused_by_name(base: Path) -> None:
     places = {"model.embed_tokens": "cpu", "model.layers": "cpu", "model.norm": "disk", "model.rotary_emb": "cpu"}
     with pytest.raises(CheckpointError, match=r"device_map offloads model.norm.weight of .*; give a map that places"):
         load(base, device_map={**places, "lm_head": "cpu"})
+
+
+@pytest.mark.parametrize("architecture", ["got_ocr2", "gemma3"])
+@pytest.mark.parametrize("text", ["sdpa", "eager"])
+@pytest.mark.parametrize("attached", [False, True])
+def test_parts_that_attend_by_different_functions_are_read_back_as_they_are(
+    architecture: str, text: str, attached: bool, tmp_path: Path
+) -> None:
+    seeing(architecture).save_pretrained(tmp_path / "base")
+    model = load(tmp_path / "base")
+    model.set_attn_implementation({"text_config": text})
+    if attached:
+        attach(model)
+    save(model, tmp_path / "saved")
+    attention = attention_of(model.config)
+    assert isinstance(attention, dict)
+    assert attention["text_config"] == text
+    again = load(tmp_path / "saved", attn_implementation=attention)
+    assert attention_of(again.config) == attention
+    assert torch.equal(again(tokens()).logits, model(tokens()).logits)

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 import howfar
 from howfar.errors import WorkersError
 from howfar.reading.same import SameModel
-from support.models import tiny, tokens
+from support.models import seeing, tiny, tokens
 
 
 @pytest.fixture
@@ -35,6 +35,19 @@ def test_frequencies_that_follow_the_latest_text_are_no_difference(name: str, tm
     model = howfar.load(tmp_path / "model").train()
     model(tokens(24))
     assert torch.equal(SameModel.of(model).load()(tokens(4)).logits, model.eval()(tokens(4)).logits)
+
+
+@pytest.mark.parametrize("architecture", ["got_ocr2", "gemma3"])
+@pytest.mark.parametrize("text", ["sdpa", "eager"])
+def test_parts_that_attend_by_different_functions_do_so_in_a_worker(
+    architecture: str, text: str, tmp_path: Path
+) -> None:
+    seeing(architecture).save_pretrained(tmp_path / "model")
+    model = howfar.load(tmp_path / "model")
+    model.set_attn_implementation({"text_config": text})
+    again = SameModel.of(model).load()
+    assert again.config.get_text_config()._attn_implementation == text
+    assert torch.equal(again(tokens()).logits, model(tokens()).logits)
 
 
 def softcapped(model: PreTrainedModel) -> None:
