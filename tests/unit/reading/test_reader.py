@@ -15,6 +15,7 @@ from transformers import (
     LlamaForSequenceClassification,
     LlamaForTokenClassification,
     LlamaModel,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 
@@ -29,7 +30,8 @@ from howfar.reading.reader import Reader
 from howfar.reading.windows import Window
 from howfar.text.marks import document_mark
 from howfar.text.tokenizer import END_OF_DOCUMENT, byte_tokenizer
-from support.models import tiny
+from support.models import stir, tiny, tokens
+from support.threads import in_threads
 
 TinyModel = Callable[..., HowFarForCausalLM]
 SIZE: dict[str, Any] = {
@@ -212,6 +214,77 @@ def test_a_text_is_read_with_frequencies_of_its_own_length(name: str) -> None:
     assert sorted(lengths) == [[5, 6, 7], [24], [30], [30, 30, 30]]
     with pytest.raises(UnsupportedModelError, match="one of 30 tokens is beside one of 5; read with"):
         reader.read_together(windows[:2], "losses")
+
+
+LAYERED = {
+    "sliding_attention": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0},
+    "full_attention": {"rope_type": "dynamic", "rope_theta": 1e5, "factor": 4.0},
+}
+CHANGING: dict[str, dict[str, Any]] = {
+    "phi3-longrope": {},
+    "llama-dynamic": {},
+    "gemma3_text": {"rope_parameters": LAYERED, "max_position_embeddings": 8},
+    "gemma2": {"rope_parameters": LAYERED["full_attention"], "max_position_embeddings": 8},
+}
+LENGTHS = (5, 30, 12, 24, 9, 30, 16)
+
+
+def changing(name: str, *, attached: bool) -> PreTrainedModel:
+    """A model whose frequencies change with the length of a text."""
+    model = tiny(name, **CHANGING[name])
+    if attached:
+        stir(howfar.attach(model))
+    return model
+
+
+@pytest.mark.parametrize("attached", [False, True])
+@pytest.mark.parametrize("batch_size", [None, 1, 3])
+@pytest.mark.parametrize("name", CHANGING)
+def test_a_text_is_read_as_by_a_model_that_read_no_other(name: str, batch_size: int | None, attached: bool) -> None:
+    model, documents = changing(name, attached=attached), [np.arange(size) % 60 + 3 for size in LENGTHS]
+    alone = []
+    for document in documents:
+        reader = Reader(changing(name, attached=attached), context=40)
+        (reading,) = reader.read(reader.cover(document), "losses", "residuals")
+        alone.append((reading.surprisal_nats.sum().item(), reading.residuals[1].sum().item()))
+    reader = Reader(model, context=40, batch_size=batch_size)
+    for _ in range(2):
+        assert [nats for nats, _ in reader.nats_of(documents)] == pytest.approx([one for one, _ in alone], rel=1e-6)
+        for document, expected in zip(documents, alone, strict=True):
+            (reading,) = reader.read(reader.cover(document), "losses", "residuals")
+            found = reading.surprisal_nats.sum().item(), reading.residuals[1].sum().item()
+            assert found == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", CHANGING)
+def test_reading_leaves_the_frequencies_of_the_latest_text(name: str) -> None:
+    model, token_ids = changing(name, attached=True), tokens(20)
+    expected = model(token_ids).logits
+    reader = Reader(model, context=40)
+    for size in (4, 40, 12):
+        list(reader.nats_of([np.arange(size) + 3]))
+        with torch.no_grad():
+            assert torch.equal(model(token_ids[:, :12]).logits, changed(name, 20)(token_ids[:, :12]).logits)
+    assert torch.equal(model(token_ids).logits, expected)
+
+
+def changed(name: str, num_tokens: int) -> PreTrainedModel:
+    """Such a model after a text of some length."""
+    model = changing(name, attached=True)
+    model(tokens(num_tokens))
+    return model
+
+
+@pytest.mark.parametrize("name", ["llama-dynamic", "gemma3_text"])
+def test_threads_that_read_texts_of_different_lengths(name: str) -> None:
+    model, documents = changing(name, attached=True), [np.arange(size) % 60 + 3 for size in (30, 12, 24, 9)]
+    alone = [next(Reader(changing(name, attached=True), context=40).nats_of([one]))[0] for one in documents]
+
+    def read(thread: int) -> float:
+        return next(Reader(model, context=40).nats_of([documents[thread]]))[0]
+
+    for found in in_threads(4, read, num_rounds=3):
+        assert found == alone
 
 
 def test_a_plain_model_is_read_inside_an_override_of_one_token(tiny_model: TinyModel) -> None:
