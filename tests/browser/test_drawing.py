@@ -43,7 +43,8 @@ ALPHABET = [
 ]
 SCALES = ("layer-mean", "raw", "shared", "contrast")
 WITHIN = "within 0.005 nats in total."
-ENDS = "; the passage that was read ends there."
+FIRST = "the first changed step (character 6)"
+FAR = "the first changed step (token 1,001)"
 COLOURS = ("gap", "rank", "surprisal", "entropy", "kind", "difference")
 
 
@@ -285,25 +286,40 @@ def test_a_step_is_multiplied_by_hand_only_until_the_model_answers(chromium):
 
 
 @pytest.mark.parametrize(
-    ("changes", "has_more", "said"),
+    ("changes", "where", "said"),
     [
-        ([], False, "No text follows, so only the next prediction can change."),
+        ([], {}, "No text follows, so only the next prediction can change."),
+        ([], {"selected": 2}, f"No text follows {FIRST}, so only the next prediction can change."),
+        ([0.0049], {}, "The next character becomes neither harder nor easier to predict, " + WITHIN),
+        ([100, 50.4], {}, "The next 2 characters become harder to predict, by 150 nats in total."),
         (
-            [0.0049],
-            False,
-            "The next character becomes neither harder nor easier to predict, " + WITHIN,
+            [100, 50.4],
+            {"selected": 31},
+            f"The 2 characters after {FIRST} become harder to predict, by 150 nats in total.",
         ),
-        ([100, 50.4], False, "The next 2 characters become harder to predict, by 150 nats in total."),
+        ([-2], {"selected": None}, f"The character after {FIRST} becomes easier to predict, by 2 nats in total."),
+        (
+            [0],
+            {"first": 1000, "noun": "token"},
+            f"The token after {FAR} becomes neither harder nor easier to predict, {WITHIN}",
+        ),
         (
             [0, -0.0123],
-            True,
-            f"The next 2 characters become easier to predict, by 0.012 nats in total{ENDS}",
+            {"isPart": True},
+            "The 2 characters that have a changed step before them in the model's window become easier to predict, by "
+            "0.012 nats in total.",
+        ),
+        (
+            [1],
+            {"isPart": True, "selected": 9},
+            "The character that has a changed step before it in the model's window becomes harder to predict, by "
+            "1 nat in total.",
         ),
     ],
 )
-def test_a_change_is_said_in_words(chromium, changes, has_more, said):
+def test_a_change_is_said_in_words(chromium, changes, where, said):
     page = chromium.new_page()
     page.evaluate(script(moving=True))
-    asked = [sum(changes), len(changes), "character", has_more]
+    asked = [sum(changes), len(changes), {"noun": "character", "first": 5, "selected": 5, "isPart": False, **where}]
     assert page.evaluate("asked => howfarSpacing.effectInWords(...asked)", asked) == said
     page.close()

@@ -252,7 +252,7 @@ def test_a_moved_step_is_the_same_in_the_picture_its_sum_and_what_is_saved(visit
     table = pl.read_parquet(page.save("numbers-tiny", "PARQUET", tmp_path))
     of_character = table.filter(pl.col("token").is_between(1, 3)).group_by("layer").agg(pl.col("increment").sum())
     assert of_character.sort("layer")["increment"].to_list() == pytest.approx([row[0][1] for row in rows[1:]], rel=1e-4)
-    page.sees("The changed steps are included.")
+    page.sees("The changed steps, and what they change, are included.")
 
 
 def test_two_factors_of_a_gap_are_drawn_as_the_model_was_given_them(visit, model):
@@ -264,6 +264,29 @@ def test_two_factors_of_a_gap_are_drawn_as_the_model_was_given_them(visit, model
         wanted = howfar.trace(model, "abcdefgh").increments.mean(axis=1)
     rows = page.page.evaluate("handle.drawing.content.rows.filter(row => !row.isPlain).map(row => row.gaps)")
     assert [pytest.approx(row, rel=1e-4) for row in wanted.tolist()] == rows
+
+
+def test_the_effect_says_which_characters_it_counts(visit):
+    page, effect = visit({"text": "abcdefgh", "slot": 2, "edits": {"all:2": 4, "all:4": 0.5}}), ".effect"
+    page.until(lambda: page.page.inner_text(effect).startswith("The next 5 characters become"))
+    assert page.page.inner_text(".losses h3").startswith("Change of surprisal of the characters that follow")
+    page.until(lambda: "The next 5 characters become" in page.page.inner_text(".said"))
+    for slot in (4, 7):
+        page.page.evaluate(f"handle.select({slot}), state.slot = {slot}, showPanel()")
+        named = "after the first changed step (character 3)"
+        assert page.page.inner_text(effect).startswith(f"The 5 characters {named} become")
+        assert page.page.inner_text(".losses h3").startswith(f"Change of surprisal of the characters {named}")
+        page.until(lambda: f"The 5 characters {named} become" in page.page.inner_text(".said"))  # noqa: B023
+
+
+def test_every_moved_step_of_a_long_text_has_its_effect(visit):
+    page = visit({"text": "Ada wrote it. " * 60, "slot": 40, "edits": {"all:40": 4, "all:700": 4}})
+    page.until(lambda: "that have a changed step before them in the model's window" in page.page.inner_text(".effect"))
+    changes = page.page.evaluate(
+        "shown.content.texts[0].surprisal.map((value, slot) => value - shown.before.texts[0].surprisal[slot])"
+    )
+    assert [any(changes[first : first + 20]) for first in (20, 41, 701)] == [False, True, True]
+    page.until(lambda: "in the model's window" in page.page.inner_text(".said"))
 
 
 def test_nothing_is_moved_while_readings_are_compared(visit):

@@ -16,6 +16,9 @@ from howfar.charts.spacing.align import _by_pieces
 from howfar.charts.spacing.build import content_of
 from howfar.charts.spacing.captions import describe, findings
 from howfar.charts.spacing.kinds import kind_of
+from howfar.explorer.answers import effects
+from howfar.explorer.inference import Inference
+from howfar.explorer.question import question_of
 from support.traces import make_trace
 
 HOSTILE = "</script><img src=x onerror=alert(1)> \u202e&amp;"
@@ -286,6 +289,26 @@ def test_moved_steps_are_drawn_as_the_model_was_given_them_and_said(live, model)
     )
     change(page, lambda: page.select_option("#compare", "other"))
     assert page.evaluate("[shown.isEdited, shown.content.moves]") == [False, {}]
+
+
+@pytest.mark.parametrize("text", ["The cat sat.", "The cat 图s\u0301at.\n", "The cat\r\n"])
+def test_the_effect_is_the_explorers_and_says_which_characters_it_counts(live, model_folders, text):
+    page, moves = live, {"all:6": 0.5, "1:4": 4}
+    page.evaluate(
+        "([text, edits]) => { Object.assign(state, { text, edits, slot: 4 }); return refresh(); }", [text, moves]
+    )
+    asked = question_of({"model": "tiny", "text": text, "moves": moves})
+    wanted = effects(Inference({"tiny": model_folders[0]}), asked)
+    losses = page.evaluate("shown.losses")
+    assert [one["label"] for one in losses] == [one["label"] for one in wanted["losses"]]
+    changes = ([one["change"] for one in found] for found in (losses, wanted["losses"]))
+    np.testing.assert_allclose(*changes, rtol=1e-3, atol=1e-4)
+    assert page.evaluate("[shown.first, shown.isPart]") == [wanted["first"], wanted["isPart"]]
+    many = f"{len(losses)} characters"
+    assert page.inner_text(".effect").startswith(f"The next {many} become")
+    page.evaluate("handle.select(6), state.slot = 6, showPanel()")
+    assert page.inner_text(".effect").startswith(f"The {many} after the first changed step (character 5) become")
+    assert "after the first changed step (character 5)" in page.inner_text(".losses h3")
 
 
 def test_what_was_changed_is_said_as_in_python(live):

@@ -64,7 +64,7 @@ def prediction_changes(predictions: pl.DataFrame, *, theme: Theme = "light") -> 
 
 
 def loss_changes(losses: pl.DataFrame, *, theme: Theme = "light") -> Picture:
-    """Draw the change of loss on each token after the gap.
+    """Draw the change of loss on each token that follows an edited gap.
 
     Args:
         losses: Columns `token`, `label`, `before`, `after`, `change`, in nats, and `tick`, the label below the token.
@@ -89,11 +89,11 @@ def loss_changes(losses: pl.DataFrame, *, theme: Theme = "light") -> Picture:
         )
         .properties(width=PAGE_WIDTH, height=130)
     )
-    which = "the token" if len(losses) == 1 else f"each of the {len(losses)} tokens"
+    which = "the token that follows" if len(losses) == 1 else f"each of the {len(losses)} tokens that follow"
     return Picture(
         chart,
         theme=theme,
-        description=f"Change of loss on {which} after the edited gap"
+        description=f"Change of loss on {which} an edited gap"
         f"{f' (the first {MOST_TOKENS} are drawn)' if len(drawn) < len(losses) else ''}; in total "
         f"{losses['change'].sum():+.4f} nats.",
         drawn_text="".join(ticks.values()),

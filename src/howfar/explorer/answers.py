@@ -12,7 +12,7 @@ from howfar.charts.spacing.build import content_of
 from howfar.errors import ConfigError
 from howfar.explorer.inference import Inference
 from howfar.explorer.labels import token_label
-from howfar.explorer.moved import moved_content
+from howfar.explorer.moved import effects_of, moved_content
 from howfar.explorer.question import Question
 from howfar.text.spans import utf16_places
 
@@ -37,24 +37,26 @@ def effects(inference: Inference, question: Question) -> dict[str, Any]:
     """What the moved gaps of a text change.
 
     Returns:
-        `content` with the moved gaps, `losses` (changes by cell) and `hasMore`, whether the passage that was read ends
-        before the text.
+        `content` with the moved gaps; `losses`, changes of surprisal by cell; `first`, the first cell that is moved
+        (None if none is); and `isPart`, as `Effects.is_part` has it.
 
     Raises:
         HowFarError: The text cannot be read or drawn.
     """
-    model, text = question.readings[0]
-    trace = inference.trace(model, text)
+    trace = inference.trace(*question.readings[0])
     content, cells = moved_content(inference, question, content_of(trace, has_words=False)), Cells.of(trace)
-    result = inference.what_if(model, text, question.edit(cells), has_characters=False)
-    by_cell = result.losses(cells).group_by("cell").agg(pl.col("change").sum()).sort("cell")
-    labels = content.texts[0].labels
+    found = effects_of(inference, question)
+    if found is None:
+        return {"content": content.json(), "losses": [], "first": None, "isPart": False}
+    losses, labels = found.losses(cells), content.texts[0].labels
+    by_cell = losses.group_by("cell").agg(pl.col("change").sum()).sort("cell")
     return {
         "content": content.json(),
-        "hasMore": result.has_more(cells),
         "losses": [
             {"label": labels[cell] if cell < len(labels) else "⏎", "change": change} for cell, change in by_cell.rows()
         ],
+        "first": found.first_cell(cells),
+        "isPart": found.is_part(losses, cells),
     }
 
 

@@ -14,7 +14,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ from howfar.explorer.passages import (
     place_in,
     read,
 )
-from howfar.explorer.what_if import Edit, WhatIf
+from howfar.explorer.what_if import Edit, Effects, WhatIf
 from howfar.models.loading import choose_mark, load
 from howfar.reading import Trace, trace
 from howfar.reading.reader import Reader
@@ -109,14 +109,8 @@ class Inference:
             ("trace", name, text), len(text), lambda reader: trace(reader.model, text, reader.tokenizer)
         )
 
-    def what_if(self, name: str, text: str, edit: Edit, *, has_characters: bool = True) -> WhatIf:
-        """Read the passage around an edit with and without it.
-
-        Args:
-            name: The model.
-            text: The text.
-            edit: The edit.
-            has_characters: Whether to look for the likeliest next characters, which may take more passes.
+    def what_if(self, name: str, text: str, edit: Edit) -> WhatIf:
+        """Read the passage around an edit's gap with and without the edit, and predict what follows the gap.
 
         Raises:
             BusyError: Too many requests are waiting.
@@ -124,7 +118,25 @@ class Inference:
         unedited = Edit(edit.tokens)
         before = self._whole_reading(name, text) or self._reading(name, text, unedited)
         after = before if edit.is_none else self._reading(name, text, edit)
-        return WhatIf(before, after, edit, self._characters(name, text, before, after, edit) if has_characters else ())
+        return WhatIf(before, after, edit, self._characters(name, text, before, after, edit))
+
+    def effects(self, name: str, text: str, edit: Edit) -> Effects:
+        """Read the windows of a text in which an edit changes something, with and without it.
+
+        Raises:
+            BusyError: Too many requests are waiting.
+        """
+        document, reader = self.trace(name, text), self._ready(name)
+
+        def reading(window: Window, edit: Edit | None) -> PassageReading:
+            def ask(reader: Reader) -> PassageReading:
+                return read(reader, window, [], None if edit is None else edit.function(window, reader.lag))
+
+            return cast("PassageReading", self._answer(("window", name, text, window.start, edit), len(window), ask))
+
+        windows = reader.cover(np.append(reader.mark, document.token_ids))
+        changed = [window for window in windows if edit.first_after(window) is not None]
+        return Effects(document, edit, [(reading(window, None), reading(window, edit)) for window in changed])
 
     def _characters(
         self, name: str, text: str, before: PassageReading, after: PassageReading, edit: Edit

@@ -10,14 +10,14 @@ from howfar.charts.spacing.captions import describe, findings
 from howfar.charts.spacing.content import Content
 from howfar.explorer.inference import Inference
 from howfar.explorer.question import Question
-from howfar.explorer.what_if import WhatIf
+from howfar.explorer.what_if import Effects
 
 
-def effects_of(inference: Inference, question: Question) -> WhatIf | None:
-    """The passage of a question's text that was read with and without the moved steps; None if none is moved."""
+def effects_of(inference: Inference, question: Question) -> Effects | None:
+    """What the moved steps of a question's text change; None if none is moved."""
     model, text = question.readings[0]
     edit = question.edit(Cells.of(inference.trace(model, text)))
-    return None if edit.is_none else inference.what_if(model, text, edit, has_characters=False)
+    return None if edit.is_none else inference.effects(model, text, edit)
 
 
 def moved_content(inference: Inference, question: Question, own: Content) -> Content:
@@ -32,7 +32,7 @@ def moved_content(inference: Inference, question: Question, own: Content) -> Con
     effects = effects_of(inference, question)
     if effects is None:
         return own
-    moved = content_of(effects.trace(inference.trace(*question.readings[0])), has_words=False)
+    moved = content_of(effects.moved, has_words=False)
     rows = [replace(row, mean=before.mean) for row, before in zip(moved.rows, own.rows, strict=True)]
     factors: dict[str, float] = {}
     for layer, cell, factor in question.moves:

@@ -23,7 +23,7 @@ from howfar.explorer.inference import Inference
 from howfar.explorer.labels import shortest, token_label, with_labels
 from howfar.explorer.moved import effects_of, moved_content
 from howfar.explorer.question import Question
-from howfar.explorer.what_if import WhatIf
+from howfar.explorer.what_if import Effects
 from howfar.measures.contexts.ranks import corpus_ranks
 from howfar.reading import Trace
 from howfar.text.spans import token_bytes
@@ -58,14 +58,14 @@ class Document:
         return self.inference.trace(*self.question.readings[self.number])
 
     @cached_property
-    def effects(self) -> WhatIf | None:
+    def effects(self) -> Effects | None:
         """What the moved steps change; None if none is moved, as when two readings are compared."""
         return None if len(self.question.readings) > 1 else effects_of(self.inference, self.question)
 
     @cached_property
     def moved(self) -> Trace:
         """The text's trace with the moved steps, as the picture shows them."""
-        return self.trace if self.effects is None else self.effects.trace(self.trace)
+        return self.trace if self.effects is None else self.effects.moved
 
     @cached_property
     def cells(self) -> Cells:
@@ -112,12 +112,11 @@ def what_if(document: Document) -> Panel:
         orient="row",
     )
     said: dict[str, Any] = {"label": cells.labels[document.at], "isMoved": not after.edit.is_none}
-    if after.edit.is_none:
+    result = document.effects
+    if result is None:
         return Panel(said, {"predictions": prediction_changes(predictions.drop("after"), theme=theme)})
     pictures = {"predictions": prediction_changes(predictions, theme=theme)}
-    result = document.inference.what_if(document.model, text, document.question.edit(cells), has_characters=False)
-    losses = with_labels(result.losses(cells), cells)
-    edited = int(np.searchsorted(cells.end_tokens, result.edit.tokens[0], side="right"))
+    losses, edited = with_labels(result.losses(cells), cells), result.first_cell(cells)
     gaps = result.gaps(cells)
     gaps = gaps.with_columns(label=pl.Series(cells.labels).gather(gaps["cell"]))
     likeliest = [predictions.sort(side, descending=True)["label"][0] for side in ("before", "after")]
@@ -125,8 +124,12 @@ def what_if(document: Document) -> Panel:
     said |= {
         "nats": float(losses["change"].sum()),
         "numFollowing": losses["cell"].n_unique(),
-        "hasMore": result.has_more(cells),
-        "noun": cells.noun,
+        "where": {
+            "noun": cells.noun,
+            "first": edited,
+            "selected": document.at,
+            "isPart": result.is_part(losses, cells),
+        },
         "likeliest": likeliest,
         "first": f"the first {MOST_TOKENS} {cells.token_noun}s" if len(losses) > MOST_TOKENS else "",
         "hasOtherGaps": not other_gaps.is_empty(),
@@ -189,7 +192,6 @@ def numbers(document: Document) -> Panel:
             "numPages": pages,
             "sort": question.sort,
             "isMoved": document.effects is not None,
-            "isPart": document.effects is not None and len(document.effects.before.passage) <= len(document.trace),
         },
         table=[table.columns, *rows],
         saved={

@@ -1,4 +1,4 @@
-"""One passage of a text, read once: the prediction after a token, and the earlier tokens that it attends to."""
+"""A passage of a text, read once: the prediction after a token, and the earlier tokens that it attends to."""
 
 from __future__ import annotations
 
@@ -57,7 +57,6 @@ class PassageReading:
         surprisal_nats: float32 `[token]`; 0 for the passage's first, which nothing precedes.
         entropy_nats: float32 `[token]`: of the prediction after each token.
         increments: float32 `[layer, head, token]`.
-        lag: As `IncrementConfig.lag`.
         predictions: float32 `[vocabulary]` by token of the text: the probabilities of what follows it.
     """
 
@@ -66,13 +65,7 @@ class PassageReading:
     surprisal_nats: NDArray[np.float32]
     entropy_nats: NDArray[np.float32]
     increments: NDArray[np.float32]
-    lag: int
     predictions: dict[int, NDArray[np.float32]]
-
-    @property
-    def gaps(self) -> NDArray[np.float32]:
-        """How far each token but the passage's first lies from the one before it, `[layer, head, token]`."""
-        return self.increments[..., : len(self.passage) - 1] if self.lag else self.increments[..., 1:]
 
 
 @contextmanager
@@ -98,15 +91,14 @@ def read(
     """
     places = [place_in(passage, token) for token in tokens]
     with edited(reader, edit):
-        found = reader.read_together([passage], "losses", "increments", predict_at=[places])
+        found = reader.read_together([passage], "losses", "increments", predict_at=[places] if places else None)
     return PassageReading(
         passage,
         reader.layers,
         found.surprisal_nats[0].cpu().numpy(),
         found.entropy_nats[0].cpu().numpy(),
         stacked(found.increments)[:, 0],
-        reader.lag,
-        dict(zip(tokens, found.predictions[0].exp().cpu().numpy(), strict=True)),
+        dict(zip(tokens, found.predictions[0].exp().cpu().numpy(), strict=True)) if places else {},
     )
 
 

@@ -55,15 +55,15 @@ class Question:
 
         Args:
             cells: The text; changes beyond its end are left out.
-            at: The cell after which effects are asked for.
+            at: The cell after which to predict.
         """
         spans = cells.token_spans
         known = [move for move in self.moves if move[1] < len(cells)]
         moved = sorted(known, key=lambda move: (move[1], -1 if move[0] is None else move[0]))
         also = [Edit(spans[cell], factor, layer) for layer, cell, factor in moved]
-        place = moved[0][1] if at is None and moved else self.cell(0, cells) if at is None else at
-        also += [Edit(spans[place], 1.0, layer, plain=True) for layer in self.plain]
-        return Edit(spans[place], also=tuple(also))
+        also += [Edit(spans[0], 1.0, layer, plain=True) for layer in self.plain]  # last: it overrides the others
+        first = min((edit.tokens for edit in also if not edit.is_none), default=spans[self.cell(0, cells)])
+        return Edit(first if at is None else spans[at], also=tuple(also))
 
     def cell(self, reading: int, cells: Cells) -> int:
         """The selected cell of a reading, or its last if the text has become shorter."""

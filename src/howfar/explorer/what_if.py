@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,8 +32,9 @@ class Edit:
         tokens: First token, and token past the last, of the gap.
         factor: Multiplier of its increments, 0 or more; 1 changes nothing.
         layer: The edited layer; None for all.
-        plain: Whether every token of the layer advances by exactly 1 instead; the factor is then ignored.
-        also: Edits made at the same time. Effects are those on the text after this edit's gap.
+        plain: Whether every token of the layer advances by exactly 1 instead; the factor is then ignored, and `tokens`
+            is the text's first gap.
+        also: Edits made at the same time.
     """
 
     tokens: tuple[int, int]
@@ -43,7 +46,21 @@ class Edit:
     @property
     def is_none(self) -> bool:
         """Whether it changes nothing."""
-        return self.factor == 1.0 and not self.plain and all(edit.is_none for edit in self.also)
+        return not self.parts
+
+    @property
+    def parts(self) -> list[Edit]:
+        """Its edits that change something, each alone."""
+        return [edit for edit in (self, *self.also) if edit.plain or edit.factor != 1.0]
+
+    def first_after(self, window: Window) -> int | None:
+        """The first of the text's tokens that follows an edited gap in a window; None if no gap in it is edited."""
+        inside = (
+            edit
+            for edit in self.parts
+            if edit.plain or (window.start < edit.tokens[1] and edit.tokens[0] + 1 < window.stop)
+        )
+        return min((edit.tokens[1] for edit in inside), default=None)
 
     def function(self, passage: Window, lag: int) -> IncrementFunction | None:
         """The edit for a passage, as `howfar.override` takes it; None if it changes nothing.
@@ -70,10 +87,10 @@ class Edit:
 
 @dataclass(frozen=True, eq=False)
 class WhatIf:
-    """A passage read twice, before and after an edit.
+    """The prediction after an edit's gap, without the edit and with it.
 
     Attributes:
-        before: Without the edit.
+        before: The passage around the gap, without the edit.
         after: With it.
         edit: The edit.
         characters: The likeliest next characters in either: bytes, with their probabilities before and after.
@@ -84,16 +101,61 @@ class WhatIf:
     edit: Edit
     characters: tuple[tuple[bytes, float, float], ...] = ()
 
+
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """What an edit changes in a text, read in the windows in which `howfar.trace` reads the text.
+
+    Attributes:
+        own: The text with the model's own increments.
+        edit: The edit.
+        readings: Each window that has an edited gap, without the edit and with it. Others stay as they are.
+    """
+
+    own: Trace
+    edit: Edit
+    readings: Sequence[tuple[PassageReading, PassageReading]]
+
+    @cached_property
+    def moved(self) -> Trace:
+        """The text's trace with the edit."""
+        trace, lag = self.own, 0 if self.own.config is None else self.own.config.lag
+        own = np.concatenate([trace.mark_increments[..., None], trace.increments], axis=-1)
+        whole = Window(0, np.append(0, trace.token_ids))  # the document mark stands before the text
+        moved = np.stack(
+            [
+                self.edit.in_passage(whole, lag, layer, torch.from_numpy(row)).numpy()
+                for layer, row in zip(trace.layers, own, strict=True)
+            ]
+        )
+        surprisal, entropy = (np.append(np.float32(0), one) for one in (trace.surprisal_nats, trace.entropy_nats))
+        for before, after in self.readings:
+            window = before.passage
+            here = slice(window.kept_from, window.stop)
+            for values, name in ((moved, "increments"), (surprisal, "surprisal_nats"), (entropy, "entropy_nats")):
+                one, other = (getattr(side, name)[..., window.kept] for side in (before, after))
+                values[..., here] = np.where(one == other, values[..., here], other)
+        return replace(
+            trace,
+            mark_increments=moved[..., 0],
+            increments=moved[..., 1:],
+            surprisal_nats=surprisal[1:],
+            entropy_nats=entropy[1:],
+        )
+
     def losses(self, cells: Cells) -> pl.DataFrame:
-        """Surprisal of each token after the gap, in nats: `token`, `bytes`, `cell`, `before`, `after`, `change`."""
-        passage, trace = self.before.passage, cells.trace
-        tokens = np.arange(self.edit.tokens[1], passage.stop - 1)
-        before, after = (side.surprisal_nats[place_in(passage, 0) + tokens] for side in (self.before, self.after))
-        data = trace.text.encode()
+        """Surprisal of each token that follows an edited gap in its window, in nats.
+
+        Columns: `token`, `bytes`, `cell`, `before`, `after`, `change`.
+        """
+        windows = [before.passage for before, _ in self.readings]
+        tokens = np.concatenate([np.empty(0, dtype=np.int64), *map(self._followed, windows)])
+        before, after = (trace.surprisal_nats[tokens] for trace in (self.own, self.moved))
+        data = self.own.text.encode()
         return pl.DataFrame(
             {
                 "token": tokens,
-                "bytes": [data[start:end] for start, end in trace.token_bytes[tokens].tolist()],
+                "bytes": [data[start:end] for start, end in self.own.token_bytes[tokens].tolist()],
                 "cell": np.searchsorted(cells.end_tokens, tokens, side="right"),
                 "before": before,
                 "after": after,
@@ -102,54 +164,29 @@ class WhatIf:
             schema_overrides={"bytes": pl.Binary},
         )
 
-    def trace(self, trace: Trace) -> Trace:
-        """The text's trace as the edit makes it.
+    def _followed(self, window: Window) -> NDArray[np.int64]:
+        """The text's tokens that are kept from a window and follow an edited gap in it."""
+        first = self.edit.first_after(window)
+        return np.arange(window.stop if first is None else max(window.kept_from - 1, first), window.stop - 1)
 
-        In the passage, edited steps are those that the model was given, and everything else changes as it changed
-        there. Outside it only the edited steps change.
-        """
-        passage, lag = self.before.passage, 0 if trace.config is None else trace.config.lag
-        own = np.concatenate([trace.mark_increments[..., None], trace.increments], axis=-1)
-        whole = Window(0, np.append(0, trace.token_ids))  # the document mark stands before the text
-        edited = np.stack(
-            [
-                self.edit.in_passage(whole, lag, layer, torch.from_numpy(row)).numpy()
-                for layer, row in zip(trace.layers, own, strict=True)
-            ]
-        )
-        here = slice(passage.start, passage.stop)
-        changed = _changed(own[..., here], self.before.increments, self.after.increments)
-        edited[..., here] = np.where(edited[..., here] != own[..., here], self.after.increments, changed)
-        tokens = slice(max(0, passage.start - 1), passage.stop - 1)
-        first = place_in(passage, tokens.start)
-        surprisal, entropy = trace.surprisal_nats.copy(), trace.entropy_nats.copy()
-        for values, before, after in (
-            (surprisal, self.before.surprisal_nats, self.after.surprisal_nats),
-            (entropy, self.before.entropy_nats, self.after.entropy_nats),
-        ):
-            values[tokens] = _changed(values[tokens], before[first:], after[first:])
-        return replace(
-            trace,
-            mark_increments=edited[..., 0],
-            increments=edited[..., 1:],
-            surprisal_nats=surprisal,
-            entropy_nats=entropy,
-        )
+    def first_cell(self, cells: Cells) -> int:
+        """The first cell whose gap is edited; the last one if none is."""
+        first = min((edit.tokens[0] for edit in self.edit.parts), default=len(self.own) - 1)
+        return int(np.searchsorted(cells.end_tokens, first, side="right"))
 
-    def has_more(self, cells: Cells) -> bool:
-        """Whether the passage ends before the text, so that later losses are unknown."""
-        return self.before.passage.stop <= len(cells.trace)
+    def is_part(self, losses: pl.DataFrame, cells: Cells) -> bool:
+        """Whether `losses` lack some cells after the first edited one: no edited gap is before them in their window."""
+        return losses["cell"].n_unique() < len(cells) - 1 - self.first_cell(cells)
 
     def gaps(self, cells: Cells) -> pl.DataFrame:
         """Gap of each cell, summed over its tokens: `layer`, `head`, `cell`, `before`, `after`, `change`."""
-        passage, ends = self.before.passage, cells.end_tokens
-        starts = ends - cells.num_tokens
-        inside = np.flatnonzero((starts >= passage.start) & (ends < passage.stop))
+        starts = cells.end_tokens - cells.num_tokens
         before, after = (
-            np.add.reduceat(side.gaps.astype(np.float64), starts[inside] - passage.start, axis=-1)
-            for side in (self.before, self.after)
+            np.add.reduceat(_advances(trace).astype(np.float64), starts, axis=-1) for trace in (self.own, self.moved)
         )
-        layer, head, cell = np.meshgrid(self.before.layers, np.arange(before.shape[1]), inside, indexing="ij")
+        layer, head, cell = np.meshgrid(
+            self.own.layers, np.arange(before.shape[1]), np.arange(len(cells)), indexing="ij"
+        )
         return pl.DataFrame(
             {
                 "layer": layer.ravel(),
@@ -162,6 +199,8 @@ class WhatIf:
         )
 
 
-def _changed(own: NDArray[np.float32], before: NDArray[np.float32], after: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Numbers of a text with the changes in a passage of it, where the model may have read less text before them."""
-    return np.where(own == before, after, own + (after - before))
+def _advances(trace: Trace) -> NDArray[np.float32]:
+    """How far each token lies from the one before it, `[layer, head, token]`."""
+    if trace.config is None or not trace.config.lag:
+        return trace.increments
+    return np.concatenate([trace.mark_increments[..., None], trace.increments[..., :-1]], axis=-1)

@@ -12,6 +12,7 @@ from howfar.errors import ConfigError
 from howfar.explorer.answers import effects, expected, read, written
 from howfar.explorer.question import question_of
 from howfar.explorer.what_if import Edit
+from howfar.reading.reader import Reader
 
 TEXT = "Ada wrote 图书馆."
 LONG = "Ada wrote it. " * 20  # the model reads 64 tokens at once
@@ -39,10 +40,10 @@ def test_a_gap_grows_in_its_layer_and_those_downstream_answer(inference):
     np.testing.assert_allclose(after[0], before[0], rtol=1e-4)
     np.testing.assert_allclose(after[2][:10], before[2][:10], rtol=1e-4)
     cells = Cells.of(inference.trace("tiny", TEXT))
-    wanted = inference.what_if("tiny", TEXT, Edit(cells.token_spans[10], 3.0, 1)).losses(cells)
+    wanted = inference.effects("tiny", TEXT, Edit(cells.token_spans[10], 3.0, 1)).losses(cells)
     assert sum(one["change"] for one in answer["losses"]) == pytest.approx(wanted["change"].sum())
     assert [one["label"] for one in answer["losses"]] == list("书馆.")
-    assert answer["hasMore"] is False
+    assert (answer["first"], answer["isPart"]) == (10, False)
 
 
 def trace_with(folder, changed, text=TEXT):
@@ -70,14 +71,47 @@ def test_what_is_drawn_of_moved_steps_is_what_the_model_was_given(inference, mod
     assert content["moves"] == {"all:10": 2, "1:10": 1.5}
 
 
-@pytest.mark.parametrize("far", [200, 270])
-def test_a_moved_step_outside_the_passage_that_is_read_is_moved_too(inference, far):
-    own, moved = (
-        effects(inference, asked(LONG, moves=moves))["content"] for moves in ({}, {"all:3": 2, f"all:{far}": 4})
-    )
-    for before, after in zip(own["rows"][1:], moved["rows"][1:], strict=True):
-        assert after["gaps"][far] == pytest.approx(4 * before["gaps"][far], rel=1e-4)
-        assert after["gaps"][far - 1] == before["gaps"][far - 1]
+def read_in_windows(folder, text, moved):
+    """A trace's windows one by one: each token's surprisal and steps with factors of some steps, by token."""
+    reader = Reader(howfar.load(folder))
+    tokens = reader.tokenize(text).tokens
+    surprisal, steps = np.zeros(len(tokens)), np.zeros((len(reader.layers), len(tokens)))
+    followed = set()
+    for window in reader.cover(tokens):
+
+        def changed(layer, own, window=window):
+            own = own.clone()
+            for token, factor in moved.items():
+                if window.start <= token + 1 < window.stop:
+                    own[..., token + 1 - window.start] *= factor  # the mark is token 0
+            return own
+
+        with howfar.override(reader.model, changed):
+            reading = reader.read_together([window], "losses", "increments")
+        surprisal[window.kept_from : window.stop] = reading.surprisal_nats[0, window.kept]
+        for layer, own in enumerate(reading.increments.values()):
+            steps[layer, window.kept_from : window.stop] = own[0, 0, window.kept]
+        begins = min((token + 1 for token in moved if window.start <= token < window.stop), default=window.stop)
+        followed |= set(range(max(begins, window.kept_from - 1), window.stop - 1))
+    return surprisal[1:], steps[:, 1:], sorted(followed)
+
+
+@pytest.mark.parametrize(
+    "moved", [{100: 4}, {10: 4, 200: 4}, {3: 0.5, 60: 2, 270: 4}, {250: 8, 20: 0, 63: 3, 64: 3}, {116: 4}, {115: 4}]
+)
+def test_all_moved_steps_of_a_long_text_are_read_as_a_trace_reads_them(inference, model_folder, moved):
+    own = read(inference, asked(LONG))["content"]
+    answer = effects(inference, asked(LONG, moves={f"all:{token}": factor for token, factor in moved.items()}))
+    was, _, _ = read_in_windows(model_folder, LONG, {})
+    wanted, steps, followed = read_in_windows(model_folder, LONG, moved)
+    text, unread = answer["content"]["texts"][0], sorted(set(range(len(LONG))) - set(followed))
+    np.testing.assert_allclose(text["surprisal"], wanted[: len(text["surprisal"])], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose([row["gaps"] for row in answer["content"]["rows"][1:]], steps, rtol=1e-4, atol=1e-5)
+    assert [text["surprisal"][token] for token in unread] == [own["texts"][0]["surprisal"][token] for token in unread]
+    assert sum(one["change"] for one in answer["losses"]) == pytest.approx((wanted - was).sum(), abs=1e-4)
+    assert len(answer["losses"]) == len(followed)
+    assert answer["first"] == min(moved)
+    assert answer["isPart"] is (len(followed) < len(LONG) - 1 - min(moved))
 
 
 def test_plain_steps_are_plain_in_the_whole_text(inference):
@@ -85,6 +119,13 @@ def test_plain_steps_are_plain_in_the_whole_text(inference):
     rows = {row["name"]: row["gaps"] for row in content["rows"]}
     assert rows["layer 1"] == rows["plain"]
     assert rows["layer 2"] != rows["plain"]
+
+
+def test_plain_steps_change_what_follows_the_first_in_the_whole_text(inference):
+    answer, own = effects(inference, asked(LONG, plain="all")), read(inference, asked(LONG))["content"]
+    assert (answer["first"], len(answer["losses"]), answer["isPart"]) == (0, len(LONG) - 1, False)
+    before, after = (content["texts"][0]["surprisal"] for content in (own, answer["content"]))
+    assert all(one != other for one, other in zip(before[2:], after[2:], strict=True))
 
 
 def test_several_changes_are_made_at_once(inference, model_folder):
@@ -112,7 +153,7 @@ def test_without_a_change_nothing_changes(inference, moves):
     answer = effects(inference, asked(moves=moves))
     assert answer["content"]["rows"] == rows
     assert answer["content"]["moves"] == {}
-    assert all(one["change"] == 0 for one in answer["losses"])
+    assert (answer["losses"], answer["first"]) == ([], None)
 
 
 def test_ends_are_places_in_the_pages_text(inference):

@@ -32,7 +32,7 @@ def test_numbers_have_the_fewest_digits_that_tell_them_apart():
 
 def test_a_character_stands_once_below_its_bytes(inference):
     cells = Cells.of(inference.trace("tiny", TEXT))
-    losses = with_labels(inference.what_if("tiny", TEXT, Edit((2, 3), 2.0)).losses(cells), cells)
+    losses = with_labels(inference.effects("tiny", TEXT, Edit((2, 3), 2.0)).losses(cells), cells)
     byte_counts = [len(character.encode()) for character in TEXT[3:]]
     expected = [
         part for tick, count in zip("␣“图书馆”.", byte_counts, strict=True) for part in [tick, *[""] * (count - 1)]

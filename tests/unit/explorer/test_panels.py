@@ -39,7 +39,8 @@ def test_without_a_change_only_the_prediction_is_shown(inference):
 
 def test_effects_are_those_after_the_first_changed_step(inference):
     found = panel(document(inference, cells=(12,), moves=((1, 12, 2.0), (None, 10, 4.0))), "what-if")
-    assert (found.said["label"], found.said["numFollowing"], found.said["hasMore"]) == ("馆", 3, False)
+    assert (found.said["label"], found.said["numFollowing"]) == ("馆", 3)
+    assert found.said["where"] == {"noun": "character", "first": 10, "selected": 12, "isPart": False}
     assert list(found.pictures) == ["predictions", "losses", "gaps"]
 
 
@@ -57,7 +58,7 @@ def test_numbers_and_saved_pictures_have_the_moved_steps(inference, model_folder
     assert found.moved.table().equals(wanted.table())
     assert not found.moved.table().equals(own.table())
     said = panel(found, "numbers")
-    assert (said.said["isMoved"], said.said["isPart"]) == (True, False)
+    assert said.said["isMoved"]
     assert pl.read_parquet(said.saved["parquet"]()).equals(wanted.table())
     saved = spacing_of(inference, found.question).content
     np.testing.assert_allclose(saved.rows[2].gaps[2], 4 * howfar.spacing(own).content.rows[2].gaps[2], rtol=1e-4)

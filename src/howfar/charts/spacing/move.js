@@ -4,8 +4,8 @@
    `mountMoving(root, content, view, options)` returns the handle of `mount`, and:
      handle.update(content, view, before)   draws other numbers; `before` are those without the change, if there is one
      handle.show(panel)                     fills the panel: { isMoved, effect, expected: [{ label, before, after }],
-                                            losses: [{ label, change }], isWriting, canTakeBack }; tiny probabilities are null,
-                                            those that are not known yet are undefined
+                                            losses: [{ label, change }], where (see `effectInWords`), isWriting, canTakeBack };
+                                            tiny probabilities are null, those that are not known yet are undefined
      handle.layer                           the layer that is moved, as text, or "all"
    Options: `edits()` returns the factors of steps by "layer:slot"; `onMove(layer, slot, factor, isDone)` is called when the reader
    moves a gap; `onReset()`, `onLayer(layer)`, `onWrite()` and `onTakeBack()` are called by the buttons. */
@@ -215,16 +215,16 @@ function panelBeside({ setLayer, setFactor, reset, write, takeBack }) {
     expected.replaceChildren(...panel.expected.map(({ label, before, after }) => element("tr", {},
       element("td", {}, element("bdi", { textContent: label })), element("td", { textContent: chance(before) }), element("td", { textContent: panel.isMoved ? chance(after) : "" }))));
     prediction.hidden = !panel.expected.length;
-    losses.innerHTML = panel.isMoved ? lossesOf(panel.losses, panel.noun) : "";
+    losses.innerHTML = panel.isMoved ? lossesOf(panel.losses, panel.where) : "";
     writes.textContent = panel.isWriting ? "Stop" : "Continue writing from here";
     takes.hidden = !panel.canTakeBack;
   }
   return { root, select, show, advise: words => { advice.textContent = words; } };
 }
 
-/* A bar for each of the characters that follow: up if it is harder to predict than before, down if it is easier. Whole words need wider bars, so fewer are drawn. */
+/* A bar for each of the characters after the first changed step: up if it is harder to predict than before, down if it is easier. Whole words need wider bars, so fewer are drawn. */
 const LONGEST_LABEL = 8;
-function lossesOf(losses, noun = "character") {
+function lossesOf(losses, where) {
   const shown = losses.slice(0, MOST_LOSSES).map(({ label, change }) => ({ label: cut(Array.from(shownSpace(label))), change }));
   const widest = Math.max(0, ...shown.map(({ label }) => label.length)), pitch = widest > 2 ? 7 * widest + 4 : 11;
   const drawn = shown.slice(0, Math.floor(MOST_LOSSES * 11 / pitch));
@@ -239,19 +239,27 @@ function lossesOf(losses, noun = "character") {
   }).join("");
   const axis = [[most, top], [0, middle], [-most, middle + half]].map(([value, y]) => `<text class="note" text-anchor="end" x="${left - 4}" y="${number(y + 4)}">${value ? signed(value) : "0"}</text>`).join("");
   const total = left + drawn.length * pitch;
-  const heading = `Change of surprisal of the ${noun}s that follow`;
+  const heading = `Change of surprisal of the ${where.noun}s ${afterFirst(where)}`;
   return `<h3>${heading}, in nats (up: harder)</h3><svg width="${total}" viewBox="0 0 ${total} ${middle + half + 18}" role="img" aria-label="${heading}">`
     + `<path class="axis" d="M${left} ${middle}H${total}"/>${axis}${bars}</svg>`;
 }
 
 const cut = (letters) => (letters.length > LONGEST_LABEL ? [...letters.slice(0, LONGEST_LABEL - 1), "…"] : letters).join("");
 
-/* The effect of a moved gap on the text that follows, in words; `hasMore` if the passage that was read ends before the text. */
+/* Where the characters stand whose change is told: after the first changed step, which is named unless it is the selected one. */
+const afterFirst = ({ noun, first, selected }) =>
+  first === selected ? "that follow" : `after the first changed step (${noun} ${(first + 1).toLocaleString("en-US")})`;
+
+/* The effect of changed steps on the text that follows, in words. `where`: { noun, first, selected (slots), isPart }; `isPart` if
+   some of the characters after the first changed step have no changed step before them in the window in which the model reads them. */
 const LEAST_NATS = 0.005;
-function effectInWords(nats, numFollowing, noun = "character", hasMore = false) {
-  if (!numFollowing) return "No text follows, so only the next prediction can change.";
-  const next = numFollowing === 1 ? `next ${noun} becomes` : `next ${numFollowing} ${noun}s become`, size = Math.abs(nats);
+function effectInWords(nats, numFollowing, where) {
+  const { noun, isPart } = where, isHere = where.first === where.selected, isOne = numFollowing === 1, size = Math.abs(nats);
+  if (!numFollowing) return `No text follows${isHere ? "" : ` ${afterFirst(where).replace("after ", "")}`}, so only the next prediction can change.`;
+  const many = `${isOne ? "" : `${numFollowing.toLocaleString("en-US")} `}${noun}${isOne ? "" : "s"}`;
+  const which = isPart ? `${many} that ${isOne ? "has" : "have"} a changed step before ${isOne ? "it" : "them"} in the model's window`
+    : isHere ? `next ${many}` : `${many} ${afterFirst(where)}`;
   const change = size < LEAST_NATS ? `neither harder nor easier to predict, within ${LEAST_NATS} nats in total`
-    : `${nats < 0 ? "easier" : "harder"} to predict, by ${Number(size.toPrecision(2))} nats in total`;
-  return `The ${next} ${change}${hasMore ? "; the passage that was read ends there" : ""}.`;
+    : `${nats < 0 ? "easier" : "harder"} to predict, by ${counted(`${Number(size.toPrecision(2))}`, "nat")} in total`;
+  return `The ${which} ${isOne ? "becomes" : "become"} ${change}.`;
 }

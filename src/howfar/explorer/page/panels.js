@@ -141,7 +141,7 @@ const WORDS = {
     if (!said.isMoved) return { sentence: ["Nothing has changed yet: drag a tile of ", token(said.label), " in the picture, or the slider beside it."], headings };
     headings.losses = [`${said.first ? `Which of ${said.first}` : "Which"} become harder (up) or easier (down)`];
     headings.gaps = ["Other steps that changed"];
-    const effect = effectInWords(said.nats, said.numFollowing, said.noun, said.hasMore);
+    const effect = effectInWords(said.nats, said.numFollowing, said.where);
     const [before, after] = said.likeliest.map(token);
     return { sentence: [`${effect} Likeliest next: `, before, " before, ", after, ` after.${said.hasOtherGaps ? "" : " No other step changed."}`], headings };
   },
@@ -153,9 +153,8 @@ const WORDS = {
       headings: { attention: ["What ", token(label), ` attends to: ${of}`], "attention-by-distance": ["Weight by distance, in plain and in learned positions"] },
     };
   },
-  numbers({ isMoved, isPart }) {
-    const changed = isPart ? " The changed steps are included; what else they change is included in the passage around them that was read." : " The changed steps are included.";
-    return { sentence: [`Every number behind the picture: increments and positions as the model uses them, not divided by the row's mean.${isMoved ? changed : ""} Click a column's heading to sort.`] };
+  numbers({ isMoved }) {
+    return { sentence: [`Every number behind the picture: increments and positions as the model uses them, not divided by the row's mean.${isMoved ? " The changed steps, and what they change, are included." : ""} Click a column's heading to sort.`] };
   },
   context({ label, unit, numOthers, isAll, isMoved }) {
     const others = isAll ? `every ${unit}` : `the ${numOthers.toLocaleString("en-US")} likeliest ${unit}s`;

@@ -63,8 +63,8 @@ const backend = {
     if (state.character !== undefined) placeExample(ends);
     const isEdited = !state.compare && (state.plain !== null || isAnyMoved());
     if (!isEdited) known.effects = null;
-    const { losses = null, hasMore = false } = known.effects ?? {};
-    return { content: inWords(isEdited ? movedContent() : content), before: isEdited ? content : null, isEdited, losses, hasMore, ends, numTokens };
+    const { losses = null, first = null, isPart = false } = known.effects ?? {};
+    return { content: inWords(isEdited ? movedContent() : content), before: isEdited ? content : null, isEdited, losses, first, isPart, ends, numTokens };
   },
 
   expect(show) {
@@ -110,16 +110,17 @@ function movedContent() {
   return howfarSpacing.withFactors(answered, content, moves());
 }
 
-// What the latest answer must be about; a text without moved steps is read around the selected character.
-const movesAsked = () => JSON.stringify([moves(), state.plain, isAnyMoved() ? null : state.slot]);
+// What the latest answer must be about.
+const movesAsked = () => JSON.stringify([moves(), state.plain]);
 
 async function showEffects() {
   const { key } = known, of = movesAsked();
   try {
     const answer = await changing.ask("effects", question());
-    if (!answer || known.key !== key || !shown?.isEdited) return;
+    if (!answer || known.key !== key || !isShown() || !shown.isEdited) return;
     known.effects = { ...answer, of };
-    Object.assign(shown, { losses: answer.losses, hasMore: answer.hasMore, content: inWords(movedContent()) });
+    const { losses, first, isPart } = answer;
+    Object.assign(shown, { losses, first, isPart, content: inWords(movedContent()) });
     draw(shown.content, shown.before);
   } catch (error) {
     say(sentenceOf(error), true);

@@ -34,7 +34,7 @@ const backend = {
     if (!isWanted() || readings.includes(null)) return null;
     const before = isEdited ? contentOf([plain]) : null, content = contentOf(readings, before);
     return {
-      plain, changed, isEdited, before, content, losses: before ? lossesAfterEdits(before, content) : [], hasMore: false,
+      plain, changed, isEdited, before, content, ...lossesAfterEdits(plain, changed, content), isPart: false,
       ends: endsOf(plain.text), numTokens: plain.tokens.length - 1,
       note: plain.isCut ? ` The model reads ${plain.model.context - 1} bytes; the rest is left out.` : "",
     };
@@ -108,11 +108,18 @@ function chancesAfter({ logits, size }, token) {
 const likeliest = (chances, count) =>
   Array.from(chances.keys()).sort((one, other) => chances[other] - chances[one]).slice(0, count);
 
-// Changes of surprisal of the characters after the first step that was moved.
-function lossesAfterEdits(before, content) {
-  const first = Math.min(...Object.keys(state.edits).map((key) => Number(key.split(":")[1])));
-  const { labels, surprisal } = content.texts[0];
-  return labels.map((label, slot) => ({ label, change: surprisal[slot] - before.texts[0].surprisal[slot] })).slice(first + 1);
+// The first step that was moved, and the changes of surprisal of the characters after it, also of a line end that is not drawn.
+function lossesAfterEdits(plain, changed, { texts: [{ labels }] }) {
+  const cells = cellsOf(plain.text);
+  const moved = Object.entries(moves()).filter(([, factor]) => factor !== 1).map(([key]) => Number(key.split(":")[1]));
+  const first = Math.min(...moved.filter((slot) => slot < cells.length));
+  if (first === Infinity) return { first: null, losses: [] };
+  const losses = cells.slice(first + 1).map(({ firstToken, numTokens }, place) => {
+    let change = 0;
+    for (let token = firstToken + 1; token <= firstToken + numTokens; token++) change += changed.surprisal[token] - plain.surprisal[token];
+    return { label: labels[first + 1 + place] ?? "⏎", change };
+  });
+  return { first, losses };
 }
 
 let completing = 0;

@@ -11,7 +11,7 @@ const { counted, element, effectInWords, hasDifference, mountMoving, scalesOf } 
 const byId = (id) => document.getElementById(id);
 let handle = null;
 let shown = null; // what is drawn: text, content, before (without the changes), isEdited, losses (null: not
-                  // known yet), hasMore, ends (of cells in the text), numTokens
+                  // known yet), first (changed slot; null: none) and isPart (see `effectInWords`), ends (of cells in the text), numTokens
 let revision = 0, drawn = 0;
 let isPlaceKept = false; // whether the same place of the text stays selected when the answer comes, in whatever slot it then is
 
@@ -89,15 +89,18 @@ function warn(message) {
 
 // The panel of the selected character, and its place in words.
 function showPanel() {
+// Nothing is shown where the text cannot be read.
+const isShown = () => shown !== null && !byId("shown").hidden;
+
   if (!shown) return;
   byId("place").textContent = placeInWords();
   backend.follow?.();
   if (state.slot === null) return;
-  const { isEdited, losses, hasMore, content } = shown;
-  const effect = !isEdited || state.compare || !losses ? ""
-    : effectInWords(losses.reduce((total, { change }) => total + change, 0), losses.length, content.noun, hasMore);
+  const { isEdited, losses, first, isPart, content: { noun } } = shown, where = { noun, first, selected: state.slot, isPart };
+  const effect = !isEdited || state.compare || !losses || first === null ? ""
+    : effectInWords(losses.reduce((total, { change }) => total + change, 0), losses.length, where);
   backend.expect((expected) => handle.show({
-    isMoved: isEdited, losses: losses ?? [], noun: content.noun, isWriting: written?.isGoing, canTakeBack: written && !written.isGoing, effect, expected,
+    isMoved: isEdited, losses: losses ?? [], where, isWriting: written?.isGoing, canTakeBack: written && !written.isGoing, effect, expected,
   }));
 }
 
