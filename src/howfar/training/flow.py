@@ -38,6 +38,8 @@ class Flow(TrainerCallback):
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: D102
         state.compute_steps(args, state.max_steps)
+        if state.global_step:
+            args.eval_on_start = False  # the run was evaluated where it began
         self.restart_clock()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: D102

@@ -208,7 +208,10 @@ def test_a_run_told_to_end_while_it_is_scored_saves_what_its_metric_did_not(
     assert logs == [1, 1]
 
 
-@pytest.mark.parametrize("options", [{}, {"logging_steps": 5}, {"save_total_limit": 1, "eval_steps": 2}])
+@pytest.mark.parametrize(
+    "options",
+    [{"logging_steps": 4}, {"logging_steps": 8, "save_total_limit": 1, "eval_steps": 2}, {"eval_on_start": True}],
+)
 def test_a_run_that_saves_its_best_and_is_killed_logs_as_an_uninterrupted_one(
     recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
