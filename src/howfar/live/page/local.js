@@ -23,14 +23,14 @@ const backend = {
   },
 
   async read(isWanted) {
-    const text = state.text || " ", isEdited = isAnyMoved();
+    const { text, compare, other } = state, isEdited = isAnyMoved();
+    if (!text || (compare === "text" && !other)) throw new Error("the text is empty; give at least one character");
     const plain = await readingOf("plain", state.model, text, false);
     if (!isWanted() || !plain) return null;
     const changed = isEdited ? await readingOf("changed", state.model, text, true) : plain;
     if (!isWanted() || !changed) return null;
     const readings = [changed];
-    if (state.compare === "text") readings.push(await readingOf("other", state.model, state.other || " ", false));
-    else if (state.compare) readings.push(await readingOf("other", state.compare, text, false));
+    if (compare) readings.push(await readingOf("other", compare === "text" ? state.model : compare, compare === "text" ? other : text, false));
     if (!isWanted() || readings.includes(null)) return null;
     const before = isEdited ? contentOf([plain]) : null, content = contentOf(readings, before);
     return {

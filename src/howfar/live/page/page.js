@@ -34,6 +34,7 @@ async function refresh() {
   } catch (error) {
     if (own !== revision) return;
     byId("shown").hidden = true;
+    byId("place").textContent = "";
     say(sentenceOf(error), true);
   }
 }
@@ -87,12 +88,12 @@ function warn(message) {
   byId("warning").hidden = !message;
 }
 
-// The panel of the selected character, and its place in words.
-function showPanel() {
 // Nothing is shown where the text cannot be read.
 const isShown = () => shown !== null && !byId("shown").hidden;
 
-  if (!shown) return;
+// The panel of the selected character, and its place in words.
+function showPanel() {
+  if (!isShown()) return;
   byId("place").textContent = placeInWords();
   backend.follow?.();
   if (state.slot === null) return;
