@@ -100,8 +100,9 @@ function sharedStretches(a, b) {
   return found;
 }
 
-// `readings`: one, or two to compare; each { model, text, increments [layer][token], surprisal, entropy } where tokens are
-// the document mark and then the text's bytes, and `model` is what the folder says of it. `before` is the content without
+// `readings`: one, or two to compare; each { model, asked, text, increments [layer][token], numHeads, surprisal, entropy }
+// where `text` is as much of the text that is asked for as the model reads, tokens are the document mark and then the text's
+// bytes, and `model` is what the folder says of it. `before` is the content without
 // the moved steps, if there are any: rows keep its units, so that moving one step does not make the others look shorter.
 function contentOf(readings, before = null) {
   const cells = readings.map(({ text }) => cellsOf(text));
@@ -154,7 +155,7 @@ function contentOf(readings, before = null) {
   const means = rows.filter((row) => !row.isPlain).map((row) => row.mean);
   if (before) rows.forEach((row, index) => { row.mean = before.rows[index].mean; });
   const models = [...new Set(readings.map(({ model }) => model.name))];
-  const isOneText = new Set(readings.map(({ text }) => text)).size === 1;
+  const isOneText = new Set(readings.map(({ asked }) => asked)).size === 1; // though one model may read less of it
   const what = !isOneText ? (models.length === 1 ? "two texts, A and B" : "two texts") : "this text";
   const named = models.length > 1 ? models.map((model, index) => `${model} (${LETTERS[index]})`) : models;
   const title = `How ${named.join(" and ")} ${models.length > 1 ? "space" : "spaces"} ${what}`;

@@ -36,7 +36,7 @@ const backend = {
     return {
       plain, changed, isEdited, before, content, ...lossesAfterEdits(plain, changed, content), isPart: false,
       ends: endsOf(plain.text), numTokens: plain.tokens.length - 1,
-      note: plain.isCut ? ` The model reads ${plain.model.context - 1} bytes; the rest is left out.` : "",
+      note: readings.map(noteOfCut).join(""),
     };
   },
 
@@ -93,7 +93,14 @@ async function readingOf(kind, name, text, withEdits) {
     multipliers: withEdits ? multipliersOf(model, read, tokens.length) : undefined,
   };
   const result = await reader.ask(kind, question);
-  return result && { model, text: read, tokens, isCut: read.length < text.length, ...result };
+  return result && { model, asked: text, text: read, tokens, ...result };
+}
+
+// What a model leaves out of a text, in words.
+function noteOfCut({ model: { name, context }, asked, text }, index, readings) {
+  if (text.length === asked.length) return "";
+  const which = readings.length === 1 ? "The model" : state.compare === "text" ? `Of text ${LETTERS[index]}, the model` : `${name} (${LETTERS[index]})`;
+  return ` ${which} reads ${(context - 1).toLocaleString("en-US")} bytes; the rest is left out.`;
 }
 
 // What the model expects after a token, by byte.

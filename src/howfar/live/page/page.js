@@ -109,9 +109,10 @@ function showPanel() {
 // cell before, or of one text that two models read, the token in which the character lies.
 const cellIn = ({ tokens }, slot) => {
   const before = tokens.slice(0, slot + 1).filter((count) => count > 0).length;
-  return shown.content.isOneText && !(tokens[slot] > 0) ? before : Math.max(0, before - 1);
+  return shown.content.isOneText && isReadFrom(tokens, slot) && !(tokens[slot] > 0) ? before : Math.max(0, before - 1);
 };
 
+const isReadFrom = (tokens, slot) => tokens.slice(slot).some((count) => count > 0); // a text may be cut
 // Where the selected cell of the first text ends in it, and the slot of the cell that ends there or contains that place.
 const endOfSelected = () => (state.slot === null ? null : shown.ends[cellIn(shown.content.texts[0], state.slot)] ?? null);
 function slotOfEnd(end) {
@@ -125,6 +126,7 @@ function placeInWords() {
   if (slot === null) return "";
   return texts.map((text, index) => {
     const of = text.tokens.filter((count) => count > 0).length, name = state.compare === "text" ? `${["first", "second"][index]} text: ` : "";
+    if (state.compare && state.compare !== "text" && !isReadFrom(text.tokens, slot)) return `${text.noun} that ${state.model} does not read`;
     return `${name}${text.noun} ${(cellIn(text, slot) + 1).toLocaleString("en-US")} of ${of.toLocaleString("en-US")}`;
   }).slice(0, state.compare === "text" ? 2 : 1).join(", ");
 }
