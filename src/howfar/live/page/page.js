@@ -74,6 +74,7 @@ function draw(content, before) {
   handle.update(content, view, before);
   if (handle.layer !== state.layer) handle.layer = state.layer; // null: the first
   if (handle.selected !== state.slot) handle.select(state.slot);
+  for (const [name, by] of Object.entries(stepsOf(content))) byId(name).setAttribute("aria-label", by > 0 ? "Next character" : "Previous character");
   byId("captions").replaceChildren(...content.captions.map((textContent) => element("p", { textContent })));
   showPanel();
 }
@@ -111,8 +112,8 @@ const cellIn = ({ tokens }, slot) => {
   const before = tokens.slice(0, slot + 1).filter((count) => count > 0).length;
   return shown.content.isOneText && isReadFrom(tokens, slot) && !(tokens[slot] > 0) ? before : Math.max(0, before - 1);
 };
-
 const isReadFrom = (tokens, slot) => tokens.slice(slot).some((count) => count > 0); // a text may be cut
+
 // Where the selected cell of the first text ends in it, and the slot of the cell that ends there or contains that place.
 const endOfSelected = () => (state.slot === null ? null : shown.ends[cellIn(shown.content.texts[0], state.slot)] ?? null);
 function slotOfEnd(end) {
@@ -125,15 +126,18 @@ function placeInWords() {
   const { texts } = shown.content, { slot } = state;
   if (slot === null) return "";
   return texts.map((text, index) => {
-    const of = text.tokens.filter((count) => count > 0).length, name = state.compare === "text" ? `${["first", "second"][index]} text: ` : "";
     if (state.compare && state.compare !== "text" && !isReadFrom(text.tokens, slot)) return `${text.noun} that ${state.model} does not read`;
+    const of = text.tokens.filter((count) => count > 0).length, name = state.compare === "text" ? `${["first", "second"][index]} text: ` : "";
     return `${name}${text.noun} ${(cellIn(text, slot) + 1).toLocaleString("en-US")} of ${of.toLocaleString("en-US")}`;
   }).slice(0, state.compare === "text" ? 2 : 1).join(", ");
 }
 
-function step(by) {
-  if (!shown) return;
-  const last = shown.content.texts[0].labels.length - 1;
+// The buttons ← and → move where they point, as the keys do: in a text that is read from right to left, ← is the next character.
+const stepsOf = ({ rightToLeft }) => (rightToLeft ? { back: 1, forth: -1 } : { back: -1, forth: 1 });
+
+function step(button) {
+  if (!isShown()) return;
+  const last = shown.content.texts[0].labels.length - 1, by = stepsOf(shown.content)[button];
   state.slot = Math.max(0, Math.min(last, (state.slot ?? -1) + by));
   handle.select(state.slot);
   showPanel();
@@ -200,8 +204,7 @@ function listen() {
     if (target.value && example)
       choose({ text: example.text, model: example.model, slot: example.slot ?? null, character: example.character, edits: { ...example.edits }, layer: layerOfEdits(example), plain: null, compare: "", other: "" });
   });
-  byId("back").addEventListener("click", () => step(-1));
-  byId("forth").addEventListener("click", () => step(1));
+  for (const name of ["back", "forth"]) byId(name).addEventListener("click", () => step(name));
   byId("link").addEventListener("click", copyLink);
   byId("inputs").addEventListener("submit", (event) => event.preventDefault());
   addEventListener("hashchange", openLink);
