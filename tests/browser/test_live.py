@@ -85,7 +85,10 @@ def one_page(opened):
 @pytest.fixture
 def live(one_page):
     """The page that tests share, as it was when it was opened."""
-    change(one_page, lambda: one_page.evaluate("Object.assign(state, startState()), fillForm(), refresh()"))
+    change(
+        one_page,
+        lambda: one_page.evaluate("Object.assign(state, startState()), fillForm(), fillTexts(state), refresh()"),
+    )
     return one_page
 
 
@@ -528,6 +531,118 @@ def test_a_damaged_link_opens_the_page(opened, link):
     assert page.evaluate("state.view.scale") == "layer-mean"
     assert page.evaluate("state.edits") == {}
     assert page.evaluate("handle.layer") == "0"
+
+
+@pytest.mark.parametrize("cut_model", ["tiny", "other"])
+def test_two_models_of_which_one_reads_less_read_one_text(live, cut_model):
+    page, text = live, "居里 wrote. " * 8
+    of_models = f"modelNamed('{cut_model}').context"
+    before = page.evaluate(of_models)
+    page.evaluate(of_models + " = 64")
+    try:
+        change(page, lambda: page.fill("#text", text))
+        change(page, lambda: page.select_option("#compare", "other"))
+        content = page.evaluate("shown.content")
+        page.evaluate(f"handle.select({len(text) - 1}), state.slot = {len(text) - 1}, showPanel()")
+        place, note = page.inner_text("#place"), page.inner_text("#status")
+    finally:
+        page.evaluate(f"{of_models} = {before}")
+    assert content["title"] == "How tiny (A) and other (B) space this text"
+    assert content["isOneText"]
+    letter = "AB"[cut_model == "other"]
+    assert note.endswith(f" s. {cut_model} ({letter}) reads 63 bytes; the rest is left out.")
+    num_read = [sum(count > 0 for count in one["tokens"]) for one in content["texts"]]
+    assert sorted(num_read) == [43, len(text)]
+    assert place == (f"character {len(text)} of {len(text)}" if letter == "B" else "character that tiny does not read")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("short", "long"), ("long", "short"), ("long", "other long"), ("long", "long")]
+)
+def test_each_text_that_is_cut_is_named(live, first, second):
+    page, texts = live, {"short": "A text.", "long": "Long texts. " * 30, "other long": "Long texts. " * 40}
+    change(page, lambda: page.fill("#text", texts[first]))
+    change(page, lambda: page.select_option("#compare", "text"))
+    if first != second:
+        change(page, lambda: page.fill("#other", texts[second]))
+    note, is_one = page.inner_text("#status"), page.evaluate("shown.content.isOneText")
+    for letter, name in zip("AB", (first, second), strict=True):
+        said = f"Of text {letter}, the model reads 255 bytes; the rest is left out."
+        assert (said in note) is ("long" in name)
+    assert is_one is (first == second)
+    assert page.evaluate("shown.content.title").endswith("two texts, A and B (means over both)") is not is_one
+    change(page, lambda: page.select_option("#compare", ""))
+    assert ("s. The model reads 255 bytes; the rest is left out." in page.inner_text("#status")) is ("long" in first)
+
+
+def test_an_empty_text_is_refused_and_shows_nothing(live):
+    page = live
+
+    def refused(box):
+        page.fill(box, "")
+        page.wait_for_function("() => byId('status').textContent === 'The text is empty; give at least one character.'")
+        assert page.is_hidden("#shown")
+        assert page.inner_text("#place") == ""
+        page.click("#forth")
+        assert page.inner_text("#place") == ""
+
+    begin(page, "Two roads")
+    refused("#text")
+    begin(page, "Two roads")
+    assert page.is_visible("#shown")
+    assert page.inner_text("#place") == "character 9 of 9"
+    change(page, lambda: page.select_option("#compare", "text"))
+    refused("#other")
+    change(page, lambda: page.select_option("#compare", ""))
+    assert page.is_visible("#shown")
+
+
+@pytest.mark.parametrize("text", ["Two roads", "مرحبا بالعالم", "שלום עולם"])
+def test_buttons_move_where_their_arrows_point_as_the_keys_do(live, text):
+    page = live
+    begin(page, text)
+    left_of = "() => document.querySelector('#picture .panel .marks rect').getBoundingClientRect().left"
+    page.evaluate("handle.select(4), state.slot = 4, showPanel()")
+    before = page.evaluate(left_of)
+    for button, key, towards in (("forth", "ArrowRight", 1), ("back", "ArrowLeft", -1)):
+        page.click(f"#{button}")
+        after, slot = page.evaluate(left_of), page.evaluate("state.slot")
+        assert (after - before) * towards > 0
+        named = "Next character" if slot > 4 else "Previous character"
+        assert page.get_attribute(f"#{button}", "aria-label") == named
+        page.evaluate("handle.select(4), state.slot = 4, showPanel()")
+        page.focus(".look > .picture")
+        page.keyboard.press(key)
+        assert page.evaluate("state.slot") == slot
+        page.evaluate("handle.select(4), state.slot = 4, showPanel()")
+
+
+def test_titles_say_what_means_are_over_as_in_python(live, model):
+    found = live.evaluate(
+        """async ([text, other]) => {
+            const asked = [text, other, text];
+            const readings = asked.map((own, at) => readingOf(`t${at}`, state.model, own, false));
+            const [one, two, same] = await Promise.all(readings);
+            const withHeads = readings => readings.map(reading => ({ ...reading, numHeads: 2 }));
+            const shown = [[one], [one, two], [one, same], withHeads([one]), withHeads([one, two])];
+            return shown.map(all => contentOf(all).title);
+        }""",
+        ["Two roads", "Two road"],
+    )
+    per_head = IncrementConfig(per_head=True)
+    one, two = (replace(howfar.trace(model, text), model_name="tiny") for text in ("Two roads", "Two road"))
+    with_heads = [
+        replace(
+            own,
+            config=per_head,
+            increments=own.increments.repeat(2, 1),
+            mark_increments=own.mark_increments.repeat(2, 1),
+        )
+        for own in (one, two)
+    ]
+    pairs = [(one, None), (one, two), (one, one), (with_heads[0], None), tuple(with_heads)]
+    assert found == [content_of(first, beside=second).title for first, second in pairs]
+    assert [title.endswith("mean over heads (means over both)") for title in found] == [False] * 4 + [True]
 
 
 def test_hostile_text_is_text(live):

@@ -158,7 +158,8 @@ function contentOf(readings, before = null) {
   const isOneText = new Set(readings.map(({ asked }) => asked)).size === 1; // though one model may read less of it
   const what = !isOneText ? (models.length === 1 ? "two texts, A and B" : "two texts") : "this text";
   const named = models.length > 1 ? models.map((model, index) => `${model} (${LETTERS[index]})`) : models;
-  const title = `How ${named.join(" and ")} ${models.length > 1 ? "space" : "spaces"} ${what}`;
+  const over = `${readings[0].numHeads > 1 ? ", mean over heads" : ""}${!isOneText && models.length === 1 ? " (means over both)" : ""}`;
+  const title = `How ${named.join(" and ")} ${models.length > 1 ? "space" : "spaces"} ${what}${over}`;
   const content = {
     title, captions: [], description: "", noun: "character", unit: "byte", rightToLeft: readsRightToLeft(readings[0].text),
     sharedMean: before?.sharedMean ?? rounded(means.reduce((total, mean) => total + mean, 0) / Math.max(1, means.length)), isOneText, texts, rows,

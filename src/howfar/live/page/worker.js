@@ -20,7 +20,7 @@ function open(file) {
 
 // The latest readings: a text that begins like one of them is read on from where they part, so a key at the end of a text
 // costs one token. A reading: file, tokens, multipliers [layer * token], and by token what the model made of it:
-// increments [layer][token] (mean over heads), surprisal and entropy [token] in nats, logits [token * size]; and the
+// increments [layer][token] (mean over numHeads), surprisal and entropy [token] in nats, logits [token * size]; and the
 // state after its last token, by the name of the graph's input.
 const MOST_READINGS = 6;
 let readings = [];
@@ -34,8 +34,8 @@ async function read({ file, tokens, multipliers, numLayers }) {
   const reading = isKnown ? startOf(session, question, base) : await readOn(session, question, base, numShared);
   const isRepeated = isKnown && base.tokens.length === tokens.length;
   readings = [reading, ...readings.filter((one) => !isRepeated || one !== base)].slice(0, MOST_READINGS);
-  const { increments, surprisal, entropy, logits, size } = reading;
-  return { increments, surprisal, entropy, logits: logits.slice(), size };
+  const { increments, numHeads, surprisal, entropy, logits, size } = reading;
+  return { increments, numHeads, surprisal, entropy, logits: logits.slice(), size };
 }
 
 // The reading that shares most with the start of a question, and how many tokens that is.
@@ -62,7 +62,7 @@ function longestStart({ file, tokens, multipliers, numLayers }) {
 function startOf(session, question, base) {
   const length = question.tokens.length;
   return {
-    ...question, size: base.size, state: stateAfter(session, base, length),
+    ...question, size: base.size, numHeads: base.numHeads, state: stateAfter(session, base, length),
     increments: base.increments.map((row) => row.slice(0, length)), logits: base.logits.slice(0, length * base.size),
     surprisal: base.surprisal.slice(0, length), entropy: base.entropy.slice(0, length),
   };
@@ -87,7 +87,7 @@ async function readOn(session, { file, tokens, multipliers, numLayers }, base, n
   const state = Object.fromEntries(
     session.inputNames.slice(2).map((name) => [name, output[name.replace(/^past(_key_values)?/, "present")]]));
   return {
-    file, tokens, multipliers, increments: steps, logits: allLogits, size, state,
+    file, tokens, multipliers, increments: steps, numHeads: increments.dims[1], logits: allLogits, size, state,
     ...difficulties(allLogits, tokens, size, base, numKept),
   };
 }
