@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,11 @@ from howfar.imports import import_extra
 from howfar.inputs import read_json
 from howfar.models.description import Adapter
 from howfar.models.disguise import GRAFT_FILE, PEFT_FILES, AdapterFiles, adapter_files
+from howfar.models.merging import merge, take_out
 from howfar.models.tensors import copy_tensors, read_tensors
 from howfar.models.unwrapping import is_increment, tuners, unwrap
+from howfar.models.verification import output_of
+from howfar.positions.mode import evaluation_mode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -37,18 +41,42 @@ def add_lora(model: PreTrainedModel, options: Mapping[str, Any]) -> None:
         options: Options of `peft.LoraConfig`; by default all linear layers except the output layer are adapted.
 
     Raises:
-        ConfigError: PEFT refuses an option, a graft cannot hold what it trains, or a rank is larger than any layer.
+        ConfigError: PEFT refuses an option, a graft cannot hold what it trains, a rank is larger than any layer, or the
+            model does not run with the adapter. The model stays as it was.
         MissingExtraError: PEFT is not installed, or too old for the installed Transformers.
     """
     peft = _peft()
+    with _or_as_it_was(model):
+        try:
+            config = peft.LoraConfig(task_type="CAUSAL_LM", **{"target_modules": "all-linear", **options})
+            _inject(model, config, "default")
+            adapter_of(model)  # what a graft cannot hold is refused before it is trained
+        except HowFarError as error:
+            raise ConfigError(f"[lora] cannot be used: {error}; change it") from error
+        except Exception as error:  # whatever PEFT and PyTorch raise for a value
+            raise ConfigError(f"PEFT refuses [lora] ({first_line(error)}); change it") from error
+        try:
+            with evaluation_mode(model):
+                output_of(model)
+        except Exception as error:  # a module that PEFT took for an ordinary layer
+            raise ConfigError(
+                f"[lora] cannot be used: {type(model).__name__} does not run with this adapter ({first_line(error)}); "
+                'name the layers to adapt, for example target_modules = ["q_proj", "v_proj"]'
+            ) from error
+
+
+@contextmanager
+def _or_as_it_was(model: PreTrainedModel) -> Iterator[None]:
+    """If adding an adapter in the block fails, leave the model without it."""
+    is_new, trainable = not tuners(model), {p: p.requires_grad for p in model.parameters()}
     try:
-        config = peft.LoraConfig(task_type="CAUSAL_LM", **{"target_modules": "all-linear", **options})
-        _inject(model, config, "default")
-        adapter_of(model)  # what a graft cannot hold is refused before it is trained
-    except HowFarError as error:
-        raise ConfigError(f"[lora] cannot be used: {error}; change it") from error
-    except Exception as error:  # whatever PEFT and PyTorch raise for a value
-        raise ConfigError(f"PEFT refuses [lora] ({first_line(error)}); change it") from error
+        yield
+    except ConfigError:
+        if is_new:
+            take_out(model, trained=False)
+            for parameter, value in trainable.items():
+                parameter.requires_grad_(value)
+        raise
 
 
 def adapter_of(model: PreTrainedModel) -> Adapter | None:
@@ -196,41 +224,14 @@ def merge_lora(model: nn.Module) -> None:
         model: A model with an adapter inside, or wrapped by PEFT. Afterwards use the inner model (`get_base_model()`).
 
     Raises:
-        CheckpointError: PEFT cannot merge an adapter of this kind; all adapters stay as they are.
+        CheckpointError: PEFT cannot merge an adapter of this kind, or the output would change; all adapters stay as
+            they are.
         MissingExtraError: PEFT is not installed, or too old for the installed Transformers.
     """
     _peft()
-    from peft.utils.other import AuxiliaryTrainingWrapper
-
     inside = unwrap(model)
-    layers = tuners(inside)
-    _merge([layer for layer in layers.values() if not isinstance(layer, AuxiliaryTrainingWrapper)])
-    for name, layer in reversed(layers.items()):  # a layer inside another is taken out first, while its name is right
-        if isinstance(layer, AuxiliaryTrainingWrapper):
-            own = layer.unload_and_optionally_merge_module(merge=True, safe_merge=False, adapter_names=None)
-        else:
-            own = layer.get_base_layer()
-        inside.set_submodule(name, own)
-    if hasattr(inside, "peft_config"):
-        inside._hf_peft_config_loaded = False
-        del inside.peft_config
-
-
-def _merge(layers: Sequence[Any]) -> None:
-    """Merge PEFT's layers into the weights, all or none."""
-    merged = []
-    try:
-        for layer in layers:
-            was_merged = layer.merged
-            layer.merge(safe_merge=True)  # otherwise PEFT may refuse after it has changed the weight
-            if not was_merged:
-                merged.append(layer)
-    except Exception as error:  # each kind of adapter refuses in its own way
-        for layer in merged:
-            layer.unmerge()
-        raise CheckpointError(
-            f"PEFT cannot merge this adapter ({first_line(error).rstrip('.')}); keep it, and save the model with it"
-        ) from error
+    merge(inside)
+    take_out(inside, trained=True)
 
 
 def lora_parameters(model: PreTrainedModel) -> dict[str, Tensor]:

@@ -43,9 +43,9 @@ def check_saved(model: PreTrainedModel, folder: Path, load: Callable[..., PreTra
     modes = {uncompiled_name(name): part.training for name, part in model.named_modules()}
     for name, part in again.named_modules():
         part.training = modes.get(name, model.training)
-    own, read = [_output(one) for one in (model, again.to(model.device))]
+    own, read = [output_of(one) for one in (model, again.to(model.device))]
     if _take_rounded(model, again):
-        read = _output(again)
+        read = output_of(again)
     if not _same_bits(own, read):
         raise _lost("its output on the same tokens", "differs, though all tensors and settings agree")
 
@@ -89,7 +89,7 @@ def _same_bits(one: Tensor, other: Tensor) -> bool:
 
 
 @torch.no_grad()
-def _output(model: PreTrainedModel) -> Tensor:
+def output_of(model: PreTrainedModel) -> Tensor:
     """Logits of a few arbitrary tokens, without compiled parts; with the same random draws every time."""
     tokens = torch.arange(NUM_PROBE_TOKENS, device=model.device)[None] % model.config.get_text_config().vocab_size
     with torch.random.fork_rng(), torch.compiler.set_stance("force_eager"):

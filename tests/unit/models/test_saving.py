@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,11 @@ from transformers import (
     TrainingArguments,
 )
 
-from howfar.errors import CheckpointError, HowFarError, OutputError, UnsupportedModelError
+from howfar.errors import CheckpointError, ConfigError, HowFarError, OutputError, UnsupportedModelError
 from howfar.models import loading
 from howfar.models.disguise import GRAFT_FILE
 from howfar.models.loading import load, load_at, save, tokenizer_of
-from howfar.models.lora import add_lora, merge_lora
+from howfar.models.lora import adapter_of, add_lora, merge_lora
 from howfar.models.manifest import MANIFEST_FILE, write_manifest
 from howfar.models.origin import base_of, origin_of
 from howfar.models.settings import attention_of
@@ -185,6 +186,106 @@ def test_an_adapter_that_peft_does_not_merge_is_refused_and_stays(
     for name, tensor in wrapped.state_dict().items():
         torch.testing.assert_close(tensor, before[name])
     assert not any(getattr(module, "merged", False) for module in wrapped.modules())
+
+
+_EXPERTS = {"num_experts_per_tok": 2, "num_local_experts": 4, "n_routed_experts": 4, "moe_topk": 2}
+_LONGCAT = {"kv_lora_rank": 8, "q_lora_rank": 8, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8}
+_LONGCAT |= {"num_layers": 1, "ffn_hidden_size": 48, "expert_ffn_hidden_size": 16, "zero_expert_num": 2, "head_dim": 8}
+
+
+def with_experts(architecture: str) -> PreTrainedModel:
+    """A model with a router that PEFT takes for an ordinary layer."""
+    options = {"longcat_flash": {**_LONGCAT, "num_key_value_heads": 4}, "phimoe": {}}[architecture]
+    return tiny("llama", model_type=architecture, **_EXPERTS, **options)
+
+
+def past_its_layer(module: nn.Module, x: Tensor) -> Tensor:
+    """An MLP that multiplies by a layer's weight itself."""
+    gate = nn.functional.linear(x, weight=module.gate_proj.weight.to(x.dtype))
+    return module.down_proj(gate * module.up_proj(x))
+
+
+def around_its_layer() -> PreTrainedModel:
+    model = tiny()
+    for layer in model.model.layers:
+        layer.mlp.forward = partial(past_its_layer, layer.mlp)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [(partial(with_experts, "longcat_flash"), "router.classifier"), (around_its_layer, "mlp.gate_proj")],
+)
+@torch.no_grad()
+def test_an_adapter_around_a_weight_that_is_used_elsewhere_is_not_merged(
+    make: Callable[[], PreTrainedModel], name: str
+) -> None:
+    model, ids = make(), tokens()
+    add_lora(model, {"r": 2})
+    expected = model(ids).logits
+    merge_lora(model)  # an adapter that was not trained
+    assert torch.equal(model(ids).logits, expected)
+    add_lora(model, {"r": 2})
+    before = {key: value.clone() for key, value in stir(model, "lora_").state_dict().items()}
+    expected = model(ids).logits
+    with pytest.raises(
+        CheckpointError, match=f"merging would change the model's output: .* weight of .*{name} outside"
+    ):
+        merge_lora(model)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert torch.equal(model(ids).logits, expected)
+    for key, parameter in model.named_parameters():
+        if name in key and "lora_B" in key:
+            parameter.zero_()
+    merge_lora(model)
+    torch.testing.assert_close(model(ids).logits, expected, rtol=1e-3, atol=1e-3)
+
+
+class Pair(nn.Linear):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = super().forward(x)
+        return y, y
+
+
+class First(nn.Module):
+    def forward(self, pair: tuple[Tensor, Tensor]) -> Tensor:
+        return pair[0]
+
+
+def returning_pairs() -> PreTrainedModel:
+    model = tiny()
+    for layer in model.model.layers:
+        layer.mlp.gate_proj, layer.mlp.act_fn = Pair(32, 48, bias=False), First()
+    return model
+
+
+@pytest.mark.parametrize("make", [partial(with_experts, "phimoe"), returning_pairs])
+@pytest.mark.parametrize("trainable", [True, False])
+@torch.no_grad()
+def test_an_adapter_with_which_a_model_does_not_run_is_refused_and_removed(
+    make: Callable[[], PreTrainedModel], trainable: bool
+) -> None:
+    model, ids = make().requires_grad_(trainable), tokens()
+    expected, names = model(ids).logits, list(model.state_dict())
+    with pytest.raises(ConfigError, match=r"does not run with this adapter \(.*\); name the layers .* target_modules"):
+        add_lora(model, {"r": 2})
+    assert list(model.state_dict()) == names
+    assert torch.equal(model(ids).logits, expected)
+    assert {parameter.requires_grad for parameter in model.parameters()} == {trainable}
+    add_lora(model, {"r": 2, "target_modules": ["q_proj", "v_proj"]})
+    assert torch.equal(model(ids).logits, expected)
+
+
+@pytest.mark.parametrize("options", [{"r": 0}, {"target_modules": ["nothing"]}, {"bias": "all"}])
+def test_an_adapter_that_is_refused_leaves_nothing_behind(options: dict[str, Any]) -> None:
+    model = tiny()
+    names = list(model.state_dict())
+    with pytest.raises(ConfigError):
+        add_lora(model, options)
+    assert list(model.state_dict()) == names
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    add_lora(model, {"r": 2})
+    assert adapter_of(model) is not None
 
 
 def with_settings(base: Path, **settings: Any) -> PreTrainedModel:
