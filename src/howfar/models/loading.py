@@ -51,7 +51,7 @@ def load(
     device: str | torch.device | None = None,
     dtype: torch.dtype | str | None = None,
     device_map: str | Mapping[str, Any] | None = None,
-    attn_implementation: str | dict[str, Any] | None = None,
+    attn_implementation: str | Mapping[str, Any] | None = None,
 ) -> PreTrainedModel:
     """Load a model, ready for analysis: in eval mode, and by default in float32 or, for a graft, its saved type.
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from howfar.errors import CheckpointError
@@ -38,7 +38,7 @@ def merge(model: PreTrainedModel) -> None:
     _merge(list(layers.values()))
 
 
-def take_out(model: nn.Module, *, trained: bool) -> None:
+def take_out(model: PreTrainedModel, *, trained: bool) -> None:
     """Put the layers that PEFT wrapped back into their places.
 
     Args:
