@@ -19,6 +19,7 @@ from howfar.charts.spacing.kinds import kind_of
 from howfar.explorer.answers import effects
 from howfar.explorer.inference import Inference
 from howfar.explorer.question import question_of
+from howfar.positions import IncrementConfig
 from support.traces import make_trace
 
 HOSTILE = "</script><img src=x onerror=alert(1)> \u202e&amp;"

@@ -31,7 +31,7 @@ def fuzzed(chance: random.Random) -> str:
 def run(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str]]:
     """Read each text as an argument; what is printed must mean the text."""
     model, chance = str(tiny_model(folder)), random.Random(seed)
-    loading.load = functools.cache(loading.load)  # type: ignore[assignment]  # its arguments here are hashable
+    loading.load = functools.cache(loading.load)
     for _ in range(number):
         text = fuzzed(chance)
         code, output, errors = call("show", "--json", "--model", model, "--", text)
