@@ -44,10 +44,11 @@ def effects(inference: Inference, question: Question) -> dict[str, Any]:
         HowFarError: The text cannot be read or drawn.
     """
     trace = inference.trace(*question.readings[0])
-    content, cells = moved_content(inference, question, content_of(trace, has_words=False)), Cells.of(trace)
     found = effects_of(inference, question)
+    content = moved_content(found, question, content_of(trace, has_words=False))
     if found is None:
         return {"content": content.json(), "losses": [], "first": None, "isPart": False}
+    cells = Cells.of(trace)
     losses, labels = found.losses(cells), content.texts[0].labels
     by_cell = losses.group_by("cell").agg(pl.col("change").sum()).sort("cell")
     return {

@@ -20,16 +20,15 @@ def effects_of(inference: Inference, question: Question) -> Effects | None:
     return None if edit.is_none else inference.effects(model, text, edit)
 
 
-def moved_content(inference: Inference, question: Question, own: Content) -> Content:
+def moved_content(effects: Effects | None, question: Question, own: Content) -> Content:
     """The content of a picture with the moved steps of its text.
 
     Args:
-        inference: The models.
+        effects: `effects_of` the question.
         question: What the page asks, about one text.
         own: The content with the model's own steps. Rows keep its units, so that moving one step does not make the
             others look shorter; it has words if they are wanted.
     """
-    effects = effects_of(inference, question)
     if effects is None:
         return own
     moved = content_of(effects.moved, has_words=False)

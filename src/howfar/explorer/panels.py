@@ -267,7 +267,7 @@ def spacing_of(inference: Inference, question: Question) -> SpacingPicture:
     )
     if len(traces) > 1:
         return own
-    content = moved_content(inference, question, own.content)
+    content = moved_content(effects_of(inference, question), question, own.content)
     return SpacingPicture(content, own.view, width=own.width, theme=own.theme)
 
 

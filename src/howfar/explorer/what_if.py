@@ -182,7 +182,7 @@ class Effects:
         """Gap of each cell, summed over its tokens: `layer`, `head`, `cell`, `before`, `after`, `change`."""
         starts = cells.end_tokens - cells.num_tokens
         before, after = (
-            np.add.reduceat(_advances(trace).astype(np.float64), starts, axis=-1) for trace in (self.own, self.moved)
+            np.add.reduceat(trace.advances.astype(np.float64), starts, axis=-1) for trace in (self.own, self.moved)
         )
         layer, head, cell = np.meshgrid(
             self.own.layers, np.arange(before.shape[1]), np.arange(len(cells)), indexing="ij"
@@ -197,10 +197,3 @@ class Effects:
                 "change": (after - before).ravel(),
             }
         )
-
-
-def _advances(trace: Trace) -> NDArray[np.float32]:
-    """How far each token lies from the one before it, `[layer, head, token]`."""
-    if trace.config is None or not trace.config.lag:
-        return trace.increments
-    return np.concatenate([trace.mark_increments[..., None], trace.increments[..., :-1]], axis=-1)

@@ -97,10 +97,14 @@ class Trace:
         """
         if self.config is not None and not self.config.accumulate:
             return self.increments.astype(np.float64)
-        steps = self.increments
-        if self.config is not None and self.config.lag:
-            steps = np.concatenate([self.mark_increments[..., None], steps[..., :-1]], axis=-1)
-        return steps.cumsum(axis=-1, dtype=np.float64)
+        return self.advances.cumsum(axis=-1, dtype=np.float64)
+
+    @property
+    def advances(self) -> NDArray[np.float32]:
+        """How far each token lies from the one before it, `[layer, head, token]`, where increments accumulate."""
+        if self.config is None or not self.config.lag:
+            return self.increments
+        return np.concatenate([self.mark_increments[..., None], self.increments[..., :-1]], axis=-1)
 
     @cached_property
     def _unit_edges(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -101,6 +101,8 @@ def test_positions_follow_the_configuration(config: IncrementConfig | None, expe
         config=config,
     )
     assert trace.positions[0, 0].tolist() == expected
+    if config is None or config.accumulate:
+        assert trace.advances[0, 0].tolist() == np.diff(expected, prepend=0).tolist()
 
 
 def test_positions_are_summed_in_double_precision() -> None:
